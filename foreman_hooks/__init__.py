@@ -1,0 +1,1 @@
+"""Remove the Satellite host records of terminated OpenStack instances, and no others."""

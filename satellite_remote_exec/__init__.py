@@ -1,0 +1,1 @@
+"""Job templates for Satellite's remote execution."""
