@@ -1,0 +1,493 @@
+"""Ask OpenStack whether instances still exist: the lightweight checker library.
+
+    from foreman_hooks.osp_checker import Region
+
+    region = Region.open("prod", "RegionOne")            # names from clouds.yaml, or OS_* variables
+    for sighting in region.look(["7f3c1f0e-..."]).sightings.values():
+        print(sighting.uuid, sighting.presence, sighting.code, sighting.detail)
+
+The file stands alone: it needs keystoneauth1, python-novaclient and openstacksdk (for clouds.yaml
+and OS_* only) and nothing else of this package, so that it can also travel inside a job template
+and be reviewed there in one piece.
+
+How "terminated" is decided (every step was measured on Keystone 30 and Nova 34):
+
+1. The token is fetched on its own: a deleted application credential is a 404 of the log-in and must
+   never be taken for the 404 of a server.
+2. The login must be able to see: a server of another project is read (`Region.prove_visibility`).
+3. GET /servers/UUID at microversion 2.1 (`MICROVERSION`): 200 about that very server is PRESENT,
+   whatever its status.  Only Nova's own 404 (itemNotFound, the UUID in its message, a request id) goes on.
+4. The deleted row, the tombstone, is asked for: one row with status DELETED is DELETED, with the time.
+   Any other status is PRESENT.  No row at all is ABSENT: no evidence, and no proof.
+5. Everything else is UNKNOWN.  A 5xx, a refused log-in or a lost connection makes the whole region
+   unknown: it is how a cell that is down shows itself.
+"""
+
+import logging
+import re
+import uuid as uuidlib
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, Callable, NamedTuple, Optional
+
+log = logging.getLogger(__name__)
+
+# At 2.1 a GET of a server in a cell that is down is always a 500.  From 2.69 it can be a 404 that is
+# false (soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
+MICROVERSION = "2.1"
+PAGE = 1000                             # Nova's max_limit by default; a larger limit is cut to it in silence
+WORKERS = 8                             # questions under way at once in one region
+TIMEOUT = 60.0                          # seconds for one answer, unless clouds.yaml says api_timeout
+BEGINNING = "2000-01-01T00:00:00Z"      # changes-since: older than any server, deleted rows included
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_NO_IDENTITY = (uuidlib.UUID(int=0), uuidlib.UUID(int=2 ** 128 - 1))
+
+Progress = Callable[[int, int], None]   # done, total
+
+
+class Presence(str, Enum):
+    """What Nova says of one UUID.  Unknown is a value of its own; nothing turns it into "gone"."""
+
+    PRESENT = "present"
+    DELETED = "deleted"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+    INVALID = "invalid"
+
+
+_CODES = {Presence.PRESENT: 200, Presence.INVALID: 400, Presence.DELETED: 404, Presence.ABSENT: 404,
+          Presence.UNKNOWN: 500}
+
+
+class Sighting(NamedTuple):
+    """One UUID in one cloud and region.
+
+    `detail` is the server's status where it is PRESENT, else what the answer rests on;
+    `terminated_at` (aware, UTC) is set where it is DELETED.
+    """
+
+    uuid: str
+    cloud: str
+    region: str
+    presence: Presence
+    detail: str = ""
+    terminated_at: Optional[datetime] = None
+
+    @property
+    def code(self) -> int:
+        """200 exists, 400 not a UUID, 404 does not exist, 500 not known."""
+        return _CODES[self.presence]
+
+
+class OSPError(Exception):
+    """A cloud or region that could not answer: unreachable, or its answer made no sense.
+
+    OSPError
+      +- OSPConfigError    clouds.yaml, OS_*, CA file, or no compute endpoint for the region
+      +- OSPLoginError     Keystone refused the log-in
+      +- OSPForbidden      logged in, but the role does not show what is needed
+    """
+
+
+class OSPConfigError(OSPError):
+    """clouds.yaml, the OS_* variables or the catalog do not lead to a compute endpoint."""
+
+
+class OSPLoginError(OSPError):
+    """Keystone refused the log-in."""
+
+
+class OSPForbidden(OSPError):
+    """The login works but its role cannot see what a decision needs."""
+
+
+class _Unclear(Exception):
+    """An answer that cannot be read, about one UUID: that UUID is unknown."""
+
+
+class Visibility(NamedTuple):
+    """How this login was shown to see other projects' servers.
+
+    `by_get`: a GET reads them.  Otherwise (the least-privilege role) only the filtered list does, and it
+    has no 500 that betrays a cell that is down.  `proof` says what was seen, or what is relied upon.
+    """
+
+    by_get: bool
+    proof: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one region answered: a Sighting for each UUID asked, and how far it can be trusted.
+
+    `error` is why the whole region is unknown, None where it answered.
+    """
+
+    cloud: str
+    region: str
+    sightings: dict[str, Sighting]
+    error: Optional[OSPError] = None
+
+
+def parse_uuid(text: object) -> Optional[str]:
+    """The lower-case dashed form of a UUID; None where `text` is none or names no machine.
+
+    Nova answers 404, never 400, to anything that is not exactly this form, so it is checked here.
+    All zeros and all F are what firmware without an identity reports.
+    """
+    form = str(text).strip().lower()
+    if not _UUID.fullmatch(form) or uuidlib.UUID(form) in _NO_IDENTITY:
+        return None
+    return form
+
+
+def swap_bytes(form: str) -> str:
+    """The UUID with its first three fields in the other byte order, in dashed lower case.
+
+    SMBIOS before and after 2.6 disagrees on that order, and so do the tools that read it (Candlepin looks
+    up both as well).  The function is its own inverse.
+    """
+    return str(uuidlib.UUID(bytes_le=uuidlib.UUID(form).bytes))
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: Any                           # parsed JSON; None where the body is no JSON
+    request_id: str
+
+
+@dataclass
+class Region:
+    """One region of one cloud, asked with one login.
+
+    `empty_is_absent`: for the least-privilege role, whether an empty filtered list may count as ABSENT.
+    True only where the cloud sets list_records_by_skipping_down_cells to false, so that a list fails when
+    a cell is down; the API does not show that setting.
+    """
+
+    cloud: str
+    region: str
+    nova: Any                           # a novaclient Client at MICROVERSION
+    project_id: str                     # of the login
+    roles: tuple[str, ...] = ()         # of the login, by name
+    empty_is_absent: bool = False
+    visibility: Optional[Visibility] = None     # once it is proven
+
+    @classmethod
+    def open(cls, cloud: Optional[str], region: str, *, empty_is_absent: bool = False) -> "Region":
+        """Log in to `cloud` of clouds.yaml (None: the default one, or OS_*) and find its Nova in `region`.
+
+        Raises OSPConfigError, OSPLoginError or OSPError; the token is fetched here, and only here.
+        """
+        config = _cloud_config(cloud, region)
+        session, interface = _session(config), config.get_interface("compute") or "public"
+        where = f"cloud {config.name}, region {region}"
+        with _translated(f"log-in to {where}"):
+            access = session.auth.get_access(session)
+        with _translated(where):
+            endpoint = session.get_endpoint(service_type="compute", region_name=region, interface=interface)
+        if not endpoint:
+            raise OSPConfigError(f"{where}: the catalog has no compute endpoint with interface {interface}; "
+                                 "correct the region's name, or take the region out of the configuration")
+        from novaclient import client
+
+        nova = client.Client(MICROVERSION, session=session, region_name=region, endpoint_type=interface)
+        return cls(config.name, region, nova, access.project_id, tuple(access.role_names), empty_is_absent)
+
+    @property
+    def name(self) -> str:
+        """`CLOUD/REGION`, for people."""
+        return f"{self.cloud}/{self.region}"
+
+    def look(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Look:
+        """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
+        todo = list(dict.fromkeys(uuids))
+        sightings = {}
+        with ThreadPoolExecutor(WORKERS) as pool:
+            questions = [pool.submit(self.ask, text) for text in todo]
+            try:
+                for question in questions:
+                    sighting = question.result()
+                    sightings[sighting.uuid] = sighting
+                    if progress:
+                        progress(len(sightings), len(todo))
+            except OSPError as error:
+                return unknown_look(self.cloud, self.region, todo, error)
+            finally:
+                for question in questions:
+                    question.cancel()       # one that failed stops the region: do not go on asking it
+        return Look(self.cloud, self.region, sightings)
+
+    def list_servers(self, progress: Optional[Progress] = None) -> frozenset[str]:
+        """The UUIDs of all servers that the region lists, of every project; visibility is proven first.
+
+        Raises OSPError.  In the list means alive.  Not in it means nothing yet: soft-deleted and hidden servers
+        and those of a cell that is down are missing from it (measured), so they have to be asked one by one.
+        """
+        self.prove_visibility()
+        listed: set[str] = set()
+        marker: dict[str, Any] = {}
+        while True:
+            page = self._servers("/servers", all_tenants=1, limit=PAGE, **marker)
+            fresh = {server["id"] for server in page} - listed
+            if page and not fresh:
+                raise OSPError(f"{self.name}: Nova gave the same page of servers twice (marker {marker['marker']})")
+            if not page:
+                return frozenset(listed)
+            listed |= fresh
+            marker = {"marker": page[-1]["id"]}
+            if progress:
+                progress(len(listed), 0)
+
+    def ask(self, text: str) -> Sighting:
+        """What this region knows of one UUID; asks for the other byte order where that one is absent.
+
+        Raises OSPError where the region cannot answer.  A match of the other byte order keeps (PRESENT)
+        and never proves a deletion.
+        """
+        form = parse_uuid(text)
+        if form is None:
+            return self._saw(text, Presence.INVALID, "not a UUID")
+        sighting = self._ask_form(text, form)
+        other = swap_bytes(form)
+        if sighting.presence is not Presence.ABSENT or other == form:
+            return sighting
+        swapped = self._ask_form(text, other)
+        if swapped.presence in (Presence.PRESENT, Presence.UNKNOWN):
+            return swapped._replace(detail=f"{swapped.detail} (as {other}, the other byte order)")
+        return sighting
+
+    def _ask_form(self, text: str, form: str) -> Sighting:
+        try:
+            if self.visibility is None or self.visibility.by_get:
+                status = self._get_server(form)
+                if status:
+                    return self._saw(text, Presence.PRESENT, status)
+            return self._ask_tombstone(text, form, self.prove_visibility())
+        except _Unclear as unclear:
+            return self._saw(text, Presence.UNKNOWN, str(unclear))
+
+    def _get_server(self, form: str) -> str:
+        """The server's status, '' where Nova itself says that it does not show such a server."""
+        answer = self._get(f"/servers/{form}")
+        if answer.status == 200:
+            server = _member(answer.body, "server", dict)
+            if server is None or server.get("id") != form:
+                raise _Unclear(f"{self.name}: GET of server {form} gave a 200 that is not about it")
+            return str(server.get("status") or "without status")
+        if answer.status == 403:        # a role that may list but not show; the list must answer
+            return ""
+        problem = _member(answer.body, "itemNotFound", dict)
+        if answer.status == 404 and problem and form in str(problem.get("message")) and answer.request_id:
+            return ""
+        raise _Unclear(f"{self.name}: GET of server {form} gave a {answer.status} that is not Nova's own "
+                       "'itemNotFound' (a proxy, or an endpoint that points elsewhere?)")
+
+    def _ask_tombstone(self, text: str, form: str, visibility: Visibility) -> Sighting:
+        row = self._row(form, **{"changes-since": BEGINNING})
+        if row is None:
+            row = self._row(form)       # a row whose updated_at is NULL is missed by changes-since (measured)
+        if row is not None and row.get("status") != "DELETED":
+            return self._saw(text, Presence.PRESENT, str(row.get("status") or "without status"))
+        if row is not None:
+            when = _moment(row.get("OS-SRV-USG:terminated_at")) or _moment(row.get("updated"))
+            if when is None:
+                raise _Unclear(f"{self.name}: the deleted row of {form} has no time")
+            return self._saw(text, Presence.DELETED, f"Nova's row says DELETED; {visibility.proof}", when)
+        if visibility.by_get or self.empty_is_absent:
+            return self._saw(text, Presence.ABSENT, f"no row of it is left; {visibility.proof}")
+        raise _Unclear(f"{self.name}: no row of {form}, but this role's lists are silent about a cell that is down "
+                       "(set lists_fail_on_down_cell where the cloud does not skip down cells)")
+
+    def _row(self, form: str, **more: Any) -> Optional[dict[str, Any]]:
+        """The one row, deleted or not, that the filtered list has of a UUID; None where it has none.
+
+        `uuid` is dropped in silence for roles without allow_all_filters: then other servers come back.
+        """
+        page = self._servers("/servers/detail", all_tenants=1, uuid=form, limit=2, **more)
+        if len(page) > 1 or any(server["id"] != form for server in page):
+            raise _Unclear(f"{self.name}: the list filtered for {form} holds other servers: the filter was ignored")
+        return page[0] if page else None
+
+    def prove_visibility(self) -> Visibility:
+        """Show that this login sees the servers of other projects; kept for the life of this object.
+
+        A reader of one project gets 404 for the living servers of all others, so without this no 404
+        means anything.  Raises OSPForbidden where it cannot be shown, OSPError where there is no server.
+        """
+        if self.visibility is None:
+            canary, own = self._canary()
+            try:
+                self.visibility = self._prove_by_get(canary, own) or self._prove_by_filter(canary, own)
+            except _Unclear as unclear:
+                raise OSPForbidden(f"{unclear}; so nothing shows that this login sees all projects, it needs Nova's "
+                                   "admin role, or the custom role of the README") from unclear
+        return self.visibility
+
+    def _canary(self) -> tuple[dict[str, Any], bool]:
+        """An active server, of another project if there is any; and whether it is of our own.
+
+        Sorted by project, the first or the last is of another project if any is.  Only active ones: servers that
+        are still requests to build stand before all others whatever the order, and everybody's GET of them is a
+        200, so they would prove nothing (measured on Nova 34).
+        """
+        server: dict[str, Any] = {}
+        for direction in ("asc", "desc"):
+            page = self._servers("/servers/detail", all_tenants=1, limit=1, status="ACTIVE",
+                                 sort_key="project_id", sort_dir=direction)
+            if not page:
+                raise OSPError(f"{self.name}: Nova lists no active server, so nothing shows that this login sees any; "
+                               "take an empty region out of the configuration")
+            server = page[0]
+            if server.get("tenant_id") != self.project_id:
+                return server, False
+        return server, True
+
+    def _prove_by_get(self, canary: dict[str, Any], own: bool) -> Optional[Visibility]:
+        if not self._get_server(canary["id"]):
+            return None
+        if not own:
+            return Visibility(True, f"server {canary['id']} of another project was read")
+        if "admin" in self.roles:
+            return Visibility(True, "all servers are of the login's own project; relies on its role admin")
+        return None
+
+    def _prove_by_filter(self, canary: dict[str, Any], own: bool) -> Visibility:
+        if self._row(canary["id"]) is None or self._row(str(uuidlib.uuid4())) is not None:
+            raise OSPForbidden(f"{self.name}: this login cannot read server {canary['id']} of "
+                               f"{'its own' if own else 'another'} project; it needs Nova's admin role, or the "
+                               "custom role of the README")
+        if own:
+            return Visibility(False, "all servers are of the login's own project; relies on all_tenants being honoured")
+        return Visibility(False, f"server {canary['id']} of another project was listed by its UUID")
+
+    def _servers(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """One page of a list of servers, each checked to be one."""
+        answer = self._get(path, **query)
+        if answer.status == 403:
+            raise OSPForbidden(f"{self.name}: this login may not list the servers of all projects; it needs Nova's "
+                               "admin role, or the custom role of the README")
+        page = _member(answer.body, "servers", list)
+        if answer.status != 200 or page is None:
+            raise OSPError(f"{self.name}: GET {path} gave {answer.status} and no list of servers")
+        for server in page:
+            if not isinstance(server, dict) or parse_uuid(server.get("id")) != server.get("id"):
+                raise OSPError(f"{self.name}: GET {path} gave an entry that is no server")
+        return page
+
+    def _get(self, path: str, **query: Any) -> _Answer:
+        """One request; raises OSPError for what concerns the whole region (5xx, log-in, connection)."""
+        with _translated(self.name):
+            # redirect: one that leads to a log-in page would come back as a 200
+            response, body = self.nova.client.get(path, params=query, raise_exc=False, redirect=False)
+        log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
+        if response.status_code == 401:
+            raise OSPLoginError(f"{self.name}: Nova refuses the token, and a new one could not be had")
+        if response.status_code >= 500 or response.status_code == 429:
+            raise OSPError(f"{self.name}: GET {path} gave {response.status_code} (a cell that is down, or Nova itself)")
+        headers = response.headers
+        return _Answer(response.status_code, body,
+                       headers.get("x-openstack-request-id") or headers.get("x-compute-request-id") or "")
+
+    def _saw(self, text: str, presence: Presence, detail: str, when: Optional[datetime] = None) -> Sighting:
+        return Sighting(text, self.cloud, self.region, presence, detail, when)
+
+
+def unknown_look(cloud: str, region: str, uuids: Collection[str], error: OSPError) -> Look:
+    """The Look of a region that could not answer: every UUID is UNKNOWN (INVALID where it is none)."""
+    return Look(cloud, region, {
+        text: Sighting(text, cloud, region, Presence.UNKNOWN, str(error)) if parse_uuid(text)
+        else Sighting(text, cloud, region, Presence.INVALID, "not a UUID") for text in uuids}, error=error)
+
+
+def region_names(cloud: Optional[str]) -> list[str]:
+    """The regions that clouds.yaml or OS_REGION_NAME names for `cloud`; raises OSPConfigError where none is."""
+    with _config_errors(cloud):
+        regions = [one.region_name for one in _config_reader().get_all()
+                   if one.name == (cloud or one.name) and one.region_name] if cloud else []
+        names = list(dict.fromkeys(regions)) or [_config_reader().get_one(cloud=cloud).region_name]
+    if not names[0]:
+        raise OSPConfigError(f"cloud {cloud or 'of the environment'}: no region is named; "
+                             "set region_name in clouds.yaml, or OS_REGION_NAME")
+    return names
+
+
+def _config_reader() -> Any:
+    from openstack import config
+
+    return config.OpenStackConfig(app_name="satellite-osp-cleanup")
+
+
+def _cloud_config(cloud: Optional[str], region: str) -> Any:
+    """The cloud's entry for that region, or its only entry: clouds.yaml need not name every region."""
+    with _config_errors(cloud):
+        reader = _config_reader()
+        named = any((one.name, one.region_name) == (cloud, region) for one in reader.get_all()) if cloud else True
+        return reader.get_one(cloud=cloud, region_name=region if named else None)
+
+
+def _session(config: Any) -> Any:
+    with _config_errors(config.name):
+        session = config.get_session()
+    session.timeout = session.timeout or TIMEOUT
+    return session
+
+
+@contextmanager
+def _config_errors(cloud: Optional[str]) -> Iterator[None]:
+    """Turn what the clouds.yaml reader raises into OSPConfigError."""
+    from keystoneauth1 import exceptions as ka
+    from openstack import exceptions as sdk
+
+    try:
+        yield
+    except (sdk.SDKException, ka.ClientException, OSError, ValueError, TypeError) as error:
+        raise OSPConfigError(f"cloud {cloud or 'of the environment'}: {_one_line(error)}; "
+                             "see clouds.yaml or OS_*") from error
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """Turn what keystoneauth1 raises into an OSPError that says where.
+
+    Requests to Nova are made with raise_exc=False, so a NotFound that is raised all the same is one of the
+    log-in: a deleted application credential, also in mid-run, or an auth_url with a wrong path (measured).
+    """
+    from keystoneauth1 import exceptions as ka
+
+    try:
+        yield
+    except (ka.CatalogException, ka.EndpointNotFound, ka.MissingAuthPlugin) as error:
+        raise OSPConfigError(f"{where}: no compute endpoint ({_one_line(error)}); correct the region or "
+                             "interface") from error
+    except (ka.Unauthorized, ka.NotFound) as error:
+        raise OSPLoginError(f"{where}: Keystone refuses ({_one_line(error)}); wrong or deleted credential, or "
+                            "auth_url with a wrong path") from error
+    except ka.ClientException as error:
+        raise OSPError(f"{where}: not reachable ({_one_line(error)})") from error
+    except OSError as error:            # a CA file that is missing
+        raise OSPConfigError(f"{where}: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    """The gist of an error: without the stack of causes that connection errors carry."""
+    text = " ".join(str(error).split()).split(" HTTPConnectionPool")[0].split(" HTTPSConnectionPool")[0]
+    return text.rstrip(" :.")[:200] or type(error).__name__
+
+
+def _member(body: Any, key: str, kind: type) -> Any:
+    """`body[key]` where body is an object and the member is of that type, else None."""
+    value = body.get(key) if isinstance(body, dict) else None
+    return value if isinstance(value, kind) else None
+
+
+def _moment(text: object) -> Optional[datetime]:
+    """A time as Nova prints it (UTC, with or without Z or fractions of a second); None where it is none."""
+    try:
+        return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
