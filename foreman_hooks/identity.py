@@ -1,0 +1,126 @@
+"""From facts: is it an OpenStack instance, and which UUIDs does any source name?  Pure.
+
+Satellite holds facts of several sources for one host, and only those of subscription-manager (RHSM) are wiped
+when a new machine takes the record over; those of Ansible or Puppet may still describe the one before.  So one
+source decides what the machine is, and all others can only speak against a deletion.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Optional
+
+from .model import Identity, Reason
+from .osp_checker import parse_uuid, swap_bytes
+
+RHSM = "RHSM"                                   # the origin whose facts Katello wipes at a registration
+Facts = Mapping[str, Mapping[str, str]]         # origin -> fact name -> value
+
+
+class _Family(NamedTuple):
+    """The names under which one kind of fact source reports a machine's identity."""
+
+    leading: tuple[str, ...]                    # the UUID that counts stands under one of these
+    further: tuple[str, ...]                    # UUIDs that can only speak against it
+    makers: tuple[str, ...]
+    guest: Mapping[str, frozenset[str]]         # fact -> the values that mean "a guest"; any other means it is none
+
+
+_YES = frozenset({"true", "1", "yes"})
+_GUEST = frozenset({"guest"})
+_HYPERVISORS = frozenset({"kvm", "qemu", "xen", "xenhvm", "xenu", "vmware", "hyperv", "virtualbox", "openstack"})
+_RHSM = _Family(("virt::uuid",), ("dmi::system::uuid",), ("dmi::system::manufacturer", "dmi::system::product_name"),
+                {"virt::is_guest": _YES})
+_FACTER = _Family(("dmi::product::uuid", "uuid"), (),           # Facter 3 and 4; Facter 2 and Salt
+                  ("dmi::manufacturer", "dmi::product::name", "manufacturer", "productname"),
+                  {"is_virtual": _YES, "virtual": _HYPERVISORS})
+_ANSIBLE = _Family(("ansible_product_uuid",), (), ("ansible_system_vendor", "ansible_product_name"),
+                   {"ansible_virtualization_role": _GUEST})
+_ANSIBLE_FACTER = _Family(("facter_dmi::product::uuid",), (), ("facter_dmi::manufacturer", "facter_dmi::product::name"),
+                          {"facter_is_virtual": _YES})
+_CHEF = _Family(("dmi::system::uuid",), (), ("dmi::system::manufacturer", "dmi::system::product_name"),
+                {"virtualization::role": _GUEST})
+_OTHERS = (_FACTER, _ANSIBLE, _ANSIBLE_FACTER, _CHEF)
+
+
+def _names(families: Iterable[_Family]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(
+        name for family in families for name in (*family.leading, *family.further, *family.makers, *family.guest)))
+
+
+RHSM_NAMES = _names((_RHSM,))                   # the facts to ask of RHSM
+OTHER_NAMES = _names(_OTHERS)                   # the facts to ask of every other source
+
+
+class _Statement(NamedTuple):
+    """What one source says in the names of one family."""
+
+    source: str
+    uuid: Optional[str]                         # the one that counts
+    further: tuple[str, ...]
+    text: str                                   # what stands where the UUID should be
+    makers: tuple[str, ...]
+    openstack: Optional[bool]                   # None: says nothing of it
+    guest: Optional[bool]
+
+    def __str__(self) -> str:
+        guest = {True: "a guest", False: "not a guest", None: "does not say whether a guest"}[self.guest]
+        uuids = ", ".join(dict.fromkeys((self.text, *self.further))).strip(", ")
+        return f"{self.source}: {' / '.join(self.makers) or 'maker unknown'}, {guest}, UUID {uuids or 'missing'}"
+
+
+def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("OpenStack",)) -> Identity:
+    """What a host is, by its facts (origin -> name -> value; names as in RHSM_NAMES and OTHER_NAMES).
+
+    With `katello` only RHSM's facts can make it an instance; without, the first other source that says anything.
+    An OpenStack guest is one whose maker or product holds one of `openstack_names` (case does not matter): Nova
+    writes "OpenStack Foundation" and "OpenStack Nova", Red Hat's builds "Red Hat" and "OpenStack Compute".
+    """
+    statements = _statements(facts, openstack_names)
+    seen = "; ".join(map(str, statements)) or "nothing"
+    main = next((one for one in statements if (one.source == RHSM) is katello and (one.makers or one.text)), None)
+    if main is None:
+        return Identity((), Reason.NO_FACTS, seen)
+    others = [one for one in statements if one is not main]
+    uuids: list[str] = []
+    for uuid in (main.uuid, *main.further, *(uuid for one in others for uuid in (one.uuid, *one.further))):
+        if uuid and not any(same_machine(uuid, known) for known in uuids):
+            uuids.append(uuid)
+    reason = _main_problem(main)
+    if reason is None and any(one.openstack is False or one.guest is False for one in others):
+        reason = Reason.CONTRADICTING_FACTS
+    return Identity(tuple(uuids), reason, seen)
+
+
+def same_machine(one: str, other: str) -> bool:
+    """Whether two UUIDs (lower case, dashed) are the same in either byte order."""
+    return other in (one, swap_bytes(one))
+
+
+def _main_problem(main: _Statement) -> Optional[Reason]:
+    if main.openstack is not True:
+        return Reason.NOT_OPENSTACK if main.makers else Reason.NO_FACTS
+    if main.guest is not True:
+        return Reason.NOT_A_GUEST
+    if main.uuid is None:               # where RHSM has no virt::uuid, a registration may be under way
+        return Reason.NO_UUID
+    if any(not same_machine(main.uuid, uuid) for uuid in main.further):
+        return Reason.AMBIGUOUS_UUID    # Katello itself may have put a random dmi::system::uuid there
+    return None
+
+
+def _statements(facts: Facts, openstack_names: Sequence[str]) -> list[_Statement]:
+    """One for each source and family that says anything, RHSM's first."""
+    read = [_read(RHSM, facts.get(RHSM, {}), _RHSM, openstack_names)]
+    read += [_read(origin, values, family, openstack_names)
+             for origin, values in facts.items() if origin != RHSM for family in _OTHERS]
+    return [one for one in read if one.text or one.further or one.makers or one.guest is not None]
+
+
+def _read(origin: str, values: Mapping[str, str], family: _Family, openstack_names: Sequence[str]) -> _Statement:
+    texts = [values[name] for name in family.leading if values.get(name)]
+    further = [values[name] for name in family.further if values.get(name)] + texts[1:]
+    makers = tuple(values[name] for name in family.makers if values.get(name))
+    wanted = [name.lower() for name in openstack_names]
+    openstack = any(name in maker.lower() for maker in makers for name in wanted) if makers else None
+    guest = [values[name].strip().lower() in yes for name, yes in family.guest.items() if values.get(name)]
+    return _Statement(origin, parse_uuid(texts[0]) if texts else None, tuple(filter(None, map(parse_uuid, further))),
+                      texts[0] if texts else "", makers, openstack, all(guest) if guest else None)

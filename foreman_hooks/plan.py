@@ -1,0 +1,159 @@
+"""A plan: all verdicts of a run, the guard rails of the run as a whole, and the file it travels in.  Pure."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Optional
+
+from .model import Decision, Fingerprint, Policy, Reason, Verdict
+
+FORMAT = 1
+MAX_AGE = timedelta(days=1)
+_CLOCK_SLACK = timedelta(minutes=5)
+
+
+class PlanError(Exception):
+    """A plan file that cannot be read, or that must not be applied."""
+
+
+class RegionSeen(NamedTuple):
+    """One region as the run saw it.
+
+    `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown; `error`: why it
+    is unknown.  `alive`: how many hosts of this Satellite were seen alive in it; `witness`: the UUID of one.
+    """
+
+    cloud: str
+    region: str
+    servers: Optional[int]
+    proof: str = ""
+    error: str = ""
+    alive: int = 0
+    witness: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run decided, host by host.  `made_at` is aware; `scope` says which hosts were looked at.
+
+    `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.  `shrunk`: a cloud has
+    lost more servers than max_shrink since the last good run, so its size now is not taken for normal.
+    """
+
+    satellite: str
+    made_at: datetime
+    scope: str
+    regions: tuple[RegionSeen, ...]
+    verdicts: tuple[Verdict, ...]
+    refusals: tuple[str, ...] = ()
+    shrunk: bool = False
+
+    @property
+    def deletions(self) -> tuple[Verdict, ...]:
+        """The verdicts that say delete."""
+        return tuple(verdict for verdict in self.verdicts if verdict.decision is Decision.DELETE)
+
+    @property
+    def counts(self) -> Mapping[Decision, int]:
+        """How many records there are of each decision."""
+        return Counter(verdict.decision for verdict in self.verdicts)
+
+    @property
+    def unknown(self) -> int:
+        """How many records are kept because OpenStack could not be asked."""
+        return sum(verdict.reason is Reason.UNKNOWN for verdict in self.verdicts)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of all that the plan says."""
+        return _digest(_document(self))
+
+
+# Hosts that are no instances do not count as the fleet of which a fraction may go.
+_NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID})
+
+
+def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[str, str], int]) -> Plan:
+    """The plan with the guard rails that it breaks, each with its numbers.
+
+    `servers_before`: (cloud, region) -> how many servers it listed at the last good run.  A cap of 0 lets none go.
+    """
+    doomed = len(plan.deletions)
+    fleet = sum(verdict.reason not in _NO_INSTANCES for verdict in plan.verdicts)
+    refusals = []
+    if doomed > policy.max_deletions:
+        refusals.append(f"{doomed} records are to go, max_deletions is {policy.max_deletions}")
+    if doomed > policy.max_fraction * fleet:
+        refusals.append(f"{doomed} of {fleet} instances ({doomed / fleet:.0%}) are to go, "
+                        f"max_fraction is {policy.max_fraction:.0%}")
+    shrinkages = [_shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy) for seen in plan.regions]
+    shrunk = [told for told in shrinkages if told]
+    return replace(plan, refusals=(*refusals, *shrunk), shrunk=bool(shrunk))
+
+
+def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
+    """How a region shrank by more than it may, '' where it did not.
+
+    Asked even where nothing is to go: the hosts of an emptied cell database only wait for their grace to pass.
+    """
+    if seen.servers is None or seen.servers >= before * (1 - policy.max_shrink):
+        return ""
+    return (f"{seen.cloud}/{seen.region} shrank from {before} to {seen.servers} servers "
+            f"({1 - seen.servers / before:.0%}) since the last good run, max_shrink is {policy.max_shrink:.0%}")
+
+
+def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
+    """Raise PlanError where the plan is of another Satellite, older than a day, or from the future."""
+    if plan.satellite != satellite:
+        raise PlanError(f"the plan is for {plan.satellite}, this is {satellite}; make a new one")
+    age = now - plan.made_at
+    if age > MAX_AGE:
+        raise PlanError(f"the plan is {age.total_seconds() / 3600:.0f} hours old, the limit is "
+                        f"{MAX_AGE.total_seconds() / 3600:.0f}; make a new one")
+    if age < -_CLOCK_SLACK:
+        raise PlanError(f"the plan is from the future ({plan.made_at.isoformat()}); check the clock")
+
+
+def dump(plan: Plan) -> str:
+    """The plan as JSON text, one verdict a line, with its digest."""
+    document = _document(plan)
+    rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in document.pop("verdicts"))
+    head = json.dumps({"digest": plan.digest, **document}, ensure_ascii=False, indent=1)
+    return f"{head[:-2]},\n \"verdicts\": [\n  {rows}\n ]\n}}\n"
+
+
+def load(text: str) -> Plan:
+    """The plan that `dump` wrote; raises PlanError where it is none, or was changed."""
+    try:
+        document = json.loads(text)
+        digest = document.pop("digest")
+        if document["format"] != FORMAT:
+            raise PlanError(f"the plan has format {document['format']}, this version reads {FORMAT}; make a new one")
+        if _digest(document) != digest:
+            raise PlanError("the plan was changed after it was made (its digest does not match); make a new one")
+        return Plan(
+            document["satellite"], datetime.fromisoformat(document["made_at"]), document["scope"],
+            tuple(RegionSeen(*row) for row in document["regions"]),
+            tuple(_verdict(row) for row in document["verdicts"]), tuple(document["refusals"]), document["shrunk"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanError(f"this is no plan ({type(error).__name__}: {error})") from error
+
+
+def _verdict(row: list[Any]) -> Verdict:
+    host_id, name, uuid, decision, reason, detail, fingerprint = row
+    return Verdict(host_id, name, uuid, Decision(decision), Reason(reason), detail,
+                   Fingerprint(*fingerprint) if fingerprint else None)
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    return {"format": FORMAT, "satellite": plan.satellite, "made_at": plan.made_at.isoformat(), "scope": plan.scope,
+            "refusals": list(plan.refusals), "shrunk": plan.shrunk,
+            "regions": [list(region) for region in plan.regions],
+            "verdicts": [list(verdict) for verdict in plan.verdicts]}
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
