@@ -1,0 +1,197 @@
+"""The journal: what was missing since when, what each cloud listed, and every deletion with its evidence.
+
+SQLite with synchronous=FULL: what was committed survives a crash or a power cut, and a line that could not be
+committed stops the deletion that it stands for.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .model import History, Outcome, Record, Verdict
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS misses (
+    uuid TEXT, cloud TEXT, region TEXT, count INTEGER NOT NULL, since TEXT NOT NULL, last TEXT NOT NULL,
+    PRIMARY KEY (uuid, cloud, region));
+CREATE TABLE IF NOT EXISTS servers (
+    at TEXT NOT NULL, cloud TEXT NOT NULL, region TEXT NOT NULL, count INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS servers_by_region ON servers (cloud, region, at);
+CREATE TABLE IF NOT EXISTS deletions (
+    id INTEGER PRIMARY KEY, satellite TEXT NOT NULL, plan TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL,
+    uuid TEXT NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL, snapshot TEXT NOT NULL, begun TEXT NOT NULL,
+    result TEXT, detail TEXT, ended TEXT);
+CREATE TABLE IF NOT EXISTS approvals (plan TEXT PRIMARY KEY, who TEXT NOT NULL, at TEXT NOT NULL);
+PRAGMA user_version = 1;
+"""
+
+
+class JournalError(Exception):
+    """The journal cannot be opened, read or written; without it nothing is deleted."""
+
+
+class JournalBusy(Exception):
+    """Another run holds the journal."""
+
+
+class Journal:
+    """The journal in one file, held alone from `open` to `close`.
+
+    All times are aware and kept in UTC, as ISO 8601.  Every method raises JournalError where SQLite fails
+    (disk full, read-only, damaged).
+    """
+
+    def __init__(self, database: sqlite3.Connection, lock: int, path: Path) -> None:
+        self._database, self._lock, self.path = database, lock, path
+
+    @classmethod
+    def open(cls, path: Path) -> "Journal":
+        """Open the file, making it (mode 0600) and its folder (0700) where there is none; raises JournalBusy."""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalError(f"journal {path}: {error.strerror}; correct 'journal' or the folder's mode") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise JournalBusy(f"another run holds the journal {path}; try again when it has ended") from error
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))   # SQLite would make it 0644
+            database = sqlite3.connect(path, isolation_level=None)
+            journal = cls(database, lock, path)
+            with journal._errors():
+                database.execute("PRAGMA synchronous = FULL")
+                database.executescript(_SCHEMA)
+            return journal
+        except (OSError, JournalError) as error:
+            os.close(lock)
+            text = error.strerror if isinstance(error, OSError) else error
+            raise JournalError(f"journal {path}: {text}") from error
+
+    def close(self) -> None:
+        """Let the next run in."""
+        self._database.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._database
+        except sqlite3.Error as error:
+            raise JournalError(f"journal {self.path}: {error}; nothing more is deleted") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._errors() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.rollback()
+                raise
+            database.commit()
+
+    def check_writable(self) -> None:
+        """Write and take back; raises JournalError where a deletion could not be put on file."""
+        with self._transaction() as database:
+            database.execute("INSERT INTO approvals VALUES ('', '', '')")
+            database.execute("DELETE FROM approvals WHERE plan = ''")
+
+    # What was seen
+
+    def note_misses(self, missing: Iterable[tuple[str, str, str]], alive: Collection[str], now: datetime) -> None:
+        """Count one more miss for each (uuid, cloud, region), and forget those of every UUID that is alive.
+
+        A clock that went back starts the count anew: nobody knows how long the UUID has really been missing.
+        """
+        at = _text(now)
+        with self._transaction() as database:
+            noted = {uuid for (uuid,) in database.execute("SELECT DISTINCT uuid FROM misses")}
+            database.executemany("DELETE FROM misses WHERE uuid = ?", ((uuid,) for uuid in noted.intersection(alive)))
+            database.execute("DELETE FROM misses WHERE last > ?", (at,))
+            database.executemany(
+                "INSERT INTO misses VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (uuid, cloud, region) "
+                "DO UPDATE SET count = count + 1, last = excluded.last", ((*one, at, at) for one in missing))
+
+    def history(self, uuid: str, regions: Collection[tuple[str, str]]) -> History:
+        """The misses of a UUID: the fewest, and the latest beginning, of all regions in scope."""
+        with self._errors() as database:
+            rows = {(cloud, region): (count, since) for cloud, region, count, since in database.execute(
+                "SELECT cloud, region, count, since FROM misses WHERE uuid = ?", (uuid,))}
+        if not regions or not set(regions) <= rows.keys():
+            return History()
+        counts, beginnings = zip(*(rows[one] for one in regions))
+        return History(min(counts), datetime.fromisoformat(max(beginnings)))
+
+    def note_servers(self, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
+        """Keep how many servers each (cloud, region) listed in a good run."""
+        with self._transaction() as database:
+            database.executemany("INSERT INTO servers VALUES (?, ?, ?, ?)",
+                                 ((_text(now), *where, count) for where, count in counts.items()))
+
+    def servers_before(self) -> dict[tuple[str, str], int]:
+        """How many servers each (cloud, region) listed at its last good run."""
+        with self._errors() as database:
+            return {(cloud, region): count for cloud, region, count, _ in database.execute(
+                "SELECT cloud, region, count, max(rowid) FROM servers GROUP BY cloud, region")}
+
+    # What was done
+
+    def note_approval(self, plan: str, who: str, now: datetime) -> None:
+        """Keep who lifted the caps for the plan with this digest; raises JournalError where somebody did before."""
+        with self._errors() as database:
+            used = database.execute("SELECT who, at FROM approvals WHERE plan = ?", (plan,)).fetchone()
+        if used:
+            raise JournalError(f"plan {plan[:12]} was already approved by {used[0]} at {used[1]}; make a new one")
+        with self._transaction() as database:
+            database.execute("INSERT INTO approvals VALUES (?, ?, ?)", (plan, who, _text(now)))
+
+    def begin_deletion(self, satellite: str, plan: str, verdict: Verdict, evidence: Any, record: Record,
+                       now: datetime) -> int:
+        """Put a deletion on file before it happens, with its evidence and the record's snapshot; its number."""
+        with self._transaction() as database:
+            cursor = database.execute(
+                "INSERT INTO deletions (satellite, plan, host_id, name, uuid, reason, evidence, snapshot, begun) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (satellite, plan, verdict.host_id, verdict.name, verdict.uuid, verdict.reason.value,
+                 json.dumps(evidence), json.dumps(dict(record.snapshot)), _text(now)))
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def end_deletion(self, number: int, outcome: Outcome, now: datetime) -> None:
+        """Put on file what became of it."""
+        with self._transaction() as database:
+            database.execute("UPDATE deletions SET result = ?, detail = ?, ended = ? WHERE id = ?",
+                             (outcome.result, outcome.detail, _text(now), number))
+
+    def unfinished(self, satellite: str) -> list[dict[str, Any]]:
+        """The deletions at that Satellite that were begun and never ended."""
+        return [row for row in self.deletions() if row["result"] is None and row["satellite"] == satellite]
+
+    def deletions(self) -> list[dict[str, Any]]:
+        """Every deletion on file, the oldest first; `result` is None where a run was killed in between."""
+        with self._errors() as database:
+            cursor = database.execute("SELECT * FROM deletions ORDER BY id")
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row)) for row in cursor]
+        return [{**row, "evidence": json.loads(row["evidence"]), "snapshot": json.loads(row["snapshot"])}
+                for row in rows]
+
+
+def _text(when: datetime) -> str:
+    """ISO 8601 in UTC, of one width, so that texts compare as the times do."""
+    return when.astimezone(timezone.utc).isoformat(timespec="microseconds")

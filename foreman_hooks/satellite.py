@@ -1,0 +1,475 @@
+"""Satellite's API (Foreman's, with or without Katello) as hammer speaks it: /api/..., version 2, JSON, English.
+
+The server does not validate what it is asked: a misspelt parameter is ignored, a malformed search can match
+nothing or everything, a role that may see nothing answers 200 and an empty list (all measured on Foreman 3.12).
+So every 2xx body is checked here for its shape, and an answer that is short or odd is an error, never a result.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, NoReturn, Optional, Union
+
+import requests
+
+from .identity import OTHER_NAMES, RHSM, RHSM_NAMES
+from .model import Record
+
+log = logging.getLogger(__name__)
+
+WINDOW = 1000               # hosts asked for at once
+MANY = 10_000_000           # rows in one page: "all" is not understood everywhere, and there is no maximum
+SOURCES = 5                 # fact sources that may hold the same name for one host, at most
+TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's request_timeout)
+CLOCK_SKEW = timedelta(minutes=5)
+# Every kind of source but RHSM, by what its `origin` holds: asked one by one they cannot hide each other's facts.
+ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
+_HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
+
+Progress = Callable[[int, int], None]           # done, total
+
+
+class SatelliteError(Exception):
+    """Satellite could not be reached, or its answer made no sense.
+
+    SatelliteError
+      +- SatelliteLoginError    401: wrong user, password or token; never tried twice
+      +- SatelliteForbidden     403, or a role that sees nothing
+      +- SatelliteRefused       a well-formed refusal of one request (400, 404, 422)
+      +- SatelliteNotFound      no host or organization of that name
+    """
+
+
+class SatelliteLoginError(SatelliteError):
+    """Satellite refused the log-in."""
+
+
+class SatelliteForbidden(SatelliteError):
+    """The login works but its role lacks a permission, an organization or a location."""
+
+
+class SatelliteRefused(SatelliteError):
+    """Satellite refused one request with a reason.
+
+    A 404 has three shapes that must not be mixed up: `no_resource` (no such host, or out of sight),
+    `no_route` (the plugin is not there), and neither (the organization asked for is not visible).
+    """
+
+    def __init__(self, status: int, message: str, body: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.no_resource = status == 404 and isinstance(body.get("error"), dict)
+        self.no_route = status == 404 and isinstance(body.get("error"), str)
+
+
+class SatelliteNotFound(SatelliteError):
+    """No host or organization of that name is visible."""
+
+
+class About(NamedTuple):
+    """What is at the other end; `katello` is its version, None on a Foreman without it."""
+
+    version: str
+    katello: Optional[str]
+
+
+class HostFacts(NamedTuple):
+    """One host of the inventory: its identifying facts by origin."""
+
+    id: int
+    name: str
+    facts: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Login:
+    """Where Satellite is and who asks.  `verify`: a CA file, True for the system's, False for no check."""
+
+    url: str
+    username: str
+    password: str
+    verify: Union[bool, str] = True
+
+    def __repr__(self) -> str:
+        return f"Login({self.url}, {self.username})"        # never the password
+
+
+class Satellite:
+    """One Satellite, asked with one login.  `organization` (an id) narrows every list to it."""
+
+    def __init__(self, login: Login) -> None:
+        self.url = login.url.rstrip("/")
+        self.organization: Optional[int] = None
+        self._session = requests.Session()
+        self._session.headers.update(_HEADERS)
+        self._session.auth = (login.username, login.password)
+        self._verify = login.verify             # given with each request: REQUESTS_CA_BUNDLE would win otherwise
+        self._username = login.username
+        self._refused = False
+        self._about: Optional[About] = None
+
+    # What is asked
+
+    def about(self) -> About:
+        """Versions of Foreman and Katello; asked once.
+
+        Katello is found out by its own status route, which a plain Foreman does not have.
+        """
+        if self._about is None:
+            version = self._get("/api/status").get("version")
+            try:
+                katello = self._get("/katello/api/status").get("version", "")
+            except SatelliteRefused as refusal:
+                if not refusal.no_route:
+                    raise
+                katello = None
+            if not isinstance(version, str) or katello == "":
+                self._odd("/api/status", "no version")
+            self._about = About(version, katello)
+        return self._about
+
+    @property
+    def katello(self) -> bool:
+        """Whether Katello is there: the facts and check-ins of registered machines, not only reports."""
+        return self.about().katello is not None
+
+    def organization_id(self, name: str) -> int:
+        """The id of an organization by its exact name; raises SatelliteNotFound where none is visible."""
+        for found in self._list("/api/organizations", search=f"name = {quoted(name)}", per_page=2):
+            if found.get("name") == name and isinstance(found.get("id"), int):
+                return found["id"]
+        raise SatelliteNotFound(f"{self.url}: no organization {name!r} is visible to {self._username}")
+
+    def organizations(self) -> list[str]:
+        """The names of the organizations that this login sees; none where it lacks view_organizations."""
+        try:
+            return [str(one.get("name")) for one in self._list("/api/organizations", per_page=MANY)]
+        except SatelliteForbidden:
+            return []
+
+    def inventory(self, search: str = "", progress: Optional[Progress] = None) -> Iterator[HostFacts]:
+        """Every visible host, or those that `search` matches, with its identifying facts; in order of id.
+
+        Walks by windows of host ids: there is no offset that could shift when hosts come and go, and rows with
+        equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).  Raises
+        SatelliteForbidden where not one host is visible: no rights look like that, too.
+        """
+        highest, total = self.newest_host()
+        for low, high in _windows(highest, total):
+            names = self._thin_hosts(low, high, search)
+            if names:
+                yield from self._window_facts(low, high, names)
+            if progress:
+                progress(min(high, highest), highest)
+
+    def newest_host(self) -> tuple[int, int]:
+        """The highest host id and the number of hosts visible; raises SatelliteForbidden where none is.
+
+        Not with `thin`: a thin list is sorted by name, whatever `order` says (hosts_controller, reorder(:name)).
+        """
+        body = self._envelope("/api/hosts", list, order="id DESC", per_page=1)
+        if not body["results"]:
+            raise SatelliteForbidden(f"{self.url}: {self._username} sees no host at all; it needs view_hosts and "
+                                     "membership of the hosts' organizations and locations")
+        highest = body["results"][0].get("id")
+        total = body.get("total")
+        if not isinstance(highest, int) or not isinstance(total, int) or highest < total:
+            self._odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
+        return highest, total
+
+    def _thin_hosts(self, low: int, high: int, search: str) -> dict[str, int]:
+        """Name -> id of the hosts with low < id <= high; as many as Satellite announces, or it is an error."""
+        window = f"id > {low} and id <= {high}"
+        body = self._envelope("/api/hosts", list, thin="true", per_page=high - low + 1,
+                              search=f"({search}) and {window}" if search else window)
+        names = {host["name"]: host["id"] for host in body["results"]
+                 if isinstance(host.get("id"), int) and isinstance(host.get("name"), str)
+                 and low < host["id"] <= high}
+        if not len(names) == len(body["results"]) == body.get("subtotal"):
+            self._odd("/api/hosts", f"{len(names)} hosts in {window} where {body.get('subtotal')} were announced")
+        return names
+
+    def _window_facts(self, low: int, high: int, names: Mapping[str, int]) -> Iterator[HostFacts]:
+        """Facts of one window; a name in them without a host is no host (such leftovers exist, measured)."""
+        window = f"host_id > {low} and host_id <= {high}"
+        rhsm = self._facts(f"{window} and origin ~ Rhsm", RHSM_NAMES, high - low) if self.katello else {}
+        other = self._facts(f"{window} and origin !~ Rhsm", OTHER_NAMES, high - low)
+        for name, host_id in sorted(names.items(), key=lambda item: item[1]):
+            facts = {RHSM: rhsm.get(name, {}), "other sources": other.get(name, {})}
+            yield HostFacts(host_id, name, {origin: values for origin, values in facts.items() if values})
+
+    def _facts(self, search: str, names: tuple[str, ...], hosts: int) -> dict[str, dict[str, str]]:
+        """Host name -> fact -> value.  A page counts rows, not hosts, and `subtotal` says nothing (measured)."""
+        per_page = hosts * len(names) * SOURCES + 1     # more rows than there can be
+        body = self._envelope("/api/fact_values", dict, search=f"fact ^ ({', '.join(names)}) and {search}",
+                              order="host_id ASC", per_page=per_page)
+        if sum(map(len, body["results"].values())) >= per_page:
+            self._odd("/api/fact_values", f"{per_page} rows or more for {hosts} hosts")
+        return {name: {fact: value for fact, value in values.items() if isinstance(value, str)}
+                for name, values in body["results"].items()}
+
+    def host_facts(self, host_id: int, name: str) -> dict[str, dict[str, str]]:
+        """The identifying facts of one host, now, each origin on its own.
+
+        Two origins with the same fact name collapse into one in an answer, the last row wins (measured).
+        """
+        found = {}
+        for origin in ((RHSM,) if self.katello else ()) + ORIGINS:
+            names = RHSM_NAMES if origin == RHSM else OTHER_NAMES
+            facts = self._facts(f"host_id = {host_id} and origin ~ {origin}", names, 1)
+            if set(facts) - {name}:
+                self._odd("/api/fact_values", f"facts of {', '.join(facts)} where {name} was asked for")
+            if facts.get(name):
+                found[origin] = facts[name]
+        return found
+
+    def find_host(self, text: str) -> tuple[int, str]:
+        """Id and name of a host, given its exact name or its id; raises SatelliteNotFound."""
+        field = "id" if re.fullmatch(r"[0-9]+", text) else "name"
+        for host in self._list("/api/hosts", search=f"{field} = {quoted(text)}", thin="true", per_page=2):
+            if str(host.get(field)) == text.lower():
+                return host["id"], host["name"]
+        raise SatelliteNotFound(f"{self.url}: no host {text!r} is visible to {self._username}")
+
+    def hosts_with_parameter(self, parameter: str, host_id: Optional[int] = None) -> set[int]:
+        """The ids of the hosts (or of that one) whose parameter, inherited or their own, means yes.
+
+        Asked as a search since a login without view_params is shown every host with no parameters at all.
+        """
+        search = " or ".join(f"params.{parameter} = {value}" for value in ("true", "yes", "on", "1", "t", "y"))
+        if host_id is not None:
+            search = f"({search}) and id = {host_id}"
+        return {host["id"] for host in self._list("/api/hosts", search=search, thin="true", per_page=MANY)}
+
+    def record(self, host_id: int) -> Optional[Record]:
+        """The record with that id; None where Satellite shows none (gone, or out of sight: it looks the same)."""
+        try:
+            body = self._get(f"/api/hosts/{host_id}")
+        except SatelliteRefused as refusal:
+            if not refusal.no_resource:
+                raise
+            return None
+        return read_record(body, self.katello, self.url)
+
+    def destroys_vms(self) -> Optional[bool]:
+        """The setting destroy_vm_on_host_delete; None where it cannot be read."""
+        try:
+            settings = self._list("/api/settings", search="name = destroy_vm_on_host_delete", per_page=2)
+        except (SatelliteForbidden, SatelliteRefused):
+            return None
+        value = settings[0].get("value") if len(settings) == 1 else None
+        return value if isinstance(value, bool) else None
+
+    def permissions(self, host_id: int) -> Mapping[str, bool]:
+        """What this login may do with that host: permission -> bool."""
+        found = self._get(f"/api/hosts/{host_id}").get("permissions")
+        return found if isinstance(found, dict) else {}
+
+    # What is changed
+
+    def disassociate(self, host_id: int) -> None:
+        """Cut the link to the compute resource, so that deleting the record can never destroy the VM."""
+        self._call("PUT", f"/api/hosts/{host_id}/disassociate", json={})
+
+    def delete(self, record: Record) -> bool:
+        """Delete that very record; whether it is gone.
+
+        The numeric id only, and only after a GET of it in which id and name are the record's: a *name* of digits
+        can be taken for the id of another host (measured).  A 200 proves nothing, Katello answers it whether the
+        host went or not: gone is a 404 to the login that could read the record a moment before.
+        """
+        now = self.record(record.id)
+        if now is None or (now.id, now.name) != (record.id, record.name):
+            raise SatelliteError(f"{self.url}: host {record.id} is no longer {record.name}; not deleted")
+        self._call("DELETE", f"/api/hosts/{record.id}")
+        return self.record(record.id) is None
+
+    # How it is asked
+
+    def _list(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """The results of a list that fits in one page, each checked to be an object."""
+        body = self._envelope(path, list, **query)
+        if len(body["results"]) != body.get("subtotal"):
+            self._odd(path, f"{len(body['results'])} results where {body.get('subtotal')} were announced")
+        return body["results"]
+
+    def _envelope(self, path: str, kind: type, **query: Any) -> dict[str, Any]:
+        """The body of a list whose `results` are of that type."""
+        body = self._get(path, **query)
+        results: Any = body.get("results")
+        if not isinstance(results, kind) or body.get("per_page") != query["per_page"]:
+            self._odd(path, "no list")
+        entries: Any = results.values() if isinstance(results, dict) else results
+        if not all(isinstance(entry, dict) for entry in entries):
+            self._odd(path, "an entry that is none")
+        return body
+
+    def _get(self, path: str, **query: Any) -> dict[str, Any]:
+        if self.organization is not None:
+            query["organization_id"] = self.organization
+        return self._call("GET", path, params=query)
+
+    def _call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """One request; the parsed object of a 2xx, or the SatelliteError that names what went wrong."""
+        if self._refused:               # 30 failures lock out every login from this address for minutes
+            raise SatelliteLoginError(f"{self.url}: the log-in of {self._username} was refused before")
+        try:
+            response = self._session.request(method, self.url + path, timeout=TIMEOUT, verify=self._verify,
+                                             allow_redirects=False, **body)
+        except requests.exceptions.SSLError as error:
+            raise SatelliteError(f"{self.url}: TLS check failed ({_gist(error)}); set ca_file, on a Satellite "
+                                 "/etc/pki/katello/certs/katello-server-ca.crt") from error
+        except OSError as error:        # requests' own errors are OSErrors; so is a CA file that is missing
+            raise SatelliteError(f"{self.url}: not reachable ({_gist(error)})") from error
+        log.debug("%s %s: %s", method, path, response.status_code)
+        parsed = _parsed(response)
+        if not 200 <= response.status_code < 300:
+            self._fail(method, path, response, parsed)
+        if not isinstance(parsed, dict) or "error" in parsed:
+            self._odd(path, f"a {response.status_code} that is no JSON object" if not isinstance(parsed, dict)
+                      else f"a {response.status_code} with an error in it")
+        self._check_clock(response)
+        self._check_organization(path, response)
+        return parsed
+
+    def _fail(self, method: str, path: str, response: requests.Response, body: Any) -> NoReturn:
+        status, message = response.status_code, _message(body)
+        where = f"{self.url}: {method} {path} gave {status}"
+        if status == 401:
+            self._refused = True
+            raise SatelliteLoginError(f"{self.url}: the log-in of {self._username} is refused"
+                                      f"{f' ({message})' if message else ''}; check user and password or token")
+        if status == 403:
+            raise SatelliteForbidden(f"{where}: {message or 'forbidden (a wrong host name in the URL?)'}")
+        if 300 <= status < 400:
+            raise SatelliteError(f"{where}, a redirect to {response.headers.get('Location')}; put that into the URL")
+        if isinstance(body, dict) and status in (400, 404, 422):
+            raise SatelliteRefused(status, f"{where}: {message}", body)
+        raise SatelliteError(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
+
+    def _odd(self, path: str, what: str) -> NoReturn:
+        raise SatelliteError(f"{self.url}: {path} gave {what}; is this a Satellite, and does the role see all hosts?")
+
+    def _check_clock(self, response: requests.Response) -> None:
+        """A clock that jumped makes every machine look silent."""
+        try:
+            there = parsedate_to_datetime(response.headers.get("Date", ""))
+        except (TypeError, ValueError):
+            return
+        apart = abs(datetime.now(timezone.utc) - there)
+        if apart > CLOCK_SKEW:
+            raise SatelliteError(f"{self.url}: its clock and ours are {apart.total_seconds() / 60:.0f} minutes apart; "
+                                 "nothing can be said of silence and grace, synchronise them")
+
+    def _check_organization(self, path: str, response: requests.Response) -> None:
+        told = response.headers.get("Foreman_current_organization")
+        if self.organization is not None and told and not told.startswith(f"{self.organization};"):
+            self._odd(path, f"organization {told!r} where {self.organization} was asked for")
+
+
+def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite") -> Record:
+    """The Record of a GET /api/hosts/:id; raises SatelliteError where the answer is no host."""
+    host_id, name = body.get("id"), body.get("name")
+    facet, infrastructure = body.get("subscription_facet_attributes") or {}, body.get("infrastructure_facet") or {}
+    parameters = body.get("all_parameters")
+    if not isinstance(host_id, int) or not isinstance(name, str) or not isinstance(parameters, list) or not (
+            isinstance(facet, dict) and isinstance(infrastructure, dict)):
+        raise SatelliteError(f"{where}: GET of a host gave something else")
+    report = moment(body.get("last_report"))
+    return Record(
+        host_id, name, consumer=facet.get("uuid"), registered=bool(facet.get("uuid")) if katello else True,
+        registered_at=moment(facet.get("registered_at")), last_report=report,
+        last_checkin=moment(facet.get("last_checkin")) if katello else report,
+        build=body.get("build") is not False, hypervisor=bool(facet.get("hypervisor")),
+        infrastructure=any(infrastructure.values()), compute_resource=_compute_resource(body),
+        parameters={str(one.get("name")): str(one.get("value")) for one in parameters if isinstance(one, dict)},
+        snapshot=_snapshot(body))
+
+
+def _compute_resource(body: Mapping[str, Any]) -> Optional[str]:
+    if body.get("compute_resource_id") is None:
+        return None
+    return str(body.get("compute_resource_name") or body["compute_resource_id"])
+
+
+_KEPT = ("id", "name", "comment", "created_at", "last_report", "build", "managed", "enabled", "ip", "mac", "uuid",
+         "organization_id", "organization_name", "location_id", "location_name", "hostgroup_id", "hostgroup_title",
+         "owner_id", "owner_name", "owner_type", "model_name", "operatingsystem_name", "architecture_name",
+         "compute_resource_id", "compute_resource_name")
+_KEPT_OF_FACETS = {
+    "subscription_facet_attributes": ("uuid", "last_checkin", "registered_at", "release_version", "service_level",
+                                      "purpose_role", "purpose_usage", "activation_keys"),
+    "content_facet_attributes": ("content_view_name", "lifecycle_environment_name", "content_source_name")}
+_SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
+
+
+def _snapshot(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is needed to make the entry again.  Chosen by name: what is not known to be harmless stays out."""
+    kept: dict[str, Any] = {name: body[name] for name in _KEPT if name in body}
+    for facet, names in _KEPT_OF_FACETS.items():
+        if isinstance(body.get(facet), dict):
+            kept[facet] = {name: body[facet][name] for name in names if name in body[facet]}
+    kept["host_collections"] = [one.get("name") for one in body.get("host_collections") or []]
+    kept["parameters"] = {
+        one.get("name"): "(not kept)" if one.get("hidden_value?") or _SECRET.search(str(one.get("name")))
+        else one.get("value") for one in body.get("parameters") or []}
+    return kept
+
+
+def _windows(highest: int, total: int) -> Iterator[tuple[int, int]]:
+    """(low, high] pairs that cover 1 to `highest`, each with about WINDOW hosts where ids are spread evenly."""
+    width = max(WINDOW, round(WINDOW * highest / max(total, 1)))
+    for low in range(0, highest, width):
+        yield low, min(low + width, highest)
+
+
+def quoted(text: str) -> str:
+    """A value for Satellite's search language."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# What stands at the end of a time, in any of the three forms.
+_ZONE = re.compile(r" ?UTC$|Z$| ?([+-]\d\d):?(\d\d)$")
+
+
+def moment(text: object) -> Optional[datetime]:
+    """A time as any of Foreman's answers print it, aware; None where there is none.
+
+    Lists say `2022-11-03 11:43:54 UTC`, older servers `2016-05-26 10:46:18 -0400`, DELETE
+    `2022-11-25T11:51:59.179Z`.  Raises SatelliteError for a text that is none of these.
+    """
+    if text is None or text == "":
+        return None
+    zone = "+00:00" if str(text).endswith(("UTC", "Z")) else r"\1:\2"
+    try:
+        when = datetime.fromisoformat(_ZONE.sub(zone, str(text)))
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        raise SatelliteError(f"a time that cannot be read: {str(text)[:40]!r}")
+    return when
+
+
+def _parsed(response: requests.Response) -> Any:
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _message(body: Any) -> str:
+    """What an error body says; four shapes of it are known (measured)."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        details = error.get("details") or "; ".join(map(str, error.get("full_messages") or []))
+        return " ".join(str(details or error.get("message") or "").split())[:300]
+    return str(error or "")[:300]
+
+
+def _gist(error: BaseException) -> str:
+    """The innermost cause, in a line."""
+    while error.args and isinstance(getattr(error.args[0], "reason", error.args[0]), BaseException):
+        error = getattr(error.args[0], "reason", error.args[0])
+    return " ".join(str(error).split())[:200] or type(error).__name__
