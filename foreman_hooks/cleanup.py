@@ -1,0 +1,322 @@
+"""The story of a run: observe both sides, judge every record, plan, and apply what the plan says.
+
+Nothing here decides: `judge` does, from what is gathered here, and once more from what is gathered again
+immediately before each deletion.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from . import plan as plans
+from .checkers import Checker, Place, Survey
+from .identity import identify
+from .journal import Journal, JournalError
+from .judge import Case, judge, steps
+from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
+from .osp_checker import Presence, swap_bytes
+from .plan import Plan, PlanError, RegionSeen
+from .satellite import Satellite, SatelliteError, SatelliteRefused
+
+log = logging.getLogger(__name__)
+
+READERS = 4                 # records read at once
+BATCH = 20                  # deletions whose instances are asked about again together, a few seconds before
+
+Progress = Callable[[str, int, int], None]      # what is done, done, total (0: not known)
+Clock = Callable[[], datetime]
+
+
+class Host(NamedTuple):
+    """One host of the inventory and what its facts say it is."""
+
+    id: int
+    name: str
+    identity: Identity
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(timezone.utc)
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that a run saw: enough to judge every host, and nothing of the servers' raw answers."""
+
+    made_at: datetime
+    hosts: Sequence[Host]
+    survey: Survey
+    records: Mapping[int, Record]
+    histories: Mapping[str, History]
+    shared: Mapping[str, tuple[str, ...]]       # UUID -> names of the hosts that have it, where several do
+    protected: frozenset[int]
+    witnesses: Mapping[Place, tuple[int, str]]  # how many hosts are alive there, and the UUID of one
+    detachable: bool
+
+    def case(self, host: Host) -> Case:
+        """Everything that was seen of one host."""
+        uuids, record = host.identity.uuids, self.records.get(host.id)
+        return Case(
+            host.id, host.name, host.identity, tuple(one for uuid in uuids for one in self.survey.of(uuid)), record,
+            tuple(name for name in self.shared.get(uuids[0], ()) if name != host.name) if uuids else (),
+            self.histories.get(uuids[0], History()) if uuids else History(), frozenset(self.witnesses),
+            host.id in self.protected, self.detachable or not (record and record.compute_resource))
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """What a run works with.  `scope` says, for people, which hosts `search` and the organization select."""
+
+    satellite: Satellite
+    checker: Checker
+    journal: Journal
+    policy: Policy
+    search: str = ""
+    scope: str = "all hosts"
+    progress: Progress = silent
+    clock: Clock = utc_now
+
+    # Observe
+
+    def observe(self) -> Observation:
+        """Look at both sides at once, then closer at every host that is not found alive.
+
+        Raises SatelliteError.  A cloud that fails raises nothing: its hosts are unknown.
+        """
+        now = self.clock()
+        with ThreadPoolExecutor(1) as beside:
+            prepared = beside.submit(self.checker.prepare, self._stage("servers of OpenStack"))
+            hosts = self._inventory()
+            prepared.result()
+        instances = [host for host in hosts if host.identity.reason is None]
+        survey = self.checker.survey(dict.fromkeys(uuid for host in instances for uuid in host.identity.uuids),
+                                     self._stage("instances not in the lists"))
+        missing = [host for host in instances if _missing(host, survey)]
+        records = self._records(missing)
+        regions = [(seen.cloud, seen.region) for seen in survey.regions]
+        return Observation(
+            now, hosts, survey, records,
+            {host.identity.uuids[0]: self.journal.history(host.identity.uuids[0], regions) for host in missing},
+            _shared(hosts), frozenset(self.satellite.hosts_with_parameter(self.policy.protect_parameter)
+                                      if missing else ()),
+            _witnesses(instances, survey),
+            not any(one.compute_resource for one in records.values()) or self.satellite.destroys_vms() is not None)
+
+    def _inventory(self) -> list[Host]:
+        """Every host in scope and what it is."""
+        katello, names = self.satellite.katello, self.policy.openstack_names
+        return [Host(host.id, host.name, identify(host.facts, katello=katello, openstack_names=names))
+                for host in self.satellite.inventory(self.search, self._stage("hosts of Satellite"))]
+
+    def _records(self, hosts: Sequence[Host]) -> dict[int, Record]:
+        told = self._stage("records of missing instances")
+        records: dict[int, Record] = {}
+        with ThreadPoolExecutor(READERS) as pool:
+            for number, record in enumerate(pool.map(self.satellite.record, [host.id for host in hosts]), 1):
+                if record:
+                    records[record.id] = record
+                told(number, len(hosts))
+        return records
+
+    def _stage(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress(what, done, total)
+
+    # Plan
+
+    def plan(self) -> Plan:
+        """Observe, put on file what is missing, judge every host, and hold the whole against the guard rails."""
+        self.settle()
+        observation = self.note(self.observe())
+        verdicts = tuple(judge(observation.case(host), self.policy, observation.made_at)
+                         for host in observation.hosts)
+        plan = Plan(self.satellite.url, observation.made_at, self.scope, self._regions(observation), verdicts)
+        plan = plans.with_guard_rails(plan, self.policy, self.journal.servers_before())
+        if not plan.shrunk:
+            self._note_servers(plan)
+        return plan
+
+    def note(self, observation: Observation) -> Observation:
+        """Count the misses of a run in which every cloud answered; the observation with the new counts.
+
+        A run with a cloud that could not answer counts for nobody: it neither adds a miss nor takes one back.
+        """
+        survey = observation.survey
+        alive = {uuid for uuid, found in survey.asked.items()
+                 if any(one.presence is Presence.PRESENT for one in found)} | survey.alive.keys()
+        missing = observation.histories.keys() - alive
+        regions = [(seen.cloud, seen.region) for seen in survey.regions]
+        self.journal.note_misses([(uuid, *where) for uuid in missing for where in regions], alive,
+                                 observation.made_at)
+        return replace(observation, histories={uuid: self.journal.history(uuid, regions)
+                                               for uuid in observation.histories})
+
+    @staticmethod
+    def _regions(observation: Observation) -> tuple[RegionSeen, ...]:
+        return tuple(RegionSeen(seen.cloud, seen.region, seen.servers, seen.proof, str(seen.error or ""),
+                                *observation.witnesses.get((seen.cloud, seen.region), (0, "")))
+                     for seen in observation.survey.regions)
+
+    def _note_servers(self, plan: Plan) -> None:
+        """Good runs only: one that a region spoiled says nothing of the others' normal size either."""
+        if not any(seen.error for seen in plan.regions):
+            self.journal.note_servers({(seen.cloud, seen.region): seen.servers for seen in plan.regions
+                                       if seen.servers is not None}, plan.made_at)
+
+    # Apply
+
+    def settle(self) -> None:
+        """Find out what became of deletions that were on file but never ended: a run was killed there."""
+        for row in self.journal.unfinished(self.satellite.url):
+            record = self.satellite.record(row["host_id"])
+            gone = record is None or record.name != row["name"]
+            self.journal.end_deletion(row["id"], Outcome(
+                row["host_id"], row["name"], row["uuid"], "deleted" if gone else "failed",
+                "the run was killed in between; the record is " + ("gone" if gone else "still there")), self.clock())
+
+    def check(self, plan: Plan, approved: bool = False) -> Plan:
+        """The plan held against everything that can be said of it as a whole, with its refusals of this moment.
+
+        Raises PlanError where it is old, changed or another Satellite's.  `approved` lifts the caps, once.
+        """
+        plans.check_applicable(plan, self.satellite.url, self.clock())
+        plan = plans.with_guard_rails(plan, self.policy, self.journal.servers_before())
+        return replace(plan, refusals=()) if approved else plan
+
+    def approve(self, plan: Plan, who: str) -> None:
+        """Put on file who lifted the caps for this plan; the clouds' present size becomes the normal one."""
+        self.journal.note_approval(plan.digest, who, self.clock())
+        self._note_servers(plan)
+
+    def apply(self, plan: Plan, stopped: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+        """Carry out the deletions of a plan that `check` let pass; an Outcome for each, as it happens.
+
+        Every one is judged anew from what both servers say at this moment.  The first answer of Satellite that
+        makes no sense ends it, and so does `stopped`; what was not reached is reported as kept.
+        """
+        if plan.refusals:
+            raise PlanError("; ".join(plan.refusals))
+        todo = list(plan.deletions)
+        if todo:
+            self.journal.check_writable()
+        failed = ""
+        for start in range(0, len(todo), BATCH):
+            batch = todo[start:start + BATCH]
+            survey = Survey((), {}, {}) if failed or stopped() else self._ask_again(plan, batch)
+            for number, verdict in enumerate(batch, start + 1):
+                if failed or stopped():
+                    yield _kept(verdict, failed or "not reached: interrupted")
+                    continue
+                try:
+                    yield self._delete(plan, verdict, survey)
+                except SatelliteRefused as error:       # concerns this host alone
+                    yield _outcome(verdict, "failed", str(error))
+                except (SatelliteError, JournalError) as error:
+                    failed = "not reached: an earlier deletion failed"
+                    yield _outcome(verdict, "failed", str(error))
+                self.progress("deletions", number, len(todo))
+
+    def _ask_again(self, plan: Plan, batch: Iterable[Verdict]) -> Survey:
+        """The clouds' word on the batch, and on one host that was alive in each region, as of now."""
+        witnesses = [seen.witness for seen in plan.regions if seen.witness]
+        return self.checker.ask(dict.fromkeys([*(verdict.uuid for verdict in batch), *witnesses]))
+
+    def _delete(self, plan: Plan, planned: Verdict, survey: Survey) -> Outcome:
+        """Judge one host anew, put it on file, delete its record, and see that it is gone."""
+        case = self._case_now(plan, planned, survey)
+        now = self.clock()
+        verdict = judge(case, self.policy, now)
+        if verdict.decision is not Decision.DELETE:
+            return _kept(planned, f"{verdict.reason.value}: {verdict.detail}")
+        record = case.record
+        assert record                   # no verdict says delete without one
+        if (verdict.uuid, verdict.fingerprint) != (planned.uuid, planned.fingerprint):
+            return _kept(planned, f"{Reason.CHANGED.value}: UUID, registration or last check-in is another now")
+        if record.compute_resource and not self._detach(record):
+            return _kept(planned, Reason.COMPUTE_RESOURCE.value)
+        number = self.journal.begin_deletion(plan.satellite, plan.digest, verdict, self._evidence(case, now), record,
+                                             now)
+        try:
+            gone = self.satellite.delete(record)
+        except SatelliteError as error:
+            self.journal.end_deletion(number, _outcome(planned, "failed", str(error)), self.clock())
+            raise
+        outcome = _outcome(planned, "deleted", verdict.detail) if gone else _outcome(
+            planned, "failed", "Satellite answered the DELETE, but the record is still there; see its production.log")
+        self.journal.end_deletion(number, outcome, self.clock())
+        return outcome
+
+    def _case_now(self, plan: Plan, planned: Verdict, survey: Survey) -> Case:
+        """The host as both servers show it now.  What other hosts say of it was settled when it was planned."""
+        record = self.satellite.record(planned.host_id)
+        facts = self.satellite.host_facts(planned.host_id, planned.name)
+        identity = identify(facts, katello=self.satellite.katello, openstack_names=self.policy.openstack_names)
+        asked = survey if set(identity.uuids) <= survey.asked.keys() else self.checker.ask(identity.uuids)
+        places = [(seen.cloud, seen.region) for seen in plan.regions]
+        witnessed = {(one.cloud, one.region) for seen in plan.regions if seen.witness
+                     for one in survey.of(seen.witness) if one.presence is Presence.PRESENT}
+        protected = self.satellite.hosts_with_parameter(self.policy.protect_parameter, planned.host_id)
+        return Case(
+            planned.host_id, planned.name, identity, tuple(one for uuid in identity.uuids for one in asked.of(uuid)),
+            record, (), self.journal.history(planned.uuid, places), frozenset(witnessed & set(places)),
+            planned.host_id in protected,
+            not (record and record.compute_resource) or self.satellite.destroys_vms() is not None)
+
+    def _detach(self, record: Record) -> bool:
+        """Cut the link to the compute resource and see that it is cut."""
+        try:
+            self.satellite.disassociate(record.id)
+        except SatelliteError as error:
+            log.warning("%s: %s", record.name, error)
+            return False
+        now = self.satellite.record(record.id)
+        return now is not None and now.compute_resource is None
+
+    def _evidence(self, case: Case, now: datetime) -> Any:
+        """Every point of the promise as it was seen, for the journal."""
+        return {"rules": [[step.rule, step.seen] for step in steps(case, self.policy, now)],
+                "sightings": [[one.uuid, one.cloud, one.region, one.presence.value, one.detail]
+                              for one in case.sightings]}
+
+
+def _missing(host: Host, survey: Survey) -> bool:
+    """Whether every cloud answered and none has it: only then is there a reason to look at its record."""
+    found = [one for uuid in host.identity.uuids for one in survey.of(uuid)]
+    return bool(found) and all(one.presence in (Presence.ABSENT, Presence.DELETED) for one in found)
+
+
+def _shared(hosts: Iterable[Host]) -> dict[str, tuple[str, ...]]:
+    """UUID -> the names of all hosts that have it, in either byte order, where several do."""
+    names: dict[str, list[str]] = {}
+    for host in hosts:
+        for uuid in host.identity.uuids:
+            names.setdefault(min(uuid, swap_bytes(uuid)), []).append(host.name)
+    several = {key: tuple(found) for key, found in names.items() if len(found) > 1}
+    return {form: found for key, found in several.items() for form in (key, swap_bytes(key))}
+
+
+def _witnesses(instances: Iterable[Host], survey: Survey) -> dict[Place, tuple[int, str]]:
+    """(cloud, region) -> how many hosts are alive there, and the UUID of one of them."""
+    found: dict[Place, tuple[int, str]] = {}
+    for host in instances:
+        uuid = host.identity.uuids[0]
+        for one in survey.of(uuid):
+            if one.presence is Presence.PRESENT:
+                count, first = found.get((one.cloud, one.region), (0, uuid))
+                found[one.cloud, one.region] = (count + 1, first)
+    return found
+
+
+def _outcome(verdict: Verdict, result: str, detail: str) -> Outcome:
+    return Outcome(verdict.host_id, verdict.name, verdict.uuid, result, detail)
+
+
+def _kept(verdict: Verdict, why: str) -> Outcome:
+    return _outcome(verdict, "kept", why)

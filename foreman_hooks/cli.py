@@ -1,0 +1,501 @@
+"""The commands.  Thin: they read options, call the parts, and print; the one place that prints and exits."""
+
+import getpass
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn, Optional
+
+import click
+
+from . import plan as plans
+from . import report, settings
+from .checkers import LocalChecker
+from .cleanup import Cleanup, Progress, silent
+from .journal import Journal, JournalBusy, JournalError
+from .judge import steps
+from .model import LOUD, Outcome
+from .osp_checker import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    Sighting,
+    parse_uuid,
+)
+from .plan import Plan, PlanError
+from .report import FORMATS, Style, UnknownField
+from .satellite import Satellite, SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
+from .settings import CloudScope, Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+EXIT_CODES = {
+    0: "done, or nothing to do",
+    1: "done, but something failed or could not be known",
+    2: "with --detailed-exitcode: deletions are pending",
+    3: "refused by a guard rail; nothing was deleted",
+    64: "usage: a wrong option or argument",
+    65: "bad data: not a UUID, or a plan that is damaged, changed, old or another Satellite's",
+    69: "Satellite or OpenStack cannot be reached, or gave an answer without sense",
+    70: "an error of our own, or of the journal",
+    75: "try again: another run is under way",
+    77: "forbidden: a permission is missing",
+    78: "configuration",
+    128: "not found; check: terminated or absent",
+    129: "wrong login",
+    130: "interrupted",
+}
+# The first class that fits decides, so the special ones come first.
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (OSPConfigError, 78), (SettingsError, 78), (OSPLoginError, 129), (SatelliteLoginError, 129), (OSPForbidden, 77),
+    (SatelliteForbidden, 77), (SatelliteNotFound, 128), (OSPError, 69), (SatelliteError, 69), (JournalBusy, 75),
+    (JournalError, 70), (PlanError, 65), (UnknownField, 64))
+LIST_FROM = 50              # so many UUIDs at once are cheaper found in the list of all servers
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command line; the exit code.  Turns every known error into one line on stderr."""
+    return _run(cli, argv)
+
+
+def osp_check(argv: Optional[Sequence[str]] = None) -> int:
+    """The checker alone, for the OSP side: `check` without a Satellite."""
+    return _run(check, argv)
+
+
+def _run(command: click.Command, argv: Optional[Sequence[str]]) -> int:
+    _set_up_logging(logging.WARNING)
+    try:
+        result = command.main(args=None if argv is None else list(argv), standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        return _complain(error.format_message(), 64)
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("interrupted; what was done before is in the journal", 130)
+    except BrokenPipeError:         # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except tuple(kind for kind, _ in _CODES) as error:
+        log.debug("traceback", exc_info=True)
+        return _complain(str(error), code_of(error))
+    except Exception as error:      # noqa: BLE001  a bug of ours: say so in one line, and never as success
+        log.debug("traceback", exc_info=True)
+        return _complain(f"this is an error of ours: {type(error).__name__}: {error}; run with -d for more", 70)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of one of our errors."""
+    return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return code
+
+
+# Options that several commands share
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """hammer's options for listings; the command gets them as one `style`."""
+    def with_style(*args: Any, output: str, fields: str, no_headers: bool, csv_separator: str, **rest: Any) -> Any:
+        style = Style(output, tuple(filter(None, fields.split(","))), not no_headers, csv_separator)
+        return command(*args, style=style, **rest)
+
+    with_style.__name__, with_style.__doc__ = command.__name__, command.__doc__
+    with_style.__click_params__ = getattr(command, "__click_params__", [])      # type: ignore[attr-defined]
+    for option in (
+            click.option("--csv-separator", default=",", metavar="CHAR", callback=_one_char, help="Separator for csv."),
+            click.option("--no-headers", is_flag=True, help="Leave the headers out."),
+            click.option("--fields", default="", metavar="A,B", help="Show these columns only."),
+            click.option("--output", type=click.Choice(FORMATS), default="table", show_default=True,
+                         help="How to print the listing; all but table list every record.")):
+        with_style = option(with_style)
+    return with_style
+
+
+def _one_char(context: click.Context, option: click.Parameter, value: str) -> str:
+    if len(value) != 1:
+        raise click.BadParameter("must be one character")
+    return value
+
+
+scope_options = [
+    click.option("--search", metavar="QUERY", help="Only hosts that match, in Satellite's search language."),
+    click.option("--organization", metavar="NAME", help="Only hosts of this organization."),
+]
+
+
+def _with(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+             epilog="Exit codes: see the README. Nothing is deleted but by 'apply' and 'run --apply'.")
+@click.version_option(package_name="satellite-osp-cleanup")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+              help=f"Configuration.  [default: {settings.CONFIG}, if it is there]")
+@click.option("-v", "--verbose", is_flag=True, help="List every record, and log what is done.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("-d", "--debug", is_flag=True, help="Log every request (never a secret).")
+@click.pass_context
+def cli(context: click.Context, config: Optional[Path], verbose: bool, quiet: bool, debug: bool) -> None:
+    """Remove the Satellite host records of terminated OpenStack instances, and no others."""
+    context.obj = App(config, verbose, quiet)
+    _set_up_logging(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
+
+
+def _set_up_logging(level: int) -> None:
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("foreman_hooks").setLevel(level)
+    # keystoneauth complains of what it then raises as well
+    logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
+
+
+class App:
+    """What every command may need: the settings, read when they are first asked for, and how to talk."""
+
+    def __init__(self, config: Optional[Path], verbose: bool, quiet: bool) -> None:
+        self._config, self.verbose, self.quiet = config, verbose, quiet
+
+    def settings(self) -> Settings:
+        """The configuration; raises SettingsError."""
+        return settings.load(self._config)
+
+    def say(self, text: str) -> None:
+        """Print for people and pipes, unless -q."""
+        if text and not self.quiet:
+            click.echo(text, nl=not text.endswith("\n"))
+
+    @contextmanager
+    def cleanup(self, search: Optional[str] = None, organization: Optional[str] = None) -> Iterator[Cleanup]:
+        """Everything a run works with, with the journal held."""
+        found = self.settings()
+        if found.login is None:
+            raise SettingsError("no Satellite is configured; set satellite.url in the configuration, or "
+                                "FOREMAN_SERVER_URL, or set up hammer")
+        search = found.search if search is None else search
+        _check_search(search)
+        satellite = Satellite(found.login)
+        scope = ", ".join(filter(None, (f"search {search!r}" if search else "",
+                                        f"organization {organization}" if organization else "")))
+        with Journal.open(found.journal) as journal, _progress(self.quiet) as progress:
+            if organization:
+                satellite.organization = satellite.organization_id(organization)
+            yield Cleanup(satellite, LocalChecker(found.clouds), journal, found.policy, search, scope or "all hosts",
+                          progress)
+
+
+def _check_search(search: str) -> None:
+    """Satellite does not refuse a malformed search: it matches nothing, or every host (measured)."""
+    if search and (search.count("(") != search.count(")") or search.count('"') % 2 or not any(
+            char.isalnum() for char in search)):
+        raise click.UsageError(f"the search {search!r} is malformed; Satellite would not refuse it, but match nothing "
+                               "or every host")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """A bar for each stage, on a terminal only, and on stderr so that output can be piped."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    with Bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+              console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=None)
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        yield told
+
+
+# plan, apply, run
+
+@cli.command()
+@_with(scope_options)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the plan to FILE, for 'apply'.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
+@click.option("--show-hammer", is_flag=True, help="Print the hammer commands that would do the same.")
+@output_options
+@click.pass_obj
+def plan(app: App, search: Optional[str], organization: Optional[str], out: Optional[Path], detailed_exitcode: bool,
+         show_hammer: bool, style: Style) -> int:
+    """Show what would be deleted, and why; deletes nothing.
+
+    Every run counts: an instance of which OpenStack has no trace left may only go after it was missing in
+    several runs ('policy.misses') over some time ('policy.grace').
+    """
+    with app.cleanup(search, organization) as cleanup:
+        made = cleanup.plan()
+    if out:
+        _write(out, plans.dump(made))
+    _show_plan(app, made, style)
+    if show_hammer:
+        app.say("\n".join(report.hammer_lines(made.deletions)))
+    if out:
+        click.echo(f"plan {made.digest[:12]} written to {out}", err=True)
+    return _plan_code(made, detailed_exitcode)
+
+
+@cli.command()
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--approve", metavar="DIGEST", help="Lift the caps for this plan, once; the journal keeps who and when.")
+@output_options
+@click.pass_obj
+def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> int:
+    """Carry out a plan that 'plan --out PLAN' wrote.
+
+    Each record and each instance is looked at again first; what no longer holds is kept.  A plan that was
+    changed, is older than a day or is of another Satellite is refused.
+    """
+    made = plans.load(_read(plan_file))
+    with app.cleanup() as cleanup:
+        if approve is not None:
+            _approve(cleanup, made, approve)
+        checked = cleanup.check(made, approved=approve is not None)
+        if checked.refusals:
+            return _refused(checked)
+        return _apply(app, cleanup, checked, style)
+
+
+@cli.command()
+@_with(scope_options)
+@click.option("--apply", "apply_it", is_flag=True, help="Delete what the plan says; without it, only show the plan.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
+@output_options
+@click.pass_obj
+def run(app: App, search: Optional[str], organization: Optional[str], apply_it: bool, detailed_exitcode: bool,
+        style: Style) -> int:
+    """Plan, and with --apply delete: what cron and remote execution call.
+
+    Prints nothing where there is nothing to tell, unless a terminal or another output than table is asked for.
+    """
+    with app.cleanup(search, organization) as cleanup:
+        made = cleanup.plan()
+        code = _plan_code(made, detailed_exitcode and not apply_it)
+        news = code or made.deletions or any(one.reason in LOUD for one in made.verdicts)
+        if news or sys.stdout.isatty() or style.output != "table":
+            _show_plan(app, made, style)
+        if not apply_it or made.refusals or not made.deletions:
+            return code
+        return max(code, _apply(app, cleanup, made, style))
+
+
+def _show_plan(app: App, made: Plan, style: Style) -> None:
+    everything = app.verbose or style.output != "table"
+    rows = report.verdict_rows(one for one in made.verdicts if everything or report.noteworthy(one))
+    app.say(report.render(rows, style))
+    if style.output == "table":
+        app.say(report.summary(made))
+    for refusal in made.refusals:
+        click.echo(f"refused: {refusal}; nothing is deleted", err=True)
+
+
+def _plan_code(made: Plan, detailed: bool) -> int:
+    """3 refused, 1 where something could not be known (or the error's own code, where nothing could), 2, or 0."""
+    for seen in made.regions:
+        if seen.error:
+            click.echo(f"error: {seen.error}", err=True)
+    if made.refusals:
+        click.echo("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)", err=True)
+        return 3
+    if made.unknown or any(seen.error for seen in made.regions):
+        return 1
+    return 2 if detailed and made.deletions else 0
+
+
+def _refused(made: Plan) -> int:
+    for refusal in made.refusals:
+        click.echo(f"refused: {refusal}; nothing is deleted", err=True)
+    return _complain(f"a guard rail refuses this plan; 'apply --approve {made.digest[:12]}' lifts the caps, once", 3)
+
+
+def _approve(cleanup: Cleanup, made: Plan, digest: str) -> None:
+    if len(digest) < 12 or not made.digest.startswith(digest.lower()):
+        raise PlanError(f"the plan's digest is {made.digest[:12]}, not {digest}; look at it before you approve it")
+    cleanup.check(made)         # an old plan or another Satellite's is not approved
+    cleanup.approve(made, getpass.getuser())
+
+
+def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style) -> int:
+    outcomes: list[Outcome] = []
+    with _finish_first() as stopped:
+        outcomes.extend(cleanup.apply(made, stopped))
+    app.say(report.render(report.outcome_rows(outcomes), style))
+    deleted = sum(one.result == "deleted" for one in outcomes)
+    if style.output == "table" and outcomes:
+        app.say(f"{deleted} of {len(outcomes)} records deleted\n")
+    for one in outcomes:
+        if one.result == "failed":
+            click.echo(f"error: {one.name}: {one.detail}", err=True)
+    if stopped():
+        return _complain(f"interrupted; {deleted} of {len(outcomes)} records were deleted, all are in the journal", 130)
+    return 0 if deleted == len(outcomes) else 1
+
+
+@contextmanager
+def _finish_first() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM end the work after the deletion under way, and not within it."""
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: caught.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# explain, check, doctor, demo
+
+@cli.command()
+@click.argument("host")
+@click.pass_obj
+def explain(app: App, host: str) -> int:
+    """Show every rule for one HOST (name or id), what was seen, and the verdict."""
+    with app.cleanup() as cleanup:
+        cleanup = replace(cleanup, search="")
+        host_id, name = cleanup.satellite.find_host(host)
+        observation = cleanup.observe()
+    found = next((one for one in observation.hosts if one.id == host_id), None)
+    if found is None:
+        raise SatelliteNotFound(f"host {name} went away in the meantime")
+    app.say(f"{name} (id {host_id})")
+    reason = None
+    for step in steps(observation.case(found), cleanup.policy, observation.made_at):
+        app.say(f"  {'stop' if step.reason else 'ok':<5}{step.rule}: {step.seen}")
+        reason = step.reason
+    app.say(f"verdict: {f'not deleted, {reason.value}' if reason else 'delete'}")
+    return 0
+
+
+@cli.command()
+@click.argument("uuids", nargs=-1, metavar="[UUID]...")
+@click.option("--cloud", "clouds", multiple=True, metavar="NAME", help="Of clouds.yaml; may be repeated.")
+@click.option("--region", "regions", multiple=True, metavar="NAME", help="Of these clouds; may be repeated.")
+@output_options
+@click.pass_context
+def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], regions: Sequence[str],
+          style: Style) -> int:
+    """Ask OpenStack about instances: arguments, or one UUID a line on standard input.
+
+    Code 200: it exists. 404: it does not (deleted: with proof; absent: no trace is left). 500: not known.
+    400: not a UUID. Exits with 0 where all exist, 128 where one does not, 1 where one could not be known.
+    """
+    app = context.obj or App(None, False, False)
+    texts = list(uuids) or _stdin_lines()
+    if clouds or regions:
+        scopes: Sequence[CloudScope] = [CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)]
+    else:
+        scopes = app.settings().clouds
+    checker = LocalChecker(scopes)
+    sightings = _sightings(checker, texts)
+    if not checker.errors or any(one.presence is not Presence.UNKNOWN for one in sightings):
+        app.say(report.render(report.sighting_rows(sightings), style))      # else the errors say it all
+    return _check_code(texts, sightings, list(checker.errors.values()))
+
+
+def _sightings(checker: LocalChecker, texts: Sequence[str]) -> list[Sighting]:
+    """All sightings, in the order of the questions; what is no UUID is not asked."""
+    forms = {text: parse_uuid(text) for text in texts}
+    wanted = list(dict.fromkeys(form for form in forms.values() if form))
+    if len(wanted) >= LIST_FROM:
+        with _progress(quiet=False) as progress:
+            checker.prepare(lambda done, total: progress("servers of OpenStack", done, total))
+            survey = checker.survey(wanted, lambda done, total: progress("instances not in the lists", done, total))
+    elif wanted:
+        survey = checker.ask(wanted)
+    return [one for text, form in forms.items() for one in (
+        survey.of(form) if form else (Sighting(text, "", "", Presence.INVALID, "not a UUID"),))]
+
+
+def _stdin_lines() -> list[str]:
+    if sys.stdin.isatty():
+        raise click.UsageError("name at least one UUID, or give them on standard input, one a line")
+    lines = [line.strip() for line in sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()]
+    return [line for line in lines if line]
+
+
+def _check_code(texts: Sequence[str], sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    invalid = [one.uuid for one in sightings if one.presence is Presence.INVALID]
+    if invalid:
+        return _complain(f"not a UUID: {', '.join(map(repr, invalid[:5]))}"
+                         + (f" and {len(invalid) - 5} more" if len(invalid) > 5 else ""), 65)
+    alive = {one.uuid for one in sightings if one.presence is Presence.PRESENT}
+    if any(one.presence is Presence.UNKNOWN and one.uuid not in alive for one in sightings):
+        return code_of(errors[0]) if errors else 1
+    return 0 if {one.uuid for one in sightings} <= alive else 128
+
+
+@cli.command()
+@click.pass_obj
+def doctor(app: App) -> int:
+    """Look at both sides: reachable, log-in, permissions, visibility, journal; and say what to do."""
+    from .doctor import examine
+
+    worst = 0
+    for finding in examine(app.settings()):
+        app.say(f"{finding.state:<8} {finding.what}" + (f"\n{'':<8} -> {finding.advice}" if finding.advice else ""))
+        worst = max(worst, {"ok": 0, "warning": 0, "fail": 1}[finding.state])
+    return worst
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="Leave both servers running until Ctrl-C, to try other commands on them.")
+def demo(keep: bool) -> int:
+    """Start a Satellite and an OSP of our own on loopback, and clean up there."""
+    from .sandbox.demo import show
+
+    return show(click.echo, keep)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a whole file or none: a plan that was cut would be refused, but nobody should have to find out."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise PlanError(f"{path}: {error.strerror}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
+
+
+def entry_point() -> NoReturn:
+    """satellite-osp-cleanup."""
+    sys.exit(main())
+
+
+def check_entry_point() -> NoReturn:
+    """osp-check."""
+    sys.exit(osp_check())

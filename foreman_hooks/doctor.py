@@ -1,0 +1,115 @@
+"""Is everything in place?  Each finding says what was looked at, how it is, and what to do."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .checkers import LocalChecker
+from .journal import Journal, JournalBusy, JournalError
+from .osp_checker import OSPError, Region
+from .satellite import Satellite, SatelliteError
+from .settings import Settings
+
+
+class Finding(NamedTuple):
+    """`state` is ok, warning or fail."""
+
+    state: str
+    what: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding, as it is made: the journal, Satellite, then each cloud and region."""
+    yield _journal(settings)
+    if settings.login is None:
+        yield Finding("fail", "no Satellite is configured", "set satellite.url, or set up hammer")
+    else:
+        if not settings.login.verify:
+            yield Finding("warning", "TLS of Satellite is not checked", "set ca_file and remove verify_tls: false")
+        try:
+            yield from _satellite(Satellite(settings.login), settings)
+        except SatelliteError as error:
+            yield Finding("fail", str(error), "nothing more can be said of Satellite")
+    yield from _clouds(LocalChecker(settings.clouds))
+
+
+def _journal(settings: Settings) -> Finding:
+    try:
+        with Journal.open(settings.journal) as journal:
+            journal.check_writable()
+    except JournalBusy as busy:
+        return Finding("ok", f"journal {settings.journal} is in use", str(busy))
+    except JournalError as error:
+        return Finding("fail", str(error), "without a journal nothing is deleted")
+    return Finding("ok", f"journal {settings.journal} can be written")
+
+
+def _satellite(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
+    about = satellite.about()
+    kind = f"Katello {about.katello}" if about.katello else "no Katello: the last report is the sign of life"
+    yield Finding("ok", f"{satellite.url} is Foreman {about.version}, {kind}; log-in, TLS and clock are fine")
+    organizations = satellite.organizations()
+    if organizations:
+        yield Finding("ok", f"organizations visible: {', '.join(organizations)}")
+    else:
+        yield Finding("warning", "no organization is visible",
+                      "give the role view_organizations, and the user the organizations of its hosts")
+    host_id, total = satellite.newest_host()
+    yield Finding("ok", f"{total} hosts visible")
+    yield _permission(satellite, host_id)
+    yield _facts(satellite, settings)
+    yield _parameters(satellite, host_id, settings)
+    destroys = satellite.destroys_vms()
+    if destroys is None:
+        yield Finding("warning", "the setting destroy_vm_on_host_delete cannot be read",
+                      "give the role view_settings; until then records with a compute resource are kept")
+    else:
+        yield Finding("ok", f"destroy_vm_on_host_delete is {str(destroys).lower()}; "
+                            "compute resources are detached first")
+
+
+def _permission(satellite: Satellite, host_id: int) -> Finding:
+    may = satellite.permissions(host_id)
+    if not may.get("destroy_hosts"):
+        return Finding("fail", "this login may not delete hosts", "give the role destroy_hosts")
+    if not may.get("edit_hosts"):
+        return Finding("warning", "this login may not detach compute resources (edit_hosts)",
+                       "records with a compute resource are kept; give edit_hosts if there are any")
+    return Finding("ok", "this login may delete hosts and detach compute resources")
+
+
+def _facts(satellite: Satellite, settings: Settings) -> Finding:
+    if any(host.facts for host in satellite.inventory(settings.search)):    # ends at the first window with one
+        return Finding("ok", "facts that identify hosts are visible")
+    return Finding("fail", "no fact that identifies a host is visible", "give the role view_facts for all hosts")
+
+
+def _parameters(satellite: Satellite, host_id: int, settings: Settings) -> Finding:
+    record = satellite.record(host_id)
+    if record and record.parameters:
+        return Finding("ok", "host parameters are visible")
+    return Finding("warning", "no host parameter is visible, perhaps for want of view_params",
+                   f"{settings.policy.protect_parameter} is found by search all the same, if its value is true")
+
+
+def _clouds(checker: LocalChecker) -> Iterator[Finding]:
+    checker.open()
+    for (cloud, region), error in checker.errors.items():
+        yield Finding("fail", str(error), f"while {cloud}/{region} cannot answer, nothing is deleted")
+    for opened in checker.regions.values():
+        yield Finding("ok", f"{opened.name}: logged in, compute endpoint found")
+        try:
+            yield _visibility(opened)
+        except OSPError as error:
+            yield Finding("fail", str(error), "while this region cannot answer, nothing is deleted")
+
+
+def _visibility(region: Region) -> Finding:
+    visibility = region.prove_visibility()
+    if visibility.by_get:
+        return Finding("ok", f"{region.name}: {visibility.proof}")
+    if region.empty_is_absent:
+        return Finding("ok", f"{region.name}: {visibility.proof} (least-privilege role)")
+    return Finding("warning", f"{region.name}: {visibility.proof} (least-privilege role)",
+                   "only instances whose deleted row is still there can be proven terminated; set "
+                   "lists_fail_on_down_cell if the cloud has list_records_by_skipping_down_cells = false")

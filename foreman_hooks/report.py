@@ -1,0 +1,131 @@
+"""Rows as hammer prints them: table, csv, json, yaml; and the summary of a plan."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .model import LOUD, Decision, Outcome, Reason, Verdict
+from .osp_checker import Sighting
+from .plan import Plan
+
+FORMATS = ("table", "csv", "json", "yaml")
+Row = Mapping[str, Any]                 # label -> value; every row of a listing has the same labels
+
+
+@dataclass(frozen=True)
+class Style:
+    """How rows are printed; `fields` (labels, case does not matter) empty means all."""
+
+    output: str = "table"
+    fields: tuple[str, ...] = ()
+    headers: bool = True
+    separator: str = ","
+
+
+class UnknownField(ValueError):
+    """`--fields` names a column that the listing does not have."""
+
+
+def render(rows: Iterable[Row], style: Style) -> str:
+    """The rows as text, with a line end after the last; raises UnknownField."""
+    chosen = [_chosen(row, style.fields) for row in rows]
+    if style.output == "json":
+        return json.dumps(chosen, indent=2, ensure_ascii=False) + "\n"
+    if style.output == "yaml":
+        import yaml  # here: slow to load, and seldom asked for
+
+        return "---\n" + yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True, width=1000)
+    if style.output == "csv":
+        return _csv(chosen, style)
+    return _table(chosen, style)
+
+
+def _chosen(row: Row, fields: Sequence[str]) -> dict[str, Any]:
+    if not fields:
+        return dict(row)
+    labels = {label.lower(): label for label in row}
+    unknown = [field for field in fields if field.strip().lower() not in labels]
+    if unknown:
+        raise UnknownField(f"no field {', '.join(unknown)}; there are {', '.join(row)}")
+    return {labels[field.strip().lower()]: row[labels[field.strip().lower()]] for field in fields}
+
+
+def _csv(rows: Sequence[Row], style: Style) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=style.separator, lineterminator="\n")
+    if style.headers and rows:
+        writer.writerow(rows[0])
+    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def _table(rows: Sequence[Row], style: Style) -> str:
+    """hammer's table: rules of dashes, columns parted by bars, labels in capitals."""
+    if not rows:
+        return ""
+    head = [label.upper() for label in rows[0]]
+    body = [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *body)]
+    rule = "-|-".join("-" * width for width in widths)
+
+    def line(cells: Sequence[str]) -> str:
+        return " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+
+    lines = [rule, line(head), rule] if style.headers else []
+    return "\n".join([*lines, *map(line, body), *([rule] if style.headers else [])]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    """One line of printable text: a record's name or a fact may hold anything."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def verdict_rows(verdicts: Iterable[Verdict]) -> list[Row]:
+    """One row for each verdict."""
+    return [{"Id": one.host_id, "Name": one.name, "UUID": one.uuid, "Decision": one.decision.value,
+             "Reason": one.reason.value, "Detail": one.detail} for one in verdicts]
+
+
+def outcome_rows(outcomes: Iterable[Outcome]) -> list[Row]:
+    """One row for each deletion that was planned."""
+    return [{"Id": one.host_id, "Name": one.name, "UUID": one.uuid, "Result": one.result, "Detail": one.detail}
+            for one in outcomes]
+
+
+def sighting_rows(sightings: Iterable[Sighting]) -> list[Row]:
+    """One row for each UUID, cloud and region."""
+    return [{"UUID": one.uuid, "Cloud": one.cloud, "Region": one.region, "Code": one.code,
+             "Presence": one.presence.value,
+             "Terminated at": one.terminated_at.strftime("%Y/%m/%d %H:%M:%S") if one.terminated_at else "",
+             "Detail": one.detail} for one in sightings]
+
+
+def noteworthy(verdict: Verdict) -> bool:
+    """Whether a person wants to read of it: what goes, what waits, and what contradicts itself."""
+    return verdict.decision is not Decision.KEEP or verdict.reason in LOUD or verdict.reason is Reason.PROTECTED
+
+
+def summary(plan: Plan) -> str:
+    """The numbers of a plan: decisions, reasons, and how each region answered."""
+    counts = plan.counts
+    lines = [f"{len(plan.verdicts)} host records ({plan.scope}): {counts[Decision.DELETE]} to delete, "
+             f"{counts[Decision.WAIT]} waiting, {counts[Decision.KEEP]} kept"]
+    reasons = Counter((one.decision.value, one.reason.value) for one in plan.verdicts)
+    lines += [f"  {count:>6} {decision:<6} {reason}" for (decision, reason), count in sorted(
+        reasons.items(), key=lambda item: (["delete", "wait", "keep"].index(item[0][0]), -item[1]))]
+    for seen in plan.regions:
+        told = seen.error or f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
+        lines.append(f"  {seen.cloud}/{seen.region}: {told}")
+    return "\n".join(lines) + "\n"
+
+
+def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """The hammer commands that would do the same, id by id; hammer itself checks nothing of what we do."""
+    return [line for one in verdicts for line in (
+        f"hammer host info --id {one.host_id} --fields Id,Name    # must be {one.name}",
+        f"hammer host delete --id {one.host_id}")]
