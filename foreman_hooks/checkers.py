@@ -1,7 +1,6 @@
 """Where sightings come from: the clouds asked from here, with our own log-in."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Protocol
 
@@ -14,6 +13,7 @@ from .osp_checker import (
     region_names,
     swap_bytes,
     unknown_look,
+    workers,
 )
 from .settings import CloudScope
 
@@ -106,7 +106,7 @@ class LocalChecker:
             except OSPError as error:
                 self.errors[place] = error
 
-        with ThreadPoolExecutor(max(len(self.regions), 1)) as pool:
+        with workers(len(self.regions)) as pool:
             list(pool.map(prepare_one, self.regions))
 
     def survey(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
@@ -139,21 +139,22 @@ class LocalChecker:
             return self.regions[place].look(uuids if not self.errors else (), told)
 
         fine = [place for place in self.regions if place not in self.errors]
-        with ThreadPoolExecutor(max(len(fine), 1)) as pool:
+        with workers(len(fine)) as pool:
             looks = list(pool.map(look_one, fine))
         return looks + [unknown_look(*place, uuids, error) for place, error in self.errors.items()]
 
     def _joined(self, alive: Mapping[str, Place], looks: Sequence[Look]) -> Survey:
-        regions = tuple(Seen(
-            look.cloud, look.region,
-            len(self._lists[look.cloud, look.region]) if (look.cloud, look.region) in self._lists else None,
-            self._proof(look), look.error) for look in looks)
+        regions = tuple(self._seen(look) for look in looks)
         asked: dict[str, tuple[Sighting, ...]] = {}
         for look in looks:
             for uuid, sighting in look.sightings.items():
                 asked[uuid] = (*asked.get(uuid, ()), sighting)
         return Survey(regions, alive, asked)
 
-    def _proof(self, look: Look) -> str:
-        visibility = self.regions[look.cloud, look.region].visibility if not look.error else None
-        return visibility.proof if visibility else ""
+    def _seen(self, look: Look) -> Seen:
+        """A region that failed has no number of servers: with a cell down its list is short without a sign."""
+        place = (look.cloud, look.region)
+        if look.error:
+            return Seen(*place, None, "", look.error)
+        visibility, listed = self.regions[place].visibility, self._lists.get(place)
+        return Seen(*place, None if listed is None else len(listed), visibility.proof if visibility else "", None)

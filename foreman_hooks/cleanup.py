@@ -6,7 +6,6 @@ immediately before each deletion.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from .identity import identify
 from .journal import Journal, JournalError
 from .judge import Case, judge, steps
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
-from .osp_checker import Presence, swap_bytes
+from .osp_checker import Presence, swap_bytes, workers
 from .plan import Plan, PlanError, RegionSeen
 from .satellite import Satellite, SatelliteError, SatelliteRefused
 
@@ -92,7 +91,7 @@ class Cleanup:
         Raises SatelliteError.  A cloud that fails raises nothing: its hosts are unknown.
         """
         now = self.clock()
-        with ThreadPoolExecutor(1) as beside:
+        with workers(1) as beside:
             prepared = beside.submit(self.checker.prepare, self._stage("servers of OpenStack"))
             hosts = self._inventory()
             prepared.result()
@@ -119,7 +118,7 @@ class Cleanup:
     def _records(self, hosts: Sequence[Host]) -> dict[int, Record]:
         told = self._stage("records of missing instances")
         records: dict[int, Record] = {}
-        with ThreadPoolExecutor(READERS) as pool:
+        with workers(READERS) as pool:
             for number, record in enumerate(pool.map(self.satellite.record, [host.id for host in hosts]), 1):
                 if record:
                     records[record.id] = record
@@ -160,9 +159,10 @@ class Cleanup:
 
     @staticmethod
     def _regions(observation: Observation) -> tuple[RegionSeen, ...]:
-        return tuple(RegionSeen(seen.cloud, seen.region, seen.servers, seen.proof, str(seen.error or ""),
-                                *observation.witnesses.get((seen.cloud, seen.region), (0, "")))
-                     for seen in observation.survey.regions)
+        return tuple(RegionSeen(
+            seen.cloud, seen.region, seen.servers, seen.proof, str(seen.error or ""),
+            type(seen.error).__name__ if seen.error else "",
+            *observation.witnesses.get((seen.cloud, seen.region), (0, ""))) for seen in observation.survey.regions)
 
     def _note_servers(self, plan: Plan) -> None:
         """Good runs only: one that a region spoiled says nothing of the others' normal size either."""

@@ -15,7 +15,7 @@ import click
 
 from . import plan as plans
 from . import report, settings
-from .checkers import LocalChecker
+from .checkers import LocalChecker, Survey
 from .cleanup import Cleanup, Progress, silent
 from .journal import Journal, JournalBusy, JournalError
 from .judge import steps
@@ -31,7 +31,14 @@ from .osp_checker import (
 )
 from .plan import Plan, PlanError
 from .report import FORMATS, Style, UnknownField
-from .satellite import Satellite, SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
+from .satellite import (
+    Satellite,
+    SatelliteError,
+    SatelliteForbidden,
+    SatelliteLoginError,
+    SatelliteNotFound,
+    SatelliteRefused,
+)
 from .settings import CloudScope, Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -54,9 +61,10 @@ EXIT_CODES = {
 }
 # The first class that fits decides, so the special ones come first.
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (OSPConfigError, 78), (SettingsError, 78), (OSPLoginError, 129), (SatelliteLoginError, 129), (OSPForbidden, 77),
-    (SatelliteForbidden, 77), (SatelliteNotFound, 128), (OSPError, 69), (SatelliteError, 69), (JournalBusy, 75),
-    (JournalError, 70), (PlanError, 65), (UnknownField, 64))
+    (OSPConfigError, 78), (OSPLoginError, 129), (OSPForbidden, 77), (OSPError, 69),
+    (SatelliteLoginError, 129), (SatelliteForbidden, 77), (SatelliteNotFound, 128), (SatelliteRefused, 65),
+    (SatelliteError, 69), (SettingsError, 78), (JournalBusy, 75), (JournalError, 70), (PlanError, 65),
+    (UnknownField, 64))
 LIST_FROM = 50              # so many UUIDs at once are cheaper found in the list of all servers
 
 
@@ -314,13 +322,15 @@ def _show_plan(app: App, made: Plan, style: Style) -> None:
 
 def _plan_code(made: Plan, detailed: bool) -> int:
     """3 refused, 1 where something could not be known (or the error's own code, where nothing could), 2, or 0."""
-    for seen in made.regions:
-        if seen.error:
-            click.echo(f"error: {seen.error}", err=True)
+    errors = [seen for seen in made.regions if seen.error]
+    for seen in errors:
+        click.echo(f"error: {seen.error}", err=True)
     if made.refusals:
         click.echo("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)", err=True)
         return 3
-    if made.unknown or any(seen.error for seen in made.regions):
+    if errors and len(errors) == len(made.regions):
+        return next(code for kind, code in _CODES if kind.__name__ == errors[0].error_kind)
+    if made.unknown or errors:
         return 1
     return 2 if detailed and made.deletions else 0
 
@@ -409,25 +419,28 @@ def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], r
         scopes: Sequence[CloudScope] = [CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)]
     else:
         scopes = app.settings().clouds
-    checker = LocalChecker(scopes)
-    sightings = _sightings(checker, texts)
-    if not checker.errors or any(one.presence is not Presence.UNKNOWN for one in sightings):
+    survey = _survey(LocalChecker(scopes), [form for form in map(parse_uuid, texts) if form])
+    sightings = [one for text in dict.fromkeys(texts) for one in _sightings(survey, text)]
+    errors = [seen.error for seen in survey.regions if seen.error]
+    if not errors or any(one.presence is not Presence.UNKNOWN for one in sightings):
         app.say(report.render(report.sighting_rows(sightings), style))      # else the errors say it all
-    return _check_code(texts, sightings, list(checker.errors.values()))
+    return _check_code(sightings, errors)
 
 
-def _sightings(checker: LocalChecker, texts: Sequence[str]) -> list[Sighting]:
-    """All sightings, in the order of the questions; what is no UUID is not asked."""
-    forms = {text: parse_uuid(text) for text in texts}
-    wanted = list(dict.fromkeys(form for form in forms.values() if form))
-    if len(wanted) >= LIST_FROM:
-        with _progress(quiet=False) as progress:
-            checker.prepare(lambda done, total: progress("servers of OpenStack", done, total))
-            survey = checker.survey(wanted, lambda done, total: progress("instances not in the lists", done, total))
-    elif wanted:
-        survey = checker.ask(wanted)
-    return [one for text, form in forms.items() for one in (
-        survey.of(form) if form else (Sighting(text, "", "", Presence.INVALID, "not a UUID"),))]
+def _survey(checker: LocalChecker, uuids: Sequence[str]) -> Survey:
+    """Ask at least cost: many from the list of all servers, a few one by one, and none at all where there is none."""
+    if not uuids:
+        return Survey((), {}, {})
+    if len(uuids) < LIST_FROM:
+        return checker.ask(uuids)
+    with _progress(quiet=False) as progress:
+        checker.prepare(lambda done, total: progress("servers of OpenStack", done, total))
+        return checker.survey(uuids, lambda done, total: progress("instances not in the lists", done, total))
+
+
+def _sightings(survey: Survey, text: str) -> Sequence[Sighting]:
+    form = parse_uuid(text)
+    return survey.of(form) if form else (Sighting(text, "", "", Presence.INVALID, "not a UUID"),)
 
 
 def _stdin_lines() -> list[str]:
@@ -437,7 +450,7 @@ def _stdin_lines() -> list[str]:
     return [line for line in lines if line]
 
 
-def _check_code(texts: Sequence[str], sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
+def _check_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
     for error in errors:
         click.echo(f"error: {error}", err=True)
     invalid = [one.uuid for one in sightings if one.presence is Presence.INVALID]
@@ -493,9 +506,16 @@ def _read(path: Path) -> str:
 
 def entry_point() -> NoReturn:
     """satellite-osp-cleanup."""
-    sys.exit(main())
+    _leave(main())
 
 
 def check_entry_point() -> NoReturn:
     """osp-check."""
-    sys.exit(osp_check())
+    _leave(osp_check())
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; after Ctrl-C without waiting for requests that hang."""
+    if code == 130:
+        os._exit(code)
+    sys.exit(code)

@@ -184,8 +184,12 @@ def _unless(hit: bool, rule: str, reason: Reason) -> Step:
 
 
 def _told(sightings: list[Sighting]) -> str:
-    return "; ".join(f"{one.cloud}/{one.region}: {one.presence.value}"
-                     + (f" ({one.detail})" if one.detail else "") for one in sightings)
+    """`cloud/region: presence (detail)`; errors of a whole region begin with its name already."""
+    told = []
+    for one in sightings:
+        place = f"{one.cloud}/{one.region}: "
+        told.append(f"{place}{one.presence.value}" + (f" ({one.detail.replace(place, '', 1)})" if one.detail else ""))
+    return "; ".join(dict.fromkeys(told))
 
 
 def _at(when: Optional[datetime]) -> str:

@@ -133,6 +133,16 @@ class Look:
     error: Optional[OSPError] = None
 
 
+@contextmanager
+def workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that an error or Ctrl-C leaves at once: what has not begun never does, what hangs is not waited for."""
+    pool = ThreadPoolExecutor(max(count, 1))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def parse_uuid(text: object) -> Optional[str]:
     """The lower-case dashed form of a UUID; None where `text` is none or names no machine.
 
@@ -207,19 +217,14 @@ class Region:
         """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
         todo = list(dict.fromkeys(uuids))
         sightings = {}
-        with ThreadPoolExecutor(WORKERS) as pool:
-            questions = [pool.submit(self.ask, text) for text in todo]
-            try:
-                for question in questions:
-                    sighting = question.result()
+        try:
+            with workers(WORKERS) as pool:
+                for sighting in pool.map(self.ask, todo):
                     sightings[sighting.uuid] = sighting
                     if progress:
                         progress(len(sightings), len(todo))
-            except OSPError as error:
-                return unknown_look(self.cloud, self.region, todo, error)
-            finally:
-                for question in questions:
-                    question.cancel()       # one that failed stops the region: do not go on asking it
+        except OSPError as error:
+            return unknown_look(self.cloud, self.region, todo, error)
         return Look(self.cloud, self.region, sightings)
 
     def list_servers(self, progress: Optional[Progress] = None) -> frozenset[str]:

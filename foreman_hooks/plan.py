@@ -22,8 +22,9 @@ class PlanError(Exception):
 class RegionSeen(NamedTuple):
     """One region as the run saw it.
 
-    `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown; `error`: why it
-    is unknown.  `alive`: how many hosts of this Satellite were seen alive in it; `witness`: the UUID of one.
+    `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown.  `error`: why it is
+    unknown, `error_kind` the name of the error's class.  `alive`: how many hosts of this Satellite were seen alive
+    in it, `witness` the UUID of one.
     """
 
     cloud: str
@@ -31,6 +32,7 @@ class RegionSeen(NamedTuple):
     servers: Optional[int]
     proof: str = ""
     error: str = ""
+    error_kind: str = ""
     alive: int = 0
     witness: str = ""
 

@@ -119,7 +119,7 @@ def summary(plan: Plan) -> str:
     lines += [f"  {count:>6} {decision:<6} {reason}" for (decision, reason), count in sorted(
         reasons.items(), key=lambda item: (["delete", "wait", "keep"].index(item[0][0]), -item[1]))]
     for seen in plan.regions:
-        told = seen.error or f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
+        told = "no answer" if seen.error else f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
         lines.append(f"  {seen.cloud}/{seen.region}: {told}")
     return "\n".join(lines) + "\n"
 

@@ -296,7 +296,9 @@ class Satellite:
         return body["results"]
 
     def _envelope(self, path: str, kind: type, **query: Any) -> dict[str, Any]:
-        """The body of a list whose `results` are of that type."""
+        """The body of a list whose `results` are of that type; of hosts and facts, those of the organization."""
+        if self.organization is not None and path in ("/api/hosts", "/api/fact_values"):
+            query["organization_id"] = self.organization
         body = self._get(path, **query)
         results: Any = body.get("results")
         if not isinstance(results, kind) or body.get("per_page") != query["per_page"]:
@@ -307,8 +309,6 @@ class Satellite:
         return body
 
     def _get(self, path: str, **query: Any) -> dict[str, Any]:
-        if self.organization is not None:
-            query["organization_id"] = self.organization
         return self._call("GET", path, params=query)
 
     def _call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
@@ -331,7 +331,7 @@ class Satellite:
             self._odd(path, f"a {response.status_code} that is no JSON object" if not isinstance(parsed, dict)
                       else f"a {response.status_code} with an error in it")
         self._check_clock(response)
-        self._check_organization(path, response)
+        self._check_organization(path, body.get("params", {}), response)
         return parsed
 
     def _fail(self, method: str, path: str, response: requests.Response, body: Any) -> NoReturn:
@@ -363,10 +363,10 @@ class Satellite:
             raise SatelliteError(f"{self.url}: its clock and ours are {apart.total_seconds() / 60:.0f} minutes apart; "
                                  "nothing can be said of silence and grace, synchronise them")
 
-    def _check_organization(self, path: str, response: requests.Response) -> None:
-        told = response.headers.get("Foreman_current_organization")
-        if self.organization is not None and told and not told.startswith(f"{self.organization};"):
-            self._odd(path, f"organization {told!r} where {self.organization} was asked for")
+    def _check_organization(self, path: str, query: Mapping[str, Any], response: requests.Response) -> None:
+        wanted, told = query.get("organization_id"), response.headers.get("Foreman_current_organization")
+        if wanted is not None and told and not told.startswith(f"{wanted};"):
+            self._odd(path, f"organization {told!r} where {wanted} was asked for")
 
 
 def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite") -> Record:

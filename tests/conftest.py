@@ -1,0 +1,144 @@
+"""What every test gets: an environment of its own, no network but loopback, and on request both doubles."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+import yaml
+
+from foreman_hooks.checkers import LocalChecker
+from foreman_hooks.cleanup import Cleanup
+from foreman_hooks.journal import Journal
+from foreman_hooks.model import Outcome, Policy
+from foreman_hooks.plan import Plan
+from foreman_hooks.sandbox import world as worlds
+from foreman_hooks.sandbox.openstack import Account, OpenStack
+from foreman_hooks.sandbox.satellite import Satellite, User
+from foreman_hooks.sandbox.server import Server
+from foreman_hooks.satellite import Login
+from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.settings import CloudScope
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no file of the person who runs the tests can change what they see."""
+    for name in list(os.environ):
+        if name.startswith(("OS_", "FOREMAN_", "REQUESTS_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches out fails, and does not merely pass more slowly."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        assert self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1", "localhost"), address
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+class Stage:
+    """Both doubles behind HTTP, empty but for one living host in RegionOne, and the true client against them.
+
+    `now` is the time of the next run; the records' and servers' own times are relative to the real one.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch = folder, monkeypatch
+        self.satellite = Satellite(users=[User("admin", "changeme")])
+        self.openstack = OpenStack(regions=("RegionOne", "RegionTwo"), accounts=[
+            Account("admin", "changeme"), Account("reader", "changeme", project="shop", roles=("reader",)),
+            Account("checker", "changeme", project="shop", roles=("host_checker",))])
+        self.world = worlds.World(self.satellite, self.openstack, {})
+        self.foreman = stack.enter_context(Server(self.satellite.handle))
+        self.osp = stack.enter_context(Server(self.openstack.handle))
+        self.now = datetime.now(timezone.utc)
+        self.host("witness")
+        self.use_cloud()
+
+    def host(self, name: str, *, server: Optional[str] = "ACTIVE", project: str = "bank", **more: Any) -> str:
+        """A registered guest and, unless `server` is None, its server in that status; its UUID."""
+        uuid = worlds.add_host(self.world, name, "", **more)
+        if server:
+            worlds.add_instance(self.world, name, uuid, project=project, status=server)
+        return uuid
+
+    def terminated(self, name: str, ago: timedelta = 2 * DAY, checked_in: timedelta = 3 * DAY, **more: Any) -> str:
+        """A guest whose server was deleted `ago`, and that last checked in `checked_in` ago; its UUID."""
+        uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
+        worlds.add_instance(self.world, name, uuid, terminated=ago.total_seconds())
+        return uuid
+
+    def archived(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
+        """A guest of which Nova has no trace left; its UUID."""
+        return worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
+
+    def use_cloud(self, account: str = "admin", password: str = "changeme", **entry: Any) -> Path:
+        """Write clouds.yaml with one cloud, `prod`, and let it be found."""
+        path = self.folder / "clouds.yaml"
+        path.write_text(yaml.safe_dump({"clouds": {"prod": {"region_name": "RegionOne", "auth": {
+            "auth_url": f"{self.osp.url}/v3", "username": account, "password": password,
+            "project_name": "shop" if account in ("reader", "checker") else "admin",
+            "user_domain_name": "Default", "project_domain_name": "Default"}, **entry}}}))
+        self.monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+        return path
+
+    def cleanup(self, journal: Journal, policy: Optional[Policy] = None, *, regions: tuple[str, ...] = ("RegionOne",),
+                login: Optional[Login] = None, search: str = "") -> Cleanup:
+        """The true client against both; caps that do not bite unless a policy says so."""
+        return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme")),
+                       LocalChecker([CloudScope("prod", regions)]), journal, policy or Policy(max_fraction=1.0),
+                       search, clock=lambda: self.now)
+
+    def journal(self) -> Journal:
+        """The journal that all runs of this test share."""
+        return Journal.open(self.folder / "journal.sqlite3")
+
+    def plan(self, policy: Optional[Policy] = None, **how: Any) -> Plan:
+        """One run up to the plan."""
+        with self.journal() as journal:
+            return self.cleanup(journal, policy, **how).plan()
+
+    def run(self, policy: Optional[Policy] = None, **how: Any) -> list[Outcome]:
+        """One run with deletions."""
+        with self.journal() as journal:
+            cleanup = self.cleanup(journal, policy, **how)
+            return list(cleanup.apply(cleanup.plan()))
+
+    def reasons(self, policy: Optional[Policy] = None, **how: Any) -> dict[str, str]:
+        """Short host name -> reason, by a run up to the plan."""
+        return {one.name.split(".")[0]: one.reason.name for one in self.plan(policy, **how).verdicts}
+
+    @property
+    def left(self) -> set[str]:
+        """The short names of the hosts that Satellite still has."""
+        return {host.name.split(".")[0] for host in self.satellite.hosts.values()}
+
+    def config(self, **sections: Any) -> Path:
+        """A configuration file that leads to both doubles."""
+        path = self.folder / "config.yml"
+        path.write_text(yaml.safe_dump({
+            "satellite": {"url": self.foreman.url, "username": "admin", "password": "changeme"},
+            "clouds": [{"cloud": "prod", "regions": ["RegionOne"]}],
+            "journal": str(self.folder / "journal.sqlite3"), "policy": {"max_fraction": 1.0}, **sections}))
+        return path
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    with ExitStack() as stack:
+        yield Stage(tmp_path, stack, monkeypatch)

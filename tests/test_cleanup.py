@@ -1,0 +1,567 @@
+"""Whole runs against both doubles: what goes, what stays, and that nothing goes without being on file."""
+
+import sqlite3
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from foreman_hooks.journal import JournalError
+from foreman_hooks.model import Decision, Policy
+from foreman_hooks.plan import PlanError, dump, load
+from foreman_hooks.sandbox.satellite import RHSM, Host, User
+from foreman_hooks.sandbox.world import add_instance, guest_facts, named_uuid, registration
+from foreman_hooks.satellite import Login, SatelliteError, SatelliteForbidden, SatelliteLoginError
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+# What must go: a termination that nothing speaks against
+
+def test_a_terminated_instance_goes_in_the_same_run_that_sees_it(stage: Any) -> None:
+    stage.terminated("old")
+    outcomes = stage.run()
+    assert [(one.name, one.result) for one in outcomes] == [("old.example.com", "deleted")]
+    assert stage.left == {"witness"}
+
+
+def test_an_instance_terminated_minutes_ago_goes_too_if_it_is_silent_since(stage: Any) -> None:
+    stage.terminated("old", ago=timedelta(minutes=10), checked_in=timedelta(minutes=12))
+    assert [one.result for one in stage.run()] == ["deleted"]
+
+
+def test_one_without_a_trace_goes_after_enough_misses_over_the_grace_period(stage: Any) -> None:
+    stage.archived("old")
+    for hours in (0, 30, 60):
+        assert stage.run() == [], hours
+        stage.now += 30 * HOUR
+    assert [one.result for one in stage.run()] == ["deleted"]
+
+
+def test_the_grace_period_alone_is_not_enough_misses_are_needed_as_well(stage: Any) -> None:
+    stage.archived("old")
+    stage.run()
+    stage.now += 100 * HOUR
+    assert stage.reasons()["old"] == "GRACE"
+
+
+def test_misses_alone_are_not_enough_the_grace_period_has_to_pass_as_well(stage: Any) -> None:
+    stage.archived("old")
+    for _ in range(9):
+        assert stage.run() == []
+    assert stage.left == {"witness", "old"}
+
+
+def test_misses_start_anew_when_the_instance_is_seen_again(stage: Any) -> None:
+    """O7."""
+    uuid = stage.archived("back")
+    for _ in range(3):
+        stage.run()
+        stage.now += 30 * HOUR
+    add_instance(stage.world, "back", uuid)
+    assert stage.reasons()["back"] == "ALIVE"
+    stage.openstack.terminate("RegionOne", uuid, stage.now.timestamp())
+    stage.openstack.archive("RegionOne", uuid)
+    stage.now += HOUR
+    verdict = next(one for one in stage.plan().verdicts if one.name.startswith("back"))
+    assert verdict.decision is Decision.WAIT
+    assert "1 of 3 runs" in verdict.detail
+
+
+def test_a_run_with_a_cloud_that_cannot_answer_counts_as_no_miss(stage: Any) -> None:
+    """O7."""
+    stage.archived("old")
+    stage.run()
+    stage.now += 100 * HOUR
+    fault = stage.osp.fail("/servers", 503)
+    assert stage.reasons()["old"] == "UNKNOWN"
+    assert stage.reasons()["old"] == "UNKNOWN"
+    stage.osp.faults.remove(fault)
+    assert "2 of 3 runs" in next(one.detail for one in stage.plan().verdicts if one.name.startswith("old"))
+
+
+def test_a_clock_that_goes_back_starts_the_count_anew(stage: Any) -> None:
+    """O3."""
+    stage.archived("old")
+    for _ in range(4):
+        stage.run()
+    stage.now -= 200 * HOUR
+    stage.plan()
+    stage.now += 100 * HOUR
+    assert stage.reasons()["old"] == "GRACE"
+
+
+def test_many_deletions_are_all_done_and_all_on_file(stage: Any) -> None:
+    for number in range(45):
+        stage.terminated(f"old-{number}")
+    outcomes = stage.run()
+    assert len(outcomes) == 45
+    assert {one.result for one in outcomes} == {"deleted"}
+    with stage.journal() as journal:
+        assert [row["result"] for row in journal.deletions()] == ["deleted"] * 45
+
+
+def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stage: Any) -> None:
+    stage.satellite.katello = False
+    facts = {"PuppetFactName": {"dmi::product::uuid": named_uuid("old"), "is_virtual": "true",
+                                "dmi::manufacturer": "OpenStack Foundation", "dmi::product::name": "OpenStack Nova"}}
+    alive = {"PuppetFactName": {**facts["PuppetFactName"], "dmi::product::uuid": named_uuid("new")}}
+    report = {"last_report": registration(3 * 86400.0)["last_checkin"]}
+    stage.terminated("old", facts=facts, subscription=None, record=report)
+    stage.host("new", facts=alive, subscription=None, record=report)
+    stage.terminated("unreported", subscription=None, facts={"PuppetFactName": {
+        **facts["PuppetFactName"], "dmi::product::uuid": named_uuid("unreported")}})
+    reasons = stage.reasons()
+    assert (reasons["old"], reasons["new"], reasons["unreported"]) == ("TERMINATED", "ALIVE", "NO_CHECKIN")
+    assert [one.result for one in stage.run()] == ["deleted"]
+
+
+# What must stay
+
+@pytest.mark.parametrize("status", ["SHUTOFF", "SHELVED", "SHELVED_OFFLOADED", "ERROR", "BUILD", "RESCUE", "PAUSED",
+                                    "SUSPENDED", "VERIFY_RESIZE", "SOFT_DELETED"])
+def test_a_server_in_any_status_but_deleted_keeps_its_record(stage: Any, status: str) -> None:
+    """N4, N15."""
+    stage.host("quiet", server=status, checked_in=90 * 86400.0)
+    assert stage.run() == []
+    assert stage.reasons()["quiet"] == "ALIVE"
+
+
+def test_with_a_cell_down_nothing_of_it_is_deleted(stage: Any) -> None:
+    """N3: half the servers vanish from the list without a sign."""
+    for number in range(4):
+        stage.host(f"app-{number}", checked_in=90 * 86400.0)
+        stage.openstack.instances["RegionOne"][named_uuid(f"app-{number}")].cell = "cell2"
+    stage.terminated("old")
+    stage.openstack.down_cells.add("cell2")
+    plan = stage.plan()
+    assert plan.deletions == ()
+    assert plan.unknown == 5
+    assert "500" in plan.regions[0].error
+
+
+def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(stage: Any) -> None:
+    stage.terminated("old")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        plan = cleanup.plan()
+        stage.openstack.down_cells.add("cell1")
+        assert [one.result for one in cleanup.apply(plan)] == ["kept"]
+    assert "old" in stage.left
+
+
+_REQUESTS = ("/v3/auth/tokens", "/servers/detail", r"/servers\?", "/servers/[0-9a-f]{8}")
+_FAILURES: "tuple[dict[str, Any], ...]" = ({"status": 500}, {"status": 503}, {"status": 404}, {"status": 403},
+                                           {"status": 429}, {"status": 200}, {"status": 302}, {"reset": True},
+                                           {"cut": True})
+
+
+@pytest.mark.parametrize(("broken", "how"), [
+    (broken, how) for broken in _REQUESTS for how in _FAILURES
+    if (broken, how) != (_REQUESTS[3], {"status": 403})])     # a role that may list and not show, see below
+def test_no_failure_of_openstack_deletes_anything(stage: Any, broken: str, how: dict[str, Any]) -> None:
+    """N8, N10."""
+    stage.terminated("old")
+    stage.host("quiet", server="SOFT_DELETED", checked_in=90 * 86400.0)
+    stage.osp.fail(broken, **how)
+    plan = stage.plan(Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)))
+    assert "quiet" not in {one.name.split(".")[0] for one in plan.deletions}
+    assert plan.deletions == ()
+
+
+def test_a_role_that_may_list_but_not_show_proves_by_the_list_alone(stage: Any) -> None:
+    stage.terminated("old")
+    stage.host("quiet", server="SOFT_DELETED", checked_in=90 * 86400.0)
+    stage.archived("gone")
+    stage.openstack.policy["host_checker"] = {"index", "detail", "index:get_all_tenants", "detail:get_all_tenants",
+                                              "allow_all_filters"}
+    stage.use_cloud("checker")
+    reasons = stage.reasons(Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)))
+    assert (reasons["old"], reasons["quiet"], reasons["gone"]) == ("TERMINATED", "ALIVE", "UNKNOWN")
+
+
+def test_two_regions_both_have_to_answer(stage: Any) -> None:
+    stage.terminated("old")
+    plan = stage.plan(regions=("RegionOne", "RegionTwo"))       # RegionTwo has no server: nothing can be proven
+    assert plan.deletions == ()
+    assert "no active server" in plan.regions[1].error
+
+
+def test_an_instance_of_another_region_is_alive(stage: Any) -> None:
+    """N5."""
+    uuid = stage.host("far", server=None, checked_in=90 * 86400.0)
+    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(named_uuid("witness"))
+    add_instance(stage.world, "near", stage.host("near", server=None))
+    stage.openstack.instances["RegionTwo"][uuid].uuid = uuid
+    assert stage.reasons(regions=("RegionOne", "RegionTwo"))["far"] == "ALIVE"
+
+
+def test_an_emptied_cloud_deletes_nothing_ever(stage: Any) -> None:
+    """N5: the mapping of a cell points to an empty database, every GET is a 404."""
+    for number in range(5):
+        stage.host(f"app-{number}", checked_in=90 * 86400.0)
+    policy = Policy(max_fraction=1.0)
+    stage.plan(policy)
+    for number in range(5):
+        stage.openstack.archive("RegionOne", named_uuid(f"app-{number}"))
+    for _ in range(6):
+        stage.now += 30 * HOUR
+        plan = stage.plan(policy)
+        assert "shrank from 6 to 1 servers" in plan.refusals[0]         # N17
+    assert len(plan.deletions) == 5
+    with stage.journal() as journal, pytest.raises(PlanError, match="shrank"):
+        list(stage.cleanup(journal).apply(plan))
+    assert len(stage.left) == 6
+
+
+def test_without_a_living_host_in_the_same_region_nothing_goes(stage: Any) -> None:
+    stage.terminated("old")
+    stage.satellite.hosts.pop(1)        # the witness's record; its server still lives
+    assert stage.reasons()["old"] == "NO_WITNESS"
+
+
+def test_a_login_that_sees_one_project_only_deletes_nothing(stage: Any) -> None:
+    """N2, N6: all others' servers are a 404 to it."""
+    stage.terminated("old")
+    stage.use_cloud("reader")
+    assert stage.reasons()["old"] == "UNKNOWN"
+
+
+@pytest.mark.parametrize(("more", "reason"), [
+    ({"infrastructure": {"foreman_instance": True}}, "INFRASTRUCTURE"),
+    ({"infrastructure": {"foreman_instance": False, "smart_proxy_id": 3}}, "INFRASTRUCTURE"),
+    ({"subscription": registration(9e5, hypervisor=True)}, "HYPERVISOR"),
+    ({"record": {"build": True}}, "BUILDING"),
+    ({"subscription": None}, "NOT_REGISTERED"),
+    ({"subscription": registration(None)}, "NO_CHECKIN"),
+    ({"parameters": {"osp_cleanup_protect": "true"}}, "PROTECTED"),
+    ({"parameters": {"osp_cleanup_protect": "because I say so"}}, "PROTECTED"),
+])
+def test_records_that_are_never_touched_stay_even_with_proof(stage: Any, more: dict[str, Any], reason: str) -> None:
+    """S8, S18, S19."""
+    stage.terminated("kept", **more)
+    assert stage.reasons()["kept"] == reason
+    assert stage.run() == []
+
+
+def test_a_virt_who_record_stays_whatever_its_facts_say(stage: Any) -> None:
+    """S8."""
+    stage.terminated("virt-who-node-1")
+    assert stage.reasons()["virt-who-node-1"] == "HYPERVISOR"
+
+
+def test_the_protecting_parameter_is_seen_by_a_login_without_view_params(stage: Any) -> None:
+    """S19: such a login is shown every record without any parameter."""
+    stage.terminated("kept", parameters={"osp_cleanup_protect": "true"})
+    limited = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts")
+    assert stage.reasons(login=limited)["kept"] == "PROTECTED"
+
+
+def test_a_parameter_set_to_false_protects_nothing(stage: Any) -> None:
+    stage.terminated("old", parameters={"osp_cleanup_protect": "false"})
+    assert stage.reasons()["old"] == "TERMINATED"
+
+
+def test_a_machine_that_checked_in_after_its_termination_stays(stage: Any) -> None:
+    """S10."""
+    stage.terminated("talking", ago=2 * DAY, checked_in=DAY)
+    assert stage.reasons()["talking"] == "CHECKED_IN"
+    assert stage.run() == []
+
+
+def test_two_records_with_one_uuid_stay_for_a_person_to_look_at(stage: Any) -> None:
+    """S7."""
+    uuid = stage.terminated("one")
+    stage.host("other", server=None, uuid=uuid.upper(), checked_in=9e5)
+    reasons = stage.reasons()
+    assert (reasons["one"], reasons["other"]) == ("SHARED_UUID", "SHARED_UUID")
+
+
+def test_a_host_whose_facts_were_wiped_stays(stage: Any) -> None:
+    """S5: a registration is under way."""
+    stage.terminated("wiped", facts={})
+    stage.terminated("half", facts={RHSM: {"virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack"}})
+    reasons = stage.reasons()
+    assert (reasons["wiped"], reasons["half"]) == ("NO_FACTS", "NO_UUID")
+
+
+def test_stale_facts_of_another_source_that_name_a_living_instance_keep_the_record(stage: Any) -> None:
+    """S6."""
+    alive = stage.host("new")
+    old = named_uuid("mixed")
+    facts = {**guest_facts(old), "ForemanAnsible::FactName": {
+        "ansible_product_uuid": alive, "ansible_product_name": "OpenStack Compute"}}
+    stage.terminated("mixed", facts=facts)
+    assert stage.reasons()["mixed"] == "ALIVE"
+
+
+def test_hosts_that_are_no_instances_cost_no_request_of_their_own(stage: Any) -> None:
+    """S9."""
+    for number in range(30):
+        stage.host(f"vmware-{number}", server=None, facts=guest_facts(
+            named_uuid(f"vmware-{number}"), vendor="VMware, Inc.", product="VMware7,1"))
+    before = stage.foreman.count(), stage.osp.count()
+    assert stage.reasons()["vmware-7"] == "NOT_OPENSTACK"
+    plain = stage.foreman.count() - before[0], stage.osp.count() - before[1]
+    assert plain == (6, 6)      # status twice, newest, hosts, facts twice; version, token, canary, its GET, list twice
+
+
+# Between plan and apply
+
+def planned(stage: Any) -> Any:
+    stage.terminated("old")
+    with stage.journal() as journal:
+        return stage.cleanup(journal).plan()
+
+
+def applied(stage: Any, plan: Any, **how: Any) -> Any:
+    with stage.journal() as journal:
+        return list(stage.cleanup(journal, **how).apply(plan))
+
+
+def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
+    """S4: same id and name; another UUID."""
+    plan = planned(stage)
+    host = next(one for one in stage.satellite.hosts.values() if one.name.startswith("old"))
+    new = named_uuid("the new machine")
+    add_instance(stage.world, "new", new)
+    host.facts = guest_facts(new)
+    (outcome,) = applied(stage, plan)
+    assert (outcome.result, "instance exists" in outcome.detail) == ("kept", True)
+
+
+@pytest.mark.parametrize("facet", [registration(3 * 86400.0), {**registration(0.0)},
+                                   {**registration(3 * 86400.0), "registered_at": registration(0.0)["last_checkin"]}])
+def test_a_record_registered_anew_or_checked_in_since_the_plan_stays(stage: Any, facet: dict[str, Any]) -> None:
+    """S4: the facts are still the old ones, the registration is not."""
+    plan = planned(stage)
+    next(one for one in stage.satellite.hosts.values() if one.name.startswith("old")).subscription = facet
+    (outcome,) = applied(stage, plan)
+    assert outcome.result == "kept"
+    assert "old" in stage.left
+
+
+def test_a_record_that_went_by_itself_is_reported_as_kept_back_not_as_a_failure(stage: Any) -> None:
+    plan = planned(stage)
+    host = next(one for one in stage.satellite.hosts.values() if one.name.startswith("old"))
+    stage.satellite.hosts.pop(host.id)
+    (outcome,) = applied(stage, plan)
+    assert outcome.result == "kept"
+
+
+def test_a_host_protected_since_the_plan_stays(stage: Any) -> None:
+    plan = planned(stage)
+    next(one for one in stage.satellite.hosts.values() if one.name.startswith("old")).parameters[
+        "osp_cleanup_protect"] = "true"
+    assert [one.result for one in applied(stage, plan)] == ["kept"]
+
+
+def test_a_plan_is_refused_when_old_changed_or_of_another_satellite(stage: Any) -> None:
+    """O4."""
+    plan = planned(stage)
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        assert cleanup.check(load(dump(plan))).deletions
+        stage.now += timedelta(hours=25)
+        with pytest.raises(PlanError, match="25 hours old"):
+            cleanup.check(plan)
+        stage.now -= timedelta(hours=26)
+        with pytest.raises(PlanError, match="from the future"):
+            cleanup.check(plan)
+    with pytest.raises(PlanError, match="was changed"):
+        load(dump(plan).replace("old.example.com", "witness.example.com"))
+
+
+def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) -> None:
+    """O5."""
+    for number in range(3):
+        stage.terminated(f"old-{number}")
+    tight = Policy(max_deletions=2, max_fraction=1.0)
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal, tight)
+        plan = cleanup.plan()
+        assert plan.refusals == ("3 records are to go, max_deletions is 2",)
+        with pytest.raises(PlanError, match="max_deletions"):
+            list(cleanup.apply(plan))
+        assert len(stage.left) == 4
+        cleanup.approve(plan, "root")
+        assert [one.result for one in cleanup.apply(cleanup.check(plan, approved=True))] == ["deleted"] * 3
+        with pytest.raises(JournalError, match="already approved by root"):
+            cleanup.approve(plan, "root")
+
+
+# Satellite's side fails
+
+def test_a_role_without_organization_is_an_error_and_not_an_empty_satellite(stage: Any) -> None:
+    """S2."""
+    stage.satellite.users["nobody"] = User("nobody", "changeme", permissions=frozenset({"view_hosts", "view_facts"}),
+                                           organizations=frozenset())
+    with pytest.raises(SatelliteForbidden, match="sees no host at all"):
+        stage.plan(login=Login(stage.foreman.url, "nobody", "changeme"))
+
+
+def limited_user(stage: Any, *permissions: str) -> Login:
+    stage.satellite.users["limited"] = User("limited", "changeme", permissions=frozenset(permissions))
+    return Login(stage.foreman.url, "limited", "changeme")
+
+
+def test_the_smallest_role_is_enough_for_a_whole_run(stage: Any) -> None:
+    stage.terminated("old")
+    login = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts")
+    assert [one.result for one in stage.run(login=login)] == ["deleted"]
+
+
+def test_a_delete_that_satellite_only_pretends_is_a_failure(stage: Any) -> None:
+    """S13."""
+    stage.terminated("old")
+    stage.satellite.stubborn.add(2)
+    (outcome,) = stage.run()
+    assert outcome.result == "failed"
+    assert "still there" in outcome.detail
+
+
+def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(stage: Any) -> None:
+    """S14."""
+    plan = planned(stage)
+    login = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts")
+    stage.satellite.users["limited"].sees = lambda host: not host.name.startswith("old")
+    with stage.journal() as journal:
+        (outcome,) = list(stage.cleanup(journal, login=login).apply(plan))
+        assert outcome.result == "kept"
+        assert journal.deletions() == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 502, 301])
+def test_the_first_answer_without_sense_ends_the_deletions(stage: Any, status: int) -> None:
+    """S15."""
+    for number in range(3):
+        stage.terminated(f"old-{number}")
+    stage.foreman.fail("^DELETE", status)
+    outcomes = stage.run()
+    assert [one.result for one in outcomes] == ["failed", "kept", "kept"]
+    assert stage.foreman.count("^DELETE") == 1
+
+
+def test_a_refusal_of_one_host_does_not_stop_the_others(stage: Any) -> None:
+    """S15: a 422 is about that host."""
+    for number in range(3):
+        stage.terminated(f"old-{number}")
+    stage.foreman.fail("^DELETE", 422, {"error": {"id": 2, "full_messages": ["DNS says no"]}}, times=1)
+    assert [one.result for one in stage.run()] == ["failed", "deleted", "deleted"]
+
+
+def test_a_wrong_password_is_sent_once(stage: Any) -> None:
+    """S15."""
+    with pytest.raises(SatelliteLoginError, match="refused"):
+        stage.plan(login=Login(stage.foreman.url, "admin", "wrong"))
+    assert stage.foreman.count() == 1
+
+
+def test_a_satellite_that_answers_html_ends_the_run(stage: Any) -> None:
+    stage.foreman.fail("/api/hosts", 200, "<html>welcome</html>")
+    with pytest.raises(SatelliteError, match="no JSON object"):
+        stage.plan()
+
+
+@pytest.mark.parametrize("setting", [True, False])
+def test_a_compute_resource_is_detached_first_and_its_vm_never_destroyed(stage: Any, setting: bool) -> None:
+    """S11."""
+    stage.satellite.settings["destroy_vm_on_host_delete"] = setting
+    stage.terminated("old", record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": "x"})
+    assert [one.result for one in stage.run()] == ["deleted"]
+    assert stage.satellite.destroyed_vms == []
+    assert stage.foreman.count("^PUT .*/disassociate") == 1
+
+
+@pytest.mark.parametrize("permissions", [{"edit_hosts"}, {"view_settings"}])
+def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(stage: Any,
+                                                                              permissions: set[str]) -> None:
+    """S11: the setting cannot be read, or the link cannot be cut."""
+    stage.satellite.settings["destroy_vm_on_host_delete"] = True
+    stage.terminated("old", record={"compute_resource_id": 1, "uuid": "x"})
+    login = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts", *permissions)
+    assert [one.result for one in stage.run(login=login)] in ([], ["kept"])
+    assert "old" in stage.left
+    assert stage.satellite.destroyed_vms == []
+
+
+def test_names_in_digits_never_lead_to_another_host(stage: Any) -> None:
+    """S12."""
+    witness_id = next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("witness"))
+    uuid = named_uuid("digits")
+    add_instance(stage.world, "digits", uuid, terminated=2 * 86400.0)
+    stage.satellite.add(Host(str(witness_id), facts=guest_facts(uuid), parameters={},
+                             subscription=registration(9e5)))
+    stage.run()
+    assert "witness" in stage.left
+
+
+# The journal
+
+def test_every_point_of_the_promise_and_the_record_are_on_file_before_the_delete(stage: Any) -> None:
+    stage.terminated("old", record={"comment": "rack 7", "root_pass": "hunter2"}, parameters={"role": "web"})
+    stage.foreman.fail("^DELETE", 500)          # so what is on file was there before
+    stage.run()
+    with stage.journal() as journal:
+        (row,) = journal.deletions()
+    assert (row["name"], row["uuid"], row["reason"]) == ("old.example.com", named_uuid("old"), "terminated, with proof")
+    rules = [rule for rule, _ in row["evidence"]["rules"]]
+    assert any("silent" in rule for rule in rules)
+    assert any("another host" in rule for rule in rules)
+    assert row["snapshot"]["comment"] == "rack 7"
+    assert row["snapshot"]["parameters"] == {"role": "web"}
+    assert "hunter2" not in str(row)            # S17
+
+
+def test_no_journal_no_deletion(stage: Any) -> None:
+    """O1: a disk that fills up under the journal."""
+    stage.terminated("old")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        plan = cleanup.plan()
+        journal._database.execute("PRAGMA query_only = ON")
+        with pytest.raises(JournalError, match="nothing more is deleted"):
+            list(cleanup.apply(plan))
+    assert "old" in stage.left
+    assert stage.foreman.count("^DELETE") == 0
+
+
+def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(stage: Any) -> None:
+    """O1."""
+    stage.terminated("old")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        plan = cleanup.plan()
+        journal._database.execute("DROP TABLE deletions")
+        (outcome,) = list(cleanup.apply(plan))
+    assert outcome.result == "failed"
+    assert stage.foreman.count("^DELETE") == 0
+
+
+def test_a_run_that_was_killed_in_between_is_settled_by_the_next(stage: Any) -> None:
+    """O1: killed after the DELETE, before its outcome was on file; and before the DELETE."""
+    for name in ("first", "second"):
+        stage.terminated(name)
+    stage.run()
+    stage.terminated("second")
+    with sqlite3.connect(stage.folder / "journal.sqlite3") as database:
+        database.execute("UPDATE deletions SET result = NULL, detail = NULL, ended = NULL")
+        newest = max(stage.satellite.hosts)
+        database.execute("UPDATE deletions SET host_id = ? WHERE name LIKE 'second%'", (newest,))
+    stage.plan()
+    with stage.journal() as journal:
+        assert [row["result"] for row in journal.deletions()] == ["deleted", "failed"]
+
+
+def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
+    for number in range(3):
+        stage.terminated(f"old-{number}")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        plan = cleanup.plan()
+        done: list[Any] = []
+        outcomes = cleanup.apply(plan, stopped=lambda: bool(done))
+        done.append(next(outcomes))
+        done.extend(outcomes)
+    assert [one.result for one in done] == ["deleted", "kept", "kept"]
+    assert "interrupted" in done[-1].detail

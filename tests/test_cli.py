@@ -1,0 +1,374 @@
+"""The command line as a person or cron meets it: what is printed, where, and the exit code."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from foreman_hooks import cli
+from foreman_hooks.sandbox.world import named_uuid
+
+PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run one command line in this process: exit code, stdout, stderr."""
+    def run(*argv: str) -> tuple[int, str, str]:
+        code = cli.main([str(word) for word in argv])
+        out, err = capfd.readouterr()
+        return code, out, err
+    return run
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1, text
+    assert text.startswith("error: ")
+    return text
+
+
+# plan, apply, run
+
+def test_plan_lists_what_would_go_and_deletes_nothing(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    code, out, err = call("--config", stage.config(), "plan")
+    assert (code, err) == (0, "")
+    assert re.search(r"old\.example\.com .* delete +\| terminated, with proof", out)
+    assert "2 host records (all hosts): 1 to delete, 0 waiting, 1 kept" in out
+    assert "witness" not in out
+    assert stage.left == {"old", "witness"}
+
+
+def test_plan_in_json_lists_every_record(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    code, out, err = call("--config", stage.config(), "plan", "--output", "json", "--fields", "Name,Decision")
+    assert code == 0
+    assert json.loads(out) == [{"Name": "witness.example.com", "Decision": "keep"},
+                               {"Name": "old.example.com", "Decision": "delete"}]
+
+
+def test_detailed_exitcode_says_that_deletions_are_pending(stage: Any, call: Any) -> None:
+    config = stage.config()
+    assert call("--config", config, "plan", "--detailed-exitcode")[0] == 0
+    stage.terminated("old")
+    assert call("--config", config, "plan", "--detailed-exitcode")[0] == 2
+
+
+def test_show_hammer_prints_the_same_deletions_by_id(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    _, out, _ = call("--config", stage.config(), "plan", "--show-hammer")
+    assert "hammer host delete --id 2\n" in out
+
+
+def test_a_plan_that_was_written_can_be_applied(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config, path = stage.config(), stage.folder / "plan.json"
+    code, _, err = call("--config", config, "plan", "--out", path)
+    assert (code, path.stat().st_mode & 0o777) == (0, 0o600)
+    assert re.fullmatch(r"plan [0-9a-f]{12} written to .*plan\.json\n", err)
+    code, out, err = call("--config", config, "apply", path)
+    assert (code, err) == (0, "")
+    assert "1 of 1 records deleted" in out
+    assert stage.left == {"witness"}
+    code, out, _ = call("--config", config, "apply", path)      # again: it is gone, and nothing else goes
+    assert code == 1
+    assert stage.left == {"witness"}
+
+
+def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config, path = stage.config(policy={"max_deletions": 0}), stage.folder / "plan.json"
+    code, out, err = call("--config", config, "plan", "--out", path)
+    assert code == 3
+    assert "refused: 1 records are to go, max_deletions is 0; nothing is deleted" in err
+    code, _, err = call("--config", config, "apply", path)
+    assert (code, "apply --approve" in err) == (3, True)
+    assert "old" in stage.left
+    digest = json.loads(path.read_text())["digest"]
+    assert call("--config", config, "apply", path, "--approve", "0123456789ab")[0] == 65
+    assert "old" in stage.left
+    assert call("--config", config, "apply", path, "--approve", digest[:12])[0] == 0
+    assert "old" not in stage.left
+
+
+def test_run_without_apply_deletes_nothing_and_with_it_does(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config = stage.config()
+    assert call("--config", config, "run")[0] == 0
+    assert "old" in stage.left
+    code, out, _ = call("--config", config, "run", "--apply")
+    assert (code, stage.left) == (0, {"witness"})
+    assert "1 of 1 records deleted" in out
+
+
+def test_run_is_silent_when_there_is_nothing_to_tell(stage: Any, call: Any) -> None:
+    stage.archived("waits")
+    assert call("--config", stage.config(), "run", "--apply") == (0, "", "")
+
+
+def test_quiet_prints_errors_only(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    assert call("-q", "--config", stage.config(), "plan") == (0, "", "")
+
+
+def test_a_plan_with_an_unknown_cloud_exits_with_the_reason(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    stage.use_cloud(password="wrong")
+    code, out, err = call("--config", stage.config(), "run", "--apply")
+    assert code == 129
+    assert "Keystone refuses" in one_line(err)
+    assert "old" in stage.left
+
+
+def test_one_cloud_of_two_unknown_exits_1(stage: Any, call: Any) -> None:
+    config = stage.config(clouds=[{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]}])
+    code, _, err = call("--config", config, "plan")
+    assert code == 1
+    assert "RegionTwo" in one_line(err)
+
+
+def test_a_second_run_at_the_same_time_exits_75(stage: Any, call: Any) -> None:
+    """O2."""
+    with stage.journal():
+        code, _, err = call("--config", stage.config(), "plan")
+    assert code == 75
+    assert "another run" in one_line(err)
+
+
+def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    stage.terminated("older")
+    config = stage.config()
+    _, out, _ = call("--config", config, "plan", "--search", "name = old.example.com", "--output", "csv",
+                     "--no-headers", "--fields", "Name", "--csv-separator", ";")
+    assert out == "old.example.com\n"
+    code, out, _ = call("--config", config, "plan", "--organization", "Default Organization")
+    assert "3 host records (organization Default Organization)" in out
+    assert call("--config", config, "plan", "--organization", "Nope")[0] == 128
+
+
+# explain, check, doctor
+
+def test_explain_shows_every_rule_up_to_the_one_that_decides(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    stage.terminated("talking", checked_in=stage.now - stage.now)
+    config = stage.config()
+    code, out, _ = call("--config", config, "explain", "old.example.com")
+    assert code == 0
+    assert out.splitlines()[-1] == "verdict: delete"
+    assert len([line for line in out.splitlines() if line.startswith("  ok")]) == 13
+    _, out, _ = call("--config", config, "explain", "talking.example.com")
+    assert "  stop it is silent since it was terminated" in out
+    assert "not deleted, checked in after its termination" in out.splitlines()[-1]
+
+
+def test_explain_counts_no_miss(stage: Any, call: Any) -> None:
+    stage.archived("old")
+    for _ in range(3):
+        call("--config", stage.config(), "explain", "old.example.com")
+    assert "1 of 3 runs" in next(one.detail for one in stage.plan().verdicts if one.name.startswith("old"))
+
+
+def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
+    alive, gone = named_uuid("witness"), stage.terminated("old")
+    config = stage.config()
+    assert call("--config", config, "check", alive)[0] == 0
+    code, out, _ = call("--config", config, "check", alive, gone, "--output", "csv", "--fields", "Code,Presence")
+    assert (code, out) == (128, "Code,Presence\n200,present\n404,deleted\n")
+    code, out, err = call("--config", config, "check", "x; rm -rf /", alive, "--output", "csv", "--fields", "Code")
+    assert (code, out) == (65, "Code\n400\n200\n")
+    assert one_line(err) == "error: not a UUID: 'x; rm -rf /'\n"
+    stage.osp.fail("/servers/", 500)
+    code, _, err = call("--config", config, "check", alive)
+    assert (code, "gave 500" in one_line(err)) == (69, True)
+
+
+def test_check_of_a_living_instance_costs_a_token_and_one_get(stage: Any, call: Any) -> None:
+    call("--config", stage.config(), "check", named_uuid("witness"))
+    assert [request.method for request in stage.osp.requests] == ["GET", "POST", "GET"]     # version, token, server
+
+
+def test_check_of_bad_uuids_alone_asks_nobody(stage: Any, call: Any) -> None:
+    assert call("--config", stage.config(), "check", "nonsense", "")[0] == 65
+    assert stage.osp.count() == 0
+
+
+def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -> None:
+    program = [sys.executable, "-c", "from foreman_hooks.cli import check_entry_point; check_entry_point()"]
+    lines = "\n".join([named_uuid("witness"), "", f"  {named_uuid('nobody').upper()}  "])
+    done = subprocess.run([*program, "--cloud", "prod", "--output", "json"], input=lines, capture_output=True,
+                          text=True)
+    assert done.returncode == 128
+    assert [row["Presence"] for row in json.loads(done.stdout)] == ["present", "absent"]
+    assert done.stderr == ""
+
+
+def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
+    uuids = [stage.host(f"app-{number}") for number in range(60)]
+    code, out, _ = call("--config", stage.config(), "check", "--output", "json", *uuids)
+    assert (code, len(json.loads(out))) == (0, 60)
+    assert stage.osp.count("/servers/[0-9a-f]{8}") == 1         # the canary
+
+
+def test_doctor_finds_a_good_set_up_good(stage: Any, call: Any) -> None:
+    code, out, err = call("--config", stage.config(), "doctor")
+    assert (code, err) == (0, "")
+    assert "fail" not in out
+    assert "Katello 4.14" in out
+    assert "of another project was read" in out
+
+
+@pytest.mark.parametrize(("spoil", "told"), [
+    (lambda stage: stage.use_cloud(password="wrong"), "fail .*Keystone refuses"),
+    (lambda stage: stage.use_cloud("reader"), "fail .*may not list the servers of all projects"),
+    (lambda stage: stage.openstack.no_endpoint.add("RegionOne"), "fail .*no compute endpoint"),
+    (lambda stage: stage.foreman.fail("/api", 502, "<html>"), "fail .*gave 502"),
+    (lambda stage: stage.foreman.fail("/api/settings", 403, {}), "warning +the setting destroy_vm.*cannot be read"),
+    (lambda stage: stage.foreman.fail("/api/status", 401, {}), "fail .*log-in of admin is refused"),
+    (lambda stage: (stage.folder / "journal.sqlite3").mkdir(), "fail .*journal"),
+])
+def test_doctor_names_what_is_wrong(stage: Any, call: Any, spoil: Any, told: str) -> None:
+    spoil(stage)
+    code, out, _ = call("--config", stage.config(), "doctor")
+    assert re.search(told, out)
+    assert code == (0 if told.startswith("warning") else 1)
+
+
+# Bad input
+
+@pytest.mark.parametrize(("argv", "code", "told"), [
+    (["paln"], 64, "No such command"),
+    (["plan", "--serach", "x"], 64, "--search"),
+    (["plan", "--output", "xml"], 64, "xml"),
+    (["plan", "--fields", "Nonsense"], 64, "no field Nonsense"),
+    (["plan", "--csv-separator", "ab"], 64, "one character"),
+    (["plan", "--search", "(name = a"], 64, "malformed"),
+    (["plan", "--search", "="], 64, "malformed"),
+    (["plan", "--search", "nosuch = 1"], 65, "nosuch"),
+    (["apply", "/nowhere/plan.json"], 65, "No such file"),
+    (["apply", "/dev/null"], 65, "this is no plan"),
+    (["explain", "nobody.example.com"], 128, "no host"),
+    (["--config", "/nowhere.yml", "plan"], 78, "No such file"),
+    (["plan", "--out", "/nowhere/plan.json"], 65, "No such file"),
+])
+def test_bad_input_gets_one_line_and_its_exit_code(stage: Any, call: Any, argv: list[str], code: int,
+                                                   told: str) -> None:
+    """O6."""
+    stage.terminated("old")
+    found, _, err = call("--config", stage.config(), *argv)
+    assert (found, told in one_line(err)) == (code, True), err
+    assert "old" in stage.left
+
+
+@pytest.mark.parametrize(("section", "told"), [
+    ({"plicy": {}}, "did you mean policy"),
+    ({"policy": {"max_deletion": 1}}, "did you mean max_deletions"),
+    ({"policy": {"grace": "soon"}}, "must be a duration"),
+    ({"satellite": {"url": "satellite"}}, "must look like https://"),
+    ({"satellite": {"url": "https://localhost", "username": "a", "password": "b", "ca_file": "/nowhere.pem"}},
+     "CA file /nowhere.pem does not exist"),
+])
+def test_a_bad_configuration_is_named_with_what_is_right(stage: Any, call: Any, section: dict[str, Any],
+                                                        told: str) -> None:
+    """O6."""
+    code, _, err = call("--config", stage.config(**section), "plan")
+    assert (code, told in one_line(err)) == (78, True), err
+
+
+def test_a_wrong_satellite_password_exits_129(stage: Any, call: Any) -> None:
+    config = stage.config(satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"})
+    code, _, err = call("--config", config, "plan")
+    assert (code, "log-in of admin is refused" in one_line(err)) == (129, True)
+    assert "wrong" not in err
+
+
+def test_a_satellite_that_is_down_exits_69(stage: Any, call: Any) -> None:
+    config = stage.config(satellite={"url": "http://127.0.0.1:9", "username": "admin", "password": "changeme"})
+    code, _, err = call("--config", config, "plan")
+    assert (code, "not reachable" in one_line(err)) == (69, True)
+
+
+def test_hammers_own_files_are_configuration_enough(stage: Any, call: Any) -> None:
+    folder = Path(os.environ["HOME"], ".hammer/cli.modules.d")
+    folder.mkdir(parents=True)
+    (folder / "foreman.yml").write_text(yaml.safe_dump({":foreman": {
+        ":host": stage.foreman.url, ":username": "admin", ":password": "changeme"}}))
+    path = stage.folder / "only-journal.yml"
+    path.write_text(f"journal: {stage.folder}/journal.sqlite3\nclouds: [{{cloud: prod}}]\n")
+    code, out, err = call("--config", path, "plan")
+    assert (code, err) == (0, "")
+    assert "1 host records" in out
+
+
+def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """O10, S17: with every log on."""
+    stage.terminated("old", record={"root_pass": "hunter2"})
+    path = stage.folder / "plan.json"
+    config = stage.config()
+    outputs = [call("-d", "-v", "--config", config, *argv) for argv in (
+        ["plan", "--out", str(path)], ["doctor"], ["explain", "old.example.com"], ["apply", str(path)])]
+    journal = (stage.folder / "journal.sqlite3").read_bytes().decode("latin1")
+    text = f"{outputs}{caplog.text}{path.read_text()}{journal}"
+    assert "hunter2" not in text
+    assert "changeme" not in text
+
+
+# Interruptions
+
+def test_ctrl_c_lets_the_deletion_under_way_end_and_reports(stage: Any) -> None:
+    """O1."""
+    for number in range(12):
+        stage.terminated(f"old-{number}")
+    process = subprocess.Popen([*PROGRAM, "--config", str(stage.config()), "run", "--apply"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    while not stage.foreman.count("^DELETE"):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    deleted = stage.foreman.count("^DELETE")
+    assert process.returncode == 130
+    assert 1 <= deleted < 12
+    assert f"interrupted; {deleted} of 12 records were deleted, all are in the journal" in err
+    with stage.journal() as journal:
+        assert [row["result"] for row in journal.deletions()] == ["deleted"] * deleted
+
+
+def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, call: Any) -> None:
+    """O1: kill -9 in the middle of the deletions."""
+    for number in range(12):
+        stage.terminated(f"old-{number}")
+    config = stage.config()
+    process = subprocess.Popen([*PROGRAM, "--config", str(config), "run", "--apply"], stdout=subprocess.DEVNULL)
+    while stage.foreman.count("^DELETE") < 2:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert call("--config", config, "run", "--apply")[0] == 0
+    assert stage.left == {"witness"}
+    with stage.journal() as journal:
+        rows = journal.deletions()
+    assert {row["result"] for row in rows} <= {"deleted", "failed"}
+    assert {row["name"] for row in rows if row["result"] == "deleted"} == {f"old-{n}.example.com" for n in range(12)}
+
+
+def test_a_reader_that_goes_away_is_no_error(stage: Any) -> None:
+    done = subprocess.run(" ".join(["exec 2>&1;", sys.executable, "-c",
+                                    "'from foreman_hooks.cli import entry_point; entry_point()'", "--help", "| true"]),
+                          shell=True, capture_output=True, text=True)
+    assert "rror" not in done.stdout
+
+
+def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None:
+    stage.foreman.fail("/api/hosts/2$", 200, {"id": 2, "name": "old.example.com", "all_parameters": [],
+                                              "host_collections": 7})
+    stage.terminated("old")
+    code, _, err = call("--config", stage.config(), "plan")
+    assert code in (69, 70)
+    one_line(err)
