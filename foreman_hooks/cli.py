@@ -272,7 +272,7 @@ def plan(app: App, search: Optional[str], organization: Optional[str], out: Opti
 @output_options
 @click.pass_obj
 def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> int:
-    """Carry out a plan that 'plan --out PLAN' wrote.
+    """Carry out a plan that 'plan' wrote.
 
     Each record and each instance is looked at again first; what no longer holds is kept.  A plan that was
     changed, is older than a day or is of another Satellite is refused.
@@ -295,9 +295,10 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 @click.pass_obj
 def run(app: App, search: Optional[str], organization: Optional[str], apply_it: bool, detailed_exitcode: bool,
         style: Style) -> int:
-    """Plan, and with --apply delete: what cron and remote execution call.
+    """Plan, and with --apply delete.
 
-    Prints nothing where there is nothing to tell, unless a terminal or another output than table is asked for.
+    This is what cron and remote execution call. Prints nothing where there is nothing to tell, unless a terminal or
+    another output than table is asked for.
     """
     with app.cleanup(search, organization) as cleanup:
         made = cleanup.plan()
@@ -383,7 +384,10 @@ def _finish_first() -> Iterator[Callable[[], bool]]:
 @click.argument("host")
 @click.pass_obj
 def explain(app: App, host: str) -> int:
-    """Show every rule for one HOST (name or id), what was seen, and the verdict."""
+    """Show every rule for one host.
+
+    HOST is a name or an id. Each line says what a rule asks and what was seen; the verdict comes last.
+    """
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, search="")
         host_id, name = cleanup.satellite.find_host(host)
@@ -408,7 +412,9 @@ def explain(app: App, host: str) -> int:
 @click.pass_context
 def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], regions: Sequence[str],
           style: Style) -> int:
-    """Ask OpenStack about instances: arguments, or one UUID a line on standard input.
+    """Ask OpenStack whether instances exist.
+
+    UUIDs are arguments, or lines on standard input.
 
     Code 200: it exists. 404: it does not (deleted: with proof; absent: no trace is left). 500: not known.
     400: not a UUID. Exits with 0 where all exist, 128 where one does not, 1 where one could not be known.
@@ -466,7 +472,11 @@ def _check_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> in
 @cli.command()
 @click.pass_obj
 def doctor(app: App) -> int:
-    """Look at both sides: reachable, log-in, permissions, visibility, journal; and say what to do."""
+    """Examine both sides and say what to do.
+
+    Looks at the journal, at Satellite (reachable, TLS, version, log-in, clock, permissions, facts) and at every cloud
+    and region (log-in, endpoint, proof that other projects are visible). Exits with 1 if anything fails.
+    """
     from .doctor import examine
 
     worst = 0
@@ -479,7 +489,10 @@ def doctor(app: App) -> int:
 @cli.command()
 @click.option("--keep", is_flag=True, help="Leave both servers running until Ctrl-C, to try other commands on them.")
 def demo(keep: bool) -> int:
-    """Start a Satellite and an OSP of our own on loopback, and clean up there."""
+    """Show it all on loopback.
+
+    Starts a Satellite and an OSP of our own, with every kind of host that matters, and cleans up there.
+    """
     from .sandbox.demo import show
 
     return show(click.echo, keep)

@@ -1,7 +1,9 @@
 """The command line as a person or cron meets it: what is printed, where, and the exit code."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -372,3 +374,19 @@ def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None
     code, _, err = call("--config", stage.config(), "plan")
     assert code in (69, 70)
     one_line(err)
+
+
+def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: Any) -> None:
+    stage.terminated("old")
+    ours, theirs = pty.openpty()
+    done = subprocess.run([*PROGRAM, "--config", str(stage.config()), "plan"], stdout=subprocess.PIPE, stderr=theirs,
+                          env={**os.environ, "TERM": "xterm"}, text=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):          # the end of a terminal
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    assert done.returncode == 0
+    assert b"hosts of Satellite" in shown
+    assert "\x1b" not in done.stdout

@@ -1,0 +1,69 @@
+"""The README says what is true: help texts, exit codes, configuration, dependencies."""
+
+import configparser
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from foreman_hooks import cli, settings
+from foreman_hooks.model import Policy
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def help_of(name: str) -> str:
+    program = click.Context(cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings)
+    command = cli.cli.commands.get(name)
+    return (command.get_help(click.Context(command, program, name, **cli.cli.context_settings)) if command
+            else cli.cli.get_help(program))
+
+
+@pytest.mark.parametrize("name", ["", *sorted(cli.cli.commands)])
+def test_the_help_of_every_command_stands_in_the_readme(name: str) -> None:
+    assert words(help_of(name)) in words(README)
+
+
+@pytest.mark.parametrize("name", sorted(cli.cli.commands))
+def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
+    options = [one for one in cli.cli.commands[name].params if isinstance(one, click.Option)]
+    assert all(option.help for option in options)
+
+
+def test_the_exit_codes_are_those_of_the_program() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
+    assert {int(code): text for code, text in rows} == cli.EXIT_CODES
+
+
+def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(tmp_path: Path) -> None:
+    text = re.search(r"```yaml\n(satellite:.*?)```", README, re.DOTALL)
+    assert text
+    shown = yaml.safe_load(text[1])
+    assert set(shown["policy"]) == {field.name for field in fields(Policy)}
+    token, ca_file = tmp_path / "token", tmp_path / "ca.pem"
+    token.write_text("secret\n")
+    ca_file.write_text("")
+    shown["satellite"].update(password_file=str(token), ca_file=str(ca_file))
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump(shown))
+    found = settings.load(path)
+    assert found.policy == Policy()
+    assert found.journal == settings.JOURNAL
+    assert found.clouds[0].regions == ("RegionOne", "RegionTwo")
+
+
+def test_every_dependency_has_its_reason() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    needed = {re.split(r"[ ><=]", line)[0] for line in listed.split("\n") if line}
+    table = README.split("## What it needs")[1]
+    assert needed <= set(re.findall(r"[A-Za-z0-9-]+", table))
