@@ -26,9 +26,9 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
 import logging
 import re
 import uuid as uuidlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -107,6 +107,10 @@ class OSPForbidden(OSPError):
 
 class _Unclear(Exception):
     """An answer that cannot be read, about one UUID: that UUID is unknown."""
+
+
+class _BadMarker(OSPError):
+    """Nova does not take that server as the marker of a page."""
 
 
 class Visibility(NamedTuple):
@@ -205,7 +209,10 @@ class Region:
                                  "correct the region's name, or take the region out of the configuration")
         from novaclient import client
 
-        nova = client.Client(MICROVERSION, session=session, region_name=region, endpoint_type=interface)
+        # One more try for a connection that fails and for a 503, which a busy Nova or Keystone gives; both are
+        # keystoneauth's own.  A cell that is down is a 500 and is not tried again.
+        nova = client.Client(MICROVERSION, session=session, region_name=region, endpoint_type=interface,
+                             connect_retries=1, status_code_retries=1)
         return cls(config.name, region, nova, access.project_id, tuple(access.role_names), empty_is_absent)
 
     @property
@@ -235,18 +242,29 @@ class Region:
         """
         self.prove_visibility()
         listed: set[str] = set()
-        marker: dict[str, Any] = {}
-        while True:
-            page = self._servers("/servers", all_tenants=1, limit=PAGE, **marker)
+        page = self._servers("/servers", all_tenants=1, limit=PAGE)
+        while page:
             fresh = {server["id"] for server in page} - listed
-            if page and not fresh:
-                raise OSPError(f"{self.name}: Nova gave the same page of servers twice (marker {marker['marker']})")
-            if not page:
-                return frozenset(listed)
+            if not fresh:
+                raise OSPError(f"{self.name}: Nova gave the same page of servers twice")
             listed |= fresh
-            marker = {"marker": page[-1]["id"]}
             if progress:
                 progress(len(listed), 0)
+            page = self._page_after(page)
+        return frozenset(listed)
+
+    def _page_after(self, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The page that follows, empty at the end.
+
+        A server without instance mapping, and one purged since, is a 400 as marker (measured): then the one
+        before it is the marker, and what was listed already is dropped.
+        """
+        for number in reversed(range(len(page))):
+            with suppress(_BadMarker):
+                following = self._servers("/servers", all_tenants=1, limit=PAGE, marker=page[number]["id"])
+                known = {server["id"] for server in page[number + 1:]}
+                return [server for server in following if server["id"] not in known]
+        raise OSPError(f"{self.name}: Nova takes no server of a whole page as the marker of the next one")
 
     def ask(self, text: str) -> Sighting:
         """What this region knows of one UUID; asks for the other byte order where that one is absent.
@@ -376,6 +394,8 @@ class Region:
         if answer.status == 403:
             raise OSPForbidden(f"{self.name}: this login may not list the servers of all projects; it needs Nova's "
                                "admin role, or the custom role of the README")
+        if answer.status == 400 and "marker" in query:
+            raise _BadMarker(f"{self.name}: GET {path} refuses the marker {query['marker']}")
         page = _member(answer.body, "servers", list)
         if answer.status != 200 or page is None:
             raise OSPError(f"{self.name}: GET {path} gave {answer.status} and no list of servers")
@@ -386,10 +406,14 @@ class Region:
 
     def _get(self, path: str, **query: Any) -> _Answer:
         """One request; raises OSPError for what concerns the whole region (5xx, log-in, connection)."""
-        with _translated(self.name):
-            # redirect: one that leads to a log-in page would come back as a 200
-            response, body = self.nova.client.get(path, params=query, raise_exc=False, redirect=False)
-        log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
+        for last in (False, True):
+            with _translated(self.name):
+                # redirect: one that leads to a log-in page would come back as a 200
+                response, body = self.nova.client.get(path, params=query, raise_exc=False, redirect=False)
+            log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
+            # keystoneauth logs in again by itself, but of workers that are refused together only the first one does
+            if response.status_code != 401 or last:
+                break
         if response.status_code == 401:
             raise OSPLoginError(f"{self.name}: Nova refuses the token, and a new one could not be had")
         if response.status_code >= 500 or response.status_code == 429:
@@ -476,6 +500,10 @@ def _translated(where: str) -> Iterator[None]:
         raise OSPError(f"{where}: not reachable ({_one_line(error)})") from error
     except OSError as error:            # a CA file that is missing
         raise OSPConfigError(f"{where}: {_one_line(error)}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # keystoneauth takes the shape of a token for granted; plugins such as none or admin_token have no log-in
+        raise OSPError(f"{where}: this is no Keystone, or an auth plugin without a log-in "
+                       f"({type(error).__name__}: {_one_line(error)})") from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,0 +1,920 @@
+"""A Satellite in memory: the part of the API of Foreman 3.12 (with Katello 4.14, or without) that the cleanup speaks.
+
+    satellite = Satellite()
+    host = satellite.add(Host("web1.example.com", facts={RHSM: {"virt::uuid": "..."}}, subscription={...}))
+    with Server(satellite.handle) as server:
+        ...
+
+It answers as a real server was measured to answer, the surprising answers included: what says "measured" below was
+seen on Foreman 3.12.0.  Its state is open to tests, which may read and change it between requests; only a host's id
+is Satellite's own.
+"""
+
+import base64
+import json
+import re
+import secrets
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple, Optional
+from urllib.parse import unquote, urlencode
+
+from .search import (
+    DatabaseError,
+    Field,
+    Mark,
+    Node,
+    QueryError,
+    Term,
+    Window,
+    boolean_check,
+    compile_search,
+    date_check,
+    fact_check,
+    flag_check,
+    identifier_check,
+    number_check,
+    one,
+    order_by,
+    parse,
+    take,
+    text_check,
+)
+from .server import Answer, Request, utc
+
+RHSM = "Katello::RhsmFactName"
+PUPPET = "PuppetFactName"
+ANSIBLE = "ForemanAnsible::FactName"
+SALT = "ForemanSalt::FactName"
+CHEF = "ForemanChef::FactName"
+
+ORGANIZATION = 1            # "Default Organization"
+LOCATION = 2                # "Default Location"
+
+VERSION = "3.12.0"
+KATELLO_VERSION = "4.14.0"
+LONGEST_QUERY = 10 * 1024   # bytes; measured: 9.8 KB pass, 13 KB are an empty 400
+
+Facts = dict[str, dict[str, Optional[str]]]         # origin -> fact name -> value
+Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
+
+
+@dataclass
+class Host:
+    """One host record.
+
+    `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid") come by themselves.
+    `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
+    where the host is not registered.  `infrastructure`: {"foreman_instance": True, "smart_proxy_id": 1}.
+    `record`: every other API field that differs from the default (build, comment, compute_resource_id, uuid,
+    root_pass...), times as `utc` writes them.
+    """
+
+    name: str
+    facts: Facts = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    organization_id: Optional[int] = ORGANIZATION
+    location_id: Optional[int] = LOCATION
+    subscription: Optional[dict[str, Any]] = None
+    infrastructure: Optional[dict[str, Any]] = None
+    record: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass
+class User:
+    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts."""
+
+    login: str
+    password: str
+    permissions: Optional[frozenset[str]] = None
+    organizations: frozenset[int] = frozenset({ORGANIZATION})
+    locations: frozenset[int] = frozenset({LOCATION})
+    sees: Optional[Callable[[Host], bool]] = None
+    tokens: Collection[str] = ()
+
+    @property
+    def admin(self) -> bool:
+        """Whether every permission is theirs, and no filter."""
+        return self.permissions is None
+
+    def may(self, permission: str) -> bool:
+        """Whether the permission is theirs."""
+        return self.permissions is None or permission in self.permissions
+
+
+class FactRow(NamedTuple):
+    """One row of fact_values."""
+
+    host: Host
+    origin: str
+    name: str
+    value: Optional[str]
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, body: Any, headers: Optional[Mapping[str, str]] = None) -> None:
+        self.answer = Answer(status, body, headers or {})
+
+
+@dataclass
+class _Call:
+    """A request on its way: who asks, for what, and in which organization and location."""
+
+    request: Request
+    args: Mapping[str, str]
+    body: Any
+    user: User
+    organization: Optional[int] = None
+    location: Optional[int] = None
+
+    def first(self, name: str) -> str:
+        return self.request.first(name)
+
+
+class Satellite:
+    """The server's state, and `handle`, which answers one request after the other."""
+
+    def __init__(self, *, katello: bool = True, users: Optional[Iterable[User]] = None) -> None:
+        """Without users there is an administrator, admin/changeme."""
+        users = (User("admin", "changeme"),) if users is None else users
+        self.katello = katello
+        self.users = {user.login: user for user in users}
+        self.organizations = {ORGANIZATION: "Default Organization"}
+        self.locations = {LOCATION: "Default Location"}
+        self.hosts: dict[int, Host] = {}
+        self.parameters: dict[str, str] = {}                # global parameters
+        self.settings: dict[str, object] = {"destroy_vm_on_host_delete": False, "entries_per_page": 20,
+                                            "failed_login_attempts_limit": 30}
+        self.ghosts: dict[str, Facts] = {}                  # names with facts, but without a host
+        self.stubborn: set[int] = set()                     # ids whose DELETE is a 200 while the record stays
+        self.deleted: list[int] = []
+        self.destroyed_vms: list[str] = []                  # uuids that the compute resource was told to destroy
+        self.bulk_calls: list[Any] = []                     # bodies of the bulk deletions that were asked for
+        self.sessions: dict[str, str] = {}                  # session id -> login; clear it, and all are expired
+        self.failed_logins = 0
+        self.started = utc()
+        self._lock = threading.RLock()
+        self._last_id = 0
+        self._ids: list[int] = []                           # of hosts, ascending
+        self._ids_by_name: dict[str, int] = {}
+        self._ghost_ids: dict[str, int] = {}
+        self._fact_totals: dict[tuple[Optional[int], Optional[int]], int] = {}
+        self._host_fields = _host_fields(self)
+        self._fact_fields = _fact_fields(self)
+
+    def add(self, host: Host) -> Host:
+        """Take up a host under the next id, or under the one it brings along where that is higher."""
+        with self._lock:
+            host.name = host.name.lower()
+            if self._indexed(host.name):
+                raise ValueError(f"there is a host {host.name} already")
+            self._ghost_hosts()
+            host.id = self._last_id = max(host.id, self._last_id + 1)
+            self.hosts[host.id] = host
+            self._ids.append(host.id)
+            self._ids_by_name[host.name] = host.id
+            self._count_facts(host, 1)
+            return host
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request; safe to call from several threads."""
+        with self._lock:
+            try:
+                return self._answer(request)
+            except _RefusedError as refused:
+                return refused.answer
+
+    def _answer(self, request: Request) -> Answer:
+        if len(urlencode(request.query, doseq=True)) > LONGEST_QUERY:
+            return Answer(400, "", _PLAIN)
+        route, args = self._route(request)
+        body = _json_body(request)
+        user, headers = (_NOBODY, {}) if route.permission is None else self._log_in(request)
+        call = _Call(request, args, body, user)
+        try:
+            self._admit(call, route)
+            headers.update(_info(_context(call.organization, self.organizations),
+                                 _context(call.location, self.locations)))
+            if request.method in ("POST", "PUT"):
+                _check_media_type(request)
+            answer = route.handler(self, call)
+        except _RefusedError as refused:
+            answer = refused.answer
+        except QueryError as error:
+            answer = Answer(400, {"error": {"message": str(error), "class": "ScopedSearch::QueryNotSupported"}})
+        except DatabaseError as error:
+            answer = Answer(500, {"error": {"message": str(error)}})
+        return answer._replace(headers={**headers, **answer.headers})
+
+    def _route(self, request: Request) -> "tuple[_Route, dict[str, str]]":
+        method = "GET" if request.method == "HEAD" else request.method
+        path = re.sub("/+", "/", request.path)
+        for route in _ROUTES:
+            match = route.path.fullmatch(path) if route.method == method else None
+            if match and (self.katello or not path.startswith("/katello/")):
+                return route, {name: unquote(value) for name, value in match.groupdict().items()}
+        raise _RefusedError(404, {"status": 404, "error": "Not Found"})
+
+    # Who asks
+
+    def _log_in(self, request: Request) -> tuple[User, dict[str, str]]:
+        """The user, and the cookie of the session that a Basic login begins.  A valid session asks no password."""
+        cookie = re.search(r"\b_session_id=([^;]*)", request.headers.get("Cookie") or "")
+        known = self.users.get(self.sessions.get(cookie[1], "")) if cookie else None
+        if known:
+            return known, {}
+        credentials = request.headers.get("Authorization")
+        if cookie and not credentials:
+            raise _RefusedError(401, "", {**_PLAIN, **_info()})     # measured: an expired session is an empty answer
+        limit = int(str(self.settings["failed_login_attempts_limit"]))
+        if 0 < limit <= self.failed_logins:
+            raise _unauthorized("Too many tries, please try again in a few minutes.")
+        login, password = _basic(credentials or "")
+        user = self.users.get(login)
+        if not user or not (password == user.password or password in user.tokens):
+            self.failed_logins += 1
+            raise _unauthorized(f"Unable to authenticate user {login}")
+        token = secrets.token_hex(16)
+        self.sessions[token] = login
+        return user, {"Set-Cookie": f"_session_id={token}; path=/; HttpOnly; SameSite=Lax"}
+
+    def _admit(self, call: _Call, route: "_Route") -> None:
+        """403 without the permission; 404 where the organization or location is unknown or out of sight."""
+        if route.permission and not call.user.may(route.permission):
+            raise _RefusedError(403, {"error": {
+                "message": "Access denied",
+                "details": f"Missing one of the required permissions: {route.permission}",
+                "missing_permissions": [route.permission]}})
+        call.organization = _chosen(call, "organization", self._organizations(call.user))
+        call.location = _chosen(call, "location", self._locations(call.user))
+
+    def _organizations(self, user: User) -> dict[int, str]:
+        return {key: name for key, name in self.organizations.items() if user.admin or key in user.organizations}
+
+    def _locations(self, user: User) -> dict[int, str]:
+        return {key: name for key, name in self.locations.items() if user.admin or key in user.locations}
+
+    def _sight(self, call: _Call) -> Sight:
+        """The hosts of the login's organizations and locations, or of those asked for, that its filter lets through."""
+        user = call.user
+        organizations = {call.organization} if call.organization else None if user.admin else user.organizations
+        locations = {call.location} if call.location else None if user.admin else user.locations
+        sees = None if user.admin else user.sees
+        if organizations is None and locations is None and sees is None:
+            return None
+        return lambda host: ((organizations is None or host.organization_id in organizations)
+                             and (locations is None or host.location_id in locations)
+                             and (sees is None or sees(host)))
+
+    def _sight_through_parent(self, call: _Call, verb: str) -> Sight:
+        """As `_sight`; but the first organization or location asked for wants a permission on itself.
+
+        Without view_organizations a list in an organization is empty, without edit_organizations a DELETE in one is a
+        404 (read in Foreman's source, not measured).
+        """
+        for name in call.request.query:
+            if name in ("organization_id", "location_id") and call.first(name):
+                return self._sight(call) if call.user.may(f"{verb}_{name[:-3]}s") else lambda host: False
+        return self._sight(call)
+
+    # Hosts, found fast
+
+    def _indexed(self, name: str) -> Optional[Host]:
+        host = self.hosts.get(self._ids_by_name.get(name, 0))
+        return host if host and host.name == name else None
+
+    def _named(self, name: str) -> Optional[Host]:
+        host = self._indexed(name)
+        if host or name.isdigit():      # digits are nearly always an id, and no reason to look at every host
+            return host
+        return next((host for host in self.hosts.values() if host.name == name), None)     # a test may have renamed it
+
+    def _find(self, call: _Call, verb: str) -> Host:
+        """The host of `:id`: by name first, then by the number that it begins with (measured: 310-foo is host 310)."""
+        key, sight = call.args["id"], self._sight_through_parent(call, verb)
+        for host in (self._named(key), self.hosts.get(_leading_number(key))):
+            if host and (sight is None or sight(host)):
+                return host
+        raise _RefusedError(404, {"error": {"message": f"Resource host not found by id '{key}'"}})
+
+    def _in_window(self, terms: Iterable[Term]) -> Iterator[Host]:
+        """The hosts that terms on `id`, `host_id`, `name` and `host` leave, by ascending id; looks at no others."""
+        window = Window(terms, self._ids_of)
+        if len(self._ids) != len(self.hosts):           # deleted ones are still among the ids
+            self._ids = sorted(self.hosts)
+        return (self.hosts[key] for key in window.of(self._ids) if key in self.hosts)
+
+    def _ids_of(self, name: str) -> list[int]:
+        host = self._named(name)
+        return [host.id] if host else []
+
+    def _matching_hosts(self, node: Node, sight: Sight) -> list[Host]:
+        terms, rest = take(node, lambda term: term.field in ("id", "name") and Window.takes(term))
+        test = compile_search(rest, self._host_fields)
+        return [host for host in self._in_window(terms)
+                if (sight is None or sight(host)) and (test is None or test(host))]
+
+    # Hosts
+
+    def _list_hosts(self, call: _Call) -> Answer:
+        sight = self._sight_through_parent(call, "view")
+        total = len(self.hosts) if sight is None else sum(1 for host in self.hosts.values() if sight(host))
+        key, downwards = order_by(call.first("order") or "name", self._host_fields)
+        hosts = self._matching_hosts(parse(call.first("search")), sight)
+        subtotal = len(hosts)
+        thin = "thin" in call.request.query             # measured: thin=false is thin too
+        if thin:                                        # measured: and then `order` is checked, but not heeded
+            hosts.sort(key=lambda host: host.name)
+        elif call.first("order").split()[:1] == ["id"]:
+            hosts = hosts[::-1] if downwards else hosts
+        else:
+            hosts.sort(key=key, reverse=downwards)
+        page = self._page(call, total)
+        extra = [*call.request.query.get("include[]", []), *call.request.query.get("include", [])]
+        results = [{"id": host.id, "name": host.name} if thin else
+                   {**self._entry(host), **self._parameters_of(host, call, extra)} for host in page.cut(hosts)]
+        return _listed(call, page, total, subtotal, results)
+
+    def _show_host(self, call: _Call) -> Answer:
+        host = self._find(call, "view")
+        parameters = self._parameters_of(host, call, ("parameters", "all_parameters"))
+        return Answer(200, {**self._whole(host, call), **parameters})
+
+    def _disassociate_host(self, call: _Call) -> Answer:
+        host = self._find(call, "edit")
+        _detach(host)
+        return Answer(200, self._whole(host, call))
+
+    def _delete_host(self, call: _Call) -> Answer:
+        """200 with the raw record.  Katello says so even where the record stays, unregistered by then."""
+        host = self._find(call, "edit")
+        if host.id in self.stubborn:
+            self._count_facts(host, -1)
+            host.subscription = None
+            host.facts.pop(RHSM, None)
+            self._count_facts(host, 1)
+            return Answer(200, self._raw(host))
+        if not self.settings["destroy_vm_on_host_delete"]:
+            _detach(host)
+        elif host.record.get("compute_resource_id") and host.record.get("uuid"):
+            self.destroyed_vms.append(host.record["uuid"])
+        self._count_facts(host, -1)
+        del self.hosts[host.id]
+        self.deleted.append(host.id)
+        return Answer(200, self._raw(host))
+
+    def _delete_bulk(self, call: _Call) -> Answer:
+        """Noted, refused.  A real server deletes and then answers this very 500 (measured)."""
+        self.bulk_calls.append(call.body or call.request.query)
+        return Answer(500, {"error": {"message": "Couldn't find resource"}})
+
+    def _upload_facts(self, call: _Call) -> Answer:
+        """Create the host or replace its facts of that origin; saved even where the answer is a 422 (measured)."""
+        body = call.body if isinstance(call.body, dict) else {}
+        if not isinstance(body.get("name"), str):
+            raise _RefusedError(422, {"message": "ERF42-9436 [Foreman::Exception]: Invalid Hostname, must be a String"})
+        if not isinstance(body.get("facts"), dict):
+            raise _server_error()
+        origin = _ORIGINS.get(body["facts"].pop("_type", ""), PUPPET)
+        facts: dict[str, Optional[str]] = dict(_flattened(body["facts"]))
+        host = self._named(body["name"].lower())
+        if not host:
+            host = self.add(Host(body["name"], record={"created_at": utc(), "updated_at": utc()}))
+        self._count_facts(host, -1)
+        host.facts[origin] = facts
+        self._count_facts(host, 1)
+        if origin == PUPPET and not (facts.get("operatingsystem") or facts.get("os::name")):
+            raise _RefusedError(422, {
+                "message": "ERF42-3829 [Foreman::Exception]: invalid facts, missing operating system value"})
+        location = f"http://{call.request.headers.get('Host')}/hosts/{host.name}"
+        return Answer(201, self._raw(host), {"Location": location})
+
+    def _entry(self, host: Host) -> dict[str, Any]:
+        """A host as lists have it."""
+        entry = {
+            **_BLANK_RECORD, "created_at": self.started, "updated_at": self.started, "certname": host.name,
+            **{name: value for name, value in host.record.items() if name not in _SECRETS},
+            "organization_id": host.organization_id, "location_id": host.location_id,
+            "organization_name": self.organizations.get(host.organization_id or 0),
+            "location_name": self.locations.get(host.location_id or 0),
+            "name": host.name, "id": host.id, "display_name": host.name, "uptime_seconds": None,
+            "reported_data": dict.fromkeys(_REPORTED)}
+        if host.infrastructure:
+            entry["infrastructure_facet"] = {"foreman_instance": False, "smart_proxy_id": None, **host.infrastructure}
+        if self.katello and host.subscription is not None:
+            entry["subscription_facet_attributes"] = {
+                "id": host.id, **_BLANK_SUBSCRIPTION,
+                **{name: value for name, value in host.subscription.items() if name not in _BLANK_REGISTRATION}}
+            if not host.subscription.get("hypervisor"):
+                entry["content_facet_attributes"] = {"id": host.id, "uuid": host.subscription.get("uuid"),
+                                                     "content_view_name": "Default Organization View",
+                                                     "lifecycle_environment_name": "Library"}
+        return entry
+
+    def _whole(self, host: Host, call: _Call) -> dict[str, Any]:
+        """A host by itself: with what the caller may do; with its facts, all origins in one, where it has content."""
+        interface = {**_INTERFACE, "id": host.id, "name": host.name, "fqdn": host.name}
+        whole = {**self._entry(host), "interfaces": [interface],
+                 "permissions": {name: call.user.may(name) for name in _HOST_PERMISSIONS}}
+        if "subscription_facet_attributes" in whole:
+            whole["subscription_facet_attributes"].update({**_BLANK_REGISTRATION, **(host.subscription or {})})
+        if "content_facet_attributes" in whole:
+            whole["facts"] = {row.name: row.value for row in _fact_rows(host)}
+        return whole
+
+    def _parameters_of(self, host: Host, call: _Call, wanted: Iterable[str]) -> dict[str, Any]:
+        """The lists that are `wanted`: empty, without a word of why, for a login without view_params."""
+        own = [_parameter(name, value, "host") for name, value in host.parameters.items()]
+        inherited = [_parameter(name, value, "global") for name, value in self.parameters.items()
+                     if name not in host.parameters]
+        lists = {"parameters": own, "all_parameters": own + inherited}
+        return {name: rows if call.user.may("view_params") else [] for name, rows in lists.items() if name in wanted}
+
+    def _raw(self, host: Host) -> dict[str, Any]:
+        """A host as DELETE and uploads answer it: its row in the database, password hashes and all, times in ISO."""
+        entry = {**self._entry(host), **host.record}
+        raw = {name: entry.get(name) for name in _RAW}
+        raw.update(lookup_value_matcher=f"fqdn={host.name}", reported_data_attributes={"host_id": host.id})
+        for name in ("created_at", "updated_at", "last_report"):
+            raw[name] = re.sub(r"^(\S+) (\S+) UTC$", r"\1T\2.000Z", raw[name] or "") or None
+        return raw
+
+    # Facts
+
+    def _list_facts(self, call: _Call) -> Answer:
+        """/fact_values and /hosts/:id/facts: the second only appends `host = :id` to the search."""
+        host = call.args.get("id")
+        search = call.first("search") + (f" host = {host}" if host else "")
+        total = self._facts_in_sight(call, host, fresh=not search.strip())
+        key, downwards = order_by(call.first("order") or "value", self._fact_fields)
+        page = self._page(call, total, heed_all=False)
+        rows = self._matching_facts(parse(search), call)
+        if page.number % 2 == 0:            # no order among equals is promised: so equals get lost between pages
+            rows.reverse()
+        rows.sort(key=key, reverse=downwards)
+        results: dict[str, dict[str, Optional[str]]] = {}
+        for row in page.cut(rows):
+            results.setdefault(row.host.name, {})[row.name] = row.value
+        return _listed(call, page, total, len(results) if search.strip() else total, results, search)
+
+    def _facts_in_sight(self, call: _Call, host: Optional[str], fresh: bool) -> int:
+        """What the envelope calls `total`; measured: 0 for everybody who is no administrator."""
+        if not call.user.admin:
+            return 0
+        if host:
+            found = self._named(host) or self.hosts.get(_leading_number(host))
+            return sum(1 for _ in _fact_rows(found)) if found else 0
+        context = (call.organization, call.location)
+        if fresh or context not in self._fact_totals:
+            sight = self._sight(call)
+            ghosts = self._ghost_hosts() if sight is None else []
+            self._fact_totals[context] = sum(
+                _count_rows(host) for host in (*self.hosts.values(), *ghosts) if sight is None or sight(host))
+        return self._fact_totals[context]
+
+    def _count_facts(self, host: Host, sign: int) -> None:
+        """Keep the totals, which cost a look at every host, up with one that comes, changes or goes."""
+        for organization, location in self._fact_totals:
+            if organization in (None, host.organization_id) and location in (None, host.location_id):
+                self._fact_totals[organization, location] += sign * _count_rows(host)
+
+    def _matching_facts(self, node: Node, call: _Call) -> list[FactRow]:
+        if not call.user.may("view_hosts"):
+            return []                       # measured: not a 403
+        terms, rest = take(node, lambda term: term.field in ("host_id", "host") and Window.takes(term))
+        named, rest = take(rest, lambda term: term.field in ("fact", "name") and term.operator in (Mark.EQ, Mark.IN))
+        names = [{name.strip() for name in term.value.split(",")} for term in named]
+        wanted = set.intersection(*names) if names else None
+        sight, test = self._sight(call), compile_search(rest, self._fact_fields)
+        hosts: Iterable[Host] = self._in_window(terms)
+        if sight is None and self.ghosts:   # measured: only without any filter are they seen
+            ghosts = [ghost for ghost in self._ghost_hosts() if Window(terms, self._ids_of_ghost).holds(ghost.id)]
+            hosts = sorted([*hosts, *ghosts], key=lambda host: host.id)
+        return [row for host in hosts if sight is None or sight(host)
+                for row in _fact_rows(host, wanted) if test is None or test(row)]
+
+    def _ghost_hosts(self) -> list[Host]:
+        """The ghosts as hosts, with ids that lie among the hosts' where they were there before the last of those."""
+        for name in self.ghosts:
+            if name not in self._ghost_ids:
+                self._last_id += 1
+                self._ghost_ids[name] = self._last_id
+        return [Host(name, facts, id=self._ghost_ids[name]) for name, facts in self.ghosts.items()]
+
+    def _ids_of_ghost(self, name: str) -> list[int]:
+        return [self._ghost_ids[name]] if name in self._ghost_ids else []
+
+    # Everything else
+
+    def _show_status(self, call: _Call) -> Answer:
+        return Answer(200, {"result": "ok", "status": 200, "version": VERSION, "api_version": 2})
+
+    def _show_ping(self, call: _Call) -> Answer:
+        return Answer(200, {"results": {"foreman": {"database": {"active": True, "duration_ms": "0"}}}})
+
+    def _show_katello_status(self, call: _Call) -> Answer:
+        return Answer(200, {"version": KATELLO_VERSION, "timeUTC": utc()})
+
+    def _show_katello_ping(self, call: _Call) -> Answer:
+        services = ("candlepin", "candlepin_auth", "candlepin_events", "foreman_tasks", "katello_events", "pulp3")
+        return Answer(200, {"status": "ok",
+                            "services": {name: {"status": "ok", "duration_ms": "0"} for name in services}})
+
+    def _show_user(self, call: _Call) -> Answer:
+        user = call.user
+        organizations = [_taxonomy(*item) for item in self.organizations.items() if item[0] in user.organizations]
+        locations = [_taxonomy(*item) for item in self.locations.items() if item[0] in user.locations]
+        return Answer(200, {
+            "id": 4 + list(self.users).index(user.login), "login": user.login, "admin": user.admin,
+            "effective_admin": user.admin, "disabled": False, "auth_source_name": "Internal", "timezone": None,
+            "locale": None, "organizations": organizations, "locations": locations, "roles": [], "usergroups": []})
+
+    def _list_organizations(self, call: _Call) -> Answer:
+        return self._list_taxonomies(call, self._organizations(call.user))
+
+    def _list_locations(self, call: _Call) -> Answer:
+        return self._list_taxonomies(call, self._locations(call.user))
+
+    def _list_taxonomies(self, call: _Call, names: Mapping[int, str]) -> Answer:
+        rows = [{**_taxonomy(*item), "ancestry": None, "parent_id": None, "parent_name": None,
+                 "created_at": self.started, "updated_at": self.started} for item in names.items()]
+        key, downwards = order_by(call.first("order") or "title", _TAXONOMY_FIELDS)
+        test = compile_search(parse(call.first("search")), _TAXONOMY_FIELDS)
+        found = sorted(filter(test, rows) if test else rows, key=key, reverse=downwards)
+        page = self._page(call, len(rows))
+        return _listed(call, page, len(rows), len(found), page.cut(found))
+
+    def _list_settings(self, call: _Call) -> Answer:
+        """Measured: `total` is 0, and without a search `subtotal` too."""
+        test = compile_search(parse(call.first("search")), _SETTING_FIELDS)
+        rows = [self._setting(name) for name in sorted(self.settings)]
+        page = self._page(call, 0, heed_all=False)
+        found = page.cut([row for row in rows if test is None or test(row)])
+        return _listed(call, page, 0, len(found) if call.first("search") else 0, found)
+
+    def _show_setting(self, call: _Call) -> Answer:
+        if call.args["name"] not in self.settings:
+            raise DatabaseError("undefined method `name' for nil:NilClass")
+        return Answer(200, self._setting(call.args["name"]))
+
+    def _change_setting(self, call: _Call) -> Answer:
+        name, given = call.args["name"], call.body.get("setting") if isinstance(call.body, dict) else None
+        if name not in self.settings or not isinstance(given, dict):
+            raise _server_error()
+        value, switch = given.get("value"), isinstance(self.settings[name], bool)
+        if value is None:
+            raise _RefusedError(422, {"error": {"message": "No setting value provided."}})
+        if switch and str(value).lower() not in ("true", "false"):
+            raise DatabaseError("malformed format string - %(")
+        self.settings[name] = str(value).lower() == "true" if switch else value
+        return Answer(200, self._setting(name))
+
+    def _setting(self, name: str) -> dict[str, Any]:
+        value = self.settings[name]
+        kind = {bool: "boolean", int: "integer"}.get(type(value), "string")
+        title = name.replace("_", " ").capitalize()
+        return {"description": title, "settings_type": kind, "default": False if kind == "boolean" else value,
+                "updated_at": None, "id": name, "name": name, "full_name": title,
+                "value": value, "category": "provisioning", "category_name": "Provisioning", "readonly": False,
+                "config_file": None, "encrypted": False, "select_values": None}
+
+    def _page(self, call: _Call, total: int, heed_all: bool = True) -> "_Page":
+        """Which rows are asked for.  Measured: per_page=all gives all hosts, but of facts none; per_page=abc is 0."""
+        wanted, default = call.first("per_page"), int(str(self.settings["entries_per_page"]))
+        if wanted == "all" and heed_all:
+            return _Page(max(1, _leading_number(call.first("page"))), total, 0, total)
+        given = call.request.query.get("page", ["1"])[0]
+        if not re.fullmatch(r"\s*[+-]?\d+\s*", given):
+            raise DatabaseError(f'invalid value for Integer(): "{given}"')
+        number = int(given)
+        if number < 1:
+            raise DatabaseError(f"invalid page: {number}")
+        limit = _leading_number(wanted) if "per_page" in call.request.query else default
+        if limit < 0:
+            raise DatabaseError("PG::InvalidRowCountInLimitClause: ERROR:  LIMIT must not be negative\n")
+        shown = total if wanted == "all" else limit if wanted else default
+        return _Page(number, shown, (number - 1) * limit, limit)
+
+
+# What is refused
+
+_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
+_NOBODY = User("", "", permissions=frozenset(), organizations=frozenset(), locations=frozenset())
+
+
+def _unauthorized(message: str) -> _RefusedError:
+    return _RefusedError(401, {"error": {"message": message}})
+
+
+def _server_error() -> DatabaseError:
+    return DatabaseError("Internal Server Error: the server was unable to finish the request.")
+
+
+def _check_media_type(request: Request) -> None:
+    given = request.headers.get("Content-Type") or ""
+    if given.partition(";")[0].strip() != "application/json":
+        raise _RefusedError(415, {"error": {"message": (
+            f"Media type in 'Content-Type: {given}' is unsupported in API v2 for POST and PUT requests. "
+            "Please use 'Content-Type: application/json'.")}})
+
+
+# How a request is read
+
+def _basic(credentials: str) -> tuple[str, str]:
+    """Login and password of an Authorization header; empty where it is no Basic one."""
+    scheme, _, encoded = credentials.partition(" ")
+    try:
+        plain = base64.b64decode(encoded) if scheme == "Basic" else b""
+    except ValueError:
+        plain = b""
+    login, _, password = plain.decode(errors="replace").partition(":")
+    return login, password
+
+
+def _json_body(request: Request) -> Any:
+    if not request.body or "json" not in (request.headers.get("Content-Type") or ""):
+        return None
+    try:
+        return request.json()
+    except ValueError:
+        text = request.body.decode(errors="replace")
+        raise _RefusedError(400, {"status": 400, "error": (
+            f"There was a problem in the JSON you submitted: 859: unexpected token at '{text}'")}) from None
+
+
+def _chosen(call: _Call, noun: str, known: Mapping[int, str]) -> Optional[int]:
+    wanted = call.first(f"{noun}_id")
+    if not wanted:
+        return None
+    number = _leading_number(wanted) if re.match(r"\d+(-|$)", wanted) else 0
+    for key, name in known.items():
+        if wanted == name or number == key:
+            return key
+    raise _RefusedError(404, {"message": f"{noun.capitalize()} with id {wanted} not found"})
+
+
+def _info(organization: str = "; ANY", location: str = "; ANY") -> dict[str, str]:
+    return {"Foreman_version": VERSION, "Foreman_api_version": "2", "Foreman_current_organization": organization,
+            "Foreman_current_location": location}
+
+
+def _context(key: Optional[int], names: Mapping[int, str]) -> str:
+    return f"{key}; {names[key]}" if key else "; ANY"
+
+
+def _leading_number(text: str) -> int:
+    """The whole number that a text begins with, else 0: so Ruby reads "310-foo", and "abc"."""
+    match = re.match(r"\s*[+-]?\d+", text)
+    return int(match[0]) if match else 0
+
+
+class _Page(NamedTuple):
+    number: int
+    per_page: int           # as the envelope says it
+    start: int
+    limit: int
+
+    def cut(self, rows: Sequence[Any]) -> Sequence[Any]:
+        return rows[self.start:self.start + self.limit]
+
+
+def _listed(call: _Call, page: _Page, total: int, subtotal: int, results: Any, search: Optional[str] = None) -> Answer:
+    """The envelope of every list.  The name of `results` is the caller's choice (`root_name`)."""
+    order = call.first("order").split()
+    return Answer(200, {
+        "total": total, "subtotal": subtotal, "page": page.number, "per_page": page.per_page,
+        "search": call.request.query.get("search", [None])[0] if search is None else search,
+        "sort": {"by": order[0] if order else None, "order": [*order, "ASC"][1] if order else None},
+        call.first("root_name") or "results": results})
+
+
+# Facts
+
+_ORIGINS = {"rhsm": RHSM, "puppet": PUPPET, "ansible": ANSIBLE, "foreman_ansible": ANSIBLE, "foreman_salt": SALT,
+            "foreman_chef": CHEF}
+
+
+@lru_cache(maxsize=4096)
+def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of all rows that facts make: "dmi" and "dmi::system", which are null, before "dmi::system::uuid"."""
+    parents = ("::".join(parts[:depth]) for parts in (name.split("::") for name in names)
+               for depth in range(1, len(parts)))
+    return tuple(name for name in dict.fromkeys((*parents, *names)) if name != "_timestamp")
+
+
+def _fact_rows(host: Host, wanted: Optional[Collection[str]] = None) -> Iterator[FactRow]:
+    for origin, facts in host.facts.items():
+        names = _with_parents(tuple(facts))
+        for name in names if wanted is None else [name for name in names if name in wanted]:
+            yield FactRow(host, origin, name, facts.get(name))
+
+
+def _count_rows(host: Host) -> int:
+    return sum(len(_with_parents(tuple(facts))) for facts in host.facts.values())
+
+
+def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Facts as they are kept: text under joined names, without the empty ones."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{name}::")
+        elif value not in (None, ""):
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+
+
+# What can be searched
+
+def _recorded(name: str, default: Any = None) -> Callable[[Host, str], Iterable[Any]]:
+    return one(lambda host: host.record.get(name, default))
+
+
+def _registered(name: str) -> Callable[[Host, str], Iterable[Any]]:
+    return one(lambda host: (host.subscription or {}).get(name))
+
+
+def _host_fields(satellite: Satellite) -> dict[str, Field]:
+    """The searchable fields of hosts; after a name with a dot comes the name of a fact or parameter."""
+    def parameter(host: Host, name: str) -> Iterable[Optional[str]]:
+        key = name.rpartition(".")[2]                   # a name with dots in it is never found
+        return (host.parameters.get(key, satellite.parameters.get(key)),)
+
+    fields = {
+        "name": Field(one(lambda host: host.name), text_check, Mark.LIKE),
+        "id": Field(one(lambda host: host.id), identifier_check),
+        "comment": Field(_recorded("comment", ""), text_check, Mark.LIKE),
+        "uuid": Field(_recorded("uuid"), text_check, Mark.LIKE),
+        "build": Field(_recorded("build", False), flag_check),
+        "managed": Field(_recorded("managed", False), flag_check),
+        "hostgroup_id": Field(_recorded("hostgroup_id"), identifier_check),
+        "compute_resource": Field(_recorded("compute_resource_name"), text_check, Mark.LIKE),
+        "compute_resource_id": Field(_recorded("compute_resource_id"), identifier_check),
+        "created_at": Field(one(lambda host: host.record.get("created_at", satellite.started)), date_check),
+        "last_report": Field(_recorded("last_report"), date_check),
+        "installed_at": Field(_recorded("installed_at"), date_check),
+        "organization_id": Field(one(lambda host: host.organization_id), identifier_check),
+        "organization": Field(one(lambda host: satellite.organizations.get(host.organization_id)), text_check),
+        "location_id": Field(one(lambda host: host.location_id), identifier_check),
+        "location": Field(one(lambda host: satellite.locations.get(host.location_id)), text_check),
+        "facts.": Field(_facts_named, fact_check),
+        "params.": Field(parameter, _parameter_check),
+        "infrastructure_facet.foreman": Field(
+            one(lambda host: host.infrastructure and host.infrastructure.get("foreman_instance", False)), flag_check),
+        "infrastructure_facet.smart_proxy_id": Field(
+            one(lambda host: host.infrastructure and host.infrastructure.get("smart_proxy_id")), number_check),
+    }
+    if satellite.katello:
+        fields.update({
+            "hypervisor": Field(one(_is_hypervisor), boolean_check),
+            "last_checkin": Field(_registered("last_checkin"), date_check),
+            "registered_at": Field(_registered("registered_at"), date_check),
+            "subscription_uuid": Field(_registered("uuid"), text_check, Mark.LIKE)})
+    return fields
+
+
+def _facts_named(host: Host, name: str) -> Iterable[Optional[str]]:
+    key = name.partition(".")[2]
+    return [row.value for row in _fact_rows(host, (key,))]
+
+
+def _is_hypervisor(host: Host) -> Optional[bool]:
+    return None if host.subscription is None else bool(host.subscription.get("hypervisor"))
+
+
+def _fact_fields(satellite: Satellite) -> dict[str, Field]:
+    """The searchable fields of facts.  `id` is none of them (measured: order=id is a 400)."""
+    name = Field(one(lambda row: row.name), text_check, Mark.LIKE)
+    short = Field(one(lambda row: row.name.rpartition("::")[2]), text_check, Mark.LIKE)
+    origin = Field(one(lambda row: row.origin), text_check)
+    return {
+        "name": name, "fact": name, "short_name": short, "fact_short_name": short, "type": origin, "origin": origin,
+        "value": Field(one(lambda row: row.value), fact_check, Mark.EQ),
+        "facts.": Field(lambda row, name: (row.value,) if row.name == name.split(".")[1] else (), fact_check),
+        "host": Field(one(lambda row: (row.host.name, row.host.id)), _host_check),
+        "host_id": Field(one(lambda row: row.host.id), number_check),
+        "organization_id": Field(one(lambda row: row.host.organization_id), identifier_check),
+        "organization": Field(one(lambda row: satellite.organizations.get(row.host.organization_id)), text_check),
+        "location_id": Field(one(lambda row: row.host.location_id), identifier_check),
+        "location": Field(one(lambda row: satellite.locations.get(row.host.location_id)), text_check),
+    }
+
+
+def _parameter_check(name: str, mark: Mark, value: str) -> Callable[[str], bool]:
+    return fact_check(name, mark, value) if mark in (Mark.IN, Mark.NOTIN) else text_check(name, mark, value)
+
+
+def _host_check(name: str, mark: Mark, value: str) -> Callable[[tuple[str, int]], bool]:
+    """The host of a fact: digits mean its id (measured), a list is a 500 (measured)."""
+    if mark in (Mark.IN, Mark.NOTIN):
+        return fact_check(name, mark, value)
+    if not value.isdigit():
+        named = text_check(name, mark, value)
+        return lambda host: named(host[0])
+    if mark in (Mark.LIKE, Mark.UNLIKE):
+        raise DatabaseError("PG::UndefinedFunction: ERROR:  operator does not exist: integer ~~* unknown\n")
+    numbered = number_check(name, mark, value)
+    return lambda host: numbered(host[1])
+
+
+def _key_fields(*names: str) -> dict[str, Field]:
+    return {name: Field(lambda row, name: (row[name],), text_check, Mark.LIKE) for name in names}
+
+
+_TAXONOMY_FIELDS = {**_key_fields("name", "title"), "id": Field(one(lambda row: row["id"]), identifier_check)}
+_SETTING_FIELDS = _key_fields("name", "description")
+
+
+# Records
+
+_SECRETS = ("root_pass", "grub_pass")
+_HOST_PERMISSIONS = ("view_hosts", "create_hosts", "edit_hosts", "destroy_hosts", "build_hosts", "power_hosts",
+                     "console_hosts", "cockpit_hosts", "ipmi_boot_hosts", "forget_status_hosts")
+_REPORTED = ("boot_time", "cores", "sockets", "disks_total", "kernel_version", "bios_vendor", "bios_release_date",
+             "bios_version")
+_BLANK_RECORD: dict[str, Any] = {
+    **dict.fromkeys((
+        "ip", "ip6", "mac", "last_report", "last_compile", "initiated_at", "installed_at", "architecture_id",
+        "architecture_name", "operatingsystem_id", "operatingsystem_name", "domain_id", "domain_name", "realm_id",
+        "realm_name", "subnet_id", "subnet_name", "ptable_id", "medium_id", "pxe_loader", "disk", "model_id",
+        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title", "owner_id", "owner_name", "owner_type",
+        "use_image", "image_id", "uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider",
+        "compute_profile_id", "compute_profile_name", "image_name", "medium_name", "ptable_name", "puppet_proxy",
+        "puppet_proxy_id", "puppet_proxy_name", "puppet_ca_proxy", "puppet_ca_proxy_id", "puppet_ca_proxy_name",
+        "sp_ip", "sp_mac", "sp_name", "sp_subnet_id", "subnet6_id", "subnet6_name", "cockpit_url")),
+    "comment": "", "image_file": "", "provision_method": "build", "capabilities": ["build"], "creator_id": 4,
+    "creator": "Admin User", "build": False, "enabled": True, "managed": False, "global_status": 0,
+    "global_status_label": "OK", "build_status": 0, "build_status_label": "Installed",
+    "execution_status": 2, "execution_status_label": "Unknown execution status", "puppet_status": 0,
+    "bmc_available": False}
+_BLANK_SUBSCRIPTION: dict[str, Any] = {
+    "uuid": None, "last_checkin": None, "registered_at": None, "registered_through": None, "release_version": None,
+    "service_level": "", "purpose_role": "", "purpose_usage": "", "hypervisor": False}
+_BLANK_REGISTRATION: dict[str, Any] = {         # only GET /hosts/:id has these
+    "dmi_uuid": None, "host_type": None, "virtual_host": None, "virtual_guests": [], "installed_products": [],
+    "activation_keys": []}
+_INTERFACE = {**dict.fromkeys(("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")),
+              "type": "interface", "primary": True, "provision": True, "managed": True, "execution": True,
+              "virtual": False}
+_RAW = (
+    "id", "name", "last_compile", "last_report", "updated_at", "created_at", "root_pass", "architecture_id",
+    "operatingsystem_id", "ptable_id", "medium_id", "build", "comment", "disk", "installed_at", "model_id",
+    "hostgroup_id", "owner_id", "owner_type", "enabled", "managed", "use_image", "image_file", "uuid",
+    "compute_resource_id", "certname", "image_id", "organization_id", "location_id", "otp", "realm_id",
+    "compute_profile_id", "provision_method", "grub_pass", "global_status", "pxe_loader", "initiated_at",
+    "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
+
+
+def _parameter(name: str, value: str, kind: str) -> dict[str, Any]:
+    return {"priority": 70 if kind == "host" else 0, "name": name, "value": value, "parameter_type": "string",
+            "associated_type": kind, "hidden_value?": False}
+
+
+def _taxonomy(key: int, name: str) -> dict[str, Any]:
+    return {"id": key, "name": name, "title": name, "description": None}
+
+
+def _detach(host: Host) -> None:
+    """Forget which VM of a compute resource the host is; the VM is not touched."""
+    for name in ("uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider"):
+        host.record.pop(name, None)
+
+
+class _Route(NamedTuple):
+    """`permission`: what a login needs; "" any login will do, None: not even that."""
+
+    method: str
+    path: "re.Pattern[str]"
+    permission: Optional[str]
+    handler: Callable[[Satellite, _Call], Answer]
+
+
+def _on(method: str, path: str, permission: Optional[str], handler: Callable[[Satellite, _Call], Answer]) -> _Route:
+    """/api and /api/v2 are one; .json at the end is a format, but after an :id a part of the name (measured)."""
+    pattern = re.sub(r":(\w+)", r"(?P<\1>[^/]+)", path.replace("/api/", "/api(?:/v2)?/", 1))
+    end = "/?" if pattern.endswith("+)") else r"(?:\.json|/)?"
+    return _Route(method, re.compile(pattern + end), permission, handler)
+
+
+_ROUTES = (
+    _on("GET", "/api/status", "", Satellite._show_status),
+    _on("GET", "/api/ping", None, Satellite._show_ping),
+    _on("GET", "/katello/api/status", None, Satellite._show_katello_status),
+    _on("GET", "/katello/api/ping", "", Satellite._show_katello_ping),
+    _on("GET", "/api/current_user", "", Satellite._show_user),
+    _on("GET", "/api/organizations", "view_organizations", Satellite._list_organizations),
+    _on("GET", "/api/locations", "view_locations", Satellite._list_locations),
+    _on("GET", "/api/settings", "view_settings", Satellite._list_settings),
+    _on("GET", "/api/settings/:name", "view_settings", Satellite._show_setting),
+    _on("PUT", "/api/settings/:name", "edit_settings", Satellite._change_setting),
+    _on("DELETE", "/api/hosts/bulk", "destroy_hosts", Satellite._delete_bulk),
+    _on("PUT", "/api/hosts/bulk/destroy", "destroy_hosts", Satellite._delete_bulk),
+    _on("POST", "/api/hosts/facts", "upload_facts", Satellite._upload_facts),
+    _on("GET", "/api/hosts", "view_hosts", Satellite._list_hosts),
+    _on("GET", "/api/hosts/:id", "view_hosts", Satellite._show_host),
+    _on("DELETE", "/api/hosts/:id", "destroy_hosts", Satellite._delete_host),
+    _on("PUT", "/api/hosts/:id/disassociate", "edit_hosts", Satellite._disassociate_host),
+    _on("GET", "/api/hosts/:id/facts", "view_facts", Satellite._list_facts),
+    _on("GET", "/api/fact_values", "view_facts", Satellite._list_facts),
+)

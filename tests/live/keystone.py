@@ -1,0 +1,171 @@
+"""A real Keystone: its databases, its server process, and the users, projects and credentials in it."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
+
+from . import world
+from .environment import run
+from .program import Program
+
+START_SECONDS = 120  # 4 s when nothing else runs
+SECRET = "live-secret"  # of every application credential
+IDENTITY = {"service_type": "identity", "interface": "public"}
+
+CONFIGURATION = """\
+[DEFAULT]
+log_file = {log}.log
+[database]
+connection = sqlite:///{folder}/keystone.db
+sqlite_synchronous = false
+[token]
+provider = fernet
+allow_expired_window = 0
+[fernet_tokens]
+key_repository = {folder}/fernet-keys
+[fernet_receipts]
+key_repository = {folder}/fernet-keys
+[cache]
+enabled = true
+backend = oslo_cache.dict
+[identity]
+password_hash_rounds = 4
+"""
+
+
+class Keystone:
+    """Keystone in `folder`, served on a socket that listens already, so that its URL is known before it runs."""
+
+    def __init__(self, venv: Path, folder: Path, log: Path, listener: socket.socket) -> None:
+        self._venv = venv
+        self._folder = folder
+        self._log = log
+        self._listener = listener
+        self._program: Program | None = None
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v3"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "keystone.conf").write_text(CONFIGURATION.format(folder=folder, log=log))
+
+    def create(self) -> None:
+        """Make the database with nothing but the admin in it."""
+        (self._folder / "fernet-keys").mkdir(mode=0o700)
+        password, _ = world.USERS["admin"]
+        urls = [part for kind in ("admin", "internal", "public") for part in (f"--bootstrap-{kind}-url", self.url)]
+        for command in (
+            ["db_sync"],
+            ["fernet_setup", "--keystone-user", str(self._folder.owner()), "--keystone-group", self._folder.group()],
+            ["bootstrap", "--bootstrap-password", password, "--bootstrap-region-id", "RegionOne", *urls],
+        ):
+            manage = [str(self._venv / "bin" / "keystone-manage"), "--config-file", str(self._folder / "keystone.conf")]
+            run([*manage, *command], Path(f"{self._log}.manage.log"))
+
+    def start(self, nova_urls: dict[str, str]) -> None:
+        """Serve, with these compute endpoints in the catalog (region -> URL), and return when it answers."""
+        self._set_endpoints(nova_urls)
+        number = self._listener.fileno()
+        log = Path(f"{self._log}.out.log")
+        self._program = Program(
+            self._venv, "run_keystone.py", self._folder, number, self._log, log=log, listeners=[number]
+        )
+
+    def wait(self) -> None:
+        """Return when it answers."""
+        assert self._program is not None
+        self._program.answer(START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the server; may be called again."""
+        if self._program is not None:
+            self._program.stop()
+            self._program = None
+
+    def _set_endpoints(self, nova_urls: dict[str, str]) -> None:
+        statement = "UPDATE endpoint SET url = ? WHERE service_id IN (SELECT id FROM service WHERE type = ?)"
+        database = sqlite3.connect(str(self._folder / "keystone.db"))
+        with database:
+            database.execute(statement, (self.url, "identity"))
+            for region, url in nova_urls.items():
+                database.execute(statement + " AND region_id = ?", (url, "compute", region))
+        database.close()
+
+    def session(self, user: str = "admin", **options: Any) -> Session:
+        """Logged in as that user on its project, or on the whole cloud if its role is there; options: Session's."""
+        password, ((_, where), *_more) = world.USERS[user]
+        scope: dict[str, Any] = {"project_name": where, "project_domain_id": "default"}
+        if where == world.SYSTEM:
+            scope = {"system_scope": "all"}
+        auth = v3.Password(auth_url=self.url, username=user, password=password, user_domain_id="default", **scope)
+        return Session(auth=auth, **options)
+
+    def populate(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Make what `world` says beyond what bootstrap made; the ids of projects and users by name."""
+        admin = self.session()
+        for name in world.PROJECTS:
+            self._post(admin, "/projects", "project", name=name, domain_id="default")
+        self._post(admin, "/roles", "role", name=world.CUSTOM_ROLE)
+        for name, (password, _) in world.USERS.items():
+            if name != "admin":
+                self._post(admin, "/users", "user", name=name, password=password, domain_id="default")
+        projects, users, roles = (self._ids(admin, kind) for kind in ("projects", "users", "roles"))
+        for name, (_, grants) in world.USERS.items():
+            for role, where in grants:
+                scope = "/system" if where == world.SYSTEM else f"/projects/{projects[where]}"
+                admin.put(f"{scope}/users/{users[name]}/roles/{roles[role]}", endpoint_filter=IDENTITY)
+        self._add_compute_service(admin)
+        return projects, users
+
+    def _add_compute_service(self, admin: Session) -> None:
+        service = self._post(admin, "/services", "service", name="nova", type="compute")["id"]
+        for region in world.REGIONS:
+            if region != "RegionOne":  # bootstrap made that
+                self._post(admin, "/regions", "region", id=region)
+            for interface in ("public", "internal"):
+                endpoint = {"service_id": service, "region_id": region, "interface": interface}
+                self._post(admin, "/endpoints", "endpoint", url="http://set-at-start.invalid", **endpoint)
+
+    @staticmethod
+    def _ids(admin: Session, kind: str) -> dict[str, str]:
+        return {thing["name"]: thing["id"] for thing in admin.get(f"/{kind}", endpoint_filter=IDENTITY).json()[kind]}
+
+    @staticmethod
+    def _post(admin: Session, path: str, key: str, **body: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = admin.post(path, json={key: body}, endpoint_filter=IDENTITY).json()[key]
+        return answer
+
+    def create_application_credential(
+        self, name: str, user: str = "admin", expires: datetime.datetime | None = None
+    ) -> dict[str, str]:
+        """A new credential of that user: its "id" and "secret"."""
+        owner = self.session(user)
+        body: dict[str, Any] = {"name": name, "secret": SECRET}
+        if expires is not None:
+            body["expires_at"] = expires.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        path = f"/users/{owner.get_user_id()}/application_credentials"
+        return {"id": self._post(owner, path, "application_credential", **body)["id"], "secret": SECRET}
+
+    def delete_application_credential(self, credential_id: str, user: str = "admin") -> None:
+        """Delete that user's credential, and with it every token got with it."""
+        owner = self.session(user)
+        path = f"/users/{owner.get_user_id()}/application_credentials/{credential_id}"
+        owner.delete(path, endpoint_filter=IDENTITY)
+
+    def revoke_token(self, token: str) -> None:
+        """Have Keystone refuse this one token from now on."""
+        self.session().delete("/auth/tokens", endpoint_filter=IDENTITY, headers={"X-Subject-Token": token})
+
+    def revoke_tokens(self, user: str) -> None:
+        """Have Keystone refuse every token that user was given so far, by setting the password it has already."""
+        admin = self.session("nova")
+        password, _ = world.USERS[user]
+        found = self._ids(admin, "users")[user]
+        admin.patch(f"/users/{found}", json={"user": {"password": password}}, endpoint_filter=IDENTITY)
+        # Revocations count in whole seconds: a token given out later in this same second would be refused as well.
+        time.sleep(1 - time.time() % 1)

@@ -1,0 +1,201 @@
+"""The checker library against a real Keystone and Nova: what it must see, and what it must not conclude."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foreman_hooks.checkers import LocalChecker
+from foreman_hooks.osp_checker import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    Region,
+    swap_bytes,
+)
+from foreman_hooks.settings import CloudScope
+
+from .cloud import Cloud
+
+pytestmark = pytest.mark.live
+
+ALIVE = ("active", "active-project-a", "stopped", "error", "soft-deleted", "soft-deleted-project-a",
+         "shelved-offloaded", "paused", "resize-confirm", "migrating", "deleting", "delete-failed-queued", "hidden",
+         "no-mapping", "no-request-spec")
+
+
+@pytest.fixture(autouse=True)
+def clouds_yaml(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml(tmp_path / "clouds.yaml")))
+
+
+def presence(region: Region, cloud: Cloud, *labels: str) -> dict[str, str]:
+    """Label -> what the region knows of that instance."""
+    look = region.look([cloud.instances[label] for label in labels])
+    print(look.error, *look.sightings.values(), sep="\n")       # shown where a test fails
+    return {label: look.sightings[cloud.instances[label]].presence.value for label in labels}
+
+
+@pytest.mark.parametrize("cell", ["cell1", "cell2"])
+def test_every_state_but_deleted_is_present(cloud: Cloud, cell: str) -> None:
+    """N4, N14, N15: soft-deleted and hidden ones are in no list, one without mapping is a 404."""
+    labels = [f"{cell}/{state}" for state in ALIVE]
+    assert presence(Region.open("admin", "RegionOne"), cloud, *labels) == dict.fromkeys(labels, "present")
+
+
+def test_a_server_that_is_still_a_request_to_build_is_present(cloud: Cloud) -> None:
+    label = "building-request-only"
+    assert presence(Region.open("admin", "RegionOne"), cloud, label) == {label: "present"}
+
+
+def test_a_termination_is_proven_by_its_row_and_its_time(cloud: Cloud) -> None:
+    region = Region.open("admin", "RegionOne")
+    for label in ("cell1/deleted", "cell2/deleted-project-a"):
+        sighting = region.ask(cloud.instances[label])
+        assert (sighting.presence, sighting.code) == (Presence.DELETED, 404)
+        assert sighting.terminated_at is not None
+
+
+def test_of_an_archived_instance_there_is_no_evidence(cloud: Cloud) -> None:
+    assert presence(Region.open("admin", "RegionOne"), cloud, "purged") == {"purged": "absent"}
+
+
+def test_all_servers_are_listed_however_short_the_pages(cloud: Cloud) -> None:
+    """N1."""
+    whole = Region.open("admin", "RegionOne").list_servers()
+    cloud.max_limit(5)
+    assert Region.open("admin", "RegionOne").list_servers() == whole
+    assert len(whole) > 20
+
+
+def test_a_reader_of_one_project_cannot_conclude_anything(cloud: Cloud) -> None:
+    """N2, N6: the living servers of other projects are a 404 to it."""
+    region = Region.open("reader", "RegionOne")
+    with pytest.raises(OSPForbidden):
+        region.list_servers()
+    labels = ("cell1/active", "cell1/deleted", "purged")
+    assert presence(region, cloud, *labels) == dict.fromkeys(labels, "unknown")
+
+
+def test_an_admin_of_any_project_sees_all(cloud: Cloud) -> None:
+    assert presence(Region.open("admin-a", "RegionOne"), cloud, "cell1/active", "cell2/deleted") == {
+        "cell1/active": "present", "cell2/deleted": "deleted"}
+
+
+def test_the_least_privilege_role_proves_by_the_list_and_stays_unsure_without_a_row(cloud: Cloud) -> None:
+    cloud.policy("least-privilege")
+    region = Region.open("checker", "RegionOne")
+    assert region.prove_visibility().by_get is False
+    assert presence(region, cloud, "cell1/active", "cell2/soft-deleted", "cell1/deleted", "purged") == {
+        "cell1/active": "present", "cell2/soft-deleted": "present", "cell1/deleted": "deleted", "purged": "unknown"}
+    sure = Region.open("checker", "RegionOne", empty_is_absent=True)
+    assert presence(sure, cloud, "purged") == {"purged": "absent"}
+
+
+def test_a_request_to_build_that_everybody_can_read_proves_no_visibility(cloud: Cloud) -> None:
+    """Such a server stands first in every list, and the GET of it is a 200 for a role that sees no other project."""
+    cloud.policy("least-privilege")
+    region = Region.open("checker", "RegionOne")
+    assert region._get_server(cloud.instances["building-request-only"]) == "BUILD"
+    assert region.prove_visibility().by_get is False
+
+
+def test_with_a_cell_down_the_region_is_unknown_and_not_half_empty(cloud: Cloud) -> None:
+    """N3: the list misses half the servers without a sign; only the asking GET at 2.1 tells."""
+    labels = ("cell2/active", "cell2/soft-deleted", "cell2/deleted", "cell2/no-request-spec")
+    cloud.cell2("down")
+    region = Region.open("admin", "RegionOne")
+    assert cloud.instances["cell2/active"] not in region.list_servers()
+    for label in labels:
+        assert presence(region, cloud, label) == {label: "unknown"}
+    assert presence(region, cloud, "cell1/deleted", "cell2/active")["cell1/deleted"] == "unknown"
+
+
+def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: Cloud) -> None:
+    """N5."""
+    assert presence(Region.open("admin", "RegionOne"), cloud, "r2/active") == {"r2/active": "absent"}
+    checker = LocalChecker([CloudScope("admin", ("RegionOne", "RegionTwo"))])
+    checker.prepare()
+    survey = checker.survey([cloud.instances["r2/active"], cloud.instances["r2/deleted"]])
+    assert survey.alive == {cloud.instances["r2/active"]: ("admin", "RegionTwo")}
+    found = {one.region: one.presence.value for one in survey.of(cloud.instances["r2/deleted"])}
+    assert found == {"RegionOne": "absent", "RegionTwo": "deleted"}
+
+
+@pytest.mark.parametrize(("name", "error"), [
+    ("wrong-password", OSPLoginError), ("app-cred-deleted", OSPLoginError), ("app-cred-expired", OSPLoginError),
+    ("no-such-cloud", OSPConfigError)])
+def test_a_log_in_that_fails_is_never_taken_for_a_missing_server(cloud: Cloud, name: str,
+                                                                 error: type[OSPError]) -> None:
+    """N9: a deleted application credential is a 404 of Keystone."""
+    with pytest.raises(error):
+        Region.open(name, "RegionOne")
+
+
+def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
+    """N9."""
+    region = Region.open("app-cred", "RegionOne")
+    assert presence(region, cloud, "cell1/deleted") == {"cell1/deleted": "deleted"}
+    cloud.delete_application_credential()
+    assert presence(region, cloud, "cell1/deleted", "purged") == {"cell1/deleted": "unknown", "purged": "unknown"}
+
+
+def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cloud) -> None:
+    """N11."""
+    region = Region.open("admin", "RegionOne")
+    region.prove_visibility()
+    cloud.revoke_token(region.nova.client.session.get_token())
+    assert presence(region, cloud, "cell1/deleted", "cell1/active") == {
+        "cell1/deleted": "deleted", "cell1/active": "present"}
+
+
+def test_a_static_token_that_is_refused_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
+    """N11."""
+    region = Region.open("token", "RegionOne")
+    assert presence(region, cloud, "cell1/active") == {"cell1/active": "present"}
+    cloud.revoke_tokens()
+    assert presence(region, cloud, "cell1/deleted") == {"cell1/deleted": "unknown"}
+
+
+def test_a_region_without_compute_endpoint_is_an_error_that_names_it(cloud: Cloud) -> None:
+    """N13."""
+    with pytest.raises(OSPConfigError, match="RegionThree"):
+        Region.open("admin", "RegionThree")
+
+
+def test_a_uuid_is_found_in_any_case_and_in_the_other_byte_order(cloud: Cloud) -> None:
+    """N16: Nova itself answers 404 to capitals on some databases, and 404 to all other forms."""
+    region = Region.open("admin", "RegionOne")
+    uuid = cloud.instances["cell1/stopped"]
+    for text in (uuid.upper(), f"  {uuid}\n", swap_bytes(uuid)):
+        assert region.ask(text).presence is Presence.PRESENT
+    for junk in ("", "Not Settable", "detail", "None", uuid.replace("-", ""), f"{{{uuid}}}", f"urn:uuid:{uuid}",
+                 "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"):
+        assert region.ask(junk).presence is Presence.INVALID
+
+
+def test_a_deleted_row_under_the_other_byte_order_proves_nothing(cloud: Cloud) -> None:
+    """N16."""
+    sighting = Region.open("admin", "RegionOne").ask(swap_bytes(cloud.instances["cell1/deleted"]))
+    assert sighting.presence is Presence.ABSENT
+
+
+@pytest.mark.parametrize("match", [r"/servers/detail", r"/servers\?", r"/servers/[0-9a-f]{8}"])
+@pytest.mark.parametrize("status", [404, 502, 200])
+def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(cloud: Cloud, match: str, status: int) -> None:
+    """N8, N10."""
+    cloud.fault({"status": status, "match": match})
+    checker = LocalChecker([CloudScope("admin", ("RegionOne",))])
+    checker.prepare()
+    uuids = [cloud.instances[label] for label in ("cell1/soft-deleted", "cell1/hidden", "cell2/deleted")]
+    survey = checker.survey(uuids)
+    assert {one.presence.value for uuid in uuids for one in survey.of(uuid)} <= {"unknown", "present"}
+
+
+def test_neutron_down_makes_no_living_server_gone(cloud: Cloud) -> None:
+    cloud.neutron(up=False)
+    assert set(presence(Region.open("admin", "RegionOne"), cloud, "cell1/active", "cell1/soft-deleted").values()) <= {
+        "unknown", "present"}

@@ -1,0 +1,133 @@
+"""The whole way from facts to deletion: the sandbox's Satellite beside a real Keystone and Nova."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foreman_hooks import cli
+from foreman_hooks.checkers import LocalChecker
+from foreman_hooks.cleanup import Cleanup
+from foreman_hooks.journal import Journal
+from foreman_hooks.model import Policy
+from foreman_hooks.sandbox.satellite import Host, Satellite
+from foreman_hooks.sandbox.server import Server
+from foreman_hooks.sandbox.world import guest_facts, registration
+from foreman_hooks.satellite import Login
+from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.settings import CloudScope
+
+from .cloud import Cloud
+
+pytestmark = pytest.mark.live
+
+DAY = 86400.0
+# No patience at all: whatever can be deleted is, so that what stays does so for the right reason.
+HASTY = Policy(grace=timedelta(0), misses=1, silence=timedelta(0), max_fraction=1.0, max_deletions=1000, max_shrink=1.0)
+
+
+class Site:
+    """A Satellite with one silent record for each instance of the cloud, and the client's side of a run."""
+
+    def __init__(self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server) -> None:
+        self.cloud, self.folder, self.satellite, self.server = cloud, folder, satellite, server
+        for label, uuid in cloud.instances.items():
+            satellite.add(Host(f"{label.replace('/', '-')}.example.com", facts=guest_facts(uuid), parameters={},
+                               subscription=registration(300 * DAY)))
+
+    def run(self, policy: Policy = HASTY, cloud: str = "admin",
+            regions: tuple[str, ...] = ("RegionOne", "RegionTwo")) -> set[str]:
+        """Plan and apply; the labels of the records that went."""
+        before = self.left
+        with Journal.open(self.folder / "journal.sqlite3") as journal:
+            cleanup = Cleanup(Client(Login(self.server.url, "admin", "changeme")),
+                              LocalChecker([CloudScope(cloud, regions)]), journal, policy)
+            plan = cleanup.plan()
+            if not plan.refusals:
+                list(cleanup.apply(plan))
+        return before - self.left
+
+    @property
+    def left(self) -> set[str]:
+        """The labels of the records that are there."""
+        names = {label.replace("/", "-"): label for label in self.cloud.instances}
+        return {names[host.name.split(".")[0]] for host in self.satellite.hosts.values()}
+
+
+@pytest.fixture
+def site(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml(tmp_path / "clouds.yaml")))
+    satellite = Satellite()
+    with Server(satellite.handle) as server:
+        yield Site(cloud, tmp_path, satellite, server)
+
+
+def deleted(cloud: Cloud) -> set[str]:
+    return {label for label in cloud.instances if "/deleted" in label}
+
+
+def test_what_is_terminated_goes_and_all_else_stays(site: Site) -> None:
+    patient = Policy(max_fraction=1.0)
+    assert site.run(patient) == deleted(site.cloud)
+    assert site.run(patient) == set()
+
+
+def test_without_patience_the_archived_one_goes_as_well_and_still_none_that_lives(site: Site) -> None:
+    assert site.run() == deleted(site.cloud) | {"purged"}
+
+
+def test_with_a_cell_down_nothing_goes(site: Site) -> None:
+    """N3."""
+    site.cloud.cell2("down")
+    assert site.run() == set()
+    site.cloud.cell2("up")
+    assert site.run(Policy(max_fraction=1.0)) == deleted(site.cloud)
+
+
+def test_an_emptied_cell_database_is_noticed_as_a_shrunk_cloud(site: Site) -> None:
+    """N5, N17: every GET of its servers is a 404 and no row of them is left."""
+    careful = Policy(grace=timedelta(0), misses=1, silence=timedelta(0), max_fraction=1.0)
+    assert site.run(careful) == deleted(site.cloud) | {"purged"}
+    site.cloud.cell2("empty")
+    assert site.run(careful) == set()
+
+
+def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_gone(site: Site) -> None:
+    """N5: with the patience of the defaults its hosts only wait, and their check-ins keep them."""
+    assert site.run(Policy(max_fraction=1.0), regions=("RegionOne",)) == deleted(site.cloud) - {"r2/deleted"}
+
+
+@pytest.mark.parametrize("cloud_name", ["reader", "wrong-password", "app-cred-deleted", "token-of-nobody"])
+def test_a_login_that_cannot_see_deletes_nothing(site: Site, cloud_name: str) -> None:
+    """N2, N6, N9."""
+    assert site.run(cloud=cloud_name) == set()
+
+
+def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(site: Site) -> None:
+    cloud = site.cloud
+    cloud.add("short-lived")
+    site.satellite.add(Host("short-lived.example.com", facts=guest_facts(cloud.instances["short-lived"]), parameters={},
+                            subscription=registration(300 * DAY)))
+    assert "short-lived" not in site.run(Policy(max_fraction=1.0))
+    cloud.terminate("short-lived")
+    cloud.purge("short-lived")
+    twice = Policy(grace=timedelta(0), misses=2, silence=timedelta(0), max_fraction=1.0)
+    assert "short-lived" not in site.run(twice)
+    assert "short-lived" in site.run(twice)
+
+
+def test_the_command_line_does_it_too(site: Site, capfd: Any) -> None:
+    config = site.folder / "config.yml"
+    config.write_text(f"satellite: {{url: '{site.server.url}', username: admin, password: changeme}}\n"
+                      "clouds: [{cloud: admin, regions: [RegionOne, RegionTwo]}]\n"
+                      f"journal: {site.folder}/journal.sqlite3\npolicy: {{max_fraction: 1.0}}\n")
+    argv = ["--config", str(config)]
+    assert cli.main([*argv, "doctor"]) == 0
+    assert cli.main([*argv, "explain", "cell2-soft-deleted.example.com"]) == 0
+    assert "SOFT_DELETED" in capfd.readouterr().out
+    assert cli.main([*argv, "run", "--apply"]) == 0
+    assert deleted(site.cloud).isdisjoint(site.left)

@@ -1,0 +1,313 @@
+"""Facts: what makes a host an OpenStack instance, and every way in which they must not."""
+
+import re
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreman_hooks.identity import OTHER_NAMES, RHSM, RHSM_NAMES, identify, same_machine
+from foreman_hooks.model import Identity, Reason
+from foreman_hooks.osp_checker import parse_uuid, swap_bytes
+
+UUID = "78d7e200-b7d6-4cfe-b7a9-5700e8094df3"
+SWAPPED = "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"        # the same machine; Candlepin's own test vector
+OTHER = "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
+THIRD = "0a1b2c3d-4e5f-4a6b-9c8d-7e6f5a4b3c2d"
+JUNK = ("", " ", "Not Settable", "Not Present", "Not Specified", "NA", "None", "0", f"{UUID}0", UUID[:-1],
+        UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}", f"{UUID},{OTHER}", UUID.replace("7", "g"),
+        "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF")
+
+
+def changed(facts: dict[str, str], changes: dict[str, Optional[str]]) -> dict[str, str]:
+    return {name: value for name, value in {**facts, **changes}.items() if value is not None}
+
+
+def rhsm(**changes: Optional[str]) -> dict[str, str]:
+    """Facts of subscription-manager on an instance; `virt__uuid=None` leaves out virt::uuid."""
+    return changed({
+        "virt::uuid": UUID, "virt::is_guest": "true", "dmi::system::uuid": UUID.upper(),
+        "dmi::system::manufacturer": "OpenStack Foundation", "dmi::system::product_name": "OpenStack Nova",
+    }, {name.replace("__", "::"): value for name, value in changes.items()})
+
+
+def facter(**changes: Optional[str]) -> dict[str, str]:
+    """Facts of Puppet on an instance."""
+    return changed({
+        "dmi::product::uuid": UUID, "dmi::manufacturer": "OpenStack Foundation", "dmi::product::name": "OpenStack Nova",
+        "is_virtual": "true", "virtual": "kvm",
+    }, {name.replace("__", "::"): value for name, value in changes.items()})
+
+
+def of_rhsm(facts: dict[str, str], **others: dict[str, str]) -> Identity:
+    return identify({RHSM: facts, **others}, katello=True)
+
+
+# What is an instance
+
+@pytest.mark.parametrize(("maker", "product"), [
+    ("OpenStack Foundation", "OpenStack Nova"), ("Red Hat", "OpenStack Compute"), ("RDO", "OpenStack Compute"),
+    ("Red Hat Inc.", "OpenStack Nova"), ("OPENSTACK FOUNDATION", ""), ("", "openstack nova")])
+def test_a_guest_whose_maker_or_product_is_openstack_is_an_instance(maker: str, product: str) -> None:
+    found = of_rhsm(rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product))
+    assert (found.uuids, found.reason) == ((UUID,), None)
+
+
+def test_a_cloud_that_calls_itself_otherwise_can_be_named() -> None:
+    facts = {RHSM: rhsm(dmi__system__manufacturer="Acme", dmi__system__product_name="Acme Cloud 3")}
+    assert identify(facts, katello=True).reason is Reason.NOT_OPENSTACK
+    assert identify(facts, katello=True, openstack_names=("OpenStack", "acme cloud")).reason is None
+
+
+@pytest.mark.parametrize("value", ["true", "True", "1", "yes", " true "])
+def test_a_guest_may_be_called_so_in_several_ways(value: str) -> None:
+    assert of_rhsm(rhsm(virt__is_guest=value)).reason is None
+
+
+@pytest.mark.parametrize("text", [UUID, UUID.upper(), f" {UUID}\n"])
+def test_the_uuid_is_read_in_any_case_and_given_in_lower_case(text: str) -> None:
+    """N16."""
+    assert of_rhsm(rhsm(virt__uuid=text)).uuids == (UUID,)
+
+
+def test_a_dmi_uuid_in_the_other_byte_order_is_the_same_machine() -> None:
+    """N16: tools before and after SMBIOS 2.6 disagree on the order; that is no contradiction."""
+    found = of_rhsm(rhsm(dmi__system__uuid=SWAPPED.upper()))
+    assert (found.uuids, found.reason) == ((UUID,), None)
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_a_dmi_uuid_that_is_junk_does_not_speak_against_the_virtual_one(junk: str) -> None:
+    found = of_rhsm(rhsm(dmi__system__uuid=junk))
+    assert (found.uuids, found.reason) == ((UUID,), None)
+
+
+def test_a_dmi_uuid_that_is_missing_does_not_speak_against_the_virtual_one() -> None:
+    assert of_rhsm(rhsm(dmi__system__uuid=None)).reason is None
+
+
+@pytest.mark.parametrize("facts", [
+    facter(),
+    facter(is_virtual=None), facter(virtual=None), facter(virtual="openstack"),
+    {"uuid": UUID.upper(), "manufacturer": "Red Hat", "productname": "OpenStack Compute", "virtual": "kvm"},
+    {"ansible_product_uuid": UUID, "ansible_system_vendor": "OpenStack Foundation",
+     "ansible_product_name": "OpenStack Nova", "ansible_virtualization_role": "guest"},
+    {"facter_dmi::product::uuid": UUID, "facter_dmi::manufacturer": "OpenStack Foundation",
+     "facter_is_virtual": "true"},
+    {"dmi::system::uuid": UUID, "dmi::system::product_name": "OpenStack Nova", "virtualization::role": "guest"},
+], ids=["facter", "facter-virtual", "facter-is-virtual", "facter-openstack", "facter2-salt", "ansible",
+        "ansible-facter", "chef"])
+def test_without_katello_each_kind_of_source_can_show_an_instance(facts: dict[str, str]) -> None:
+    found = identify({"other sources": facts}, katello=False)
+    assert (found.uuids, found.reason) == ((UUID,), None)
+
+
+def test_facts_that_describe_something_else_change_nothing() -> None:
+    noise = {"memory::memtotal": "16 GB", "net::interface::eth0::mac_address": "fa:16:3e:00:00:01"}
+    assert identify({RHSM: {**rhsm(), **noise}, "Puppet": noise}, katello=True) == of_rhsm(rhsm())
+
+
+# What is none
+
+@pytest.mark.parametrize(("maker", "product"), [
+    ("Dell Inc.", "PowerEdge R640"), ("VMware, Inc.", "VMware Virtual Platform"), ("Red Hat", "KVM"),
+    ("oVirt", "RHEL"), ("Red Hat", "RHEV Hypervisor"), ("Amazon EC2", "m5.large"), ("Xen", "HVM domU"),
+    ("Microsoft Corporation", "Virtual Machine"), ("Google", "Google Compute Engine"), ("QEMU", "Standard PC"),
+    ("Open Stack", "Nova"), ("NA", "NA")])
+def test_other_makers_guests_are_no_instances(maker: str, product: str) -> None:
+    """S9: bare metal, VMware and other clouds; OpenStack does not know them, and must not be asked."""
+    found = of_rhsm(rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product))
+    assert found.reason is Reason.NOT_OPENSTACK
+
+
+@pytest.mark.parametrize("value", ["false", "False", "0", "Unknown", "Not Applicable", "guest", " ", None])
+def test_what_does_not_say_that_it_is_a_guest_is_none(value: Optional[str]) -> None:
+    """S9: OpenStack's own hypervisors and Ironic's bare metal may carry its name as well."""
+    assert of_rhsm(rhsm(virt__is_guest=value)).reason is Reason.NOT_A_GUEST
+
+
+def test_two_statements_about_being_a_guest_have_to_agree() -> None:
+    facts = {"other sources": facter(is_virtual="true", virtual="physical")}
+    assert identify(facts, katello=False).reason is Reason.NOT_A_GUEST
+
+
+@pytest.mark.parametrize("facts", [{}, {RHSM: {}}, {"Puppet": {}}, {RHSM: {"memory::memtotal": "16"}},
+                                   {RHSM: {"virt::is_guest": "true"}}, {RHSM: {"dmi::system::uuid": UUID}}])
+@pytest.mark.parametrize("katello", [True, False])
+def test_a_host_without_identifying_facts_is_no_instance(facts: Any, katello: bool) -> None:
+    found = identify(facts, katello=katello)
+    assert (found.uuids, found.reason) == ((), Reason.NO_FACTS)
+
+
+def test_a_uuid_without_a_maker_makes_no_instance() -> None:
+    facts = rhsm(dmi__system__manufacturer=None, dmi__system__product_name=None)
+    assert of_rhsm(facts).reason is Reason.NO_FACTS
+
+
+def test_with_katello_other_sources_facts_make_no_instance() -> None:
+    """S6: those of Puppet or Ansible may still describe the machine that had the record before."""
+    found = identify({"Puppet": facter()}, katello=True)
+    assert (found.uuids, found.reason) == ((), Reason.NO_FACTS)
+
+
+def test_without_katello_the_facts_of_rhsm_make_no_instance() -> None:
+    assert identify({RHSM: rhsm()}, katello=False).reason is Reason.NO_FACTS
+
+
+@pytest.mark.parametrize("more", [{}, {"Puppet": facter()}], ids=["alone", "with Puppet"])
+def test_facts_without_the_virtual_uuid_are_a_registration_under_way(more: Any) -> None:
+    """S5: no other fact stands in for virt::uuid."""
+    assert of_rhsm(rhsm(virt__uuid=None), **more).reason is Reason.NO_UUID
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_junk_in_the_place_of_the_uuid_makes_no_instance(junk: str) -> None:
+    """N16."""
+    found = of_rhsm(rhsm(virt__uuid=junk, dmi__system__uuid=None))
+    assert (found.uuids, found.reason) == ((), Reason.NO_UUID)
+
+
+def test_two_uuids_of_the_leading_source_are_ambiguous_and_both_are_named() -> None:
+    """S5: Katello itself may have put a random dmi::system::uuid there."""
+    found = of_rhsm(rhsm(dmi__system__uuid=OTHER))
+    assert (found.uuids, found.reason) == ((UUID, OTHER), Reason.AMBIGUOUS_UUID)
+
+
+# What other sources say can only speak against a deletion
+
+@pytest.mark.parametrize("facts", [
+    facter(dmi__manufacturer="VMware, Inc.", dmi__product__name="VMware7,1"),
+    facter(is_virtual="false", virtual=None), facter(is_virtual=None, virtual="physical"), {"virtual": "lxc"},
+    {"ansible_virtualization_role": "host"}, {"ansible_system_vendor": "Dell Inc."},
+    {"facter_is_virtual": "false"}, {"virtualization::role": "host"}, {"manufacturer": "HP"}])
+def test_another_source_that_says_otherwise_is_a_contradiction(facts: dict[str, str]) -> None:
+    """S6, S9."""
+    found = of_rhsm(rhsm(), Puppet=facts)
+    assert (found.uuids, found.reason) == ((UUID,), Reason.CONTRADICTING_FACTS)
+
+
+@pytest.mark.parametrize("facts", [
+    facter(), facter(dmi__product__uuid=None), {"ansible_virtualization_role": "guest"}, {"is_virtual": "true"},
+    {"ansible_product_uuid": "NA"}, {"uuid": SWAPPED}])
+def test_another_source_that_agrees_or_says_nothing_of_it_is_no_contradiction(facts: dict[str, str]) -> None:
+    found = of_rhsm(rhsm(), Puppet=facts)
+    assert (found.uuids, found.reason) == ((UUID,), None)
+
+
+def test_every_uuid_that_any_source_names_is_named_the_leading_one_first() -> None:
+    """S6: each of them has to be looked for; one of them may be alive."""
+    found = of_rhsm(rhsm(), Puppet=facter(dmi__product__uuid=OTHER), Ansible={"ansible_product_uuid": THIRD},
+                    Salt={"uuid": OTHER.upper()}, Chef={"dmi::system::uuid": swap_bytes(THIRD)})
+    assert (found.uuids, found.reason) == ((UUID, OTHER, THIRD), None)
+
+
+def test_one_source_may_name_several_uuids_in_several_ways() -> None:
+    found = identify({"other sources": {**facter(), "uuid": OTHER, "ansible_product_uuid": THIRD}}, katello=False)
+    assert found.uuids == (UUID, OTHER, THIRD)
+    assert found.reason is Reason.AMBIGUOUS_UUID
+
+
+def test_without_katello_the_facts_of_rhsm_still_speak_against_it() -> None:
+    facts = {"Puppet": facter(), RHSM: rhsm(dmi__system__manufacturer="Dell Inc.", dmi__system__product_name=None)}
+    assert identify(facts, katello=False).reason is Reason.CONTRADICTING_FACTS
+
+
+def test_what_the_facts_say_is_told_for_people() -> None:
+    assert of_rhsm(rhsm(dmi__system__uuid=None)).seen == (
+        f"RHSM: OpenStack Foundation / OpenStack Nova, a guest, UUID {UUID}")
+    assert identify({}, katello=True).seen == "nothing"
+    assert "Puppet: maker unknown, not a guest, UUID missing" in of_rhsm(rhsm(), Puppet={"virtual": "physical"}).seen
+
+
+# Properties
+
+uuid_texts = st.sampled_from([UUID, SWAPPED, OTHER, THIRD, UUID.upper(), *JUNK])
+values = st.text(max_size=9) | uuid_texts | st.sampled_from(
+    ["true", "false", "guest", "kvm", "OpenStack Nova", "OpenStack Foundation", "Dell Inc."])
+names = st.sampled_from([*RHSM_NAMES, *OTHER_NAMES]) | st.text(max_size=5)
+sources = st.dictionaries(names, values, max_size=5)
+hosts = st.fixed_dictionaries({}, optional={RHSM: sources, "Puppet": sources, "": sources})
+# Hosts that come close to being an instance, so that not every example ends at the first rule.
+nearly = st.builds(lambda more, change: {**more, RHSM: {**rhsm(), **change}}, hosts,
+                   st.dictionaries(names, values, max_size=2))
+
+
+@given(st.one_of(hosts, nearly), st.booleans())
+@settings(max_examples=60)
+def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(facts: Any, katello: bool) -> None:
+    """O9: what a guest's root writes into its facts can neither break a run nor make a UUID that is none."""
+    found = identify(facts, katello=katello)
+    assert all(parse_uuid(uuid) == uuid for uuid in found.uuids)
+    assert not any(same_machine(one, other) for at, one in enumerate(found.uuids) for other in found.uuids[:at])
+    if found.reason is None:
+        assert found.uuids
+
+
+@given(nearly)
+@settings(max_examples=60)
+def test_only_rhsm_facts_of_an_openstack_guest_make_an_instance(facts: Any) -> None:
+    """S9: whatever else there is."""
+    main = facts[RHSM]
+    if identify(facts, katello=True).reason is None:
+        assert main["virt::is_guest"].strip().lower() in ("true", "1", "yes")
+        assert "openstack" in (main.get("dmi::system::manufacturer", "")
+                               + main.get("dmi::system::product_name", "")).lower()
+        assert parse_uuid(main["virt::uuid"]) == identify(facts, katello=True).uuids[0]
+
+
+@given(hosts)
+@settings(max_examples=60)
+def test_no_other_source_can_turn_a_keep_into_an_instance(others: Any) -> None:
+    """S6."""
+    for facts in (rhsm(virt__is_guest="false"), rhsm(virt__uuid=None), rhsm(dmi__system__uuid=OTHER)):
+        assert identify({**others, RHSM: facts}, katello=True).reason is not None
+
+
+@given(st.one_of(hosts, nearly), st.booleans())
+@settings(max_examples=60)
+def test_no_fact_counts_that_is_not_among_those_to_ask_for(facts: Any, katello: bool) -> None:
+    """Else the search would hide what speaks against a deletion."""
+    asked = {origin: {name: value for name, value in found.items()
+                      if name in (RHSM_NAMES if origin == RHSM else OTHER_NAMES)} for origin, found in facts.items()}
+    assert identify(asked, katello=katello) == identify(facts, katello=katello)
+
+
+@given(st.uuids())
+def test_the_other_byte_order_of_the_other_byte_order_is_the_uuid_itself(uuid: Any) -> None:
+    form = str(uuid)
+    assert swap_bytes(swap_bytes(form)) == form
+    assert same_machine(form, swap_bytes(form))
+    assert same_machine(form, form)
+    assert swap_bytes(form)[19:] == form[19:]       # the last two fields have no byte order
+
+
+def test_byte_order_is_changed_as_candlepin_does_it() -> None:
+    assert swap_bytes(UUID) == SWAPPED
+
+
+one_off = st.builds(lambda at, width, more: UUID[:at] + more + UUID[at + width:], st.integers(0, 36),
+                    st.integers(0, 2), st.text(max_size=2) | st.text("0fF- ", max_size=2))
+
+
+@given(one_off | uuid_texts | st.text(max_size=40))
+def test_only_what_nova_takes_for_a_uuid_is_one(text: object) -> None:
+    """N16: Nova answers 404, never 400, to all else, and that 404 would read as terminated."""
+    form = parse_uuid(text)
+    if form is not None:
+        assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", form)
+        assert form == str(text).strip().lower()
+        assert set(form) - set("-0") and set(form) - set("-f")
+
+
+@given(st.uuids().filter(lambda uuid: uuid.int not in (0, 2 ** 128 - 1)))
+def test_every_true_uuid_is_one_in_either_case(uuid: Any) -> None:
+    assert parse_uuid(str(uuid)) == parse_uuid(str(uuid).upper()) == str(uuid)
+
+
+@pytest.mark.parametrize("text", [*JUNK, None, 0, b"", UUID.encode(), UUID.replace("4", "\N{DEVANAGARI DIGIT FOUR}"),
+                                  UUID.replace("d", "\N{FULLWIDTH LATIN SMALL LETTER D}"), f"{UUID}\0"])
+def test_what_firmware_without_an_identity_reports_is_no_uuid(text: object) -> None:
+    """N16."""
+    assert parse_uuid(text) is None

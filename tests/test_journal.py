@@ -1,0 +1,563 @@
+"""The journal: what it remembers from run to run, that it holds one run at a time, and every way it can fail."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreman_hooks.journal import Journal, JournalBusy, JournalError
+from foreman_hooks.model import Decision, Fingerprint, History, Outcome, Reason, Record, Verdict
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+URL = "https://satellite.example.com"
+A, B = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab", "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
+ONE, TWO = ("prod", "RegionOne"), ("prod", "RegionTwo")
+VERDICT = Verdict(7, "web-7.example.com", A, Decision.DELETE, Reason.TERMINATED, "ended", Fingerprint("c", None, "t"))
+RECORD = Record(7, "web-7.example.com", snapshot={"id": 7, "comment": "ä \u2028 \0", "host_collections": ["web"]})
+EVIDENCE = {"rules": [["no UUID of it is alive", "prod/RegionOne: deleted"]]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with Journal.open(path) as opened:
+        yield opened
+
+
+def miss(journal: Journal, *uuids: str, at: datetime = NOW, alive: tuple[str, ...] = (),
+         regions: tuple[tuple[str, str], ...] = (ONE,)) -> None:
+    journal.note_misses([(uuid, *where) for uuid in uuids for where in regions], alive, at)
+
+
+def begin(journal: Journal, satellite: str = URL, **snapshot: Any) -> int:
+    return journal.begin_deletion(satellite, "d1935", VERDICT, EVIDENCE,
+                                  replace(RECORD, snapshot={**RECORD.snapshot, **snapshot}), NOW)
+
+
+def end(journal: Journal, number: int, result: str = "deleted") -> None:
+    journal.end_deletion(number, Outcome(7, "web-7.example.com", A, result, "gone"), NOW + SECOND)
+
+
+def python(code: str, *args: object, **how: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a script that has the journal at hand, in a process of its own."""
+    head = ("import os, resource, signal, sys\nfrom datetime import *\nfrom pathlib import Path\n"
+            "from foreman_hooks.journal import Journal, JournalBusy, JournalError\n"
+            "from foreman_hooks.model import *\nNOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)\n"
+            f"VERDICT, RECORD = {VERDICT!r}, {RECORD!r}\n"
+            "path = Path(sys.argv[1])\n")
+    head = head.replace("<Decision.DELETE: 'delete'>", "Decision.DELETE").replace(
+        "<Reason.TERMINATED: 'terminated, with proof'>", "Reason.TERMINATED")
+    return subprocess.run([sys.executable, "-c", head + code, *map(str, args)], capture_output=True, text=True,
+                          timeout=60, check=False, **how)
+
+
+# O7: misses
+
+def test_a_uuid_that_was_never_missing_has_no_history(journal: Journal) -> None:
+    assert journal.history(A, [ONE]) == History()
+
+
+def test_every_miss_counts_from_the_first_on(journal: Journal) -> None:
+    for run in range(3):
+        miss(journal, A, at=NOW + run * HOUR)
+    miss(journal, B, at=NOW + 3 * HOUR)
+    assert journal.history(A, [ONE]) == History(3, NOW)
+    assert journal.history(B, [ONE]) == History(1, NOW + 3 * HOUR)
+
+
+def test_misses_are_kept_across_runs(path: Path) -> None:
+    """O7."""
+    for run in range(3):
+        with Journal.open(path) as journal:
+            miss(journal, A, at=NOW + run * HOUR)
+    with Journal.open(path) as journal:
+        assert journal.history(A, [ONE]) == History(3, NOW)
+
+
+def test_an_instance_that_is_seen_again_starts_anew_in_every_region(journal: Journal) -> None:
+    """O7."""
+    miss(journal, A, B, regions=(ONE, TWO))
+    miss(journal, B, at=NOW + HOUR, alive=(A,), regions=(ONE, TWO))
+    assert journal.history(A, [ONE]) == journal.history(A, [TWO]) == History()
+    assert journal.history(B, [ONE, TWO]) == History(2, NOW)
+    miss(journal, A, at=NOW + 2 * HOUR)
+    assert journal.history(A, [ONE]) == History(1, NOW + 2 * HOUR)
+
+
+def test_a_run_that_says_nothing_of_it_neither_counts_nor_forgets(journal: Journal) -> None:
+    miss(journal, A)
+    miss(journal, B, at=NOW + HOUR, alive=("0a1b2c3d-4e5f-4a6b-9c8d-7e6f5a4b3c2d",))
+    miss(journal, at=NOW + 2 * HOUR)
+    assert journal.history(A, [ONE]) == History(1, NOW)
+
+
+def test_the_region_that_missed_it_least_and_last_counts(journal: Journal) -> None:
+    miss(journal, A, regions=(ONE,))
+    miss(journal, A, at=NOW + HOUR, regions=(ONE, TWO))
+    miss(journal, A, at=NOW + 2 * HOUR, regions=(TWO,))
+    miss(journal, A, at=NOW + 3 * HOUR, regions=(ONE,))
+    assert journal.history(A, [ONE]) == History(3, NOW)
+    assert journal.history(A, [TWO]) == History(2, NOW + HOUR)
+    assert journal.history(A, [ONE, TWO]) == journal.history(A, [TWO, ONE]) == History(2, NOW + HOUR)
+
+
+def test_a_region_that_never_missed_it_leaves_it_without_a_history(journal: Journal) -> None:
+    """N5: a region that came into scope today."""
+    miss(journal, A)
+    assert journal.history(A, [ONE, TWO]) == History()
+
+
+def test_without_a_region_in_scope_there_is_no_history(journal: Journal) -> None:
+    miss(journal, A)
+    assert journal.history(A, []) == History()
+
+
+def test_a_clock_that_goes_back_starts_the_count_anew(journal: Journal) -> None:
+    """O3: what is noted from the future says nothing of how long it has been."""
+    miss(journal, A, at=NOW - 100 * HOUR)
+    miss(journal, A, B, at=NOW)
+    miss(journal, A, at=NOW - timedelta(microseconds=1))
+    assert journal.history(A, [ONE]) == History(1, NOW - timedelta(microseconds=1))
+    assert journal.history(B, [ONE]) == History()
+
+
+def test_two_runs_at_the_same_moment_are_no_clock_that_went_back(journal: Journal) -> None:
+    miss(journal, A)
+    miss(journal, A)
+    assert journal.history(A, [ONE]) == History(2, NOW)
+
+
+def test_times_compare_as_times_whatever_their_zone(journal: Journal) -> None:
+    """O3: summer time is no clock that went back."""
+    miss(journal, A, at=NOW.astimezone(timezone(14 * HOUR)))
+    miss(journal, A, at=(NOW + SECOND).astimezone(timezone(-12 * HOUR)))
+    history = journal.history(A, [ONE])
+    assert history == History(2, NOW)
+    assert history.since is not None
+    assert history.since.utcoffset() == timedelta()
+
+
+def test_a_whole_second_is_not_later_than_its_fraction(journal: Journal) -> None:
+    miss(journal, A, at=NOW)
+    miss(journal, A, at=NOW + timedelta(microseconds=1))
+    miss(journal, A, at=NOW + SECOND)
+    assert journal.history(A, [ONE]) == History(3, NOW)
+
+
+def test_all_of_a_run_is_noted_or_nothing(journal: Journal) -> None:
+    """O1."""
+    def broken() -> Iterator[tuple[str, str, str]]:
+        yield (A, *ONE)
+        raise KeyboardInterrupt
+
+    miss(journal, B)
+    with pytest.raises(KeyboardInterrupt):
+        journal.note_misses(broken(), [B], NOW + HOUR)
+    assert journal.history(A, [ONE]) == History()
+    assert journal.history(B, [ONE]) == History(1, NOW)
+    miss(journal, B, at=NOW + HOUR)
+    assert journal.history(B, [ONE]) == History(2, NOW)
+
+
+runs = st.lists(st.tuples(st.sets(st.tuples(st.sampled_from([A, B]), st.sampled_from([ONE, TWO]))),
+                          st.sets(st.sampled_from([A, B])), st.integers(-3, 9)), max_size=8)
+
+
+@given(runs)
+@settings(max_examples=15, deadline=None)
+def test_the_count_is_that_of_the_misses_since_it_was_last_seen(steps: Any) -> None:
+    """O3, O7: against a model of a few lines."""
+    model: dict[Any, list[Any]] = {}
+    now = NOW
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder, "journal.sqlite3")) as journal:
+        for missing, alive, hours in steps:
+            now += hours * HOUR
+            journal.note_misses([(uuid, *where) for uuid, where in missing], alive, now)
+            model = {key: row for key, row in model.items() if key[0] not in alive and row[2] <= now}
+            for key in missing:
+                count, since, _ = model.get(key, [0, now, now])
+                model[key] = [count + 1, since, now]
+        for uuid in (A, B):
+            for where in (ONE, TWO):
+                count, since, _ = model.get((uuid, where), [0, None, None])
+                assert journal.history(uuid, [where]) == History(count, since)
+
+
+# N17: how many servers there were
+
+def test_the_size_of_each_region_is_that_of_its_last_good_run(path: Path) -> None:
+    with Journal.open(path) as journal:
+        assert journal.servers_before() == {}
+        journal.note_servers({ONE: 100, TWO: 50}, NOW)
+        journal.note_servers({ONE: 90}, NOW + HOUR)
+        journal.note_servers({}, NOW + 2 * HOUR)
+    with Journal.open(path) as journal:
+        assert journal.servers_before() == {ONE: 90, TWO: 50}
+        journal.note_servers({ONE: 0}, NOW - HOUR)      # the last that was noted, not the latest by the clock
+        assert journal.servers_before() == {ONE: 0, TWO: 50}
+
+
+# Approvals
+
+def test_a_plan_is_approved_once(path: Path) -> None:
+    with Journal.open(path) as journal:
+        journal.note_approval("d1935" * 12, "ann", NOW)
+        journal.note_approval("other", "ann", NOW)
+    with Journal.open(path) as journal, pytest.raises(JournalError, match="already approved by ann at 2025-03-01"):
+        journal.note_approval("d1935" * 12, "bob", NOW + HOUR)
+
+
+# Deletions
+
+def test_a_deletion_is_on_file_before_it_happens_with_its_evidence_and_snapshot(journal: Journal) -> None:
+    number = begin(journal)
+    (row,) = journal.deletions()
+    assert row == {
+        "id": number, "satellite": URL, "plan": "d1935", "host_id": 7, "name": "web-7.example.com", "uuid": A,
+        "reason": "terminated, with proof", "evidence": EVIDENCE, "snapshot": RECORD.snapshot,
+        "begun": "2025-03-01T12:00:00.000000+00:00", "result": None, "detail": None, "ended": None}
+
+
+@pytest.mark.parametrize("result", ["deleted", "failed"])
+def test_what_became_of_it_is_on_file_too(journal: Journal, result: str) -> None:
+    first, second = begin(journal), begin(journal)
+    end(journal, second, result)
+    assert [(row["id"], row["result"], row["ended"]) for row in journal.deletions()] == [
+        (first, None, None), (second, result, "2025-03-01T12:00:01.000000+00:00")]
+
+
+def test_those_that_were_begun_and_never_ended_are_known_for_each_satellite(path: Path) -> None:
+    """O1."""
+    with Journal.open(path) as journal:
+        number, _ = begin(journal), begin(journal, "https://satellite2.example.com")
+        end(journal, begin(journal))
+    with Journal.open(path) as journal:
+        assert [row["id"] for row in journal.unfinished(URL)] == [number]
+
+
+def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> None:
+    """O1: from the moment that begin_deletion returns."""
+    done = python("journal = Journal.open(path)\n"
+                  "journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n"
+                  "os.kill(os.getpid(), signal.SIGKILL)", path)
+    assert done.returncode == -9, done.stderr
+    with Journal.open(path) as journal:
+        (row,) = journal.unfinished(URL)
+        assert row["snapshot"] == RECORD.snapshot
+
+
+def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(path: Path) -> None:
+    """O1: it had written far more than SQLite keeps in memory, so part of it was in the file already."""
+    with Journal.open(path) as journal:
+        miss(journal, A)
+        begin(journal)
+    before = path.stat().st_size
+    done = python("def missing():\n"
+                  "    for number in range(40000):\n"
+                  "        yield f'{number:036}', 'prod', 'RegionOne'\n"
+                  "    print(path.stat().st_size, flush=True)\n"
+                  "    os.kill(os.getpid(), signal.SIGKILL)\n"
+                  "Journal.open(path).note_misses(missing(), [sys.argv[2]], NOW)", path, A)
+    assert done.returncode == -9, done.stderr
+    assert int(done.stdout) > before
+    with Journal.open(path) as journal:
+        assert journal.history(A, [ONE]) == History(1, NOW)
+        assert journal.history(f"{0:036}", [ONE]) == History()
+        assert len(journal.unfinished(URL)) == 1
+        miss(journal, A, at=NOW + HOUR)
+        assert journal.history(A, [ONE]) == History(2, NOW)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_again(journal: Journal) -> None:
+    """O1: somebody reads the file with sqlite3 at that moment."""
+    journal._database.execute("PRAGMA busy_timeout = 0")        # a test cannot wait for five seconds
+    miss(journal, A)
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM misses").fetchall()
+        with pytest.raises(JournalError, match="locked"):
+            miss(journal, A, at=NOW + HOUR)
+        assert journal.history(A, [ONE]) == History(1, NOW)
+    miss(journal, A, at=NOW + HOUR)
+    assert journal.history(A, [ONE]) == History(2, NOW)
+
+
+def test_evidence_that_cannot_be_written_down_is_no_deletion(journal: Journal) -> None:
+    with pytest.raises(TypeError):
+        journal.begin_deletion(URL, "d1935", VERDICT, {"seen": {1, 2}}, RECORD, NOW)
+    assert journal.deletions() == []
+    begin(journal)
+    assert len(journal.deletions()) == 1
+
+
+# O2: one run at a time
+
+def test_a_second_run_in_the_same_process_is_turned_away(path: Path) -> None:
+    with Journal.open(path):
+        with pytest.raises(JournalBusy, match="another run holds the journal"):
+            Journal.open(path)
+        with pytest.raises(JournalBusy):        # the first refusal did not let go of the lock
+            Journal.open(path)
+    Journal.open(path).close()
+
+
+TRY = "try:\n    Journal.open(path)\nexcept JournalBusy:\n    print('busy')\nelse:\n    print('open')"
+
+
+def test_a_second_run_in_another_process_is_turned_away(path: Path) -> None:
+    """O2."""
+    with Journal.open(path):
+        assert python(TRY, path).stdout == "busy\n"
+    assert python(TRY, path).stdout == "open\n"
+
+
+def test_another_path_to_the_same_folder_leads_to_the_same_lock(path: Path, tmp_path: Path) -> None:
+    """O2."""
+    with Journal.open(path):
+        (tmp_path / "link").symlink_to(path.parent)
+        with pytest.raises(JournalBusy):
+            Journal.open(tmp_path / "link" / path.name)
+
+
+def test_a_process_that_was_killed_holds_nobody_up(path: Path) -> None:
+    """O1, O2: no lock file has to be removed by hand."""
+    assert python("journal = Journal.open(path)\nos.kill(os.getpid(), signal.SIGKILL)", path).returncode == -9
+    Journal.open(path).close()
+
+
+def test_what_a_run_starts_does_not_hold_the_lock_after_it(path: Path) -> None:
+    with Journal.open(path):
+        child = subprocess.Popen([sys.executable, "-c", "print(flush=True), input()"], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, close_fds=False)
+        assert child.stdout is not None
+        child.stdout.readline()         # from now on it is another program, and has what was left to it
+    try:
+        Journal.open(path).close()
+    finally:
+        child.communicate(b"\n")
+
+
+def test_two_journals_do_not_hold_each_other_up(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "a.sqlite3"), Journal.open(tmp_path / "b.sqlite3"):
+        pass
+
+
+# Who may read it
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_the_journal_is_for_its_owner_alone(path: Path, umask: int) -> None:
+    """S17, O10: snapshots of records are nobody else's business."""
+    before = os.umask(umask)
+    try:
+        with Journal.open(path) as journal:
+            begin(journal)
+    finally:
+        os.umask(before)
+    assert mode(path.parent) == 0o700
+    assert {mode(file) for file in path.parent.iterdir()} == {0o600}
+
+
+def test_an_existing_folder_keeps_its_mode(path: Path) -> None:
+    path.parent.mkdir(mode=0o755)
+    Journal.open(path).close()
+    assert mode(path.parent) == 0o755
+    assert mode(path) == 0o600
+
+
+# O1: every way in which it can fail; no journal line, no deletion
+
+def test_a_journal_that_can_be_written_says_so_and_keeps_nothing_of_the_question(journal: Journal) -> None:
+    for _ in range(2):
+        journal.check_writable()
+    journal.note_approval("", "ann", NOW)       # nor stands the line that was tried in anybody's way
+
+
+GARBAGE = b"this is no database, but long enough to be one" * 100
+
+
+@pytest.mark.parametrize("content", [GARBAGE, b"SQLite format 3\0" + GARBAGE])
+def test_a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(JournalError) as caught:
+        Journal.open(path)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == content
+    path.unlink()
+    Journal.open(path).close()      # and the lock was let go
+
+
+def test_an_open_that_failed_leaves_no_file_open(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(GARBAGE)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(JournalError):
+        Journal.open(path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_an_error_names_the_file_once(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(GARBAGE)
+    with pytest.raises(JournalError) as caught:
+        Journal.open(path)
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_damage_in_the_middle_is_an_error_when_it_is_met(path: Path) -> None:
+    with Journal.open(path) as journal:
+        begin(journal, comment="x" * 50_000)
+    content = bytearray(path.read_bytes())
+    content[4096 * 2:] = b"\xff" * len(content[4096 * 2:])
+    path.write_bytes(content)
+    with pytest.raises(JournalError), Journal.open(path) as journal:
+        journal.deletions()
+
+
+def test_a_database_of_somebody_else_is_an_error(path: Path) -> None:
+    path.parent.mkdir()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE misses (id INTEGER PRIMARY KEY, note TEXT)")
+    other.execute("CREATE TABLE deletions (id INTEGER PRIMARY KEY)")
+    other.close()
+    with pytest.raises(JournalError), Journal.open(path) as journal:
+        miss(journal, A)
+    with pytest.raises(JournalError), Journal.open(path) as journal:
+        begin(journal)
+
+
+def test_an_empty_file_is_a_new_journal(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch(0o600)
+    with Journal.open(path) as journal:
+        assert journal.deletions() == []
+
+
+def obstacle(path: Path, kind: str) -> Optional[Path]:
+    if kind == "a folder in its place":
+        path.mkdir(parents=True)
+    elif kind == "a file in the folder's place":
+        path.parent.touch()
+    elif kind == "a folder in the lock's place":
+        Path(f"{path}.lock").mkdir(parents=True)
+    elif kind == "a name too long":
+        return path.with_name("j" * 300)
+    elif kind == "a link that leads nowhere":
+        path.parent.mkdir()
+        path.symlink_to("/nonexistent/journal.sqlite3")
+    return path
+
+
+@pytest.mark.parametrize("kind", [
+    "a folder in its place", "a file in the folder's place", "a folder in the lock's place", "a name too long",
+    "a link that leads nowhere"])
+def test_what_stands_in_its_way_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
+    found = obstacle(path, kind)
+    assert found
+    with pytest.raises(JournalError, match=str(found)):
+        Journal.open(found)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that any user may write to: as root no mode would stop us, so the script changes its user."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder / "journal.sqlite3"
+
+
+AS_NOBODY = ("if os.geteuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
+             "def begin():\n"
+             "    return journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n")
+
+
+def test_a_read_only_journal_is_an_error_and_nothing_is_lost(open_to_all: Path) -> None:
+    done = python(AS_NOBODY + "with Journal.open(path) as journal:\n    begin()\n"
+                  "path.chmod(0o400)\n"
+                  "try:\n    Journal.open(path)\n"
+                  "except JournalError as error:\n    print(error)\n"
+                  "path.chmod(0o600)\n"
+                  "print(len(Journal.open(path).deletions()))", open_to_all)
+    assert done.stdout == f"journal {open_to_all}: Permission denied\n1\n", done.stderr
+
+
+def test_a_folder_that_becomes_read_only_stops_the_next_deletion_and_keeps_the_last(open_to_all: Path) -> None:
+    done = python(AS_NOBODY + "path = path.parent / 'own' / path.name\n"
+                  "journal = Journal.open(path)\nbegin()\n"
+                  "path.parent.chmod(0o500)\n"
+                  "for attempt in (journal.check_writable, begin):\n"
+                  "    try:\n        attempt()\n"
+                  "    except JournalError as error:\n        print('JournalError')\n"
+                  "print(len(journal.deletions()))\n"
+                  "path.parent.chmod(0o700)\nbegin()\n"
+                  "print(len(journal.deletions()))", open_to_all)
+    assert done.stdout == "JournalError\nJournalError\n1\n2\n", done.stderr
+
+
+def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(path: Path) -> None:
+    """O1: no file may grow beyond what the journal has now; afterwards there is room again."""
+    done = python("journal = Journal.open(path)\n"
+                  "def begin(comment):\n"
+                  "    record = replace(RECORD, snapshot={'comment': comment})\n"
+                  "    return journal.begin_deletion('https://s', 'd1935', VERDICT, {}, record, NOW)\n"
+                  "from dataclasses import replace\n"
+                  "first = begin('small')\n"
+                  "size = path.stat().st_size\n"
+                  "resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+                  "try:\n    begin('x' * 10 * size)\n"
+                  "except JournalError as error:\n    print('JournalError')\n"
+                  "print([row['snapshot'] for row in journal.deletions()])\n"
+                  "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+                  "outcome = Outcome(7, 'web-7', 'u', 'deleted', 'gone')\n"
+                  "for attempt in (journal.check_writable, lambda: journal.end_deletion(first, outcome, NOW)):\n"
+                  "    try:\n        attempt()\n"
+                  "    except JournalError as error:\n        print('JournalError')\n"
+                  "print([row['result'] for row in journal.deletions()])\n"
+                  "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+                  "begin('y')\n"
+                  "journal.end_deletion(first, outcome, NOW)\n"
+                  "journal.close()\n"
+                  "print([row['result'] for row in Journal.open(path).deletions()])\n", path)
+    assert done.stdout.splitlines() == [
+        "JournalError", "[{'comment': 'small'}]", "JournalError", "JournalError", "[None]", "['deleted', None]"
+    ], done.stderr
+
+
+def test_a_new_journal_on_a_full_disk_is_an_error(path: Path) -> None:
+    done = python("resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+                  "try:\n    Journal.open(path)\n"
+                  "except JournalError as error:\n    print('JournalError')", path)
+    assert done.stdout == "JournalError\n", done.stderr
+
+
+def test_what_is_on_file_can_be_read_while_the_disk_is_full(path: Path) -> None:
+    """`history` and `restore` are needed then most of all."""
+    with Journal.open(path) as journal:
+        begin(journal)
+    done = python("resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+                  "print(len(Journal.open(path).deletions()))", path)
+    assert done.stdout == "1\n", done.stderr

@@ -1,0 +1,61 @@
+"""The values: what counts as a sign of life, and what has to be the same at the moment of a deletion."""
+
+from dataclasses import fields, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, Optional
+
+import pytest
+
+from foreman_hooks.model import LOUD, Policy, Reason, Record
+
+DAY = timedelta(days=1)
+THEN = datetime(2025, 1, 30, 11, tzinfo=timezone.utc)
+RECORD = Record(7, "web-7.example.com", "c0ffee", True, THEN - 90 * DAY, THEN, THEN - DAY)
+
+
+@pytest.mark.parametrize(("registered", "checkin", "report", "seen"), [
+    (0, 3, 1, 3), (0, 1, 3, 3), (3, 1, 0, 3), (None, 2, None, 2), (1, None, 2, None), (None, None, None, None)])
+def test_a_host_was_last_seen_at_its_latest_sign_of_life_if_it_ever_checked_in(
+        registered: Optional[int], checkin: Optional[int], report: Optional[int], seen: Optional[int]) -> None:
+    """S10, S18."""
+    def moment(days: Optional[int]) -> Optional[datetime]:
+        return None if days is None else THEN + days * DAY
+
+    record = Record(7, "x", registered_at=moment(registered), last_checkin=moment(checkin), last_report=moment(report))
+    assert record.last_seen == moment(seen)
+
+
+@pytest.mark.parametrize("change", [
+    {"consumer": "other"}, {"consumer": None}, {"registered_at": THEN}, {"registered_at": None},
+    {"last_checkin": THEN + DAY}, {"last_report": THEN + DAY}, {"last_checkin": None}], ids=repr)
+def test_whatever_a_machine_that_took_over_the_record_changes_is_in_the_fingerprint(change: dict[str, Any]) -> None:
+    """S4."""
+    assert replace(RECORD, **change).fingerprint != RECORD.fingerprint
+
+
+def test_what_people_change_in_a_record_is_not() -> None:
+    """A comment must not keep a dead one for ever."""
+    assert replace(RECORD, parameters={"role": "web"}, snapshot={"comment": "x"}).fingerprint == RECORD.fingerprint
+
+
+def test_a_moment_is_the_same_in_every_zone() -> None:
+    """S18: a Satellite that prints its times otherwise since an update has not changed its records."""
+    zone = timezone(timedelta(hours=-4))
+    moved = replace(RECORD, last_checkin=THEN.astimezone(zone), registered_at=(THEN - 90 * DAY).astimezone(zone))
+    assert moved.fingerprint == RECORD.fingerprint
+
+
+def test_each_reason_has_a_text_of_its_own() -> None:
+    """Of two with one text Python would make one."""
+    assert len(Reason.__members__) == len(Reason)
+
+
+def test_what_contradicts_itself_is_loud() -> None:
+    assert {Reason.CHECKED_IN, Reason.CLOCKS_DISAGREE, Reason.CONTRADICTING_FACTS} <= LOUD
+    assert not {Reason.ALIVE, Reason.TERMINATED, Reason.MISSING, Reason.NOT_OPENSTACK} & LOUD
+
+
+def test_without_a_configuration_the_guard_rails_are_on() -> None:
+    """O5: the defaults are those of the documentation."""
+    assert Policy() == Policy(72 * DAY / 24, 3, DAY, 50, 0.10, 0.30, "osp_cleanup_protect", ("OpenStack",))
+    assert all(getattr(Policy(), field.name) for field in fields(Policy))

@@ -1,0 +1,1675 @@
+"""The client keeps to what Satellite says and takes nothing else for an answer: over HTTP, against the double."""
+
+import base64
+import contextlib
+import ipaddress
+import logging
+import re
+import ssl
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from functools import partial
+
+import pytest
+import requests
+import responses
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from foreman_hooks.identity import OTHER_NAMES, RHSM_NAMES
+from foreman_hooks.model import Record
+from foreman_hooks.sandbox.satellite import ANSIBLE, CHEF, ORGANIZATION, PUPPET, RHSM, SALT, Host, Satellite, User
+from foreman_hooks.sandbox.server import Answer, Server
+from foreman_hooks.satellite import (
+    Login,
+    SatelliteError,
+    SatelliteForbidden,
+    SatelliteLoginError,
+    SatelliteNotFound,
+    moment,
+    quoted,
+    read_record,
+)
+from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.satellite import SatelliteRefused as Refused
+
+ELSEWHERE = "https://satellite.example.com"
+UUID = "d9cfa777-571e-5252-92d9-0bcdebe7a3c9"
+OTHER_UUID = "1d1c54ad-0000-4000-8000-00000000beef"
+CONSUMER = "6d1b7e2c-93f4-43a1-a1ab-25c7d1f5a3f7"
+THEN = "2022-11-03 11:43:54 UTC"
+SECOND = 7                                      # a second organization
+MINIMUM = frozenset({"view_hosts", "view_facts", "destroy_hosts"})
+
+UNKNOWN_HOST = {"error": {"message": "Resource host not found by id '1'"}}
+UNKNOWN_ROUTE = {"status": 404, "error": "Not Found"}
+UNKNOWN_ORGANIZATION = {"message": "Organization with id 9 not found"}
+
+# Every question, and every change, that the client knows.
+CALLS = {
+    "about": lambda client: client.about(),
+    "organization_id": lambda client: client.organization_id("Default Organization"),
+    "organizations": lambda client: client.organizations(),
+    "newest_host": lambda client: client.newest_host(),
+    "inventory": lambda client: list(client.inventory()),
+    "host_facts": lambda client: client.host_facts(1, "web1.example.com"),
+    "find_host": lambda client: client.find_host("web1.example.com"),
+    "hosts_with_parameter": lambda client: client.hosts_with_parameter("osp_cleanup_protect"),
+    "record": lambda client: client.record(1),
+    "destroys_vms": lambda client: client.destroys_vms(),
+    "permissions": lambda client: client.permissions(1),
+    "disassociate": lambda client: client.disassociate(1),
+    "delete": lambda client: client.delete(Record(1, "web1.example.com")),
+}
+
+
+@pytest.fixture(scope="module")
+def shared_server():
+    """One for the whole file, since to stop one takes a moment."""
+    with Server(lambda request: Answer(503)) as server:
+        yield server
+
+
+@pytest.fixture
+def double():
+    return Satellite(users=[
+        User("admin", "changeme"), User("cleaner", "secret", permissions=MINIMUM, tokens={"a-token"})])
+
+
+@pytest.fixture
+def server(shared_server, double, monkeypatch):
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    shared_server.requests.clear()
+    shared_server.faults.clear()
+    shared_server.handle = double.handle
+    return shared_server
+
+
+@pytest.fixture
+def connect(server):
+    """A new client for a login."""
+    return lambda user="admin", password="changeme": Client(Login(server.url, user, password))
+
+
+@pytest.fixture
+def client(connect):
+    return connect()
+
+
+@pytest.fixture
+def cleaner(connect):
+    return connect("cleaner", "secret")
+
+
+@pytest.fixture
+def web1(double):
+    return double.add(guest())
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Windows of ten ids, so that few hosts fill several."""
+    monkeypatch.setattr("foreman_hooks.satellite.WINDOW", 10)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What requests hands to its transport, beside the request itself."""
+    seen = []
+    send = requests.adapters.HTTPAdapter.send
+
+    def noted(self, request, **how):
+        seen.append(how)
+        return send(self, request, **how)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", noted)
+    return seen
+
+
+def guest(name="web1.example.com", uuid=UUID, **more):
+    return Host(name, **{"facts": {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}},
+                         "subscription": {"uuid": CONSUMER}, **more})
+
+
+def add_guests(double, count):
+    """Hosts that have every value in common."""
+    return [double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)]
+
+
+def add_new(double, count):
+    return [double.add(guest(f"new{number}.example.com")) for number in range(count)]
+
+
+def user(double, *permissions, **more):
+    """Let a login with these permissions alone in; its name and password."""
+    double.users["limited"] = User("limited", "limited", permissions=frozenset(permissions), **more)
+    return "limited", "limited"
+
+
+def change(server, pattern, mend):
+    """Hand the body of every true answer to requests that match to `mend`, and answer what that returns."""
+    handle = server.handle
+
+    def changed(request):
+        answer = handle(request)
+        return answer._replace(body=mend(answer.body)) if re.search(pattern, request.line) else answer
+
+    server.handle = changed
+
+
+def before(server, pattern, act):
+    """Do something at the moment when the first request that matches arrives."""
+    handle, todo = server.handle, [act]
+
+    def acting(request):
+        if todo and re.search(pattern, request.line):
+            todo.pop()()
+        return handle(request)
+
+    server.handle = acting
+
+
+def error_of(call, client):
+    try:
+        call(client)
+    except SatelliteError as error:
+        return error
+    return None
+
+
+def outcomes(connect):
+    """What each call raises, from a client that asked nothing before; None where it answers."""
+    return {name: error_of(call, connect()) for name, call in CALLS.items()}
+
+
+def lines(server):
+    return [request.line for request in server.requests]
+
+
+def ids(hosts):
+    return [host.id for host in hosts]
+
+
+# Logging in
+
+@pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret"), ("cleaner", "a-token")],
+                         ids=["administrator", "password", "personal access token"])
+def test_a_password_and_a_personal_access_token_are_sent_as_basic(server, connect, login):
+    assert connect(*login).about().version == "3.12.0"
+    scheme, _, encoded = server.requests[0].headers["Authorization"].partition(" ")
+    assert (scheme, base64.b64decode(encoded).decode()) == ("Basic", ":".join(login))
+
+
+@pytest.mark.parametrize("login", ["müller", "мария"])
+@pytest.mark.parametrize("password", ["pässwört", "pass€word"])
+def test_a_login_with_letters_beyond_ascii_is_sent_as_utf_8(double, connect, login, password):
+    double.users[login] = User(login, password)
+    assert connect(login, password).about().version == "3.12.0"
+
+
+def test_one_basic_login_serves_all_requests(server, double, client, web1):
+    for call in CALLS.values():
+        call(client)
+    assert len(double.sessions) == 1            # the double begins a session at each Basic login
+    (session,) = double.sessions
+    assert "Cookie" not in server.requests[0].headers
+    assert {request.headers["Cookie"] for request in server.requests[1:]} == {f"_session_id={session}"}
+
+
+def test_a_session_that_expired_is_followed_by_a_new_login(server, double, client, web1):
+    client.record(1)
+    double.sessions.clear()
+    assert client.record(1).name == "web1.example.com"
+    assert client.record(1).name == "web1.example.com"
+    assert len(double.sessions) == 1
+
+
+def test_a_netrc_file_does_not_replace_the_login(tmp_path, monkeypatch, client):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert client.about().version == "3.12.0"
+
+
+@pytest.mark.parametrize("body", [None, {"error": {"message": "User account is disabled"}}, "<html>", ""])
+def test_a_401_is_never_tried_twice_and_nothing_follows_it(server, connect, web1, body):
+    """S15: thirty failures lock out every login from this address."""
+    if body is not None:
+        server.fail("", 401, body)
+    for first in CALLS.values():
+        server.requests.clear()
+        client = connect("admin", "wrong")
+        for call in (first, *CALLS.values()):
+            with pytest.raises(SatelliteLoginError, match="the log-in of admin (is|was) refused"):
+                call(client)
+        assert len(server.requests) == 1
+
+
+def test_a_401_says_what_satellite_says(double, connect):
+    double.failed_logins = 30
+    with pytest.raises(SatelliteLoginError, match="Too many tries, please try again in a few minutes"):
+        connect().about()
+
+
+def test_a_401_in_the_middle_of_the_windows_ends_the_inventory(server, double, client, narrow):
+    """S15."""
+    add_guests(double, 25)
+    server.fail("host_id > 10 ", 401)
+    with pytest.raises(SatelliteLoginError):
+        list(client.inventory())
+    count = len(server.requests)
+    with pytest.raises(SatelliteLoginError):
+        client.record(1)
+    assert len(server.requests) == count
+
+
+def test_a_401_to_the_check_after_a_delete_is_no_proof_of_anything(server, client, web1):
+    """S15."""
+    record = client.record(1)
+    server.fail("^GET /api/hosts/1$", 401, skip=1)
+    with pytest.raises(SatelliteLoginError):
+        client.delete(record)
+
+
+# What a request carries
+
+def test_every_request_asks_for_json_of_version_2_in_english(server, client, web1):
+    for call in CALLS.values():
+        call(client)
+    assert {(request.headers["Accept"], request.headers["Accept-Language"]) for request in server.requests} == {
+        ("application/json;version=2", "en")}
+
+
+def test_every_request_has_a_timeout(sent, server, client, web1):
+    for call in CALLS.values():
+        call(client)
+    assert len(sent) == len(server.requests)
+    for how in sent:
+        connecting, reading = how["timeout"]
+        assert 0 < connecting <= 30
+        assert 0 < reading <= 300
+
+
+@responses.activate
+@pytest.mark.parametrize("error", [requests.exceptions.ConnectTimeout, requests.exceptions.ReadTimeout])
+def test_a_timeout_is_an_error_and_not_tried_again(error):
+    for method in (responses.GET, responses.PUT):
+        responses.add(method, re.compile(ELSEWHERE), body=error("timed out"))
+    raised = outcomes(lambda: Client(Login(ELSEWHERE, "admin", "changeme")))
+    assert {str(error) for error in raised.values()} == {f"{ELSEWHERE}: not reachable (timed out)"}
+    assert len(responses.calls) == len(CALLS)
+
+
+def test_a_slash_at_the_end_of_the_url_makes_no_difference(server, double, web1):
+    client = Client(Login(server.url + "/", "admin", "changeme"))
+    assert client.record(1).id == 1
+    assert "GET /api/hosts/1" in lines(server)
+    assert client.url == server.url
+
+
+def test_proxies_of_the_environment_are_honoured(monkeypatch, server, web1):
+    monkeypatch.setenv("http_proxy", server.url)
+    assert Client(Login("http://satellite.example.com", "admin", "changeme")).record(1).id == 1
+    assert {request.headers["Host"] for request in server.requests} == {"satellite.example.com"}
+
+
+def test_no_proxy_is_honoured(monkeypatch, server, client):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert client.about().version == "3.12.0"
+
+
+def test_a_satellite_that_is_not_there_is_an_error_of_one_line():
+    with pytest.raises(SatelliteError, match=r"^http://127.0.0.1:1: not reachable \([^\n]*refused[^\n]*\)$"):
+        Client(Login("http://127.0.0.1:1", "admin", "changeme")).about()
+
+
+@pytest.mark.parametrize("url", ["http://", "satellite.example.com", "http://[::1", "http://127.0.0.1:99999"])
+def test_a_url_that_is_none_is_an_error_too(url):
+    with pytest.raises(SatelliteError):
+        Client(Login(url, "admin", "changeme")).about()
+
+
+# TLS
+
+class Certificate:
+    """A certificate of 127.0.0.1, which is its own authority."""
+
+    def __init__(self, folder, name):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now = datetime.now(timezone.utc)
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        made = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+                .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+                .not_valid_after(now + timedelta(days=1))
+                .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+                .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+                .sign(key, hashes.SHA256()))
+        self.path = folder / f"{name}.crt"
+        self.path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        self.with_key = folder / f"{name}.pem"
+        self.with_key.write_bytes(self.path.read_bytes() + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    return Certificate(folder, "right"), Certificate(folder, "wrong")
+
+
+@pytest.fixture
+def tls(certificates, double):
+    """A server that shows the right certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates[0].with_key)
+    server = Server(double.handle)
+    server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
+    with server:
+        yield server.url.replace("http:", "https:")
+
+
+def verified(url, verify):
+    return Client(Login(url, "admin", "changeme", verify)).about().version
+
+
+def test_the_ca_file_wins_over_that_of_the_environment(monkeypatch, certificates, tls):
+    right, wrong = certificates
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(wrong.path))
+    assert verified(tls, str(right.path)) == "3.12.0"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(right.path))
+    with pytest.raises(SatelliteError, match="TLS check failed .*set ca_file"):
+        verified(tls, str(wrong.path))
+
+
+def test_no_check_wins_over_the_ca_file_of_the_environment(monkeypatch, certificates, tls):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates[1].path))
+    with pytest.warns(Warning, match="Unverified HTTPS request"):
+        assert verified(tls, False) == "3.12.0"
+
+
+def test_without_a_ca_file_the_one_of_the_environment_counts(monkeypatch, certificates, tls):
+    with pytest.raises(SatelliteError, match="TLS check failed"):
+        verified(tls, True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates[0].path))
+    assert verified(tls, True) == "3.12.0"
+
+
+def test_a_certificate_is_checked_unless_told_otherwise(tls):
+    with pytest.raises(SatelliteError, match="TLS check failed"):
+        Client(Login(tls, "admin", "changeme")).about()
+
+
+def test_a_ca_file_that_is_missing_is_an_error(tls, tmp_path):
+    with pytest.raises(SatelliteError, match="not reachable"):
+        verified(tls, str(tmp_path / "missing.crt"))
+
+
+# Answers that are none
+
+ODD = {
+    "HTML 502": (502, "<html>Bad Gateway</html>"), "HTML 503": (503, "<html>starting</html>"),
+    "HTML 200": (200, "<html>Please log in</html>"), "HTML 404": (404, "<html>Not Found</html>"),
+    "301": (301, ""), "308": (308, ""), "302 with JSON": (302, {"results": []}), "empty 200": (200, ""),
+    "204": (204, ""), "400 without a body": (400, ""), "413": (413, "<html>"), "429": (429, "slow down"),
+    "500 JSON": (500, {"error": {"message": "reset has failed"}}), "JSON that is cut": (200, b'{"results": [{"id"'),
+    "too deep": (200, b"[" * 100_000),
+    "list": (200, []), "text": (200, b'"ok"'), "number": (200, 1), "true": (200, True), "null": (200, None),
+    "200 with an error": (200, {"error": {"message": "no"}, "id": 1, "name": "web1.example.com", "all_parameters": [],
+                                "version": "3.12.0", "results": [], "subtotal": 0, "total": 0, "permissions": {}}),
+    "422 list": (422, []), "415": (415, {"error": {"message": "Media type is unsupported"}}),
+}
+REFUSALS = {
+    "403": (403, {"error": {"message": "Access denied"}}), "404 of a host": (404, UNKNOWN_HOST),
+    "404 of a route": (404, UNKNOWN_ROUTE), "404 of an organization": (404, UNKNOWN_ORGANIZATION),
+    "400": (400, {"error": {"message": "bad search"}}), "422": (422, {"error": {"full_messages": ["wrong"]}}),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), ODD.values(), ids=ODD)
+def test_an_odd_answer_is_an_error_and_never_a_result(server, connect, web1, status, body):
+    """S15."""
+    server.fail("", status, body)
+    for name, error in outcomes(connect).items():
+        assert type(error) in (SatelliteError, Refused), name
+        assert str(error).startswith(f"{server.url}: "), name
+        assert "\n" not in str(error), name
+    assert len(server.requests) == len(CALLS)
+
+
+@pytest.mark.parametrize("how", ["reset", "cut"])
+def test_a_connection_that_breaks_is_an_error_and_not_tried_again(server, connect, web1, how):
+    """S15."""
+    server.fail("", **{how: True})
+    for name, error in outcomes(connect).items():
+        assert "not reachable" in str(error), name
+    assert len(server.requests) == len(CALLS)
+
+
+SOME = {name: ODD[name] for name in ("HTML 200", "500 JSON", "null", "200 with an error")}
+
+
+@pytest.mark.parametrize("pattern", [
+    "order=id", "thin=true", "/api/hosts.*id > 10 ", "origin ~ Rhsm", "origin !~ Rhsm", "host_id > 20 .*!~"])
+def test_an_inventory_with_one_bad_answer_is_no_inventory(server, double, connect, narrow, pattern):
+    """S15: wherever it is, and whatever it is; nothing short is handed out as whole."""
+    add_guests(double, 25)
+    for name, fault in {**SOME, **REFUSALS, "cut": None}.items():
+        server.faults.clear()
+        server.fail(pattern, *fault) if fault else server.fail(pattern, cut=True)
+        found = []
+        with pytest.raises(SatelliteError):
+            found.append((name, list(connect().inventory())))
+        assert found == []
+
+
+@pytest.fixture(scope="module")
+def many():
+    """A Satellite with more hosts than two windows hold, for tests that change nothing."""
+    satellite = Satellite()
+    add_guests(satellite, 2300)
+    return satellite
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 301), ("GET", 308), ("DELETE", 308), ("DELETE", 302)])
+def test_a_redirect_is_named_and_not_followed(server, double, client, web1, method, status):
+    """S15: require_ssl answers 301 to a GET and 308 to a DELETE; what was meant for one host could reach another."""
+    double.add(guest("web2.example.com"))
+    record, true = client.record(1), server.handle
+    server.handle = lambda request: true(request) if request.method != method else Answer(
+        status, "", {"Location": f"{server.url}/api/hosts/2"})
+    with pytest.raises(SatelliteError, match=f"a redirect to {server.url}/api/hosts/2; put that into the URL"):
+        client.delete(record)
+    assert server.count("/api/hosts/2") == 0
+    assert len(double.hosts) == 2
+
+
+@pytest.mark.parametrize(("body", "told"), [
+    ({"error": {"message": "reset has failed"}}, "reset has failed"),
+    ({"error": {"message": "Access", "details": "Missing view_hosts"}}, "Missing view_hosts"),
+    ({"error": {"id": 1, "errors": {"base": ["a"]}, "full_messages": ["a is wrong", "b\n too"]}}, "a is wrong; b too"),
+    ({"message": "Organization with id 9 not found"}, "Organization with id 9 not found"),
+    ({"status": 404, "error": "Not Found"}, "Not Found"), ({"error": "x" * 9999}, "x" * 300), ({}, "")])
+def test_an_error_says_in_a_line_what_satellite_said(server, client, body, told):
+    server.fail("", 500, body)
+    with pytest.raises(SatelliteError) as raised:
+        client.record(1)
+    text = told or r"no JSON (a proxy, or Satellite is starting?)"
+    assert str(raised.value) == f"{server.url}: GET /api/hosts/1 gave 500: {text}"
+
+
+@pytest.mark.parametrize("error", [
+    None, [], 5, ["a"], {"full_messages": 5}, {"full_messages": {"a": 1}}, {"message": None}, {"message": {"a": 1}},
+    {"details": ["a"]}, {"full_messages": [None, 1]}], ids=str)
+def test_an_error_of_a_form_nobody_knows_is_still_told_as_an_error(server, connect, error):
+    for status in (400, 403, 404, 422, 500):
+        server.faults.clear()
+        server.fail("", status, {"error": error})
+        with pytest.raises(SatelliteError, match=f"GET /api/status gave {status}"):
+            connect().about()
+
+
+# Permissions
+
+@pytest.mark.parametrize(("permissions", "call", "missing"), [
+    (["view_facts"], "newest_host", "view_hosts"), (["view_facts"], "record", "view_hosts"),
+    (["view_hosts"], "host_facts", "view_facts"), (["view_hosts"], "inventory", "view_facts"),
+    (["view_hosts", "view_facts"], "delete", "destroy_hosts"),
+    (["view_hosts", "view_facts", "destroy_hosts"], "disassociate", "edit_hosts"),
+    (["view_hosts"], "organization_id", "view_organizations")])
+def test_a_403_names_the_permission_that_is_missing(double, connect, web1, permissions, call, missing):
+    """S15."""
+    with pytest.raises(SatelliteForbidden, match=f"gave 403: Missing one of the required permissions: {missing}"):
+        CALLS[call](connect(*user(double, *permissions)))
+    assert double.hosts == {1: web1}
+
+
+def test_an_html_403_names_a_wrong_host_name_as_the_likely_cause(server, client):
+    server.fail("", 403, "<html>Blocked host</html>")
+    with pytest.raises(SatelliteForbidden, match=r"a wrong host name in the URL\?"):
+        client.about()
+
+
+@pytest.mark.parametrize("limits", [
+    {"organizations": frozenset()}, {"locations": frozenset()}, {"sees": lambda host: False}],
+    ids=["organization", "location", "filter"])
+@pytest.mark.parametrize("call", ["newest_host", "inventory"])
+def test_a_role_that_sees_nothing_is_an_error_and_not_an_empty_inventory(double, connect, web1, limits, call):
+    """S2: Satellite answers 200 and no hosts."""
+    with pytest.raises(SatelliteForbidden, match="sees no host at all; it needs view_hosts and membership"):
+        CALLS[call](connect(*user(double, *MINIMUM, **limits)))
+
+
+def test_a_satellite_without_hosts_looks_like_a_lack_of_rights(client):
+    """S2."""
+    with pytest.raises(SatelliteForbidden):
+        list(client.inventory())
+
+
+def test_the_smallest_role_reads_and_deletes(double, cleaner, web1):
+    (host,) = cleaner.inventory()
+    assert host.facts == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
+    assert cleaner.host_facts(1, "web1.example.com") == host.facts
+    assert cleaner.delete(cleaner.record(1)) is True
+    assert double.deleted == [1]
+
+
+def test_permissions_are_those_of_this_login_on_that_host(client, cleaner, web1):
+    assert client.permissions(1)["edit_hosts"] is True
+    assert cleaner.permissions(1)["edit_hosts"] is False
+    assert cleaner.permissions(1)["destroy_hosts"] is True
+
+
+@pytest.mark.parametrize("told", [None, [], "all", 1])
+def test_permissions_in_another_form_are_none(server, client, web1, told):
+    change(server, "/api/hosts/1$", lambda body: {**body, "permissions": told})
+    assert client.permissions(1) == {}
+
+
+# What is at the other end
+
+def test_about_asks_once(server, client):
+    assert (client.about(), client.about(), client.katello) == (("3.12.0", "4.14.0"), ("3.12.0", "4.14.0"), True)
+    assert lines(server) == ["GET /api/status", "GET /katello/api/status"]
+
+
+def test_a_plain_foreman_is_found_out_by_its_lack_of_katellos_route(server, client):
+    server.handle = Satellite(katello=False).handle
+    assert client.about() == ("3.12.0", None)
+    assert client.katello is False
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (404, "<html>Not Found</html>"), (404, UNKNOWN_HOST), (404, UNKNOWN_ORGANIZATION), (404, {}), (404, []),
+    (403, {"error": {"message": "Access denied"}}), (500, {"error": {"message": "no"}}), (502, "<html>"),
+    (422, {"error": "Not Found"}), (200, {"error": "Not Found"}), (200, {}), (200, {"version": ""}),
+    (200, {"version": None}), (200, {"version": False}), (200, {"version": {}})])
+def test_nothing_but_an_unknown_route_makes_it_a_plain_foreman(server, client, status, body):
+    """Else hosts would be judged by what Puppet said of them, with the last report as their check-in."""
+    server.fail("/katello/", status, body)
+    with pytest.raises(SatelliteError):
+        client.about()
+
+
+@pytest.mark.parametrize("version", [None, 3, ["3.12.0"]], ids=str)
+def test_a_foreman_without_a_version_is_none(server, client, version):
+    server.fail("GET /api/status", 200, {"result": "ok", "version": version})
+    with pytest.raises(SatelliteError, match="/api/status gave no version"):
+        client.about()
+
+
+# Clocks
+
+def answered(date, body=None):
+    """A client of a server that shows this Date."""
+    responses.add(responses.GET, f"{ELSEWHERE}/api/hosts/1", json=body or {"permissions": {"view_hosts": True}},
+                  headers={"Date": date} if date is not None else {})
+    return Client(Login(ELSEWHERE, "admin", "changeme")).permissions(1)
+
+
+@responses.activate
+@pytest.mark.parametrize("apart", [-310, 310, 3600, -86400, 86400 * 3650])
+def test_a_clock_more_than_five_minutes_apart_is_an_error(apart):
+    when = datetime.now(timezone.utc) + timedelta(seconds=apart)
+    with pytest.raises(SatelliteError, match=f"clock and ours are {abs(apart) / 60:.0f} minutes apart"):
+        answered(format_datetime(when, usegmt=True))
+
+
+@responses.activate
+@pytest.mark.parametrize("apart", [-290, 0, 290])
+def test_a_clock_within_five_minutes_is_none(apart):
+    assert answered(format_datetime(datetime.now(timezone.utc) + timedelta(seconds=apart), usegmt=True))
+
+
+@responses.activate
+def test_a_date_in_another_zone_is_the_same_moment():
+    zone = timezone(timedelta(hours=9))
+    assert answered(format_datetime(datetime.now(zone)))
+    with pytest.raises(SatelliteError, match="minutes apart"):
+        answered(format_datetime(datetime.now(zone).replace(tzinfo=timezone.utc)))
+
+
+@responses.activate
+@pytest.mark.parametrize("date", [None, "", "noon", "Sun, 99 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 99999 12:00:00 GMT"])
+def test_a_date_that_says_nothing_is_not_held_against_satellite(date):
+    assert answered(date)
+
+
+@responses.activate
+@pytest.mark.parametrize("zone", ["-0000", ""])
+def test_a_date_without_a_zone_is_read_as_utc(zone):
+    """-0000 is how RFC 5322 writes "UTC, and nothing is known of the local time"."""
+    now = datetime.now(timezone.utc)
+    assert answered(f"{now:%a, %d %b %Y %H:%M:%S} {zone}".strip())
+    with pytest.raises(SatelliteError, match="minutes apart"):
+        responses.reset()
+        answered(f"{now - timedelta(hours=1):%a, %d %b %Y %H:%M:%S} {zone}".strip())
+
+
+# The inventory
+
+def test_every_host_is_found_exactly_once_with_its_facts_though_all_values_are_equal(server, many):
+    """S1: offsets lost 164 of 1,200 hosts with equal values; a page counts rows, and holds 20 unless told."""
+    server.handle = many.handle
+    found = list(Client(Login(server.url, "admin", "changeme")).inventory())
+    assert ids(found) == list(range(1, 2301))
+    assert {host.name for host in found} == {host.name for host in many.hosts.values()}
+    assert all(host.facts == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}} for host in found)
+    assert not any("page" in request.query for request in server.requests)       # windows, no offsets
+    assert len(server.requests) == 1 + 2 + 3 * 3        # the newest, about, and three windows of three lists
+
+
+def test_gaps_in_the_ids_lose_nobody_and_find_nobody_twice(double, client, narrow):
+    hosts = add_guests(double, 120)
+    for host in hosts[3:90:2]:
+        del double.hosts[host.id]
+    assert ids(client.inventory()) == sorted(double.hosts)
+
+
+@pytest.mark.parametrize("numbers", [
+    [5, 70_000], [1], [70_000], [1, 1000, 1001, 2000, 2001], [999, 1000, 1001], [1000], [1001], [2_000_000_000]])
+def test_sparse_ids_cost_few_requests_and_lose_nobody(server, double, client, numbers):
+    for number in numbers:
+        double.add(guest(f"web{number}.example.com", id=number))
+    assert ids(client.inventory()) == numbers
+    assert len(server.requests) <= 3 + 3 * len(numbers)
+
+
+def test_hosts_are_handed_out_with_their_own_facts(double, client):
+    for number in range(1, 40):
+        double.add(guest(f"web{40 - number}.example.com", f"uuid-{number}"))
+    assert {host.id: host.facts["RHSM"]["virt::uuid"] for host in client.inventory()} == {
+        number: f"uuid-{number}" for number in range(1, 40)}
+
+
+def test_only_identifying_facts_that_hold_a_text_are_handed_out(server, double, client):
+    double.add(guest(facts={RHSM: {"virt::uuid": UUID, "virt::is_guest": None, "memory::memtotal": "1"}}))
+    change(server, "origin ~ Rhsm", lambda body: {
+        **body, "results": {"web1.example.com": {**body["results"]["web1.example.com"], "virt::host_type": 7}}})
+    (host,) = client.inventory()
+    assert host.facts == {"RHSM": {"virt::uuid": UUID}}
+
+
+def test_a_host_without_facts_is_handed_out_without_any(double, client):
+    """S5."""
+    double.add(guest(facts={}))
+    assert list(client.inventory()) == [(1, "web1.example.com", {})]
+
+
+def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
+    """S6: what Ansible said of the machine before is not taken for what this one says."""
+    double.add(guest(facts={RHSM: {"dmi::system::uuid": UUID}, CHEF: {"dmi::system::uuid": OTHER_UUID},
+                            ANSIBLE: {"ansible_product_uuid": "stale"}}))
+    (host,) = client.inventory()
+    assert host.facts == {"RHSM": {"dmi::system::uuid": UUID},
+                          "other sources": {"dmi::system::uuid": OTHER_UUID, "ansible_product_uuid": "stale"}}
+
+
+def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
+    double = Satellite(katello=False)
+    double.add(Host("web1.example.com", facts={PUPPET: {"dmi::product::uuid": UUID}}))
+    server.handle = double.handle
+    assert list(client.inventory()) == [(1, "web1.example.com", {"other sources": {"dmi::product::uuid": UUID}})]
+    assert client.host_facts(1, "web1.example.com") == {"Puppet": {"dmi::product::uuid": UUID}}
+    assert server.count("origin ~ Rhsm") == 0
+
+
+def test_a_name_in_the_facts_without_a_host_is_no_host(double, client, web1):
+    """S3: uploads at the same time leave such names behind, and an administrator sees them."""
+    double.ghosts = {"ghost.example.com": {RHSM: {"virt::uuid": OTHER_UUID}}}
+    double.add(guest("web2.example.com"))
+    assert [host.name for host in client.inventory()] == ["web1.example.com", "web2.example.com"]
+
+
+def test_a_leftover_of_the_same_name_does_not_lend_a_host_its_uuid(double, client):
+    """S3: the machine was uploaded anew, and the leftover's facts stand under the same name."""
+    double.ghosts = {"web1.example.com": {RHSM: {"virt::uuid": OTHER_UUID}}}
+    host = double.add(guest())
+    (found,) = client.inventory()
+    assert found.facts["RHSM"]["virt::uuid"] == UUID
+    assert client.host_facts(host.id, host.name) == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
+
+
+def test_a_search_narrows_the_hosts(server, double, client):
+    add_guests(double, 5)
+    found = list(client.inventory("name ~ web1 or name ~ web3"))
+    assert ids(found) == [1, 3]
+    assert all(host.facts for host in found)
+    (listed,) = [request for request in server.requests if "thin" in request.query]
+    assert listed.first("search") == "(name ~ web1 or name ~ web3) and id > 0 and id <= 5"
+
+
+def test_a_search_with_or_finds_nobody_outside_the_window_or_twice(double, client, narrow):
+    """Without parentheses `a or b and window` is `a or (b and window)`: Foreman reads it from the right."""
+    add_guests(double, 25)
+    assert ids(client.inventory("name = web1.example.com or name = web15.example.com")) == [1, 15]
+
+
+def test_a_search_that_breaks_out_of_its_parentheses_is_found_out(double, client, narrow):
+    add_guests(double, 25)
+    with pytest.raises(SatelliteError, match="/api/hosts gave 1 hosts in id > 0 and id <= 10 where 2 were announced"):
+        list(client.inventory("name = web15.example.com) or (name = web1.example.com"))
+
+
+def test_a_search_that_matches_nobody_is_an_empty_inventory(client, web1):
+    assert list(client.inventory("name = nobody")) == []
+
+
+def test_a_search_that_satellite_refuses_is_an_error(client, web1):
+    with pytest.raises(Refused, match="gave 400: Field 'nonsense' not recognized for searching!"):
+        list(client.inventory("nonsense = 1"))
+
+
+def test_progress_is_told_window_by_window_to_the_very_end(double, client, narrow):
+    add_guests(double, 23)
+    told = []
+    list(client.inventory("name ~ web1", lambda done, total: told.append((done, total))))
+    assert told == [(10, 23), (20, 23), (23, 23)]
+
+
+# The inventory while things change
+
+def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_others(double, client, narrow):
+    """S16."""
+    hosts = add_guests(double, 55)
+    found = []
+    for host in client.inventory():
+        found.append(host)
+        if host.id == 5:
+            for gone in hosts[:10] + hosts[25:35]:
+                del double.hosts[gone.id]
+            new = add_new(double, 30)
+    assert ids(found) == [*range(1, 26), *range(36, 56)]
+    assert not {host.id for host in new} & set(ids(found))
+
+
+def test_a_host_that_goes_between_its_name_and_its_facts_has_none(server, double, client, web1):
+    """S16."""
+    double.add(guest("web2.example.com"))
+    before(server, "fact_values", lambda: double.hosts.pop(1))
+    assert [bool(host.facts) for host in client.inventory()] == [False, True]
+
+
+def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_record(server, double, client, web1):
+    """S4, S16: facts come by name, and the name is another record's by now."""
+    def replace():
+        del double.hosts[1]
+        double.add(guest(uuid=OTHER_UUID))
+
+    before(server, "fact_values", replace)
+    assert list(client.inventory()) == [(1, "web1.example.com", {})]
+    assert [(host.id, host.facts["RHSM"]["virt::uuid"]) for host in client.inventory()] == [(2, OTHER_UUID)]
+
+
+def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(server, double, client, web1):
+    """S16."""
+    before(server, "fact_values", lambda: setattr(web1, "name", "other.example.com"))
+    assert list(client.inventory()) == [(1, "web1.example.com", {})]
+
+
+def test_facts_wiped_by_a_registration_under_way_are_missing_and_not_those_of_before(server, double, client, web1):
+    """S5."""
+    before(server, "fact_values", web1.facts.clear)
+    assert list(client.inventory()) == [(1, "web1.example.com", {})]
+
+
+def test_a_host_that_comes_within_a_window_is_left_for_the_next_run(server, double, client, web1):
+    """S16."""
+    before(server, "thin=true", lambda: double.add(guest("web2.example.com")))
+    assert ids(client.inventory()) == [1]
+
+
+# Lists that are short or odd
+
+def entry(**changes):
+    """A change of the first result of a list."""
+    return lambda body: {**body, "results": [{**body["results"][0], **changes}, *body["results"][1:]]}
+
+
+ODD_LISTS = {
+    "subtotal too high": lambda body: {**body, "subtotal": body["subtotal"] + 1},
+    "subtotal too low": lambda body: {**body, "subtotal": body["subtotal"] - 1},
+    "no subtotal": lambda body: {name: value for name, value in body.items() if name != "subtotal"},
+    "subtotal a text": lambda body: {**body, "subtotal": str(body["subtotal"])},
+    "one result short": lambda body: {**body, "results": body["results"][1:]},
+    "no result": lambda body: {**body, "results": []},
+    "results null": lambda body: {**body, "results": None},
+    "results an object": lambda body: {**body, "results": {}},
+    "results a text": lambda body: {**body, "results": "abc"},
+    "no results": lambda body: {name: value for name, value in body.items() if name != "results"},
+    "per_page of another request": lambda body: {**body, "per_page": 20},
+    "per_page a text": lambda body: {**body, "per_page": str(body["per_page"])},
+    "no per_page": lambda body: {name: value for name, value in body.items() if name != "per_page"},
+    "an entry that is null": lambda body: {**body, "results": [None, *body["results"][1:]]},
+    "an entry that is a list": lambda body: {**body, "results": [[], *body["results"][1:]]},
+}
+ODD_HOSTS = {
+    **ODD_LISTS,
+    "one result twice": lambda body: {**body, "results": [*body["results"], body["results"][0]],
+                                      "subtotal": body["subtotal"] + 1},
+    "id after the window": entry(id=4), "id before the window": entry(id=0), "id below": entry(id=-1),
+    "id a text": entry(id="1"), "id null": entry(id=None), "id a fraction": entry(id=1.0),
+    "name of another": entry(name="web2.example.com"), "name null": entry(name=None), "name a number": entry(name=5),
+    "name a list": entry(name=[]), "id of another": entry(id=2),
+}
+
+
+@pytest.mark.parametrize("mend", ODD_HOSTS.values(), ids=ODD_HOSTS)
+def test_a_window_of_hosts_that_is_short_or_odd_is_an_error(server, double, client, mend):
+    """S1: a short list is an error, never a result."""
+    add_guests(double, 3)
+    change(server, "thin=true", mend)
+    with pytest.raises(SatelliteError, match="/api/hosts gave"):
+        list(client.inventory())
+
+
+@pytest.mark.parametrize("mend", [
+    *(ODD_LISTS[name] for name in ("results null", "results an object", "no results", "per_page of another request",
+                                   "no per_page", "an entry that is null")),
+    entry(id=None), entry(id="3"), entry(id=1), lambda body: {**body, "total": None},
+    lambda body: {**body, "total": "3"}, lambda body: {**body, "total": 4}])
+def test_a_newest_host_that_cannot_be_is_an_error(server, double, client, mend):
+    add_guests(double, 3)
+    change(server, "order=id DESC", mend)
+    with pytest.raises(SatelliteError, match="/api/hosts gave"):
+        client.newest_host()
+
+
+def test_the_newest_host_is_not_asked_for_in_a_thin_list(server, double, client):
+    """A thin list is sorted by name, whatever `order` says; the newest host would not come first."""
+    add_guests(double, 12)
+    assert client.newest_host() == (12, 12)
+    assert "thin" not in server.requests[-1].query
+
+
+ODD_FACTS = {
+    "results null": lambda body: {**body, "results": None}, "results a list": lambda body: {**body, "results": []},
+    "no results": lambda body: {"total": 1, "subtotal": 1, "per_page": body["per_page"]},
+    "per_page of another request": lambda body: {**body, "per_page": 20},
+    "per_page 0": lambda body: {**body, "per_page": 0},
+    "a host with a list": lambda body: {**body, "results": {"web1.example.com": []}},
+    "a host with null": lambda body: {**body, "results": {"web1.example.com": None}},
+    "a host with a text": lambda body: {**body, "results": {"web1.example.com": UUID}},
+}
+
+
+@pytest.mark.parametrize("mend", ODD_FACTS.values(), ids=ODD_FACTS)
+def test_facts_that_are_odd_are_an_error(server, double, connect, web1, mend):
+    """S1."""
+    for pattern in ("(?i)origin ~ Rhsm", "origin (!~ Rhsm|~ Chef)"):
+        server.handle = double.handle
+        change(server, pattern, mend)
+        for name in ("inventory", "host_facts"):
+            with pytest.raises(SatelliteError, match="/api/fact_values gave"):
+                CALLS[name](connect())
+
+
+@pytest.mark.parametrize(("pattern", "names"), [("origin ~ Rhsm", RHSM_NAMES), ("origin !~ Rhsm", OTHER_NAMES)])
+def test_a_page_of_facts_that_is_full_is_an_error(server, client, web1, pattern, names):
+    """S1: the next row would be on the next page, and nothing says that there is one."""
+    def fill(body, missing):
+        rows = {f"fact-{number}": "x" for number in range(body["per_page"] - missing)}
+        return {**body, "results": {"web1.example.com": rows}}
+
+    change(server, pattern, lambda body: fill(body, missing=1))
+    list(client.inventory())
+    change(server, pattern, lambda body: fill(body, missing=0))
+    with pytest.raises(SatelliteError, match="rows or more for 1 hosts"):
+        list(client.inventory())
+    per_page = int(next(one for one in server.requests if re.search(pattern, one.line)).first("per_page"))
+    assert per_page > 5 * len(names)            # as many rows as five sources can make, and one to spare
+
+
+def test_no_page_of_facts_is_full_when_every_source_has_every_name(double, client):
+    """S1."""
+    for number in range(3):
+        double.add(guest(f"web{number}.example.com", facts={
+            origin: dict.fromkeys((*RHSM_NAMES, *OTHER_NAMES), str(number))
+            for origin in (RHSM, PUPPET, ANSIBLE, SALT, CHEF)}))
+    for host in client.inventory():
+        assert host.facts == {"RHSM": dict.fromkeys(RHSM_NAMES, str(host.id - 1)),
+                              "other sources": dict.fromkeys(OTHER_NAMES, str(host.id - 1))}
+        assert set(client.host_facts(host.id, host.name)) == {"RHSM", "Puppet", "Ansible", "Salt", "Chef"}
+
+
+# The facts of one host
+
+def test_sources_with_the_same_fact_name_do_not_hide_each_other(double, client):
+    """S6: in one answer the last row would win."""
+    double.add(guest(facts={PUPPET: {"uuid": UUID, "manufacturer": "OpenStack Foundation"},
+                            SALT: {"uuid": OTHER_UUID, "manufacturer": "Dell Inc."}}))
+    assert client.host_facts(1, "web1.example.com") == {
+        "Puppet": {"uuid": UUID, "manufacturer": "OpenStack Foundation"},
+        "Salt": {"uuid": OTHER_UUID, "manufacturer": "Dell Inc."}}
+
+
+def test_the_facts_of_one_host_are_asked_for_by_its_number(server, double, client):
+    """S12: `host = 2` would mean the host with that id or the one of that name."""
+    double.add(guest("web1.example.com"))
+    double.add(guest("1", OTHER_UUID))
+    assert client.host_facts(1, "web1.example.com")["RHSM"]["virt::uuid"] == UUID
+    assert client.host_facts(2, "1")["RHSM"]["virt::uuid"] == OTHER_UUID
+    assert all(request.first("search").count("host_id = ") == 1
+               for request in server.requests if request.path == "/api/fact_values")
+
+
+def test_facts_of_another_host_are_an_error(server, double, client, web1):
+    """S4: the record has another name by now."""
+    with pytest.raises(SatelliteError, match=r"facts of web1.example.com where web2.example.com was asked for"):
+        client.host_facts(1, "web2.example.com")
+
+
+def test_the_facts_of_a_host_that_is_gone_are_none(client, web1):
+    assert client.host_facts(99, "web1.example.com") == {}
+
+
+# Organizations
+
+@pytest.fixture
+def two(double):
+    """A Satellite of two organizations, with one host in each."""
+    double.organizations[SECOND] = 'Acme "West"'
+    double.users["cleaner"].organizations = frozenset({ORGANIZATION, SECOND})
+    double.users["cleaner"].permissions = MINIMUM | {"view_organizations"}
+    return [double.add(guest()), double.add(guest("web2.example.com", organization_id=SECOND))]
+
+
+@pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret")])
+def test_an_organization_narrows_every_list(server, double, connect, two, login):
+    double.parameters["osp_cleanup_protect"] = "true"
+    client = connect(*login)
+    assert ids(client.inventory()) == [1, 2]
+    client.organization = client.organization_id('Acme "West"')
+    assert client.organization == SECOND
+    server.requests.clear()
+    found = list(client.inventory())
+    assert (ids(found), found[0].facts["RHSM"]["virt::uuid"]) == ([2], UUID)
+    assert client.newest_host() == (2, 1)
+    assert client.hosts_with_parameter("osp_cleanup_protect") == {2}
+    assert client.find_host("web2.example.com") == (2, "web2.example.com")
+    with pytest.raises(SatelliteNotFound):
+        client.find_host("web1.example.com")
+    lists = [request for request in server.requests if request.path in ("/api/hosts", "/api/fact_values")]
+    assert len(lists) == 8
+    assert all(request.query["organization_id"] == [str(SECOND)] for request in lists)
+
+
+@pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret")])
+def test_records_are_read_and_deleted_with_an_organization_as_without(double, connect, two, login):
+    client = connect(*login)
+    client.organization = SECOND
+    assert client.about().katello == "4.14.0"
+    assert client.delete(client.record(2)) is True
+    assert double.deleted == [2]
+
+
+def test_an_organization_without_the_permission_to_view_it_is_no_empty_inventory(double, connect, two):
+    """S2: Satellite answers 200 and no hosts."""
+    client = connect(*user(double, *MINIMUM, organizations=frozenset({SECOND})))
+    client.organization = SECOND
+    with pytest.raises(SatelliteForbidden):
+        list(client.inventory())
+
+
+def test_an_unknown_organization_is_refused(client, web1):
+    client.organization = 9
+    with pytest.raises(Refused, match="gave 404: Organization with id 9 not found") as raised:
+        list(client.inventory())
+    assert (raised.value.no_resource, raised.value.no_route) == (False, False)
+
+
+@pytest.mark.parametrize("told", ["1; Default Organization", "; ANY", "70; Acme", "17; Acme", "Acme"])
+def test_an_answer_of_another_organization_is_an_error(server, double, client, two, told):
+    """S2."""
+    def elsewhere(pattern, request):
+        answer = double.handle(request)
+        return answer._replace(headers={**answer.headers, "Foreman_current_organization": told}) if re.search(
+            pattern, request.line) else answer
+
+    client.organization = SECOND
+    for pattern in ("order=id DESC", "thin=true", "fact_values"):
+        server.handle = partial(elsewhere, pattern)
+        with pytest.raises(SatelliteError, match=f"gave organization '{told}' where 7 was asked for"):
+            list(client.inventory())
+
+
+@pytest.mark.parametrize("name", ["default organization", "Default", "Default Organization ", "*", "", 'a" or name ~ "',
+                                  "\\", "1"])
+def test_an_organization_is_found_by_its_exact_name_only(client, name):
+    with pytest.raises(SatelliteNotFound, match="no organization"):
+        client.organization_id(name)
+
+
+def test_an_organization_out_of_sight_is_not_found(double, connect, two):
+    client = connect(*user(double, "view_organizations"))
+    with pytest.raises(SatelliteNotFound, match="is visible to limited"):
+        client.organization_id('Acme "West"')
+    assert client.organizations() == ["Default Organization"]
+
+
+def test_organizations_are_none_for_a_login_that_may_not_list_them(client, cleaner):
+    assert client.organizations() == ["Default Organization"]
+    assert cleaner.organizations() == []
+
+
+@pytest.mark.parametrize("mend", ODD_LISTS.values(), ids=ODD_LISTS)
+def test_any_list_that_is_short_or_odd_is_an_error(server, double, connect, web1, mend):
+    """S1."""
+    double.parameters["osp_cleanup_protect"] = "true"
+    change(server, "per_page=(2|10000000)(&|$)", mend)
+    for name in ("organization_id", "organizations", "find_host", "hosts_with_parameter", "destroys_vms"):
+        assert type(error_of(CALLS[name], connect())) is SatelliteError, name
+
+
+# Finding one host
+
+@pytest.mark.parametrize("text", ["web1.example.com", "1", "WEB1.Example.COM"])
+def test_a_host_is_found_by_its_name_or_its_number(client, web1, text):
+    assert client.find_host(text) == (1, "web1.example.com")
+
+
+@pytest.mark.parametrize("text", ["web", "web*", "2", "01", "-1", "", "1-web1.example.com", 'x" or name ~ "web',
+                                  "web1.example.com or id = 1", "\u0661", "1\n"])
+def test_nothing_but_the_whole_name_or_number_finds_a_host(double, client, web1, text):
+    with pytest.raises(SatelliteNotFound, match="no host"):
+        client.find_host(text)
+
+
+def test_digits_are_a_number_and_never_a_name(double, client):
+    """S12."""
+    add_guests(double, 2)
+    double.add(guest("1"))
+    double.add(guest("99"))
+    assert client.find_host("1") == (1, "web1.example.com")
+    with pytest.raises(SatelliteNotFound):
+        client.find_host("99")
+
+
+@pytest.mark.parametrize(("text", "mend"), [
+    ("1", entry(name=None)), ("1", entry(name=5)), ("1", lambda body: {**body, "results": [{"id": 1}]}),
+    ("web1.example.com", entry(id="1")), ("web1.example.com", entry(id=None)),
+    ("web1.example.com", lambda body: {**body, "results": [{"name": "web1.example.com"}]})])
+def test_a_host_without_a_name_or_number_is_an_error(server, client, web1, text, mend):
+    change(server, "/api/hosts", mend)
+    with pytest.raises(SatelliteError):
+        client.find_host(text)
+
+
+# Protected hosts
+
+@pytest.mark.parametrize("value", ["true", "yes", "on", "1", "t", "y", "True", "TRUE", "Yes", "ON"])
+@pytest.mark.parametrize("inherited", [False, True], ids=["own", "inherited"])
+def test_a_protecting_parameter_is_seen_without_the_right_to_see_parameters(double, cleaner, value, inherited):
+    """S19: such a login is shown every host without parameters."""
+    host = double.add(guest(parameters={} if inherited else {"osp_cleanup_protect": value}))
+    if inherited:
+        double.parameters["osp_cleanup_protect"] = value
+    assert cleaner.record(1).parameters == {}
+    assert cleaner.hosts_with_parameter("osp_cleanup_protect") == {host.id}
+    assert cleaner.hosts_with_parameter("osp_cleanup_protect", 1) == {1}
+
+
+@pytest.mark.parametrize("value", ["false", "no", "off", "0", "f", "n"])
+def test_a_parameter_that_says_no_protects_nothing(double, client, value):
+    double.parameters["osp_cleanup_protect"] = "true"
+    double.add(guest(parameters={"osp_cleanup_protect": value}))
+    assert client.hosts_with_parameter("osp_cleanup_protect") == set()
+
+
+def test_every_protected_host_is_named_and_no_other(double, client):
+    """S19."""
+    hosts = add_guests(double, 120)
+    for host in hosts[::3]:
+        host.parameters["osp_cleanup_protect"] = "true"
+    assert client.hosts_with_parameter("osp_cleanup_protect") == {host.id for host in hosts[::3]}
+    assert client.hosts_with_parameter("osp_cleanup_protect", 4) == {4}
+    assert client.hosts_with_parameter("osp_cleanup_protect", 5) == set()
+
+
+def test_a_parameter_whose_name_cannot_be_searched_is_not_passed_over(double, client):
+    """S19: of a name with dots Foreman looks for what stands behind the last one."""
+    double.add(guest(parameters={"osp.cleanup.protect": "true"}))
+    try:
+        found = client.hosts_with_parameter("osp.cleanup.protect")
+    except (SatelliteError, ValueError):
+        return
+    assert found == {1}
+
+
+@pytest.mark.parametrize("mend", [entry(id=None), entry(id="1"), lambda body: {**body, "results": [{}]}])
+def test_a_protected_host_without_a_number_is_an_error(server, double, client, web1, mend):
+    """S19."""
+    web1.parameters["osp_cleanup_protect"] = "true"
+    change(server, "params", mend)
+    with pytest.raises(SatelliteError):
+        client.hosts_with_parameter("osp_cleanup_protect")
+
+
+# Records
+
+def utc(*parts):
+    return datetime(*parts, tzinfo=timezone.utc)
+
+
+def test_a_record_holds_what_a_verdict_needs(double, client):
+    double.add(guest(parameters={"role": "web"}, subscription={
+        "uuid": CONSUMER, "last_checkin": "2022-11-05 00:00:00 UTC", "registered_at": THEN, "hypervisor": False},
+        record={"last_report": "2022-11-04 00:00:00 UTC"}))
+    double.parameters.update({"role": "none", "site": "west"})
+    record = client.record(1)
+    assert (record.id, record.name, record.consumer, record.registered) == (1, "web1.example.com", CONSUMER, True)
+    assert (record.registered_at, record.last_report) == (utc(2022, 11, 3, 11, 43, 54), utc(2022, 11, 4))
+    assert (record.last_checkin, record.last_seen) == (utc(2022, 11, 5), utc(2022, 11, 5))
+    assert (record.build, record.hypervisor, record.infrastructure, record.compute_resource) == (
+        False, False, False, None)
+    assert record.parameters == {"role": "web", "site": "west"}
+
+
+def test_a_host_that_never_registered_says_so(double, client):
+    """S8."""
+    double.add(guest(subscription=None))
+    record = client.record(1)
+    assert (record.registered, record.consumer, record.last_checkin, record.registered_at) == (
+        False, None, None, None)
+
+
+@pytest.mark.parametrize("facet", [{}, {"uuid": None}, {"uuid": ""}])
+def test_a_facet_without_a_consumer_is_no_registration(double, client, facet):
+    """S8."""
+    double.add(guest(subscription=facet))
+    assert client.record(1).registered is False
+
+
+@pytest.mark.parametrize(("host", "told"), [
+    ({"subscription": {"uuid": CONSUMER, "hypervisor": True}}, "hypervisor"),
+    ({"infrastructure": {"foreman_instance": True}}, "infrastructure"),
+    ({"infrastructure": {"smart_proxy_id": 1}}, "infrastructure"), ({"record": {"build": True}}, "build")])
+def test_a_host_that_is_never_touched_says_so(double, client, host, told):
+    """S8."""
+    double.add(guest(**host))
+    double.add(guest("web2.example.com", infrastructure={}))
+    assert getattr(client.record(1), told) is True
+    assert getattr(client.record(2), told) is False
+
+
+@pytest.mark.parametrize("build", [None, "false", 0, 1, "missing"])
+def test_a_build_mode_that_is_not_plainly_off_counts_as_on(server, client, web1, build):
+    """S8."""
+    change(server, "/api/hosts/1", lambda body: {
+        **{name: value for name, value in body.items() if name != "build"},
+        **({} if build == "missing" else {"build": build})})
+    assert client.record(1).build is True
+
+
+@pytest.mark.parametrize(("fields", "told"), [
+    ({}, None), ({"compute_resource_id": 3}, "3"), ({"compute_resource_id": 0}, "0"),
+    ({"compute_resource_id": 3, "compute_resource_name": "osp"}, "osp")])
+def test_a_compute_resource_is_named(double, client, fields, told):
+    """S11."""
+    double.add(guest(record=fields))
+    assert client.record(1).compute_resource == told
+
+
+def test_a_plain_foreman_has_reports_for_check_ins_and_every_host_counts_as_registered(server, client):
+    double = Satellite(katello=False)
+    double.add(Host("web1.example.com", record={"last_report": THEN}))
+    double.add(Host("web2.example.com"))
+    server.handle = double.handle
+    record = client.record(1)
+    assert (record.last_checkin, record.last_report, record.registered) == (
+        utc(2022, 11, 3, 11, 43, 54), utc(2022, 11, 3, 11, 43, 54), True)
+    assert client.record(2).last_checkin is None
+
+
+def test_with_katello_a_report_is_no_check_in(double, client):
+    double.add(guest(record={"last_report": THEN}))
+    record = client.record(1)
+    assert (record.last_checkin, record.last_seen, record.last_report) == (None, None, utc(2022, 11, 3, 11, 43, 54))
+
+
+FORMS = {
+    THEN: utc(2022, 11, 3, 11, 43, 54), "2016-05-26 10:46:18 -0400": utc(2016, 5, 26, 14, 46, 18),
+    "2022-11-25T11:51:59.179Z": utc(2022, 11, 25, 11, 51, 59, 179000),
+    "2016-05-26 10:46:18 +0530": utc(2016, 5, 26, 5, 16, 18), "2022-11-25T11:51:59Z": utc(2022, 11, 25, 11, 51, 59),
+    "2022-11-25T11:51:59.000+01:00": utc(2022, 11, 25, 10, 51, 59)}
+NO_TIMES = ["yesterday", "2022-11-03", "2022-13-03 11:43:54 UTC", "2022-11-03 11:43:54 EST",
+            "2022-11-03 11:43:54 -9900", "0000-00-00 00:00:00 UTC", "never", " ", "UTC", "Z", 1667475834, 0, False,
+            True, [], {}, 16.5]
+NAIVE = ["2022-11-03 11:43:54", "2022-11-03T11:43:54", "2022-11-03T11:43:54.179"]
+
+
+@pytest.mark.parametrize(("text", "when"), FORMS.items(), ids=FORMS)
+def test_times_are_read_in_every_form_that_satellite_writes(double, client, text, when):
+    """S18."""
+    double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": text, "registered_at": text},
+                     record={"last_report": text}))
+    record = client.record(1)
+    assert (record.last_checkin, record.registered_at, record.last_report, moment(text)) == (when,) * 4
+    assert record.last_checkin.tzinfo
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_date_that_is_null_is_none_and_no_early_one(double, client, nothing):
+    """S18: "never seen" must not read as "not seen for ages"."""
+    double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": nothing, "registered_at": nothing},
+                     record={"last_report": nothing}))
+    record = client.record(1)
+    assert (record.last_checkin, record.registered_at, record.last_report, record.last_seen) == (
+        None, None, None, None)
+    assert moment(nothing) is None
+
+
+@pytest.mark.parametrize("text", [*NO_TIMES, *NAIVE], ids=str)
+def test_a_date_that_cannot_be_read_or_has_no_zone_is_an_error(text):
+    """S18."""
+    host = {"id": 1, "name": "web1.example.com", "all_parameters": []}
+    for body in ({"last_report": text}, {"subscription_facet_attributes": {"last_checkin": text}},
+                 {"subscription_facet_attributes": {"registered_at": text}}):
+        with pytest.raises(SatelliteError, match="a time that cannot be read"):
+            read_record({**host, **body}, katello=True)
+
+
+def test_a_record_with_a_date_that_cannot_be_read_is_an_error(double, client):
+    """S18."""
+    double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": "2022-11-03 11:43:54"}))
+    with pytest.raises(SatelliteError, match="a time that cannot be read: '2022-11-03 11:43:54'"):
+        client.record(1)
+
+
+ODD_RECORDS = {
+    "id null": {"id": None}, "id a text": {"id": "1"}, "name null": {"name": None}, "name a number": {"name": 1},
+    "parameters null": {"all_parameters": None}, "parameters an object": {"all_parameters": {}},
+    "facet a list": {"subscription_facet_attributes": ["uuid"]}, "facet a text": {"subscription_facet_attributes": "x"},
+    "infrastructure a list": {"infrastructure_facet": [1]}, "infrastructure true": {"infrastructure_facet": True},
+    "own parameters an object": {"parameters": {"role": "web"}}, "own parameters of texts": {"parameters": ["role"]},
+    "own parameters a number": {"parameters": 5}, "a parameter whose name is a list": {"parameters": [{"name": []}]},
+    "collections of texts": {"host_collections": ["web"]}, "collections a number": {"host_collections": 5},
+}
+
+
+@pytest.mark.parametrize("odd_fields", ODD_RECORDS.values(), ids=ODD_RECORDS)
+def test_a_record_of_an_odd_form_is_an_error(server, client, web1, odd_fields):
+    change(server, "/api/hosts/1", lambda body: {**body, **odd_fields})
+    with pytest.raises(SatelliteError):
+        client.record(1)
+
+
+def test_a_record_without_its_list_of_parameters_is_an_error():
+    """S19: a protecting parameter could have stood in it."""
+    with pytest.raises(SatelliteError, match="GET of a host gave something else"):
+        read_record({"id": 1, "name": "web1.example.com"}, katello=True)
+
+
+def test_a_host_that_is_not_there_has_no_record(client, web1):
+    assert client.record(99) is None
+
+
+def test_a_host_out_of_sight_has_no_record_either(double, connect, web1):
+    """S14."""
+    assert connect(*user(double, *MINIMUM, sees=lambda host: False)).record(1) is None
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (404, UNKNOWN_ROUTE), (404, UNKNOWN_ORGANIZATION), (404, {}), (404, []), (404, "<html>Not Found</html>"), (404, ""),
+    (404, {"error": None}), (410, UNKNOWN_HOST), (403, UNKNOWN_HOST), (422, UNKNOWN_HOST), (400, UNKNOWN_HOST),
+    (500, UNKNOWN_HOST), (200, UNKNOWN_HOST)])
+def test_nothing_but_the_404_of_a_host_means_that_there_is_none(server, client, web1, status, body):
+    """S14: not that of an unknown route, of an unknown organization, or of a proxy."""
+    server.fail("/api/hosts/1", status, body)
+    with pytest.raises(SatelliteError):
+        client.record(1)
+
+
+def test_the_three_404s_are_told_apart():
+    kinds = [Refused(404, "", body) for body in (UNKNOWN_HOST, UNKNOWN_ROUTE, UNKNOWN_ORGANIZATION)]
+    assert [(kind.no_resource, kind.no_route) for kind in kinds] == [(True, False), (False, True), (False, False)]
+    assert not any(kind.no_resource or kind.no_route for kind in (
+        Refused(422, "", UNKNOWN_HOST), Refused(400, "", UNKNOWN_ROUTE)))
+
+
+@pytest.fixture
+def digits(double):
+    """A host *named* 3, which hides the record with the number 3: Foreman takes `:id` for a name first."""
+    named = double.add(guest("3", OTHER_UUID, record={"compute_resource_id": 1, "uuid": OTHER_UUID}))
+    double.add(guest("web2.example.com"))
+    numbered = double.add(guest("web3.example.com", record={"compute_resource_id": 1, "uuid": UUID}))
+    assert numbered.id == 3
+    return named, numbered
+
+
+def test_a_host_named_in_digits_is_not_handed_out_as_the_record_of_that_number(client, digits):
+    """S12."""
+    try:
+        record = client.record(3)
+    except SatelliteError:
+        return
+    assert record is None or record.id == 3
+
+
+def test_several_threads_may_read_at_once(double, client):
+    add_guests(double, 60)
+    with ThreadPoolExecutor(4) as pool:
+        assert [record.id for record in pool.map(client.record, range(1, 61))] == list(range(1, 61))
+
+
+# Deleting
+
+def test_a_delete_is_a_look_a_delete_and_a_look(server, double, client, web1):
+    record = client.record(1)
+    server.requests.clear()
+    assert client.delete(record) is True
+    assert lines(server) == ["GET /api/hosts/1", "DELETE /api/hosts/1", "GET /api/hosts/1"]
+    assert double.deleted == [1]
+    assert double.hosts == {}
+
+
+def test_only_the_host_that_was_meant_goes_and_never_by_name_search_or_bulk(server, double, client):
+    add_guests(double, 10)
+    assert client.delete(client.record(4))
+    assert sorted(double.hosts) == [1, 2, 3, 5, 6, 7, 8, 9, 10]
+    changes = [request for request in server.requests if request.method not in ("GET", "HEAD")]
+    assert [(request.line, request.body) for request in changes] == [("DELETE /api/hosts/4", b"")]
+    assert double.bulk_calls == []
+
+
+@pytest.mark.parametrize("record", [Record(1, "web2.example.com"), Record(1, "WEB1.example.com"), Record(1, ""),
+                                    Record(2, "web1.example.com")])
+def test_a_record_whose_number_or_name_is_another_is_not_deleted(server, double, client, web1, record):
+    """S4."""
+    with pytest.raises(SatelliteError, match=f"host {record.id} is no longer {record.name}; not deleted"):
+        client.delete(record)
+    assert server.count("^DELETE") == 0
+
+
+def test_a_record_that_was_renamed_since_is_not_deleted(server, double, client, web1):
+    """S4."""
+    record = client.record(1)
+    web1.name = "web2.example.com"
+    with pytest.raises(SatelliteError, match="no longer web1.example.com"):
+        client.delete(record)
+    assert server.count("^DELETE") == 0
+
+
+def test_a_name_of_digits_never_leads_to_another_host(server, double, client, digits):
+    """S12: neither to the one of that name, when the number is meant, nor to the one of that number."""
+    named, numbered = digits
+    with pytest.raises(SatelliteError, match="host 3 is no longer web3.example.com; not deleted"):
+        client.delete(Record(3, "web3.example.com"))
+    with pytest.raises(SatelliteError, match="host 3 is no longer 3; not deleted"):
+        client.delete(Record(3, "3"))
+    assert server.count("^DELETE") == 0
+    assert client.delete(Record(1, "3")) is True
+    assert double.deleted == [1]
+    assert 3 in double.hosts
+
+
+def test_a_delete_that_met_another_host_is_an_error(server, double, client, digits):
+    """S12: the name of digits came up after the look; it cannot be undone, but must not pass for "still there"."""
+    named, numbered = digits
+    named.name = "web1.example.com"
+    record = client.record(3)
+    before(server, "^DELETE", lambda: setattr(named, "name", "3"))
+    with pytest.raises(SatelliteError):
+        client.delete(record)
+
+
+@pytest.mark.parametrize("katello", [True, False])
+def test_a_delete_that_satellite_only_says_it_did_is_none(server, katello):
+    """S13: a 200 to the DELETE proves nothing."""
+    double = Satellite(katello=katello)
+    double.add(guest())
+    double.stubborn.add(1)
+    server.handle = double.handle
+    client = Client(Login(server.url, "admin", "changeme"))
+    assert client.delete(client.record(1)) is False
+    assert list(double.hosts) == [1]
+
+
+def test_a_record_out_of_sight_is_not_deleted_and_not_taken_for_deleted(server, double, connect, web1):
+    """S14: to that login every record is a 404, gone or not."""
+    client = connect(*user(double, *MINIMUM, sees=lambda host: False))
+    with pytest.raises(SatelliteError, match="not deleted"):
+        client.delete(Record(1, "web1.example.com"))
+    assert server.count("^DELETE") == 0
+
+
+def test_a_record_that_was_gone_already_is_not_deleted_again(server, double, client, web1):
+    record = client.record(1)
+    assert client.delete(record) is True
+    server.requests.clear()
+    with pytest.raises(SatelliteError, match="not deleted"):
+        client.delete(record)
+    assert lines(server) == ["GET /api/hosts/1"]
+
+
+def test_a_record_that_goes_at_the_last_moment_is_refused(server, double, client, web1):
+    record = client.record(1)
+    before(server, "^DELETE", lambda: double.hosts.pop(1))
+    with pytest.raises(Refused, match="DELETE /api/hosts/1 gave 404") as raised:
+        client.delete(record)
+    assert raised.value.no_resource
+
+
+def test_a_record_that_comes_back_under_a_new_number_is_left_alone(server, double, client, web1):
+    """S4: a machine that uploads its facts makes its host again."""
+    record = client.record(1)
+    assert client.delete(record) is True
+    double.add(guest())
+    with pytest.raises(SatelliteError, match="not deleted"):
+        client.delete(record)
+    assert list(double.hosts) == [2]
+
+
+@pytest.mark.parametrize("step", ["look", "delete", "look again"])
+def test_no_odd_answer_to_any_step_of_a_delete_passes_for_done(server, client, web1, step):
+    """S14, S15."""
+    record = client.record(1)
+    for name, (status, body) in {**ODD, **REFUSALS}.items():
+        if step != "delete" and name == "404 of a host":
+            continue                            # that one is the proof
+        server.requests.clear()
+        server.faults.clear()
+        server.fail("^DELETE" if step == "delete" else "^GET /api/hosts/1$", status, body,
+                    skip=1 if step == "look again" else 0)
+        server.fail("^DELETE", 200, {})         # what it says is of no account, and the record is there for the next
+        passed = []
+        with pytest.raises(SatelliteError):
+            passed.append((name, client.delete(record)))
+        assert passed == []
+        assert len(server.requests) == {"look": 1, "delete": 2, "look again": 3}[step], name
+
+
+@pytest.mark.parametrize("how", ["reset", "cut"])
+def test_a_delete_whose_answer_is_lost_is_not_sent_twice(server, double, client, web1, how):
+    """S15."""
+    record = client.record(1)
+    server.fail("^DELETE", **{how: True})
+    with pytest.raises(SatelliteError, match="not reachable"):
+        client.delete(record)
+    assert server.count("^DELETE") == 1
+
+
+def test_a_422_to_a_delete_is_a_refusal_of_that_host_alone(server, double, client, web1):
+    """S15."""
+    server.fail("^DELETE", 422, {"error": {"full_messages": ["Failed to destroy the VM"]}})
+    with pytest.raises(Refused, match="gave 422: Failed to destroy the VM") as raised:
+        client.delete(client.record(1))
+    assert not raised.value.no_resource
+    assert list(double.hosts) == [1]
+
+
+# Compute resources
+
+@pytest.mark.parametrize("value", [True, False])
+def test_the_setting_that_destroys_vms_is_read(double, client, value):
+    """S11."""
+    double.settings["destroy_vm_on_host_delete"] = value
+    assert client.destroys_vms() is value
+
+
+def test_the_setting_is_unknown_to_a_login_that_may_not_see_it(cleaner):
+    """S11."""
+    assert cleaner.destroys_vms() is None
+
+
+@pytest.mark.parametrize("value", ["false", "", 0, 1, None, []])
+def test_a_setting_that_is_neither_true_nor_false_is_unknown(double, client, value):
+    """S11."""
+    double.settings["destroy_vm_on_host_delete"] = value
+    assert client.destroys_vms() is None
+
+
+def test_a_setting_that_does_not_exist_is_unknown(double, client):
+    """S11."""
+    del double.settings["destroy_vm_on_host_delete"]
+    assert client.destroys_vms() is None
+
+
+@pytest.mark.parametrize("mend", [entry(name="another", id="another"), entry(name=None, id=None)])
+def test_another_setting_is_not_taken_for_it(server, client, mend):
+    """S11: a search that Satellite did not heed."""
+    change(server, "/api/settings", mend)
+    with contextlib.suppress(SatelliteError):
+        assert client.destroys_vms() is None
+
+
+def test_a_satellite_that_breaks_over_its_settings_is_an_error(server, client):
+    """S11, S15: unknown is what Satellite refuses to say, not what it could not."""
+    server.fail("/api/settings", 500, {"error": {"message": "database"}})
+    with pytest.raises(SatelliteError, match="gave 500: database"):
+        client.destroys_vms()
+
+
+def test_a_host_that_is_detached_takes_no_vm_along(server, double, client):
+    """S11."""
+    double.settings["destroy_vm_on_host_delete"] = True
+    double.add(guest(record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": UUID}))
+    client.disassociate(1)
+    assert lines(server) == ["PUT /api/hosts/1/disassociate"]
+    record = client.record(1)
+    assert record.compute_resource is None
+    assert client.delete(record) is True
+    assert double.destroyed_vms == []
+
+
+def test_a_host_named_in_digits_is_not_detached_in_place_of_the_one_of_that_number(double, client, digits):
+    """S12: the VM of the wrong host would be out of its compute resource's sight."""
+    named, _ = digits
+    with contextlib.suppress(SatelliteError):
+        client.disassociate(3)
+    assert named.record.get("compute_resource_id") == 1
+
+
+# Secrets
+
+SECRETS = {name: f"hush-{name}" for name in (
+    "root_pass", "grub_pass", "db_password", "API_TOKEN", "client-secret", "ssh_private_key", "cloud_credentials",
+    "passphrase", "hidden")}
+
+
+@pytest.fixture
+def secretive(server, double):
+    """A host that is full of secrets, in a Satellite that shows them all."""
+    parameters = {name: value for name, value in SECRETS.items() if not name.endswith("_pass")}
+    double.add(guest(parameters={**parameters, "role": "web"}, record={
+        name: value for name, value in SECRETS.items() if name.endswith("_pass")}))
+
+    def show(body):
+        if "error" in body:
+            return body
+        for kind in ("parameters", "all_parameters"):
+            body[kind] = [{**one, "hidden_value?": one["name"] == "hidden"} for one in body[kind]]
+        return {**body, **{name: value for name, value in SECRETS.items() if name.endswith("_pass")},
+                "otp": SECRETS["root_pass"], "token": SECRETS["API_TOKEN"], "registration_token": SECRETS["API_TOKEN"]}
+
+    change(server, "GET /api/hosts/1", show)
+
+
+def told(*texts):
+    """The secrets that are found in some texts."""
+    everything = {**SECRETS, "password": "changeme", "Basic": base64.b64encode(b"admin:changeme").decode()}
+    return {name for name, secret in everything.items() for text in texts if secret in text}
+
+
+def test_no_secret_is_logged(caplog, server, double, client, secretive):
+    """S17: DELETE answers the raw record, password hashes and all."""
+    caplog.set_level(logging.DEBUG)
+    for call in CALLS.values():
+        call(client)
+    assert double.deleted == [1]
+    assert "DELETE /api/hosts/1" in caplog.text
+    assert told(caplog.text) == set()
+
+
+def test_no_secret_is_put_on_file(client, secretive):
+    """S17."""
+    snapshot = client.record(1).snapshot
+    assert snapshot["parameters"] == {**{
+        name: "(not kept)" for name in SECRETS if not name.endswith("_pass")}, "role": "web"}
+    assert told(repr(snapshot)) == set()
+
+
+def test_a_snapshot_is_enough_to_make_the_entry_again(double, client):
+    double.add(guest(parameters={"role": "web"}, subscription={
+        "uuid": CONSUMER, "registered_at": THEN, "service_level": "Premium", "activation_keys": [{"name": "web"}]},
+        record={"comment": "shop", "hostgroup_title": "base/web"}))
+    snapshot = client.record(1).snapshot
+    assert (snapshot["id"], snapshot["name"], snapshot["comment"], snapshot["hostgroup_title"]) == (
+        1, "web1.example.com", "shop", "base/web")
+    assert (snapshot["organization_name"], snapshot["location_name"]) == ("Default Organization", "Default Location")
+    assert snapshot["subscription_facet_attributes"]["activation_keys"] == [{"name": "web"}]
+    assert snapshot["content_facet_attributes"]["lifecycle_environment_name"] == "Library"
+    assert snapshot["parameters"] == {"role": "web"}
+
+
+def test_a_record_that_is_printed_tells_no_secret(client, secretive):
+    """S17: in a traceback, a failed assertion, a log line of somebody else."""
+    record = client.record(1)
+    assert told(repr(record), str(record)) == set()
+
+
+def test_a_login_and_a_client_that_are_printed_tell_no_password(server, client):
+    """S17."""
+    login = Login(server.url, "admin", "changeme")
+    assert told(repr(login), str(login), f"{login}", repr(client), str(client)) == set()
+    assert "admin" in repr(login)
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    *((status, {"id": 1, "name": "web1.example.com", **SECRETS}) for status in (200, 400, 404, 422, 500)),
+    (200, [SECRETS]), (200, b'{"root_pass": "hush-root_pass"'), (502, "hush-root_pass"), (401, SECRETS),
+    (200, {**SECRETS, "error": {"message": "no"}})])
+def test_no_error_tells_a_secret_of_the_answer(caplog, server, connect, web1, status, body):
+    """S17, S15."""
+    caplog.set_level(logging.DEBUG)
+    server.fail("", status, body)
+    errors = [error for error in outcomes(connect).values() if error]
+    assert len(errors) >= len(CALLS) - 2
+    for error in errors:
+        assert told(str(error), repr(error), "".join(traceback.format_exception(
+            type(error), error, error.__traceback__))) == set()
+    assert told(caplog.text) == set()
+
+
+def test_no_error_tells_the_password_of_a_proxy(monkeypatch, client):
+    """S17."""
+    monkeypatch.setenv("http_proxy", "http://somebody:changeme@127.0.0.1:1")
+    with pytest.raises(SatelliteError, match="not reachable") as raised:
+        client.about()
+    assert told(str(raised.value)) == set()
+
+
+# Texts in searches
+
+@pytest.mark.parametrize("text", ['a "quoted" name', "back\\slash", '\\"', "(a or b)", "100%", "", "ends in \\"])
+def test_any_text_is_one_value_of_a_search(double, client, text):
+    double.organizations[SECOND] = text
+    assert client.organization_id(text) == SECOND
+
+
+def test_quotes_and_backslashes_are_escaped():
+    assert quoted('a "b" \\') == '"a \\"b\\" \\\\"'

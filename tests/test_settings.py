@@ -1,0 +1,520 @@
+"""The configuration: every key, where each value comes from, and that nothing odd in a file is more than an error."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import settings as how
+from hypothesis import strategies as st
+
+from foreman_hooks import settings
+from foreman_hooks.model import Policy
+from foreman_hooks.satellite import Login
+from foreman_hooks.settings import CloudScope, Settings, SettingsError, duration, load, read_hammer
+
+URL, OTHER_URL = "https://satellite.example.com", "https://other.example.com"
+SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration, no hammer and no Satellite on the machine that runs the tests."""
+    monkeypatch.setattr(settings, "CONFIG", tmp_path / "etc" / "config.yml")
+    monkeypatch.setattr(settings, "HAMMER", (tmp_path / "etc" / "hammer", Path("~/.hammer")))
+    monkeypatch.setattr(settings, "SATELLITE_CA", tmp_path / "katello-server-ca.crt")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Settings]:
+    """Load a configuration file with this content, and this environment."""
+    def loaded(content: Any, **environ: str) -> Settings:
+        path = tmp_path / "config.yml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+        return load(path, {"HOME": str(tmp_path / "home"), **environ})
+    return loaded
+
+
+@pytest.fixture
+def hammer(tmp_path: Path) -> Callable[..., None]:
+    """Write hammer's files as the installer does: the host for all, name and password for one."""
+    def written(name: str = "foreman.yml", home: bool = True, **sections: Mapping[str, Any]) -> None:
+        folder = tmp_path / ("home/.hammer" if home else "etc/hammer")
+        path = folder / (name if name == "cli_config.yml" else f"cli.modules.d/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump({f":{section}": {f":{key}": value for key, value in values.items()}
+                                        for section, values in sections.items()}))
+    return written
+
+
+def login(found: Settings) -> Login:
+    assert found.login is not None
+    return found.login
+
+
+def refused(config: Callable[..., Settings], content: Any, **environ: str) -> str:
+    """The one line of the refusal, which must not be longer than a line can be."""
+    with pytest.raises(SettingsError) as caught:
+        config(content, **environ)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(text) < 1000
+    return text
+
+
+# Every key
+
+def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
+    assert load(None, {"HOME": str(tmp_path)}) == Settings(
+        None, "", (CloudScope(None),), Path("/var/lib/satellite-osp-cleanup/journal.sqlite3"), Policy())
+
+
+@pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"])
+def test_an_empty_file_is_none_at_all(config: Callable[..., Settings], text: str) -> None:
+    found = config(text)
+    assert (found.login, found.clouds, found.policy) == (None, (CloudScope(None),), Policy())
+
+
+def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.crt"
+    ca_file.touch()
+    found = config({
+        "satellite": {**SATELLITE, "ca_file": str(ca_file), "search": "organization = web"},
+        "clouds": [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]},
+                   {"cloud": "test", "lists_fail_on_down_cell": True}],
+        "journal": "/srv/journal",
+        "policy": {"grace": "3d", "misses": 5, "silence": "90m", "max_deletions": 7, "max_fraction": 0.5,
+                   "max_shrink": 1, "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
+    assert found == Settings(
+        Login(URL, "osp-cleanup", "ours", str(ca_file)), "organization = web",
+        (CloudScope("prod", ("RegionOne", "RegionTwo")), CloudScope("test", (), True)), Path("/srv/journal"),
+        Policy(timedelta(days=3), 5, timedelta(minutes=90), 7, 0.5, 1.0, "hands_off", ("Acme", "RDO")))
+
+
+def test_the_file_of_the_system_is_read_where_no_other_is_named(tmp_path: Path) -> None:
+    settings.CONFIG.parent.mkdir()
+    settings.CONFIG.write_text("journal: /srv/journal\n")
+    assert load(None, {"HOME": str(tmp_path)}).journal == Path("/srv/journal")
+
+
+def test_a_file_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="nowhere.yml: No such file"):
+        load(tmp_path / "nowhere.yml", {})
+    with pytest.raises(SettingsError, match="Is a directory"):
+        load(tmp_path, {})
+
+
+def test_a_tilde_is_the_home_of_who_runs_it(config: Callable[..., Settings]) -> None:
+    assert config({"journal": "~/journal"}).journal == Path("~/journal").expanduser()
+
+
+def test_the_cloud_of_the_environment_is_asked_where_none_is_configured(config: Callable[..., Settings]) -> None:
+    assert config("", OS_CLOUD="prod").clouds == (CloudScope("prod"),)
+    assert config({"clouds": [{"cloud": "test"}]}, OS_CLOUD="prod").clouds == (CloudScope("test"),)
+
+
+def test_a_login_never_shows_its_password() -> None:
+    """O10."""
+    assert "s3cret" not in f"{Login(URL, 'ann', 's3cret')} {Login(URL, 'ann', 's3cret')!r}"
+
+
+# O6: misspelt keys
+
+@pytest.mark.parametrize(("content", "told"), [
+    ({"polcy": {}}, "unknown key polcy; did you mean policy?"),
+    ({"cloud": []}, "unknown key cloud; did you mean clouds?"),
+    ({"policy": {"max_deletion": 0}}, "unknown key policy.max_deletion; did you mean max_deletions?"),
+    ({"policy": {"max-fraction": 0}}, "unknown key policy.max-fraction; did you mean max_fraction?"),
+    ({"policy": {"Grace": "9d"}}, "unknown key policy.Grace; did you mean grace?"),
+    ({"satellite": {"user": "ann"}}, "unknown key satellite.user; did you mean username?"),
+    ({"satellite": {"verify_ssl": False}}, "unknown key satellite.verify_ssl; did you mean verify_tls?"),
+    ({"clouds": [{"cloud": "prod"}, {"cloud": "test", "region": "x"}]},
+     "unknown key clouds[2].region; did you mean regions?"),
+    ({"policy": {"zzz": 1}}, "unknown key policy.zzz; known are grace, misses, silence, max_deletions"),
+    ({1: 2}, "unknown key 1; known are satellite, clouds, journal, policy"),
+    ({None: 2}, "unknown key None; known are")])
+def test_a_misspelt_key_is_an_error_that_names_the_right_one(config: Callable[..., Settings], content: Any,
+                                                             told: str) -> None:
+    """O6: a misspelt guard rail would be no guard rail."""
+    assert told in refused(config, content)
+
+
+@pytest.mark.parametrize("text", ["policy: {max_deletions: 5}\npolicy: {grace: 9d}\n",
+                                  "policy:\n  max_deletions: 5\n  max_deletions: 500\n"])
+def test_a_key_that_stands_there_twice_is_an_error(config: Callable[..., Settings], text: str) -> None:
+    """O6: YAML would take the last one, and the guard rail of the first were gone without a word."""
+    assert "twice" in refused(config, text) or "duplicate" in refused(config, text)
+
+
+# Values of the policy
+
+@pytest.mark.parametrize(("text", "span"), [
+    ("90s", timedelta(seconds=90)), ("30m", timedelta(minutes=30)), ("72h", timedelta(days=3)),
+    ("3d", timedelta(days=3)), ("0s", timedelta()), (" 1d ", timedelta(days=1)), ("007d", timedelta(days=7))])
+def test_a_duration_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
+    assert duration("file", "policy.grace", text) == span
+
+
+@pytest.mark.parametrize("value", [
+    "", "72", 72, 1.5, "1.5h", "-1d", "+1d", "3 d", "3D", "3w", "1d12h", "d", "1e3s", True, None, [], {}, ["3d"],
+    "\u0663d", "1234567890s", "3d\n4", "P3D"])
+def test_what_is_no_duration_is_refused_with_an_example(config: Callable[..., Settings], value: Any) -> None:
+    for key in ("grace", "silence"):
+        assert f"policy.{key} must be a duration such as 90s, 30m, 72h or 3d" in refused(
+            config, {"policy": {key: value}})
+
+
+@pytest.mark.parametrize("value", [0, 0.0, 1, 1.0, 0.29])
+def test_a_fraction_lies_between_0_and_1(config: Callable[..., Settings], value: float) -> None:
+    for key in ("max_fraction", "max_shrink"):
+        assert getattr(config({"policy": {key: value}}).policy, key) == value
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, 10, "0.1", "10%", True, None, [], float("nan"), float("inf")])
+def test_what_is_no_fraction_is_refused(config: Callable[..., Settings], value: Any) -> None:
+    """O5: 10 for 10 % would be no cap at all."""
+    for key in ("max_fraction", "max_shrink"):
+        assert f"policy.{key} must be a number from 0 to 1" in refused(config, {"policy": {key: value}})
+
+
+@pytest.mark.parametrize(("key", "least"), [("max_deletions", 0), ("misses", 1)])
+def test_a_count_is_a_whole_number_and_a_cap_of_zero_is_one(config: Callable[..., Settings], key: str,
+                                                            least: int) -> None:
+    """O5."""
+    assert getattr(config({"policy": {key: least}}).policy, key) == least
+    for value in (least - 1, 1.5, 2.0, "5", True, None, [], float("nan")):
+        assert f"policy.{key} must be a whole number from {least} on" in refused(config, {"policy": {key: value}})
+
+
+@pytest.mark.parametrize("value", [[], "OpenStack", [""], [" "], ["OpenStack", ""], [None], [1], {}, None])
+def test_the_names_of_openstack_are_texts_that_are_not_empty(config: Callable[..., Settings], value: Any) -> None:
+    """S9: an empty one would be part of every maker's name."""
+    assert "policy.openstack_names must be a list of names" in refused(config, {"policy": {"openstack_names": value}})
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", "x = true or name ~ y", 'a"b', None, 1, []])
+def test_the_protecting_parameter_is_a_name_that_fits_into_a_search(config: Callable[..., Settings],
+                                                                    value: Any) -> None:
+    """O9, S19."""
+    assert "policy.protect_parameter" in refused(config, {"policy": {"protect_parameter": value}})
+
+
+# Values of the rest
+
+@pytest.mark.parametrize("url", [
+    "satellite.example.com", "ftp://satellite.example.com", "https://", "https:///api", "https://a b", "x",
+    "https://ann:s3cret@satellite.example.com", 5, ["https://a"], {"a": 1}, True])
+def test_what_is_no_url_is_refused(config: Callable[..., Settings], url: Any) -> None:
+    assert "satellite.url must" in refused(config, {"satellite": {**SATELLITE, "url": url}})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "https://satellite.example.com/", "https://a/foreman"])
+def test_a_port_and_a_path_may_be_part_of_the_url(config: Callable[..., Settings], url: str) -> None:
+    assert login(config({"satellite": {**SATELLITE, "url": url}})).url == url
+
+
+@pytest.mark.parametrize("content", [
+    {"satellite": {**SATELLITE, "username": 5}}, {"satellite": {**SATELLITE, "password": 12345}},
+    {"satellite": {**SATELLITE, "password": ["a"]}}, {"satellite": {**SATELLITE, "password_file": 5}},
+    {"satellite": {**SATELLITE, "search": 5}}, {"satellite": {**SATELLITE, "verify_tls": "no"}},
+    {"satellite": {**SATELLITE, "verify_tls": 0}}, {"satellite": {**SATELLITE, "verify_tls": None}},
+    {"satellite": "https://satellite.example.com"}, {"satellite": [SATELLITE]}, {"policy": []}, {"policy": "strict"},
+    {"clouds": "prod"}, {"clouds": {"cloud": "prod"}}, {"clouds": []}, {"clouds": ["prod"]}, {"clouds": [None]},
+    {"clouds": [{}]}, {"clouds": [{"cloud": None}]}, {"clouds": [{"cloud": 5}]},
+    {"clouds": [{"cloud": "prod", "regions": "RegionOne"}]}, {"clouds": [{"cloud": "prod", "regions": [1]}]},
+    {"clouds": [{"cloud": "prod", "regions": None}]},
+    {"clouds": [{"cloud": "prod", "lists_fail_on_down_cell": "yes"}]},
+    {"journal": 5}, {"journal": None}, {"journal": ["a"]}, [], "just a text", 5, ["satellite"]], ids=repr)
+def test_a_value_of_another_kind_is_refused(config: Callable[..., Settings], content: Any) -> None:
+    refused(config, content if isinstance(content, dict) else yaml.safe_dump(content))
+
+
+def test_the_same_cloud_twice_is_refused(config: Callable[..., Settings]) -> None:
+    told = refused(config, {"clouds": [{"cloud": "prod", "regions": ["A"]}, {"cloud": "prod", "regions": ["B"]}]})
+    assert "names the same cloud twice" in told
+
+
+@pytest.mark.parametrize("entry", [{"cloud": ""}, {"cloud": "prod", "regions": [""]},
+                                   {"cloud": "prod", "regions": ["A", " "]}], ids=repr)
+def test_an_empty_name_of_a_cloud_or_region_is_refused(config: Callable[..., Settings], entry: Any) -> None:
+    """N5: keystoneauth takes an empty region for any, and another cloud or region knows none of our instances."""
+    refused(config, {"clouds": [entry]})
+
+
+# Where URL, user and password come from
+
+def test_hammers_files_are_enough(config: Callable[..., Settings], hammer: Callable[..., None]) -> None:
+    hammer(home=False, foreman={"host": URL, "use_sessions": False})
+    hammer(foreman={"username": "admin", "password": "changeme"})
+    assert login(config("")) == Login(URL, "admin", "changeme", True)
+
+
+def test_hammers_keys_may_be_symbols_or_not(tmp_path: Path) -> None:
+    folder = tmp_path / ".hammer" / "cli.modules.d"
+    folder.mkdir(parents=True)
+    (folder / "a.yml").write_text(":foreman:\n  host: 'https://a'\n:ssl:\n  :verify_ssl: false\n:ui:\n  :per_page: 5\n")
+    (folder / "b.yml").write_text("foreman:\n  :username: 'ann'\n")
+    assert read_hammer(tmp_path) == {"host": "https://a", "username": "ann", "verify_ssl": False}
+
+
+def test_hammers_later_files_win_and_empty_values_do_not_count(config: Callable[..., Settings],
+                                                               hammer: Callable[..., None]) -> None:
+    hammer("cli_config.yml", home=False, foreman={"host": "https://a", "username": "a", "password": "a"})
+    hammer("b.yml", home=False, foreman={"host": "https://b", "username": "b"})
+    hammer("cli_config.yml", foreman={"host": "https://c"})
+    hammer("a.yml", foreman={"username": "d", "password": "d"})
+    hammer("z.yml.bak", foreman={"host": "https://bak"})
+    assert login(config("")) == Login("https://c", "d", "d", True)
+
+
+def test_our_file_comes_before_hammers(config: Callable[..., Settings], hammer: Callable[..., None]) -> None:
+    hammer(foreman={"host": OTHER_URL, "username": "admin", "password": "changeme"})
+    assert login(config({"satellite": SATELLITE})) == Login(URL, "osp-cleanup", "ours", True)
+
+
+@pytest.mark.parametrize("name", ["FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL"])
+def test_the_environment_comes_before_both_for_the_url(config: Callable[..., Settings], hammer: Callable[..., None],
+                                                       name: str) -> None:
+    hammer(foreman={"host": "https://a", "username": "admin", "password": "changeme"})
+    assert login(config({"satellite": SATELLITE}, **{name: OTHER_URL})).url == OTHER_URL
+
+
+@pytest.mark.parametrize("name", ["FOREMAN_USERNAME", "FOREMAN_USER"])
+def test_the_environment_comes_before_both_for_user_and_password(config: Callable[..., Settings],
+                                                                 hammer: Callable[..., None], name: str) -> None:
+    hammer(foreman={"host": "https://a", "username": "admin", "password": "changeme"})
+    found = login(config({"satellite": SATELLITE}, **{name: "ann", "FOREMAN_PASSWORD": "hers"}))
+    assert (found.username, found.password) == ("ann", "hers")
+
+
+def test_an_empty_variable_is_none(config: Callable[..., Settings]) -> None:
+    empty = {"FOREMAN_SERVER_URL": "", "FOREMAN_USERNAME": "", "FOREMAN_PASSWORD": ""}
+    assert login(config({"satellite": SATELLITE}, **empty)) == Login(URL, "osp-cleanup", "ours", True)
+
+
+def test_the_password_alone_may_come_from_the_environment(config: Callable[..., Settings]) -> None:
+    assert login(config({"satellite": SATELLITE}, FOREMAN_PASSWORD="new")).password == "new"
+
+
+def test_a_password_is_never_used_with_another_user(config: Callable[..., Settings],
+                                                    hammer: Callable[..., None]) -> None:
+    """Thirty refused log-ins lock out everybody from this address; and it is none of the other's business."""
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
+    for content, environ in (({"satellite": SATELLITE}, {"FOREMAN_USERNAME": "ann"}),
+                             ({"satellite": {"username": "ann"}}, {}), ("", {"FOREMAN_USERNAME": "ann"})):
+        assert "no password for ann; set satellite.password_file or FOREMAN_PASSWORD" in refused(
+            config, content, **environ)
+
+
+def test_hammers_password_serves_the_same_user_of_our_file(config: Callable[..., Settings],
+                                                           hammer: Callable[..., None]) -> None:
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
+    assert login(config({"satellite": {"username": "admin"}})).password == "changeme"
+
+
+def test_a_url_without_a_user_is_refused(config: Callable[..., Settings]) -> None:
+    assert f"no user for {URL}; set satellite.username or FOREMAN_USERNAME" in refused(
+        config, {"satellite": {"url": URL}})
+
+
+def test_a_user_without_a_url_is_no_login(config: Callable[..., Settings]) -> None:
+    """`check` works without a Satellite."""
+    assert config({"satellite": {"username": "ann", "password": "hers"}}).login is None
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}])
+def test_without_a_home_no_file_of_the_working_folder_is_read(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: dict[str, str]) -> None:
+    """A unit of systemd has no HOME; and who else may write to the folder it stands in would choose the Satellite."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / ".hammer", tmp_path / "~" / ".hammer"):
+        folder.mkdir(parents=True)
+        (folder / "cli_config.yml").write_text(":foreman: {':host': 'https://evil', ':username': a, ':password': b}")
+    assert load(None, home).login is None
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- a list", "just a text", ":foreman: {:host: [}", "\t", "\0", "a: &b [*b]",
+                                  ":foreman: [1]", ":foreman: text", "5: {6: 7}", "!ruby/sym foreman"])
+def test_odd_content_of_hammers_files_is_at_most_an_error(config: Callable[..., Settings], tmp_path: Path,
+                                                          text: str) -> None:
+    path = tmp_path / "home/.hammer/cli_config.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    try:
+        assert config("").login is None
+    except SettingsError as error:
+        assert str(path) in str(error)
+
+
+def test_a_file_of_hammers_that_is_not_utf_8_is_named(config: Callable[..., Settings], tmp_path: Path) -> None:
+    path = tmp_path / "home/.hammer/cli.modules.d/foreman.yml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff\xfe")
+    assert "not UTF-8" in refused(config, "")
+
+
+# The file with the password
+
+def with_password(config: Callable[..., Settings], path: Path, content: Optional[bytes]) -> Settings:
+    if content is not None:
+        path.write_bytes(content)
+    return config({"satellite": {"url": URL, "username": "ann", "password_file": str(path), "password": "older"}})
+
+
+@pytest.mark.parametrize("content", [b"t0ken", b"t0ken\n", b"  t0ken \r\n\n"])
+def test_the_password_may_stand_in_a_file_of_its_own(config: Callable[..., Settings], tmp_path: Path,
+                                                     content: bytes) -> None:
+    assert login(with_password(config, tmp_path / "token", content)).password == "t0ken"
+
+
+@pytest.mark.parametrize(("content", "told"), [
+    (b"", "must hold the password alone, in one line"), (b" \n", "must hold the password alone"),
+    (b"ann\nt0ken\n", "must hold the password alone"), (b"\xff\xfet0ken", "not UTF-8"), (None, "No such file")])
+def test_a_password_file_that_holds_none_is_refused_without_a_word_of_its_content(
+        config: Callable[..., Settings], tmp_path: Path, content: Optional[bytes], told: str) -> None:
+    """O10: and no other password is tried in its place."""
+    with pytest.raises(SettingsError, match="satellite.password_file") as caught:
+        with_password(config, tmp_path / "token", content)
+    assert told in str(caught.value)
+    assert "t0ken" not in str(caught.value)
+
+
+def test_a_folder_is_no_password_file(config: Callable[..., Settings], tmp_path: Path) -> None:
+    assert "Is a directory" in refused(config, {"satellite": {**SATELLITE, "password_file": str(tmp_path)}})
+
+
+# TLS
+
+def test_the_certificates_of_the_system_are_used_where_nothing_else_is_said(config: Callable[..., Settings]) -> None:
+    assert login(config({"satellite": SATELLITE})).verify is True
+
+
+def test_on_a_satellite_its_own_ca_is_found(config: Callable[..., Settings]) -> None:
+    settings.SATELLITE_CA.touch()
+    assert login(config({"satellite": SATELLITE})).verify == str(settings.SATELLITE_CA)
+
+
+def test_our_ca_file_comes_before_hammers(config: Callable[..., Settings], hammer: Callable[..., None],
+                                          tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.crt", tmp_path / "theirs.crt"
+    ours.touch()
+    theirs.touch()
+    hammer(home=False, ssl={"ssl_ca_file": str(theirs)})
+    assert login(config({"satellite": SATELLITE})).verify == str(theirs)
+    assert login(config({"satellite": {**SATELLITE, "ca_file": str(ours)}})).verify == str(ours)
+
+
+@pytest.mark.parametrize("name", ["/nonexistent/ca.crt", "/etc", ["a"], 5])
+def test_a_ca_file_that_is_none_is_an_error_and_never_no_check(config: Callable[..., Settings],
+                                                               hammer: Callable[..., None], name: Any) -> None:
+    assert f"CA file {name} does not exist" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
+    hammer(ssl={"ssl_ca_file": name})
+    assert "hammer's :ssl_ca_file" in refused(config, {"satellite": SATELLITE})
+
+
+@pytest.mark.parametrize("name", ["/etc/" + "c" * 300, "/etc/ca\0.crt", "~no-such-user-here/ca.crt"])
+def test_a_ca_file_that_cannot_even_be_looked_for_is_an_error_too(config: Callable[..., Settings], name: str) -> None:
+    refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
+
+
+def test_the_check_is_off_only_where_somebody_says_so(config: Callable[..., Settings], hammer: Callable[..., None],
+                                                      tmp_path: Path) -> None:
+    assert login(config({"satellite": {**SATELLITE, "verify_tls": False}})).verify is False
+    assert login(config({"satellite": {**SATELLITE, "verify_tls": False, "ca_file": "/nonexistent"}})).verify is False
+    hammer(ssl={"verify_ssl": False})
+    assert login(config({"satellite": SATELLITE})).verify is False
+    assert login(config({"satellite": {**SATELLITE, "verify_tls": True}})).verify is True
+
+
+# Odd files
+
+BOMB = "policy: {grace: [" + ", ".join(
+    [f"&a{level} [{', '.join([f'*a{level - 1}' if level else 'lol'] * 9)}]" for level in range(6)]) + "]}"
+
+
+@pytest.mark.parametrize("text", [
+    "[", "{", "a: b: c", "\t", "\0", "%", "a: *b", "? [a]\n: b", "a: !!python/object/apply:os.system [id]",
+    "--- a\n--- b", "'\"", "&a [*a]", "!!set {a}", "!!omap [a: 1]", "<<: 5", "policy: &p {grace: *p}",
+    "\ufeff\ufeff", "journal: [",
+    "policy: {misses: 1e400}", "policy: {misses: .nan}", "policy: {misses: 9e9}", "journal: !!binary '*'",
+    "journal: 2025-01-01", "satellite: {url: https://x\n}", "? |\n  two\n  lines\n: 1", '"\\e[2J": 1',
+    "policy: {? |\n  two\n  lines\n: 1}", "satellite: {password_file: \"a\\nb\", url: 'https://a', username: a}",
+    "satellite: {ca_file: \"a\\nb\", url: 'https://a', username: a, password: b}",
+    pytest.param("[" * 1000, id="deep list"), pytest.param("{a: " * 1000, id="deep mapping"),
+    pytest.param("policy: {grace: " + "[" * 200 + "]" * 200 + "}", id="deep value"),
+    pytest.param("policy: {misses: " + "9" * 5000 + "x}", id="long"), pytest.param(BOMB, id="bomb")])
+def test_odd_yaml_is_an_error_in_one_line(config: Callable[..., Settings], text: str) -> None:
+    """O9."""
+    refused(config, text)
+
+
+@pytest.mark.parametrize("text", [
+    "journal: 2025-13-45", "journal: 2025-01-01 25:61:61", "policy: {misses: !!int five}", "journal: !!int ''",
+    "policy: {max_fraction: !!float much}", "satellite: {verify_tls: !!bool perhaps}", "journal: !!timestamp now",
+    "journal: ~no-such-user-here/journal", 'journal: "/srv/a\\0b"',
+    pytest.param("policy: {misses: " + "9" * 5000 + "}", id="a number of 5000 digits"),
+    "satellite: {url: 'https://a', username: a, password_file: ~no-such-user-here/token}",
+    'satellite: {url: "https://a", username: a, password_file: "/srv/a\\0b"}',
+    'satellite: {url: "https://a", username: a, password_file: "/srv/\\ud800"}'])
+def test_a_value_that_cannot_be_what_it_says_it_is_is_an_error_in_one_line(config: Callable[..., Settings],
+                                                                           text: str) -> None:
+    """PyYAML lets what int, float and datetime raise pass; so do the paths' own checks."""
+    refused(config, text)
+
+
+def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_bytes(b"journal: \xff\n")
+    with pytest.raises(SettingsError, match="config.yml: not UTF-8"):
+        load(path, {})
+
+
+def test_the_line_of_a_mistake_is_named(config: Callable[..., Settings]) -> None:
+    assert refused(config, "journal: /srv\npolicy: {\n").endswith("line 3")
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates(), st.datetimes(),
+    st.binary(max_size=4), st.sampled_from(["3d", "72h", "prod", URL, "~", "~/x", "/etc/hostname", "", ":x"]))
+junk = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
+    st.text(max_size=5), inner, max_size=2), max_leaves=3)
+
+
+def section(*keys: str) -> st.SearchStrategy[Any]:
+    return st.dictionaries(st.sampled_from(keys), junk, max_size=4)
+
+
+contents = st.fixed_dictionaries({}, optional={
+    "satellite": section("url", "username", "password", "ca_file", "verify_tls", "search").map(
+        lambda found: {**SATELLITE, **found}) | junk,
+    "clouds": st.lists(section("cloud", "regions", "lists_fail_on_down_cell"), max_size=2) | junk,
+    "journal": junk,
+    "policy": section(*vars(Policy())) | junk})
+texts = st.one_of(st.text(max_size=40), st.text(alphabet="{}[]:,-&*!|>%@`'\"# \n?ab<0.", max_size=40),
+                  contents.map(lambda content: yaml.safe_dump(content, allow_unicode=True)))
+
+
+@given(texts)
+@how(deadline=None, max_examples=60)
+def test_any_file_gives_settings_of_the_right_types_or_one_line(text: str) -> None:
+    """O9: never another exception, and never a value of a kind that would fail only at the moment of use."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        try:
+            found = load(Path(file.name), {"HOME": "/nonexistent"})
+        except SettingsError as error:
+            assert "\n" not in str(error)
+            assert file.name in str(error)
+            return
+    policy = found.policy
+    assert isinstance(found.search, str)
+    assert found.clouds and all(isinstance(name, str) for scope in found.clouds for name in scope.regions)
+    assert all(isinstance(span, timedelta) and span >= timedelta() for span in (policy.grace, policy.silence))
+    assert policy.misses >= 1 and policy.max_deletions >= 0
+    assert 0 <= policy.max_fraction <= 1 and 0 <= policy.max_shrink <= 1
+    assert policy.openstack_names and all(policy.openstack_names)
