@@ -107,7 +107,7 @@ def code_of(error: BaseException) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {report.plain(' '.join(message.split()))}", err=True)
     return code
 
 
@@ -325,7 +325,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
     """3 refused, 1 where something could not be known (or the error's own code, where nothing could), 2, or 0."""
     errors = [seen for seen in made.regions if seen.error]
     for seen in errors:
-        click.echo(f"error: {seen.error}", err=True)
+        _complain(seen.error, 1)
     if made.refusals:
         click.echo("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)", err=True)
         return 3
@@ -359,7 +359,7 @@ def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style) -> int:
         app.say(f"{deleted} of {len(outcomes)} records deleted\n")
     for one in outcomes:
         if one.result == "failed":
-            click.echo(f"error: {one.name}: {one.detail}", err=True)
+            _complain(f"{one.name}: {one.detail}", 1)
     if stopped():
         return _complain(f"interrupted; {deleted} of {len(outcomes)} records were deleted, all are in the journal", 130)
     return 0 if deleted == len(outcomes) else 1
@@ -398,7 +398,7 @@ def explain(app: App, host: str) -> int:
     app.say(f"{name} (id {host_id})")
     reason = None
     for step in steps(observation.case(found), cleanup.policy, observation.made_at):
-        app.say(f"  {'stop' if step.reason else 'ok':<5}{step.rule}: {step.seen}")
+        app.say(report.plain(f"  {'stop' if step.reason else 'ok':<5}{step.rule}: {step.seen}"))
         reason = step.reason
     app.say(f"verdict: {f'not deleted, {reason.value}' if reason else 'delete'}")
     return 0
@@ -458,7 +458,7 @@ def _stdin_lines() -> list[str]:
 
 def _check_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
     for error in errors:
-        click.echo(f"error: {error}", err=True)
+        _complain(str(error), 1)
     invalid = [one.uuid for one in sightings if one.presence is Presence.INVALID]
     if invalid:
         return _complain(f"not a UUID: {', '.join(map(repr, invalid[:5]))}"
@@ -481,7 +481,9 @@ def doctor(app: App) -> int:
 
     worst = 0
     for finding in examine(app.settings()):
-        app.say(f"{finding.state:<8} {finding.what}" + (f"\n{'':<8} -> {finding.advice}" if finding.advice else ""))
+        app.say(report.plain(f"{finding.state:<8} {finding.what}"))
+        if finding.advice:
+            app.say(report.plain(f"{'':<8} -> {finding.advice}"))
         worst = max(worst, {"ok": 0, "warning": 0, "fail": 1}[finding.state])
     return worst
 

@@ -65,16 +65,23 @@ class Journal:
             raise JournalBusy(f"another run holds the journal {path}; try again when it has ended") from error
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))   # SQLite would make it 0644
-            database = sqlite3.connect(path, isolation_level=None)
-            journal = cls(database, lock, path)
-            with journal._errors():
-                database.execute("PRAGMA synchronous = FULL")
-                database.executescript(_SCHEMA)
-            return journal
-        except (OSError, JournalError) as error:
+            journal = cls(sqlite3.connect(path, isolation_level=None), lock, path)
+        except (OSError, sqlite3.Error) as error:
             os.close(lock)
-            text = error.strerror if isinstance(error, OSError) else error
-            raise JournalError(f"journal {path}: {text}") from error
+            raise JournalError(f"journal {path}: {getattr(error, 'strerror', None) or error}") from error
+        try:
+            journal._prepare()
+        except JournalError:
+            journal.close()
+            raise
+        return journal
+
+    def _prepare(self) -> None:
+        """Make the tables where there are none; a journal that has them is only read, a full disk or not."""
+        with self._errors() as database:
+            database.execute("PRAGMA synchronous = FULL")
+            if database.execute("PRAGMA user_version").fetchone()[0] != 1:
+                database.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Let the next run in."""
@@ -100,10 +107,10 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.commit()
             except BaseException:
                 database.rollback()
                 raise
-            database.commit()
 
     def check_writable(self) -> None:
         """Write and take back; raises JournalError where a deletion could not be put on file."""

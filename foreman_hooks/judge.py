@@ -6,7 +6,7 @@ so what no rule foresaw is still subject to every rule.  `explain` prints the sa
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional
 
 from .model import Decision, History, Identity, Policy, Reason, Record, Verdict
@@ -74,19 +74,26 @@ def steps(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
 
 
 def _identity(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    yield Step("its facts show an OpenStack instance", case.identity.seen, case.identity.reason)
+    reason = case.identity.reason or (None if case.identity.uuids else Reason.NO_UUID)
+    yield Step("its facts show an OpenStack instance", case.identity.seen, reason)
 
 
 def _presence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     alive = [one for one in case.sightings if one.presence is Presence.PRESENT]
     unknown = [one for one in case.sightings if one.presence in (Presence.UNKNOWN, Presence.INVALID)]
-    asked = {one.uuid for one in case.sightings}
     if alive:
         yield Step("no UUID of it is alive", _told(alive), Reason.ALIVE)
-    elif unknown or not set(case.identity.uuids) <= asked:
-        yield Step("every cloud and region answered", _told(unknown) or "not asked", Reason.UNKNOWN)
+    elif unknown or not _asked_everywhere(case):
+        yield Step("every cloud and region answered", _told(unknown) or "not asked everywhere", Reason.UNKNOWN)
     else:
         yield Step("every cloud and region answered, none has it alive", _told(list(case.sightings)))
+
+
+def _asked_everywhere(case: Case) -> bool:
+    """Whether there is a sighting of every UUID in every place, and of at least one."""
+    seen = {(one.uuid, one.cloud, one.region) for one in case.sightings}
+    places = {(one.cloud, one.region) for one in case.sightings}
+    return bool(seen) and seen >= {(uuid, *place) for uuid in case.identity.uuids for place in places}
 
 
 def _record(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
@@ -161,14 +168,14 @@ def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Ste
     if history.misses >= policy.misses and old:
         return Step(rule, told)
     if history.since is not None:
-        told += f"; not before {_at(history.since + policy.grace)}"
+        told += f"; not before {_after(history.since, policy.grace)}"
     return Step(rule, told, Reason.GRACE)
 
 
 def _silent(seen: datetime, policy: Policy, now: datetime) -> Step:
     told = f"last check-in {_at(seen)}"
     if now - seen < policy.silence:
-        return Step(f"silent for {_length(policy.silence)}", f"{told}; not before {_at(seen + policy.silence)}",
+        return Step(f"silent for {_length(policy.silence)}", f"{told}; not before {_after(seen, policy.silence)}",
                     Reason.SILENCE)
     return Step(f"silent for {_length(policy.silence)}", told)
 
@@ -193,7 +200,15 @@ def _told(sightings: list[Sighting]) -> str:
 
 
 def _at(when: Optional[datetime]) -> str:
-    return when.strftime("%Y/%m/%d %H:%M:%S UTC") if when else "never"        # as hammer prints times
+    """A time as hammer prints it, in UTC."""
+    return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S UTC") if when else "never"
+
+
+def _after(when: datetime, span: timedelta) -> str:
+    try:
+        return _at(when + span)
+    except OverflowError:               # a policy of a million days
+        return "the end of time"
 
 
 def _length(span: timedelta) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
@@ -97,7 +97,7 @@ class Record:
 
 
 class Fingerprint(NamedTuple):
-    """What tells a record from the same record taken over by a new machine; times in ISO 8601."""
+    """What tells a record from the same record taken over by a new machine; times in ISO 8601, UTC."""
 
     consumer: Optional[str]
     registered_at: Optional[str]
@@ -148,4 +148,4 @@ class Policy:
 
 
 def _iso(when: Optional[datetime]) -> Optional[str]:
-    return when.isoformat() if when else None
+    return when.astimezone(timezone.utc).isoformat() if when else None

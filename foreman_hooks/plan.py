@@ -88,7 +88,7 @@ def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[s
     refusals = []
     if doomed > policy.max_deletions:
         refusals.append(f"{doomed} records are to go, max_deletions is {policy.max_deletions}")
-    if doomed > policy.max_fraction * fleet:
+    if doomed > _share(fleet, policy.max_fraction):
         refusals.append(f"{doomed} of {fleet} instances ({doomed / fleet:.0%}) are to go, "
                         f"max_fraction is {policy.max_fraction:.0%}")
     shrinkages = [_shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy) for seen in plan.regions]
@@ -101,10 +101,15 @@ def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
 
     Asked even where nothing is to go: the hosts of an emptied cell database only wait for their grace to pass.
     """
-    if seen.servers is None or seen.servers >= before * (1 - policy.max_shrink):
+    if seen.servers is None or before - seen.servers <= _share(before, policy.max_shrink):
         return ""
     return (f"{seen.cloud}/{seen.region} shrank from {before} to {seen.servers} servers "
             f"({1 - seen.servers / before:.0%}) since the last good run, max_shrink is {policy.max_shrink:.0%}")
+
+
+def _share(whole: int, fraction: float) -> float:
+    """`fraction` of `whole`, without the last digits of a float: 0.29 of 100 is 29 and not a little less."""
+    return round(whole * fraction, 6)
 
 
 def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
@@ -134,10 +139,13 @@ def load(text: str) -> Plan:
         digest = document.pop("digest")
         if document["format"] != FORMAT:
             raise PlanError(f"the plan has format {document['format']}, this version reads {FORMAT}; make a new one")
+        made_at = datetime.fromisoformat(document["made_at"])
+        if made_at.tzinfo is None:
+            raise PlanError("the plan's time has no zone; make a new one")
         if _digest(document) != digest:
             raise PlanError("the plan was changed after it was made (its digest does not match); make a new one")
         return Plan(
-            document["satellite"], datetime.fromisoformat(document["made_at"]), document["scope"],
+            document["satellite"], made_at, document["scope"],
             tuple(RegionSeen(*row) for row in document["regions"]),
             tuple(_verdict(row) for row in document["verdicts"]), tuple(document["refusals"]), document["shrunk"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -146,8 +154,11 @@ def load(text: str) -> Plan:
 
 def _verdict(row: list[Any]) -> Verdict:
     host_id, name, uuid, decision, reason, detail, fingerprint = row
-    return Verdict(host_id, name, uuid, Decision(decision), Reason(reason), detail,
-                   Fingerprint(*fingerprint) if fingerprint else None)
+    verdict = Verdict(host_id, name, uuid, Decision(decision), Reason(reason), detail,
+                      Fingerprint(*fingerprint) if fingerprint else None)
+    if (verdict.decision is Decision.DELETE) != (verdict.reason in (Reason.TERMINATED, Reason.MISSING)):
+        raise PlanError(f"the plan says {verdict.decision.value} of {name} since: {verdict.reason.value}")
+    return verdict
 
 
 def _document(plan: Plan) -> dict[str, Any]:

@@ -34,11 +34,15 @@ def render(rows: Iterable[Row], style: Style) -> str:
     """The rows as text, with a line end after the last; raises UnknownField."""
     chosen = [_chosen(row, style.fields) for row in rows]
     if style.output == "json":
-        return json.dumps(chosen, indent=2, ensure_ascii=False) + "\n"
+        return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
+                       for char in json.dumps(chosen, indent=2, ensure_ascii=False)) + "\n"
     if style.output == "yaml":
         import yaml  # here: slow to load, and seldom asked for
 
-        return "---\n" + yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True, width=1000)
+        text = yaml.safe_dump(chosen, sort_keys=False, width=1000, allow_unicode=True)
+        if not text.replace("\n", "").isprintable():
+            text = yaml.safe_dump(chosen, sort_keys=False, width=1000)      # with all but ASCII escaped
+        return f"---\n{text}"
     if style.output == "csv":
         return _csv(chosen, style)
     return _table(chosen, style)
@@ -80,8 +84,11 @@ def _table(rows: Sequence[Row], style: Style) -> str:
 
 
 def _cell(value: Any) -> str:
-    """One line of printable text: a record's name or a fact may hold anything."""
-    text = "" if value is None else str(value)
+    return "" if value is None else plain(str(value))
+
+
+def plain(text: str) -> str:
+    """One line of printable text: names, facts and error messages may hold anything, escape sequences as well."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
@@ -113,19 +120,19 @@ def noteworthy(verdict: Verdict) -> bool:
 def summary(plan: Plan) -> str:
     """The numbers of a plan: decisions, reasons, and how each region answered."""
     counts = plan.counts
-    lines = [f"{len(plan.verdicts)} host records ({plan.scope}): {counts[Decision.DELETE]} to delete, "
+    lines = [f"{len(plan.verdicts)} host records ({plain(plan.scope)}): {counts[Decision.DELETE]} to delete, "
              f"{counts[Decision.WAIT]} waiting, {counts[Decision.KEEP]} kept"]
     reasons = Counter((one.decision.value, one.reason.value) for one in plan.verdicts)
     lines += [f"  {count:>6} {decision:<6} {reason}" for (decision, reason), count in sorted(
         reasons.items(), key=lambda item: (["delete", "wait", "keep"].index(item[0][0]), -item[1]))]
     for seen in plan.regions:
         told = "no answer" if seen.error else f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
-        lines.append(f"  {seen.cloud}/{seen.region}: {told}")
+        lines.append(plain(f"  {seen.cloud}/{seen.region}: {told}"))
     return "\n".join(lines) + "\n"
 
 
 def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:
     """The hammer commands that would do the same, id by id; hammer itself checks nothing of what we do."""
     return [line for one in verdicts for line in (
-        f"hammer host info --id {one.host_id} --fields Id,Name    # must be {one.name}",
+        f"hammer host info --id {one.host_id} --fields Id,Name    # must be {plain(one.name)}",
         f"hammer host delete --id {one.host_id}")]

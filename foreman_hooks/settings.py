@@ -25,7 +25,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class SettingsError(Exception):
-    """A configuration that cannot be used; says which file, which key, and what is right."""
+    """A configuration that cannot be used; says in one line which file, which key, and what is right."""
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__(line if len(line) < 600 else f"{line[:400]} ... {line[-100:]}")
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,12 @@ def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = N
                 ("url", "username", "password", "password_file", "ca_file", "verify_tls", "search"))
     return Settings(_login(where, section, environ), _text(where, "satellite.search", section.get("search", "")),
                     _clouds(where, content.get("clouds"), environ),
-                    Path(_text(where, "journal", content.get("journal", str(JOURNAL)))).expanduser(),
+                    _path(where, "journal", content.get("journal", str(JOURNAL))),
                     _policy(where, content.get("policy")))
 
 
 def _login(where: str, section: Mapping[str, Any], environ: Mapping[str, str]) -> Optional[Login]:
-    hammer = read_hammer(Path(environ.get("HOME", "~")))
+    hammer = read_hammer(Path(environ.get("HOME") or "/nonexistent"))
     url = _first(environ, "FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL") or section.get("url") or hammer.get(
         "host")
     user = _first(environ, "FOREMAN_USERNAME", "FOREMAN_USER") or section.get("username") or hammer.get("username")
@@ -95,7 +99,7 @@ def _password(where: str, section: Mapping[str, Any]) -> Optional[str]:
     if not name:
         return _text(where, "satellite.password", section["password"]) if section.get("password") else None
     try:
-        text = Path(_text(where, "satellite.password_file", name)).expanduser().read_text(encoding="utf-8").strip()
+        text = _path(where, "satellite.password_file", name).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{where}: satellite.password_file {name}: {_why(error)}") from error
     if not text or len(text.splitlines()) > 1:
@@ -111,10 +115,13 @@ def _verify(where: str, section: Mapping[str, Any], hammer: Mapping[str, Any]) -
     ca_file = section.get("ca_file") or hammer.get("ssl_ca_file")
     if not verify or not ca_file:
         return verify and (str(SATELLITE_CA) if SATELLITE_CA.exists() else True)
-    if not Path(str(ca_file)).expanduser().is_file():
-        raise SettingsError(f"{where}: CA file {ca_file} does not exist; correct satellite.ca_file, or hammer's "
-                            ":ssl_ca_file")
-    return str(Path(str(ca_file)).expanduser())
+    path = _path(where, "satellite.ca_file", ca_file)
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{where}: CA file {ca_file}: {_why(error)}; correct satellite.ca_file, or hammer's "
+                            ":ssl_ca_file") from error
+    return str(path)
 
 
 def read_hammer(home: Path) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def read_hammer(home: Path) -> dict[str, Any]:
     hammer's keys are Ruby symbols (`:host:`), which YAML reads as texts with a colon in front.
     """
     found: dict[str, Any] = {}
-    for folder in (HAMMER[0], home / HAMMER[1].name):
+    for folder in (HAMMER[0], home / HAMMER[1].name) if home.is_absolute() else HAMMER[:1]:
         try:
             paths = [folder / "cli_config.yml", *sorted((folder / "cli.modules.d").glob("*.yml"))]
             texts = {path: path.read_text(encoding="utf-8") for path in paths if path.is_file()
@@ -156,8 +163,8 @@ def _clouds(where: str, value: Any, environ: Mapping[str, str]) -> tuple[CloudSc
         fails = entry.get("lists_fail_on_down_cell", False)
         if not isinstance(regions, list) or not isinstance(fails, bool):
             raise SettingsError(f"{where}: {key}: regions must be a list, lists_fail_on_down_cell true or false")
-        scopes.append(CloudScope(_text(where, f"{key}.cloud", entry.get("cloud")),
-                                 tuple(_text(where, f"{key}.regions", region) for region in regions), fails))
+        scopes.append(CloudScope(_name(where, f"{key}.cloud", entry.get("cloud")),
+                                 tuple(_name(where, f"{key}.regions", region) for region in regions), fails))
     if len({scope.cloud for scope in scopes}) < len(scopes):
         raise SettingsError(f"{where}: clouds names the same cloud twice; put its regions into one entry")
     return tuple(scopes)
@@ -212,6 +219,22 @@ def _names(where: str, name: str, value: Any) -> tuple[str, ...]:
     return tuple(one.strip() for one in value)
 
 
+def _path(where: str, name: str, value: Any) -> Path:
+    text = _text(where, name, value)
+    try:
+        if b"\0" in text.encode() or not text.strip():
+            raise ValueError("empty, or a NUL in it")
+        return Path(text).expanduser()
+    except (ValueError, RuntimeError) as error:         # RuntimeError: the home of a user who does not exist
+        raise SettingsError(f"{where}: {name} {text!r} is no path ({error})") from error
+
+
+def _name(where: str, name: str, value: Any) -> str:
+    if not _text(where, name, value).strip():
+        raise SettingsError(f"{where}: {name} is empty")
+    return str(value).strip()
+
+
 def _text(where: str, name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise SettingsError(f"{where}: {name} must be a text, not {value!r}" if value is not None
@@ -242,11 +265,24 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     return _parse_yaml(path, text)
 
 
+class _Loader(yaml.SafeLoader):
+    """A safe loader that takes no key twice: of two caps the laxer one might win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node; raises ConstructorError for a key that stands there twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _parse_yaml(path: Path, text: str) -> Mapping[str, Any]:
     try:
-        return _mapping(str(path), "", yaml.safe_load(text))
-    except (yaml.YAMLError, RecursionError) as error:
-        problem = getattr(error, "problem", None) or type(error).__name__
+        return _mapping(str(path), "", yaml.load(text, _Loader))
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # the last four are what PyYAML raises for a value that is not what its tag says
+        problem = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
         mark = getattr(error, "problem_mark", None)
         raise SettingsError(f"{path}: no YAML: {problem}{f', line {mark.line + 1}' if mark else ''}") from error
 

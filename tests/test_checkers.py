@@ -263,7 +263,7 @@ FAULTS = {"its list": "limit=1000", "its canary": "sort_key", "its canary's GET"
 def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(clouds, prod, pattern):
     prod.add(X)
     prod.add_dead(Y)
-    prod.server.fail(f"RegionTwo.*{pattern}" if "Region" not in pattern else pattern, 503)
+    prod.server.fail(f"RegionTwo.*{pattern}" if "Region" not in pattern else pattern, 500)
     survey = clouds.survey([X, Y], *SCOPES)
     assert survey.alive == {X: ("prod", ONE)}
     assert told(survey, Y) == {"prod/RegionTwo": UNKNOWN}
@@ -272,7 +272,7 @@ def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(clo
 
 
 def test_a_region_that_failed_has_no_number_of_servers_and_no_proof(clouds, prod):
-    prod.server.fail("RegionTwo.*limit=1000", 503)
+    prod.server.fail("RegionTwo.*limit=1000", 500)
     seen = {(seen.cloud, seen.region): seen for seen in clouds.survey([X], *SCOPES).regions}
     assert seen["prod", ONE].servers == 1 and seen["prod", ONE].proof
     assert seen["prod", TWO].servers is None and not seen["prod", TWO].proof and seen["prod", TWO].error
@@ -341,7 +341,8 @@ def test_a_login_that_answers_nonsense_makes_all_unknown(clouds, prod, lab, mish
     assert told(clouds.survey([X], *SCOPES)) == {"lab/RegionOne": UNKNOWN}
 
 
-@pytest.mark.parametrize("page", [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"])
+@pytest.mark.parametrize("page", [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"],
+                         ids=str)
 def test_a_list_of_nonsense_makes_all_unknown(clouds, prod, lab, page):
     prod.add_dead(X)
     lab.server.fail("limit=1000", 200, page)
@@ -350,7 +351,7 @@ def test_a_list_of_nonsense_makes_all_unknown(clouds, prod, lab, page):
     assert list(errors(survey)) == ["lab/RegionOne"]
 
 
-@pytest.mark.parametrize("row", [{}, None, {"id": None}])
+@pytest.mark.parametrize("row", [{}, None, {"id": None}], ids=str)
 def test_a_row_of_nonsense_is_unknown_and_breaks_nothing_off(clouds, prod, row):
     prod.add(Y)
     prod.server.fail(f"uuid={X}", 200, {"servers": [row]})
@@ -390,7 +391,7 @@ def test_asking_needs_no_list(clouds, prod):
 
 def test_asking_after_a_list_failed_asks_nobody_and_knows_nothing(clouds, prod):
     prod.add_dead(X)
-    prod.server.fail("RegionTwo.*limit=1000", 503)
+    prod.server.fail("RegionTwo.*limit=1000", 500)
     checker = clouds.checker(*SCOPES)
     checker.prepare()
     assert told(checker.ask([X])) == {"prod/RegionTwo": UNKNOWN}

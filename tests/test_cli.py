@@ -275,7 +275,7 @@ def test_bad_input_gets_one_line_and_its_exit_code(stage: Any, call: Any, argv: 
     ({"policy": {"grace": "soon"}}, "must be a duration"),
     ({"satellite": {"url": "satellite"}}, "must look like https://"),
     ({"satellite": {"url": "https://localhost", "username": "a", "password": "b", "ca_file": "/nowhere.pem"}},
-     "CA file /nowhere.pem does not exist"),
+     "CA file /nowhere.pem: No such file"),
 ])
 def test_a_bad_configuration_is_named_with_what_is_right(stage: Any, call: Any, section: dict[str, Any],
                                                         told: str) -> None:

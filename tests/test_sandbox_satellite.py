@@ -325,7 +325,8 @@ def test_only_ones_own_organizations_and_locations_are_listed(satellite, api, no
     getattr(satellite, f"{noun}s")[7] = "Other"
     satellite.users["limited"] = User("limited", "x", permissions=frozenset({f"view_{noun}s"}))
     assert api.listed(f"/api/{noun}s")["total"] == 2
-    assert api.as_user("limited", "x").listed(f"/api/{noun}s")["total"] == 1
+    body = api.as_user("limited", "x").listed(f"/api/{noun}s")
+    assert (body["total"], [row["name"] for row in body["results"]]) == (1, [f"Default {noun.capitalize()}"])
 
 
 # Settings
@@ -345,7 +346,7 @@ def test_a_setting_is_shown_by_name(satellite, api):
 
 
 def test_all_settings_have_neither_total_nor_subtotal(api):
-    body = api.listed("/api/settings")
+    body = api.listed("/api/settings", per_page="all")
     assert (body["total"], body["subtotal"]) == (0, 0)
     assert "destroy_vm_on_host_delete" in [setting["id"] for setting in body["results"]]
 
@@ -434,7 +435,7 @@ def test_per_page_is_read_with_good_will(satellite, api, per_page, shown, count)
     add_guests(satellite, 25)
     body = api.listed("/api/hosts", per_page=per_page)
     assert (body["total"], body["subtotal"]) == (25, 25)
-    assert (body["per_page"], len(body["results"])) == (shown, count)
+    assert (body["page"], body["per_page"], len(body["results"])) == (1, shown, count)
 
 
 def test_a_page_has_the_length_that_the_setting_says(satellite, api):
@@ -512,6 +513,13 @@ def test_hosts_are_found_with_this_twist(satellite, api, search, ids):
     satellite.add(guest(subscription={"uuid": "consumer"}))
     satellite.add(Host("web2.example.com"))
     assert api.ids(search=search, order="id") == ids
+
+
+def test_a_capsule_is_not_the_satellite(satellite, api):
+    satellite.add(Host("capsule.example.com", infrastructure={"smart_proxy_id": 3}))
+    satellite.add(guest())
+    assert api.ids(search="infrastructure_facet.foreman = true") == []
+    assert api.ids(search="infrastructure_facet.foreman = false") == [1]
 
 
 def test_a_global_parameter_is_overridden_in_searches_too(satellite, api):
@@ -955,11 +963,11 @@ def test_facts_of_one_host_can_be_searched(satellite, api, search):
     assert body["results"] == {"web1.example.com": {"virt::uuid": "uuid-1"}}
 
 
-@pytest.mark.parametrize("key", ["999999", "nosuch.example.com", "1-foo"])
-def test_facts_of_no_host_are_a_200_with_nothing(satellite, api, key):
+@pytest.mark.parametrize(("key", "total"), [("999999", 0), ("nosuch.example.com", 0), ("1-foo", 3)])
+def test_facts_of_no_host_are_a_200_with_nothing(satellite, api, key, total):
     satellite.add(guest())
     body = api.listed(f"/api/hosts/{key}/facts")
-    assert (body["subtotal"], body["results"]) == (0, {})
+    assert (body["total"], body["subtotal"], body["results"]) == (total, 0, {})
 
 
 def test_a_ghost_has_facts_but_no_host(satellite, api, cleaner):
@@ -1192,3 +1200,7 @@ def test_a_window_of_a_big_satellite_looks_at_no_other_hosts(satellite, api):
         "/api/fact_values", search="fact = virt::uuid and host_id > 100 and host_id <= 103", order="host_id")
     assert list(body["results"]) == ["web101.example.com", "web102.example.com", "web103.example.com"]
     assert looked_at == [101, 102, 103]
+    looked_at.clear()
+    search = "id > 100 and id <= 103"
+    assert len(api.as_user(*CLEANER).listed("/api/hosts", search=search, order="id")["results"]) == 3
+    assert len(looked_at) == 303        # all of them once, for the envelope's total

@@ -851,6 +851,7 @@ ODD_HOSTS = {
     **ODD_LISTS,
     "one result twice": lambda body: {**body, "results": [*body["results"], body["results"][0]],
                                       "subtotal": body["subtotal"] + 1},
+    "one result twice, announced once": lambda body: {**body, "results": [*body["results"], body["results"][0]]},
     "id after the window": entry(id=4), "id before the window": entry(id=0), "id below": entry(id=-1),
     "id a text": entry(id="1"), "id null": entry(id=None), "id a fraction": entry(id=1.0),
     "name of another": entry(name="web2.example.com"), "name null": entry(name=None), "name a number": entry(name=5),
@@ -1042,6 +1043,14 @@ def test_an_answer_of_another_organization_is_an_error(server, double, client, t
 def test_an_organization_is_found_by_its_exact_name_only(client, name):
     with pytest.raises(SatelliteNotFound, match="no organization"):
         client.organization_id(name)
+
+
+@pytest.mark.parametrize("another", [{"name": "Another"}, {"name": None}, {"id": None}, {"id": "1"}], ids=str)
+def test_another_organization_is_not_taken_for_it(server, client, another):
+    """A search that Satellite did not heed."""
+    change(server, "/api/organizations", entry(**another))
+    with pytest.raises(SatelliteError):
+        client.organization_id("Default Organization")
 
 
 def test_an_organization_out_of_sight_is_not_found(double, connect, two):

@@ -411,7 +411,7 @@ def test_our_ca_file_comes_before_hammers(config: Callable[..., Settings], hamme
 @pytest.mark.parametrize("name", ["/nonexistent/ca.crt", "/etc", ["a"], 5])
 def test_a_ca_file_that_is_none_is_an_error_and_never_no_check(config: Callable[..., Settings],
                                                                hammer: Callable[..., None], name: Any) -> None:
-    assert f"CA file {name} does not exist" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
+    assert "ca_file" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
     hammer(ssl={"ssl_ca_file": name})
     assert "hammer's :ssl_ca_file" in refused(config, {"satellite": SATELLITE})
 

@@ -551,7 +551,7 @@ class Satellite:
         """Measured: `total` is 0, and without a search `subtotal` too."""
         test = compile_search(parse(call.first("search")), _SETTING_FIELDS)
         rows = [self._setting(name) for name in sorted(self.settings)]
-        page = self._page(call, 0, heed_all=False)
+        page = self._page(call, len(rows))
         found = page.cut([row for row in rows if test is None or test(row)])
         return _listed(call, page, 0, len(found) if call.first("search") else 0, found)
 
