@@ -272,7 +272,7 @@ class Cleanup:
     def _detach(self, record: Record) -> bool:
         """Cut the link to the compute resource and see that it is cut."""
         try:
-            self.satellite.disassociate(record.id)
+            self.satellite.disassociate(record)
         except SatelliteError as error:
             log.warning("%s: %s", record.name, error)
             return False

@@ -80,8 +80,8 @@ class Record:
     hypervisor: bool = False
     infrastructure: bool = False
     compute_resource: Optional[str] = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    snapshot: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)     # may hold secrets
+    snapshot: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def last_seen(self) -> Optional[datetime]:

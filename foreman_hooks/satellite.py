@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
 import requests
+import requests.auth
 
 from .identity import OTHER_NAMES, RHSM, RHSM_NAMES
 from .model import Record
@@ -27,6 +28,7 @@ TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's re
 CLOCK_SKEW = timedelta(minutes=5)
 # Every kind of source but RHSM, by what its `origin` holds: asked one by one they cannot hide each other's facts.
 ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
+_DESTROYS = "destroy_vm_on_host_delete"
 _HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
 
 Progress = Callable[[int, int], None]           # done, total
@@ -104,7 +106,8 @@ class Satellite:
         self.organization: Optional[int] = None
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
-        self._session.auth = (login.username, login.password)
+        # bytes, since requests would send a text as Latin-1
+        self._session.auth = requests.auth.HTTPBasicAuth(login.username.encode(), login.password.encode())
         self._verify = login.verify             # given with each request: REQUESTS_CA_BUNDLE would win otherwise
         self._username = login.username
         self._refused = False
@@ -120,12 +123,12 @@ class Satellite:
         if self._about is None:
             version = self._get("/api/status").get("version")
             try:
-                katello = self._get("/katello/api/status").get("version", "")
+                katello = self._get("/katello/api/status").get("version") or ""
             except SatelliteRefused as refusal:
                 if not refusal.no_route:
                     raise
                 katello = None
-            if not isinstance(version, str) or katello == "":
+            if not isinstance(version, str) or not (katello is None or (isinstance(katello, str) and katello)):
                 self._odd("/api/status", "no version")
             self._about = About(version, katello)
         return self._about
@@ -173,9 +176,8 @@ class Satellite:
         if not body["results"]:
             raise SatelliteForbidden(f"{self.url}: {self._username} sees no host at all; it needs view_hosts and "
                                      "membership of the hosts' organizations and locations")
-        highest = body["results"][0].get("id")
-        total = body.get("total")
-        if not isinstance(highest, int) or not isinstance(total, int) or highest < total:
+        highest, total = body["results"][0]["id"], body.get("total")
+        if not isinstance(total, int) or highest < total:
             self._odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
         return highest, total
 
@@ -184,11 +186,10 @@ class Satellite:
         window = f"id > {low} and id <= {high}"
         body = self._envelope("/api/hosts", list, thin="true", per_page=high - low + 1,
                               search=f"({search}) and {window}" if search else window)
-        names = {host["name"]: host["id"] for host in body["results"]
-                 if isinstance(host.get("id"), int) and isinstance(host.get("name"), str)
-                 and low < host["id"] <= high}
-        if not len(names) == len(body["results"]) == body.get("subtotal"):
-            self._odd("/api/hosts", f"{len(names)} hosts in {window} where {body.get('subtotal')} were announced")
+        names = {host["name"]: host["id"] for host in body["results"]}
+        ids = {host_id for host_id in names.values() if low < host_id <= high}
+        if not len(ids) == len(names) == len(body["results"]) == body.get("subtotal"):
+            self._odd("/api/hosts", f"{len(ids)} hosts in {window} where {body.get('subtotal')} were announced")
         return names
 
     def _window_facts(self, low: int, high: int, names: Mapping[str, int]) -> Iterator[HostFacts]:
@@ -228,38 +229,48 @@ class Satellite:
     def find_host(self, text: str) -> tuple[int, str]:
         """Id and name of a host, given its exact name or its id; raises SatelliteNotFound."""
         field = "id" if re.fullmatch(r"[0-9]+", text) else "name"
-        for host in self._list("/api/hosts", search=f"{field} = {quoted(text)}", thin="true", per_page=2):
-            if str(host.get(field)) == text.lower():
+        for host in self._list("/api/hosts", search=f"{field} = {quoted(text.lower())}", thin="true", per_page=2):
+            if str(host[field]) == text.lower():
                 return host["id"], host["name"]
         raise SatelliteNotFound(f"{self.url}: no host {text!r} is visible to {self._username}")
 
     def hosts_with_parameter(self, parameter: str, host_id: Optional[int] = None) -> set[int]:
         """The ids of the hosts (or of that one) whose parameter, inherited or their own, means yes.
 
-        Asked as a search since a login without view_params is shown every host with no parameters at all.
+        Asked as a search since a login without view_params is shown every host with no parameters at all.  A name
+        with dots cannot be asked: Foreman looks for what stands behind the last one.
         """
-        search = " or ".join(f"params.{parameter} = {value}" for value in ("true", "yes", "on", "1", "t", "y"))
+        search = " or ".join(f"params.{parameter} {test}" for test in (
+            "~ true", "~ yes", "~ on", "= 1", "= t", "= T", "= y", "= Y"))     # ~ does not mind the case
         if host_id is not None:
             search = f"({search}) and id = {host_id}"
         return {host["id"] for host in self._list("/api/hosts", search=search, thin="true", per_page=MANY)}
 
     def record(self, host_id: int) -> Optional[Record]:
-        """The record with that id; None where Satellite shows none (gone, or out of sight: it looks the same)."""
+        """The record with that id; None where Satellite shows none (gone, or out of sight: it looks the same).
+
+        Also None where a host *named* like that number stands before it.
+        """
+        body = self._host(host_id)
+        record = read_record(body, self.katello, self.url) if body is not None else None
+        return record if record and record.id == host_id else None
+
+    def _host(self, host_id: int) -> Optional[dict[str, Any]]:
+        """What GET of that host answers; None for the 404 of a host."""
         try:
-            body = self._get(f"/api/hosts/{host_id}")
+            return self._get(f"/api/hosts/{host_id}")
         except SatelliteRefused as refusal:
             if not refusal.no_resource:
                 raise
             return None
-        return read_record(body, self.katello, self.url)
 
     def destroys_vms(self) -> Optional[bool]:
         """The setting destroy_vm_on_host_delete; None where it cannot be read."""
         try:
-            settings = self._list("/api/settings", search="name = destroy_vm_on_host_delete", per_page=2)
+            settings = self._list("/api/settings", search=f"name = {_DESTROYS}", per_page=2)
         except (SatelliteForbidden, SatelliteRefused):
             return None
-        value = settings[0].get("value") if len(settings) == 1 else None
+        value = settings[0].get("value") if [one.get("name") for one in settings] == [_DESTROYS] else None
         return value if isinstance(value, bool) else None
 
     def permissions(self, host_id: int) -> Mapping[str, bool]:
@@ -269,9 +280,10 @@ class Satellite:
 
     # What is changed
 
-    def disassociate(self, host_id: int) -> None:
+    def disassociate(self, record: Record) -> None:
         """Cut the link to the compute resource, so that deleting the record can never destroy the VM."""
-        self._call("PUT", f"/api/hosts/{host_id}/disassociate", json={})
+        self._must_still_be(record, "detached")
+        self._call("PUT", f"/api/hosts/{record.id}/disassociate", json={})
 
     def delete(self, record: Record) -> bool:
         """Delete that very record; whether it is gone.
@@ -280,11 +292,17 @@ class Satellite:
         can be taken for the id of another host (measured).  A 200 proves nothing, Katello answers it whether the
         host went or not: gone is a 404 to the login that could read the record a moment before.
         """
+        self._must_still_be(record, "deleted")
+        answer = self._call("DELETE", f"/api/hosts/{record.id}")
+        if answer.get("id") != record.id:
+            raise SatelliteError(f"{self.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
+                                 "look at it at once")
+        return self._host(record.id) is None
+
+    def _must_still_be(self, record: Record, to_be: str) -> None:
         now = self.record(record.id)
-        if now is None or (now.id, now.name) != (record.id, record.name):
-            raise SatelliteError(f"{self.url}: host {record.id} is no longer {record.name}; not deleted")
-        self._call("DELETE", f"/api/hosts/{record.id}")
-        return self.record(record.id) is None
+        if now is None or now.name != record.name:
+            raise SatelliteError(f"{self.url}: host {record.id} is no longer {record.name}; not {to_be}")
 
     # How it is asked
 
@@ -304,7 +322,8 @@ class Satellite:
         if not isinstance(results, kind) or body.get("per_page") != query["per_page"]:
             self._odd(path, "no list")
         entries: Any = results.values() if isinstance(results, dict) else results
-        if not all(isinstance(entry, dict) for entry in entries):
+        if not all(isinstance(entry, dict) for entry in entries) or (
+                path == "/api/hosts" and not all(map(_is_host, entries))):
             self._odd(path, "an entry that is none")
         return body
 
@@ -358,7 +377,7 @@ class Satellite:
             there = parsedate_to_datetime(response.headers.get("Date", ""))
         except (TypeError, ValueError):
             return
-        apart = abs(datetime.now(timezone.utc) - there)
+        apart = abs(datetime.now(timezone.utc) - (there if there.tzinfo else there.replace(tzinfo=timezone.utc)))
         if apart > CLOCK_SKEW:
             raise SatelliteError(f"{self.url}: its clock and ours are {apart.total_seconds() / 60:.0f} minutes apart; "
                                  "nothing can be said of silence and grace, synchronise them")
@@ -371,21 +390,28 @@ class Satellite:
 
 def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite") -> Record:
     """The Record of a GET /api/hosts/:id; raises SatelliteError where the answer is no host."""
-    host_id, name = body.get("id"), body.get("name")
     facet, infrastructure = body.get("subscription_facet_attributes") or {}, body.get("infrastructure_facet") or {}
-    parameters = body.get("all_parameters")
-    if not isinstance(host_id, int) or not isinstance(name, str) or not isinstance(parameters, list) or not (
-            isinstance(facet, dict) and isinstance(infrastructure, dict)):
+    inherited, own, collections = (body.get(key) for key in ("all_parameters", "parameters", "host_collections"))
+    if not _is_host(body) or not isinstance(facet, dict) or not isinstance(infrastructure, dict) or not (
+            _is_list_of_named(inherited) and all(_is_list_of_named(one) for one in (own, collections) if one)):
         raise SatelliteError(f"{where}: GET of a host gave something else")
     report = moment(body.get("last_report"))
     return Record(
-        host_id, name, consumer=facet.get("uuid"), registered=bool(facet.get("uuid")) if katello else True,
+        body["id"], body["name"], consumer=facet.get("uuid"), registered=bool(facet.get("uuid")) if katello else True,
         registered_at=moment(facet.get("registered_at")), last_report=report,
         last_checkin=moment(facet.get("last_checkin")) if katello else report,
         build=body.get("build") is not False, hypervisor=bool(facet.get("hypervisor")),
         infrastructure=any(infrastructure.values()), compute_resource=_compute_resource(body),
-        parameters={str(one.get("name")): str(one.get("value")) for one in parameters if isinstance(one, dict)},
+        parameters={one["name"]: str(one.get("value")) for one in inherited or []},
         snapshot=_snapshot(body))
+
+
+def _is_host(body: Mapping[str, Any]) -> bool:
+    return type(body.get("id")) is int and isinstance(body.get("name"), str)
+
+
+def _is_list_of_named(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in value)
 
 
 def _compute_resource(body: Mapping[str, Any]) -> Optional[str]:
@@ -413,7 +439,7 @@ def _snapshot(body: Mapping[str, Any]) -> dict[str, Any]:
             kept[facet] = {name: body[facet][name] for name in names if name in body[facet]}
     kept["host_collections"] = [one.get("name") for one in body.get("host_collections") or []]
     kept["parameters"] = {
-        one.get("name"): "(not kept)" if one.get("hidden_value?") or _SECRET.search(str(one.get("name")))
+        one["name"]: "(not kept)" if one.get("hidden_value?") or _SECRET.search(one["name"])
         else one.get("value") for one in body.get("parameters") or []}
     return kept
 
@@ -463,7 +489,8 @@ def _message(body: Any) -> str:
     """What an error body says; four shapes of it are known (measured)."""
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, dict):
-        details = error.get("details") or "; ".join(map(str, error.get("full_messages") or []))
+        messages = error.get("full_messages")
+        details = error.get("details") or ("; ".join(map(str, messages)) if isinstance(messages, list) else "")
         return " ".join(str(details or error.get("message") or "").split())[:300]
     return str(error or "")[:300]
 

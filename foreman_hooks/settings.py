@@ -185,8 +185,8 @@ def _policy(where: str, value: Any) -> Policy:
             checked[key] = _count(where, name, given, least=1 if key == "misses" else 0)
         elif isinstance(default, tuple):
             checked[key] = _names(where, name, given)
-        elif not re.fullmatch(r"[A-Za-z0-9_.:-]+", _text(where, name, given)):
-            raise SettingsError(f"{where}: {name} must be the name of a host parameter, not {given!r}")
+        elif not re.fullmatch(r"[A-Za-z0-9_]+", _text(where, name, given)):     # it becomes part of a search
+            raise SettingsError(f"{where}: {name} must be a name of letters, digits and _, not {given!r}")
         else:
             checked[key] = given
     return Policy(**checked)

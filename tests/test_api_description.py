@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from foreman_hooks.model import Record
 from foreman_hooks.sandbox.satellite import RHSM, Host, Satellite
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.satellite import Login
@@ -35,7 +36,7 @@ CALLS = {
     "record": lambda client: client.record(1),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),
-    "disassociate": lambda client: client.disassociate(1),
+    "disassociate": lambda client: client.disassociate(Record(1, "web1.example.com")),
     "delete": lambda client: client.delete(client.record(1)),
 }
 

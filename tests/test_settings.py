@@ -1,5 +1,7 @@
 """The configuration: every key, where each value comes from, and that nothing odd in a file is more than an error."""
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -408,12 +410,20 @@ def test_our_ca_file_comes_before_hammers(config: Callable[..., Settings], hamme
     assert login(config({"satellite": {**SATELLITE, "ca_file": str(ours)}})).verify == str(ours)
 
 
-@pytest.mark.parametrize("name", ["/nonexistent/ca.crt", "/etc", ["a"], 5])
+@pytest.mark.parametrize("name", ["/nonexistent/ca.crt", "/etc"])
 def test_a_ca_file_that_is_none_is_an_error_and_never_no_check(config: Callable[..., Settings],
-                                                               hammer: Callable[..., None], name: Any) -> None:
-    assert "ca_file" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
+                                                               hammer: Callable[..., None], name: str) -> None:
+    assert f"CA file {name}" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
     hammer(ssl={"ssl_ca_file": name})
     assert "hammer's :ssl_ca_file" in refused(config, {"satellite": SATELLITE})
+
+
+@pytest.mark.parametrize("name", [["a"], 5, {"a": 1}, True])
+def test_a_ca_file_that_is_no_text_is_an_error_wherever_it_stands(config: Callable[..., Settings],
+                                                                  hammer: Callable[..., None], name: Any) -> None:
+    assert "ca_file" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
+    hammer(ssl={"ssl_ca_file": name})
+    assert "ca_file" in refused(config, {"satellite": SATELLITE})
 
 
 @pytest.mark.parametrize("name", ["/etc/" + "c" * 300, "/etc/ca\0.crt", "~no-such-user-here/ca.crt"])
@@ -432,8 +442,10 @@ def test_the_check_is_off_only_where_somebody_says_so(config: Callable[..., Sett
 
 # Odd files
 
-BOMB = "policy: {grace: [" + ", ".join(
-    [f"&a{level} [{', '.join([f'*a{level - 1}' if level else 'lol'] * 9)}]" for level in range(6)]) + "]}"
+def bomb(levels: int) -> str:
+    """A list of 9 lists of 9 lists ...: small in the file and in memory, and endless when it is printed."""
+    lists = [f"&a{level} [{', '.join([f'*a{level - 1}' if level else 'lol'] * 9)}]" for level in range(levels)]
+    return f"policy: {{grace: [{', '.join(lists)}]}}"
 
 
 @pytest.mark.parametrize("text", [
@@ -446,7 +458,7 @@ BOMB = "policy: {grace: [" + ", ".join(
     "satellite: {ca_file: \"a\\nb\", url: 'https://a', username: a, password: b}",
     pytest.param("[" * 1000, id="deep list"), pytest.param("{a: " * 1000, id="deep mapping"),
     pytest.param("policy: {grace: " + "[" * 200 + "]" * 200 + "}", id="deep value"),
-    pytest.param("policy: {misses: " + "9" * 5000 + "x}", id="long"), pytest.param(BOMB, id="bomb")])
+    pytest.param("policy: {misses: " + "9" * 5000 + "x}", id="long"), pytest.param(bomb(5), id="bomb")])
 def test_odd_yaml_is_an_error_in_one_line(config: Callable[..., Settings], text: str) -> None:
     """O9."""
     refused(config, text)
@@ -464,6 +476,22 @@ def test_a_value_that_cannot_be_what_it_says_it_is_is_an_error_in_one_line(confi
                                                                            text: str) -> None:
     """PyYAML lets what int, float and datetime raise pass; so do the paths' own checks."""
     refused(config, text)
+
+
+def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
+    """O9: the refusal shows the value, and must not print all of it to do so."""
+    path = tmp_path / "config.yml"
+    path.write_text(bomb(12))
+    done = subprocess.run(
+        [sys.executable, "-c", "import resource, sys\nfrom pathlib import Path\n"
+         "from foreman_hooks.settings import SettingsError, load\n"
+         "resource.setrlimit(resource.RLIMIT_AS, (2 ** 29, 2 ** 29))\n"
+         "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
+         "try:\n    load(Path(sys.argv[1]), {'HOME': '/nonexistent'})\n"
+         "except SettingsError as error:\n    print(error)", path],
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.count("\n") == 1, done.stderr[-500:]
+    assert "policy.grace must be a duration" in done.stdout
 
 
 def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:

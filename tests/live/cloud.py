@@ -270,9 +270,9 @@ class Cloud:
             self._running.nova.purge(self._own(label).region, [self.instances[label]])
 
     def seed_bulk(self, count: int) -> dict[str, str]:
-        """See to it that RegionOne has that many more active servers, spread over its cells and projects.
+        """See to it that RegionOne has that many more active servers than in `world`, in all its cells and projects.
 
-        Returns label -> UUID of all of them.  They take 20 ms each, and stay until the cloud is stopped.
+        Returns label -> UUID of all of them.  They take 40 ms each, and stay until the cloud is stopped.
         """
         cells, projects = world.REGIONS[REGION], world.PROJECTS[:3]
         looks = {
