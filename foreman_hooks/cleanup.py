@@ -181,28 +181,27 @@ class Cleanup:
                 row["host_id"], row["name"], row["uuid"], "deleted" if gone else "failed",
                 "the run was killed in between; the record is " + ("gone" if gone else "still there")), self.clock())
 
-    def check(self, plan: Plan, approved: bool = False) -> Plan:
-        """The plan held against everything that can be said of it as a whole, with its refusals of this moment.
-
-        Raises PlanError where it is old, changed or another Satellite's.  `approved` lifts the caps, once.
-        """
+    def check(self, plan: Plan) -> tuple[str, ...]:
+        """The guard rails that refuse the plan at this moment; raises PlanError where it is old or is not ours."""
         plans.check_applicable(plan, self.satellite.url, self.clock())
-        plan = plans.with_guard_rails(plan, self.policy, self.journal.servers_before())
-        return replace(plan, refusals=()) if approved else plan
+        return plans.with_guard_rails(plan, self.policy, self.journal.servers_before()).refusals
 
     def approve(self, plan: Plan, who: str) -> None:
         """Put on file who lifted the caps for this plan; the clouds' present size becomes the normal one."""
         self.journal.note_approval(plan.digest, who, self.clock())
         self._note_servers(plan)
 
-    def apply(self, plan: Plan, stopped: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
-        """Carry out the deletions of a plan that `check` let pass; an Outcome for each, as it happens.
+    def apply(self, plan: Plan, stopped: Callable[[], bool] = lambda: False, *,
+              approved: bool = False) -> Iterator[Outcome]:
+        """Carry out the deletions of a plan; an Outcome for each, as it happens.
 
+        Raises PlanError where `check` refuses it; `approved` says that `approve` put the lifting of the caps on file.
         Every one is judged anew from what both servers say at this moment.  The first answer of Satellite that
         makes no sense ends it, and so does `stopped`; what was not reached is reported as kept.
         """
-        if plan.refusals:
-            raise PlanError("; ".join(plan.refusals))
+        refusals = self.check(plan)
+        if refusals and not approved:
+            raise PlanError("; ".join(refusals))
         todo = list(plan.deletions)
         if todo:
             self.journal.check_writable()

@@ -1,6 +1,7 @@
 """The commands.  Thin: they read options, call the parts, and print; the one place that prints and exits."""
 
 import getpass
+import itertools
 import logging
 import os
 import signal
@@ -132,8 +133,8 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _one_char(context: click.Context, option: click.Parameter, value: str) -> str:
-    if len(value) != 1:
-        raise click.BadParameter("must be one character")
+    if len(value) != 1 or value in '"\r\n':
+        raise click.BadParameter("must be one character, and no quote or line end")
     return value
 
 
@@ -209,8 +210,8 @@ class App:
 
 def _check_search(search: str) -> None:
     """Satellite does not refuse a malformed search: it matches nothing, or every host (measured)."""
-    if search and (search.count("(") != search.count(")") or search.count('"') % 2 or not any(
-            char.isalnum() for char in search)):
+    depths = list(itertools.accumulate((char == "(") - (char == ")") for char in search))
+    if search and (min(depths) < 0 or depths[-1] or search.count('"') % 2 or not any(map(str.isalnum, search))):
         raise click.UsageError(f"the search {search!r} is malformed; Satellite would not refuse it, but match nothing "
                                "or every host")
 
@@ -281,10 +282,10 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     with app.cleanup() as cleanup:
         if approve is not None:
             _approve(cleanup, made, approve)
-        checked = cleanup.check(made, approved=approve is not None)
-        if checked.refusals:
-            return _refused(checked)
-        return _apply(app, cleanup, checked, style)
+        refusals = cleanup.check(made)
+        if refusals and approve is None:
+            return _refused(made, refusals)
+        return _apply(app, cleanup, made, style, approved=approve is not None)
 
 
 @cli.command()
@@ -336,8 +337,8 @@ def _plan_code(made: Plan, detailed: bool) -> int:
     return 2 if detailed and made.deletions else 0
 
 
-def _refused(made: Plan) -> int:
-    for refusal in made.refusals:
+def _refused(made: Plan, refusals: Sequence[str]) -> int:
+    for refusal in refusals:
         click.echo(f"refused: {refusal}; nothing is deleted", err=True)
     return _complain(f"a guard rail refuses this plan; 'apply --approve {made.digest[:12]}' lifts the caps, once", 3)
 
@@ -349,10 +350,10 @@ def _approve(cleanup: Cleanup, made: Plan, digest: str) -> None:
     cleanup.approve(made, getpass.getuser())
 
 
-def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style) -> int:
+def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool = False) -> int:
     outcomes: list[Outcome] = []
     with _finish_first() as stopped:
-        outcomes.extend(cleanup.apply(made, stopped))
+        outcomes.extend(cleanup.apply(made, stopped, approved=approved))
     app.say(report.render(report.outcome_rows(outcomes), style))
     deleted = sum(one.result == "deleted" for one in outcomes)
     if style.output == "table" and outcomes:

@@ -24,6 +24,9 @@ class _Family(NamedTuple):
     guest: Mapping[str, frozenset[str]]         # fact -> the values that mean "a guest"; any other means it is none
 
 
+# What sources write where firmware says nothing; it is no maker.
+_NO_MAKER = frozenset({"na", "n/a", "none", "unknown", "not specified", "not available", "not applicable",
+                       "not present", "not settable", "to be filled by o.e.m."})
 _YES = frozenset({"true", "1", "yes"})
 _GUEST = frozenset({"guest"})
 _HYPERVISORS = frozenset({"kvm", "qemu", "xen", "xenhvm", "xenu", "vmware", "hyperv", "virtualbox", "openstack"})
@@ -118,7 +121,8 @@ def _statements(facts: Facts, openstack_names: Sequence[str]) -> list[_Statement
 def _read(origin: str, values: Mapping[str, str], family: _Family, openstack_names: Sequence[str]) -> _Statement:
     texts = [values[name] for name in family.leading if values.get(name)]
     further = [values[name] for name in family.further if values.get(name)] + texts[1:]
-    makers = tuple(values[name] for name in family.makers if values.get(name))
+    makers = tuple(values[name] for name in family.makers
+                   if values.get(name) and values[name].strip().lower() not in _NO_MAKER)
     wanted = [name.lower() for name in openstack_names]
     openstack = any(name in maker.lower() for maker in makers for name in wanted) if makers else None
     guest = [values[name].strip().lower() in yes for name, yes in family.guest.items() if values.get(name)]

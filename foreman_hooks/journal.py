@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS misses (
     uuid TEXT, cloud TEXT, region TEXT, count INTEGER NOT NULL, since TEXT NOT NULL, last TEXT NOT NULL,
     PRIMARY KEY (uuid, cloud, region));
 CREATE TABLE IF NOT EXISTS servers (
-    at TEXT NOT NULL, cloud TEXT NOT NULL, region TEXT NOT NULL, count INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS servers_by_region ON servers (cloud, region, at);
+    run INTEGER NOT NULL, at TEXT NOT NULL, cloud TEXT NOT NULL, region TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (run, cloud, region));
 CREATE TABLE IF NOT EXISTS deletions (
     id INTEGER PRIMARY KEY, satellite TEXT NOT NULL, plan TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL,
     uuid TEXT NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL, snapshot TEXT NOT NULL, begun TEXT NOT NULL,
@@ -80,8 +80,11 @@ class Journal:
         """Make the tables where there are none; a journal that has them is only read, a full disk or not."""
         with self._errors() as database:
             database.execute("PRAGMA synchronous = FULL")
-            if database.execute("PRAGMA user_version").fetchone()[0] != 1:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
                 database.executescript(_SCHEMA)
+            elif version != 1:
+                raise JournalError(f"journal {self.path}: made by a later version ({version}); use that one")
 
     def close(self) -> None:
         """Let the next run in."""
@@ -147,14 +150,15 @@ class Journal:
     def note_servers(self, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
         """Keep how many servers each (cloud, region) listed in a good run."""
         with self._transaction() as database:
-            database.executemany("INSERT INTO servers VALUES (?, ?, ?, ?)",
-                                 ((_text(now), *where, count) for where, count in counts.items()))
+            run = database.execute("SELECT coalesce(max(run), 0) + 1 FROM servers").fetchone()[0]
+            database.executemany("INSERT INTO servers VALUES (?, ?, ?, ?, ?)",
+                                 ((run, _text(now), *where, count) for where, count in counts.items()))
 
     def servers_before(self) -> dict[tuple[str, str], int]:
-        """How many servers each (cloud, region) listed at its last good run."""
+        """How many servers each (cloud, region) listed that the last good run asked."""
         with self._errors() as database:
-            return {(cloud, region): count for cloud, region, count, _ in database.execute(
-                "SELECT cloud, region, count, max(rowid) FROM servers GROUP BY cloud, region")}
+            return {(cloud, region): count for cloud, region, count in database.execute(
+                "SELECT cloud, region, count FROM servers WHERE run = (SELECT max(run) FROM servers)")}
 
     # What was done
 

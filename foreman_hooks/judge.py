@@ -181,9 +181,10 @@ def _silent(seen: datetime, policy: Policy, now: datetime) -> Step:
 
 
 def _tombstone(case: Case) -> Optional[Sighting]:
-    """The proof of termination: a deleted row of the very UUID that counts, not of a further one."""
-    return next((one for one in case.sightings
-                 if one.presence is Presence.DELETED and one.uuid == case.identity.uuids[0]), None)
+    """The proof of termination: a deleted row of the very UUID that counts, not of a further one; the earliest."""
+    rows = [one for one in case.sightings
+            if one.presence is Presence.DELETED and one.uuid == case.identity.uuids[0]]
+    return min(rows, key=lambda one: one.terminated_at.timestamp() if one.terminated_at else 0, default=None)
 
 
 def _unless(hit: bool, rule: str, reason: Reason) -> Step:
@@ -212,7 +213,7 @@ def _after(when: datetime, span: timedelta) -> str:
 
 
 def _length(span: timedelta) -> str:
-    """A duration as the configuration writes it: 3d, 72h, 30m, 90s."""
+    """A duration as the configuration writes it: 72h, 30m, 90s."""
     seconds = int(span.total_seconds())
     return next((f"{seconds // size}{unit}" for size, unit in ((3600, "h"), (60, "m"))
                  if seconds and seconds % size == 0), f"{seconds}s")

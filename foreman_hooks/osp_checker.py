@@ -27,7 +27,7 @@ import logging
 import re
 import uuid as uuidlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -226,13 +226,14 @@ class Region:
         sightings = {}
         try:
             with workers(WORKERS) as pool:
-                for sighting in pool.map(self.ask, todo):
+                for question in as_completed([pool.submit(self.ask, text) for text in todo]):
+                    sighting = question.result()
                     sightings[sighting.uuid] = sighting
                     if progress:
                         progress(len(sightings), len(todo))
         except OSPError as error:
             return unknown_look(self.cloud, self.region, todo, error)
-        return Look(self.cloud, self.region, sightings)
+        return Look(self.cloud, self.region, {text: sightings[text] for text in todo})
 
     def list_servers(self, progress: Optional[Progress] = None) -> frozenset[str]:
         """The UUIDs of all servers that the region lists, of every project; visibility is proven first.
@@ -286,16 +287,18 @@ class Region:
 
     def _ask_form(self, text: str, form: str) -> Sighting:
         try:
-            if self.visibility is None or self.visibility.by_get:
-                status = self._get_server(form)
-                if status:
-                    return self._saw(text, Presence.PRESENT, status)
-            return self._ask_tombstone(text, form, self.prove_visibility())
+            status = self._get_server(form) if self.visibility is None or self.visibility.by_get else None
+            if status:
+                return self._saw(text, Presence.PRESENT, status)
+            visibility = self.prove_visibility()
+            if status is None and visibility.by_get:
+                raise _Unclear(f"{self.name}: this login may read other servers but not {form}")
+            return self._ask_tombstone(text, form, visibility)
         except _Unclear as unclear:
             return self._saw(text, Presence.UNKNOWN, str(unclear))
 
-    def _get_server(self, form: str) -> str:
-        """The server's status, '' where Nova itself says that it does not show such a server."""
+    def _get_server(self, form: str) -> Optional[str]:
+        """The server's status, '' where Nova itself says that there is none to see, None where the role may not ask."""
         answer = self._get(f"/servers/{form}")
         if answer.status == 200:
             server = _member(answer.body, "server", dict)
@@ -303,7 +306,7 @@ class Region:
                 raise _Unclear(f"{self.name}: GET of server {form} gave a 200 that is not about it")
             return str(server.get("status") or "without status")
         if answer.status == 403:        # a role that may list but not show; the list must answer
-            return ""
+            return None
         problem = _member(answer.body, "itemNotFound", dict)
         if answer.status == 404 and problem and form in str(problem.get("message")) and answer.request_id:
             return ""
@@ -366,7 +369,9 @@ class Region:
                 raise OSPError(f"{self.name}: Nova lists no active server, so nothing shows that this login sees any; "
                                "take an empty region out of the configuration")
             server = page[0]
-            if server.get("tenant_id") != self.project_id:
+            if server.get("status") != "ACTIVE" or not isinstance(server.get("tenant_id"), str):
+                raise OSPError(f"{self.name}: the list of active servers holds {server['id']}, which is none")
+            if server["tenant_id"] != self.project_id:
                 return server, False
         return server, True
 
@@ -400,7 +405,7 @@ class Region:
         if answer.status != 200 or page is None:
             raise OSPError(f"{self.name}: GET {path} gave {answer.status} and no list of servers")
         for server in page:
-            if not isinstance(server, dict) or parse_uuid(server.get("id")) != server.get("id"):
+            if not isinstance(server, dict) or server.get("id") is None or parse_uuid(server["id"]) != server["id"]:
                 raise OSPError(f"{self.name}: GET {path} gave an entry that is no server")
         return page
 
@@ -436,9 +441,10 @@ def unknown_look(cloud: str, region: str, uuids: Collection[str], error: OSPErro
 def region_names(cloud: Optional[str]) -> list[str]:
     """The regions that clouds.yaml or OS_REGION_NAME names for `cloud`; raises OSPConfigError where none is."""
     with _config_errors(cloud):
-        regions = [one.region_name for one in _config_reader().get_all()
-                   if one.name == (cloud or one.name) and one.region_name] if cloud else []
-        names = list(dict.fromkeys(regions)) or [_config_reader().get_one(cloud=cloud).region_name]
+        reader = _config_reader()
+        config = reader.get_one(cloud=cloud)
+        listed = reader.cloud_config["clouds"].get(config.name, {}).get("regions") or [config.region_name]
+        names = [region["name"] if isinstance(region, dict) else region for region in listed]
     if not names[0]:
         raise OSPConfigError(f"cloud {cloud or 'of the environment'}: no region is named; "
                              "set region_name in clouds.yaml, or OS_REGION_NAME")
@@ -453,10 +459,14 @@ def _config_reader() -> Any:
 
 def _cloud_config(cloud: Optional[str], region: str) -> Any:
     """The cloud's entry for that region, or its only entry: clouds.yaml need not name every region."""
+    from openstack import exceptions as sdk
+
     with _config_errors(cloud):
         reader = _config_reader()
-        named = any((one.name, one.region_name) == (cloud, region) for one in reader.get_all()) if cloud else True
-        return reader.get_one(cloud=cloud, region_name=region if named else None)
+        try:
+            return reader.get_one(cloud=cloud, region_name=region)
+        except sdk.ConfigException:
+            return reader.get_one(cloud=cloud)
 
 
 def _session(config: Any) -> Any:
@@ -468,13 +478,10 @@ def _session(config: Any) -> Any:
 
 @contextmanager
 def _config_errors(cloud: Optional[str]) -> Iterator[None]:
-    """Turn what the clouds.yaml reader raises into OSPConfigError."""
-    from keystoneauth1 import exceptions as ka
-    from openstack import exceptions as sdk
-
+    """Turn what the clouds.yaml reader raises into OSPConfigError: for a broken file it raises just anything."""
     try:
         yield
-    except (sdk.SDKException, ka.ClientException, OSError, ValueError, TypeError) as error:
+    except Exception as error:
         raise OSPConfigError(f"cloud {cloud or 'of the environment'}: {_one_line(error)}; "
                              "see clouds.yaml or OS_*") from error
 
@@ -500,7 +507,7 @@ def _translated(where: str) -> Iterator[None]:
         raise OSPError(f"{where}: not reachable ({_one_line(error)})") from error
     except OSError as error:            # a CA file that is missing
         raise OSPConfigError(f"{where}: {_one_line(error)}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         # keystoneauth takes the shape of a token for granted; plugins such as none or admin_token have no log-in
         raise OSPError(f"{where}: this is no Keystone, or an auth plugin without a log-in "
                        f"({type(error).__name__}: {_one_line(error)})") from error

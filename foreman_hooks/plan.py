@@ -81,7 +81,8 @@ _NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_F
 def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[str, str], int]) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 
-    `servers_before`: (cloud, region) -> how many servers it listed at the last good run.  A cap of 0 lets none go.
+    `servers_before`: (cloud, region) -> how many servers it listed, for each that the last good run asked.  A cap of
+    0 lets none go.
     """
     doomed = len(plan.deletions)
     fleet = sum(verdict.reason not in _NO_INSTANCES for verdict in plan.verdicts)
@@ -93,6 +94,8 @@ def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[s
                         f"max_fraction is {policy.max_fraction:.0%}")
     shrinkages = [_shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy) for seen in plan.regions]
     shrunk = [told for told in shrinkages if told]
+    shrunk += [f"{cloud}/{region} was asked in the last good run and is out of scope now; its hosts would look gone"
+               for cloud, region in servers_before.keys() - {(seen.cloud, seen.region) for seen in plan.regions}]
     return replace(plan, refusals=(*refusals, *shrunk), shrunk=bool(shrunk))
 
 
@@ -127,8 +130,8 @@ def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
 def dump(plan: Plan) -> str:
     """The plan as JSON text, one verdict a line, with its digest."""
     document = _document(plan)
-    rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in document.pop("verdicts"))
-    head = json.dumps({"digest": plan.digest, **document}, ensure_ascii=False, indent=1)
+    rows = ",\n  ".join(json.dumps(row) for row in document.pop("verdicts"))
+    head = json.dumps({"digest": plan.digest, **document}, indent=1)
     return f"{head[:-2]},\n \"verdicts\": [\n  {rows}\n ]\n}}\n"
 
 

@@ -6,6 +6,7 @@ Nothing needs to be configured where hammer already works and clouds.yaml is in 
 import difflib
 import os
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -56,7 +57,8 @@ def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = N
     """The settings from `config` (default: CONFIG, which may be missing), hammer's files and the environment.
 
     Raises SettingsError.  URL and user come from the environment, else from our file, else from hammer's, as hammer
-    does it; a password that stands in a file is only ever used with the user who stands beside it.
+    does it; a password that stands in a file is only ever used with the user who stands beside it, and hammer's only
+    with hammer's Satellite.
     """
     environ = os.environ if environ is None else environ
     path = config or CONFIG
@@ -66,7 +68,7 @@ def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = N
     section = _mapping(where, "satellite", content.get("satellite"))
     _check_keys(where, "satellite", section,
                 ("url", "username", "password", "password_file", "ca_file", "verify_tls", "search"))
-    return Settings(_login(where, section, environ), _text(where, "satellite.search", section.get("search", "")),
+    return Settings(_login(where, section, environ), _text(where, "satellite.search", section.get("search") or ""),
                     _clouds(where, content.get("clouds"), environ),
                     _path(where, "journal", content.get("journal", str(JOURNAL))),
                     _policy(where, content.get("policy")))
@@ -85,9 +87,9 @@ def _login(where: str, section: Mapping[str, Any], environ: Mapping[str, str]) -
     if not user:
         raise SettingsError(f"{where}: no user for {url}; set satellite.username or FOREMAN_USERNAME")
     password = environ.get("FOREMAN_PASSWORD")
-    if not password and user == section.get("username", user):
+    if not password and user == section.get("username"):
         password = _password(where, section)
-    if not password and user == hammer.get("username"):
+    if not password and (url.rstrip("/"), user) == (str(hammer.get("host")).rstrip("/"), hammer.get("username")):
         password = hammer.get("password")
     if not password:
         raise SettingsError(f"{where}: no password for {user}; set satellite.password_file or FOREMAN_PASSWORD")
@@ -111,7 +113,7 @@ def _verify(where: str, section: Mapping[str, Any], hammer: Mapping[str, Any]) -
     """A CA file that exists, or the system's; no check only where the configuration says so in so many words."""
     verify = section.get("verify_tls", hammer.get("verify_ssl", True))
     if not isinstance(verify, bool):
-        raise SettingsError(f"{where}: satellite.verify_tls must be true or false, not {verify!r}")
+        raise SettingsError(f"{where}: satellite.verify_tls must be true or false, not {_shown(verify)}")
     ca_file = section.get("ca_file") or hammer.get("ssl_ca_file")
     if not verify or not ca_file:
         return verify and (str(SATELLITE_CA) if SATELLITE_CA.exists() else True)
@@ -186,7 +188,7 @@ def _policy(where: str, value: Any) -> Policy:
         elif isinstance(default, tuple):
             checked[key] = _names(where, name, given)
         elif not re.fullmatch(r"[A-Za-z0-9_]+", _text(where, name, given)):     # it becomes part of a search
-            raise SettingsError(f"{where}: {name} must be a name of letters, digits and _, not {given!r}")
+            raise SettingsError(f"{where}: {name} must be a name of letters, digits and _, not {_shown(given)}")
         else:
             checked[key] = given
     return Policy(**checked)
@@ -194,28 +196,32 @@ def _policy(where: str, value: Any) -> Policy:
 
 def duration(where: str, name: str, value: Any) -> timedelta:
     """A time span written 90s, 30m, 72h or 3d; raises SettingsError."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", str(value).strip())
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", value.strip()) if isinstance(value, str) else None
     if not found:
-        raise SettingsError(f"{where}: {name} must be a duration such as 90s, 30m, 72h or 3d, not {value!r}")
+        raise SettingsError(f"{where}: {name} must be a duration such as 90s, 30m, 72h or 3d, not {_shown(value)}")
     return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+# A few lines of YAML can stand for gigabytes; an error shows the beginning only.
+_shown = reprlib.repr
 
 
 def _fraction(where: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise SettingsError(f"{where}: {name} must be a number from 0 to 1, not {value!r}")
+        raise SettingsError(f"{where}: {name} must be a number from 0 to 1, not {_shown(value)}")
     return float(value)
 
 
 def _count(where: str, name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SettingsError(f"{where}: {name} must be a whole number from {least} on, not {value!r}")
+        raise SettingsError(f"{where}: {name} must be a whole number from {least} on, not {_shown(value)}")
     return value
 
 
 def _names(where: str, name: str, value: Any) -> tuple[str, ...]:
     """Texts that are not empty: an empty one would be part of every maker's name."""
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one.strip() for one in value):
-        raise SettingsError(f"{where}: {name} must be a list of names, not {value!r}")
+        raise SettingsError(f"{where}: {name} must be a list of names, not {_shown(value)}")
     return tuple(one.strip() for one in value)
 
 
@@ -237,7 +243,7 @@ def _name(where: str, name: str, value: Any) -> str:
 
 def _text(where: str, name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise SettingsError(f"{where}: {name} must be a text, not {value!r}" if value is not None
+        raise SettingsError(f"{where}: {name} must be a text, not {_shown(value)}" if value is not None
                             else f"{where}: {name} is missing")
     return value
 

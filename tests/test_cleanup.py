@@ -214,6 +214,20 @@ def test_an_emptied_cloud_deletes_nothing_ever(stage: Any) -> None:
     assert len(stage.left) == 6
 
 
+def test_a_region_that_leaves_the_scope_is_no_region_whose_hosts_are_gone(stage: Any) -> None:
+    """N5: a line lost from the configuration."""
+    add_instance(stage.world, "here", stage.host("here", server=None))
+    far = stage.host("far", server=None)
+    add_instance(stage.world, "far", far)
+    stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances["RegionOne"].pop(far)
+    hasty = Policy(max_fraction=1.0, max_shrink=1.0, grace=timedelta(0), misses=1, silence=timedelta(0))
+    assert stage.run(hasty, regions=("RegionOne", "RegionTwo")) == []
+    plan = stage.plan(hasty)
+    assert [one.name for one in plan.deletions] == ["far.example.com"]
+    assert plan.refusals == ("prod/RegionTwo was asked in the last good run and is out of scope now; its hosts would "
+                             "look gone",)
+
+
 def test_without_a_living_host_in_the_same_region_nothing_goes(stage: Any) -> None:
     stage.terminated("old")
     stage.satellite.hosts.pop(1)        # the witness's record; its server still lives
@@ -361,7 +375,7 @@ def test_a_plan_is_refused_when_old_changed_or_of_another_satellite(stage: Any) 
     plan = planned(stage)
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
-        assert cleanup.check(load(dump(plan))).deletions
+        assert cleanup.check(load(dump(plan))) == ()
         stage.now += timedelta(hours=25)
         with pytest.raises(PlanError, match="25 hours old"):
             cleanup.check(plan)
@@ -385,7 +399,8 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
             list(cleanup.apply(plan))
         assert len(stage.left) == 4
         cleanup.approve(plan, "root")
-        assert [one.result for one in cleanup.apply(cleanup.check(plan, approved=True))] == ["deleted"] * 3
+        assert [one.result for one in cleanup.apply(plan, approved=True)] == ["deleted"] * 3
+        assert {row["plan"] for row in journal.deletions()} == {plan.digest}
         with pytest.raises(JournalError, match="already approved by root"):
             cleanup.approve(plan, "root")
 

@@ -41,7 +41,7 @@ def plan(deletions: int = 0, instances: int = 0, others: Sequence[Reason] = (),
 
 
 def refusals(made: Plan, policy: Policy, before: int = 0) -> tuple[str, ...]:
-    return with_guard_rails(made, policy, {WHERE: before}).refusals
+    return with_guard_rails(made, policy, {WHERE: before} if before else {}).refusals
 
 
 # O5: the cap on the number

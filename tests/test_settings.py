@@ -486,7 +486,7 @@ def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
         [sys.executable, "-c", "import resource, sys\nfrom pathlib import Path\n"
          "from foreman_hooks.settings import SettingsError, load\n"
          "resource.setrlimit(resource.RLIMIT_AS, (2 ** 29, 2 ** 29))\n"
-         "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
+         "resource.setrlimit(resource.RLIMIT_CPU, (5, 5))\n"
          "try:\n    load(Path(sys.argv[1]), {'HOME': '/nonexistent'})\n"
          "except SettingsError as error:\n    print(error)", path],
         capture_output=True, text=True, timeout=60, check=False)
