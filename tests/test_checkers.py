@@ -273,7 +273,9 @@ def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(clo
 
 def test_a_region_that_failed_has_no_number_of_servers_and_no_proof(clouds, prod):
     prod.server.fail("RegionTwo.*limit=1000", 500)
-    seen = {(seen.cloud, seen.region): seen for seen in clouds.survey([X], *SCOPES).regions}
+    regions = clouds.survey([X], *SCOPES).regions
+    seen = {(seen.cloud, seen.region): seen for seen in regions}
+    assert len(seen) == len(regions) == 3
     assert seen["prod", ONE].servers == 1 and seen["prod", ONE].proof
     assert seen["prod", TWO].servers is None and not seen["prod", TWO].proof and seen["prod", TWO].error
 

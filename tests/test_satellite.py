@@ -1190,7 +1190,7 @@ def test_a_facet_without_a_consumer_is_no_registration(double, client, facet):
 def test_a_host_that_is_never_touched_says_so(double, client, host, told):
     """S8."""
     double.add(guest(**host))
-    double.add(guest("web2.example.com", infrastructure={}))
+    double.add(guest("web2.example.com", infrastructure={"foreman_instance": False, "smart_proxy_id": None}))
     assert getattr(client.record(1), told) is True
     assert getattr(client.record(2), told) is False
 

@@ -71,6 +71,11 @@ class Fault:
         return self.hits > self.skip and (self.times is None or self.hits <= self.skip + self.times)
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128        # of connections not yet taken; the default of 5 makes many clients wait
+
+
 @dataclass
 class Server:
     """`handle` behind http://127.0.0.1:PORT, from `start` to `stop` or inside a with block."""
@@ -80,10 +85,9 @@ class Server:
     faults: "list[Fault]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), self._handler_class())
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
     def url(self) -> str:
@@ -93,9 +97,9 @@ class Server:
     def fail(self, pattern: str, status: int = 503, body: Any = "<html>injected</html>", **how: Any) -> Fault:
         """Misbehave at requests whose `line` matches `pattern`.
 
-        By default answers `status` and `body`; `cut=True` sends half of the true answer, `reset=True`
-        none at all.  `skip` lets that many matching requests through first, `times` bounds how many
-        are struck (absent: for ever).
+        By default answers `status` and `body` in the double's place; with `cut=True` the double acts, and half of
+        its answer is sent, with `reset=True` none of it.  `skip` lets that many matching requests through first,
+        `times` bounds how many are struck (absent: for ever).
         """
         fault = Fault(pattern, **how) if how.get("cut") or how.get("reset") else Fault(
             pattern, Answer(status, body), **how)
@@ -112,8 +116,9 @@ class Server:
         return self
 
     def stop(self) -> None:
-        """Stop to answer and free the port."""
-        self._http.shutdown()
+        """Take no more connections and free the port."""
+        if self._thread.is_alive():
+            self._http.shutdown()
         self._http.server_close()
 
     def __enter__(self) -> "Server":
