@@ -175,8 +175,7 @@ class Cleanup:
     def settle(self) -> None:
         """Find out what became of deletions that were on file but never ended: a run was killed there."""
         for row in self.journal.unfinished(self.satellite.url):
-            record = self.satellite.record(row["host_id"])
-            gone = record is None or record.name != row["name"]
+            gone = self.satellite.is_gone(row["host_id"])
             self.journal.end_deletion(row["id"], Outcome(
                 row["host_id"], row["name"], row["uuid"], "deleted" if gone else "failed",
                 "the run was killed in between; the record is " + ("gone" if gone else "still there")), self.clock())
@@ -255,7 +254,7 @@ class Cleanup:
     def _case_now(self, plan: Plan, planned: Verdict, survey: Survey) -> Case:
         """The host as both servers show it now.  What other hosts say of it was settled when it was planned."""
         record = self.satellite.record(planned.host_id)
-        facts = self.satellite.host_facts(planned.host_id, planned.name)
+        facts = self.satellite.host_facts(record.id, record.name) if record else {}
         identity = identify(facts, katello=self.satellite.katello, openstack_names=self.policy.openstack_names)
         asked = survey if set(identity.uuids) <= survey.asked.keys() else self.checker.ask(identity.uuids)
         places = [(seen.cloud, seen.region) for seen in plan.regions]

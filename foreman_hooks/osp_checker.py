@@ -43,6 +43,8 @@ PAGE = 1000                             # Nova's max_limit by default; a larger 
 WORKERS = 8                             # questions under way at once in one region
 TIMEOUT = 60.0                          # seconds for one answer, unless clouds.yaml says api_timeout
 BEGINNING = "2000-01-01T00:00:00Z"      # changes-since: older than any server, deleted rows included
+# The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), and must not let these.
+_NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NO_IDENTITY = (uuidlib.UUID(int=0), uuidlib.UUID(int=2 ** 128 - 1))
 
@@ -224,9 +226,20 @@ class Region:
         """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
         todo = list(dict.fromkeys(uuids))
         sightings = {}
+        failed: list[OSPError] = []
+
+        def ask(text: str) -> Sighting:
+            if failed:                  # by another worker: the region is not asked any more
+                raise failed[0]
+            try:
+                return self.ask(text)
+            except OSPError as error:
+                failed.append(error)
+                raise
+
         try:
             with workers(WORKERS) as pool:
-                for question in as_completed([pool.submit(self.ask, text) for text in todo]):
+                for question in as_completed([pool.submit(ask, text) for text in todo]):
                     sighting = question.result()
                     sightings[sighting.uuid] = sighting
                     if progress:
@@ -369,7 +382,7 @@ class Region:
                 raise OSPError(f"{self.name}: Nova lists no active server, so nothing shows that this login sees any; "
                                "take an empty region out of the configuration")
             server = page[0]
-            if server.get("status") != "ACTIVE" or not isinstance(server.get("tenant_id"), str):
+            if server.get("status") in _NO_CANARY or not isinstance(server.get("tenant_id"), str):
                 raise OSPError(f"{self.name}: the list of active servers holds {server['id']}, which is none")
             if server["tenant_id"] != self.project_id:
                 return server, False

@@ -217,9 +217,13 @@ class Satellite:
         Two origins with the same fact name collapse into one in an answer, the last row wins (measured).
         """
         found = {}
-        for origin in ((RHSM,) if self.katello else ()) + ORIGINS:
+        searches = {origin: f"origin ~ {origin}" for origin in ORIGINS}
+        searches["other sources"] = " and ".join(f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS))
+        if self.katello:
+            searches = {RHSM: "origin ~ Rhsm", **searches}
+        for origin, search in searches.items():
             names = RHSM_NAMES if origin == RHSM else OTHER_NAMES
-            facts = self._facts(f"host_id = {host_id} and origin ~ {origin}", names, 1)
+            facts = self._facts(f"host_id = {host_id} and {search}", names, 1)
             if set(facts) - {name}:
                 self._odd("/api/fact_values", f"facts of {', '.join(facts)} where {name} was asked for")
             if facts.get(name):
@@ -254,6 +258,10 @@ class Satellite:
         body = self._host(host_id)
         record = read_record(body, self.katello, self.url) if body is not None else None
         return record if record and record.id == host_id else None
+
+    def is_gone(self, host_id: int) -> bool:
+        """Whether that host is a 404: only to a login that could read it before does that mean "deleted"."""
+        return self._host(host_id) is None
 
     def _host(self, host_id: int) -> Optional[dict[str, Any]]:
         """What GET of that host answers; None for the 404 of a host."""
@@ -297,7 +305,7 @@ class Satellite:
         if answer.get("id") not in (None, record.id):
             raise SatelliteError(f"{self.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
                                  "look at it at once")
-        return self._host(record.id) is None
+        return self.is_gone(record.id)
 
     def _must_still_be(self, record: Record, to_be: str) -> None:
         now = self.record(record.id)
@@ -428,7 +436,7 @@ _KEPT_OF_FACETS = {
     "subscription_facet_attributes": ("uuid", "last_checkin", "registered_at", "release_version", "service_level",
                                       "purpose_role", "purpose_usage", "activation_keys"),
     "content_facet_attributes": ("content_view_name", "lifecycle_environment_name", "content_source_name")}
-_SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
+_SECRET = re.compile(r"pass|pwd|psk|secret|token|otp|key|credential|cert|private|auth", re.IGNORECASE)
 
 
 def _snapshot(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whole runs against both doubles: what goes, what stays, and that nothing goes without being on file."""
 
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -558,7 +559,7 @@ def test_a_run_that_was_killed_in_between_is_settled_by_the_next(stage: Any) -> 
         stage.terminated(name)
     stage.run()
     stage.terminated("second")
-    with sqlite3.connect(stage.folder / "journal.sqlite3") as database:
+    with closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database, database:
         database.execute("UPDATE deletions SET result = NULL, detail = NULL, ended = NULL")
         newest = max(stage.satellite.hosts)
         database.execute("UPDATE deletions SET host_id = ? WHERE name LIKE 'second%'", (newest,))

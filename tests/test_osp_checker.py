@@ -332,12 +332,12 @@ def test_the_region_that_was_named_is_the_one_asked(lab):
 @pytest.mark.parametrize("page", [0, 1], ids=["first page", "second page"])
 @pytest.mark.parametrize("entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, {"id": X.upper()}, None, X, [X]],
                          ids=str)
-def test_a_list_with_an_entry_that_is_no_server_is_an_error(lab, entry, page):
+def test_a_list_with_an_entry_that_is_no_server_is_an_error(fresh, entry, page):
+    lab, region = fresh
     lab.cloud.max_limit = 1
-    lab.add()
-    lab.fail(LIST, 200, {"servers": [{"id": OTHER}, entry]}, skip=page, times=1)
+    lab.fail(LIST, 200, {"servers": [{"id": X}, entry]}, skip=page, times=1)
     with pytest.raises(OSPError, match="no server"):
-        lab.open().list_servers()
+        region.list_servers()
 
 
 def test_the_same_page_twice_is_an_error_not_an_endless_loop(lab):
@@ -736,6 +736,13 @@ def test_a_build_request_before_an_own_server_does_not_prove_visibility(bare):
     assert not bare.lines(f"/servers/{CANARY}$")
 
 
+@pytest.mark.parametrize("status", ["REBOOT", "HARD_REBOOT", "MIGRATING", "PASSWORD", "REBUILD", "RESIZE"])
+def test_a_canary_that_is_just_busy_proves_visibility(bare, status):
+    """Nova's filter is for the vm_state: it gives these for ACTIVE too, with the status that they show."""
+    bare.add(CANARY, status=status)
+    assert proof(bare).by_get
+
+
 NO_CANARY = {
     "a build request, the filter ignored": {"id": OTHER, "status": "BUILD", "tenant_id": project_id(HIGH)},
     "of no project": {"id": OTHER, "status": "ACTIVE"},
@@ -1100,7 +1107,7 @@ QUESTIONS = {
     "the other byte order's row": f"uuid={SWAPPED}&limit=2$"}
 MISHAPS = {
     "500": (500, {"computeFault": {"code": 500, "message": "Unexpected API Error."}}), "502": (502,), "503": (503,),
-    "504": (504, ""), "599": (599, "{}"), "429": (429, {"overLimit": {"code": 429}}), "408": (408, ""),
+    "504": (504, ""), "429": (429, {"overLimit": {"code": 429}}),
     "401": (401, {"error": {"code": 401}}), "400": (400, {"badRequest": {"code": 400}}), "406": (406, {}),
     "403 of a proxy": (403,), "404 of a proxy": (404,), "404 in JSON": (404, {"error": {"code": 404}}),
     "302": (302, "", {"Location": "/login"}), "307": (307, "", {"Location": "/v3"}), "200 HTML": (200, "<html>"),
@@ -1147,12 +1154,13 @@ SECOND_TRIES = {"503": {"status": 503}, "reset": {"reset": True}, "401": {"statu
 
 
 @pytest.mark.parametrize("how", SECOND_TRIES.values(), ids=SECOND_TRIES)
-@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.parametrize("question", [CANARY_LIST, f"/servers/{CANARY}$", ASKING_GET, TOMBSTONE],
+                         ids=["the list for a canary", "the canary's GET", "the asking GET", "the tombstone"])
 def test_a_hiccup_at_any_question_is_overcome_by_asking_again(fresh, question, how):
     lab, region = fresh
     fault = lab.fail(question, times=1, **how)
     assert one(region.look([X])).presence is ABSENT
-    assert fault.hits == 2
+    assert fault.hits == 2 + (question == CANARY_LIST)
 
 
 def test_a_cell_that_is_down_is_not_asked_again(fresh):
@@ -1173,7 +1181,7 @@ def test_an_answer_that_breaks_off_leaves_the_server_unknown(fresh, question, ho
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 def test_an_answer_that_does_not_come_leaves_the_server_unknown(lab, question):
-    lab.log_in_as(ADMIN, api_timeout=0.15)
+    lab.log_in_as(ADMIN, api_timeout=0.1)
     lab.add(OTHER, project=LOW)
     region = lab.open()
     lab.hang(question)
@@ -1229,7 +1237,7 @@ def test_a_login_that_breaks_off_is_an_error_of_ours(lab, how):
 
 
 def test_a_login_that_does_not_come_to_an_end_is_an_error_of_ours(lab):
-    lab.log_in_as(ADMIN, api_timeout=0.15)
+    lab.log_in_as(ADMIN, api_timeout=0.1)
     lab.hang("POST")
     assert refused(lab)
 
@@ -1342,6 +1350,7 @@ def test_after_the_first_error_of_a_region_the_rest_is_not_asked(lab):
     look = lab.open().look(numbered(400))
     assert {sighting.presence for sighting in look.sightings.values()} == {UNKNOWN}
     assert len(look.sightings) == 400
+    lab.settle()
     assert len(lab.lines("/servers/0000")) < 100
 
 
@@ -1359,6 +1368,7 @@ def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_await
 
     lab.handlers[:] = [handle]
     assert lab.open().look(uuids).error
+    lab.settle()
     assert len(lab.lines("/servers/0000")) <= 3 * WORKERS
 
 
@@ -1451,7 +1461,7 @@ def is_tombstone(answer):
                 "OS-SRV-USG:terminated_at", "updated")))
 
 
-@settings(BROAD, max_examples=200)
+@settings(BROAD, max_examples=150)
 @given(GETS, PAGES, PAGES)
 @example(Answer(404, nova_404(X), REQUEST_ID), Answer(200, {"servers": [{}]}), Answer(200, {"servers": []}))
 @example(Answer(403, nova_404(X), REQUEST_ID), Answer(200, {"servers": []}), Answer(200, {"servers": []}))
@@ -1501,7 +1511,7 @@ def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(
         assert not (listed.body == {"servers": [row(CANARY, "ACTIVE")]} and listed.status == 200 and is_read(get))
 
 
-LIST_PAGES = PAGES.filter(lambda answer: answer.status not in (400, 401, 503))      # which are asked for once more
+LIST_PAGES = PAGES.filter(lambda answer: answer.status not in (400, 401, 429, 503))     # these are asked for once more
 
 
 @BROAD
