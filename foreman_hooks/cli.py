@@ -356,7 +356,7 @@ def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool 
         outcomes.extend(cleanup.apply(made, stopped, approved=approved))
     app.say(report.render(report.outcome_rows(outcomes), style))
     deleted = sum(one.result == "deleted" for one in outcomes)
-    if style.output == "table" and outcomes:
+    if style.output == "table":
         app.say(f"{deleted} of {len(outcomes)} records deleted\n")
     for one in outcomes:
         if one.result == "failed":

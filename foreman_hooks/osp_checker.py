@@ -25,11 +25,12 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
 
 import logging
 import re
+import threading
 import uuid as uuidlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Callable, NamedTuple, Optional
@@ -192,6 +193,7 @@ class Region:
     roles: tuple[str, ...] = ()         # of the login, by name
     empty_is_absent: bool = False
     visibility: Optional[Visibility] = None     # once it is proven
+    _proving: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def open(cls, cloud: Optional[str], region: str, *, empty_is_absent: bool = False) -> "Region":
@@ -205,10 +207,7 @@ class Region:
         with _translated(f"log-in to {where}"):
             access = session.auth.get_access(session)
         with _translated(where):
-            endpoint = session.get_endpoint(service_type="compute", region_name=region, interface=interface)
-        if not endpoint:
-            raise OSPConfigError(f"{where}: the catalog has no compute endpoint with interface {interface}; "
-                                 "correct the region's name, or take the region out of the configuration")
+            session.get_endpoint(service_type="compute", region_name=region, interface=interface)
         from novaclient import client
 
         # One more try for a connection that fails and for a 503, which a busy Nova or Keystone gives; both are
@@ -333,9 +332,12 @@ class Region:
         if row is not None and row.get("status") != "DELETED":
             return self._saw(text, Presence.PRESENT, str(row.get("status") or "without status"))
         if row is not None:
-            when = _moment(row.get("OS-SRV-USG:terminated_at")) or _moment(row.get("updated"))
+            ended = row.get("OS-SRV-USG:terminated_at")
+            if ended is None:           # `updated` does not stand in for it: where that is NULL Nova prints now
+                return self._saw(text, Presence.ABSENT, f"its deleted row has no time; {visibility.proof}")
+            when = _moment(ended)
             if when is None:
-                raise _Unclear(f"{self.name}: the deleted row of {form} has no time")
+                raise _Unclear(f"{self.name}: the deleted row of {form} has a time that cannot be read")
             return self._saw(text, Presence.DELETED, f"Nova's row says DELETED; {visibility.proof}", when)
         if visibility.by_get or self.empty_is_absent:
             return self._saw(text, Presence.ABSENT, f"no row of it is left; {visibility.proof}")
@@ -358,14 +360,15 @@ class Region:
         A reader of one project gets 404 for the living servers of all others, so without this no 404
         means anything.  Raises OSPForbidden where it cannot be shown, OSPError where there is no server.
         """
-        if self.visibility is None:
-            canary, own = self._canary()
-            try:
-                self.visibility = self._prove_by_get(canary, own) or self._prove_by_filter(canary, own)
-            except _Unclear as unclear:
-                raise OSPForbidden(f"{unclear}; so nothing shows that this login sees all projects, it needs Nova's "
-                                   "admin role, or the custom role of the README") from unclear
-        return self.visibility
+        with self._proving:             # the first of many workers does it for all
+            if self.visibility is None:
+                canary, own = self._canary()
+                try:
+                    self.visibility = self._prove_by_get(canary, own) or self._prove_by_filter(canary, own)
+                except _Unclear as unclear:
+                    raise OSPForbidden(f"{unclear}; so nothing shows that this login sees all projects, it needs "
+                                       "Nova's admin role, or the custom role of the README") from unclear
+            return self.visibility
 
     def _canary(self) -> tuple[dict[str, Any], bool]:
         """An active server, of another project if there is any; and whether it is of our own.
@@ -511,8 +514,8 @@ def _translated(where: str) -> Iterator[None]:
     try:
         yield
     except (ka.CatalogException, ka.EndpointNotFound, ka.MissingAuthPlugin) as error:
-        raise OSPConfigError(f"{where}: no compute endpoint ({_one_line(error)}); correct the region or "
-                             "interface") from error
+        raise OSPConfigError(f"{where}: no compute endpoint ({_one_line(error)}); correct the region's "
+                             "name, or take the region out of the configuration") from error
     except (ka.Unauthorized, ka.NotFound) as error:
         raise OSPLoginError(f"{where}: Keystone refuses ({_one_line(error)}); wrong or deleted credential, or "
                             "auth_url with a wrong path") from error
