@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
+import hypothesis
 import pytest
 import yaml
 
@@ -25,6 +26,10 @@ from foreman_hooks.satellite import Satellite as Client
 from foreman_hooks.settings import CloudScope
 
 DAY = timedelta(days=1)
+
+# A busy machine is no failure, so no deadline; raise the number to search longer.
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(autouse=True)

@@ -235,7 +235,7 @@ nearly = st.builds(lambda more, change: {**more, RHSM: {**rhsm(), **change}}, ho
 
 
 @given(st.one_of(hosts, nearly), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(facts: Any, katello: bool) -> None:
     """O9: what a guest's root writes into its facts can neither break a run nor make a UUID that is none."""
     found = identify(facts, katello=katello)
@@ -246,7 +246,7 @@ def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(facts: Any, ka
 
 
 @given(nearly)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_only_rhsm_facts_of_an_openstack_guest_make_an_instance(facts: Any) -> None:
     """S9: whatever else there is."""
     main = facts[RHSM]
@@ -258,7 +258,7 @@ def test_only_rhsm_facts_of_an_openstack_guest_make_an_instance(facts: Any) -> N
 
 
 @given(hosts)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_no_other_source_can_turn_a_keep_into_an_instance(others: Any) -> None:
     """S6."""
     for facts in (rhsm(virt__is_guest="false"), rhsm(virt__uuid=None), rhsm(dmi__system__uuid=OTHER)):
@@ -266,7 +266,7 @@ def test_no_other_source_can_turn_a_keep_into_an_instance(others: Any) -> None:
 
 
 @given(st.one_of(hosts, nearly), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_no_fact_counts_that_is_not_among_those_to_ask_for(facts: Any, katello: bool) -> None:
     """Else the search would hide what speaks against a deletion."""
     asked = {origin: {name: value for name, value in found.items()

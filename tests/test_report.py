@@ -144,7 +144,7 @@ cells = st.tuples(st.integers(), st.text(max_size=9), st.none() | st.text(max_si
 
 
 @given(st.lists(cells, min_size=1, max_size=2), st.sampled_from(FORMATS), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_whatever_a_listing_holds_a_row_is_a_row(listing: Any, output: str, headers: bool) -> None:
     """O9."""
     rows = [dict(zip(("Id", "Name", "Detail"), row)) for row in listing]
