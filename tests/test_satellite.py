@@ -446,7 +446,7 @@ def test_a_connection_that_breaks_is_an_error_and_not_tried_again(server, connec
     """S15."""
     server.fail("", **{how: True})
     for name, error in outcomes(connect).items():
-        assert "not reachable" in str(error), name
+        assert re.search("not reachable|no JSON object", str(error)), name     # urllib3 1 hands a cut body on
     assert len(server.requests) == len(CALLS)
 
 
@@ -1498,7 +1498,7 @@ def test_a_delete_whose_answer_is_lost_is_not_sent_twice(server, double, client,
     """S15."""
     record = client.record(1)
     server.fail("^DELETE", **{how: True})
-    with pytest.raises(SatelliteError, match="not reachable|no JSON|no JSON"):
+    with pytest.raises(SatelliteError, match="not reachable|no JSON object"):
         client.delete(record)
     assert server.count("^DELETE") == 1
 
