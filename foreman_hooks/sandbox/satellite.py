@@ -11,16 +11,43 @@ is Satellite's own.
 """
 
 import base64
-import json
 import re
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, urlencode
 
+from .records import (
+    ANSIBLE,
+    BLANK_RECORD,
+    BLANK_REGISTRATION,
+    BLANK_SUBSCRIPTION,
+    CHEF,
+    HOST_PERMISSIONS,
+    INTERFACE,
+    LOCATION,
+    ORGANIZATION,
+    ORIGINS,
+    PUPPET,
+    RAW,
+    REPORTED,
+    RHSM,
+    SALT,
+    SECRETS,
+    FactRow,
+    Facts,
+    Host,
+    Sight,
+    User,
+    count_rows,
+    detach,
+    fact_rows,
+    flattened,
+    parameter_entry,
+    taxonomy_entry,
+)
 from .search import (
     DatabaseError,
     Field,
@@ -44,75 +71,11 @@ from .search import (
 )
 from .server import Answer, Request, utc
 
-RHSM = "Katello::RhsmFactName"
-PUPPET = "PuppetFactName"
-ANSIBLE = "ForemanAnsible::FactName"
-SALT = "ForemanSalt::FactName"
-CHEF = "ForemanChef::FactName"
-
-ORGANIZATION = 1            # "Default Organization"
-LOCATION = 2                # "Default Location"
+__all__ = ["ANSIBLE", "CHEF", "LOCATION", "ORGANIZATION", "PUPPET", "RHSM", "SALT", "Host", "Satellite", "User"]
 
 VERSION = "3.12.0"
 KATELLO_VERSION = "4.14.0"
 LONGEST_QUERY = 10 * 1024   # bytes; measured: 9.8 KB pass, 13 KB are an empty 400
-
-Facts = dict[str, dict[str, Optional[str]]]         # origin -> fact name -> value
-Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
-
-
-@dataclass
-class Host:
-    """One host record.
-
-    `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid") come by themselves.
-    `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
-    where the host is not registered.  `infrastructure`: {"foreman_instance": True, "smart_proxy_id": 1}.
-    `record`: every other API field that differs from the default (build, comment, compute_resource_id, uuid,
-    root_pass...), times as `utc` writes them.
-    """
-
-    name: str
-    facts: Facts = field(default_factory=dict)
-    parameters: dict[str, str] = field(default_factory=dict)
-    organization_id: Optional[int] = ORGANIZATION
-    location_id: Optional[int] = LOCATION
-    subscription: Optional[dict[str, Any]] = None
-    infrastructure: Optional[dict[str, Any]] = None
-    record: dict[str, Any] = field(default_factory=dict)
-    id: int = 0
-
-
-@dataclass
-class User:
-    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts."""
-
-    login: str
-    password: str
-    permissions: Optional[frozenset[str]] = None
-    organizations: frozenset[int] = frozenset({ORGANIZATION})
-    locations: frozenset[int] = frozenset({LOCATION})
-    sees: Optional[Callable[[Host], bool]] = None
-    tokens: Collection[str] = ()
-
-    @property
-    def admin(self) -> bool:
-        """Whether every permission is theirs, and no filter."""
-        return self.permissions is None
-
-    def may(self, permission: str) -> bool:
-        """Whether the permission is theirs."""
-        return self.permissions is None or permission in self.permissions
-
-
-class FactRow(NamedTuple):
-    """One row of fact_values."""
-
-    host: Host
-    origin: str
-    name: str
-    value: Optional[str]
-
 
 class _RefusedError(Exception):
     def __init__(self, status: int, body: Any, headers: Optional[Mapping[str, str]] = None) -> None:
@@ -345,7 +308,7 @@ class Satellite:
 
     def _disassociate_host(self, call: _Call) -> Answer:
         host = self._find(call, "edit")
-        _detach(host)
+        detach(host)
         return Answer(200, self._whole(host, call))
 
     def _delete_host(self, call: _Call) -> Answer:
@@ -358,7 +321,7 @@ class Satellite:
             self._count_facts(host, 1)
             return Answer(200, self._raw(host))
         if not self.settings["destroy_vm_on_host_delete"]:
-            _detach(host)
+            detach(host)
         elif host.record.get("compute_resource_id") and host.record.get("uuid"):
             self.destroyed_vms.append(host.record["uuid"])
         self._count_facts(host, -1)
@@ -378,8 +341,8 @@ class Satellite:
             raise _RefusedError(422, {"message": "ERF42-9436 [Foreman::Exception]: Invalid Hostname, must be a String"})
         if not isinstance(body.get("facts"), dict):
             raise _server_error()
-        origin = _ORIGINS.get(body["facts"].pop("_type", ""), PUPPET)
-        facts: dict[str, Optional[str]] = dict(_flattened(body["facts"]))
+        origin = ORIGINS.get(body["facts"].pop("_type", ""), PUPPET)
+        facts: dict[str, Optional[str]] = dict(flattened(body["facts"]))
         host = self._named(body["name"].lower())
         if not host:
             host = self.add(Host(body["name"], record={"created_at": utc(), "updated_at": utc()}))
@@ -395,19 +358,19 @@ class Satellite:
     def _entry(self, host: Host) -> dict[str, Any]:
         """A host as lists have it."""
         entry = {
-            **_BLANK_RECORD, "created_at": self.started, "updated_at": self.started, "certname": host.name,
-            **{name: value for name, value in host.record.items() if name not in _SECRETS},
+            **BLANK_RECORD, "created_at": self.started, "updated_at": self.started, "certname": host.name,
+            **{name: value for name, value in host.record.items() if name not in SECRETS},
             "organization_id": host.organization_id, "location_id": host.location_id,
             "organization_name": self.organizations.get(host.organization_id or 0),
             "location_name": self.locations.get(host.location_id or 0),
             "name": host.name, "id": host.id, "display_name": host.name, "uptime_seconds": None,
-            "reported_data": dict.fromkeys(_REPORTED)}
+            "reported_data": dict.fromkeys(REPORTED)}
         if host.infrastructure:
             entry["infrastructure_facet"] = {"foreman_instance": False, "smart_proxy_id": None, **host.infrastructure}
         if self.katello and host.subscription is not None:
             entry["subscription_facet_attributes"] = {
-                "id": host.id, **_BLANK_SUBSCRIPTION,
-                **{name: value for name, value in host.subscription.items() if name not in _BLANK_REGISTRATION}}
+                "id": host.id, **BLANK_SUBSCRIPTION,
+                **{name: value for name, value in host.subscription.items() if name not in BLANK_REGISTRATION}}
             if not host.subscription.get("hypervisor"):
                 entry["content_facet_attributes"] = {"id": host.id, "uuid": host.subscription.get("uuid"),
                                                      "content_view_name": "Default Organization View",
@@ -416,19 +379,19 @@ class Satellite:
 
     def _whole(self, host: Host, call: _Call) -> dict[str, Any]:
         """A host by itself: with what the caller may do; with its facts, all origins in one, where it has content."""
-        interface = {**_INTERFACE, "id": host.id, "name": host.name, "fqdn": host.name}
+        interface = {**INTERFACE, "id": host.id, "name": host.name, "fqdn": host.name}
         whole = {**self._entry(host), "interfaces": [interface],
-                 "permissions": {name: call.user.may(name) for name in _HOST_PERMISSIONS}}
+                 "permissions": {name: call.user.may(name) for name in HOST_PERMISSIONS}}
         if "subscription_facet_attributes" in whole:
-            whole["subscription_facet_attributes"].update({**_BLANK_REGISTRATION, **(host.subscription or {})})
+            whole["subscription_facet_attributes"].update({**BLANK_REGISTRATION, **(host.subscription or {})})
         if "content_facet_attributes" in whole:
-            whole["facts"] = {row.name: row.value for row in _fact_rows(host)}
+            whole["facts"] = {row.name: row.value for row in fact_rows(host)}
         return whole
 
     def _parameters_of(self, host: Host, call: _Call, wanted: Iterable[str]) -> dict[str, Any]:
         """The lists that are `wanted`: empty, without a word of why, for a login without view_params."""
-        own = [_parameter(name, value, "host") for name, value in host.parameters.items()]
-        inherited = [_parameter(name, value, "global") for name, value in self.parameters.items()
+        own = [parameter_entry(name, value, "host") for name, value in host.parameters.items()]
+        inherited = [parameter_entry(name, value, "global") for name, value in self.parameters.items()
                      if name not in host.parameters]
         lists = {"parameters": own, "all_parameters": own + inherited}
         return {name: rows if call.user.may("view_params") else [] for name, rows in lists.items() if name in wanted}
@@ -436,7 +399,7 @@ class Satellite:
     def _raw(self, host: Host) -> dict[str, Any]:
         """A host as DELETE and uploads answer it: its row in the database, password hashes and all, times in ISO."""
         entry = {**self._entry(host), **host.record}
-        raw = {name: entry.get(name) for name in _RAW}
+        raw = {name: entry.get(name) for name in RAW}
         raw.update(lookup_value_matcher=f"fqdn={host.name}", reported_data_attributes={"host_id": host.id})
         for name in ("created_at", "updated_at", "last_report"):
             raw[name] = re.sub(r"^(\S+) (\S+) UTC$", r"\1T\2.000Z", raw[name] or "") or None
@@ -466,20 +429,20 @@ class Satellite:
             return 0
         if host:
             found = self._named(host) or self.hosts.get(_leading_number(host))
-            return sum(1 for _ in _fact_rows(found)) if found else 0
+            return sum(1 for _ in fact_rows(found)) if found else 0
         context = (call.organization, call.location)
         if fresh or context not in self._fact_totals:
             sight = self._sight(call)
             ghosts = self._ghost_hosts() if sight is None else []
             self._fact_totals[context] = sum(
-                _count_rows(host) for host in (*self.hosts.values(), *ghosts) if sight is None or sight(host))
+                count_rows(host) for host in (*self.hosts.values(), *ghosts) if sight is None or sight(host))
         return self._fact_totals[context]
 
     def _count_facts(self, host: Host, sign: int) -> None:
         """Keep the totals, which cost a look at every host, up with one that comes, changes or goes."""
         for organization, location in self._fact_totals:
             if organization in (None, host.organization_id) and location in (None, host.location_id):
-                self._fact_totals[organization, location] += sign * _count_rows(host)
+                self._fact_totals[organization, location] += sign * count_rows(host)
 
     def _matching_facts(self, node: Node, call: _Call) -> list[FactRow]:
         if not call.user.may("view_hosts"):
@@ -494,7 +457,7 @@ class Satellite:
             ghosts = [ghost for ghost in self._ghost_hosts() if Window(terms, self._ids_of_ghost).holds(ghost.id)]
             hosts = sorted([*hosts, *ghosts], key=lambda host: host.id)
         return [row for host in hosts if sight is None or sight(host)
-                for row in _fact_rows(host, wanted) if test is None or test(row)]
+                for row in fact_rows(host, wanted) if test is None or test(row)]
 
     def _ghost_hosts(self) -> list[Host]:
         """The ghosts as hosts, with ids that lie among the hosts' where they were there before the last of those."""
@@ -525,8 +488,8 @@ class Satellite:
 
     def _show_user(self, call: _Call) -> Answer:
         user = call.user
-        organizations = [_taxonomy(*item) for item in self.organizations.items() if item[0] in user.organizations]
-        locations = [_taxonomy(*item) for item in self.locations.items() if item[0] in user.locations]
+        organizations = [taxonomy_entry(*item) for item in self.organizations.items() if item[0] in user.organizations]
+        locations = [taxonomy_entry(*item) for item in self.locations.items() if item[0] in user.locations]
         return Answer(200, {
             "id": 4 + list(self.users).index(user.login), "login": user.login, "admin": user.admin,
             "effective_admin": user.admin, "disabled": False, "auth_source_name": "Internal", "timezone": None,
@@ -539,7 +502,7 @@ class Satellite:
         return self._list_taxonomies(call, self._locations(call.user))
 
     def _list_taxonomies(self, call: _Call, names: Mapping[int, str]) -> Answer:
-        rows = [{**_taxonomy(*item), "ancestry": None, "parent_id": None, "parent_name": None,
+        rows = [{**taxonomy_entry(*item), "ancestry": None, "parent_id": None, "parent_name": None,
                  "created_at": self.started, "updated_at": self.started} for item in names.items()]
         key, downwards = order_by(call.first("order") or "title", _TAXONOMY_FIELDS)
         test = compile_search(parse(call.first("search")), _TAXONOMY_FIELDS)
@@ -691,40 +654,6 @@ def _listed(call: _Call, page: _Page, total: int, subtotal: int, results: Any, s
         call.first("root_name") or "results": results})
 
 
-# Facts
-
-_ORIGINS = {"rhsm": RHSM, "puppet": PUPPET, "ansible": ANSIBLE, "foreman_ansible": ANSIBLE, "foreman_salt": SALT,
-            "foreman_chef": CHEF}
-
-
-@lru_cache(maxsize=4096)
-def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of all rows that facts make: "dmi" and "dmi::system", which are null, before "dmi::system::uuid"."""
-    parents = ("::".join(parts[:depth]) for parts in (name.split("::") for name in names)
-               for depth in range(1, len(parts)))
-    return tuple(name for name in dict.fromkeys((*parents, *names)) if name != "_timestamp")
-
-
-def _fact_rows(host: Host, wanted: Optional[Collection[str]] = None) -> Iterator[FactRow]:
-    for origin, facts in host.facts.items():
-        names = _with_parents(tuple(facts))
-        for name in names if wanted is None else [name for name in names if name in wanted]:
-            yield FactRow(host, origin, name, facts.get(name))
-
-
-def _count_rows(host: Host) -> int:
-    return sum(len(_with_parents(tuple(facts))) for facts in host.facts.values())
-
-
-def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Facts as they are kept: text under joined names, without the empty ones."""
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{prefix}{name}::")
-        elif value not in (None, ""):
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
-
-
 # What can be searched
 
 def _recorded(name: str, default: Any = None) -> Callable[[Host, str], Iterable[Any]]:
@@ -776,7 +705,7 @@ def _host_fields(satellite: Satellite) -> dict[str, Field]:
 
 def _facts_named(host: Host, name: str) -> Iterable[Optional[str]]:
     key = name.partition(".")[2]
-    return [row.value for row in _fact_rows(host, (key,))]
+    return [row.value for row in fact_rows(host, (key,))]
 
 
 def _is_hypervisor(host: Host) -> Optional[bool]:
@@ -824,61 +753,6 @@ def _key_fields(*names: str) -> dict[str, Field]:
 
 _TAXONOMY_FIELDS = {**_key_fields("name", "title"), "id": Field(one(lambda row: row["id"]), identifier_check)}
 _SETTING_FIELDS = _key_fields("name", "description")
-
-
-# Records
-
-_SECRETS = ("root_pass", "grub_pass")
-_HOST_PERMISSIONS = ("view_hosts", "create_hosts", "edit_hosts", "destroy_hosts", "build_hosts", "power_hosts",
-                     "console_hosts", "cockpit_hosts", "ipmi_boot_hosts", "forget_status_hosts")
-_REPORTED = ("boot_time", "cores", "sockets", "disks_total", "kernel_version", "bios_vendor", "bios_release_date",
-             "bios_version")
-_BLANK_RECORD: dict[str, Any] = {
-    **dict.fromkeys((
-        "ip", "ip6", "mac", "last_report", "last_compile", "initiated_at", "installed_at", "architecture_id",
-        "architecture_name", "operatingsystem_id", "operatingsystem_name", "domain_id", "domain_name", "realm_id",
-        "realm_name", "subnet_id", "subnet_name", "ptable_id", "medium_id", "pxe_loader", "disk", "model_id",
-        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title", "owner_id", "owner_name", "owner_type",
-        "use_image", "image_id", "uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider",
-        "compute_profile_id", "compute_profile_name", "image_name", "medium_name", "ptable_name", "puppet_proxy",
-        "puppet_proxy_id", "puppet_proxy_name", "puppet_ca_proxy", "puppet_ca_proxy_id", "puppet_ca_proxy_name",
-        "sp_ip", "sp_mac", "sp_name", "sp_subnet_id", "subnet6_id", "subnet6_name", "cockpit_url")),
-    "comment": "", "image_file": "", "provision_method": "build", "capabilities": ["build"], "creator_id": 4,
-    "creator": "Admin User", "build": False, "enabled": True, "managed": False, "global_status": 0,
-    "global_status_label": "OK", "build_status": 0, "build_status_label": "Installed",
-    "execution_status": 2, "execution_status_label": "Unknown execution status", "puppet_status": 0,
-    "bmc_available": False}
-_BLANK_SUBSCRIPTION: dict[str, Any] = {
-    "uuid": None, "last_checkin": None, "registered_at": None, "registered_through": None, "release_version": None,
-    "service_level": "", "purpose_role": "", "purpose_usage": "", "hypervisor": False}
-_BLANK_REGISTRATION: dict[str, Any] = {         # only GET /hosts/:id has these
-    "dmi_uuid": None, "host_type": None, "virtual_host": None, "virtual_guests": [], "installed_products": [],
-    "activation_keys": []}
-_INTERFACE = {**dict.fromkeys(("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")),
-              "type": "interface", "primary": True, "provision": True, "managed": True, "execution": True,
-              "virtual": False}
-_RAW = (
-    "id", "name", "last_compile", "last_report", "updated_at", "created_at", "root_pass", "architecture_id",
-    "operatingsystem_id", "ptable_id", "medium_id", "build", "comment", "disk", "installed_at", "model_id",
-    "hostgroup_id", "owner_id", "owner_type", "enabled", "managed", "use_image", "image_file", "uuid",
-    "compute_resource_id", "certname", "image_id", "organization_id", "location_id", "otp", "realm_id",
-    "compute_profile_id", "provision_method", "grub_pass", "global_status", "pxe_loader", "initiated_at",
-    "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
-
-
-def _parameter(name: str, value: str, kind: str) -> dict[str, Any]:
-    return {"priority": 70 if kind == "host" else 0, "name": name, "value": value, "parameter_type": "string",
-            "associated_type": kind, "hidden_value?": False}
-
-
-def _taxonomy(key: int, name: str) -> dict[str, Any]:
-    return {"id": key, "name": name, "title": name, "description": None}
-
-
-def _detach(host: Host) -> None:
-    """Forget which VM of a compute resource the host is; the VM is not touched."""
-    for name in ("uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider"):
-        host.record.pop(name, None)
 
 
 class _Route(NamedTuple):

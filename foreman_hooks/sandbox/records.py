@@ -1,0 +1,165 @@
+"""What the Satellite in memory keeps: hosts, logins and facts, and the shapes in which its answers show them."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple, Optional
+
+RHSM = "Katello::RhsmFactName"
+PUPPET = "PuppetFactName"
+ANSIBLE = "ForemanAnsible::FactName"
+SALT = "ForemanSalt::FactName"
+CHEF = "ForemanChef::FactName"
+
+ORGANIZATION = 1            # "Default Organization"
+LOCATION = 2                # "Default Location"
+
+Facts = dict[str, dict[str, Optional[str]]]         # origin -> fact name -> value
+Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
+
+
+@dataclass
+class Host:
+    """One host record.
+
+    `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid") come by themselves.
+    `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
+    where the host is not registered.  `infrastructure`: {"foreman_instance": True, "smart_proxy_id": 1}.
+    `record`: every other API field that differs from the default (build, comment, compute_resource_id, uuid,
+    root_pass...), times as `utc` writes them.
+    """
+
+    name: str
+    facts: Facts = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    organization_id: Optional[int] = ORGANIZATION
+    location_id: Optional[int] = LOCATION
+    subscription: Optional[dict[str, Any]] = None
+    infrastructure: Optional[dict[str, Any]] = None
+    record: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass
+class User:
+    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts."""
+
+    login: str
+    password: str
+    permissions: Optional[frozenset[str]] = None
+    organizations: frozenset[int] = frozenset({ORGANIZATION})
+    locations: frozenset[int] = frozenset({LOCATION})
+    sees: Optional[Callable[[Host], bool]] = None
+    tokens: Collection[str] = ()
+
+    @property
+    def admin(self) -> bool:
+        """Whether every permission is theirs, and no filter."""
+        return self.permissions is None
+
+    def may(self, permission: str) -> bool:
+        """Whether the permission is theirs."""
+        return self.permissions is None or permission in self.permissions
+
+
+class FactRow(NamedTuple):
+    """One row of fact_values."""
+
+    host: Host
+    origin: str
+    name: str
+    value: Optional[str]
+
+
+# Facts
+
+ORIGINS = {"rhsm": RHSM, "puppet": PUPPET, "ansible": ANSIBLE, "foreman_ansible": ANSIBLE, "foreman_salt": SALT,
+            "foreman_chef": CHEF}
+
+
+@lru_cache(maxsize=4096)
+def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of all rows that facts make: "dmi" and "dmi::system", which are null, before "dmi::system::uuid"."""
+    parents = ("::".join(parts[:depth]) for parts in (name.split("::") for name in names)
+               for depth in range(1, len(parts)))
+    return tuple(name for name in dict.fromkeys((*parents, *names)) if name != "_timestamp")
+
+
+def fact_rows(host: Host, wanted: Optional[Collection[str]] = None) -> Iterator[FactRow]:
+    """All rows of a host, or those of the names wanted, the null parents included."""
+    for origin, facts in host.facts.items():
+        names = _with_parents(tuple(facts))
+        for name in names if wanted is None else [name for name in names if name in wanted]:
+            yield FactRow(host, origin, name, facts.get(name))
+
+
+def count_rows(host: Host) -> int:
+    """How many rows a host has."""
+    return sum(len(_with_parents(tuple(facts))) for facts in host.facts.values())
+
+
+def flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Facts as they are kept: text under joined names, without the empty ones."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}::")
+        elif value not in (None, ""):
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+
+
+# Records
+
+SECRETS = ("root_pass", "grub_pass")
+HOST_PERMISSIONS = ("view_hosts", "create_hosts", "edit_hosts", "destroy_hosts", "build_hosts", "power_hosts",
+                     "console_hosts", "cockpit_hosts", "ipmi_boot_hosts", "forget_status_hosts")
+REPORTED = ("boot_time", "cores", "sockets", "disks_total", "kernel_version", "bios_vendor", "bios_release_date",
+             "bios_version")
+BLANK_RECORD: dict[str, Any] = {
+    **dict.fromkeys((
+        "ip", "ip6", "mac", "last_report", "last_compile", "initiated_at", "installed_at", "architecture_id",
+        "architecture_name", "operatingsystem_id", "operatingsystem_name", "domain_id", "domain_name", "realm_id",
+        "realm_name", "subnet_id", "subnet_name", "ptable_id", "medium_id", "pxe_loader", "disk", "model_id",
+        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title", "owner_id", "owner_name", "owner_type",
+        "use_image", "image_id", "uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider",
+        "compute_profile_id", "compute_profile_name", "image_name", "medium_name", "ptable_name", "puppet_proxy",
+        "puppet_proxy_id", "puppet_proxy_name", "puppet_ca_proxy", "puppet_ca_proxy_id", "puppet_ca_proxy_name",
+        "sp_ip", "sp_mac", "sp_name", "sp_subnet_id", "subnet6_id", "subnet6_name", "cockpit_url")),
+    "comment": "", "image_file": "", "provision_method": "build", "capabilities": ["build"], "creator_id": 4,
+    "creator": "Admin User", "build": False, "enabled": True, "managed": False, "global_status": 0,
+    "global_status_label": "OK", "build_status": 0, "build_status_label": "Installed",
+    "execution_status": 2, "execution_status_label": "Unknown execution status", "puppet_status": 0,
+    "bmc_available": False}
+BLANK_SUBSCRIPTION: dict[str, Any] = {
+    "uuid": None, "last_checkin": None, "registered_at": None, "registered_through": None, "release_version": None,
+    "service_level": "", "purpose_role": "", "purpose_usage": "", "hypervisor": False}
+BLANK_REGISTRATION: dict[str, Any] = {         # only GET /hosts/:id has these
+    "dmi_uuid": None, "host_type": None, "virtual_host": None, "virtual_guests": [], "installed_products": [],
+    "activation_keys": []}
+INTERFACE = {**dict.fromkeys(("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")),
+              "type": "interface", "primary": True, "provision": True, "managed": True, "execution": True,
+              "virtual": False}
+RAW = (
+    "id", "name", "last_compile", "last_report", "updated_at", "created_at", "root_pass", "architecture_id",
+    "operatingsystem_id", "ptable_id", "medium_id", "build", "comment", "disk", "installed_at", "model_id",
+    "hostgroup_id", "owner_id", "owner_type", "enabled", "managed", "use_image", "image_file", "uuid",
+    "compute_resource_id", "certname", "image_id", "organization_id", "location_id", "otp", "realm_id",
+    "compute_profile_id", "provision_method", "grub_pass", "global_status", "pxe_loader", "initiated_at",
+    "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
+
+
+def parameter_entry(name: str, value: str, kind: str) -> dict[str, Any]:
+    """A parameter as a host's answer lists it; `kind` is host or global."""
+    return {"priority": 70 if kind == "host" else 0, "name": name, "value": value, "parameter_type": "string",
+            "associated_type": kind, "hidden_value?": False}
+
+
+def taxonomy_entry(key: int, name: str) -> dict[str, Any]:
+    """An organization or location as other answers name it."""
+    return {"id": key, "name": name, "title": name, "description": None}
+
+
+def detach(host: Host) -> None:
+    """Forget which VM of a compute resource the host is; the VM is not touched."""
+    for name in ("uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider"):
+        host.record.pop(name, None)
