@@ -1425,7 +1425,7 @@ PAGES = st.one_of(
     st.builds(Answer, st.just(200), BODIES, HEADERS),
     st.builds(Answer, STATUSES, st.just({"servers": [row()]}), HEADERS),
     st.builds(lambda one: Answer(200, {"servers": [one]}), ROWS))
-BROAD = settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+BROAD = settings(max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parsed(answer):
@@ -1458,7 +1458,7 @@ def is_tombstone(answer):
                 "OS-SRV-USG:terminated_at", "updated")))
 
 
-@settings(BROAD, max_examples=150)
+@settings(BROAD, max_examples=80)
 @given(GETS, PAGES, PAGES)
 @example(Answer(404, nova_404(X), REQUEST_ID), Answer(200, {"servers": [{}]}), Answer(200, {"servers": []}))
 @example(Answer(403, nova_404(X), REQUEST_ID), Answer(200, {"servers": []}), Answer(200, {"servers": []}))
