@@ -222,9 +222,18 @@ class Cleanup:
                 self.progress("deletions", number, len(todo))
 
     def _ask_again(self, plan: Plan, batch: Iterable[Verdict]) -> Survey:
-        """The clouds' word on the batch, and on one host that was alive in each region, as of now."""
+        """The clouds' word on the batch, and on one host that was alive in each region, as of now.
+
+        Raises PlanError where a region of the plan is not asked any more: an instance could be alive there.
+        """
         witnesses = [seen.witness for seen in plan.regions if seen.witness]
-        return self.checker.ask(dict.fromkeys([*(verdict.uuid for verdict in batch), *witnesses]))
+        survey = self.checker.ask(dict.fromkeys([*(verdict.uuid for verdict in batch), *witnesses]))
+        left = {(seen.cloud, seen.region) for seen in plan.regions} - {
+            (seen.cloud, seen.region) for seen in survey.regions}
+        if left and not any(seen.error for seen in survey.regions):
+            raise PlanError(f"{', '.join(sorted(map('/'.join, left)))} was asked for the plan and is out of scope now; "
+                            "make a new plan")
+        return survey
 
     def _delete(self, plan: Plan, planned: Verdict, survey: Survey) -> Outcome:
         """Judge one host anew, put it on file, delete its record, and see that it is gone."""

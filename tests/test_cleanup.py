@@ -331,6 +331,19 @@ def applied(stage: Any, plan: Any, **how: Any) -> Any:
         return list(stage.cleanup(journal, **how).apply(plan))
 
 
+def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(stage: Any) -> None:
+    add_instance(stage.world, "far", stage.host("far", server=None))
+    far = named_uuid("far")
+    stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances["RegionOne"].pop(far)
+    stage.terminated("old")
+    with stage.journal() as journal:
+        plan = stage.cleanup(journal, regions=("RegionOne", "RegionTwo")).plan()
+        assert [one.name for one in plan.deletions] == ["old.example.com"]
+        with pytest.raises(PlanError, match="prod/RegionTwo was asked for the plan and is out of scope now"):
+            list(stage.cleanup(journal).apply(plan))
+    assert "old" in stage.left
+
+
 def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
     """S4: same id and name; another UUID."""
     plan = planned(stage)
