@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -522,12 +523,19 @@ def _read(path: Path) -> str:
 
 def entry_point() -> NoReturn:
     """satellite-osp-cleanup."""
+    _silence_libraries()
     _leave(main())
 
 
 def check_entry_point() -> NoReturn:
     """osp-check."""
+    _silence_libraries()
     _leave(osp_check())
+
+
+def _silence_libraries() -> None:
+    """Their warnings are for developers and would be a mail of cron every hour; of TLS doctor reminds."""
+    warnings.simplefilter("ignore")
 
 
 def _leave(code: int) -> NoReturn:

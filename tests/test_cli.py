@@ -227,6 +227,13 @@ def test_doctor_finds_a_good_set_up_good(stage: Any, call: Any) -> None:
     assert "of another project was read" in out
 
 
+def test_doctor_keeps_reminding_of_tls_that_is_not_checked(stage: Any, call: Any) -> None:
+    section = {"url": stage.foreman.url, "username": "admin", "password": "changeme", "verify_tls": False}
+    _, out, _ = call("--config", stage.config(satellite=section), "doctor")
+    assert "warning  TLS of Satellite is not checked" in out
+    assert "TLS and clock are fine" not in out
+
+
 @pytest.mark.parametrize(("spoil", "told"), [
     (lambda stage: stage.use_cloud(password="wrong"), "fail .*Keystone refuses"),
     (lambda stage: stage.use_cloud("reader"), "fail .*may not list the servers of all projects"),
