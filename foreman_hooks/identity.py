@@ -3,6 +3,10 @@
 Satellite holds facts of several sources for one host, and only those of subscription-manager (RHSM) are wiped
 when a new machine takes the record over; those of Ansible or Puppet may still describe the one before.  So one
 source decides what the machine is, and all others can only speak against a deletion.
+
+An instance on bare metal (Ironic) looks like any other server.  Only what a job published on the machine itself, as
+custom facts of RHSM, can make it an instance: its UUID in Nova, and the UUID of the hardware it was published on, since
+the file may have travelled on in an image of the disk.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +33,7 @@ _NO_MAKER = frozenset({"na", "n/a", "none", "unknown", "not specified", "not ava
                        "not present", "not settable", "to be filled by o.e.m."})
 _YES = frozenset({"true", "1", "yes"})
 _GUEST = frozenset({"guest"})
+_NOT_A_GUEST = frozenset({"false", "0", "no"})   # says that it is none; anything else does not say it
 _HYPERVISORS = frozenset({"kvm", "qemu", "xen", "xenhvm", "xenu", "vmware", "hyperv", "virtualbox", "openstack"})
 _RHSM = _Family(("virt::uuid",), ("dmi::system::uuid",), ("dmi::system::manufacturer", "dmi::system::product_name"),
                 {"virt::is_guest": _YES})
@@ -49,7 +54,9 @@ def _names(families: Iterable[_Family]) -> tuple[str, ...]:
         name for family in families for name in (*family.leading, *family.further, *family.makers, *family.guest)))
 
 
-RHSM_NAMES = _names((_RHSM,))                   # the facts to ask of RHSM
+PUBLISHED = "osp::uuid"                         # the instance, as Nova writes it
+PUBLISHED_ON = "osp::system_uuid"               # the hardware's own UUID at that moment
+RHSM_NAMES = (*_names((_RHSM,)), PUBLISHED, PUBLISHED_ON)       # the facts to ask of RHSM
 OTHER_NAMES = _names(_OTHERS)                   # the facts to ask of every other source
 
 
@@ -76,26 +83,87 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
     With `katello` only RHSM's facts can make it an instance; without, the first other source that says anything.
     An OpenStack guest is one whose maker or product holds one of `openstack_names` (case does not matter): Nova
     writes "OpenStack Foundation" and "OpenStack Nova", Red Hat's builds "Red Hat" and "OpenStack Compute".
+    A machine that says it is no guest is an instance where the published UUID is bound to its hardware; such an
+    identity needs proof.
     """
+    rhsm = facts.get(RHSM, {}) if katello else {}
+    published, hardware = parse_uuid(rhsm.get(PUBLISHED, "")), _bound_hardware(rhsm)
     statements = _statements(facts, openstack_names)
-    seen = "; ".join(map(str, statements)) or "nothing"
+    seen = "; ".join([*map(str, statements), *_told(rhsm)]) or "nothing"
+    if published and hardware:
+        return _metal(published, hardware, statements, seen)
     main = next((one for one in statements if (one.source == RHSM) is katello and (one.makers or one.text)), None)
     if main is None:
         return Identity((), Reason.NO_FACTS, seen)
     others = [one for one in statements if one is not main]
-    uuids: list[str] = []
-    for uuid in (main.uuid, *main.further, *(uuid for one in others for uuid in (one.uuid, *one.further))):
-        if uuid and not any(same_machine(uuid, known) for known in uuids):
-            uuids.append(uuid)
+    main = _with_published(main, published, parse_uuid(rhsm.get(PUBLISHED_ON, "")))
     reason = _main_problem(main)
     if reason is None and any(one.openstack is False or one.guest is False for one in others):
         reason = Reason.CONTRADICTING_FACTS
-    return Identity(tuple(uuids), reason, seen)
+    return Identity(_distinct((main, *others)), reason, seen)
 
 
 def same_machine(one: str, other: str) -> bool:
     """Whether two UUIDs (lower case, dashed) are the same in either byte order."""
     return other in (one, swap_bytes(one))
+
+
+def _bound_hardware(rhsm: Mapping[str, str]) -> Optional[str]:
+    """The UUID of the hardware that RHSM describes; None where that may be a guest, or others' facts lie in its files.
+
+    They are its own only where they were published on the very hardware that it runs on now.
+    """
+    hardware, published_on = parse_uuid(rhsm.get("dmi::system::uuid", "")), parse_uuid(rhsm.get(PUBLISHED_ON, ""))
+    if rhsm.get("virt::is_guest", "").strip().lower() not in _NOT_A_GUEST:
+        return None
+    return hardware if hardware and published_on and same_machine(hardware, published_on) else None
+
+
+def _metal(published: str, hardware: str, statements: Sequence[_Statement], seen: str) -> Identity:
+    """The identity of an instance on bare metal.
+
+    The hardware's own UUID is none of Nova's: not asked for, so that it cannot be mistaken for a proof.  That other
+    sources name a hardware maker is as it should be; one that calls it a guest describes another machine.
+    """
+    further = [uuid for uuid in _distinct(statements)
+               if not same_machine(uuid, published) and not same_machine(uuid, hardware)]
+    reason = None
+    for one in statements:
+        if one.source != RHSM and one.guest:
+            reason = reason or Reason.CONTRADICTING_FACTS
+        elif one.source == RHSM and one.uuid and not same_machine(one.uuid, published):
+            reason = Reason.AMBIGUOUS_UUID      # what is no guest has no virt::uuid, unless somebody wrote it
+    return Identity((published, *further), reason, seen, needs_proof=True)
+
+
+def _with_published(main: _Statement, published: Optional[str], published_on: Optional[str]) -> _Statement:
+    """A guest's statement with the UUID that was published on it: Nova's own form of the same, or one too many.
+
+    What was published on another machine says nothing of this one: a disk image brought it along.
+    """
+    if not (published and main.uuid and main.openstack and main.guest):
+        return main
+    if published_on and not same_machine(published_on, main.uuid):
+        return main
+    if same_machine(published, main.uuid):
+        return main._replace(uuid=published)
+    return main._replace(further=(*main.further, published))
+
+
+def _told(rhsm: Mapping[str, str]) -> list[str]:
+    """What was published, for people; nothing where nothing was."""
+    if not rhsm.get(PUBLISHED):
+        return []
+    return [f"published as instance {rhsm[PUBLISHED]} on hardware {rhsm.get(PUBLISHED_ON) or 'not named'}"]
+
+
+def _distinct(statements: Iterable[_Statement]) -> tuple[str, ...]:
+    """Every UUID that is named, the leading one of the first statement first, each machine once."""
+    uuids: list[str] = []
+    for uuid in (uuid for one in statements for uuid in (one.uuid, *one.further)):
+        if uuid and not any(same_machine(uuid, known) for known in uuids):
+            uuids.append(uuid)
+    return tuple(uuids)
 
 
 def _main_problem(main: _Statement) -> Optional[Reason]:

@@ -66,7 +66,7 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
 
 def steps(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     """Every rule in order, up to and with the one that decides; all of them pass for a DELETE."""
-    for rule in (_identity, _presence, _record, _never_touched, _alone, _witness, _end):
+    for rule in (_identity, _presence, _record, _never_touched, _alone, _proof, _witness, _end):
         for step in rule(case, policy, now):
             yield step
             if step.reason:
@@ -125,6 +125,14 @@ def _never_touched(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
 def _alone(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     yield Step("no other record has its UUID", ", ".join(case.shared_with) or "none",
                Reason.SHARED_UUID if case.shared_with else None)
+
+
+def _proof(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
+    """Where a file on the machine is all that names the instance, absence may mean a cloud that is not in scope."""
+    if case.identity.needs_proof:
+        tombstone = _tombstone(case)
+        yield Step("there is proof of its termination, since only its published identity names the instance",
+                   _told([tombstone] if tombstone else list(case.sightings)), None if tombstone else Reason.NO_PROOF)
 
 
 def _witness(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:

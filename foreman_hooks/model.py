@@ -37,6 +37,7 @@ class Reason(str, Enum):
     NO_CHECKIN = "no check-in time"
     CLOCKS_DISAGREE = "clocks disagree"
     CHECKED_IN = "checked in after its termination"
+    NO_PROOF = "missing, without the proof it needs"
     NO_WITNESS = "no other host alive in that region"
     COMPUTE_RESOURCE = "compute resource cannot be detached"
     GRACE = "missing, within the grace period"
@@ -55,11 +56,13 @@ class Identity(NamedTuple):
 
     `uuids`: every instance UUID that any source names (lower case, dashed), the one that counts first.
     `reason`: why it cannot be taken for an instance, None where it is one.  `seen`: the facts, for people.
+    `needs_proof`: only a file on the machine says which instance it is, so absence from OpenStack is not enough.
     """
 
     uuids: tuple[str, ...] = ()
     reason: Optional[Reason] = None
     seen: str = ""
+    needs_proof: bool = False
 
 
 @dataclass(frozen=True)

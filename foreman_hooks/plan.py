@@ -75,7 +75,8 @@ class Plan:
 
 
 # Hosts that are no instances do not count as the fleet of which a fraction may go.
-_NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID})
+_NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID,
+                           Reason.NO_PROOF})        # of a cloud out of scope, most often
 
 
 def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[str, str], int]) -> Plan:

@@ -15,6 +15,7 @@ UUID = "78d7e200-b7d6-4cfe-b7a9-5700e8094df3"
 SWAPPED = "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"        # the same machine; Candlepin's own test vector
 OTHER = "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
 THIRD = "0a1b2c3d-4e5f-4a6b-9c8d-7e6f5a4b3c2d"
+HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"       # what a server's own firmware says
 JUNK = ("", " ", "Not Settable", "Not Present", "Not Specified", "NA", "None", "0", f"{UUID}0", UUID[:-1],
         UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}", f"{UUID},{OTHER}", UUID.replace("7", "g"),
         "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
@@ -38,6 +39,14 @@ def facter(**changes: Optional[str]) -> dict[str, str]:
     return changed({
         "dmi::product::uuid": UUID, "dmi::manufacturer": "OpenStack Foundation", "dmi::product::name": "OpenStack Nova",
         "is_virtual": "true", "virtual": "kvm",
+    }, {name.replace("__", "::"): value for name, value in changes.items()})
+
+
+def metal(**changes: Optional[str]) -> dict[str, str]:
+    """Facts of subscription-manager on an Ironic node that published what it is."""
+    return changed({
+        "virt::is_guest": "false", "dmi::system::uuid": HARDWARE.upper(), "dmi::system::manufacturer": "Dell Inc.",
+        "dmi::system::product_name": "PowerEdge R640", "osp::uuid": UUID, "osp::system_uuid": HARDWARE,
     }, {name.replace("__", "::"): value for name, value in changes.items()})
 
 
@@ -221,17 +230,184 @@ def test_what_the_facts_say_is_told_for_people() -> None:
     assert "Puppet: maker unknown, not a guest, UUID missing" in of_rhsm(rhsm(), Puppet={"virtual": "physical"}).seen
 
 
+# What a machine published itself: a guest
+
+@pytest.mark.parametrize(("virtual", "published"), [
+    (UUID, UUID), (UUID.upper(), UUID), (SWAPPED.upper(), UUID), (UUID, SWAPPED), (SWAPPED, f" {UUID.upper()}\n")])
+def test_the_published_form_of_a_guests_uuid_leads(virtual: str, published: str) -> None:
+    """It is Nova's own; the firmware's may be in the other byte order."""
+    found = of_rhsm({**rhsm(virt__uuid=virtual), "osp::uuid": published, "osp::system_uuid": virtual})
+    assert (found.uuids, found.reason, found.needs_proof) == ((published.strip().lower(),), None, False)
+
+
+@pytest.mark.parametrize("published_on", [OTHER, HARDWARE])
+def test_what_came_along_with_another_machines_disk_says_nothing_of_a_guest(published_on: str) -> None:
+    """Else no record of a machine that was made of another one's disk could ever go."""
+    found = of_rhsm({**rhsm(), "osp::uuid": OTHER, "osp::system_uuid": published_on})
+    assert (found.uuids, found.reason) == ((UUID,), None)
+
+
+@pytest.mark.parametrize("published_on", [UUID, SWAPPED, "", "junk"])
+def test_a_guest_that_published_another_uuid_than_its_firmwares_is_ambiguous(published_on: str) -> None:
+    """Both have to be looked for."""
+    found = of_rhsm({**rhsm(), "osp::uuid": OTHER, "osp::system_uuid": published_on})
+    assert (found.uuids, found.reason) == ((UUID, OTHER), Reason.AMBIGUOUS_UUID)
+
+
+def test_a_guest_whose_dmi_uuid_katello_replaced_stays_ambiguous_whatever_it_published() -> None:
+    found = of_rhsm({**rhsm(dmi__system__uuid=THIRD), "osp::uuid": UUID, "osp::system_uuid": UUID})
+    assert (found.uuids, found.reason) == ((UUID, THIRD), Reason.AMBIGUOUS_UUID)
+
+
+def test_what_a_guest_published_does_not_silence_another_source() -> None:
+    """S6."""
+    published = {**rhsm(), "osp::uuid": UUID, "osp::system_uuid": UUID}
+    assert of_rhsm(published, Puppet={"dmi::manufacturer": "VMware, Inc."}).reason is Reason.CONTRADICTING_FACTS
+    assert of_rhsm(published, Puppet=facter(dmi__product__uuid=OTHER)).uuids == (UUID, OTHER)
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("facts", [rhsm(), rhsm(virt__uuid=None), rhsm(virt__is_guest="false"),
+                                   metal(osp__uuid=None), metal(osp__uuid=None, dmi__system__uuid=None)])
+def test_junk_that_was_published_changes_nothing(facts: dict[str, str], junk: str) -> None:
+    found, today = of_rhsm({**facts, "osp::uuid": junk}), of_rhsm(facts)
+    assert (found.uuids, found.reason, found.needs_proof) == (today.uuids, today.reason, False)
+
+
+@pytest.mark.parametrize("facts", [
+    rhsm(dmi__system__manufacturer="VMware, Inc.", dmi__system__product_name="VMware7,1"), rhsm(virt__uuid=None),
+    rhsm(dmi__system__manufacturer=None, dmi__system__product_name=None), rhsm(virt__uuid="junk"), {},
+    rhsm(virt__is_guest=None), rhsm(virt__is_guest="Unknown"), {"virt::is_guest": "true", "dmi::system::uuid": UUID}])
+@pytest.mark.parametrize("published", [UUID, OTHER])
+def test_what_a_guest_published_makes_no_instance_of_what_is_none(facts: dict[str, str], published: str) -> None:
+    """S9: a VMware guest may have been made of an instance's disk."""
+    found, today = of_rhsm({**facts, "osp::uuid": published, "osp::system_uuid": UUID}), of_rhsm(facts)
+    assert (found.uuids, found.reason) == (today.uuids, today.reason)
+    assert found.reason is not None
+
+
+# What a machine published itself: bare metal
+
+@pytest.mark.parametrize(("maker", "product"), [("Dell Inc.", "PowerEdge R640"), (None, None), ("OpenStack", "Nova")])
+@pytest.mark.parametrize("guest", ["false", "False", "0", "no", " false "])
+def test_a_server_that_published_its_instance_is_one_with_proof_only(
+        guest: str, maker: Optional[str], product: Optional[str]) -> None:
+    """Ironic: the hardware's own UUID is none of Nova's."""
+    found = of_rhsm(metal(virt__is_guest=guest, dmi__system__manufacturer=maker, dmi__system__product_name=product))
+    assert (found.uuids, found.reason, found.needs_proof) == ((UUID,), None, True)
+
+
+@pytest.mark.parametrize(("hardware", "published_on"), [
+    (HARDWARE, HARDWARE.upper()), (swap_bytes(HARDWARE), HARDWARE), (HARDWARE, swap_bytes(HARDWARE))])
+def test_the_hardware_is_the_same_in_either_byte_order(hardware: str, published_on: str) -> None:
+    found = of_rhsm(metal(dmi__system__uuid=hardware, osp__system_uuid=published_on))
+    assert (found.uuids, found.reason, found.needs_proof) == ((UUID,), None, True)
+
+
+@pytest.mark.parametrize("changes", [
+    {"osp__system_uuid": None}, {"osp__system_uuid": OTHER}, {"osp__system_uuid": UUID}, {"dmi__system__uuid": None},
+    {"dmi__system__uuid": THIRD}, {"osp__uuid": None}, *({"osp__system_uuid": junk} for junk in JUNK),
+    *({"dmi__system__uuid": junk, "osp__system_uuid": junk} for junk in JUNK)])
+def test_a_server_that_another_ones_disk_was_copied_to_is_no_instance(changes: Any) -> None:
+    """Nor is one whose UUID Katello replaced by a random one: what was published is not bound to it."""
+    found, today = of_rhsm(metal(**changes)), of_rhsm(metal(**changes, osp__uuid=None)
+                                                      if "osp__uuid" not in changes else metal(**changes))
+    assert (found.uuids, found.reason, found.needs_proof) == (today.uuids, Reason.NOT_OPENSTACK, False)
+    assert UUID not in found.uuids
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "Unknown", "Not Applicable", "guest", "true", "1", "no way"])
+def test_a_server_has_to_say_that_it_is_no_guest(value: Optional[str]) -> None:
+    found = of_rhsm(metal(virt__is_guest=value))
+    assert (found.reason, found.needs_proof) == (Reason.NOT_OPENSTACK, False)
+    assert UUID not in found.uuids
+
+
+@pytest.mark.parametrize("facts", [
+    {"ansible_system_vendor": "Dell Inc.", "ansible_virtualization_role": "host", "ansible_product_uuid": HARDWARE},
+    {"is_virtual": "false", "virtual": "physical", "dmi::manufacturer": "HPE"}, {"virtual": "physical"},
+    {"uuid": swap_bytes(HARDWARE).upper()}, {"ansible_product_uuid": UUID}, {"ansible_product_uuid": "NA"}])
+def test_other_sources_may_call_it_the_server_that_it_is(facts: dict[str, str]) -> None:
+    found = of_rhsm(metal(), Puppet=facts)
+    assert (found.uuids, found.reason, found.needs_proof) == ((UUID,), None, True)
+
+
+@pytest.mark.parametrize("facts", [
+    {"is_virtual": "true"}, {"virtual": "kvm"}, {"ansible_virtualization_role": "guest"}, facter(),
+    {"facter_is_virtual": "true"}, {"virtualization::role": "guest"}])
+def test_a_source_that_calls_it_a_guest_contradicts(facts: dict[str, str]) -> None:
+    """A guest had the record before, or the server took it over."""
+    assert of_rhsm(metal(), Puppet=facts).reason is Reason.CONTRADICTING_FACTS
+
+
+def test_every_uuid_that_others_name_is_looked_for_but_not_the_hardwares_own() -> None:
+    """S6: a deleted row of the hardware's UUID, or one alive, would be another machine's."""
+    found = of_rhsm(metal(), Puppet={"dmi::product::uuid": OTHER}, Ansible={"ansible_product_uuid": HARDWARE.upper()},
+                    Salt={"uuid": swap_bytes(HARDWARE)}, Chef={"dmi::system::uuid": THIRD})
+    assert (found.uuids, found.reason) == ((UUID, OTHER, THIRD), None)
+
+
+def test_a_server_with_the_uuid_of_a_guest_is_ambiguous() -> None:
+    found = of_rhsm(metal(virt__uuid=OTHER))
+    assert (found.uuids, found.reason) == ((UUID, OTHER), Reason.AMBIGUOUS_UUID)
+    assert of_rhsm(metal(virt__uuid=OTHER), Puppet={"is_virtual": "true"}).reason is Reason.AMBIGUOUS_UUID
+    assert of_rhsm(metal(virt__uuid=SWAPPED)).reason is None
+
+
+@pytest.mark.parametrize("facts", [metal(), {**rhsm(), "osp::uuid": OTHER, "osp::system_uuid": UUID}])
+def test_without_katello_what_was_published_counts_for_nothing(facts: dict[str, str]) -> None:
+    found = identify({RHSM: facts}, katello=False)
+    assert (found.uuids, found.reason, found.needs_proof) == ((), Reason.NO_FACTS, False)
+
+
+def test_only_rhsms_own_facts_are_what_was_published() -> None:
+    """S6: those of another source are not wiped when a new machine takes the record over."""
+    published = {"osp::uuid": UUID, "osp::system_uuid": HARDWARE}
+    found = of_rhsm(metal(osp__uuid=None, osp__system_uuid=None), Puppet=published)
+    assert found.reason is Reason.NOT_OPENSTACK
+    assert UUID not in found.uuids
+
+
+def test_what_was_published_is_told_for_people() -> None:
+    assert of_rhsm(metal()).seen == (f"RHSM: Dell Inc. / PowerEdge R640, not a guest, UUID {HARDWARE}; "
+                                     f"published as instance {UUID} on hardware {HARDWARE}")
+    assert of_rhsm(metal(osp__system_uuid=None)).seen.endswith(f"instance {UUID} on hardware not named")
+    assert of_rhsm({**rhsm(), "osp::uuid": OTHER}).seen.endswith(f"published as instance {OTHER} on hardware not named")
+
+
+# What a machine published itself: the ways of a disk and of a record
+
+def test_a_node_deployed_anew_is_the_new_instance_or_none_yet() -> None:
+    """A registration wipes RHSM's facts; the new disk brings no file until the job has run on it."""
+    assert of_rhsm(metal(osp__uuid=None, osp__system_uuid=None)).reason is Reason.NOT_OPENSTACK
+    found = of_rhsm(metal(osp__uuid=OTHER))
+    assert (found.uuids, found.reason) == ((OTHER,), None)
+
+
+def test_a_server_that_took_over_a_guests_record_is_not_that_guest() -> None:
+    """S4: Puppet's facts of the guest are still there, RHSM's are the server's."""
+    assert of_rhsm(metal(), Puppet=facter(dmi__product__uuid=OTHER)).reason is Reason.CONTRADICTING_FACTS
+    assert of_rhsm(metal(osp__uuid=None), Puppet=facter(dmi__product__uuid=OTHER)).reason is Reason.NOT_OPENSTACK
+
+
+def test_a_guest_that_took_over_a_servers_record_is_not_that_server() -> None:
+    """S4: Ansible still calls it the server."""
+    old = {"ansible_product_uuid": HARDWARE, "ansible_virtualization_role": "host"}
+    found = of_rhsm({**rhsm(), "osp::uuid": UUID, "osp::system_uuid": UUID}, Ansible=old)
+    assert (found.uuids, found.reason) == ((UUID, HARDWARE), Reason.CONTRADICTING_FACTS)
+
+
 # Properties
 
-uuid_texts = st.sampled_from([UUID, SWAPPED, OTHER, THIRD, UUID.upper(), *JUNK])
+uuid_texts = st.sampled_from([UUID, SWAPPED, OTHER, THIRD, HARDWARE, UUID.upper(), *JUNK])
 values = st.text(max_size=9) | uuid_texts | st.sampled_from(
     ["true", "false", "guest", "kvm", "OpenStack Nova", "OpenStack Foundation", "Dell Inc."])
 names = st.sampled_from([*RHSM_NAMES, *OTHER_NAMES]) | st.text(max_size=5)
 sources = st.dictionaries(names, values, max_size=5)
 hosts = st.fixed_dictionaries({}, optional={RHSM: sources, "Puppet": sources, "": sources})
 # Hosts that come close to being an instance, so that not every example ends at the first rule.
-nearly = st.builds(lambda more, change: {**more, RHSM: {**rhsm(), **change}}, hosts,
-                   st.dictionaries(names, values, max_size=2))
+nearly = st.builds(lambda more, base, change: {**more, RHSM: {**base, **change}}, hosts,
+                   st.sampled_from([rhsm(), metal()]), st.dictionaries(names, values, max_size=2))
 
 
 @given(st.one_of(hosts, nearly), st.booleans())
@@ -247,21 +423,27 @@ def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(facts: Any, ka
 
 @given(nearly)
 @settings(max_examples=40)
-def test_only_rhsm_facts_of_an_openstack_guest_make_an_instance(facts: Any) -> None:
+def test_only_rhsm_facts_of_an_openstack_guest_or_of_bound_metal_make_an_instance(facts: Any) -> None:
     """S9: whatever else there is."""
-    main = facts[RHSM]
-    if identify(facts, katello=True).reason is None:
-        assert main["virt::is_guest"].strip().lower() in ("true", "1", "yes")
+    main, found = facts[RHSM], identify(facts, katello=True)
+    guest = main.get("virt::is_guest", "").strip().lower()
+    if found.reason is None and found.needs_proof:
+        assert guest in ("false", "0", "no")
+        assert found.uuids[0] == parse_uuid(main["osp::uuid"])
+        assert same_machine(str(parse_uuid(main["osp::system_uuid"])), str(parse_uuid(main["dmi::system::uuid"])))
+    elif found.reason is None:
+        assert guest in ("true", "1", "yes")
         assert "openstack" in (main.get("dmi::system::manufacturer", "")
                                + main.get("dmi::system::product_name", "")).lower()
-        assert parse_uuid(main["virt::uuid"]) == identify(facts, katello=True).uuids[0]
+        assert same_machine(str(parse_uuid(main["virt::uuid"])), found.uuids[0])
 
 
 @given(hosts)
 @settings(max_examples=40)
 def test_no_other_source_can_turn_a_keep_into_an_instance(others: Any) -> None:
     """S6."""
-    for facts in (rhsm(virt__is_guest="false"), rhsm(virt__uuid=None), rhsm(dmi__system__uuid=OTHER)):
+    for facts in (rhsm(virt__is_guest="false"), rhsm(virt__uuid=None), rhsm(dmi__system__uuid=OTHER),
+                  metal(osp__uuid=None), metal(osp__system_uuid=OTHER), {**rhsm(), "osp::uuid": OTHER}):
         assert identify({**others, RHSM: facts}, katello=True).reason is not None
 
 

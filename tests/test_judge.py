@@ -9,9 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from foreman_hooks.identity import identify
 from foreman_hooks.judge import Case, judge, steps
 from foreman_hooks.model import Decision, History, Identity, Policy, Reason, Record, Verdict
-from foreman_hooks.osp_checker import Presence, Sighting
+from foreman_hooks.osp_checker import Presence, Sighting, swap_bytes
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = (
     Presence.PRESENT, Presence.DELETED, Presence.ABSENT, Presence.UNKNOWN, Presence.INVALID)
@@ -103,6 +104,7 @@ AGAINST: dict[Reason, Callable[[Case], Case]] = {
     Reason.NO_WITNESS: lambda case: replace(case, witnessed=frozenset()),
     Reason.NO_CHECKIN: lambda case: replace(case, record=record(last_checkin=None, registered_at=None)),
 }
+OF_METAL = {Reason.NO_PROOF}    # below
 OF_TIME = {Reason.CHECKED_IN, Reason.CLOCKS_DISAGREE, Reason.GRACE, Reason.SILENCE}     # below, each at its edges
 
 
@@ -113,7 +115,7 @@ def test_one_thing_against_it_keeps_the_record_and_is_named(dead: Callable[..., 
 
 
 def test_there_is_no_reason_that_no_test_knows() -> None:
-    assert {*AGAINST, *OF_TIME, Reason.TERMINATED, Reason.MISSING} == set(Reason)
+    assert {*AGAINST, *OF_METAL, *OF_TIME, Reason.TERMINATED, Reason.MISSING} == set(Reason)
 
 
 # Identity
@@ -191,6 +193,127 @@ def test_the_end_of_another_uuid_is_no_proof_of_its_own() -> None:
     case = terminated(identity=Identity((UUID, OTHER)), sightings=(sighting(ABSENT), sighting(DELETED, OTHER)))
     assert verdict(case) == (WAIT, Reason.GRACE)
     assert verdict(replace(case, history=History(3, NOW - 72 * HOUR))) == DELETE_MISSING
+
+
+# What only a file on the machine calls an instance: bare metal (Ironic)
+
+HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"
+METAL = {"virt::is_guest": "false", "dmi::system::uuid": HARDWARE.upper(), "dmi::system::manufacturer": "Dell Inc.",
+         "osp::uuid": UUID, "osp::system_uuid": HARDWARE}
+GUEST = {"virt::is_guest": "true", "virt::uuid": UUID, "dmi::system::uuid": UUID.upper(),
+         "dmi::system::manufacturer": "OpenStack Foundation", "osp::uuid": UUID, "osp::system_uuid": UUID}
+
+
+def of_facts(case: Case, rhsm: dict[str, str], *, katello: bool = True, **others: dict[str, str]) -> Case:
+    """The same case, of a host with these facts; UUIDs that the case does not know are absent everywhere."""
+    identity = identify({"RHSM": rhsm, **others}, katello=katello)
+    known = {one.uuid for one in case.sightings}
+    more = [sighting(ABSENT, uuid) for uuid in identity.uuids if uuid not in known]
+    return replace(case, identity=identity, sightings=(*case.sightings, *more))
+
+
+def test_a_terminated_instance_on_bare_metal_is_removed_with_proof() -> None:
+    assert verdict(of_facts(terminated(), METAL)) == DELETE_WITH_PROOF
+
+
+@pytest.mark.parametrize("history", [History(), History(3, NOW - 72 * HOUR), History(999, NOW - 999 * DAY)])
+@pytest.mark.parametrize("policy", [POLICY, Policy(grace=timedelta(), misses=0, silence=timedelta())])
+@pytest.mark.parametrize("witnessed", [frozenset(), frozenset({("prod", "RegionOne")})])
+def test_one_on_bare_metal_without_a_trace_is_kept_for_ever(history: History, policy: Policy, witnessed: Any) -> None:
+    """TripleO's nodes are instances of a cloud that is not in scope; they look absent, off or on."""
+    case = of_facts(vanished(history=history, witnessed=witnessed), METAL)
+    assert verdict(case, policy) == (KEEP, Reason.NO_PROOF)
+
+
+@pytest.mark.parametrize("reason", AGAINST, ids=lambda reason: reason.name)
+def test_proof_lifts_no_other_rule_for_bare_metal(reason: Reason) -> None:
+    case = AGAINST[reason](terminated())
+    assert verdict(replace(case, identity=case.identity._replace(needs_proof=True))) == (KEEP, reason)
+
+
+def test_a_node_that_is_switched_off_is_alive() -> None:
+    assert verdict(of_facts(terminated(sightings=(sighting(PRESENT),)), METAL)) == (KEEP, Reason.ALIVE)
+
+
+def test_the_end_of_a_further_uuid_is_no_proof_for_bare_metal() -> None:
+    """S6: that of the guest that had the record before."""
+    case = vanished(sightings=(sighting(ABSENT), sighting(DELETED, OTHER)))
+    assert verdict(of_facts(case, METAL, Puppet={"dmi::product::uuid": OTHER})) == (KEEP, Reason.NO_PROOF)
+
+
+def test_a_further_uuid_that_is_alive_keeps_bare_metal() -> None:
+    """S6."""
+    case = terminated(sightings=(sighting(DELETED), sighting(PRESENT, OTHER)))
+    assert verdict(of_facts(case, METAL, Puppet={"dmi::product::uuid": OTHER})) == (KEEP, Reason.ALIVE)
+
+
+def test_a_deleted_row_of_the_hardwares_own_uuid_is_no_proof() -> None:
+    """Nova never gave that UUID to this machine."""
+    case = vanished(sightings=(sighting(ABSENT), sighting(DELETED, HARDWARE)))
+    assert verdict(of_facts(case, METAL, Ansible={"ansible_product_uuid": HARDWARE})) == (KEEP, Reason.NO_PROOF)
+
+
+@pytest.mark.parametrize("dead", [terminated, vanished])
+@pytest.mark.parametrize("facts", [
+    {**METAL, "dmi::system::uuid": OTHER}, {**METAL, "osp::system_uuid": OTHER}, {**METAL, "osp::system_uuid": ""},
+    {**METAL, "virt::is_guest": ""}, {**METAL, "dmi::system::uuid": "Not Settable"}])
+def test_a_server_with_a_copy_of_a_terminated_nodes_disk_is_kept(dead: Callable[..., Case],
+                                                                 facts: dict[str, str]) -> None:
+    """The file names an instance that is provably gone, but was not published on this hardware."""
+    assert verdict(of_facts(dead(), facts)) == (KEEP, Reason.NOT_OPENSTACK)
+
+
+def test_a_server_that_starts_from_a_terminated_instances_disk_again_has_checked_in_since() -> None:
+    """On the same hardware the file is bound to it; only the machine's silence tells it from the instance."""
+    case = of_facts(terminated(record=record(last_checkin=ENDED + HOUR)), METAL)
+    assert verdict(case) == (KEEP, Reason.CHECKED_IN)
+
+
+def test_a_node_deployed_anew_under_the_old_record_has_registered_since() -> None:
+    """S4: until its registration is complete, and if the old disk should still be there."""
+    again = record(registered_at=ENDED + HOUR, last_checkin=ENDED + HOUR)
+    assert verdict(of_facts(terminated(record=again), METAL)) == (KEEP, Reason.CHECKED_IN)
+    fresh = {name: value for name, value in METAL.items() if not name.startswith("osp")}
+    assert verdict(of_facts(terminated(record=again), fresh)) == (KEEP, Reason.NOT_OPENSTACK)
+    case = terminated(record=again, sightings=(sighting(ABSENT), sighting(PRESENT, OTHER)))
+    assert verdict(of_facts(case, {**METAL, "osp::uuid": OTHER})) == (KEEP, Reason.ALIVE)
+
+
+def test_a_living_guest_made_of_a_terminated_instances_disk_is_alive() -> None:
+    """Its own UUID is the firmware's, and the file that came along was published on another machine."""
+    case = terminated(sightings=(sighting(PRESENT, OTHER),))
+    found = of_facts(case, {**GUEST, "virt::uuid": OTHER, "dmi::system::uuid": OTHER})
+    assert (found.identity.uuids, verdict(found)) == ((OTHER,), (KEEP, Reason.ALIVE))
+
+
+@dead
+def test_a_guest_that_published_another_uuid_than_its_firmwares_is_kept(dead: Callable[..., Case]) -> None:
+    assert verdict(of_facts(dead(), {**GUEST, "osp::uuid": OTHER})) == (KEEP, Reason.AMBIGUOUS_UUID)
+
+
+@dead
+def test_a_terminated_guest_goes_as_ever_whether_it_published_or_not(dead: Callable[..., Case]) -> None:
+    quiet = {name: value for name, value in GUEST.items() if not name.startswith("osp")}
+    for facts in (GUEST, quiet, {**GUEST, "osp::uuid": "junk"}, {**GUEST, "osp::system_uuid": "junk"}):
+        assert verdict(of_facts(dead(), facts))[0] is Decision.DELETE
+
+
+def test_the_deleted_row_of_a_guest_whose_firmware_swaps_the_bytes_is_found_by_the_published_form() -> None:
+    swapped = swap_bytes(UUID)
+    case = of_facts(terminated(), {**GUEST, "virt::uuid": swapped, "dmi::system::uuid": swapped})
+    assert verdict(case) == DELETE_WITH_PROOF
+
+
+@dead
+def test_without_katello_nothing_that_was_published_can_delete(dead: Callable[..., Case]) -> None:
+    assert verdict(of_facts(dead(), METAL, katello=False)) == (KEEP, Reason.NO_FACTS)
+
+
+def test_the_need_of_proof_is_explained() -> None:
+    told = [step for step in steps(of_facts(terminated(), METAL), POLICY, NOW) if "proof" in step.rule]
+    assert [step.reason for step in told] == [None]
+    assert "prod/RegionOne: deleted" in told[0].seen
+    assert judge(of_facts(vanished(), METAL), POLICY, NOW).detail == "prod/RegionOne: absent"
 
 
 # The record
@@ -452,7 +575,8 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
     if draw(st.booleans()):
         presences[0] = DELETED
     case = Case(
-        7, "web-7.example.com", Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid))),
+        7, "web-7.example.com",
+        Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid)), needs_proof=draw(st.booleans())),
         tuple(seen_as(where, presence, draw(times)) for where, presence in zip(grid, presences) if presence),
         record(registered_at=draw(times), last_checkin=draw(times), last_report=draw(times)),
         history=History(draw(st.integers(0, 9)), draw(times)), witnessed=frozenset(draw(st.sampled_from(
@@ -485,6 +609,7 @@ def test_a_deletion_keeps_every_point_of_the_promise(found: tuple[Case, set[Reas
         assert max(signs) <= proof.terminated_at or (max(signs) <= proof.terminated_at + SKEW and silent)
     else:
         assert reason is Reason.MISSING
+        assert not case.identity.needs_proof
         assert places <= case.witnessed
         assert case.history.misses >= policy.misses
         assert case.history.since and NOW - case.history.since >= policy.grace
@@ -500,7 +625,8 @@ def test_a_provable_termination_that_nothing_speaks_against_always_goes(grid: An
     proof = data.draw(st.sampled_from([where for where in grid if where[0] == UUID]))
     seen = [seen_as(where, DELETED if where == proof else ABSENT, end) for where in grid]
     case = Case(
-        7, "web-7.example.com", Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid))), tuple(seen),
+        7, "web-7.example.com",
+        Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid)), needs_proof=data.draw(st.booleans())), tuple(seen),
         record(last_checkin=data.draw(signs), last_report=data.draw(st.one_of(st.none(), signs)),
                registered_at=data.draw(st.one_of(st.none(), signs)),
                compute_resource=data.draw(st.sampled_from([None, "osp"])),

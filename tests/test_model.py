@@ -52,7 +52,7 @@ def test_each_reason_has_a_text_of_its_own() -> None:
 
 def test_what_contradicts_itself_is_loud() -> None:
     assert {Reason.CHECKED_IN, Reason.CLOCKS_DISAGREE, Reason.CONTRADICTING_FACTS} <= LOUD
-    assert not {Reason.ALIVE, Reason.TERMINATED, Reason.MISSING, Reason.NOT_OPENSTACK} & LOUD
+    assert not {Reason.ALIVE, Reason.TERMINATED, Reason.MISSING, Reason.NOT_OPENSTACK, Reason.NO_PROOF} & LOUD
 
 
 def test_without_a_configuration_the_guard_rails_are_on() -> None:

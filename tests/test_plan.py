@@ -89,7 +89,8 @@ def test_more_than_the_fraction_is_refused_with_the_numbers_in_a_small_fleet_too
     assert refusal.startswith(told)
 
 
-@pytest.mark.parametrize("reason", [Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID])
+@pytest.mark.parametrize("reason", [Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID,
+                                    Reason.NO_PROOF])
 def test_hosts_that_are_no_instances_do_not_make_the_fleet_larger(reason: Reason) -> None:
     """S9: 2 of 4 virtual machines are half, whatever bare metal stands beside them."""
     (refusal,) = refusals(plan(2, 4, [reason] * 1000), replace(CAPLESS, max_fraction=0.1))
