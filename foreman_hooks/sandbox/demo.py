@@ -9,13 +9,12 @@ from pathlib import Path
 import yaml
 
 from .. import report
-from ..checkers import LocalChecker
 from ..cleanup import Cleanup
 from ..journal import Journal
 from ..model import Policy
+from ..osp_checker import CloudScope, LocalChecker
 from ..satellite import Login
 from ..satellite import Satellite as Client
-from ..settings import CloudScope
 from .server import Server
 from .world import REGION, World, build
 

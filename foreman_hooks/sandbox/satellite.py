@@ -14,11 +14,14 @@ import base64
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, urlencode
 
+from .calls import PERMISSIONS, Call, Page, RefusedError, leading_number, listed, server_error
+from .jobs import ROUTES as JOB_ROUTES
+from .jobs import Handler as JobHandler
+from .jobs import Jobs
 from .records import (
     ANSIBLE,
     BLANK_RECORD,
@@ -77,25 +80,6 @@ VERSION = "3.12.0"
 KATELLO_VERSION = "4.14.0"
 LONGEST_QUERY = 10 * 1024   # bytes; measured: 9.8 KB pass, 13 KB are an empty 400
 
-class _RefusedError(Exception):
-    def __init__(self, status: int, body: Any, headers: Optional[Mapping[str, str]] = None) -> None:
-        self.answer = Answer(status, body, headers or {})
-
-
-@dataclass
-class _Call:
-    """A request on its way: who asks, for what, and in which organization and location."""
-
-    request: Request
-    args: Mapping[str, str]
-    body: Any
-    user: User
-    organization: Optional[int] = None
-    location: Optional[int] = None
-
-    def first(self, name: str) -> str:
-        return self.request.first(name)
-
 
 class Satellite:
     """The server's state, and `handle`, which answers one request after the other."""
@@ -119,7 +103,8 @@ class Satellite:
         self.sessions: dict[str, str] = {}                  # session id -> login; clear it, and all are expired
         self.failed_logins = 0
         self.started = utc()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.jobs = Jobs(self)                              # remote execution
         self._last_id = 0
         self._ids: list[int] = []                           # of hosts, ascending
         self._ids_by_name: dict[str, int] = {}
@@ -130,7 +115,7 @@ class Satellite:
 
     def add(self, host: Host) -> Host:
         """Take up a host under the next id, or under the one it brings along where that is higher."""
-        with self._lock:
+        with self.lock:
             host.name = host.name.lower()
             if self._indexed(host.name):
                 raise ValueError(f"there is a host {host.name} already")
@@ -144,10 +129,10 @@ class Satellite:
 
     def handle(self, request: Request) -> Answer:
         """Answer one request; safe to call from several threads."""
-        with self._lock:
+        with self.lock:
             try:
                 return self._answer(request)
-            except _RefusedError as refused:
+            except RefusedError as refused:
                 return refused.answer
 
     def _answer(self, request: Request) -> Answer:
@@ -156,7 +141,7 @@ class Satellite:
         route, args = self._route(request)
         body = _json_body(request)
         user, headers = (_NOBODY, {}) if route.permission is None else self._log_in(request)
-        call = _Call(request, args, body, user)
+        call = Call(request, args, body, user)
         try:
             self._admit(call, route)
             headers.update(_info(_context(call.organization, self.organizations),
@@ -164,7 +149,7 @@ class Satellite:
             if request.method in ("POST", "PUT"):
                 _check_media_type(request)
             answer = route.handler(self, call)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             answer = refused.answer
         except QueryError as error:
             answer = Answer(400, {"error": {"message": str(error), "class": "ScopedSearch::QueryNotSupported"}})
@@ -179,7 +164,7 @@ class Satellite:
             match = route.path.fullmatch(path) if route.method == method else None
             if match and (self.katello or not path.startswith("/katello/")):
                 return route, {name: unquote(value) for name, value in match.groupdict().items()}
-        raise _RefusedError(404, {"status": 404, "error": "Not Found"})
+        raise RefusedError(404, {"status": 404, "error": "Not Found"})
 
     # Who asks
 
@@ -191,7 +176,7 @@ class Satellite:
             return known, {}
         credentials = request.headers.get("Authorization")
         if cookie and not credentials:
-            raise _RefusedError(401, "", {**_PLAIN, **_info()})     # measured: an expired session is an empty answer
+            raise RefusedError(401, "", {**_PLAIN, **_info()})     # measured: an expired session is an empty answer
         limit = int(str(self.settings["failed_login_attempts_limit"]))
         if 0 < limit <= self.failed_logins:
             raise _unauthorized("Too many tries, please try again in a few minutes.")
@@ -204,10 +189,10 @@ class Satellite:
         self.sessions[token] = login
         return user, {"Set-Cookie": f"_session_id={token}; path=/; HttpOnly; SameSite=Lax"}
 
-    def _admit(self, call: _Call, route: "_Route") -> None:
+    def _admit(self, call: Call, route: "_Route") -> None:
         """403 without the permission; 404 where the organization or location is unknown or out of sight."""
         if route.permission and not call.user.may(route.permission):
-            raise _RefusedError(403, {"error": {
+            raise RefusedError(403, {"error": {
                 "message": "Access denied",
                 "details": f"Missing one of the required permissions: {route.permission}",
                 "missing_permissions": [route.permission]}})
@@ -220,7 +205,7 @@ class Satellite:
     def _locations(self, user: User) -> dict[int, str]:
         return {key: name for key, name in self.locations.items() if user.admin or key in user.locations}
 
-    def _sight(self, call: _Call) -> Sight:
+    def sight(self, call: Call) -> Sight:
         """The hosts of the login's organizations and locations, or of those asked for, that its filter lets through."""
         user = call.user
         organizations = {call.organization} if call.organization else None if user.admin else user.organizations
@@ -232,16 +217,16 @@ class Satellite:
                              and (locations is None or host.location_id in locations)
                              and (sees is None or sees(host)))
 
-    def _sight_through_parent(self, call: _Call, verb: str) -> Sight:
-        """As `_sight`; but the first organization or location asked for wants a permission on itself.
+    def _sight_through_parent(self, call: Call, verb: str) -> Sight:
+        """As `sight`; but the first organization or location asked for wants a permission on itself.
 
         Without view_organizations a list in an organization is empty, without edit_organizations a DELETE in one is a
         404 (read in Foreman's source, not measured).
         """
         for name in call.request.query:
             if name in ("organization_id", "location_id") and call.first(name):
-                return self._sight(call) if call.user.may(f"{verb}_{name[:-3]}s") else lambda host: False
-        return self._sight(call)
+                return self.sight(call) if call.user.may(f"{verb}_{name[:-3]}s") else lambda host: False
+        return self.sight(call)
 
     # Hosts, found fast
 
@@ -255,13 +240,13 @@ class Satellite:
             return host
         return next((host for host in self.hosts.values() if host.name == name), None)     # a test may have renamed it
 
-    def _find(self, call: _Call, verb: str) -> Host:
+    def _find(self, call: Call, verb: str) -> Host:
         """The host of `:id`: by name first, then by the number that it begins with (measured: 310-foo is host 310)."""
         key, sight = call.args["id"], self._sight_through_parent(call, verb)
-        for host in (self._named(key), self.hosts.get(_leading_number(key))):
+        for host in (self._named(key), self.hosts.get(leading_number(key))):
             if host and (sight is None or sight(host)):
                 return host
-        raise _RefusedError(404, {"error": {"message": f"Resource host not found by id '{key}'"}})
+        raise RefusedError(404, {"error": {"message": f"Resource host not found by id '{key}'"}})
 
     def _in_window(self, terms: Iterable[Term]) -> Iterator[Host]:
         """The hosts that terms on `id`, `host_id`, `name` and `host` leave, by ascending id; looks at no others."""
@@ -274,7 +259,8 @@ class Satellite:
         host = self._named(name)
         return [host.id] if host else []
 
-    def _matching_hosts(self, node: Node, sight: Sight) -> list[Host]:
+    def matching_hosts(self, node: Node, sight: Sight) -> list[Host]:
+        """The hosts in sight that a search finds, by ascending id."""
         terms, rest = take(node, lambda term: term.field in ("id", "name") and Window.takes(term))
         test = compile_search(rest, self._host_fields)
         return [host for host in self._in_window(terms)
@@ -282,11 +268,11 @@ class Satellite:
 
     # Hosts
 
-    def _list_hosts(self, call: _Call) -> Answer:
+    def _list_hosts(self, call: Call) -> Answer:
         sight = self._sight_through_parent(call, "view")
         total = len(self.hosts) if sight is None else sum(1 for host in self.hosts.values() if sight(host))
         key, downwards = order_by(call.first("order") or "name", self._host_fields)
-        hosts = self._matching_hosts(parse(call.first("search")), sight)
+        hosts = self.matching_hosts(parse(call.first("search")), sight)
         subtotal = len(hosts)
         thin = "thin" in call.request.query             # measured: thin=false is thin too
         if thin:                                        # measured: and then `order` is checked, but not heeded
@@ -295,23 +281,23 @@ class Satellite:
             hosts = hosts[::-1] if downwards else hosts
         else:
             hosts.sort(key=key, reverse=downwards)
-        page = self._page(call, total)
+        page = self.page(call, total)
         extra = [*call.request.query.get("include[]", []), *call.request.query.get("include", [])]
         results = [{"id": host.id, "name": host.name} if thin else
                    {**self._entry(host), **self._parameters_of(host, call, extra)} for host in page.cut(hosts)]
-        return _listed(call, page, total, subtotal, results)
+        return listed(call, page, total, subtotal, results)
 
-    def _show_host(self, call: _Call) -> Answer:
+    def _show_host(self, call: Call) -> Answer:
         host = self._find(call, "view")
         parameters = self._parameters_of(host, call, ("parameters", "all_parameters"))
         return Answer(200, {**self._whole(host, call), **parameters})
 
-    def _disassociate_host(self, call: _Call) -> Answer:
+    def _disassociate_host(self, call: Call) -> Answer:
         host = self._find(call, "edit")
         detach(host)
         return Answer(200, self._whole(host, call))
 
-    def _delete_host(self, call: _Call) -> Answer:
+    def _delete_host(self, call: Call) -> Answer:
         """200 with the raw record.  Katello says so even where the record stays, unregistered by then."""
         host = self._find(call, "edit")
         if host.id in self.stubborn:
@@ -329,18 +315,18 @@ class Satellite:
         self.deleted.append(host.id)
         return Answer(200, self._raw(host))
 
-    def _delete_bulk(self, call: _Call) -> Answer:
+    def _delete_bulk(self, call: Call) -> Answer:
         """Noted, refused.  A real server deletes and then answers this very 500 (measured)."""
         self.bulk_calls.append(call.body or call.request.query)
         return Answer(500, {"error": {"message": "Couldn't find resource"}})
 
-    def _upload_facts(self, call: _Call) -> Answer:
+    def _upload_facts(self, call: Call) -> Answer:
         """Create the host or replace its facts of that origin; saved even where the answer is a 422 (measured)."""
         body = call.body if isinstance(call.body, dict) else {}
         if not isinstance(body.get("name"), str):
-            raise _RefusedError(422, {"message": "ERF42-9436 [Foreman::Exception]: Invalid Hostname, must be a String"})
+            raise RefusedError(422, {"message": "ERF42-9436 [Foreman::Exception]: Invalid Hostname, must be a String"})
         if not isinstance(body.get("facts"), dict):
-            raise _server_error()
+            raise server_error()
         origin = ORIGINS.get(body["facts"].pop("_type", ""), PUPPET)
         facts: dict[str, Optional[str]] = dict(flattened(body["facts"]))
         host = self._named(body["name"].lower())
@@ -350,7 +336,7 @@ class Satellite:
         host.facts[origin] = facts
         self._count_facts(host, 1)
         if origin == PUPPET and not (facts.get("operatingsystem") or facts.get("os::name")):
-            raise _RefusedError(422, {
+            raise RefusedError(422, {
                 "message": "ERF42-3829 [Foreman::Exception]: invalid facts, missing operating system value"})
         location = f"http://{call.request.headers.get('Host')}/hosts/{host.name}"
         return Answer(201, self._raw(host), {"Location": location})
@@ -377,7 +363,7 @@ class Satellite:
                                                      "lifecycle_environment_name": "Library"}
         return entry
 
-    def _whole(self, host: Host, call: _Call) -> dict[str, Any]:
+    def _whole(self, host: Host, call: Call) -> dict[str, Any]:
         """A host by itself: with what the caller may do; with its facts, all origins in one, where it has content."""
         interface = {**INTERFACE, "id": host.id, "name": host.name, "fqdn": host.name}
         whole = {**self._entry(host), "interfaces": [interface],
@@ -388,7 +374,7 @@ class Satellite:
             whole["facts"] = {row.name: row.value for row in fact_rows(host)}
         return whole
 
-    def _parameters_of(self, host: Host, call: _Call, wanted: Iterable[str]) -> dict[str, Any]:
+    def _parameters_of(self, host: Host, call: Call, wanted: Iterable[str]) -> dict[str, Any]:
         """The lists that are `wanted`: empty, without a word of why, for a login without view_params."""
         own = [parameter_entry(name, value, "host") for name, value in host.parameters.items()]
         inherited = [parameter_entry(name, value, "global") for name, value in self.parameters.items()
@@ -407,13 +393,13 @@ class Satellite:
 
     # Facts
 
-    def _list_facts(self, call: _Call) -> Answer:
+    def _list_facts(self, call: Call) -> Answer:
         """/fact_values and /hosts/:id/facts: the second only appends `host = :id` to the search."""
         host = call.args.get("id")
         search = call.first("search") + (f" host = {host}" if host else "")
         total = self._facts_in_sight(call, host, fresh=not search.strip())
         key, downwards = order_by(call.first("order") or "value", self._fact_fields)
-        page = self._page(call, total, heed_all=False)
+        page = self.page(call, total, heed_all=False)
         rows = self._matching_facts(parse(search), call)
         if page.number % 2 == 0:            # no order among equals is promised: so equals get lost between pages
             rows.reverse()
@@ -421,18 +407,18 @@ class Satellite:
         results: dict[str, dict[str, Optional[str]]] = {}
         for row in page.cut(rows):
             results.setdefault(row.host.name, {})[row.name] = row.value
-        return _listed(call, page, total, len(results) if search.strip() else total, results, search)
+        return listed(call, page, total, len(results) if search.strip() else total, results, search)
 
-    def _facts_in_sight(self, call: _Call, host: Optional[str], fresh: bool) -> int:
+    def _facts_in_sight(self, call: Call, host: Optional[str], fresh: bool) -> int:
         """What the envelope calls `total`; measured: 0 for everybody who is no administrator."""
         if not call.user.admin:
             return 0
         if host:
-            found = self._named(host) or self.hosts.get(_leading_number(host))
+            found = self._named(host) or self.hosts.get(leading_number(host))
             return sum(1 for _ in fact_rows(found)) if found else 0
         context = (call.organization, call.location)
         if fresh or context not in self._fact_totals:
-            sight = self._sight(call)
+            sight = self.sight(call)
             ghosts = self._ghost_hosts() if sight is None else []
             self._fact_totals[context] = sum(
                 count_rows(host) for host in (*self.hosts.values(), *ghosts) if sight is None or sight(host))
@@ -444,14 +430,14 @@ class Satellite:
             if organization in (None, host.organization_id) and location in (None, host.location_id):
                 self._fact_totals[organization, location] += sign * count_rows(host)
 
-    def _matching_facts(self, node: Node, call: _Call) -> list[FactRow]:
+    def _matching_facts(self, node: Node, call: Call) -> list[FactRow]:
         if not call.user.may("view_hosts"):
             return []                       # measured: not a 403
         terms, rest = take(node, lambda term: term.field in ("host_id", "host") and Window.takes(term))
         named, rest = take(rest, lambda term: term.field in ("fact", "name") and term.operator in (Mark.EQ, Mark.IN))
         names = [{name.strip() for name in term.value.split(",")} for term in named]
         wanted = set.intersection(*names) if names else None
-        sight, test = self._sight(call), compile_search(rest, self._fact_fields)
+        sight, test = self.sight(call), compile_search(rest, self._fact_fields)
         hosts: Iterable[Host] = self._in_window(terms)
         if sight is None and self.ghosts:   # measured: only without any filter are they seen
             ghosts = [ghost for ghost in self._ghost_hosts() if Window(terms, self._ids_of_ghost).holds(ghost.id)]
@@ -472,21 +458,21 @@ class Satellite:
 
     # Everything else
 
-    def _show_status(self, call: _Call) -> Answer:
+    def _show_status(self, call: Call) -> Answer:
         return Answer(200, {"result": "ok", "status": 200, "version": VERSION, "api_version": 2})
 
-    def _show_ping(self, call: _Call) -> Answer:
+    def _show_ping(self, call: Call) -> Answer:
         return Answer(200, {"results": {"foreman": {"database": {"active": True, "duration_ms": "0"}}}})
 
-    def _show_katello_status(self, call: _Call) -> Answer:
+    def _show_katello_status(self, call: Call) -> Answer:
         return Answer(200, {"version": KATELLO_VERSION, "timeUTC": utc()})
 
-    def _show_katello_ping(self, call: _Call) -> Answer:
+    def _show_katello_ping(self, call: Call) -> Answer:
         services = ("candlepin", "candlepin_auth", "candlepin_events", "foreman_tasks", "katello_events", "pulp3")
         return Answer(200, {"status": "ok",
                             "services": {name: {"status": "ok", "duration_ms": "0"} for name in services}})
 
-    def _show_user(self, call: _Call) -> Answer:
+    def _show_user(self, call: Call) -> Answer:
         user = call.user
         organizations = [taxonomy_entry(*item) for item in self.organizations.items() if item[0] in user.organizations]
         locations = [taxonomy_entry(*item) for item in self.locations.items() if item[0] in user.locations]
@@ -495,41 +481,48 @@ class Satellite:
             "effective_admin": user.admin, "disabled": False, "auth_source_name": "Internal", "timezone": None,
             "locale": None, "organizations": organizations, "locations": locations, "roles": [], "usergroups": []})
 
-    def _list_organizations(self, call: _Call) -> Answer:
+    def _list_permissions(self, call: Call) -> Answer:
+        """All that the login may do, whatever page is asked for; an administrator all that is known here."""
+        names = sorted(PERMISSIONS) if call.user.permissions is None else sorted(call.user.permissions)
+        rows = [{"name": name, "id": number, "resource_type": PERMISSIONS.get(name)}
+                for number, name in enumerate(sorted({*PERMISSIONS, *names}), 1) if name in names]
+        return listed(call, self.page(call, len(rows)), len(rows), len(rows), rows)
+
+    def _list_organizations(self, call: Call) -> Answer:
         return self._list_taxonomies(call, self._organizations(call.user))
 
-    def _list_locations(self, call: _Call) -> Answer:
+    def _list_locations(self, call: Call) -> Answer:
         return self._list_taxonomies(call, self._locations(call.user))
 
-    def _list_taxonomies(self, call: _Call, names: Mapping[int, str]) -> Answer:
+    def _list_taxonomies(self, call: Call, names: Mapping[int, str]) -> Answer:
         rows = [{**taxonomy_entry(*item), "ancestry": None, "parent_id": None, "parent_name": None,
                  "created_at": self.started, "updated_at": self.started} for item in names.items()]
         key, downwards = order_by(call.first("order") or "title", _TAXONOMY_FIELDS)
         test = compile_search(parse(call.first("search")), _TAXONOMY_FIELDS)
         found = sorted(filter(test, rows) if test else rows, key=key, reverse=downwards)
-        page = self._page(call, len(rows))
-        return _listed(call, page, len(rows), len(found), page.cut(found))
+        page = self.page(call, len(rows))
+        return listed(call, page, len(rows), len(found), page.cut(found))
 
-    def _list_settings(self, call: _Call) -> Answer:
+    def _list_settings(self, call: Call) -> Answer:
         """Measured: `total` is 0, and without a search `subtotal` too."""
         test = compile_search(parse(call.first("search")), _SETTING_FIELDS)
         rows = [self._setting(name) for name in sorted(self.settings)]
-        page = self._page(call, len(rows))
+        page = self.page(call, len(rows))
         found = page.cut([row for row in rows if test is None or test(row)])
-        return _listed(call, page, 0, len(found) if call.first("search") else 0, found)
+        return listed(call, page, 0, len(found) if call.first("search") else 0, found)
 
-    def _show_setting(self, call: _Call) -> Answer:
+    def _show_setting(self, call: Call) -> Answer:
         if call.args["name"] not in self.settings:
             raise DatabaseError("undefined method `name' for nil:NilClass")
         return Answer(200, self._setting(call.args["name"]))
 
-    def _change_setting(self, call: _Call) -> Answer:
+    def _change_setting(self, call: Call) -> Answer:
         name, given = call.args["name"], call.body.get("setting") if isinstance(call.body, dict) else None
         if name not in self.settings or not isinstance(given, dict):
-            raise _server_error()
+            raise server_error()
         value, switch = given.get("value"), isinstance(self.settings[name], bool)
         if value is None:
-            raise _RefusedError(422, {"error": {"message": "No setting value provided."}})
+            raise RefusedError(422, {"error": {"message": "No setting value provided."}})
         if switch and str(value).lower() not in ("true", "false"):
             raise DatabaseError("malformed format string - %(")
         self.settings[name] = str(value).lower() == "true" if switch else value
@@ -544,22 +537,22 @@ class Satellite:
                 "value": value, "category": "provisioning", "category_name": "Provisioning", "readonly": False,
                 "config_file": None, "encrypted": False, "select_values": None}
 
-    def _page(self, call: _Call, total: int, heed_all: bool = True) -> "_Page":
+    def page(self, call: Call, total: int, heed_all: bool = True) -> Page:
         """Which rows are asked for.  Measured: per_page=all gives all hosts, but of facts none; per_page=abc is 0."""
         wanted, default = call.first("per_page"), int(str(self.settings["entries_per_page"]))
         if wanted == "all" and heed_all:
-            return _Page(max(1, _leading_number(call.first("page"))), total, 0, total)
+            return Page(max(1, leading_number(call.first("page"))), total, 0, total)
         given = call.request.query.get("page", ["1"])[0]
         if not re.fullmatch(r"\s*[+-]?\d+\s*", given):
             raise DatabaseError(f'invalid value for Integer(): "{given}"')
         number = int(given)
         if number < 1:
             raise DatabaseError(f"invalid page: {number}")
-        limit = _leading_number(wanted) if "per_page" in call.request.query else default
+        limit = leading_number(wanted) if "per_page" in call.request.query else default
         if limit < 0:
             raise DatabaseError("PG::InvalidRowCountInLimitClause: ERROR:  LIMIT must not be negative\n")
         shown = total if wanted == "all" else limit if wanted else default
-        return _Page(number, shown, (number - 1) * limit, limit)
+        return Page(number, shown, (number - 1) * limit, limit)
 
 
 # What is refused
@@ -568,18 +561,14 @@ _PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 _NOBODY = User("", "", permissions=frozenset(), organizations=frozenset(), locations=frozenset())
 
 
-def _unauthorized(message: str) -> _RefusedError:
-    return _RefusedError(401, {"error": {"message": message}})
-
-
-def _server_error() -> DatabaseError:
-    return DatabaseError("Internal Server Error: the server was unable to finish the request.")
+def _unauthorized(message: str) -> RefusedError:
+    return RefusedError(401, {"error": {"message": message}})
 
 
 def _check_media_type(request: Request) -> None:
     given = request.headers.get("Content-Type") or ""
     if given.partition(";")[0].strip() != "application/json":
-        raise _RefusedError(415, {"error": {"message": (
+        raise RefusedError(415, {"error": {"message": (
             f"Media type in 'Content-Type: {given}' is unsupported in API v2 for POST and PUT requests. "
             "Please use 'Content-Type: application/json'.")}})
 
@@ -604,19 +593,19 @@ def _json_body(request: Request) -> Any:
         return request.json()
     except ValueError:
         text = request.body.decode(errors="replace")
-        raise _RefusedError(400, {"status": 400, "error": (
+        raise RefusedError(400, {"status": 400, "error": (
             f"There was a problem in the JSON you submitted: 859: unexpected token at '{text}'")}) from None
 
 
-def _chosen(call: _Call, noun: str, known: Mapping[int, str]) -> Optional[int]:
-    wanted = call.first(f"{noun}_id")
+def _chosen(call: Call, noun: str, known: Mapping[int, str]) -> Optional[int]:
+    wanted = call.first(f"{noun}_id") or str(call.given(f"{noun}_id") or "")
     if not wanted:
         return None
-    number = _leading_number(wanted) if re.match(r"\d+(-|$)", wanted) else 0
+    number = leading_number(wanted) if re.match(r"\d+(-|$)", wanted) else 0
     for key, name in known.items():
         if wanted == name or number == key:
             return key
-    raise _RefusedError(404, {"message": f"{noun.capitalize()} with id {wanted} not found"})
+    raise RefusedError(404, {"message": f"{noun.capitalize()} with id {wanted} not found"})
 
 
 def _info(organization: str = "; ANY", location: str = "; ANY") -> dict[str, str]:
@@ -626,32 +615,6 @@ def _info(organization: str = "; ANY", location: str = "; ANY") -> dict[str, str
 
 def _context(key: Optional[int], names: Mapping[int, str]) -> str:
     return f"{key}; {names[key]}" if key else "; ANY"
-
-
-def _leading_number(text: str) -> int:
-    """The whole number that a text begins with, else 0: so Ruby reads "310-foo", and "abc"."""
-    match = re.match(r"\s*[+-]?\d+", text)
-    return int(match[0]) if match else 0
-
-
-class _Page(NamedTuple):
-    number: int
-    per_page: int           # as the envelope says it
-    start: int
-    limit: int
-
-    def cut(self, rows: Sequence[Any]) -> Sequence[Any]:
-        return rows[self.start:self.start + self.limit]
-
-
-def _listed(call: _Call, page: _Page, total: int, subtotal: int, results: Any, search: Optional[str] = None) -> Answer:
-    """The envelope of every list.  The name of `results` is the caller's choice (`root_name`)."""
-    order = call.first("order").split()
-    return Answer(200, {
-        "total": total, "subtotal": subtotal, "page": page.number, "per_page": page.per_page,
-        "search": call.request.query.get("search", [None])[0] if search is None else search,
-        "sort": {"by": order[0] if order else None, "order": [*order, "ASC"][1] if order else None},
-        call.first("root_name") or "results": results})
 
 
 # What can be searched
@@ -761,14 +724,18 @@ class _Route(NamedTuple):
     method: str
     path: "re.Pattern[str]"
     permission: Optional[str]
-    handler: Callable[[Satellite, _Call], Answer]
+    handler: Callable[[Satellite, Call], Answer]
 
 
-def _on(method: str, path: str, permission: Optional[str], handler: Callable[[Satellite, _Call], Answer]) -> _Route:
+def _on(method: str, path: str, permission: Optional[str], handler: Callable[[Satellite, Call], Answer]) -> _Route:
     """/api and /api/v2 are one; .json at the end is a format, but after an :id a part of the name (measured)."""
     pattern = re.sub(r":(\w+)", r"(?P<\1>[^/]+)", path.replace("/api/", "/api(?:/v2)?/", 1))
     end = "/?" if pattern.endswith("+)") else r"(?:\.json|/)?"
     return _Route(method, re.compile(pattern + end), permission, handler)
+
+
+def _of_jobs(handler: JobHandler) -> Callable[[Satellite, Call], Answer]:
+    return lambda satellite, call: handler(satellite.jobs, call)
 
 
 _ROUTES = (
@@ -791,4 +758,6 @@ _ROUTES = (
     _on("PUT", "/api/hosts/:id/disassociate", "edit_hosts", Satellite._disassociate_host),
     _on("GET", "/api/hosts/:id/facts", "view_facts", Satellite._list_facts),
     _on("GET", "/api/fact_values", "view_facts", Satellite._list_facts),
+    _on("GET", "/api/permissions/current_permissions", "", Satellite._list_permissions),
+    *(_on(method, path, permission, _of_jobs(handler)) for method, path, permission, handler in JOB_ROUTES),
 )
