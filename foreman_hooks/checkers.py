@@ -1,49 +1,38 @@
-"""Where sightings come from: the clouds asked from here, with our own log-in."""
+"""Where sightings come from: the clouds asked from here (LocalChecker), or by a job on a host of the OSP team."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+import secrets
+import time
+import uuid as uuidlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional, Protocol
+from typing import NamedTuple, Optional, Protocol, Union
 
+from .answer import NoAnswer, Question, load
 from .osp_checker import (
-    Look,
+    CloudScope,
+    LocalChecker,
+    OSPConfigError,
     OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Place,
     Presence,
-    Region,
+    Progress,
+    Seen,
     Sighting,
-    region_names,
-    swap_bytes,
-    unknown_look,
-    workers,
+    Survey,
 )
-from .settings import CloudScope
+from .remote_execution import Job, Output, RemoteExecution
+from .satellite import SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
+from .settings import CheckJob
 
-Progress = Callable[[int, int], None]   # done, total (0: not known)
-Place = tuple[str, str]                 # cloud, region
+__all__ = ["Checker", "JobChecker", "LocalChecker"]
 
+log = logging.getLogger(__name__)
 
-class Seen(NamedTuple):
-    """How one cloud and region answered; `servers` is None where no list of them was read."""
-
-    cloud: str
-    region: str
-    servers: Optional[int]
-    proof: str
-    error: Optional[OSPError]
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What all clouds in scope know of the UUIDs that were asked."""
-
-    regions: tuple[Seen, ...]
-    alive: Mapping[str, Place]                      # found in a list, which is all that was asked of them
-    asked: Mapping[str, tuple[Sighting, ...]]       # asked one by one: a Sighting for each cloud and region
-
-    def of(self, uuid: str) -> tuple[Sighting, ...]:
-        """The sightings of one UUID; none where it was not asked."""
-        if uuid in self.alive:
-            return (Sighting(uuid, *self.alive[uuid], Presence.PRESENT, "listed"),)
-        return self.asked.get(uuid, ())
+QUESTION = 10_000           # UUIDs in one job; inputs of 11 MB arrived whole, so 370 KB is no burden
+PAUSE = 2.0                 # seconds between two looks at a job, at most; one costs Satellite 0.2 s
 
 
 class Checker(Protocol):
@@ -59,102 +48,197 @@ class Checker(Protocol):
         """A few UUIDs, one by one and now: what holds immediately before a deletion."""
 
 
-@dataclass
-class LocalChecker:
-    """Asks Keystone and Nova from here, all regions side by side.
+class _Result(NamedTuple):
+    """What came of a job on one checker host: its whole output, or why there is none."""
 
-    A cloud that cannot be opened or prepared is noted in `errors`, makes every UUID unknown, and is not asked again.
+    host: str
+    output: Optional[Output]
+    why: str = ""
+
+
+@dataclass
+class JobChecker:
+    """Asks through a remote execution job: on hosts that hold the clouds' credentials, which we never see.
+
+    One job runs on all checker hosts; each answers for those clouds in scope that its clouds.yaml names.  What is not
+    answered exactly once, and exactly as it was asked, makes every UUID unknown.  `scopes` name their clouds.
     """
 
+    jobs: RemoteExecution
+    job: CheckJob
     scopes: Sequence[CloudScope]
-    regions: dict[Place, Region] = field(default_factory=dict)
-    errors: dict[Place, OSPError] = field(default_factory=dict)
-    _lists: dict[Place, frozenset[str]] = field(default_factory=dict)
-
-    def open(self) -> None:
-        """Log in to every cloud and region in scope; what fails is remembered, not raised."""
-        if self.regions or self.errors:
-            return
-        for scope in self.scopes:
-            try:
-                names = scope.regions or tuple(region_names(scope.cloud))
-            except OSPError as error:
-                self.errors[scope.cloud or "(environment)", "?"] = error
-                continue
-            for name in names:
-                self._open_region(scope, name)
-
-    def _open_region(self, scope: CloudScope, name: str) -> None:
-        try:
-            region = Region.open(scope.cloud, name, empty_is_absent=scope.lists_fail_on_down_cell)
-            self.regions[region.cloud, region.region] = region
-        except OSPError as error:
-            self.errors[scope.cloud or "(environment)", name] = error
+    pause: float = PAUSE
+    _template: int = 0
+    _hosts: dict[int, str] = field(default_factory=dict)
 
     def prepare(self, progress: Optional[Progress] = None) -> None:
-        """Log in, prove visibility and list the servers of every region."""
-        self.open()
-        counts = dict.fromkeys(self.regions, 0)
-
-        def prepare_one(place: Place) -> None:
-            def told(done: int, _: int) -> None:
-                counts[place] = done
-                if progress:
-                    progress(sum(counts.values()), 0)
-            try:
-                self._lists[place] = self.regions[place].list_servers(told)
-            except OSPError as error:
-                self.errors[place] = error
-
-        with workers(len(self.regions)) as pool:
-            list(pool.map(prepare_one, self.regions))
+        """Nothing: the clouds are only asked about UUIDs."""
 
     def survey(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Those in a list are alive; the rest is asked one by one, in every region."""
-        alive: dict[str, Place] = {}
-        rest = []
-        for uuid in uuids:
-            forms = (uuid, swap_bytes(uuid))
-            place = next((place for place, listed in self._lists.items() if not listed.isdisjoint(forms)), None)
-            if place:
-                alive[uuid] = place
-            else:
-                rest.append(uuid)
-        return self._joined(alive, self._look(rest, progress))
+        """Those in a list are alive; the rest is asked one by one, in every region.
+
+        Of several checker hosts each knows its own lists only, so what is in none of them is a second question.
+        """
+        todo = list(dict.fromkeys(uuids)) or [str(uuidlib.uuid4())]     # so that the regions answer in any case
+        try:
+            self._look_up()
+        except SatelliteError as error:
+            return _joined(todo, [self._nobody(_translated(error))])
+        if len(self._hosts) == 1:
+            return _joined(todo, list(self._put("survey", todo, progress)))
+        found = list(self._put("list", todo, progress))
+        alive = {uuid for survey in found for uuid in survey.alive}
+        if not any(seen.error for survey in found for seen in survey.regions):
+            found += self._put("ask", [uuid for uuid in todo if uuid not in alive], progress)
+        return _joined(todo, found)
 
     def ask(self, uuids: Iterable[str]) -> Survey:
-        """Each one by one, in every region, whatever a list said before."""
-        self.open()
-        return self._joined({}, self._look(list(uuids), None))
+        """Each one by one, in every region."""
+        todo = list(dict.fromkeys(uuids))
+        return _joined(todo, list(self._put("ask", todo, None)))
 
-    def _look(self, uuids: Sequence[str], progress: Optional[Progress]) -> list[Look]:
-        """Ask all regions; where one is unknown the rest is not asked, since no UUID can be known then."""
-        done = dict.fromkeys(self.regions, 0)
+    def _look_up(self) -> None:
+        """Find the template and the checker hosts, once."""
+        if not self._hosts:
+            self._template = self.jobs.template_id(self.job.template)
+            self._hosts = self.jobs.hosts(self.job.search)
+        if not self._hosts:
+            raise SatelliteNotFound(f"no host that this login sees matches checker.search {self.job.search!r}")
 
-        def look_one(place: Place) -> Look:
-            def told(count: int, total: int) -> None:
-                done[place] = count
-                if progress:
-                    progress(sum(done.values()), total * len(done))
-            return self.regions[place].look(uuids if not self.errors else (), told)
+    def _put(self, mode: str, uuids: Sequence[str], progress: Optional[Progress]) -> Iterator[Survey]:
+        """Put a question of any size, in as many jobs as it needs."""
+        for start in range(0, len(uuids), QUESTION):
+            if progress:
+                progress(start, len(uuids))
+            part = uuids[start:start + QUESTION]
+            try:
+                self._look_up()
+                yield from self._put_one(self._question(mode, part))
+            except SatelliteError as error:
+                yield self._nobody(_translated(error))
+        if progress:
+            progress(len(uuids), len(uuids))
 
-        fine = [place for place in self.regions if place not in self.errors]
-        with workers(len(fine)) as pool:
-            looks = list(pool.map(look_one, fine))
-        return looks + [unknown_look(*place, uuids, error) for place, error in self.errors.items()]
+    def _question(self, mode: str, uuids: Sequence[str]) -> Question:
+        return Question(
+            secrets.token_hex(16), mode, "\n".join(uuids),
+            "\n".join(name for scope in self.scopes for name in (
+                [f"{scope.cloud}/{region}" for region in scope.regions] or [str(scope.cloud)])),
+            "\n".join(str(scope.cloud) for scope in self.scopes if scope.lists_fail_on_down_cell))
 
-    def _joined(self, alive: Mapping[str, Place], looks: Sequence[Look]) -> Survey:
-        regions = tuple(self._seen(look) for look in looks)
-        asked: dict[str, tuple[Sighting, ...]] = {}
-        for look in looks:
-            for uuid, sighting in look.sightings.items():
-                asked[uuid] = (*asked.get(uuid, ()), sighting)
-        return Survey(regions, alive, asked)
+    def _put_one(self, question: Question) -> Iterator[Survey]:
+        """One job; the answer of each checker host, and an error for each region that was not answered once."""
+        read = {result.host: self._read(question, result) for result in self._run(question)}
+        answers = {host: found for host, found in read.items() if isinstance(found, Survey)}
+        failures = [f"{host}: {found}" for host, found in read.items() if isinstance(found, NoAnswer)]
+        yield from answers.values()
+        yield Survey(tuple(self._gaps(answers, "; ".join(failures))), {}, {})
 
-    def _seen(self, look: Look) -> Seen:
-        """A region that failed has no number of servers: with a cell down its list is short without a sign."""
-        place = (look.cloud, look.region)
-        if look.error:
-            return Seen(*place, None, "", look.error)
-        visibility, listed = self.regions[place].visibility, self._lists.get(place)
-        return Seen(*place, None if listed is None else len(listed), visibility.proof if visibility else "", None)
+    def _read(self, question: Question, result: _Result) -> Union[Survey, NoAnswer]:
+        """The answer of one checker host, or why it counts for nothing."""
+        output = result.output
+        if output is None:
+            return NoAnswer(result.why)
+        if output.status != "0":
+            said = [line.strip() for line in output.text.splitlines() if line.startswith("error: ")]
+            return NoAnswer(f"the job failed with exit status {output.status or 'unknown'}: "
+                            f"{said[-1] if said else output.complaint or 'see it in Satellite'}")
+        try:
+            answer = load(question, output.text)
+        except NoAnswer as error:
+            return error
+        strange = [f"{seen.cloud}/{seen.region}" for seen in answer.regions if not self._in_scope(seen)]
+        return NoAnswer(f"the answer is about {', '.join(strange)}, which was not asked for") if strange else answer
+
+    def _in_scope(self, seen: Seen) -> bool:
+        return any(scope.cloud == seen.cloud and (not scope.regions or seen.region in scope.regions)
+                   for scope in self.scopes)
+
+    def _gaps(self, answers: Mapping[str, Survey], failures: str) -> Iterator[Seen]:
+        """What is wrong with the answers as a whole: regions that nobody answered for, or several hosts."""
+        hosts: dict[Place, list[str]] = {}
+        for host, answer in answers.items():
+            for seen in answer.regions:
+                hosts.setdefault((seen.cloud, seen.region), []).append(host)
+        for place, several in hosts.items():
+            if len(several) > 1:
+                yield Seen(*place, None, "", OSPConfigError(
+                    f"{'/'.join(place)}: {' and '.join(several)} both answer for it; narrow checker.search"))
+        for scope in self.scopes:
+            answered = {region for cloud, region in hosts if cloud == scope.cloud}
+            for region in scope.regions or (() if answered else ("?",)):
+                if region not in answered and "?" not in answered:
+                    yield Seen(str(scope.cloud), region, None, "", OSPError(
+                        f"{scope.cloud}/{region}: no checker host answers for it"
+                        f" ({failures or 'it is in the clouds.yaml of none'})"))
+
+    def _nobody(self, error: OSPError) -> Survey:
+        """No answer at all."""
+        return Survey(tuple(Seen(str(scope.cloud), region, None, "", error) for scope in self.scopes
+                            for region in scope.regions or ("?",)), {}, {})
+
+    def _run(self, question: Question) -> list[_Result]:
+        """One job from start to end, with a Result for every checker host; raises SatelliteError."""
+        seconds = self.job.deadline.total_seconds()
+        job = self.jobs.start(self._template, self._hosts, {
+            "question": question.uuids, "mode": question.mode, "nonce": question.nonce, "clouds": question.clouds,
+            "lists_fail_on_down_cell": question.fails, "clouds_yaml": self.job.clouds_yaml}, max(1, round(seconds)))
+        log.info("job %d on %s: %s", job.id, ", ".join(self._hosts.values()), question.mode)
+        try:
+            if job.hosts - self._hosts.keys():
+                raise SatelliteError(f"job {job.id} runs on hosts that were not asked for")
+            ended = self._wait(job, seconds)
+        except BaseException:           # Ctrl-C as well
+            self.jobs.cancel(job)
+            raise
+        if len(ended) < len(job.hosts):
+            self.jobs.cancel(job)
+        return [_Result(name, ended.get(host_id), f"no answer within {seconds:.0f} s" if host_id in job.hosts else
+                        "Satellite left it out of the job (on a Satellite or Capsule that needs "
+                        "execute_jobs_on_infrastructure_hosts)") for host_id, name in self._hosts.items()]
+
+    def _wait(self, job: Job, seconds: float) -> dict[int, Output]:
+        """The outputs of the hosts that came to an end in time.
+
+        The job as a whole ends up to 15 s after its hosts (measured), so the hosts are looked at.
+        """
+        ended: dict[int, Output] = {}
+        began = time.monotonic()
+        while True:
+            for host_id in job.hosts - ended.keys():
+                output = self.jobs.output(job, host_id)
+                if output.complete:
+                    ended[host_id] = output
+            waited = time.monotonic() - began
+            if len(ended) == len(job.hosts) or waited > seconds:
+                return ended
+            time.sleep(min(self.pause, max(0.5, waited / 4)))
+
+
+def _joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
+    """One Survey of the answers of several hosts to several questions; what nobody answered is UNKNOWN."""
+    regions: dict[Place, Seen] = {}
+    for seen in (seen for survey in surveys for seen in survey.regions):
+        known = regions.get((seen.cloud, seen.region), seen)
+        regions[seen.cloud, seen.region] = Seen(
+            seen.cloud, seen.region, known.servers if seen.servers is None else seen.servers,
+            known.proof or seen.proof, known.error or seen.error)
+    alive = {uuid: place for survey in surveys for uuid, place in survey.alive.items()}
+    said = {(one.uuid, one.cloud, one.region): one
+            for survey in surveys for found in survey.asked.values() for one in found}
+    return Survey(tuple(seen._replace(servers=None) if seen.error else seen for seen in regions.values()), alive, {
+        uuid: tuple(_of(uuid, seen, said.get((uuid, *place))) for place, seen in regions.items())
+        for uuid in uuids if uuid not in alive})
+
+
+def _of(uuid: str, seen: Seen, said: Optional[Sighting]) -> Sighting:
+    if seen.error or said is None:
+        return Sighting(uuid, seen.cloud, seen.region, Presence.UNKNOWN, str(seen.error or "not asked"))
+    return said
+
+
+def _translated(error: SatelliteError) -> OSPError:
+    """The failure of the way to the checker host, as that of a cloud: its hosts are unknown."""
+    kind = {SatelliteForbidden: OSPForbidden, SatelliteLoginError: OSPLoginError,
+            SatelliteNotFound: OSPConfigError}.get(type(error), OSPError)
+    return kind(str(error))

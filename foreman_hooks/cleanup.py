@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from . import plan as plans
-from .checkers import Checker, Place, Survey
+from .checkers import Checker
 from .identity import identify
 from .journal import Journal, JournalError
 from .judge import Case, judge, steps
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
-from .osp_checker import Presence, swap_bytes, workers
+from .osp_checker import Place, Presence, Survey, swap_bytes, workers
 from .plan import Plan, PlanError, RegionSeen
 from .satellite import Satellite, SatelliteError, SatelliteRefused
 
@@ -97,7 +97,7 @@ class Cleanup:
             prepared.result()
         instances = [host for host in hosts if host.identity.reason is None]
         survey = self.checker.survey(dict.fromkeys(uuid for host in instances for uuid in host.identity.uuids),
-                                     self._stage("instances not in the lists"))
+                                     self._stage("instances asked about"))
         missing = [host for host in instances if _missing(host, survey)]
         records = self._records(missing)
         regions = [(seen.cloud, seen.region) for seen in survey.regions]

@@ -121,15 +121,15 @@ class Satellite:
         Katello is found out by its own status route, which a plain Foreman does not have.
         """
         if self._about is None:
-            version = self._get("/api/status").get("version")
+            version = self.get("/api/status").get("version")
             try:
-                katello = self._get("/katello/api/status").get("version") or ""
+                katello = self.get("/katello/api/status").get("version") or ""
             except SatelliteRefused as refusal:
                 if not refusal.no_route:
                     raise
                 katello = None
             if not isinstance(version, str) or not (katello is None or (isinstance(katello, str) and katello)):
-                self._odd("/api/status", "no version")
+                self.odd("/api/status", "no version")
             self._about = About(version, katello)
         return self._about
 
@@ -140,7 +140,7 @@ class Satellite:
 
     def organization_id(self, name: str) -> int:
         """The id of an organization by its exact name; raises SatelliteNotFound where none is visible."""
-        for found in self._list("/api/organizations", search=f"name = {quoted(name)}", per_page=2):
+        for found in self.listing("/api/organizations", search=f"name = {quoted(name)}", per_page=2):
             if found.get("name") == name and isinstance(found.get("id"), int):
                 return found["id"]
         raise SatelliteNotFound(f"{self.url}: no organization {name!r} is visible to {self._username}")
@@ -148,7 +148,7 @@ class Satellite:
     def organizations(self) -> list[str]:
         """The names of the organizations that this login sees; none where it lacks view_organizations."""
         try:
-            return [str(one.get("name")) for one in self._list("/api/organizations", per_page=MANY)]
+            return [str(one.get("name")) for one in self.listing("/api/organizations", per_page=MANY)]
         except SatelliteForbidden:
             return []
 
@@ -178,7 +178,7 @@ class Satellite:
                                      "membership of the hosts' organizations and locations")
         highest, total = body["results"][0]["id"], body.get("total")
         if not isinstance(total, int) or highest < total:
-            self._odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
+            self.odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
         return highest, total
 
     def _thin_hosts(self, low: int, high: int, search: str) -> dict[str, int]:
@@ -189,7 +189,7 @@ class Satellite:
         names = {host["name"]: host["id"] for host in body["results"]}
         ids = {host_id for host_id in names.values() if low < host_id <= high}
         if not len(ids) == len(names) == len(body["results"]) == body.get("subtotal"):
-            self._odd("/api/hosts", f"{len(ids)} hosts in {window} where {body.get('subtotal')} were announced")
+            self.odd("/api/hosts", f"{len(ids)} hosts in {window} where {body.get('subtotal')} were announced")
         return names
 
     def _window_facts(self, low: int, high: int, names: Mapping[str, int]) -> Iterator[HostFacts]:
@@ -207,7 +207,7 @@ class Satellite:
         body = self._envelope("/api/fact_values", dict, search=f"fact ^ ({', '.join(names)}) and {search}",
                               order="host_id ASC", per_page=per_page)
         if sum(map(len, body["results"].values())) >= per_page:
-            self._odd("/api/fact_values", f"{per_page} rows or more for {hosts} hosts")
+            self.odd("/api/fact_values", f"{per_page} rows or more for {hosts} hosts")
         return {name: {fact: value for fact, value in values.items() if isinstance(value, str)}
                 for name, values in body["results"].items()}
 
@@ -225,7 +225,7 @@ class Satellite:
             names = RHSM_NAMES if origin == RHSM else OTHER_NAMES
             facts = self._facts(f"host_id = {host_id} and {search}", names, 1)
             if set(facts) - {name}:
-                self._odd("/api/fact_values", f"facts of {', '.join(facts)} where {name} was asked for")
+                self.odd("/api/fact_values", f"facts of {', '.join(facts)} where {name} was asked for")
             if facts.get(name):
                 found[origin] = facts[name]
         return found
@@ -233,7 +233,7 @@ class Satellite:
     def find_host(self, text: str) -> tuple[int, str]:
         """Id and name of a host, given its exact name or its id; raises SatelliteNotFound."""
         field = "id" if re.fullmatch(r"[0-9]+", text) else "name"
-        for host in self._list("/api/hosts", search=f"{field} = {quoted(text.lower())}", thin="true", per_page=2):
+        for host in self.listing("/api/hosts", search=f"{field} = {quoted(text.lower())}", thin="true", per_page=2):
             if str(host[field]) == text.lower():
                 return host["id"], host["name"]
         raise SatelliteNotFound(f"{self.url}: no host {text!r} is visible to {self._username}")
@@ -248,7 +248,7 @@ class Satellite:
             "~ true", "~ yes", "~ on", "= 1", "= t", "= T", "= y", "= Y"))     # ~ does not mind the case
         if host_id is not None:
             search = f"({search}) and id = {host_id}"
-        return {host["id"] for host in self._list("/api/hosts", search=search, thin="true", per_page=MANY)}
+        return {host["id"] for host in self.listing("/api/hosts", search=search, thin="true", per_page=MANY)}
 
     def record(self, host_id: int) -> Optional[Record]:
         """The record with that id; None where Satellite shows none (gone, or out of sight: it looks the same).
@@ -266,7 +266,7 @@ class Satellite:
     def _host(self, host_id: int) -> Optional[dict[str, Any]]:
         """What GET of that host answers; None for the 404 of a host."""
         try:
-            return self._get(f"/api/hosts/{host_id}")
+            return self.get(f"/api/hosts/{host_id}")
         except SatelliteRefused as refusal:
             if not refusal.no_resource:
                 raise
@@ -275,7 +275,7 @@ class Satellite:
     def destroys_vms(self) -> Optional[bool]:
         """The setting destroy_vm_on_host_delete; None where it cannot be read."""
         try:
-            settings = self._list("/api/settings", search=f"name = {_DESTROYS}", per_page=2)
+            settings = self.listing("/api/settings", search=f"name = {_DESTROYS}", per_page=2)
         except (SatelliteForbidden, SatelliteRefused):
             return None
         value = settings[0].get("value") if [one.get("name") for one in settings] == [_DESTROYS] else None
@@ -283,15 +283,23 @@ class Satellite:
 
     def permissions(self, host_id: int) -> Mapping[str, bool]:
         """What this login may do with that host: permission -> bool."""
-        found = self._get(f"/api/hosts/{host_id}").get("permissions")
+        found = self.get(f"/api/hosts/{host_id}").get("permissions")
         return found if isinstance(found, dict) else {}
+
+    def own_permissions(self) -> frozenset[str]:
+        """The names of all permissions of this login (filters of the role may narrow them)."""
+        path = "/api/permissions/current_permissions"
+        found = self.get(path).get("results")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            self.odd(path, "no list")
+        return frozenset(str(one.get("name")) for one in found)
 
     # What is changed
 
     def disassociate(self, record: Record) -> None:
         """Cut the link to the compute resource, so that deleting the record can never destroy the VM."""
         self._must_still_be(record, "detached")
-        self._call("PUT", f"/api/hosts/{record.id}/disassociate", json={})
+        self.call("PUT", f"/api/hosts/{record.id}/disassociate", json={})
 
     def delete(self, record: Record) -> bool:
         """Delete that very record; whether it is gone.
@@ -301,7 +309,7 @@ class Satellite:
         host went or not: gone is a 404 to the login that could read the record a moment before.
         """
         self._must_still_be(record, "deleted")
-        answer = self._call("DELETE", f"/api/hosts/{record.id}")
+        answer = self.call("DELETE", f"/api/hosts/{record.id}")
         if answer.get("id") not in (None, record.id):
             raise SatelliteError(f"{self.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
                                  "look at it at once")
@@ -314,31 +322,32 @@ class Satellite:
 
     # How it is asked
 
-    def _list(self, path: str, **query: Any) -> list[dict[str, Any]]:
+    def listing(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """The results of a list that fits in one page, each checked to be an object."""
         body = self._envelope(path, list, **query)
         if len(body["results"]) != body.get("subtotal"):
-            self._odd(path, f"{len(body['results'])} results where {body.get('subtotal')} were announced")
+            self.odd(path, f"{len(body['results'])} results where {body.get('subtotal')} were announced")
         return body["results"]
 
     def _envelope(self, path: str, kind: type, **query: Any) -> dict[str, Any]:
         """The body of a list whose `results` are of that type; of hosts and facts, those of the organization."""
         if self.organization is not None and path in ("/api/hosts", "/api/fact_values"):
             query["organization_id"] = self.organization
-        body = self._get(path, **query)
+        body = self.get(path, **query)
         results: Any = body.get("results")
         if not isinstance(results, kind) or body.get("per_page") != query["per_page"]:
-            self._odd(path, "no list")
+            self.odd(path, "no list")
         entries: Any = results.values() if isinstance(results, dict) else results
         if not all(isinstance(entry, dict) for entry in entries) or (
                 path == "/api/hosts" and not all(map(_is_host, entries))):
-            self._odd(path, "an entry that is none")
+            self.odd(path, "an entry that is none")
         return body
 
-    def _get(self, path: str, **query: Any) -> dict[str, Any]:
-        return self._call("GET", path, params=query)
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """The object that a GET answers; raises SatelliteError."""
+        return self.call("GET", path, params=query)
 
-    def _call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+    def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """One request; the parsed object of a 2xx, or the SatelliteError that names what went wrong."""
         if self._refused:               # 30 failures lock out every login from this address for minutes
             raise SatelliteLoginError(f"{self.url}: the log-in of {self._username} was refused before")
@@ -355,7 +364,7 @@ class Satellite:
         if not 200 <= response.status_code < 300:
             self._fail(method, path, response, parsed)
         if not isinstance(parsed, dict) or "error" in parsed:
-            self._odd(path, f"a {response.status_code} that is no JSON object" if not isinstance(parsed, dict)
+            self.odd(path, f"a {response.status_code} that is no JSON object" if not isinstance(parsed, dict)
                       else f"a {response.status_code} with an error in it")
         self._check_clock(response)
         self._check_organization(path, body.get("params", {}), response)
@@ -376,7 +385,8 @@ class Satellite:
             raise SatelliteRefused(status, f"{where}: {message}", body)
         raise SatelliteError(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
 
-    def _odd(self, path: str, what: str) -> NoReturn:
+    def odd(self, path: str, what: str) -> NoReturn:
+        """Raise SatelliteError for a 2xx that makes no sense."""
         raise SatelliteError(f"{self.url}: {path} gave {what}; is this a Satellite, and does the role see all hosts?")
 
     def _check_clock(self, response: requests.Response) -> None:
@@ -393,7 +403,7 @@ class Satellite:
     def _check_organization(self, path: str, query: Mapping[str, Any], response: requests.Response) -> None:
         wanted, told = query.get("organization_id"), response.headers.get("Foreman_current_organization")
         if wanted is not None and told and not told.startswith(f"{wanted};"):
-            self._odd(path, f"organization {told!r} where {wanted} was asked for")
+            self.odd(path, f"organization {told!r} where {wanted} was asked for")
 
 
 def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite") -> Record:

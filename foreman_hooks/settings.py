@@ -16,6 +16,7 @@ from typing import Any, Optional, Union
 import yaml
 
 from .model import Policy
+from .osp_checker import CloudScope
 from .satellite import Login
 
 CONFIG = Path("/etc/satellite-osp-cleanup/config.yml")
@@ -34,21 +35,30 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class CloudScope:
-    """One cloud of clouds.yaml (None: the default, or OS_*), its regions (empty: those that clouds.yaml names)."""
+class CheckJob:
+    """The remote execution job that asks the clouds in our place: its template, and the hosts that `search` finds.
 
-    cloud: Optional[str]
-    regions: tuple[str, ...] = ()
-    lists_fail_on_down_cell: bool = False
+    `clouds_yaml` is a path there ("": where openstacksdk looks); what has not ended after `deadline` is unknown.
+    """
+
+    template: str
+    search: str
+    clouds_yaml: str = ""
+    deadline: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that is configured.  `login` is None where no Satellite is: `check` works without."""
+    """Everything that is configured.
+
+    `login` is None where no Satellite is: `check` works without.  `checker` is None where the clouds are asked from
+    here.
+    """
 
     login: Optional[Login]
     search: str
     clouds: tuple[CloudScope, ...]
+    checker: Optional[CheckJob]
     journal: Path
     policy: Policy
 
@@ -64,12 +74,13 @@ def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = N
     path = config or CONFIG
     where = str(path)
     content = _read_yaml(path) if config or path.exists() else {}
-    _check_keys(where, "", content, ("satellite", "clouds", "journal", "policy"))
+    _check_keys(where, "", content, ("satellite", "clouds", "checker", "journal", "policy"))
     section = _mapping(where, "satellite", content.get("satellite"))
     _check_keys(where, "satellite", section,
                 ("url", "username", "password", "password_file", "ca_file", "verify_tls", "search"))
+    clouds = _clouds(where, content.get("clouds"), environ)
     return Settings(_login(where, section, environ), _text(where, "satellite.search", section.get("search") or ""),
-                    _clouds(where, content.get("clouds"), environ),
+                    clouds, _checker(where, content.get("checker"), clouds),
                     _path(where, "journal", content.get("journal", str(JOURNAL))),
                     _policy(where, content.get("policy")))
 
@@ -170,6 +181,31 @@ def _clouds(where: str, value: Any, environ: Mapping[str, str]) -> tuple[CloudSc
     if len({scope.cloud for scope in scopes}) < len(scopes):
         raise SettingsError(f"{where}: clouds names the same cloud twice; put its regions into one entry")
     return tuple(scopes)
+
+
+def _checker(where: str, value: Any, clouds: Sequence[CloudScope]) -> Optional[CheckJob]:
+    """The check job, None for `local`; its clouds have to be named, so that one that does not answer is missed."""
+    if value in (None, "local"):
+        return None
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where}: checker must be local, or hold job_template and search, not {_shown(value)}")
+    _check_keys(where, "checker", value, ("job_template", "search", "clouds_yaml", "deadline"))
+    for scope in clouds:
+        for name in (scope.cloud, *scope.regions):
+            if not name or re.search(r"[\s,/]", name):
+                raise SettingsError(f"{where}: with checker.job_template, clouds must name every cloud, and no name "
+                                    "may hold white space, a comma or a slash")
+    return CheckJob(_name(where, "checker.job_template", value.get("job_template")),
+                    _name(where, "checker.search", value.get("search")),
+                    _text(where, "checker.clouds_yaml", value.get("clouds_yaml", "")).strip(),
+                    _deadline(where, value.get("deadline", "15m")))
+
+
+def _deadline(where: str, value: Any) -> timedelta:
+    found = duration(where, "checker.deadline", value)
+    if found < timedelta(seconds=1):
+        raise SettingsError(f"{where}: checker.deadline must be at least 1s")
+    return found
 
 
 def _policy(where: str, value: Any) -> Policy:

@@ -12,10 +12,11 @@ import hypothesis
 import pytest
 import yaml
 
-from foreman_hooks.checkers import LocalChecker
+from foreman_hooks.checkers import Checker
 from foreman_hooks.cleanup import Cleanup
 from foreman_hooks.journal import Journal
 from foreman_hooks.model import Outcome, Policy
+from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.plan import Plan
 from foreman_hooks.sandbox import world as worlds
 from foreman_hooks.sandbox.openstack import Account, OpenStack
@@ -23,7 +24,6 @@ from foreman_hooks.sandbox.satellite import Satellite, User
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.satellite import Login
 from foreman_hooks.satellite import Satellite as Client
-from foreman_hooks.settings import CloudScope
 
 DAY = timedelta(days=1)
 
@@ -103,11 +103,11 @@ class Stage:
         return path
 
     def cleanup(self, journal: Journal, policy: Optional[Policy] = None, *, regions: tuple[str, ...] = ("RegionOne",),
-                login: Optional[Login] = None, search: str = "") -> Cleanup:
+                login: Optional[Login] = None, search: str = "", checker: Optional[Checker] = None) -> Cleanup:
         """The true client against both; caps that do not bite unless a policy says so."""
         return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme")),
-                       LocalChecker([CloudScope("prod", regions)]), journal, policy or Policy(max_fraction=1.0),
-                       search, clock=lambda: self.now)
+                       checker or LocalChecker([CloudScope("prod", regions)]), journal,
+                       policy or Policy(max_fraction=1.0), search, clock=lambda: self.now)
 
     def journal(self) -> Journal:
         """The journal that all runs of this test share."""

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from foreman_hooks.model import Record
+from foreman_hooks.remote_execution import Job, RemoteExecution
 from foreman_hooks.sandbox.satellite import RHSM, Host, Satellite
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.satellite import Login
 from foreman_hooks.satellite import Satellite as Client
+from satellite_remote_exec.build import build
+from satellite_remote_exec.publish import publish
 
 TABLE = {route: set(names) for route, names in json.loads(
     (Path(__file__).parent / "data" / "api.json").read_text(encoding="utf-8")).items()}
@@ -37,8 +40,18 @@ CALLS = {
     "is_gone": lambda client: client.is_gone(1),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),
+    "own_permissions": lambda client: client.own_permissions(),
     "disassociate": lambda client: client.disassociate(Record(1, "web1.example.com")),
     "delete": lambda client: client.delete(client.record(1)),
+}
+
+HOW = {"get", "call", "listing", "odd"}         # what all of them, and remote execution, ask through
+JOBS = {
+    "template_id": lambda jobs: jobs.template_id("OSP - Check instances"),
+    "hosts": lambda jobs: jobs.hosts("id = 1"),
+    "start": lambda jobs: jobs.start(jobs.template_id("OSP - Check instances"), [1], {"question": "x"}, 60),
+    "output": lambda jobs: jobs.output(Job(1, frozenset({1})), 1),
+    "cancel": lambda jobs: jobs.cancel(Job(1, frozenset({1}))),
 }
 
 
@@ -50,6 +63,12 @@ def requests_of(katello, organization):
     with Server(double.handle) as server:
         client = Client(Login(server.url, "admin", "changeme"))
         client.organization = organization
+        list(publish(client, build(), check_user="osp"))
+        double.organizations[7], double.locations[9] = "Second", "Elsewhere"
+        list(publish(client, build()))
+        for call in JOBS.values():
+            call(RemoteExecution(client))
+        double.jobs.close()
         for call in CALLS.values():
             call(client)
     assert double.deleted == [1]
@@ -57,16 +76,20 @@ def requests_of(katello, organization):
 
 
 def route(request):
-    return f"{request.method} " + re.sub(r"(?<=/)\d+(?=/|$)", ":id", request.path)
+    path = re.sub(r"(?<=/)\d+(?=/|$)", ":id", request.path)
+    return f"{request.method} " + path.replace(":id/hosts/:id", ":id/hosts/:host_id")
 
 
 def parameters(request):
-    """The names in the query and in the body; `include[]` is how a list named `include` is written."""
-    return {name.replace("[]", "") for name in (*request.query, *(request.json() if request.body else {}))}
+    """The names in the query and in the body, `a[b]` within `a`; a list `include` is written `include[]`."""
+    body = request.json() if request.body else {}
+    inner = [f"{name}[{key}]" for name, value in body.items() if isinstance(value, dict) for key in value]
+    return {name.replace("[]", "") for name in (*request.query, *body, *inner)}
 
 
 def test_every_method_of_the_client_is_called_here():
-    assert set(CALLS) == {name for name in vars(Client) if not name.startswith("_")}
+    assert set(CALLS) | HOW == {name for name in vars(Client) if not name.startswith("_")}
+    assert set(JOBS) == {name for name in vars(RemoteExecution) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("organization", [None, 1])
@@ -95,7 +118,8 @@ def test_the_table_agrees_with_a_full_description():
     described = {}
     for resource in json.loads(Path(DESCRIPTION).read_text(encoding="utf-8"))["docs"]["resources"].values():
         for method in resource["methods"]:
-            names = {parameter["name"] for parameter in method["params"]}
+            names = {one["full_name"] for parameter in method["params"] for one in (
+                parameter, *parameter.get("params", ()))}
             described.update({f"{api['http_method']} {api['api_url']}": names for api in method["apis"]})
     katello = any("/katello/api/" in known for known in described)
     for known, names in TABLE.items():

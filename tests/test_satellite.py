@@ -61,6 +61,7 @@ CALLS = {
     "record": lambda client: client.record(1),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),
+    "own_permissions": lambda client: client.own_permissions(),
     "disassociate": lambda client: client.disassociate(Record(1, "web1.example.com")),
     "delete": lambda client: client.delete(Record(1, "web1.example.com")),
 }

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from foreman_hooks import settings
 from foreman_hooks.model import Policy
+from foreman_hooks.osp_checker import CloudScope
 from foreman_hooks.satellite import Login
-from foreman_hooks.settings import CloudScope, Settings, SettingsError, duration, load, read_hammer
+from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load, read_hammer
 
 URL, OTHER_URL = "https://satellite.example.com", "https://other.example.com"
 SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}
@@ -72,7 +73,7 @@ def refused(config: Callable[..., Settings], content: Any, **environ: str) -> st
 
 def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
     assert load(None, {"HOME": str(tmp_path)}) == Settings(
-        None, "", (CloudScope(None),), Path("/var/lib/satellite-osp-cleanup/journal.sqlite3"), Policy())
+        None, "", (CloudScope(None),), None, Path("/var/lib/satellite-osp-cleanup/journal.sqlite3"), Policy())
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"])
@@ -88,13 +89,48 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
         "satellite": {**SATELLITE, "ca_file": str(ca_file), "search": "organization = web"},
         "clouds": [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]},
                    {"cloud": "test", "lists_fail_on_down_cell": True}],
+        "checker": {"job_template": "OSP - Check instances", "search": "name = checker.example.com",
+                    "clouds_yaml": "/etc/osp.yaml", "deadline": "1h"},
         "journal": "/srv/journal",
         "policy": {"grace": "3d", "misses": 5, "silence": "90m", "max_deletions": 7, "max_fraction": 0.5,
                    "max_shrink": 1, "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
     assert found == Settings(
         Login(URL, "osp-cleanup", "ours", str(ca_file)), "organization = web",
-        (CloudScope("prod", ("RegionOne", "RegionTwo")), CloudScope("test", (), True)), Path("/srv/journal"),
+        (CloudScope("prod", ("RegionOne", "RegionTwo")), CloudScope("test", (), True)),
+        CheckJob("OSP - Check instances", "name = checker.example.com", "/etc/osp.yaml", timedelta(hours=1)),
+        Path("/srv/journal"),
         Policy(timedelta(days=3), 5, timedelta(minutes=90), 7, 0.5, 1.0, "hands_off", ("Acme", "RDO")))
+
+
+JOB = {"job_template": "OSP - Check instances", "search": "name = checker.example.com"}
+CLOUDS = [{"cloud": "prod", "regions": ["RegionOne"]}]
+
+
+@pytest.mark.parametrize("value", ["local", None])
+def test_the_clouds_are_asked_from_here_unless_a_job_is_named(config: Callable[..., Settings], value: Any) -> None:
+    assert config({"checker": value}).checker is None
+
+
+def test_a_check_job_needs_its_template_and_its_search_alone(config: Callable[..., Settings]) -> None:
+    found = config({"checker": JOB, "clouds": CLOUDS}).checker
+    assert found == CheckJob("OSP - Check instances", "name = checker.example.com", "", timedelta(minutes=15))
+
+
+@pytest.mark.parametrize(("content", "told"), [
+    ({"checker": "job", "clouds": CLOUDS}, "checker must be local, or hold job_template and search"),
+    ({"checker": {**JOB, "serach": "x"}, "clouds": CLOUDS}, "unknown key checker.serach; did you mean search?"),
+    ({"checker": {"search": "x"}, "clouds": CLOUDS}, "checker.job_template is missing"),
+    ({"checker": {**JOB, "search": " "}, "clouds": CLOUDS}, "checker.search is empty"),
+    ({"checker": {**JOB, "clouds_yaml": 5}, "clouds": CLOUDS}, "checker.clouds_yaml must be a text"),
+    ({"checker": {**JOB, "deadline": "soon"}, "clouds": CLOUDS}, "checker.deadline must be a duration"),
+    ({"checker": {**JOB, "deadline": "0s"}, "clouds": CLOUDS}, "checker.deadline must be at least 1s"),
+    ({"checker": JOB}, "clouds must name every cloud"),
+    ({"checker": JOB, "clouds": [{"cloud": "a b"}]}, "no name may hold white space"),
+    ({"checker": JOB, "clouds": [{"cloud": "a", "regions": ["x/y"]}]}, "a slash"),
+    ({"checker": JOB, "clouds": [{"cloud": "a,b"}]}, "a comma")])
+def test_a_check_job_that_cannot_work_is_an_error(config: Callable[..., Settings], content: Any, told: str) -> None:
+    """A cloud without a name could not be missed where nobody answers for it."""
+    assert told in refused(config, content)
 
 
 def test_the_file_of_the_system_is_read_where_no_other_is_named(tmp_path: Path) -> None:
@@ -137,7 +173,7 @@ def test_a_login_never_shows_its_password() -> None:
     ({"clouds": [{"cloud": "prod"}, {"cloud": "test", "region": "x"}]},
      "unknown key clouds[2].region; did you mean regions?"),
     ({"policy": {"zzz": 1}}, "unknown key policy.zzz; known are grace, misses, silence, max_deletions"),
-    ({1: 2}, "unknown key 1; known are satellite, clouds, journal, policy"),
+    ({1: 2}, "unknown key 1; known are satellite, clouds, checker, journal, policy"),
     ({None: 2}, "unknown key None; known are")])
 def test_a_misspelt_key_is_an_error_that_names_the_right_one(config: Callable[..., Settings], content: Any,
                                                              told: str) -> None:
@@ -520,6 +556,7 @@ contents = st.fixed_dictionaries({}, optional={
     "satellite": section("url", "username", "password", "ca_file", "verify_tls", "search").map(
         lambda found: {**SATELLITE, **found}) | junk,
     "clouds": st.lists(section("cloud", "regions", "lists_fail_on_down_cell"), max_size=2) | junk,
+    "checker": section("job_template", "search", "clouds_yaml", "deadline") | junk,
     "journal": junk,
     "policy": section(*vars(Policy())) | junk})
 texts = st.one_of(st.text(max_size=40), st.text(alphabet="{}[]:,-&*!|>%@`'\"# \n?ab<0.", max_size=40),
@@ -539,8 +576,10 @@ def test_any_file_gives_settings_of_the_right_types_or_one_line(text: str) -> No
             assert "\n" not in str(error)
             assert file.name in str(error)
             return
-    policy = found.policy
+    policy, job = found.policy, found.checker
     assert isinstance(found.search, str)
+    assert job is None or (job.template and job.search and isinstance(job.clouds_yaml, str)
+                           and job.deadline >= timedelta(seconds=1) and all(scope.cloud for scope in found.clouds))
     assert found.clouds and all(isinstance(name, str) for scope in found.clouds for name in scope.regions)
     assert all(isinstance(span, timedelta) and span >= timedelta() for span in (policy.grace, policy.silence))
     assert policy.misses >= 1 and policy.max_deletions >= 0
