@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint live clean
+.PHONY: demo test lint live bench clean
 
 demo: .venv/installed
 	$(BIN)/satellite-osp-cleanup demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/linters
 	$(BIN)/ruff check .
@@ -16,6 +16,9 @@ lint: .venv/linters
 
 live: .venv/installed
 	$(BIN)/python -m pytest -m live
+
+bench: .venv/installed
+	$(BIN)/python tests/bench/delegated.py
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
