@@ -17,21 +17,25 @@ import click
 
 from . import plan as plans
 from . import report, settings
-from .checkers import LocalChecker, Survey
+from .checkers import Checker, JobChecker
 from .cleanup import Cleanup, Progress, silent
 from .journal import Journal, JournalBusy, JournalError
 from .judge import steps
 from .model import LOUD, Outcome
 from .osp_checker import (
+    CloudScope,
+    LocalChecker,
     OSPConfigError,
     OSPError,
     OSPForbidden,
     OSPLoginError,
     Presence,
     Sighting,
+    Survey,
     parse_uuid,
 )
 from .plan import Plan, PlanError
+from .remote_execution import RemoteExecution
 from .report import FORMATS, Style, UnknownField
 from .satellite import (
     Satellite,
@@ -41,7 +45,7 @@ from .satellite import (
     SatelliteNotFound,
     SatelliteRefused,
 )
-from .settings import CloudScope, Settings, SettingsError
+from .settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +146,8 @@ def _one_char(context: click.Context, option: click.Parameter, value: str) -> st
 scope_options = [
     click.option("--search", metavar="QUERY", help="Only hosts that match, in Satellite's search language."),
     click.option("--organization", metavar="NAME", help="Only hosts of this organization."),
+    click.option("--max-deletions", type=click.IntRange(min=0), metavar="N",
+                 help="Refuse to delete more than N; 'policy.max_deletions' holds all the same."),
 ]
 
 
@@ -191,22 +197,35 @@ class App:
             click.echo(text, nl=not text.endswith("\n"))
 
     @contextmanager
-    def cleanup(self, search: Optional[str] = None, organization: Optional[str] = None) -> Iterator[Cleanup]:
+    def cleanup(self, search: Optional[str] = None, organization: Optional[str] = None,
+                max_deletions: Optional[int] = None) -> Iterator[Cleanup]:
         """Everything a run works with, with the journal held."""
         found = self.settings()
-        if found.login is None:
-            raise SettingsError("no Satellite is configured; set satellite.url in the configuration, or "
-                                "FOREMAN_SERVER_URL, or set up hammer")
+        satellite = _satellite(found)
+        policy = found.policy if max_deletions is None else replace(
+            found.policy, max_deletions=min(max_deletions, found.policy.max_deletions))
         search = found.search if search is None else search
         _check_search(search)
-        satellite = Satellite(found.login)
         scope = ", ".join(filter(None, (f"search {search!r}" if search else "",
                                         f"organization {organization}" if organization else "")))
         with Journal.open(found.journal) as journal, _progress(self.quiet) as progress:
             if organization:
                 satellite.organization = satellite.organization_id(organization)
-            yield Cleanup(satellite, LocalChecker(found.clouds), journal, found.policy, search, scope or "all hosts",
-                          progress)
+            yield Cleanup(satellite, _checker(found), journal, policy, search, scope or "all hosts", progress)
+
+
+def _satellite(found: Settings) -> Satellite:
+    if found.login is None:
+        raise SettingsError("no Satellite is configured; set satellite.url in the configuration, or "
+                            "FOREMAN_SERVER_URL, or set up hammer")
+    return Satellite(found.login)
+
+
+def _checker(found: Settings) -> Checker:
+    """Who asks the clouds: we, or a job, through a connection of its own that no organization narrows."""
+    if found.checker is None:
+        return LocalChecker(found.clouds)
+    return JobChecker(RemoteExecution(_satellite(found)), found.checker, found.clouds)
 
 
 def _check_search(search: str) -> None:
@@ -249,14 +268,14 @@ def _progress(quiet: bool) -> Iterator[Progress]:
 @click.option("--show-hammer", is_flag=True, help="Print the hammer commands that would do the same.")
 @output_options
 @click.pass_obj
-def plan(app: App, search: Optional[str], organization: Optional[str], out: Optional[Path], detailed_exitcode: bool,
-         show_hammer: bool, style: Style) -> int:
+def plan(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int],
+         out: Optional[Path], detailed_exitcode: bool, show_hammer: bool, style: Style) -> int:
     """Show what would be deleted, and why; deletes nothing.
 
     Every run counts: an instance of which OpenStack has no trace left may only go after it was missing in
     several runs ('policy.misses') over some time ('policy.grace').
     """
-    with app.cleanup(search, organization) as cleanup:
+    with app.cleanup(search, organization, max_deletions) as cleanup:
         made = cleanup.plan()
     if out:
         _write(out, plans.dump(made))
@@ -295,14 +314,14 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
 @output_options
 @click.pass_obj
-def run(app: App, search: Optional[str], organization: Optional[str], apply_it: bool, detailed_exitcode: bool,
-        style: Style) -> int:
+def run(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int], apply_it: bool,
+        detailed_exitcode: bool, style: Style) -> int:
     """Plan, and with --apply delete.
 
     This is what cron and remote execution call. Prints nothing where there is nothing to tell, unless a terminal or
     another output than table is asked for.
     """
-    with app.cleanup(search, organization) as cleanup:
+    with app.cleanup(search, organization, max_deletions) as cleanup:
         made = cleanup.plan()
         code = _plan_code(made, detailed_exitcode and not apply_it)
         news = code or made.deletions or any(one.reason in LOUD for one in made.verdicts)
@@ -424,10 +443,10 @@ def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], r
     app = context.obj or App(None, False, False)
     texts = list(uuids) or _stdin_lines()
     if clouds or regions:
-        scopes: Sequence[CloudScope] = [CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)]
+        checker: Checker = LocalChecker([CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)])
     else:
-        scopes = app.settings().clouds
-    survey = _survey(LocalChecker(scopes), [form for form in map(parse_uuid, texts) if form])
+        checker = _checker(app.settings())
+    survey = _survey(checker, [form for form in map(parse_uuid, texts) if form])
     sightings = [one for text in dict.fromkeys(texts) for one in _sightings(survey, text)]
     errors = [seen.error for seen in survey.regions if seen.error]
     if not errors or any(one.presence is not Presence.UNKNOWN for one in sightings):
@@ -435,7 +454,7 @@ def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], r
     return _check_code(sightings, errors)
 
 
-def _survey(checker: LocalChecker, uuids: Sequence[str]) -> Survey:
+def _survey(checker: Checker, uuids: Sequence[str]) -> Survey:
     """Ask at least cost: many from the list of all servers, a few one by one, and none at all where there is none."""
     if not uuids:
         return Survey((), {}, {})
@@ -443,7 +462,7 @@ def _survey(checker: LocalChecker, uuids: Sequence[str]) -> Survey:
         return checker.ask(uuids)
     with _progress(quiet=False) as progress:
         checker.prepare(lambda done, total: progress("servers of OpenStack", done, total))
-        return checker.survey(uuids, lambda done, total: progress("instances not in the lists", done, total))
+        return checker.survey(uuids, lambda done, total: progress("instances asked about", done, total))
 
 
 def _sightings(survey: Survey, text: str) -> Sequence[Sighting]:
@@ -490,6 +509,54 @@ def doctor(app: App) -> int:
     return worst
 
 
+@cli.group()
+def templates() -> None:
+    """Job templates for Satellite's remote execution."""
+
+
+@templates.command("build")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR",
+              help="Where to write them.  [default: here]")
+@click.pass_obj
+def templates_build(app: App, out: Path) -> int:
+    """Write the job templates as files.
+
+    For 'hammer job-template import --file', or to look at them first.
+    """
+    from satellite_remote_exec.build import build
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"{out}: {error.strerror}") from error
+    for template in build():
+        _write(out / template.file_name, template.text, mode=0o644)
+        app.say(f"{out / template.file_name}: {template.name}")
+    return 0
+
+
+@templates.command("publish")
+@click.option("--organization", "organizations", multiple=True, metavar="NAME",
+              help="Where they can be used; may be repeated.  [default: all that are visible]")
+@click.option("--location", "locations", multiple=True, metavar="NAME",
+              help="Where they can be used; may be repeated.  [default: all that are visible]")
+@click.option("--check-user", metavar="USER",
+              help="Effective user of the check: whose clouds.yaml it reads.  [default: Satellite's setting]")
+@click.pass_obj
+def templates_publish(app: App, organizations: Sequence[str], locations: Sequence[str],
+                      check_user: Optional[str]) -> int:
+    """Bring the job templates into Satellite.
+
+    New ones are created, others brought up to date; prints what changed. An effective user that is set already stays.
+    """
+    from satellite_remote_exec.build import build
+    from satellite_remote_exec.publish import publish
+
+    for one in publish(_satellite(app.settings()), build(), organizations, locations, check_user):
+        app.say(report.plain(f"{one.change:<10}{one.name}" + (f" ({one.detail})" if one.detail else "")))
+    return 0
+
+
 @cli.command()
 @click.option("--keep", is_flag=True, help="Leave both servers running until Ctrl-C, to try other commands on them.")
 def demo(keep: bool) -> int:
@@ -502,11 +569,11 @@ def demo(keep: bool) -> int:
     return show(click.echo, keep)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a whole file or none: a plan that was cut would be refused, but nobody should have to find out."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
         temporary.replace(path)
     except OSError as error:

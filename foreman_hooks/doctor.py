@@ -1,13 +1,22 @@
 """Is everything in place?  Each finding says what was looked at, how it is, and what to do."""
 
+import time
+import uuid as uuidlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .checkers import LocalChecker
+from .checkers import JobChecker
 from .journal import Journal, JournalBusy, JournalError
-from .osp_checker import OSPError, Region
+from .osp_checker import LocalChecker, OSPError, Region
+from .remote_execution import RemoteExecution
 from .satellite import Satellite, SatelliteError
-from .settings import Settings
+from .settings import CheckJob, Settings
+
+# The smallest roles (measured): to start a job on a host and read its output, and to import its template.
+TO_CHECK = ("create_job_invocations", "view_job_templates", "view_hosts", "create_template_invocations",
+            "view_smart_proxies")
+TO_PUBLISH = ("create_job_templates", "edit_job_templates", "view_job_templates", "assign_organizations",
+              "assign_locations", "view_organizations", "view_locations")
 
 
 class Finding(NamedTuple):
@@ -31,7 +40,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield from _satellite(Satellite(settings.login), settings)
         except SatelliteError as error:
             yield Finding("fail", str(error), "nothing more can be said of Satellite")
-    yield from _clouds(LocalChecker(settings.clouds))
+    if settings.checker is None:
+        yield from _clouds(LocalChecker(settings.clouds))
+    elif settings.login is not None:
+        yield from _check_job(settings.checker, JobChecker(RemoteExecution(Satellite(settings.login)), settings.checker,
+                                                           settings.clouds))
 
 
 def _tls_checked(settings: Settings) -> bool:
@@ -65,6 +78,7 @@ def _satellite(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
     yield _permission(satellite, host_id)
     yield _facts(satellite, settings)
     yield _parameters(satellite, host_id, settings)
+    yield from _remote_execution(satellite.own_permissions(), settings)
     destroys = satellite.destroys_vms()
     if destroys is None:
         yield Finding("warning", "the setting destroy_vm_on_host_delete cannot be read",
@@ -96,6 +110,31 @@ def _parameters(satellite: Satellite, host_id: int, settings: Settings) -> Findi
         return Finding("ok", "host parameters are visible")
     return Finding("warning", "no host parameter is visible, perhaps for want of view_params",
                    f"{settings.policy.protect_parameter} is found by search all the same, if its value is true")
+
+
+def _remote_execution(permissions: frozenset[str], settings: Settings) -> Iterator[Finding]:
+    """What the role lacks for the check job, where one is configured, and for 'templates publish'."""
+    lacking = [name for name in TO_CHECK if name not in permissions]
+    if settings.checker is not None and lacking:
+        yield Finding("fail", f"this login may not run the check job: {', '.join(lacking)}",
+                      "give the role these permissions; filters on one host and one template are enough")
+    elif settings.checker is not None:
+        yield Finding("ok", "this login may start the check job and read its output")
+    lacking = [name for name in TO_PUBLISH if name not in permissions]
+    yield Finding("ok", f"'templates publish' needs another login: this one lacks {', '.join(lacking)}" if lacking
+                  else "this login may publish the job templates")
+
+
+def _check_job(job: CheckJob, checker: JobChecker) -> Iterator[Finding]:
+    """Run the check job once, about an instance that cannot exist: the lists and the proofs are real all the same."""
+    began = time.monotonic()
+    survey = checker.survey([str(uuidlib.uuid4())])
+    yield Finding("ok", f"the check job {job.template!r} took {time.monotonic() - began:.1f} s")
+    for seen in survey.regions:
+        if seen.error:
+            yield Finding("fail", str(seen.error), "while this region cannot answer, nothing is deleted")
+        else:
+            yield Finding("ok", f"{seen.cloud}/{seen.region}: {seen.servers} servers; {seen.proof}")
 
 
 def _clouds(checker: LocalChecker) -> Iterator[Finding]:

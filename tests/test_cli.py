@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from foreman_hooks import cli
+from foreman_hooks.sandbox.records import Host, User
+from foreman_hooks.sandbox.targets import Process
 from foreman_hooks.sandbox.world import named_uuid
 
 PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
@@ -248,6 +250,55 @@ def test_doctor_names_what_is_wrong(stage: Any, call: Any, spoil: Any, told: str
     code, out, _ = call("--config", stage.config(), "doctor")
     assert re.search(told, out)
     assert code == (0 if told.startswith("warning") else 1)
+
+
+# A check by a job
+
+@pytest.fixture
+def delegated(stage: Any) -> Any:
+    """A configuration with a check job, and a checker host that runs it as a process with a home of its own."""
+    home = stage.folder / "checker"
+    (home / ".config" / "openstack").mkdir(parents=True)
+    stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
+    host = stage.satellite.add(Host("osp-checker.example.com"))
+    stage.satellite.jobs.targets[host.id] = Process(home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"})
+    config = stage.config(checker={"job_template": "OSP - Check instances", "search": f"id = {host.id}"})
+    assert cli.main(["-q", "--config", str(config), "templates", "publish"]) == 0
+    yield config
+    stage.satellite.jobs.close()
+
+
+def test_check_explain_and_doctor_work_through_the_job(stage: Any, call: Any, delegated: Path) -> None:
+    uuid = stage.terminated("old")
+    code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
+    assert (code, err, json.loads(out)[0]["Code"]) == (128, "", 404)
+    code, out, err = call("--config", delegated, "explain", "old.example.com")
+    assert (code, err) == (0, "") and "verdict: delete" in out
+    code, out, err = call("--config", delegated, "doctor")
+    assert (code, err) == (0, "")
+    assert re.search(r"ok +the check job 'OSP - Check instances' took \d+\.\d s", out)
+    assert re.search(r"ok +prod/RegionOne: 1 servers; server .* of another project was read", out)
+
+
+def test_doctor_says_what_the_roles_lack(stage: Any, call: Any, delegated: Path) -> None:
+    stage.satellite.users["admin"] = User("admin", "changeme", frozenset({"view_hosts", "view_facts", "destroy_hosts"}))
+    code, out, _ = call("--config", delegated, "doctor")
+    assert code == 1
+    assert re.search("fail +this login may not run the check job: create_job_invocations, view_job_templates, "
+                     "create_template_invocations, view_smart_proxies", out)
+    assert "'templates publish' needs another login: this one lacks create_job_templates" in out
+
+
+def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(stage: Any, call: Any) -> None:
+    for number in range(3):
+        stage.terminated(f"old-{number}")
+    config = stage.config(policy={"max_fraction": 1.0, "max_deletions": 2})
+    for cap in ("1", "99"):
+        code, _, err = call("--config", config, "run", "--apply", "--max-deletions", cap)
+        assert code == 3 and "refused" in err
+    assert len(stage.left) == 4
+    assert call("--config", stage.config(), "run", "--apply", "--max-deletions", "3")[0] == 0
+    assert stage.left == {"witness"}
 
 
 # Bad input

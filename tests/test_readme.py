@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from foreman_hooks import cli, settings
+from foreman_hooks.doctor import TO_CHECK, TO_PUBLISH
 from foreman_hooks.model import Policy
+from foreman_hooks.settings import CheckJob
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,21 +22,32 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
+def commands() -> dict[str, click.Command]:
+    """Every command by its words; groups too."""
+    found: dict[str, click.Command] = {"": cli.cli}
+    for name, command in cli.cli.commands.items():
+        found[name] = command
+        if isinstance(command, click.Group):
+            found.update({f"{name} {inner}": one for inner, one in command.commands.items()})
+    return found
+
+
 def help_of(name: str) -> str:
-    program = click.Context(cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings)
-    command = cli.cli.commands.get(name)
-    return (command.get_help(click.Context(command, program, name, **cli.cli.context_settings)) if command
-            else cli.cli.get_help(program))
+    context = click.Context(cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings)
+    for part in name.split():
+        assert isinstance(context.command, click.Group)
+        context = click.Context(context.command.commands[part], context, part, **cli.cli.context_settings)
+    return context.get_help()
 
 
-@pytest.mark.parametrize("name", ["", *sorted(cli.cli.commands)])
+@pytest.mark.parametrize("name", sorted(commands()))
 def test_the_help_of_every_command_stands_in_the_readme(name: str) -> None:
     assert words(help_of(name)) in words(README)
 
 
-@pytest.mark.parametrize("name", sorted(cli.cli.commands))
+@pytest.mark.parametrize("name", sorted(commands()))
 def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
-    options = [one for one in cli.cli.commands[name].params if isinstance(one, click.Option)]
+    options = [one for one in commands()[name].params if isinstance(one, click.Option)]
     assert all(option.help for option in options)
 
 
@@ -58,6 +71,20 @@ def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(tmp_pa
     assert found.policy == Policy()
     assert found.journal == settings.JOURNAL
     assert found.clouds[0].regions == ("RegionOne", "RegionTwo")
+    assert found.checker is None
+    delegated = re.search(r"```yaml\n(clouds:.*?)```", README, re.DOTALL)
+    assert delegated
+    path.write_text(delegated[1])
+    checker = settings.load(path).checker
+    assert checker and checker.deadline == CheckJob.deadline
+    assert set(yaml.safe_load(delegated[1])["checker"]) == {"job_template", "search", "clouds_yaml", "deadline"}
+
+
+def test_the_roles_shown_are_those_that_doctor_looks_for() -> None:
+    text = words(README.split("**Roles on Satellite.**")[1].split("\n\n")[0])
+    check, publish = text.split("To publish:")
+    assert set(TO_CHECK) <= set(re.findall(r"`(\w+)`", check))
+    assert set(TO_PUBLISH) == set(re.findall(r"`(\w+)`", publish)) - {"doctor"}
 
 
 def test_every_dependency_has_its_reason() -> None:

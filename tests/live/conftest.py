@@ -7,7 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from foreman_hooks.sandbox.satellite import Host, Satellite
+from foreman_hooks.sandbox.world import guest_facts, registration
+
 from .cloud import Cloud
+
+DAY = 86400.0
+
+
+def registered(satellite: Satellite, cloud: Cloud) -> None:
+    """A silent record for each instance of the cloud, also for those that are gone."""
+    for label, uuid in cloud.instances.items():
+        satellite.add(Host(f"{label.replace('/', '-')}.example.com", facts=guest_facts(uuid), parameters={},
+                           subscription=registration(300 * DAY)))
 
 
 @pytest.fixture(scope="session")

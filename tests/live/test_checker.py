@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from foreman_hooks.checkers import LocalChecker
 from foreman_hooks.osp_checker import (
+    CloudScope,
+    LocalChecker,
     OSPConfigError,
     OSPError,
     OSPForbidden,
@@ -16,7 +17,6 @@ from foreman_hooks.osp_checker import (
     Region,
     swap_bytes,
 )
-from foreman_hooks.settings import CloudScope
 
 from .cloud import Cloud
 

@@ -10,22 +10,20 @@ from typing import Any
 import pytest
 
 from foreman_hooks import cli
-from foreman_hooks.checkers import LocalChecker
 from foreman_hooks.cleanup import Cleanup
 from foreman_hooks.journal import Journal
 from foreman_hooks.model import Policy
+from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.sandbox.satellite import Host, Satellite
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.sandbox.world import guest_facts, registration
 from foreman_hooks.satellite import Login
 from foreman_hooks.satellite import Satellite as Client
-from foreman_hooks.settings import CloudScope
 
 from .cloud import Cloud
+from .conftest import DAY, registered
 
 pytestmark = pytest.mark.live
-
-DAY = 86400.0
 # No patience at all: whatever can be deleted is, so that what stays does so for the right reason.
 HASTY = Policy(grace=timedelta(0), misses=1, silence=timedelta(0), max_fraction=1.0, max_deletions=1000, max_shrink=1.0)
 
@@ -35,9 +33,7 @@ class Site:
 
     def __init__(self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server) -> None:
         self.cloud, self.folder, self.satellite, self.server = cloud, folder, satellite, server
-        for label, uuid in cloud.instances.items():
-            satellite.add(Host(f"{label.replace('/', '-')}.example.com", facts=guest_facts(uuid), parameters={},
-                               subscription=registration(300 * DAY)))
+        registered(satellite, cloud)
 
     def run(self, policy: Policy = HASTY, cloud: str = "admin",
             regions: tuple[str, ...] = ("RegionOne", "RegionTwo")) -> set[str]:

@@ -1,0 +1,149 @@
+"""Two teams, no shared credentials: the check as a job, from the facts in Satellite to real Nova and back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foreman_hooks.sandbox.satellite import Host, Satellite, User
+from foreman_hooks.sandbox.server import Server
+from foreman_hooks.sandbox.targets import Process
+from foreman_hooks.satellite import Login
+from foreman_hooks.satellite import Satellite as Client
+from satellite_remote_exec.build import build
+from satellite_remote_exec.publish import publish
+
+from .cloud import Cloud
+from .conftest import registered
+
+pytestmark = pytest.mark.live
+
+PASSWORD = "of-satellite-alone"         # noqa: S105  what the job's side must never hold
+SECRET = "live-admin"                   # noqa: S105  what the Satellite's side must never hold
+PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
+BIN = str(Path(sys.executable).parent)
+
+
+class Teams:
+    """A Satellite with a record for each instance, a checker host, and a home for either side."""
+
+    def __init__(self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server) -> None:
+        self.cloud, self.folder, self.satellite, self.server = cloud, folder, satellite, server
+        registered(satellite, cloud)
+        self.ours, self.theirs = folder / "satellite", folder / "checker"
+        self.ours.mkdir()
+        (self.theirs / ".config" / "openstack").mkdir(parents=True)
+        self.clouds_yaml = cloud.clouds_yaml(self.theirs / ".config" / "openstack" / "clouds.yaml")
+        host = satellite.add(Host("osp-checker.example.com"))
+        satellite.jobs.targets[host.id] = Process(self.theirs, {"PATH": f"{BIN}:/usr/bin:/bin"},
+                                                  banner=b"Authorized use only. ")
+        list(publish(Client(Login(server.url, "cleaner", PASSWORD)), build()))
+
+    def config(self, checker: str = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}",
+               cloud: str = "admin", policy: str = "{max_fraction: 1.0}") -> Path:
+        path = self.ours / "config.yml"
+        path.write_text(f"satellite: {{url: '{self.server.url}', username: cleaner, password: {PASSWORD}}}\n"
+                        f"clouds: [{{cloud: {cloud}, regions: [RegionOne, RegionTwo]}}]\nchecker: {checker}\n"
+                        f"journal: {self.ours}/journal.sqlite3\npolicy: {policy}\n")
+        return path
+
+    def command(self, *argv: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([*PROGRAM, "--config", str(self.config()), *argv], text=True, stderr=subprocess.PIPE,
+                                stdout=subprocess.PIPE, env={"PATH": BIN, "HOME": str(self.ours), **environment})
+
+    @property
+    def left(self) -> set[str]:
+        return {host.name for host in self.satellite.hosts.values()}
+
+
+@pytest.fixture
+def teams(cloud: Cloud, tmp_path: Path) -> Iterator[Teams]:
+    satellite = Satellite(users=[User("cleaner", PASSWORD)])
+    with Server(satellite.handle) as server:
+        yield Teams(cloud, tmp_path, satellite, server)
+        satellite.jobs.close()
+
+
+def memory_holds(pid: int, *needles: str) -> set[str]:
+    """Those of the texts that stand anywhere in what a process can write to, its environment included."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError), Path(f"/proc/{pid}/mem").open("rb") as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            area = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if area:
+                begin, end = (int(text, 16) for text in area.groups())
+                with contextlib.suppress(OSError, ValueError):
+                    memory.seek(begin)
+                    content = memory.read(end - begin)
+                    found |= {needle for needle in needles if needle.encode() in content}
+    return found
+
+
+def job_processes() -> list[int]:
+    """The processes that run a job's script: our own children."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"foreman-ssh-cmd-" in (folder / "cmdline").read_bytes() and f"PPid:\t{os.getpid()}\n" in (
+                    folder / "status").read_text():
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_others_credentials(
+        teams: Teams, cloud: Cloud, tmp_path: Path) -> None:
+    ours: set[str] = set()
+    theirs: set[str] = set()
+    with teams.command("run", "--apply") as process:
+        while process.poll() is None:
+            ours |= memory_holds(process.pid, PASSWORD, SECRET)
+            for pid in job_processes():
+                theirs |= memory_holds(pid, PASSWORD, SECRET)
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    # that each side's own is found shows that the other's would be
+    assert (ours, theirs) == ({PASSWORD}, {SECRET})
+    files = {path for path in teams.ours.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()}
+    files |= {path for path in teams.theirs.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()}
+    assert not files
+    assert SECRET not in out
+
+    local = Satellite(users=[User("cleaner", PASSWORD)])
+    with Server(local.handle) as server:
+        folder = tmp_path / "local"
+        folder.mkdir()
+        other = Teams(cloud, folder, local, server)
+        before = other.left
+        subprocess.run([*PROGRAM, "--config", str(other.config(checker="local")), "run", "--apply"], check=True,
+                       env={"PATH": BIN, "HOME": str(other.ours), "OS_CLIENT_CONFIG_FILE": str(other.clouds_yaml)})
+        assert teams.left == other.left
+        assert before - other.left == {
+            f"{label.replace('/', '-')}.example.com" for label in cloud.instances if "/deleted" in label}
+
+
+def test_with_a_cell_down_nothing_goes(teams: Teams, cloud: Cloud) -> None:
+    """N3, through a job."""
+    cloud.cell2("down")
+    before = teams.left
+    with teams.command("run", "--apply") as process:
+        _, err = process.communicate()
+    assert process.returncode != 0 and "500" in err
+    assert teams.left == before
+
+
+@pytest.mark.parametrize("name", ["wrong-password", "reader", "app-cred-deleted"])
+def test_a_login_of_the_checker_host_that_cannot_see_deletes_nothing(teams: Teams, cloud: Cloud, name: str) -> None:
+    """N2, N6, N9, through a job."""
+    before = teams.left
+    config = teams.config(cloud=name)
+    ran = subprocess.run([*PROGRAM, "--config", str(config), "run", "--apply"], capture_output=True, text=True,
+                         env={"PATH": BIN, "HOME": str(teams.ours)})
+    assert ran.returncode in (69, 77, 129) and ran.stderr.startswith("error: ")
+    assert teams.left == before
