@@ -22,22 +22,30 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def commands() -> dict[str, click.Command]:
+PROGRAM = click.Context(cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings)
+
+
+def commands() -> dict[str, click.Context]:
     """Every command by its words; groups too."""
-    found: dict[str, click.Command] = {"": cli.cli}
-    for name, command in cli.cli.commands.items():
-        found[name] = command
-        if isinstance(command, click.Group):
-            found.update({f"{name} {inner}": one for inner, one in command.commands.items()})
+    return {"": PROGRAM, **inner("", PROGRAM)}
+
+
+def inner(words: str, context: click.Context) -> dict[str, click.Context]:
+    group = context.command
+    if not isinstance(group, click.Group):
+        return {}
+    found = {}
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        below = click.Context(command, context, name, **cli.cli.context_settings)
+        found[f"{words} {name}".strip()] = below
+        found.update(inner(f"{words} {name}".strip(), below))
     return found
 
 
 def help_of(name: str) -> str:
-    context = click.Context(cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings)
-    for part in name.split():
-        assert isinstance(context.command, click.Group)
-        context = click.Context(context.command.commands[part], context, part, **cli.cli.context_settings)
-    return context.get_help()
+    return commands()[name].get_help()
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
@@ -47,8 +55,13 @@ def test_the_help_of_every_command_stands_in_the_readme(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
-    options = [one for one in commands()[name].params if isinstance(one, click.Option)]
+    options = [one for one in commands()[name].command.params if isinstance(one, click.Option)]
     assert all(option.help for option in options)
+
+
+def test_the_overview_says_of_each_command_what_its_own_help_does() -> None:
+    for name, (_, text) in cli.COMMANDS.items():
+        assert commands()[name].command.get_short_help_str(200) == text
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:

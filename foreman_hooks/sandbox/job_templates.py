@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote
@@ -249,9 +249,10 @@ class JobTemplates:
         values = {key: str(metadata[key] or "") for key in ("job_category", "description_format", "provider_type")
                   if key in metadata}
         inputs = self._synced(template.inputs, metadata.get("template_inputs") or [])
-        changed = JobTemplate(**{**vars(template), **values, "inputs": inputs, "template": body_of(text),
-                                 "snippet": bool(metadata.get("snippet")), "description": metadata.get("description"),
-                                 "updated": time.time()})
+        changed = replace(template, inputs=inputs, template=body_of(text), snippet=bool(metadata.get("snippet")),
+                          description=metadata.get("description"), updated=time.time())
+        for key, value in values.items():
+            setattr(changed, key, value)
         self._save(call, changed)
         place = f"http://{call.request.headers.get('Host')}/job_templates/{changed.id}-{quote(changed.name)}"
         return Answer(201, _raw(changed), {"Location": place})

@@ -1,0 +1,1 @@
+"""The commands, a file a topic; foreman_hooks.cli loads the one that is asked for."""

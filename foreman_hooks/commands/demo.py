@@ -1,0 +1,15 @@
+"""demo: see it all on loopback."""
+
+import click
+
+from ..sandbox.demo import show
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave both servers running until Ctrl-C, to try other commands on them.")
+def demo(keep: bool) -> int:
+    """Show it all on loopback.
+
+    Starts a Satellite and an OSP of our own, with every kind of host that matters, and cleans up there.
+    """
+    return show(click.echo, keep)

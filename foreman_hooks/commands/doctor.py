@@ -1,0 +1,24 @@
+"""doctor: examine both sides."""
+
+import click
+
+from .. import report
+from ..doctor import examine
+from .common import App
+
+
+@click.command()
+@click.pass_obj
+def doctor(app: App) -> int:
+    """Examine both sides and say what to do.
+
+    Looks at the journal, at Satellite (reachable, TLS, version, log-in, clock, permissions, facts) and at every cloud
+    and region (log-in, endpoint, proof that other projects are visible). Exits with 1 if anything fails.
+    """
+    worst = 0
+    for finding in examine(app.settings()):
+        app.say(report.plain(f"{finding.state:<8} {finding.what}"))
+        if finding.advice:
+            app.say(report.plain(f"{'':<8} -> {finding.advice}"))
+        worst = max(worst, {"ok": 0, "warning": 0, "fail": 1}[finding.state])
+    return worst

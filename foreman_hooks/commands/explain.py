@@ -1,0 +1,34 @@
+"""explain: every rule for one host."""
+
+from dataclasses import replace
+
+import click
+
+from .. import report
+from ..judge import steps
+from ..satellite import SatelliteNotFound
+from .common import App
+
+
+@click.command()
+@click.argument("host")
+@click.pass_obj
+def explain(app: App, host: str) -> int:
+    """Show every rule for one host.
+
+    HOST is a name or an id. Each line says what a rule asks and what was seen; the verdict comes last.
+    """
+    with app.cleanup() as cleanup:
+        cleanup = replace(cleanup, search="")
+        host_id, name = cleanup.satellite.find_host(host)
+        observation = cleanup.observe()
+    found = next((one for one in observation.hosts if one.id == host_id), None)
+    if found is None:
+        raise SatelliteNotFound(f"host {name} went away in the meantime")
+    app.say(f"{name} (id {host_id})")
+    reason = None
+    for step in steps(observation.case(found), cleanup.policy, observation.made_at):
+        app.say(report.plain(f"  {'stop' if step.reason else 'ok':<5}{step.rule}: {step.seen}"))
+        reason = step.reason
+    app.say(f"verdict: {f'not deleted, {reason.value}' if reason else 'delete'}")
+    return 0

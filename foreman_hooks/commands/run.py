@@ -1,0 +1,159 @@
+"""plan, apply and run: what would be deleted, and its deletion."""
+
+import getpass
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from .. import plan as plans
+from .. import report
+from ..cleanup import Cleanup
+from ..cli import CODES, complain
+from ..model import LOUD, Outcome
+from ..plan import Plan, PlanError
+from ..report import Style
+from .common import App, output_options, read_file, scope_options, with_options, write_file
+
+
+@click.command()
+@with_options(scope_options)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the plan to FILE, for 'apply'.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
+@click.option("--show-hammer", is_flag=True, help="Print the hammer commands that would do the same.")
+@output_options
+@click.pass_obj
+def plan(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int],
+         out: Optional[Path], detailed_exitcode: bool, show_hammer: bool, style: Style) -> int:
+    """Show what would be deleted, and why; deletes nothing.
+
+    Every run counts: an instance of which OpenStack has no trace left may only go after it was missing in
+    several runs ('policy.misses') over some time ('policy.grace').
+    """
+    with app.cleanup(search, organization, max_deletions) as cleanup:
+        made = cleanup.plan()
+    if out:
+        write_file(out, plans.dump(made))
+    _show_plan(app, made, style)
+    if show_hammer:
+        app.say("\n".join(report.hammer_lines(made.deletions)))
+    if out:
+        click.echo(f"plan {made.digest[:12]} written to {out}", err=True)
+    return _plan_code(made, detailed_exitcode)
+
+
+@click.command()
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--approve", metavar="DIGEST", help="Lift the caps for this plan, once; the journal keeps who and when.")
+@output_options
+@click.pass_obj
+def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> int:
+    """Carry out a plan that 'plan' wrote.
+
+    Each record and each instance is looked at again first; what no longer holds is kept.  A plan that was
+    changed, is older than a day or is of another Satellite is refused.
+    """
+    made = plans.load(read_file(plan_file))
+    with app.cleanup() as cleanup:
+        if approve is not None:
+            _approve(cleanup, made, approve)
+        refusals = cleanup.check(made)
+        if refusals and approve is None:
+            return _refused(made, refusals)
+        return _apply(app, cleanup, made, style, approved=approve is not None)
+
+
+@click.command()
+@with_options(scope_options)
+@click.option("--apply", "apply_it", is_flag=True, help="Delete what the plan says; without it, only show the plan.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
+@output_options
+@click.pass_obj
+def run(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int], apply_it: bool,
+        detailed_exitcode: bool, style: Style) -> int:
+    """Plan, and with --apply delete.
+
+    This is what cron and remote execution call. Prints nothing where there is nothing to tell, unless a terminal or
+    another output than table is asked for.
+    """
+    with app.cleanup(search, organization, max_deletions) as cleanup:
+        made = cleanup.plan()
+        code = _plan_code(made, detailed_exitcode and not apply_it)
+        news = code or made.deletions or any(one.reason in LOUD for one in made.verdicts)
+        if news or sys.stdout.isatty() or style.output != "table":
+            _show_plan(app, made, style)
+        if not apply_it or made.refusals or not made.deletions:
+            return code
+        return max(code, _apply(app, cleanup, made, style))
+
+
+def _show_plan(app: App, made: Plan, style: Style) -> None:
+    everything = app.verbose or style.output != "table"
+    rows = report.verdict_rows(one for one in made.verdicts if everything or report.noteworthy(one))
+    app.say(report.render(rows, style))
+    if style.output == "table":
+        app.say(report.summary(made))
+    for refusal in made.refusals:
+        click.echo(f"refused: {refusal}; nothing is deleted", err=True)
+
+
+def _plan_code(made: Plan, detailed: bool) -> int:
+    """3 refused, 1 where something could not be known (or the error's own code, where nothing could), 2, or 0."""
+    errors = [seen for seen in made.regions if seen.error]
+    for seen in errors:
+        complain(seen.error, 1)
+    if made.refusals:
+        click.echo("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)", err=True)
+        return 3
+    if errors and len(errors) == len(made.regions):
+        return CODES[errors[0].error_kind]
+    if made.unknown or errors:
+        return 1
+    return 2 if detailed and made.deletions else 0
+
+
+def _refused(made: Plan, refusals: Sequence[str]) -> int:
+    for refusal in refusals:
+        click.echo(f"refused: {refusal}; nothing is deleted", err=True)
+    return complain(f"a guard rail refuses this plan; 'apply --approve {made.digest[:12]}' lifts the caps, once", 3)
+
+
+def _approve(cleanup: Cleanup, made: Plan, digest: str) -> None:
+    if len(digest) < 12 or not made.digest.startswith(digest.lower()):
+        raise PlanError(f"the plan's digest is {made.digest[:12]}, not {digest}; look at it before you approve it")
+    cleanup.check(made)         # an old plan or another Satellite's is not approved
+    cleanup.approve(made, getpass.getuser())
+
+
+def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool = False) -> int:
+    outcomes: list[Outcome] = []
+    with _finish_first() as stopped:
+        outcomes.extend(cleanup.apply(made, stopped, approved=approved))
+    app.say(report.render(report.outcome_rows(outcomes), style))
+    deleted = sum(one.result == "deleted" for one in outcomes)
+    if style.output == "table":
+        app.say(f"{deleted} of {len(outcomes)} records deleted\n")
+    for one in outcomes:
+        if one.result == "failed":
+            complain(f"{one.name}: {one.detail}", 1)
+    if stopped():
+        return complain(f"interrupted; {deleted} of {len(outcomes)} records were deleted, all are in the journal", 130)
+    return 0 if deleted == len(outcomes) else 1
+
+
+@contextmanager
+def _finish_first() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM end the work after the deletion under way, and not within it."""
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: caught.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
