@@ -253,9 +253,16 @@ class Region:
         Raises OSPError.  In the list means alive.  Not in it means nothing yet: soft-deleted and hidden servers
         and those of a cell that is down are missing from it (measured), so they have to be asked one by one.
         """
+        return frozenset(server["id"] for page in self.pages("/servers", progress) for server in page)
+
+    def pages(self, path: str, progress: Optional[Progress] = None) -> Iterator[list[dict[str, Any]]]:
+        """The pages of a list of all servers, at /servers or /servers/detail, each server as Nova describes it.
+
+        Visibility is proven first; raises OSPError.
+        """
         self.prove_visibility()
         listed: set[str] = set()
-        page = self._servers("/servers", all_tenants=1, limit=PAGE)
+        page = self._servers(path, all_tenants=1, limit=PAGE)
         while page:
             fresh = {server["id"] for server in page} - listed
             if not fresh:
@@ -263,10 +270,10 @@ class Region:
             listed |= fresh
             if progress:
                 progress(len(listed), 0)
-            page = self._page_after(page)
-        return frozenset(listed)
+            yield page
+            page = self._page_after(path, page)
 
-    def _page_after(self, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _page_after(self, path: str, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The page that follows, empty at the end.
 
         A server without instance mapping, and one purged since, is a 400 as marker (measured): then the one
@@ -274,7 +281,7 @@ class Region:
         """
         for number in reversed(range(len(page))):
             with suppress(_BadMarker):
-                following = self._servers("/servers", all_tenants=1, limit=PAGE, marker=page[number]["id"])
+                following = self._servers(path, all_tenants=1, limit=PAGE, marker=page[number]["id"])
                 known = {server["id"] for server in page[number + 1:]}
                 return [server for server in following if server["id"] not in known]
         raise OSPError(f"{self.name}: Nova takes no server of a whole page as the marker of the next one")

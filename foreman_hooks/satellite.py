@@ -152,6 +152,17 @@ class Satellite:
         except SatelliteForbidden:
             return []
 
+    def id_of(self, kind: str, field: str, value: str) -> Optional[int]:
+        """The id of what is called so: `kind` as the API names it (organizations, locations, hostgroups).
+
+        None where there is none or this login may not look.
+        """
+        try:
+            found = self.listing(f"/api/{kind}", search=f"{field} = {quoted(value)}", per_page=2)
+        except (SatelliteForbidden, SatelliteRefused):
+            return None
+        return next((one["id"] for one in found if one.get(field) == value and isinstance(one.get("id"), int)), None)
+
     def inventory(self, search: str = "", progress: Optional[Progress] = None) -> Iterator[HostFacts]:
         """Every visible host, or those that `search` matches, with its identifying facts; in order of id.
 
@@ -314,6 +325,14 @@ class Satellite:
             raise SatelliteError(f"{self.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
                                  "look at it at once")
         return self.is_gone(record.id)
+
+    def create_host(self, attributes: Mapping[str, Any]) -> int:
+        """Make a host entry that nothing provisions; its id.  Raises SatelliteRefused where the name is taken."""
+        body = self.call("POST", "/api/hosts", json={"host": {**attributes, "managed": False, "build": False,
+                                                              "overwrite": False}})
+        if not _is_host(body) or body["name"] != attributes["name"]:
+            self.odd("/api/hosts", "something else than the host that was to be made")
+        return body["id"]
 
     def _must_still_be(self, record: Record, to_be: str) -> None:
         now = self.record(record.id)

@@ -61,6 +61,7 @@ CALLS = {
     "record": lambda client: client.record(1),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),
+    "create_host": lambda client: client.create_host({"name": "made.example.com"}),
     "own_permissions": lambda client: client.own_permissions(),
     "disassociate": lambda client: client.disassociate(Record(1, "web1.example.com")),
     "delete": lambda client: client.delete(Record(1, "web1.example.com")),
@@ -297,7 +298,7 @@ def test_every_request_has_a_timeout(sent, server, client, web1):
 @responses.activate
 @pytest.mark.parametrize("error", [requests.exceptions.ConnectTimeout, requests.exceptions.ReadTimeout])
 def test_a_timeout_is_an_error_and_not_tried_again(error):
-    for method in (responses.GET, responses.PUT):
+    for method in (responses.GET, responses.PUT, responses.POST):
         responses.add(method, re.compile(ELSEWHERE), body=error("timed out"))
     raised = outcomes(lambda: Client(Login(ELSEWHERE, "admin", "changeme")))
     assert {str(error) for error in raised.values()} == {f"{ELSEWHERE}: not reachable (timed out)"}

@@ -111,6 +111,7 @@ class Keystone:
         self.application_credentials = list(application_credentials)
         self.no_endpoint: set[str] = set()      # regions without a compute endpoint in the catalog
         self.token_seconds = 3600.0             # life of a new token
+        self.project_names: set[str] = set()    # of projects that nobody logs in to
         self._tokens: dict[str, Token] = {}
 
     def expire_tokens(self) -> None:
@@ -140,7 +141,20 @@ class Keystone:
                 return self._log_in(request)
             except Rejection as rejection:
                 return error(rejection, url)
+        if request.path == "/v3/projects" and is_get:
+            return self._projects(request)
         return answer(404, NO_SUCH_PAGE, {"Content-Type": "text/html; charset=utf-8"})
+
+    def _projects(self, request: Request) -> Answer:
+        """All projects, to administrators alone."""
+        known = self._tokens.get(request.headers.get("X-Auth-Token", ""))
+        if known is None or not known.is_good():
+            return error(unauthorized(), base_url(request))
+        if "admin" not in effective_roles(known.account):
+            return error(Rejection(403, "You are not authorized to perform the requested action: "
+                                        "identity:list_projects."), base_url(request))
+        names = {*self.project_names, *(account.project for account in self.accounts)}
+        return answer(200, {"projects": [{"id": project_id(name), "name": name} for name in sorted(names)]})
 
     def _log_in(self, request: Request) -> Answer:
         body = auth_of(request)
@@ -287,7 +301,7 @@ def unauthorized(message: str = "The request you have made requires authenticati
 
 def error(rejection: Rejection, url: str) -> Answer:
     """A Rejection as it goes out."""
-    title = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}[rejection.status]
+    title = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}[rejection.status]
     headers = {"WWW-Authenticate": f'Keystone uri="{url}/v3"'} if rejection.status == 401 else {}
     return answer(rejection.status, {"error": {"code": rejection.status, "message": str(rejection), "title": title}},
                   headers)

@@ -91,6 +91,8 @@ class Satellite:
         self.users = {user.login: user for user in users}
         self.organizations = {ORGANIZATION: "Default Organization"}
         self.locations = {LOCATION: "Default Location"}
+        self.hostgroups: dict[int, str] = {}                # id -> title
+        self.owners = {4: "Admin User"}                     # id -> name, of users and user groups
         self.hosts: dict[int, Host] = {}
         self.parameters: dict[str, str] = {}                # global parameters
         self.settings: dict[str, object] = {"destroy_vm_on_host_delete": False, "entries_per_page": 20,
@@ -340,6 +342,40 @@ class Satellite:
                 "message": "ERF42-3829 [Foreman::Exception]: invalid facts, missing operating system value"})
         location = f"http://{call.request.headers.get('Host')}/hosts/{host.name}"
         return Answer(201, self._raw(host), {"Location": location})
+
+    def _create_host(self, call: Call) -> Answer:
+        """201 with the whole record; a taken name, or an organization out of reach, is a 422.
+
+        Attributes that the record has no place for are dropped, as the real server drops them.
+        """
+        given = call.body.get("host") if isinstance(call.body, dict) else None
+        if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+            raise server_error()
+        if self._named(given["name"].lower()):
+            raise RefusedError(422, {"error": {"id": None, "errors": {"name": ["has already been taken"]},
+                                               "full_messages": ["Name has already been taken"]}})
+        for name, known in (("organization_id", self._organizations(call.user)),
+                            ("location_id", self._locations(call.user))):
+            if given.get(name) is not None and given[name] not in known:
+                raise RefusedError(422, {"error": {"id": None, "errors": {name: ["is invalid"]},
+                                                   "full_messages": [f"{name.capitalize()} is invalid"]}})
+        parameters = {one["name"]: one["value"] for one in given.get("host_parameters_attributes", ())}
+        host = self.add(Host(given["name"], parameters=parameters, organization_id=given.get("organization_id"),
+                             location_id=given.get("location_id"), record={
+                                 **{key: value for key, value in given.items() if key in BLANK_RECORD},
+                                 "created_at": utc(), "updated_at": utc()}))
+        return Answer(201, {**self._whole(host, call), **self._parameters_of(host, call, ("parameters",
+                                                                                         "all_parameters"))})
+
+    def _list_hostgroups(self, call: Call) -> Answer:
+        return self._list_taxonomies(call, self.hostgroups)
+
+    def _show_owner(self, call: Call) -> Answer:
+        """A user or user group by its number; nobody else asks for them here."""
+        number = leading_number(call.args["id"])
+        if number not in self.owners:
+            raise RefusedError(404, {"error": {"message": f"Resource user not found by id '{call.args['id']}'"}})
+        return Answer(200, {"id": number, "name": self.owners[number]})
 
     def _entry(self, host: Host) -> dict[str, Any]:
         """A host as lists have it."""
@@ -751,6 +787,10 @@ _ROUTES = (
     _on("PUT", "/api/settings/:name", "edit_settings", Satellite._change_setting),
     _on("DELETE", "/api/hosts/bulk", "destroy_hosts", Satellite._delete_bulk),
     _on("PUT", "/api/hosts/bulk/destroy", "destroy_hosts", Satellite._delete_bulk),
+    _on("GET", "/api/hostgroups", "view_hostgroups", Satellite._list_hostgroups),
+    _on("GET", "/api/users/:id", "view_users", Satellite._show_owner),
+    _on("GET", "/api/usergroups/:id", "view_usergroups", Satellite._show_owner),
+    _on("POST", "/api/hosts", "create_hosts", Satellite._create_host),
     _on("POST", "/api/hosts/facts", "upload_facts", Satellite._upload_facts),
     _on("GET", "/api/hosts", "view_hosts", Satellite._list_hosts),
     _on("GET", "/api/hosts/:id", "view_hosts", Satellite._show_host),

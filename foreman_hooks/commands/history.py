@@ -1,0 +1,151 @@
+"""history and restore: what was deleted and why, and a host entry made again."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Optional
+
+import click
+
+from .. import report
+from ..cleanup import utc_now
+from ..cli import complain
+from ..journal import Journal
+from ..osp_checker import parse_uuid
+from ..report import Row, Style
+from ..restore import restore as make_again
+from ..satellite import SatelliteNotFound
+from ..settings import SettingsError, duration
+from .common import App, output_options, satellite_of
+
+TIME = "%Y/%m/%d %H:%M:%S"
+DATE = click.DateTime(["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME])
+
+
+def _utc(context: click.Context, option: click.Parameter, value: Optional[datetime]) -> Optional[datetime]:
+    return value and value.replace(tzinfo=timezone.utc)
+
+
+@click.group()
+def history() -> None:
+    """What was deleted, when, and why."""
+
+
+@history.command("list")
+@click.option("--host", metavar="NAME", help="Only records of this name.")
+@click.option("--uuid", metavar="UUID", help="Only this instance.")
+@click.option("--since", metavar="DATE", type=DATE, callback=_utc, help="Only from that day on, in UTC.")
+@click.option("--until", metavar="DATE", type=DATE, callback=_utc, help="Only before that day, in UTC.")
+@output_options
+@click.pass_obj
+def history_list(app: App, host: Optional[str], uuid: Optional[str], since: Optional[datetime],
+                 until: Optional[datetime], style: Style) -> int:
+    """List the deletions on file, the oldest first.
+
+    Also hosts that somebody else removed, where Foreman's events are noted ('event').
+    """
+    if uuid is not None and parse_uuid(uuid) is None:
+        return complain(f"not a UUID: {uuid!r}", 65)
+    with Journal.peek(app.settings().journal) as journal:
+        found = [*journal.deletions(), *map(_removal, journal.removals())]
+    wanted = [one for one in sorted(found, key=lambda one: one["begun"])
+              if host in (None, one["name"]) and (uuid is None or one["uuid"] == parse_uuid(uuid))
+              and (since is None or _moment(one["begun"]) >= since)
+              and (until is None or _moment(one["begun"]) < until)]
+    app.say(report.render(map(_row, wanted), style))
+    return 0
+
+
+def _removal(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an event told, in the shape of a deletion."""
+    return {**told, "id": "", "uuid": "", "begun": told["at"], "result": "removed", "reason": "by somebody else",
+            "detail": "as an event of Foreman told"}
+
+
+def _row(deletion: Mapping[str, Any]) -> Row:
+    return {"Id": deletion["id"], "Host": deletion["name"], "Host id": deletion["host_id"], "UUID": deletion["uuid"],
+            "At": _moment(deletion["begun"]).strftime(TIME), "Result": deletion["result"] or "interrupted",
+            "Reason": deletion["reason"], "Detail": deletion["detail"] or ""}
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@history.command("show")
+@click.argument("number", type=int, metavar="ID")
+@click.pass_obj
+def history_show(app: App, number: int) -> int:
+    """Show one deletion with everything that it rested on.
+
+    ID is the number that 'history list' shows.
+    """
+    deletion = _deletion(app, number=number)
+    for label, value in _row(deletion).items():
+        app.say(report.plain(f"{label + ':':<9}{value}"))
+    app.say(report.plain(f"{'Plan:':<9}{deletion['plan']} at {deletion['satellite']}"))
+    app.say("Rules:")
+    for rule, seen in deletion["evidence"]["rules"]:
+        app.say(report.plain(f"  {rule}: {seen}"))
+    app.say("Sightings:")
+    for uuid, cloud, region, presence, detail in deletion["evidence"]["sightings"]:
+        app.say(report.plain(f"  {uuid} in {cloud}/{region}: {presence} ({detail})"))
+    app.say("Snapshot:")
+    for name, value in deletion["snapshot"].items():
+        app.say(report.plain(f"  {name}: {json.dumps(value, ensure_ascii=False)}"))
+    return 0
+
+
+def _deletion(app: App, number: Optional[int] = None, name: Optional[str] = None) -> Mapping[str, Any]:
+    """The deletion of that number, or the last one of that name that went through; raises SatelliteNotFound."""
+    with Journal.peek(app.settings().journal) as journal:
+        for one in reversed(journal.deletions()):
+            if one["id"] == number or (one["name"] == name and one["result"] == "deleted"):
+                return one
+    raise SatelliteNotFound(f"no deletion {number if name is None else f'of {name}'} is on file")
+
+
+@history.command("prune")
+@click.option("--older-than", required=True, metavar="SPAN", help="As 365d or 720h.")
+@click.pass_obj
+def history_prune(app: App, older_than: str) -> int:
+    """Forget deletions that ended longer ago.
+
+    Their snapshots go as well, so that they cannot be restored any more. What is missing or under way is kept.
+    """
+    try:
+        span = duration("history prune", "--older-than", older_than)
+        before = utc_now() - span
+    except (SettingsError, OverflowError) as error:
+        raise click.UsageError(str(error)) from error
+    if span < timedelta(days=1):
+        raise click.UsageError("--older-than must be at least 1d")
+    with Journal.open(app.settings().journal) as journal:
+        count = journal.prune(before)
+    app.say(f"{count} deletions forgotten")
+    return 0
+
+
+@click.command()
+@click.argument("host")
+@click.pass_obj
+def restore(app: App, host: str) -> int:
+    """Make a deleted host entry again.
+
+    HOST is a name, or the number that 'history list' shows. Name, organization, location, host group, parameters,
+    comment and owner come back from the snapshot; what cannot come back, such as the registration, is listed with
+    what to do. An entry that exists is never touched.
+    """
+    found = app.settings()
+    number = int(host) if host.isascii() and host.isdigit() else None
+    deletion = _deletion(app, number, None if number is not None else host.lower())
+    satellite = satellite_of(found)
+    if deletion["satellite"] != satellite.url:
+        return complain(f"{deletion['name']} was deleted at {deletion['satellite']}, not at {satellite.url}", 65)
+    if deletion["result"] != "deleted":
+        return complain(f"{deletion['name']} was not deleted ({deletion['result'] or 'interrupted'})", 65)
+    made = make_again(satellite, deletion["snapshot"])
+    app.say(report.plain(f"{made.name} is host {made.host_id} (it was {deletion['host_id']})"))
+    for what, advice in made.lost:
+        app.say(report.plain(f"not restored: {what} -> {advice}"))
+    return 0

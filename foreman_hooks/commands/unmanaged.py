@@ -1,0 +1,61 @@
+"""unmanaged: servers of OpenStack that no host record stands for."""
+
+from collections.abc import Iterable
+from typing import Optional
+
+import click
+
+from .. import report
+from ..cleanup import utc_now
+from ..identity import identify
+from ..osp_checker import LocalChecker
+from ..report import Row, Style
+from ..settings import SettingsError, duration
+from ..unmanaged import Filter, Server, described
+from ..unmanaged import unmanaged as select
+from .common import App, output_options, satellite_of, show_progress
+
+
+@click.command()
+@click.option("--project", metavar="NAME", help="Only servers of this project, by name or id.")
+@click.option("--name", metavar="TEXT", help="Only servers with this in their name.")
+@click.option("--image", metavar="ID", help="Only servers of this image.")
+@click.option("--older-than", metavar="SPAN", help="Only servers made longer ago, as 24h or 30d.")
+@output_options
+@click.pass_obj
+def unmanaged(app: App, project: Optional[str], name: Optional[str], image: Optional[str], older_than: Optional[str],
+              style: Style) -> int:
+    """List the servers of OpenStack that have no host record.
+
+    Nobody patches these. Every host that the Satellite login sees counts, whatever 'satellite.search' says; a server
+    is known by the UUID in the facts, so one that registered but reports no facts is listed as well.
+    """
+    try:
+        age = duration("unmanaged", "--older-than", older_than) if older_than else None
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    found = app.settings()
+    if found.checker is not None:
+        raise SettingsError("unmanaged asks the clouds itself, and the configuration leaves them to a job "
+                            "(checker.job_template); run it with another configuration, where clouds.yaml is")
+    satellite = satellite_of(found)
+    checker = LocalChecker(found.clouds)
+    checker.open()
+    if checker.errors:
+        raise next(iter(checker.errors.values()))
+    with show_progress(app.quiet) as progress:
+        hosts = satellite.inventory("", lambda done, total: progress("hosts of Satellite", done, total))
+        known = {uuid for host in hosts for uuid in identify(host.facts, katello=satellite.katello).uuids}
+        servers = [server for region in checker.regions.values() for server in described(
+            region, lambda done, total: progress("servers of OpenStack", done, total))]
+    rows = _rows(select(servers, known, Filter(project, name, image, age), utc_now()))
+    app.say(report.render(rows, style))
+    if style.output == "table":
+        app.say(f"{len(rows)} of {len(servers)} servers have no host record\n")
+    return 0
+
+
+def _rows(servers: Iterable[Server]) -> list[Row]:
+    return [{"UUID": one.uuid, "Name": one.name, "Status": one.status, "Cloud": one.cloud, "Region": one.region,
+             "Project": one.project_name or one.project, "Image": one.image,
+             "Created": one.created.strftime("%Y/%m/%d %H:%M:%S") if one.created else ""} for one in servers]
