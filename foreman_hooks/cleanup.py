@@ -7,23 +7,28 @@ immediately before each deletion.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple, Optional
 
+from . import events
 from . import plan as plans
 from .checkers import Checker
+from .events import Note
 from .identity import identify
 from .journal import Journal, JournalError
 from .judge import Case, judge, steps
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
 from .osp_checker import Place, Presence, Survey, swap_bytes, workers
 from .plan import Plan, PlanError, RegionSeen
-from .satellite import Satellite, SatelliteError, SatelliteRefused
+from .satellite import Satellite, SatelliteError, SatelliteNotFound, SatelliteRefused
 
 log = logging.getLogger(__name__)
 
 READERS = 4                 # records read at once
 BATCH = 20                  # deletions whose instances are asked about again together, a few seconds before
+
+HOUR = timedelta(hours=1)
+NOTES_LAST = timedelta(days=30)         # how long what an event told of a host that no run sees is kept
 
 Progress = Callable[[str, int, int], None]      # what is done, done, total (0: not known)
 Clock = Callable[[], datetime]
@@ -35,6 +40,22 @@ class Host(NamedTuple):
     id: int
     name: str
     identity: Identity
+
+
+class Target(NamedTuple):
+    """The one instance that a run is about: by its UUID (as parse_uuid gives it), or by the name of its record."""
+
+    uuid: str = ""
+    name: str = ""
+
+    def is_of(self, host: Host) -> bool:
+        """Whether it is that host; a UUID in either byte order, and also one that is not the first of the host's."""
+        if self.uuid:
+            return bool({self.uuid, swap_bytes(self.uuid)}.intersection(host.identity.uuids))
+        return host.name.lower() == self.name.lower()
+
+    def __str__(self) -> str:
+        return f"UUID {self.uuid}" if self.uuid else f"host {self.name}"
 
 
 def utc_now() -> datetime:
@@ -133,29 +154,107 @@ class Cleanup:
     def plan(self) -> Plan:
         """Observe, put on file what is missing, judge every host, and hold the whole against the guard rails."""
         self.settle()
-        observation = self.note(self.observe())
-        verdicts = tuple(judge(observation.case(host), self.policy, observation.made_at)
-                         for host in observation.hosts)
-        plan = Plan(self.satellite.url, observation.made_at, self.scope, self._regions(observation), verdicts)
-        plan = plans.with_guard_rails(plan, self.policy, self.journal.servers_before())
+        self.take_notes()
+        plan = self._guarded(self._judged(self.note(self.observe())))
         if not plan.shrunk:
             self._note_servers(plan)
         return plan
 
-    def note(self, observation: Observation) -> Observation:
+    def plan_one(self, target: Target) -> Plan:
+        """The plan for one instance alone; raises SatelliteNotFound where no host in scope is it.
+
+        Everything is observed as ever: whether it is alone with its UUID, and has a witness, others decide.  What a
+        run leaves for later ones, this leaves for its target alone, and no cloud's size: however often this is
+        called, it does not take the place of the runs that are apart in time.
+        """
+        self.settle()
+        self.take_notes()
+        observation = self.observe()
+        hosts = [host for host in observation.hosts if target.is_of(host)]
+        if not hosts:
+            raise SatelliteNotFound(f"{self.satellite.url}: no host record of {target} ({self.scope})")
+        plan = self._judged(self.note(observation, hosts))
+        return self._guarded(plans.only(plan, {host.id for host in hosts}, str(target)))
+
+    def _judged(self, observation: Observation) -> Plan:
+        verdicts = tuple(judge(observation.case(host), self.policy, observation.made_at)
+                         for host in observation.hosts)
+        return Plan(self.satellite.url, observation.made_at, self.scope, self._regions(observation), verdicts)
+
+    def _guarded(self, plan: Plan) -> Plan:
+        before = 0 if plan.fleet is None else self.journal.deleted_since(plan.satellite, self.clock() - HOUR)
+        return plans.with_guard_rails(plan, self.policy, self.journal.servers_before(), before)
+
+    def note(self, observation: Observation, targets: Optional[Iterable[Host]] = None) -> Observation:
         """Count the misses of a run in which every cloud answered; the observation with the new counts.
 
-        A run with a cloud that could not answer counts for nobody: it neither adds a miss nor takes one back.
+        A run with a cloud that could not answer counts for nobody: it neither adds a miss nor takes one back.  With
+        `targets` only theirs count, and only where their last one is long enough ago: as many as are needed take the
+        whole grace period.  Whoever gave a sign of life begins anew, in any case.
         """
         survey = observation.survey
         alive = {uuid for uuid, found in survey.asked.items()
                  if any(one.presence is Presence.PRESENT for one in found)} | survey.alive.keys()
-        missing = observation.histories.keys() - alive
+        missing, spacing = observation.histories.keys() - alive, timedelta()
+        if targets is not None:
+            missing &= {uuid for host in targets for uuid in host.identity.uuids}
+            spacing = min(self.policy.grace / self.policy.misses, NOTES_LAST)
+        spoken, used = self._signs_of_life((host.id, host.name, host.identity.uuids) for host in observation.hosts)
         regions = [(seen.cloud, seen.region) for seen in survey.regions]
-        self.journal.note_misses([(uuid, *where) for uuid in missing for where in regions], alive,
-                                 observation.made_at)
+        self.journal.note_misses([(uuid, *where) for uuid in missing for where in regions], alive | spoken,
+                                 observation.made_at, spacing, used)
+        self._note_removals(observation.hosts)
         return replace(observation, histories={uuid: self.journal.history(uuid, regions)
                                                for uuid in observation.histories})
+
+    # What Foreman's events told (events.py)
+
+    def take_notes(self) -> None:
+        """Bring what events left into the journal.  A spool that cannot be read costs no more than its notes."""
+        try:
+            events.take(events.spool_of(self.journal.path), self._keep_notes, self.clock())
+        except events.SpoolError as error:
+            log.warning("what Foreman's events told is not known: %s", error)
+
+    def _keep_notes(self, notes: Sequence[Note], full: bool) -> None:
+        if full:
+            log.warning("the spool of Foreman's events was full: signs of life may be lost, so all misses begin anew; "
+                        "run more often")
+        self.journal.note_events(notes, lost=full)
+
+    def _signs_of_life(self, hosts: Iterable[tuple[int, str, Iterable[str]]]) -> tuple[set[str], list[Note]]:
+        """The UUIDs, in both byte orders, of those (id, name, UUIDs) of which an event told, and those notes.
+
+        A note of a host that no run sees is dropped after some time; a run of other hosts leaves it alone.
+        """
+        notes = [note for note in self.journal.events() if note.event != events.DESTROYED]
+        if not notes:
+            return set(), []
+        ids, names = {note.host_id for note in notes} - {0}, {note.name for note in notes} - {""}
+        found = [host for host in hosts if host[0] in ids or host[1].lower() in names]
+        spoken = {form for _, _, uuids in found for uuid in uuids for form in (uuid, swap_bytes(uuid))}
+        seen_ids, seen_names = {host[0] for host in found}, {host[1].lower() for host in found}
+        old = self.clock() - NOTES_LAST
+        return spoken, [note for note in notes
+                        if note.host_id in seen_ids or note.name in seen_names or note.at < old]
+
+    def _note_removals(self, hosts: Sequence[Host]) -> None:
+        """Put on file whom somebody else removed.  A host that is still listed was not: Foreman took that back."""
+        notes = [note for note in self.journal.events() if note.event == events.DESTROYED]
+        if not notes:
+            return
+        ids, names = {host.id for host in hosts}, {host.name.lower() for host in hosts}
+        url = self.satellite.url
+        self.journal.note_removals(url, [
+            note for note in notes if not (note.host_id in ids if note.host_id else note.name in names)
+            and not self.journal.is_ours(url, note)], notes)
+
+    def _heed(self, batch: Iterable[Verdict]) -> None:
+        """Let what events told since the plan was made count against the deletions that rest on misses."""
+        self.take_notes()
+        spoken, used = self._signs_of_life((one.host_id, one.name, (one.uuid,)) for one in batch)
+        if spoken:
+            self.journal.note_misses((), spoken, self.clock(), used=used)
 
     @staticmethod
     def _regions(observation: Observation) -> tuple[RegionSeen, ...]:
@@ -183,7 +282,7 @@ class Cleanup:
     def check(self, plan: Plan) -> tuple[str, ...]:
         """The guard rails that refuse the plan at this moment; raises PlanError where it is old or is not ours."""
         plans.check_applicable(plan, self.satellite.url, self.clock())
-        return plans.with_guard_rails(plan, self.policy, self.journal.servers_before()).refusals
+        return self._guarded(plan).refusals
 
     def approve(self, plan: Plan, who: str) -> None:
         """Put on file who lifted the caps for this plan; the clouds' present size becomes the normal one."""
@@ -207,6 +306,10 @@ class Cleanup:
         failed = ""
         for start in range(0, len(todo), BATCH):
             batch = todo[start:start + BATCH]
+            try:
+                self._heed(batch)
+            except JournalError as error:
+                failed = f"not reached: {error}"
             survey = Survey((), {}, {}) if failed or stopped() else self._ask_again(plan, batch)
             for number, verdict in enumerate(batch, start + 1):
                 if failed or stopped():

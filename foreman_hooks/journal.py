@@ -10,10 +10,11 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+from .events import Note
 from .model import History, Outcome, Record, Verdict
 
 _SCHEMA = """
@@ -28,8 +29,19 @@ CREATE TABLE IF NOT EXISTS deletions (
     uuid TEXT NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL, snapshot TEXT NOT NULL, begun TEXT NOT NULL,
     result TEXT, detail TEXT, ended TEXT);
 CREATE TABLE IF NOT EXISTS approvals (plan TEXT PRIMARY KEY, who TEXT NOT NULL, at TEXT NOT NULL);
-PRAGMA user_version = 1;
 """
+# What version 2 added: `notes` waits for a run that can put it to use, `removals` is kept.
+_SCHEMA_2 = """
+CREATE TABLE IF NOT EXISTS notes (
+    event TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (event, host_id, name));
+CREATE TABLE IF NOT EXISTS removals (
+    id INTEGER PRIMARY KEY, satellite TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL,
+    UNIQUE (satellite, host_id, name, at));
+PRAGMA user_version = 2;
+"""
+MAX_NOTES = 500_000
+_CLOCK_SLACK, _LATE = timedelta(minutes=5), timedelta(hours=1)
 
 
 class JournalError(Exception):
@@ -47,7 +59,7 @@ class Journal:
     (disk full, read-only, damaged).
     """
 
-    def __init__(self, database: sqlite3.Connection, lock: int, path: Path) -> None:
+    def __init__(self, database: sqlite3.Connection, lock: Optional[int], path: Path) -> None:
         self._database, self._lock, self.path = database, lock, path
 
     @classmethod
@@ -76,20 +88,32 @@ class Journal:
             raise
         return journal
 
+    @classmethod
+    def peek(cls, path: Path) -> "Journal":
+        """Open the file to read it only, while a run may hold it; raises JournalError where there is none."""
+        try:
+            database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            database.execute("SELECT 1 FROM deletions LIMIT 1")
+        except sqlite3.Error as error:
+            why = error if path.exists() else "there is none yet; it begins with the first run"
+            raise JournalError(f"journal {path}: {why}") from error
+        return cls(database, None, path)
+
     def _prepare(self) -> None:
-        """Make the tables where there are none; a journal that has them is only read, a full disk or not."""
+        """Make the tables that are missing; a journal that has them is only read, a full disk or not."""
         with self._errors() as database:
             database.execute("PRAGMA synchronous = FULL")
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                database.executescript(_SCHEMA)
-            elif version != 1:
+            if version in (0, 1):       # in one transaction: a run that is killed here leaves the old version
+                database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA if version == 0 else ''}{_SCHEMA_2}COMMIT;")
+            elif version != 2:
                 raise JournalError(f"journal {self.path}: made by a later version ({version}); use that one")
 
     def close(self) -> None:
         """Let the next run in."""
         self._database.close()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
     def __enter__(self) -> "Journal":
         return self
@@ -123,10 +147,13 @@ class Journal:
 
     # What was seen
 
-    def note_misses(self, missing: Iterable[tuple[str, str, str]], alive: Collection[str], now: datetime) -> None:
+    def note_misses(self, missing: Iterable[tuple[str, str, str]], alive: Collection[str], now: datetime,
+                    spacing: timedelta = timedelta(), used: Iterable[Note] = ()) -> None:
         """Count one more miss for each (uuid, cloud, region), and forget those of every UUID that is alive.
 
-        A clock that went back starts the count anew: nobody knows how long the UUID has really been missing.
+        One that is missing and alive (a sign of life outside of OpenStack) begins anew, with this miss.  A clock that
+        went back starts the count anew: nobody knows how long the UUID has really been missing.  A miss within
+        `spacing` of the last one that counted does not count.  The notes `used` for it are dropped with it.
         """
         at = _text(now)
         with self._transaction() as database:
@@ -134,8 +161,10 @@ class Journal:
             database.executemany("DELETE FROM misses WHERE uuid = ?", ((uuid,) for uuid in noted.intersection(alive)))
             database.execute("DELETE FROM misses WHERE last > ?", (at,))
             database.executemany(
-                "INSERT INTO misses VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (uuid, cloud, region) "
-                "DO UPDATE SET count = count + 1, last = excluded.last", ((*one, at, at) for one in missing))
+                "INSERT INTO misses VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (uuid, cloud, region) "
+                "DO UPDATE SET count = count + 1, last = excluded.last WHERE last <= ?5",
+                ((*one, at, _text(now - spacing)) for one in missing))
+            _drop(database, used)
 
     def history(self, uuid: str, regions: Collection[tuple[str, str]]) -> History:
         """The misses of a UUID: the fewest, and the latest beginning, of all regions in scope."""
@@ -146,6 +175,66 @@ class Journal:
             return History()
         counts, beginnings = zip(*(rows[one] for one in regions))
         return History(min(counts), datetime.fromisoformat(max(beginnings)))
+
+    # What Foreman's events told
+
+    def note_events(self, notes: Iterable[Note], lost: bool = False) -> None:
+        """Keep what events told until a run puts it to use; of the same about the same host, the latest.
+
+        Where notes were `lost`, any machine may have given a sign of life, and every count of misses begins anew.
+        So it does where more are kept than there can be hosts: whoever writes notes cannot fill the disk with them.
+        """
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT INTO notes VALUES (?, ?, ?, ?) ON CONFLICT (event, host_id, name) "
+                "DO UPDATE SET at = max(at, excluded.at)", ((*note[:3], _text(note.at)) for note in notes))
+            if database.execute("SELECT count(*) FROM notes").fetchone()[0] > MAX_NOTES:
+                database.execute("DELETE FROM notes")
+                lost = True
+            if lost:
+                database.execute("DELETE FROM misses")
+
+    def events(self) -> list[Note]:
+        """What events told and no run has put to use yet."""
+        with self._errors() as database:
+            return [Note(event, host_id, name, datetime.fromisoformat(at)) for event, host_id, name, at in
+                    database.execute("SELECT event, host_id, name, at FROM notes ORDER BY at, name, host_id")]
+
+    def note_removals(self, satellite: str, removed: Iterable[Note], used: Iterable[Note]) -> None:
+        """Put on file the hosts that somebody else removed there, and drop the notes that this was told from."""
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT OR IGNORE INTO removals (satellite, host_id, name, at) VALUES (?, ?, ?, ?)",
+                ((satellite, note.host_id, note.name, _text(note.at)) for note in removed))
+            _drop(database, used)
+
+    def is_ours(self, satellite: str, note: Note) -> bool:
+        """Whether the removal that an event told of was our own deletion: Foreman sends the event for that as well.
+
+        Ids are never used again.  A name is, so there the times have to agree, and webhooks may be late; so is a
+        deletion that we took for failed since Satellite was not done yet.
+        """
+        same, which = ("host_id = ?", note.host_id) if note.host_id else ("name = ?", note.name)
+        done = "coalesce(result, '') <> 'failed' OR " if note.host_id else ""
+        with self._errors() as database:
+            return database.execute(
+                f"SELECT 1 FROM deletions WHERE satellite = ? AND {same} "
+                f"AND ({done}begun <= ? AND coalesce(ended, begun) >= ?) LIMIT 1",
+                (satellite, which, _text(note.at + _CLOCK_SLACK), _text(note.at - _LATE))).fetchone() is not None
+
+    def removals(self) -> list[dict[str, Any]]:
+        """Every host that somebody else removed, the first one first: id, satellite, host_id, name, at.
+
+        `host_id` is 0, or `name` "", where the event did not say.  None in a journal of before there were events.
+        """
+        with self._errors() as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] < 2:
+                return []
+            cursor = database.execute("SELECT id, satellite, host_id, name, at FROM removals ORDER BY at, id")
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row)) for row in cursor]
+
+    # What the clouds listed
 
     def note_servers(self, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
         """Keep how many servers each (cloud, region) listed in a good run."""
@@ -189,6 +278,12 @@ class Journal:
             database.execute("UPDATE deletions SET result = ?, detail = ?, ended = ? WHERE id = ?",
                              (outcome.result, outcome.detail, _text(now), number))
 
+    def deleted_since(self, satellite: str, when: datetime) -> int:
+        """How many deletions at that Satellite were begun since then and did not fail."""
+        with self._errors() as database:
+            return database.execute("SELECT count(*) FROM deletions WHERE satellite = ? AND begun > ? AND "
+                                    "coalesce(result, '') <> 'failed'", (satellite, _text(when))).fetchone()[0]
+
     def unfinished(self, satellite: str) -> list[dict[str, Any]]:
         """The deletions at that Satellite that were begun and never ended."""
         return [row for row in self.deletions() if row["result"] is None and row["satellite"] == satellite]
@@ -201,6 +296,23 @@ class Journal:
             rows = [dict(zip(names, row)) for row in cursor]
         return [{**row, "evidence": json.loads(row["evidence"]), "snapshot": json.loads(row["snapshot"])}
                 for row in rows]
+
+    def prune(self, before: datetime) -> int:
+        """Forget what ended before that time: deletions, approvals, the clouds' sizes but the last; how many deletions.
+
+        What was begun and never ended stays, and so does every miss: a run still needs them.
+        """
+        at = _text(before)
+        with self._transaction() as database:
+            database.execute("DELETE FROM approvals WHERE at < ?", (at,))
+            database.execute("DELETE FROM servers WHERE at < ? AND run < (SELECT max(run) FROM servers)", (at,))
+            database.execute("DELETE FROM removals WHERE at < ?", (at,))
+            return database.execute("DELETE FROM deletions WHERE ended < ?", (at,)).rowcount
+
+
+def _drop(database: sqlite3.Connection, used: Iterable[Note]) -> None:
+    database.executemany("DELETE FROM notes WHERE event = ? AND host_id = ? AND name = ? AND at <= ?",
+                         ((*note[:3], _text(note.at)) for note in used))
 
 
 def _text(when: datetime) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Optional
@@ -43,6 +43,7 @@ class Plan:
 
     `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.  `shrunk`: a cloud has
     lost more servers than max_shrink since the last good run, so its size now is not taken for normal.
+    `fleet`: how many instances were looked at, where the verdicts are of one alone; None where they are of all.
     """
 
     satellite: str
@@ -52,6 +53,7 @@ class Plan:
     verdicts: tuple[Verdict, ...]
     refusals: tuple[str, ...] = ()
     shrunk: bool = False
+    fleet: Optional[int] = None
 
     @property
     def deletions(self) -> tuple[Verdict, ...]:
@@ -79,19 +81,37 @@ _NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_F
                            Reason.NO_PROOF})        # of a cloud out of scope, most often
 
 
-def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[str, str], int]) -> Plan:
+def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
+    """The plan for these hosts alone, made from that of all."""
+    return replace(plan, scope=scope, fleet=_instances(plan),
+                   verdicts=tuple(verdict for verdict in plan.verdicts if verdict.host_id in host_ids))
+
+
+def _instances(plan: Plan) -> int:
+    if plan.fleet is not None:
+        return plan.fleet
+    return sum(verdict.reason not in _NO_INSTANCES for verdict in plan.verdicts)
+
+
+def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[str, str], int],
+                     before: int = 0) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 
     `servers_before`: (cloud, region) -> how many servers it listed, for each that the last good run asked.  A cap of
-    0 lets none go.
+    0 lets none go.  `before`: how many went in the last hour, for the plan of one alone: many such runs are to stay
+    within the caps of one run, and one may go where max_fraction would let none of so small a fleet.
     """
-    doomed = len(plan.deletions)
-    fleet = sum(verdict.reason not in _NO_INSTANCES for verdict in plan.verdicts)
+    doomed, fleet = len(plan.deletions), _instances(plan)
+    share = _share(fleet, policy.max_fraction)
+    if plan.fleet is not None and doomed:
+        doomed += before
+        share = max(share, 1) if policy.max_fraction else 0
+    in_an_hour = " within an hour" if doomed > len(plan.deletions) else ""
     refusals = []
     if doomed > policy.max_deletions:
-        refusals.append(f"{doomed} records are to go, max_deletions is {policy.max_deletions}")
-    if doomed > _share(fleet, policy.max_fraction):
-        refusals.append(f"{doomed} of {fleet} instances ({doomed / fleet:.0%}) are to go, "
+        refusals.append(f"{doomed} records are to go{in_an_hour}, max_deletions is {policy.max_deletions}")
+    if doomed > share:
+        refusals.append(f"{doomed} of {fleet} instances ({doomed / max(fleet, 1):.0%}) are to go{in_an_hour}, "
                         f"max_fraction is {policy.max_fraction:.0%}")
     shrinkages = [_shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy) for seen in plan.regions]
     shrunk = [told for told in shrinkages if told]
@@ -151,7 +171,8 @@ def load(text: str) -> Plan:
         return Plan(
             document["satellite"], made_at, document["scope"],
             tuple(RegionSeen(*row) for row in document["regions"]),
-            tuple(_verdict(row) for row in document["verdicts"]), tuple(document["refusals"]), document["shrunk"])
+            tuple(_verdict(row) for row in document["verdicts"]), tuple(document["refusals"]), document["shrunk"],
+            document.get("fleet"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PlanError(f"this is no plan ({type(error).__name__}: {error})") from error
 
@@ -168,6 +189,7 @@ def _verdict(row: list[Any]) -> Verdict:
 def _document(plan: Plan) -> dict[str, Any]:
     return {"format": FORMAT, "satellite": plan.satellite, "made_at": plan.made_at.isoformat(), "scope": plan.scope,
             "refusals": list(plan.refusals), "shrunk": plan.shrunk,
+            **({} if plan.fleet is None else {"fleet": plan.fleet}),
             "regions": [list(region) for region in plan.regions],
             "verdicts": [list(verdict) for verdict in plan.verdicts]}
 

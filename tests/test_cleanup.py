@@ -3,16 +3,21 @@
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
-from typing import Any
+from typing import Any, Optional
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
+from foreman_hooks import events
+from foreman_hooks.cleanup import Target
 from foreman_hooks.journal import JournalError
 from foreman_hooks.model import Decision, Policy
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.plan import PlanError, dump, load
 from foreman_hooks.sandbox.satellite import RHSM, Host, User
-from foreman_hooks.sandbox.world import add_instance, guest_facts, named_uuid, registration
-from foreman_hooks.satellite import Login, SatelliteError, SatelliteForbidden, SatelliteLoginError
+from foreman_hooks.sandbox.world import add_host, add_instance, guest_facts, named_uuid, registration
+from foreman_hooks.satellite import Login, SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -591,3 +596,282 @@ def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
         done.extend(outcomes)
     assert [one.result for one in done] == ["deleted", "kept", "kept"]
     assert "interrupted" in done[-1].detail
+
+
+# What Foreman's events told
+
+def tell(stage: Any, event: str, name: str = "", host_id: int = 0, ago: timedelta = timedelta()) -> None:
+    events.leave(events.spool_of(stage.folder / "journal.sqlite3"),
+                 events.Note(event, host_id, f"{name}.example.com" if name else "", stage.now - ago))
+
+
+def waiting(stage: Any, name: str) -> str:
+    """What the run says of one that waits."""
+    verdict = next(one for one in stage.plan().verdicts if one.name.startswith(name))
+    assert verdict.decision is Decision.WAIT
+    return verdict.detail
+
+
+def test_a_waiting_record_whose_machine_uploaded_facts_begins_its_grace_period_anew(stage: Any) -> None:
+    stage.archived("old")
+    for _ in range(3):
+        stage.plan()
+        stage.now += 36 * HOUR
+    tell(stage, events.FACTS, "old")
+    assert stage.run() == []
+    stage.now += 71 * HOUR
+    assert "2 of 3 runs" in waiting(stage, "old")
+    assert stage.run() == []
+    stage.now += HOUR
+    assert [one.result for one in stage.run()] == ["deleted"]
+
+
+def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(stage: Any) -> None:
+    uuid = stage.archived("old")
+    stage.archived("other")
+    stage.plan()
+    host_id = next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("old"))
+    tell(stage, events.FACTS, host_id=host_id)
+    assert "1 of 3 runs" in waiting(stage, "old")
+    assert "3 of 3 runs" in waiting(stage, "other")
+    add_host(stage.world, "twin", "", uuid=swap_bytes(uuid), checked_in=9 * 86400.0)
+    stage.plan()
+    tell(stage, events.CREATED, "twin")
+    stage.plan()
+    with stage.journal() as journal:
+        assert journal.history(uuid, [("prod", "RegionOne")]).misses == 1
+
+
+def test_a_sign_of_life_waits_for_a_run_that_sees_its_host(stage: Any) -> None:
+    stage.archived("old")
+    stage.plan()
+    tell(stage, events.FACTS, "old")
+    stage.plan(search="name = witness.example.com")
+    assert "1 of 3 runs" in waiting(stage, "old")
+    assert "2 of 3 runs" in waiting(stage, "old")       # put to use once
+
+
+def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage: Any) -> None:
+    tell(stage, events.FACTS, "elsewhere")
+    tell(stage, events.FACTS, "long-ago", ago=31 * DAY)
+    stage.plan()
+    with stage.journal() as journal:
+        assert [note.name for note in journal.events()] == ["elsewhere.example.com"]
+
+
+def test_a_run_that_satellite_stops_does_not_lose_what_events_told(stage: Any) -> None:
+    stage.archived("old")
+    stage.plan()
+    tell(stage, events.FACTS, "old")
+    fault = stage.foreman.fail("/api/fact_values", 500)
+    with pytest.raises(SatelliteError):
+        stage.plan()
+    stage.foreman.faults.remove(fault)
+    assert "1 of 3 runs" in waiting(stage, "old")
+
+
+def test_a_sign_of_life_after_the_plan_was_made_keeps_the_record_that_has_no_proof(stage: Any) -> None:
+    stage.archived("old")
+    stage.terminated("proven")
+    for _ in range(3):
+        stage.plan()
+        stage.now += 36 * HOUR
+    made = stage.plan()
+    assert len(made.deletions) == 2
+    tell(stage, events.FACTS, "old")
+    tell(stage, events.FACTS, "proven")
+    with stage.journal() as journal:
+        outcomes = {one.name.split(".")[0]: one for one in stage.cleanup(journal).apply(made)}
+    assert (outcomes["old"].result, outcomes["proven"].result) == ("kept", "deleted")
+    assert "0 of 3 runs" in outcomes["old"].detail
+
+
+def test_a_journal_that_cannot_be_read_for_what_events_told_stops_the_deletions(stage: Any) -> None:
+    stage.terminated("old")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        made = cleanup.plan()
+        journal._database.execute("DROP TABLE notes")
+        (outcome,) = cleanup.apply(made)
+    assert (outcome.result, stage.left) == ("kept", {"witness", "old"})
+    assert "no such table" in outcome.detail
+
+
+def test_where_the_spool_was_full_every_count_begins_anew(
+        stage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    stage.archived("old")
+    stage.plan()
+    monkeypatch.setattr(events, "MAX_SPOOL", 10)
+    with pytest.raises(events.SpoolBusy):
+        tell(stage, events.FACTS, "other")
+    assert "1 of 3 runs" in waiting(stage, "old")
+    assert "the spool of Foreman's events was full" in caplog.text
+    assert "2 of 3 runs" in waiting(stage, "old")
+
+
+def test_a_spool_that_cannot_be_read_is_said_and_costs_nothing_else(stage: Any, caplog: Any) -> None:
+    stage.terminated("old")
+    events.spool_of(stage.folder / "journal.sqlite3").mkdir()
+    assert [one.result for one in stage.run()] == ["deleted"]
+    assert "what Foreman's events told is not known" in caplog.text
+
+
+def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_are_not(stage: Any) -> None:
+    stage.terminated("ours")
+    stage.run()
+    stage.now += timedelta(seconds=1)
+    tell(stage, events.DESTROYED, "ours", 2)
+    tell(stage, events.DESTROYED, "theirs", 77)
+    tell(stage, events.DESTROYED, "nameless-id")
+    stage.plan()
+    stage.plan()
+    with stage.journal() as journal:
+        assert [(row["host_id"], row["name"]) for row in journal.removals()] == [
+            (0, "nameless-id.example.com"), (77, "theirs.example.com")]
+        assert {row["satellite"] for row in journal.removals()} == {stage.foreman.url}
+
+
+def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
+    """before_destroy comes before anything is gone, and a create hook is called as destroy for a rollback."""
+    tell(stage, events.DESTROYED, "witness", 1)
+    tell(stage, events.DESTROYED, "witness")
+    stage.plan()
+    with stage.journal() as journal:
+        assert (journal.removals(), journal.events()) == ([], [])
+
+
+@hypothesis.settings(max_examples=6, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(notes=st.lists(st.tuples(
+    st.sampled_from([events.CREATED, events.FACTS, events.DESTROYED]),
+    st.sampled_from(["", "old", "proven", "witness", "late", "unknown"]), st.integers(0, 6), st.integers(0, 40)),
+    max_size=6), junk=st.binary(max_size=20))
+def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_without(
+        stage: Any, notes: Any, junk: bytes) -> None:
+    if "old" not in stage.left:
+        stage.archived("old")
+        stage.archived("late")
+        stage.terminated("proven")
+        for _ in range(3):
+            stage.plan()
+            stage.now += 36 * HOUR
+        (stage.folder / "before").write_bytes((stage.folder / "journal.sqlite3").read_bytes())
+    without = {one.host_id for one in stage.plan().deletions}
+    assert len(without) == 3
+    (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
+    spool = events.spool_of(stage.folder / "journal.sqlite3")
+    spool.write_bytes(junk + b"\n")
+    for event, name, host_id, days in notes:
+        if name or host_id:
+            tell(stage, event, name, host_id, days * DAY)
+    deletions = {one.host_id for one in stage.plan().deletions}
+    assert deletions <= without
+    spoken = {name for event, name, *_ in notes if event != events.DESTROYED}
+    kept = {host.id for host in stage.satellite.hosts.values() if host.name.split(".")[0] in spoken}
+    assert not deletions & kept - {next(host.id for host in stage.satellite.hosts.values()
+                                        if host.name.startswith("proven"))}
+    (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
+
+
+# One instance at once
+
+def one(stage: Any, policy: Optional[Policy] = None, apply: bool = True, **target: str) -> list[Any]:
+    """A run for one instance: its verdicts, or what became of the deletions."""
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal, policy)
+        made = cleanup.plan_one(Target(**target))
+        return list(cleanup.apply(made)) if apply else list(made.verdicts)
+
+
+def test_with_proof_one_instance_goes_at_once_and_no_other_does(stage: Any) -> None:
+    uuid = stage.terminated("old")
+    stage.terminated("other")
+    assert [(found.name, found.result) for found in one(stage, uuid=swap_bytes(uuid))] == [
+        ("old.example.com", "deleted")]
+    assert stage.left == {"witness", "other"}
+    assert [found.result for found in one(stage, name="Other.example.com")] == ["deleted"]
+
+
+def test_without_proof_one_instance_waits_however_often_it_is_called(stage: Any) -> None:
+    uuid = stage.archived("old")
+    for _ in range(5):
+        (verdict,) = one(stage, uuid=uuid, apply=False)
+        assert verdict.decision is Decision.WAIT
+        assert "1 of 3 runs" in verdict.detail
+    for _ in range(3):
+        stage.now += 24 * HOUR
+        assert stage.left == {"witness", "old"}
+        outcomes = one(stage, uuid=uuid)
+    assert [found.result for found in outcomes] == ["deleted"]
+
+
+def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for_normal(stage: Any) -> None:
+    uuid, other = stage.archived("old"), stage.archived("other")
+    stage.plan()
+    with stage.journal() as journal:
+        before = journal.servers_before()
+    stage.host("new")
+    stage.now += 30 * HOUR
+    one(stage, uuid=uuid)
+    with stage.journal() as journal:
+        assert [journal.history(form, [("prod", "RegionOne")]).misses for form in (uuid, other)] == [2, 1]
+        assert journal.servers_before() == before
+
+
+@pytest.mark.parametrize("target", [{"uuid": named_uuid("nobody")}, {"name": "nobody"}, {"name": "2"}])
+def test_an_instance_without_a_record_is_not_found(stage: Any, target: Any) -> None:
+    with pytest.raises(SatelliteNotFound, match="no host record of"):
+        one(stage, **target)
+
+
+def test_an_instance_out_of_the_configured_scope_is_not_found(stage: Any) -> None:
+    uuid = stage.terminated("old")
+    with stage.journal() as journal, pytest.raises(SatelliteNotFound):
+        stage.cleanup(journal, search="name = witness.example.com").plan_one(Target(uuid))
+
+
+def test_several_records_with_the_uuid_are_all_shown_and_none_goes(stage: Any) -> None:
+    uuid = stage.terminated("twin-a")
+    stage.terminated("other")
+    add_host(stage.world, "twin-b", "", uuid=swap_bytes(uuid), checked_in=3 * 86400.0)
+    assert {found.reason.name for found in one(stage, apply=False, uuid=uuid)} == {"SHARED_UUID"}
+    assert {found.reason.name for found in one(stage, apply=False, name="twin-a.example.com")} == {"SHARED_UUID"}
+
+
+def test_all_rules_hold_for_one_instance_too(stage: Any) -> None:
+    alive = stage.host("alive")
+    talking = stage.terminated("talking", ago=2 * DAY, checked_in=DAY)
+    assert [found.reason.name for uuid in (alive, talking) for found in one(stage, apply=False, uuid=uuid)] == [
+        "ALIVE", "CHECKED_IN"]
+    uuid = stage.terminated("old")
+    stage.osp.fail("/servers", 503)
+    assert [found.reason.name for found in one(stage, apply=False, uuid=uuid)] == ["UNKNOWN"]
+
+
+def test_one_instance_may_go_where_the_fleet_is_too_small_for_the_fraction_but_not_one_after_the_other(
+        stage: Any) -> None:
+    """A loop over the cloud's servers is held by the caps of one run, an hour long."""
+    first, second = stage.terminated("first"), stage.terminated("second")
+    assert [found.result for found in one(stage, Policy(), uuid=first)] == ["deleted"]
+    with pytest.raises(PlanError, match=r"2 of 2 instances \(100%\) are to go within an hour, max_fraction is 10%"):
+        one(stage, Policy(), uuid=second)
+    with pytest.raises(PlanError, match="2 records are to go within an hour, max_deletions is 1"):
+        one(stage, Policy(max_fraction=1.0, max_deletions=1), uuid=second)
+    stage.now += HOUR + timedelta(minutes=1)
+    assert [found.result for found in one(stage, Policy(), uuid=second)] == ["deleted"]
+
+
+@pytest.mark.parametrize("policy", [Policy(max_fraction=0.0), Policy(max_deletions=0)])
+def test_a_cap_of_none_lets_the_one_not_go_either(stage: Any, policy: Policy) -> None:
+    uuid = stage.terminated("old")
+    with pytest.raises(PlanError, match="is to go|are to go"):
+        one(stage, policy, uuid=uuid)
+    assert stage.left == {"witness", "old"}
+
+
+def test_a_cloud_that_shrank_holds_the_one_as_well(stage: Any) -> None:
+    servers = [stage.host(f"web-{number}") for number in range(9)]
+    stage.plan()
+    for uuid in servers[:5]:
+        stage.openstack.terminate("RegionOne", uuid, stage.now.timestamp())
+    with pytest.raises(PlanError, match="shrank from 10 to 5 servers"):
+        one(stage, uuid=servers[0])

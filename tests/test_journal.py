@@ -17,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foreman_hooks import journal as journals
+from foreman_hooks.events import Note
 from foreman_hooks.journal import Journal, JournalBusy, JournalError
 from foreman_hooks.model import Decision, Fingerprint, History, Outcome, Reason, Record, Verdict
 
@@ -571,3 +573,140 @@ def test_what_is_on_file_can_be_read_while_the_disk_is_full(path: Path) -> None:
     done = python("resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
                   "print(len(Journal.open(path).deletions()))", path)
     assert done.stdout == "1\n", done.stderr
+
+
+# What events told
+
+def test_a_journal_of_before_there_were_events_is_upgraded_and_keeps_what_it_has(path: Path) -> None:
+    as_version_1(path)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    with Journal.peek(path) as reader:
+        assert reader.removals() == []
+    with Journal.open(path) as journal:
+        assert journal.history(A, [ONE]) == History(1, NOW)
+        assert [row["result"] for row in journal.deletions()] == ["deleted"]
+        journal.note_removals(URL, [Note("host_destroyed", 7, "web-7.example.com", NOW)], ())
+    with Journal.peek(path) as reader:
+        assert len(reader.removals()) == 1
+
+
+def test_an_upgrade_that_is_cut_off_leaves_the_old_journal_as_it_was(
+        path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """O1."""
+    as_version_1(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(journals, "_SCHEMA_2", journals._SCHEMA_2.replace("PRAGMA", "this is no SQL; PRAGMA"))
+        with pytest.raises(JournalError, match="syntax error"):
+            Journal.open(path)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert not database.execute("SELECT 1 FROM sqlite_master WHERE name IN ('notes', 'removals')").fetchall()
+    with Journal.open(path) as journal:
+        assert journal.events() == []
+        assert journal.history(A, [ONE]) == History(1, NOW)
+
+
+def as_version_1(path: Path) -> None:
+    """A journal as it was before there were events, with a miss and a deletion."""
+    with Journal.open(path) as journal:
+        miss(journal, A)
+        end(journal, begin(journal))
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("DROP TABLE notes; DROP TABLE removals; PRAGMA user_version = 1;")
+
+
+def test_of_the_same_event_of_the_same_host_the_latest_is_kept(journal: Journal) -> None:
+    early, late, other = (Note("host_created", 7, "web-7", NOW), Note("host_created", 7, "web-7", NOW + HOUR),
+                          Note("host_created", 0, "web-7", NOW + HOUR))
+    journal.note_events([late, early])
+    journal.note_events([early, other])
+    assert sorted(journal.events()) == [other, late]
+
+
+def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(journal: Journal) -> None:
+    """O1."""
+    old, new = Note("host_created", 7, "web-7", NOW), Note("host_created", 7, "web-7", NOW + HOUR)
+    miss(journal, A)
+    journal.note_events([old])
+    with pytest.raises(OverflowError):
+        journal.note_misses([], [A], NOW, used=[old, Note("host_created", 2 ** 99, "", NOW)])
+    assert (journal.history(A, [ONE]), journal.events()) == (History(1, NOW), [old])
+    journal.note_misses([], [A], NOW, used=[old])
+    assert (journal.history(A, [ONE]), journal.events()) == (History(), [])
+    journal.note_events([new])
+    journal.note_misses([], [], NOW, used=[old])        # told again in the meantime: not used yet
+    assert journal.events() == [new]
+
+
+def test_one_that_is_missing_and_gave_a_sign_of_life_begins_anew(journal: Journal) -> None:
+    miss(journal, A)
+    miss(journal, A, at=NOW + HOUR)
+    miss(journal, A, at=NOW + 2 * HOUR, alive=(A,))
+    assert journal.history(A, [ONE]) == History(1, NOW + 2 * HOUR)
+
+
+def test_where_signs_of_life_were_lost_every_count_begins_anew(journal: Journal) -> None:
+    miss(journal, A, B)
+    journal.note_events([], lost=True)
+    assert journal.history(A, [ONE]) == journal.history(B, [ONE]) == History()
+
+
+def test_more_notes_than_there_can_be_hosts_are_not_kept_but_heeded(
+        journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "MAX_NOTES", 2)
+    miss(journal, A)
+    journal.note_events([Note("host_created", number, "", NOW) for number in (1, 2)])
+    assert (len(journal.events()), journal.history(A, [ONE])) == (2, History(1, NOW))
+    journal.note_events([Note("host_created", 3, "", NOW)])
+    assert (journal.events(), journal.history(A, [ONE])) == ([], History())
+
+
+def test_misses_too_close_to_each_other_count_once_where_that_is_asked(journal: Journal) -> None:
+    for minutes in (0, 1, 59, 60, 61, 119, 120):
+        journal.note_misses([(A, *ONE)], (), NOW + timedelta(minutes=minutes), spacing=HOUR)
+    assert journal.history(A, [ONE]) == History(3, NOW)
+
+
+WEB = "web-7.example.com"
+
+
+@pytest.mark.parametrize(("note", "ours"), [
+    ((7, WEB, 0), True), ((7, "", 0), True), ((7, "renamed", 0), True), ((0, WEB, 0), True),
+    ((8, WEB, 0), False), ((0, "web-8.example.com", 0), False),
+    ((7, "", 90 * 24), True),           # a webhook that was late; an id is never used again
+    ((0, WEB, 0.9), True), ((0, WEB, 1.1), False), ((0, WEB, -1), False)])
+def test_our_own_deletions_are_told_from_those_of_others(journal: Journal, note: Any, ours: bool) -> None:
+    end(journal, begin(journal))
+    host_id, name, hours = note
+    told = Note("host_destroyed", host_id, name, NOW + hours * HOUR)
+    assert journal.is_ours(URL, told) is ours
+    assert not journal.is_ours("https://other.example.com", told)
+
+
+def test_a_deletion_that_seemed_to_fail_is_ours_for_an_hour(journal: Journal) -> None:
+    """Katello may be slow: the DELETE was answered, and the record went a little later."""
+    end(journal, begin(journal), "failed")
+    assert journal.is_ours(URL, Note("host_destroyed", 7, "", NOW + HOUR / 2))
+    assert not journal.is_ours(URL, Note("host_destroyed", 7, "", NOW + 2 * HOUR))
+
+
+def test_a_removal_is_kept_once_however_often_it_is_told(journal: Journal, path: Path) -> None:
+    note = Note("host_destroyed", 7, "web-7.example.com", NOW)
+    for _ in range(2):
+        journal.note_events([note])
+        journal.note_removals(URL, [note], [note])
+    assert journal.events() == []
+    assert journal.removals() == [{"id": 1, "satellite": URL, "host_id": 7, "name": "web-7.example.com",
+                                   "at": "2025-03-01T12:00:00.000000+00:00"}]
+    journal.prune(NOW + HOUR)
+    assert journal.removals() == []
+
+
+def test_deletions_of_the_last_hour_are_counted_but_for_those_that_failed(journal: Journal) -> None:
+    begin(journal)
+    end(journal, begin(journal))
+    end(journal, begin(journal), "failed")
+    begin(journal, "https://other.example.com")
+    assert journal.deleted_since(URL, NOW - HOUR) == 2
+    assert journal.deleted_since(URL, NOW) == 0
