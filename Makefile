@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint live bench clean
+.PHONY: demo test lint live bench man rpm clean
 
 demo: .venv/installed
 	$(BIN)/satellite-osp-cleanup demo
@@ -19,6 +19,19 @@ live: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python tests/bench/delegated.py
+
+man: .venv/installed
+	$(BIN)/python -m foreman_hooks.packaging.manual
+
+# of what is committed; on Debian rpmbuild knows none of the packages that are required, so --nodeps
+rpm: .venv/installed
+	$(BIN)/python -m pip install --quiet setuptools wheel
+	rm -rf build/rpm && mkdir -p build/rpm/SOURCES
+	version=$$(sed -n 's/^version = //p' setup.cfg) && git archive --prefix=satellite-osp-cleanup-$$version/ \
+	    -o build/rpm/SOURCES/satellite-osp-cleanup-$$version.tar.gz HEAD
+	rpmbuild -ba --nodeps --define "_topdir $(CURDIR)/build/rpm" --define "__python3 $(CURDIR)/$(BIN)/python" \
+	    foreman_hooks/packaging/satellite-osp-cleanup.spec
+	find build/rpm -name '*.rpm'
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

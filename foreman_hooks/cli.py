@@ -14,6 +14,8 @@ from typing import NoReturn, Optional
 
 import click
 
+from . import logs
+
 log = logging.getLogger(__name__)
 
 CONFIG = "/etc/satellite-osp-cleanup/config.yml"
@@ -26,7 +28,7 @@ EXIT_CODES = {
     65: "bad data: not a UUID, or a plan that is damaged, changed, old or another Satellite's",
     69: "Satellite or OpenStack cannot be reached, or gave an answer without sense",
     70: "an error of our own, or of the journal",
-    75: "try again: another run is under way",
+    75: "try again: another run is under way, maintenance mode is on, or the spool of events is full",
     77: "forbidden: a permission is missing",
     78: "configuration",
     128: "not found; check: terminated or absent",
@@ -37,23 +39,34 @@ EXIT_CODES = {
 CODES = {
     "OSPConfigError": 78, "OSPLoginError": 129, "OSPForbidden": 77, "OSPError": 69, "SatelliteLoginError": 129,
     "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteRefused": 65, "SatelliteError": 69,
-    "SettingsError": 78, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64}
+    "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77,
+    "MaintenanceMode": 75, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64,
+    "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70}
 # Command -> its module in `commands`, and what the overview says of it.
 COMMANDS = {
     "apply": ("run", "Carry out a plan that 'plan' wrote."),
     "check": ("check", "Ask OpenStack whether instances exist."),
     "demo": ("demo", "Show it all on loopback."),
     "doctor": ("doctor", "Examine both sides and say what to do."),
+    "event": ("event", "Leave a note of an event of Foreman for the next run."),
     "explain": ("explain", "Show every rule for one host."),
+    "history": ("history", "What was deleted, when, and why."),
     "plan": ("run", "Show what would be deleted, and why; deletes nothing."),
+    "restore": ("history", "Make a deleted host entry again."),
     "run": ("run", "Plan, and with --apply delete."),
+    "schedule": ("schedule", "Let cron or systemd run it every hour."),
     "templates": ("templates", "Job templates for Satellite's remote execution."),
+    "unmanaged": ("unmanaged", "List the servers of OpenStack that have no host record."),
 }
+# These have to start at once: they get --config alone, and not an App, which takes all of our dependencies to load.
+LIGHT = {"event"}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command line; the exit code.  Turns every known error into one line on stderr."""
-    return _run(cli, argv)
+    code = _run(cli, argv)
+    logs.said.info("exit code %d", code)
+    return code
 
 
 def osp_check(argv: Optional[Sequence[str]] = None) -> int:
@@ -62,7 +75,7 @@ def osp_check(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _run(command: click.Command, argv: Optional[Sequence[str]]) -> int:
-    _set_up_logging(logging.WARNING)
+    logs.set_up(logging.WARNING)
     try:
         result = command.main(args=None if argv is None else list(argv), standalone_mode=False)
         sys.stdout.flush()
@@ -90,10 +103,16 @@ def code_of(error: BaseException) -> int:
 
 def complain(message: str, code: int) -> int:
     """Say what went wrong, in one line on stderr; the exit code."""
-    from .report import plain
-
-    click.echo(f"error: {plain(' '.join(message.split()))}", err=True)
+    warn(f"error: {message}")
     return code
+
+
+def warn(message: str) -> None:
+    """Say something in one line on stderr, and in the log."""
+    # as report.plain, which takes too long to import for an event
+    line = "".join(char if char.isprintable() else " " for char in " ".join(message.split()))
+    click.echo(line, err=True)
+    logs.said.error("%s", line)
 
 
 def _load(name: str) -> click.Command:
@@ -124,20 +143,25 @@ class _Commands(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="List every record, and log what is done.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-d", "--debug", is_flag=True, help="Log every request (never a secret).")
+@click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True,
+              help="How log lines look; json: one object a line.")
+@click.option("--log-file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Append what is done and printed to FILE, too.")
 @click.pass_context
-def cli(context: click.Context, config: Optional[Path], verbose: bool, quiet: bool, debug: bool) -> None:
+def cli(context: click.Context, config: Optional[Path], verbose: bool, quiet: bool, debug: bool, log_format: str,
+        log_file: Optional[Path]) -> None:
     """Remove the Satellite host records of terminated OpenStack instances, and no others."""
-    from .commands.common import App
+    if context.invoked_subcommand in LIGHT:
+        context.obj = config
+    else:
+        from .commands.common import App
 
-    context.obj = App(config, verbose, quiet)
-    _set_up_logging(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
-
-
-def _set_up_logging(level: int) -> None:
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("foreman_hooks").setLevel(level)
-    # keystoneauth complains of what it then raises as well
-    logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
+        context.obj = App(config, verbose, quiet)
+    try:
+        logs.set_up(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING, log_format, log_file)
+    except OSError as error:
+        raise click.BadParameter(f"{log_file}: {error.strerror}", param_hint="--log-file") from error
+    logs.said.info("%s starts", context.invoked_subcommand)
 
 
 def entry_point() -> NoReturn:

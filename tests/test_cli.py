@@ -448,3 +448,57 @@ def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: An
     assert done.returncode == 0
     assert b"hosts of Satellite" in shown
     assert "\x1b" not in done.stdout
+
+
+# run, for one instance at once
+
+def test_run_for_one_instance_with_proof_deletes_its_record_at_once(stage: Any, call: Any) -> None:
+    uuid = stage.terminated("old")
+    stage.terminated("other")
+    code, out, err = call("--config", stage.config(), "run", "--uuid", uuid.upper(), "--apply")
+    assert (code, err) == (0, "")
+    assert f"1 host records (UUID {uuid}): 1 to delete" in out
+    assert "1 of 1 records deleted" in out
+    assert stage.left == {"witness", "other"}
+    code, _, err = call("--config", stage.config(), "run", "--uuid", uuid, "--apply")
+    assert code == 128
+    assert f"no host record of UUID {uuid}" in one_line(err)
+
+
+def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(stage: Any, call: Any) -> None:
+    stage.archived("old")
+    for _ in range(3):
+        code, out, err = call("--config", stage.config(), "run", "--host", "OLD.example.com", "--apply")
+        assert (code, err) == (0, "")
+        assert re.search(r"old\.example\.com .* wait +\| missing, within the grace period \| 1 of 3 runs, .*not before",
+                         out)
+    assert stage.left == {"witness", "old"}
+
+
+def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_silent(stage: Any, call: Any) -> None:
+    assert call("--config", stage.config(), "run") == (0, "", "")
+    code, out, _ = call("--config", stage.config(), "run", "--host", "witness.example.com")
+    assert code == 0
+    assert re.search(r"witness\.example\.com .* keep +\| instance exists", out)
+
+
+@pytest.mark.parametrize(("options", "code", "told"), [
+    (("--uuid", "web01"), 65, "not a UUID: 'web01'"), (("--uuid", ""), 65, "not a UUID"),
+    (("--uuid", "0" * 8 + "-0000-0000-0000-" + "0" * 12), 65, "not a UUID"),
+    (("--uuid", "$(reboot)\n\x1b[2J"), 65, "not a UUID"), (("--host", " "), 64, "--host is empty"),
+    (("--uuid", "x", "--host", "y"), 64, "not both"), (("--host", "y", "--search", "name = y"), 64, "do not go with"),
+    (("--host", "y", "--organization", "ACME"), 64, "do not go with")])
+def test_run_for_one_instance_refuses_what_names_none_before_it_asks_anybody(
+        options: Any, code: int, told: str, call: Any, tmp_path: Path) -> None:
+    found, out, err = call("--config", tmp_path / "none.yml", "run", *options)
+    assert (found, out) == (code, "")
+    assert told in one_line(err)
+
+
+def test_an_event_is_put_to_use_by_the_next_run(stage: Any, call: Any) -> None:
+    stage.archived("old")
+    config = stage.config()
+    for _ in range(2):
+        call("--config", config, "plan")
+    assert call("--config", config, "event", "host_facts_updated.event.foreman", "old.example.com") == (0, "", "")
+    assert "1 of 3 runs" in call("--config", config, "plan")[1]

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import click
 
-from .. import settings
+from .. import logs, settings
 from ..checkers import Checker, JobChecker
 from ..cleanup import Cleanup, Progress, silent
 from ..journal import Journal
@@ -37,6 +37,8 @@ class App:
         """Print for people and pipes, unless -q."""
         if text and not self.quiet:
             click.echo(text, nl=not text.endswith("\n"))
+            for line in text.splitlines():
+                logs.said.info("%s", line)
 
     @contextmanager
     def cleanup(self, search: Optional[str] = None, organization: Optional[str] = None,

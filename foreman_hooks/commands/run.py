@@ -10,11 +10,12 @@ from typing import Optional
 
 import click
 
+from .. import maintenance, report
 from .. import plan as plans
-from .. import report
-from ..cleanup import Cleanup
-from ..cli import CODES, complain
+from ..cleanup import Cleanup, Target
+from ..cli import CODES, complain, warn
 from ..model import LOUD, Outcome
+from ..osp_checker import parse_uuid
 from ..plan import Plan, PlanError
 from ..report import Style
 from .common import App, output_options, read_file, scope_options, with_options, write_file
@@ -58,6 +59,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     Each record and each instance is looked at again first; what no longer holds is kept.  A plan that was
     changed, is older than a day or is of another Satellite is refused.
     """
+    maintenance.refuse()
     made = plans.load(read_file(plan_file))
     with app.cleanup() as cleanup:
         if approve is not None:
@@ -70,21 +72,31 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 
 @click.command()
 @with_options(scope_options)
+@click.option("--uuid", metavar="UUID", help="This instance alone, at once.")
+@click.option("--host", metavar="NAME", help="The instance of this host record alone, at once.")
 @click.option("--apply", "apply_it", is_flag=True, help="Delete what the plan says; without it, only show the plan.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
 @output_options
 @click.pass_obj
-def run(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int], apply_it: bool,
-        detailed_exitcode: bool, style: Style) -> int:
+def run(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int],
+        uuid: Optional[str], host: Optional[str], apply_it: bool, detailed_exitcode: bool, style: Style) -> int:
     """Plan, and with --apply delete.
 
     This is what cron and remote execution call. Prints nothing where there is nothing to tell, unless a terminal or
     another output than table is asked for.
+
+    With --uuid or --host, for whoever has just deleted a server, the same rules decide on that one alone and its
+    verdict is always shown: with proof its record goes right away, without proof it waits as ever. Exits with 128
+    where no record is found.
     """
+    maintenance.refuse()
+    target = _target(uuid, host)
+    if target and (search or organization):
+        raise click.UsageError("--uuid and --host name one instance; --search and --organization do not go with them")
     with app.cleanup(search, organization, max_deletions) as cleanup:
-        made = cleanup.plan()
+        made = cleanup.plan_one(target) if target else cleanup.plan()
         code = _plan_code(made, detailed_exitcode and not apply_it)
-        news = code or made.deletions or any(one.reason in LOUD for one in made.verdicts)
+        news = target or code or made.deletions or any(one.reason in LOUD for one in made.verdicts)
         if news or sys.stdout.isatty() or style.output != "table":
             _show_plan(app, made, style)
         if not apply_it or made.refusals or not made.deletions:
@@ -92,14 +104,30 @@ def run(app: App, search: Optional[str], organization: Optional[str], max_deleti
         return max(code, _apply(app, cleanup, made, style))
 
 
+def _target(uuid: Optional[str], host: Optional[str]) -> Optional[Target]:
+    """The one instance that is asked for, None where all are; raises PlanError where the UUID is none."""
+    if uuid is None and host is None:
+        return None
+    if uuid is not None and host is not None:
+        raise click.UsageError("--uuid or --host, not both")
+    if host is not None:
+        if not host.strip():
+            raise click.UsageError("--host is empty")
+        return Target(name=host.strip())
+    form = parse_uuid(uuid)
+    if form is None:
+        raise PlanError(f"not a UUID: {uuid!r}")
+    return Target(uuid=form)
+
+
 def _show_plan(app: App, made: Plan, style: Style) -> None:
-    everything = app.verbose or style.output != "table"
+    everything = app.verbose or style.output != "table" or made.fleet is not None
     rows = report.verdict_rows(one for one in made.verdicts if everything or report.noteworthy(one))
     app.say(report.render(rows, style))
     if style.output == "table":
         app.say(report.summary(made))
     for refusal in made.refusals:
-        click.echo(f"refused: {refusal}; nothing is deleted", err=True)
+        warn(f"refused: {refusal}; nothing is deleted")
 
 
 def _plan_code(made: Plan, detailed: bool) -> int:
@@ -108,7 +136,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
     for seen in errors:
         complain(seen.error, 1)
     if made.refusals:
-        click.echo("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)", err=True)
+        warn("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)")
         return 3
     if errors and len(errors) == len(made.regions):
         return CODES[errors[0].error_kind]
@@ -119,7 +147,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
 
 def _refused(made: Plan, refusals: Sequence[str]) -> int:
     for refusal in refusals:
-        click.echo(f"refused: {refusal}; nothing is deleted", err=True)
+        warn(f"refused: {refusal}; nothing is deleted")
     return complain(f"a guard rail refuses this plan; 'apply --approve {made.digest[:12]}' lifts the caps, once", 3)
 
 
