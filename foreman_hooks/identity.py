@@ -105,7 +105,7 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
 
 def same_machine(one: str, other: str) -> bool:
     """Whether two UUIDs (lower case, dashed) are the same in either byte order."""
-    return other in (one, swap_bytes(one))
+    return one == other or other == swap_bytes(one)
 
 
 def _bound_hardware(rhsm: Mapping[str, str]) -> Optional[str]:

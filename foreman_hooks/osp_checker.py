@@ -47,7 +47,7 @@ BEGINNING = "2000-01-01T00:00:00Z"      # changes-since: older than any server, 
 # The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), and must not let these.
 _NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_NO_IDENTITY = (uuidlib.UUID(int=0), uuidlib.UUID(int=2 ** 128 - 1))
+_NO_IDENTITY = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 Progress = Callable[[int, int], None]   # done, total
 
@@ -157,7 +157,7 @@ def parse_uuid(text: object) -> Optional[str]:
     All zeros and all F are what firmware without an identity reports.
     """
     form = str(text).strip().lower()
-    if not _UUID.fullmatch(form) or uuidlib.UUID(form) in _NO_IDENTITY:
+    if not _UUID.fullmatch(form) or form in _NO_IDENTITY:
         return None
     return form
 
@@ -168,7 +168,9 @@ def swap_bytes(form: str) -> str:
     SMBIOS before and after 2.6 disagrees on that order, and so do the tools that read it (Candlepin looks
     up both as well).  The function is its own inverse.
     """
-    return str(uuidlib.UUID(bytes_le=uuidlib.UUID(form).bytes))
+    # by hand: called for every host, and ten times as fast as uuid.UUID
+    return (f"{form[6:8]}{form[4:6]}{form[2:4]}{form[:2]}-{form[11:13]}{form[9:11]}-{form[16:18]}{form[14:16]}"
+            f"{form[18:]}")
 
 
 class _Answer(NamedTuple):
