@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint live bench man rpm clean
+.PHONY: demo test lint live bench man rpm picture clean
 
 demo: .venv/installed
 	$(BIN)/satellite-osp-cleanup demo
@@ -19,6 +19,9 @@ live: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python tests/bench/delegated.py
+
+picture: .venv/installed   # of the report, for the README; needs chromium
+	$(BIN)/python tests/test_page.py foreman_hooks/templates/report.png
 
 man: .venv/installed
 	$(BIN)/python -m foreman_hooks.packaging.manual

@@ -39,7 +39,7 @@ EXIT_CODES = {
 CODES = {
     "OSPConfigError": 78, "OSPLoginError": 129, "OSPForbidden": 77, "OSPError": 69, "SatelliteLoginError": 129,
     "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteRefused": 65, "SatelliteError": 69,
-    "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77,
+    "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77, "MetricsError": 78,
     "MaintenanceMode": 75, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64,
     "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70}
 # Command -> its module in `commands`, and what the overview says of it.

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from .model import LOUD, Decision, Outcome, Reason, Verdict
 from .osp_checker import Sighting
@@ -89,7 +89,7 @@ def _cell(value: Any) -> str:
 
 def plain(text: str) -> str:
     """One line of printable text: names, facts and error messages may hold anything, escape sequences as well."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def verdict_rows(verdicts: Iterable[Verdict]) -> list[Row]:
@@ -115,6 +115,32 @@ def sighting_rows(sightings: Iterable[Sighting]) -> list[Row]:
 def noteworthy(verdict: Verdict) -> bool:
     """Whether a person wants to read of it: what goes, what waits, and what contradicts itself."""
     return verdict.decision is not Decision.KEEP or verdict.reason in LOUD or verdict.reason is Reason.PROTECTED
+
+
+_EXAMPLES = 5           # why OpenStack could not be asked: most often all for one reason
+
+
+def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
+    """What cron mails: what was deleted (or would be), what waits and until when, what needs a person.
+
+    Nothing where nothing is to be done: that something waits as it did before is no news.
+    """
+    done = {one.host_id: (one.result, one.detail) for one in outcomes or ()}
+    otherwise = "to delete" if outcomes is None else "not done"
+    lines = []
+    for one in plan.deletions:
+        result, detail = done.get(one.host_id, (otherwise, one.detail))
+        lines.append(f"{result:<10}{one.name}: {one.reason.value}; {detail}")
+    lines += [f"{'look at':<10}{one.name}: {one.reason.value}; {one.detail}"
+              for one in plan.verdicts if one.reason in LOUD]
+    if plan.unknown:
+        lines.append(f"{'look at':<10}{plan.unknown} of {len(plan.verdicts)} records: {Reason.UNKNOWN.value}")
+        lines += list(dict.fromkeys(f"{'':<10}{one.detail}" for one in plan.verdicts
+                                    if one.reason is Reason.UNKNOWN))[:_EXAMPLES]
+    if lines:
+        lines += [f"{'waits':<10}{one.name}: {one.reason.value}; {one.detail}"
+                  for one in plan.verdicts if one.decision is Decision.WAIT]
+    return "".join(f"{plain(line)}\n" for line in lines)
 
 
 def summary(plan: Plan) -> str:

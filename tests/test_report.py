@@ -19,6 +19,7 @@ from foreman_hooks.report import (
     Row,
     Style,
     UnknownField,
+    brief,
     hammer_lines,
     noteworthy,
     outcome_rows,
@@ -253,3 +254,32 @@ def test_the_hammer_lines_read_the_record_before_they_delete_it_by_its_id() -> N
 def test_a_name_cannot_add_a_line_to_the_hammer_commands() -> None:
     """O9: they are there to be copied into a shell."""
     assert all(line.isprintable() for line in hammer_lines([verdict(" ".join(HOSTILE))]))
+
+
+# What cron mails
+
+def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
+    unknown = [Verdict(number, f"{number}.example.com", "u", Decision.KEEP, Reason.UNKNOWN, "prod/RegionOne: no")
+               for number in (1, 2)]
+    assert brief(plan(unknown)) == ("look at   2 of 2 records: OpenStack could not be asked\n"
+                                    "          prod/RegionOne: no\n")
+
+
+def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
+    """That something waits as it did before is no news."""
+    waits = Verdict(1, "a.example.com", "u", Decision.WAIT, Reason.GRACE, "1 of 3 runs; not before ever")
+    assert brief(plan([waits, Verdict(2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")])) == ""
+
+
+def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() -> None:
+    verdicts = [Verdict(1, "w.example.com", "u", Decision.WAIT, Reason.GRACE, "not before 2026/11/22"),
+                Verdict(2, "l.example.com", "u", Decision.KEEP, Reason.CHECKED_IN, "an hour\x1b[2J ago"),
+                Verdict(3, "d.example.com", "u", Decision.DELETE, Reason.TERMINATED, "terminated yesterday"),
+                Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")]
+    assert brief(plan(verdicts)) == (
+        "to delete d.example.com: terminated, with proof; terminated yesterday\n"
+        "look at   l.example.com: checked in after its termination; an hour [2J ago\n"
+        "waits     w.example.com: missing, within the grace period; not before 2026/11/22\n")
+    outcomes = [Outcome(3, "d.example.com", "u", "failed", "Satellite said no")]
+    assert brief(plan(verdicts), outcomes).startswith(
+        "failed    d.example.com: terminated, with proof; Satellite said no\n")

@@ -14,15 +14,24 @@ from .. import maintenance, report
 from .. import plan as plans
 from ..cleanup import Cleanup, Target
 from ..cli import CODES, complain, warn
-from ..model import LOUD, Outcome
+from ..metrics import RunRecord, recorded
+from ..model import Outcome
 from ..osp_checker import parse_uuid
 from ..plan import Plan, PlanError
 from ..report import Style
 from .common import App, output_options, read_file, scope_options, with_options, write_file
 
+record_options = [
+    click.option("--report", "page_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+                 help="Also write a page with every record, to look at or to print."),
+    click.option("--metrics", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.prom",
+                 help="Also write metrics for node_exporter's textfile collector."),
+]
+
 
 @click.command()
 @with_options(scope_options)
+@with_options(record_options)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the plan to FILE, for 'apply'.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when deletions are pending.")
@@ -30,14 +39,17 @@ from .common import App, output_options, read_file, scope_options, with_options,
 @output_options
 @click.pass_obj
 def plan(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int],
-         out: Optional[Path], detailed_exitcode: bool, show_hammer: bool, style: Style) -> int:
+         page_file: Optional[Path], metrics: Optional[Path], out: Optional[Path], detailed_exitcode: bool,
+         show_hammer: bool, style: Style) -> int:
     """Show what would be deleted, and why; deletes nothing.
 
     Every run counts: an instance of which OpenStack has no trace left may only go after it was missing in
     several runs ('policy.misses') over some time ('policy.grace').
     """
-    with app.cleanup(search, organization, max_deletions) as cleanup:
-        made = cleanup.plan()
+    with recorded(metrics) as record:
+        with app.cleanup(search, organization, max_deletions) as cleanup:
+            made = _planned(record, cleanup, None, page_file)
+        record.code = _plan_code(made, detailed_exitcode)
     if out:
         write_file(out, plans.dump(made))
     _show_plan(app, made, style)
@@ -45,7 +57,22 @@ def plan(app: App, search: Optional[str], organization: Optional[str], max_delet
         app.say("\n".join(report.hammer_lines(made.deletions)))
     if out:
         click.echo(f"plan {made.digest[:12]} written to {out}", err=True)
-    return _plan_code(made, detailed_exitcode)
+    return record.code
+
+
+def _planned(record: RunRecord, cleanup: Cleanup, target: Optional[Target], page_file: Optional[Path]) -> Plan:
+    """The plan of all or of one, noted in the record; its page is there before anything is deleted."""
+    with record.stage("plan"):
+        made = record.plan = cleanup.plan_one(target) if target else cleanup.plan()
+    _write_page(page_file, made)
+    return made
+
+
+def _write_page(file: Optional[Path], made: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> None:
+    if file:
+        from .. import page  # here: jinja2 is slow to load, and seldom asked for
+
+        write_file(file, page.render(made, outcomes), mode=0o640)
 
 
 @click.command()
@@ -72,6 +99,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 
 @click.command()
 @with_options(scope_options)
+@with_options(record_options)
 @click.option("--uuid", metavar="UUID", help="This instance alone, at once.")
 @click.option("--host", metavar="NAME", help="The instance of this host record alone, at once.")
 @click.option("--apply", "apply_it", is_flag=True, help="Delete what the plan says; without it, only show the plan.")
@@ -79,7 +107,8 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 @output_options
 @click.pass_obj
 def run(app: App, search: Optional[str], organization: Optional[str], max_deletions: Optional[int],
-        uuid: Optional[str], host: Optional[str], apply_it: bool, detailed_exitcode: bool, style: Style) -> int:
+        page_file: Optional[Path], metrics: Optional[Path], uuid: Optional[str], host: Optional[str], apply_it: bool,
+        detailed_exitcode: bool, style: Style) -> int:
     """Plan, and with --apply delete.
 
     This is what cron and remote execution call. Prints nothing where there is nothing to tell, unless a terminal or
@@ -93,15 +122,24 @@ def run(app: App, search: Optional[str], organization: Optional[str], max_deleti
     target = _target(uuid, host)
     if target and (search or organization):
         raise click.UsageError("--uuid and --host name one instance; --search and --organization do not go with them")
-    with app.cleanup(search, organization, max_deletions) as cleanup:
-        made = cleanup.plan_one(target) if target else cleanup.plan()
-        code = _plan_code(made, detailed_exitcode and not apply_it)
-        news = target or code or made.deletions or any(one.reason in LOUD for one in made.verdicts)
-        if news or sys.stdout.isatty() or style.output != "table":
+    if target and metrics:
+        raise click.UsageError("--metrics tells of runs over all hosts; it does not go with --uuid and --host")
+    with recorded(metrics) as record, app.cleanup(search, organization, max_deletions) as cleanup:
+        made = _planned(record, cleanup, target, page_file)
+        record.code = _plan_code(made, detailed_exitcode and not apply_it)
+        whole = bool(target) or sys.stdout.isatty() or app.verbose or style.output != "table"
+        if whole:
             _show_plan(app, made, style)
-        if not apply_it or made.refusals or not made.deletions:
-            return code
-        return max(code, _apply(app, cleanup, made, style))
+        elif made.refusals:
+            _show_refusals(made)
+        if apply_it and made.deletions and not made.refusals:
+            try:
+                record.code = max(record.code, _apply(app, cleanup, made, style, record=record, brief=not whole))
+            finally:
+                _write_page(page_file, made, record.outcomes)
+        elif not whole:
+            app.say(report.brief(made))
+    return record.code
 
 
 def _target(uuid: Optional[str], host: Optional[str]) -> Optional[Target]:
@@ -126,6 +164,10 @@ def _show_plan(app: App, made: Plan, style: Style) -> None:
     app.say(report.render(rows, style))
     if style.output == "table":
         app.say(report.summary(made))
+    _show_refusals(made)
+
+
+def _show_refusals(made: Plan) -> None:
     for refusal in made.refusals:
         warn(f"refused: {refusal}; nothing is deleted")
 
@@ -146,7 +188,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
 
 
 def _refused(made: Plan, refusals: Sequence[str]) -> int:
-    for refusal in refusals:
+    for refusal in refusals:            # as of now, which need not be those that the plan was written with
         warn(f"refused: {refusal}; nothing is deleted")
     return complain(f"a guard rail refuses this plan; 'apply --approve {made.digest[:12]}' lifts the caps, once", 3)
 
@@ -158,14 +200,19 @@ def _approve(cleanup: Cleanup, made: Plan, digest: str) -> None:
     cleanup.approve(made, getpass.getuser())
 
 
-def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool = False) -> int:
+def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool = False,
+           record: Optional[RunRecord] = None, brief: bool = False) -> int:
     outcomes: list[Outcome] = []
-    with _finish_first() as stopped:
-        outcomes.extend(cleanup.apply(made, stopped, approved=approved))
-    app.say(report.render(report.outcome_rows(outcomes), style))
-    deleted = sum(one.result == "deleted" for one in outcomes)
-    if style.output == "table":
-        app.say(f"{deleted} of {len(outcomes)} records deleted\n")
+    record = record or RunRecord()
+    record.outcomes = outcomes
+    try:
+        with _finish_first() as stopped, record.stage("apply"):
+            outcomes.extend(cleanup.apply(made, stopped, approved=approved))
+    finally:                            # what is done is told, whatever came then
+        deleted = sum(one.result == "deleted" for one in outcomes)
+        app.say(report.brief(made, outcomes) if brief else report.render(report.outcome_rows(outcomes), style))
+        if style.output == "table":
+            app.say(f"{deleted} of {len(made.deletions)} records deleted\n")
     for one in outcomes:
         if one.result == "failed":
             complain(f"{one.name}: {one.detail}", 1)
