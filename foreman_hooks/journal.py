@@ -91,10 +91,13 @@ class Journal:
     @classmethod
     def peek(cls, path: Path) -> "Journal":
         """Open the file to read it only, while a run may hold it; raises JournalError where there is none."""
+        database = None
         try:
             database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
             database.execute("SELECT 1 FROM deletions LIMIT 1")
         except sqlite3.Error as error:
+            if database:
+                database.close()
             why = error if path.exists() else "there is none yet; it begins with the first run"
             raise JournalError(f"journal {path}: {why}") from error
         return cls(database, None, path)

@@ -238,6 +238,7 @@ def opened(browser: Browser, tmp_path: Path) -> Browser:
     return browser
 
 
+@pytest.mark.live
 def test_the_table_sorts_by_keyboard_and_says_how(opened: Browser) -> None:
     opened.js("document.querySelectorAll('#records thead button')[1].focus()")
     opened.press("Enter", 13, "\r")
@@ -248,6 +249,7 @@ def test_the_table_sorts_by_keyboard_and_says_how(opened: Browser) -> None:
     assert opened.complaints == []
 
 
+@pytest.mark.live
 def test_the_table_filters_and_says_how_many_are_left(opened: Browser) -> None:
     opened.js("(() => { const text = document.getElementById('text'); text.value = 'HOUR';"
               " text.dispatchEvent(new Event('input')); })()")
@@ -258,6 +260,7 @@ def test_the_table_filters_and_says_how_many_are_left(opened: Browser) -> None:
     assert shown(opened) == ["host-00020.example.com"]
 
 
+@pytest.mark.live
 def test_without_scripts_every_record_is_there(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(page.render(MIXED), encoding="utf-8")
@@ -266,6 +269,7 @@ def test_without_scripts_every_record_is_there(browser: Browser, tmp_path: Path)
     assert browser.js("document.getElementById('controls').offsetParent === null")
 
 
+@pytest.mark.live
 def test_what_hosts_say_does_not_run(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     made = plan(verdict(1, Decision.DELETE, Reason.TERMINATED, HOSTILE, HOSTILE))
@@ -274,6 +278,7 @@ def test_what_hosts_say_does_not_run(browser: Browser, tmp_path: Path) -> None:
     assert browser.js("window.owned === undefined") and browser.complaints == []
 
 
+@pytest.mark.live
 def test_nothing_is_wider_than_a_telephone(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(page.render(MIXED), encoding="utf-8")
@@ -281,6 +286,7 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser, tmp_path: Path) -> 
     assert browser.js("document.documentElement.scrollWidth <= 390")
 
 
+@pytest.mark.live
 def test_thousands_of_records_can_be_filtered_and_sorted(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(page.render(plan(*map(verdict, range(5_000)))), encoding="utf-8")
