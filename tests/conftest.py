@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 import yaml
 
+from foreman_hooks import cli
 from foreman_hooks.checkers import Checker
 from foreman_hooks.cleanup import Cleanup
 from foreman_hooks.journal import Journal
@@ -147,3 +148,13 @@ class Stage:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with ExitStack() as stack:
         yield Stage(tmp_path, stack, monkeypatch)
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run one command line in this process: exit code, stdout, stderr."""
+    def run(*argv: Any) -> tuple[int, str, str]:
+        code = cli.main([str(word) for word in argv])
+        out, err = capfd.readouterr()
+        return code, out, err
+    return run

@@ -22,16 +22,6 @@ from foreman_hooks.sandbox.world import named_uuid
 PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
 
 
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run one command line in this process: exit code, stdout, stderr."""
-    def run(*argv: str) -> tuple[int, str, str]:
-        code = cli.main([str(word) for word in argv])
-        out, err = capfd.readouterr()
-        return code, out, err
-    return run
-
-
 def one_line(text: str) -> str:
     assert text.count("\n") == 1, text
     assert text.startswith("error: ")

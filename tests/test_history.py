@@ -10,22 +10,12 @@ from typing import Any
 import pytest
 from conftest import Stage
 
-from foreman_hooks import cli
 from foreman_hooks.model import Decision, Outcome, Reason, Record, Verdict
 from foreman_hooks.sandbox.records import User
 
 RECORD = {"comment": "Röntgen's \"box\" | 1", "ip": "192.0.2.7", "mac": "52:54:00:00:00:07", "hostgroup_id": 3,
           "hostgroup_title": "base/web", "hostgroup_name": "web", "owner_id": 4, "owner_name": "Admin User",
           "owner_type": "User"}
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Any:
-    def run(*argv: Any) -> tuple[int, str, str]:
-        code = cli.main([str(word) for word in argv])
-        out, err = capfd.readouterr()
-        return code, out, err
-    return run
 
 
 @pytest.fixture

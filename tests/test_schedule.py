@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foreman_hooks import cli, logs, maintenance, settings
+from foreman_hooks import logs, maintenance, settings
 from foreman_hooks.commands import schedule as commands
 from foreman_hooks.model import Policy
 from foreman_hooks.schedule import files, install
@@ -38,16 +38,6 @@ def root(tmp_path: Path) -> Path:
     path = tmp_path / "root"
     path.mkdir()
     return path
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run one command line in this process: exit code, stdout, stderr."""
-    def run(*argv: Any) -> tuple[int, str, str]:
-        code = cli.main([str(word) for word in argv])
-        out, err = capfd.readouterr()
-        return code, out, err
-    return run
 
 
 @pytest.fixture

@@ -9,19 +9,9 @@ from typing import Any
 import pytest
 from conftest import Stage
 
-from foreman_hooks import cli
 from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.sandbox.instances import Instance
 from foreman_hooks.sandbox.world import guest_facts, named_uuid
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Any:
-    def run(*argv: Any) -> tuple[int, str, str]:
-        code = cli.main([str(word) for word in argv])
-        out, err = capfd.readouterr()
-        return code, out, err
-    return run
 
 
 def listed(stage: Stage, call: Any, *options: str) -> list[str]:
