@@ -168,11 +168,12 @@ def load(text: str) -> Plan:
             raise PlanError("the plan's time has no zone; make a new one")
         if _digest(document) != digest:
             raise PlanError("the plan was changed after it was made (its digest does not match); make a new one")
+        if "fleet" in document:         # nobody writes one; it could say anything of how many there are
+            raise PlanError("the plan is of one instance alone; use run --uuid for that")
         return Plan(
             document["satellite"], made_at, document["scope"],
             tuple(RegionSeen(*row) for row in document["regions"]),
-            tuple(_verdict(row) for row in document["verdicts"]), tuple(document["refusals"]), document["shrunk"],
-            document.get("fleet"))
+            tuple(_verdict(row) for row in document["verdicts"]), tuple(document["refusals"]), document["shrunk"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PlanError(f"this is no plan ({type(error).__name__}: {error})") from error
 

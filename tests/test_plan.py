@@ -353,3 +353,10 @@ def test_plans_that_differ_in_anything_have_different_digests(change: dict[str, 
     assert len(SAMPLE.digest) == 64
     assert replace(SAMPLE, **change).digest != SAMPLE.digest
     assert replace(SAMPLE).digest == SAMPLE.digest
+
+
+@pytest.mark.parametrize("fleet", [10 ** 9, 0, "many", None])
+def test_a_plan_of_one_instance_alone_is_not_read(fleet: object) -> None:
+    """It is never written; and how large the fleet is, is for a run to find out."""
+    with pytest.raises(PlanError, match="one instance alone"):
+        load(signed(fleet=fleet))
