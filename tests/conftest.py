@@ -29,7 +29,7 @@ from foreman_hooks.satellite import Satellite as Client
 DAY = timedelta(days=1)
 
 # A busy machine is no failure, so no deadline; raise the number to search longer.
-hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis.settings.load_profile("quick")
 
 
