@@ -117,7 +117,7 @@ def noteworthy(verdict: Verdict) -> bool:
     return verdict.decision is not Decision.KEEP or verdict.reason in LOUD or verdict.reason is Reason.PROTECTED
 
 
-_EXAMPLES = 5           # why OpenStack could not be asked: most often all for one reason
+_EXAMPLES = 5           # of what is one thing, most often: why OpenStack could not be asked, what a refused plan holds
 
 
 def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
@@ -126,11 +126,13 @@ def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
     Nothing where nothing is to be done: that something waits as it did before is no news.
     """
     done = {one.host_id: (one.result, one.detail) for one in outcomes or ()}
-    otherwise = "to delete" if outcomes is None else "not done"
+    otherwise = "refused" if plan.refusals else "to delete" if outcomes is None else "not done"
     lines = []
     for one in plan.deletions:
         result, detail = done.get(one.host_id, (otherwise, one.detail))
         lines.append(f"{result:<10}{one.name}: {one.reason.value}; {detail}")
+    if plan.refusals and len(lines) > _EXAMPLES:        # a plan that breaks a cap can be of thousands, every hour
+        lines[_EXAMPLES:] = [f"{'':<10}and {len(lines) - _EXAMPLES} more: see 'plan'"]
     lines += [f"{'look at':<10}{one.name}: {one.reason.value}; {one.detail}"
               for one in plan.verdicts if one.reason in LOUD]
     if plan.unknown:

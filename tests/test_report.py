@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -283,3 +284,13 @@ def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() ->
     outcomes = [Outcome(3, "d.example.com", "u", "failed", "Satellite said no")]
     assert brief(plan(verdicts), outcomes).startswith(
         "failed    d.example.com: terminated, with proof; Satellite said no\n")
+
+
+def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
+    """A plan that breaks a cap can be of thousands, and cron mails every hour."""
+    made = plan([Verdict(number, f"h{number}", UUID, Decision.DELETE, Reason.TERMINATED, "d")
+                 for number in range(5000)])
+    lines = brief(replace(made, refusals=("too many",))).splitlines()
+    assert lines[0] == "refused   h0: terminated, with proof; d"
+    assert len(lines) == 6 and lines[-1].strip() == "and 4995 more: see 'plan'"
+    assert len(brief(made).splitlines()) == 5000
