@@ -12,16 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
 
-from .osp_checker import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Seen,
-    Sighting,
-    Survey,
-)
+from .osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, Sighting
+from .survey import Seen, Survey
 
 MARK = "satellite-osp-cleanup:answer:1"
 MODES = ("survey", "list", "ask")

@@ -1,4 +1,4 @@
-"""Where sightings come from: the clouds asked from here (LocalChecker), or by a job on a host of the OSP team."""
+"""Where sightings come from: the clouds asked from here (survey.LocalChecker), or by a job on an OSP team's host."""
 
 import logging
 import secrets
@@ -9,25 +9,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Protocol, Union
 
 from .answer import NoAnswer, Question, load
-from .osp_checker import (
-    CloudScope,
-    LocalChecker,
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Place,
-    Presence,
-    Progress,
-    Seen,
-    Sighting,
-    Survey,
-)
+from .osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, Progress, Sighting
 from .remote_execution import Job, Output, RemoteExecution
 from .satellite import SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
 from .settings import CheckJob
-
-__all__ = ["Checker", "JobChecker", "LocalChecker"]
+from .survey import CloudScope, Place, Seen, Survey
 
 log = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, Optional
 
-from . import events
 from . import plan as plans
+from . import signs
 from .checkers import Checker
-from .events import Note
 from .identity import identify
 from .journal import Journal, JournalError
 from .judge import Case, judge, steps
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
-from .osp_checker import Place, Presence, Survey, swap_bytes, workers
+from .osp_checker import Presence, swap_bytes, workers
 from .plan import Plan, PlanError, RegionSeen
 from .satellite import Satellite, SatelliteError, SatelliteNotFound, SatelliteRefused
+from .survey import Place, Survey
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ READERS = 4                 # records read at once
 BATCH = 20                  # deletions whose instances are asked about again together, a few seconds before
 
 HOUR = timedelta(hours=1)
-NOTES_LAST = timedelta(days=30)         # how long what an event told of a host that no run sees is kept
 
 Progress = Callable[[str, int, int], None]      # what is done, done, total (0: not known)
 Clock = Callable[[], datetime]
@@ -154,7 +153,7 @@ class Cleanup:
     def plan(self) -> Plan:
         """Observe, put on file what is missing, judge every host, and hold the whole against the guard rails."""
         self.settle()
-        self.take_notes()
+        signs.take(self.journal, self.clock())
         plan = self._guarded(self._judged(self.note(self.observe())))
         if not plan.shrunk:
             self._note_servers(plan)
@@ -168,7 +167,7 @@ class Cleanup:
         called, it does not take the place of the runs that are apart in time.
         """
         self.settle()
-        self.take_notes()
+        signs.take(self.journal, self.clock())
         observation = self.observe()
         hosts = [host for host in observation.hosts if target.is_of(host)]
         if not hosts:
@@ -198,63 +197,23 @@ class Cleanup:
         missing, spacing = observation.histories.keys() - alive, timedelta()
         if targets is not None:
             missing &= {uuid for host in targets for uuid in host.identity.uuids}
-            spacing = min(self.policy.grace / self.policy.misses, NOTES_LAST)
-        spoken, used = self._signs_of_life((host.id, host.name, host.identity.uuids) for host in observation.hosts)
+            spacing = min(self.policy.grace / self.policy.misses, signs.LAST)
+        spoken, used = signs.of_life(
+            self.journal, ((host.id, host.name, host.identity.uuids) for host in observation.hosts), self.clock())
         regions = [(seen.cloud, seen.region) for seen in survey.regions]
         self.journal.note_misses([(uuid, *where) for uuid in missing for where in regions], alive | spoken,
                                  observation.made_at, spacing, used)
-        self._note_removals(observation.hosts)
+        signs.note_removals(self.journal, self.satellite.url, [(host.id, host.name) for host in observation.hosts])
         return replace(observation, histories={uuid: self.journal.history(uuid, regions)
                                                for uuid in observation.histories})
 
-    # What Foreman's events told (events.py)
-
-    def take_notes(self) -> None:
-        """Bring what events left into the journal.  A spool that cannot be read costs no more than its notes."""
-        try:
-            events.take(events.spool_of(self.journal.path), self._keep_notes, self.clock())
-        except events.SpoolError as error:
-            log.warning("what Foreman's events told is not known: %s", error)
-
-    def _keep_notes(self, notes: Sequence[Note], full: bool) -> None:
-        if full:
-            log.warning("the spool of Foreman's events was full: signs of life may be lost, so all misses begin anew; "
-                        "run more often")
-        self.journal.note_events(notes, lost=full)
-
-    def _signs_of_life(self, hosts: Iterable[tuple[int, str, Iterable[str]]]) -> tuple[set[str], list[Note]]:
-        """The UUIDs, in both byte orders, of those (id, name, UUIDs) of which an event told, and those notes.
-
-        A note of a host that no run sees is dropped after some time; a run of other hosts leaves it alone.
-        """
-        notes = [note for note in self.journal.events() if note.event != events.DESTROYED]
-        if not notes:
-            return set(), []
-        ids, names = {note.host_id for note in notes} - {0}, {note.name for note in notes} - {""}
-        found = [host for host in hosts if host[0] in ids or host[1].lower() in names]
-        spoken = {form for _, _, uuids in found for uuid in uuids for form in (uuid, swap_bytes(uuid))}
-        seen_ids, seen_names = {host[0] for host in found}, {host[1].lower() for host in found}
-        old = self.clock() - NOTES_LAST
-        return spoken, [note for note in notes
-                        if note.host_id in seen_ids or note.name in seen_names or note.at < old]
-
-    def _note_removals(self, hosts: Sequence[Host]) -> None:
-        """Put on file whom somebody else removed.  A host that is still listed was not: Foreman took that back."""
-        notes = [note for note in self.journal.events() if note.event == events.DESTROYED]
-        if not notes:
-            return
-        ids, names = {host.id for host in hosts}, {host.name.lower() for host in hosts}
-        url = self.satellite.url
-        self.journal.note_removals(url, [
-            note for note in notes if not (note.host_id in ids if note.host_id else note.name in names)
-            and not self.journal.is_ours(url, note)], notes)
-
     def _heed(self, batch: Iterable[Verdict]) -> None:
         """Let what events told since the plan was made count against the deletions that rest on misses."""
-        self.take_notes()
-        spoken, used = self._signs_of_life((one.host_id, one.name, (one.uuid,)) for one in batch)
+        now = self.clock()
+        signs.take(self.journal, now)
+        spoken, used = signs.of_life(self.journal, ((one.host_id, one.name, (one.uuid,)) for one in batch), now)
         if spoken:
-            self.journal.note_misses((), spoken, self.clock(), used=used)
+            self.journal.note_misses((), spoken, now, used=used)
 
     @staticmethod
     def _regions(observation: Observation) -> tuple[RegionSeen, ...]:

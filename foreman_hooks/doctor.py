@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from .checkers import JobChecker
 from .journal import Journal, JournalBusy, JournalError
-from .osp_checker import LocalChecker, OSPError, Region
+from .osp_checker import OSPError, Region
 from .remote_execution import RemoteExecution
 from .satellite import Satellite, SatelliteError
 from .settings import CheckJob, Settings
+from .survey import LocalChecker
 
 # The smallest roles (measured): to start a job on a host and read its output, and to import its template.
 TO_CHECK = ("create_job_invocations", "view_job_templates", "view_hosts", "create_template_invocations",

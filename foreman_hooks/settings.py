@@ -16,8 +16,8 @@ from typing import Any, Optional, Union
 import yaml
 
 from .model import Policy
-from .osp_checker import CloudScope
 from .satellite import Login
+from .survey import CloudScope
 
 CONFIG = Path("/etc/satellite-osp-cleanup/config.yml")
 JOURNAL = Path("/var/lib/satellite-osp-cleanup/journal.sqlite3")

@@ -5,11 +5,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Optional
 
 import hypothesis
 import pytest
+import requests
 import yaml
 
 from foreman_hooks import cli
@@ -17,7 +19,6 @@ from foreman_hooks.checkers import Checker
 from foreman_hooks.cleanup import Cleanup
 from foreman_hooks.journal import Journal
 from foreman_hooks.model import Outcome, Policy
-from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.plan import Plan
 from foreman_hooks.sandbox import world as worlds
 from foreman_hooks.sandbox.openstack import Account, OpenStack
@@ -25,6 +26,7 @@ from foreman_hooks.sandbox.satellite import Satellite, User
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.satellite import Login
 from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.survey import CloudScope, LocalChecker
 
 DAY = timedelta(days=1)
 
@@ -158,3 +160,26 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
         out, err = capfd.readouterr()
         return code, out, err
     return run
+
+
+class Shared:
+    """One server for a whole file, since to stop one takes a moment; each test puts a Satellite on it."""
+
+    def __init__(self) -> None:
+        self.satellite = Satellite()
+        self.server = Server(lambda request: self.satellite.handle(request))
+        self.http = requests.Session()
+        self.http.trust_env = False
+        self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def show(self, satellite: Satellite) -> tuple[str, requests.Session]:
+        """Its address, and connections to it that are kept, without a cookie."""
+        self.satellite = satellite
+        return self.server.url, self.http
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    shared = Shared()
+    with shared.server, shared.http:
+        yield shared

@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreman_hooks.answer import MARK, NoAnswer, Question, dump, load, words
-from foreman_hooks.osp_checker import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Seen,
-    Sighting,
-    Survey,
-)
+from foreman_hooks.osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, Sighting
+from foreman_hooks.survey import Seen, Survey
 
 ONE, TWO, THREE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
 PLACE, OTHER = ("prod", "RegionOne"), ("prod", "RegionTwo")

@@ -7,19 +7,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from foreman_hooks.osp_checker import (
-    CloudScope,
-    LocalChecker,
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Survey,
-    swap_bytes,
-)
+from foreman_hooks.osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, swap_bytes
 from foreman_hooks.sandbox.openstack import Account, Instance, OpenStack, project_id
 from foreman_hooks.sandbox.server import Server
+from foreman_hooks.survey import CloudScope, LocalChecker, Survey
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"

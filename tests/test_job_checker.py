@@ -14,10 +14,16 @@ from typing import Any, Callable
 import pytest
 from conftest import Stage
 
-from foreman_hooks import checkers
 from foreman_hooks.answer import MARK, Question
 from foreman_hooks.checkers import JobChecker
-from foreman_hooks.osp_checker import CloudScope, OSPConfigError, OSPForbidden, OSPLoginError, Presence, Survey
+from foreman_hooks.osp_checker import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    Sighting,
+)
 from foreman_hooks.remote_execution import RemoteExecution
 from foreman_hooks.sandbox.instances import Instance
 from foreman_hooks.sandbox.records import Host, User
@@ -26,6 +32,7 @@ from foreman_hooks.sandbox.world import named_uuid
 from foreman_hooks.satellite import Login
 from foreman_hooks.satellite import Satellite as Client
 from foreman_hooks.settings import CheckJob
+from foreman_hooks.survey import CloudScope, LocalChecker, Seen, Survey
 from satellite_remote_exec.build import build
 from satellite_remote_exec.scripts import check_instances
 
@@ -113,7 +120,7 @@ def fill(stage: Stage) -> dict[str, str]:
 def test_the_answer_is_that_of_the_local_check(job: JobStage) -> None:
     uuids = list(fill(job.stage).values())
     in_region_two(job.stage)
-    local = checkers.LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
+    local = LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
     local.prepare()
     delegated = job.checker(CloudScope("prod", ("RegionOne", "RegionTwo")))
     assert delegated.survey(uuids) == local.survey(uuids)
@@ -123,7 +130,7 @@ def test_the_answer_is_that_of_the_local_check(job: JobStage) -> None:
 def test_the_error_of_a_region_is_told_as_the_local_check_tells_it(job: JobStage) -> None:
     """RegionTwo has no server, so it proves nothing."""
     both = CloudScope("prod", ("RegionOne", "RegionTwo"))
-    local = checkers.LocalChecker([both])
+    local = LocalChecker([both])
     local.prepare()
     found, known = job.checker(both).survey([GONE]), local.survey([GONE])
     assert [str(seen.error) for seen in found.regions] == [str(seen.error) for seen in known.regions]
@@ -173,8 +180,8 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
         asked.append(len(uuids))
         row = [0, "absent", "no row of it is left", None]
         return Ran(check_instances.dump(question, Survey(
-            (checkers.Seen("prod", "RegionOne", 1, "seen", None),), {},
-            {uuid: (checkers.Sighting(uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])),) for uuid in uuids}
+            (Seen("prod", "RegionOne", 1, "seen", None),), {},
+            {uuid: (Sighting(uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])),) for uuid in uuids}
         )).encode())
 
     job.answers(target)
@@ -248,7 +255,7 @@ def test_a_region_that_nobody_answers_for_makes_everything_unknown(job: JobStage
 def test_an_answer_about_a_region_that_was_not_asked_for_is_none(job: JobStage) -> None:
     def run(script: str, stop: threading.Event) -> Ran:
         question = inputs_of(script)[0]
-        survey = checkers.LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
+        survey = LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
         return Ran(check_instances.dump(question, survey.ask(question.uuids.split())).encode())
 
     job.answers(run)
@@ -267,7 +274,7 @@ def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(job: JobSta
 
 @pytest.mark.parametrize(("missing", "kind"), [
     ("create_job_invocations", OSPForbidden), ("view_job_templates", OSPForbidden), ("view_hosts", OSPForbidden),
-    ("create_template_invocations", checkers.OSPError), ("view_smart_proxies", checkers.OSPError)])
+    ("create_template_invocations", OSPError), ("view_smart_proxies", OSPError)])
 def test_without_one_of_the_permissions_everything_is_unknown(job: JobStage, missing: str, kind: type) -> None:
     job.stage.satellite.users["starter"] = User("starter", "changeme", TO_CHECK - {missing})
     survey = job.checker(login="starter").survey([GONE])
@@ -371,7 +378,7 @@ def ask_both(job: JobStage, uuids: list[str]) -> Survey:
 
 def test_each_checker_host_answers_for_its_own_clouds(two: JobStage) -> None:
     uuids = [*fill(two.stage).values(), GONE]
-    local = checkers.LocalChecker(BOTH)
+    local = LocalChecker(BOTH)
     local.prepare()
     found, known = ask_both(two, uuids), local.survey(uuids)
     assert (found.alive, found.asked) == (known.alive, known.asked)
@@ -404,7 +411,7 @@ def test_two_hosts_that_answer_for_one_cloud_are_one_too_many(two: JobStage) -> 
 # The script itself, as a process of its own
 
 def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own(job: JobStage, tmp_path: Path) -> None:
-    """With a home and an environment of its own, and a greeting before its answer."""
+    """With a home and an environment of its own, a greeting before its answer, and of our packages only OpenStack's."""
     uuid = job.stage.terminated("terminated")
     living = [f"{number:08x}-0000-4000-8000-00000000000a" for number in range(9_999)]
     for each in living:
@@ -412,7 +419,10 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
     home = tmp_path / "of the checker"
     (home / ".config" / "openstack").mkdir(parents=True)
     job.stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
-    job.answers(Process(home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}, banner=b"Welcome! "))
+    missing = ("foreman_hooks", "satellite_remote_exec", "click", "jinja2", "rich", "prometheus_client")
+    (home / "sitecustomize.py").write_text(f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n")
+    job.answers(Process(home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(home)},
+                        banner=b"Welcome! "))
     survey = job.checker().survey([*living, uuid])
     (sighting,) = survey.asked.pop(uuid)
     assert sighting.presence is Presence.DELETED and sighting.terminated_at

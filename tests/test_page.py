@@ -329,7 +329,7 @@ def picture(path: Path) -> None:
     with Server(world.satellite.handle) as satellite, Server(world.openstack.handle) as osp, \
             tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["OS_CLIENT_CONFIG_FILE"] = str(demo._write_clouds(folder, osp.url))
+        os.environ["OS_CLIENT_CONFIG_FILE"] = str(demo.write_clouds(folder, osp.url))
         (folder / "config.yml").write_text(
             f"satellite: {{url: '{satellite.url}', username: admin, password: changeme}}\n"
             f"clouds: [{{cloud: demo, regions: [{worlds.REGION}]}}]\njournal: {folder}/journal.sqlite3\n")

@@ -5,20 +5,17 @@ import os
 import shutil
 import subprocess
 import threading
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis
 import pytest
-import requests
 import yaml
 from hypothesis import strategies as st
 
 from foreman_hooks.sandbox.job_templates import RenderError, parse_metadata, render, to_json
 from foreman_hooks.sandbox.jobs import EXCEPTION, LAG, LOST, SILENT, Process, Ran
 from foreman_hooks.sandbox.satellite import LOCATION, ORGANIZATION, Host, Satellite, User
-from foreman_hooks.sandbox.server import Server
 
 ADMIN, RUNNER, IMPORTER = ("admin", "changeme"), ("runner", "secret"), ("importer", "secret")
 RUNNING = frozenset({"create_job_invocations", "view_job_templates", "view_hosts", "create_template_invocations",
@@ -114,27 +111,6 @@ class Job(NamedTuple):
         return self.api("POST", f"{self.path}/cancel", body)
 
 
-class Shared:
-    """One server for the whole file; each test puts a Satellite on it."""
-
-    def __init__(self):
-        self.server = Server(lambda request: self.satellite.handle(request))
-        self.http = requests.Session()
-        self.http.trust_env = False
-        self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def show(self, satellite):
-        self.satellite = satellite
-        return Api(self.server.url, self.http)
-
-
-@pytest.fixture(scope="module")
-def shared():
-    shared = Shared()
-    with shared.server, shared.http:
-        yield shared
-
-
 @pytest.fixture
 def satellite():
     satellite = Satellite(users=[User(*ADMIN), User(*RUNNER, permissions=RUNNING),
@@ -146,7 +122,7 @@ def satellite():
 
 @pytest.fixture
 def api(shared, satellite):
-    return shared.show(satellite)
+    return Api(*shared.show(satellite))
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
 """The Satellite double answers as Foreman 3.12 was measured to: one test a quirk, over HTTP."""
 
 import threading
-from http.cookiejar import DefaultCookiePolicy
 
 import pytest
-import requests
 
 from foreman_hooks.sandbox.satellite import ANSIBLE, LOCATION, ORGANIZATION, PUPPET, RHSM, Host, Satellite, User
-from foreman_hooks.sandbox.server import Server
 
 ADMIN = ("admin", "changeme")
 CLEANER = ("cleaner", "secret")
@@ -45,27 +42,6 @@ class Api:
         return self("DELETE", f"/api/hosts/{key}", params=params)
 
 
-class Shared:
-    """One server for the whole file, since to stop one takes a moment; each test puts a Satellite on it."""
-
-    def __init__(self):
-        self.server = Server(lambda request: self.satellite.handle(request))
-        self.http = requests.Session()
-        self.http.trust_env = False
-        self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def show(self, satellite):
-        self.satellite = satellite
-        return Api(self.server.url, self.http)
-
-
-@pytest.fixture(scope="module")
-def shared():
-    shared = Shared()
-    with shared.server, shared.http:
-        yield shared
-
-
 @pytest.fixture
 def satellite():
     return Satellite(users=[User(*ADMIN), User(*CLEANER, permissions=MINIMUM, tokens={"a-token"})])
@@ -73,7 +49,7 @@ def satellite():
 
 @pytest.fixture
 def api(shared, satellite):
-    return shared.show(satellite)
+    return Api(*shared.show(satellite))
 
 
 @pytest.fixture
@@ -298,7 +274,7 @@ def test_katello_pings_its_services(api):
 
 @pytest.mark.parametrize("path", ["/katello/api/status", "/katello/api/ping"])
 def test_without_katello_its_routes_are_unknown(shared, path):
-    answer = shared.show(Satellite(katello=False)).get(path)
+    answer = Api(*shared.show(Satellite(katello=False))).get(path)
     assert (answer.status_code, answer.json()) == (404, UNKNOWN_ROUTE)
 
 
@@ -537,7 +513,7 @@ def test_lists_of_facts_and_parameters_are_a_500(api, search):
 
 
 def test_without_katello_its_fields_are_unknown(shared):
-    api = shared.show(Satellite(katello=False))
+    api = Api(*shared.show(Satellite(katello=False)))
     assert api.get("/api/hosts", search="last_checkin > 2026-01-01").status_code == 400
 
 
@@ -706,7 +682,7 @@ def test_without_content_a_host_shows_no_facts(satellite, api, subscription):
 def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
     satellite = Satellite(katello=False)
     satellite.add(guest(subscription={"uuid": "consumer"}))
-    host = shared.show(satellite).listed("/api/hosts/1")
+    host = Api(*shared.show(satellite)).listed("/api/hosts/1")
     assert not {"facts", "subscription_facet_attributes", "content_facet_attributes"} & set(host)
 
 

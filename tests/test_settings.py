@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from foreman_hooks import settings
 from foreman_hooks.model import Policy
-from foreman_hooks.osp_checker import CloudScope
 from foreman_hooks.satellite import Login
 from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load, read_hammer
+from foreman_hooks.survey import CloudScope
 
 URL, OTHER_URL = "https://satellite.example.com", "https://other.example.com"
 SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}

@@ -8,8 +8,9 @@ import click
 from .. import report
 from ..checkers import Checker
 from ..cli import code_of, complain
-from ..osp_checker import CloudScope, LocalChecker, OSPError, Presence, Sighting, Survey, parse_uuid
+from ..osp_checker import OSPError, Presence, Sighting, parse_uuid
 from ..report import Style
+from ..survey import CloudScope, LocalChecker, Survey
 from .common import App, checker_of, output_options, show_progress
 
 LIST_FROM = 50              # so many UUIDs at once are cheaper found in the list of all servers

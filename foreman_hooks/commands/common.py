@@ -15,12 +15,12 @@ from .. import logs, settings
 from ..checkers import Checker, JobChecker
 from ..cleanup import Cleanup, Progress, silent
 from ..journal import Journal
-from ..osp_checker import LocalChecker
 from ..plan import PlanError
 from ..remote_execution import RemoteExecution
 from ..report import FORMATS, Style
 from ..satellite import Satellite
 from ..settings import Settings, SettingsError
+from ..survey import LocalChecker
 
 
 class App:

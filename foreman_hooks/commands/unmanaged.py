@@ -8,9 +8,9 @@ import click
 from .. import report
 from ..cleanup import utc_now
 from ..identity import identify
-from ..osp_checker import LocalChecker
 from ..report import Row, Style
 from ..settings import SettingsError, duration
+from ..survey import LocalChecker
 from ..unmanaged import Filter, Server, described
 from ..unmanaged import unmanaged as select
 from .common import App, output_options, satellite_of, show_progress

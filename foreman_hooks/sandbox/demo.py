@@ -12,9 +12,9 @@ from .. import report
 from ..cleanup import Cleanup
 from ..journal import Journal
 from ..model import Policy
-from ..osp_checker import CloudScope, LocalChecker
 from ..satellite import Login
 from ..satellite import Satellite as Client
+from ..survey import CloudScope, LocalChecker
 from .server import Server
 from .world import REGION, World, build
 
@@ -45,7 +45,7 @@ def show(say: Callable[[str], None], keep: bool = False) -> int:
     with Server(world.satellite.handle) as satellite, Server(world.openstack.handle) as osp, \
             tempfile.TemporaryDirectory(prefix="satellite-osp-cleanup-demo-") as name:
         folder = Path(name)
-        clouds = _write_clouds(folder, osp.url)
+        clouds = write_clouds(folder, osp.url)
         before = len(world.satellite.hosts)
         say(_INTRODUCTION.format(hosts=before, satellite=satellite.url, servers=_server_count(world), osp=osp.url))
         with _environment(OS_CLIENT_CONFIG_FILE=str(clouds)), Journal.open(folder / "journal.sqlite3") as journal:
@@ -72,7 +72,8 @@ def _server_count(world: World) -> int:
     return sum(instance.terminated is None for instance in world.openstack.instances[REGION].values())
 
 
-def _write_clouds(folder: Path, url: str) -> Path:
+def write_clouds(folder: Path, url: str) -> Path:
+    """A clouds.yaml with the cloud `demo` at that Keystone."""
     path = folder / "clouds.yaml"
     path.write_text(yaml.safe_dump({"clouds": {"demo": {"region_name": REGION, "auth": {
         "auth_url": f"{url}/v3", "username": "checker", "password": "changeme", "project_name": "admin",

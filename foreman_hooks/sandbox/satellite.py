@@ -19,6 +19,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, urlencode
 
 from .calls import PERMISSIONS, Call, Page, RefusedError, leading_number, listed, server_error
+from .fields import SETTING_FIELDS, TAXONOMY_FIELDS, fact_fields, host_fields
 from .jobs import ROUTES as JOB_ROUTES
 from .jobs import Handler as JobHandler
 from .jobs import Jobs
@@ -53,24 +54,15 @@ from .records import (
 )
 from .search import (
     DatabaseError,
-    Field,
     Mark,
     Node,
     QueryError,
     Term,
     Window,
-    boolean_check,
     compile_search,
-    date_check,
-    fact_check,
-    flag_check,
-    identifier_check,
-    number_check,
-    one,
     order_by,
     parse,
     take,
-    text_check,
 )
 from .server import Answer, Request, utc
 
@@ -112,8 +104,8 @@ class Satellite:
         self._ids_by_name: dict[str, int] = {}
         self._ghost_ids: dict[str, int] = {}
         self._fact_totals: dict[tuple[Optional[int], Optional[int]], int] = {}
-        self._host_fields = _host_fields(self)
-        self._fact_fields = _fact_fields(self)
+        self._host_fields = host_fields(self)
+        self._fact_fields = fact_fields(self)
 
     def add(self, host: Host) -> Host:
         """Take up a host under the next id, or under the one it brings along where that is higher."""
@@ -533,15 +525,15 @@ class Satellite:
     def _list_taxonomies(self, call: Call, names: Mapping[int, str]) -> Answer:
         rows = [{**taxonomy_entry(*item), "ancestry": None, "parent_id": None, "parent_name": None,
                  "created_at": self.started, "updated_at": self.started} for item in names.items()]
-        key, downwards = order_by(call.first("order") or "title", _TAXONOMY_FIELDS)
-        test = compile_search(parse(call.first("search")), _TAXONOMY_FIELDS)
+        key, downwards = order_by(call.first("order") or "title", TAXONOMY_FIELDS)
+        test = compile_search(parse(call.first("search")), TAXONOMY_FIELDS)
         found = sorted(filter(test, rows) if test else rows, key=key, reverse=downwards)
         page = self.page(call, len(rows))
         return listed(call, page, len(rows), len(found), page.cut(found))
 
     def _list_settings(self, call: Call) -> Answer:
         """Measured: `total` is 0, and without a search `subtotal` too."""
-        test = compile_search(parse(call.first("search")), _SETTING_FIELDS)
+        test = compile_search(parse(call.first("search")), SETTING_FIELDS)
         rows = [self._setting(name) for name in sorted(self.settings)]
         page = self.page(call, len(rows))
         found = page.cut([row for row in rows if test is None or test(row)])
@@ -651,107 +643,6 @@ def _info(organization: str = "; ANY", location: str = "; ANY") -> dict[str, str
 
 def _context(key: Optional[int], names: Mapping[int, str]) -> str:
     return f"{key}; {names[key]}" if key else "; ANY"
-
-
-# What can be searched
-
-def _recorded(name: str, default: Any = None) -> Callable[[Host, str], Iterable[Any]]:
-    return one(lambda host: host.record.get(name, default))
-
-
-def _registered(name: str) -> Callable[[Host, str], Iterable[Any]]:
-    return one(lambda host: (host.subscription or {}).get(name))
-
-
-def _host_fields(satellite: Satellite) -> dict[str, Field]:
-    """The searchable fields of hosts; after a name with a dot comes the name of a fact or parameter."""
-    def parameter(host: Host, name: str) -> Iterable[Optional[str]]:
-        key = name.rpartition(".")[2]                   # a name with dots in it is never found
-        return (host.parameters.get(key, satellite.parameters.get(key)),)
-
-    fields = {
-        "name": Field(one(lambda host: host.name), text_check, Mark.LIKE),
-        "id": Field(one(lambda host: host.id), identifier_check),
-        "comment": Field(_recorded("comment", ""), text_check, Mark.LIKE),
-        "uuid": Field(_recorded("uuid"), text_check, Mark.LIKE),
-        "build": Field(_recorded("build", False), flag_check),
-        "managed": Field(_recorded("managed", False), flag_check),
-        "hostgroup_id": Field(_recorded("hostgroup_id"), identifier_check),
-        "compute_resource": Field(_recorded("compute_resource_name"), text_check, Mark.LIKE),
-        "compute_resource_id": Field(_recorded("compute_resource_id"), identifier_check),
-        "created_at": Field(one(lambda host: host.record.get("created_at", satellite.started)), date_check),
-        "last_report": Field(_recorded("last_report"), date_check),
-        "installed_at": Field(_recorded("installed_at"), date_check),
-        "organization_id": Field(one(lambda host: host.organization_id), identifier_check),
-        "organization": Field(one(lambda host: satellite.organizations.get(host.organization_id)), text_check),
-        "location_id": Field(one(lambda host: host.location_id), identifier_check),
-        "location": Field(one(lambda host: satellite.locations.get(host.location_id)), text_check),
-        "facts.": Field(_facts_named, fact_check),
-        "params.": Field(parameter, _parameter_check),
-        "infrastructure_facet.foreman": Field(
-            one(lambda host: host.infrastructure and host.infrastructure.get("foreman_instance", False)), flag_check),
-        "infrastructure_facet.smart_proxy_id": Field(
-            one(lambda host: host.infrastructure and host.infrastructure.get("smart_proxy_id")), number_check),
-    }
-    if satellite.katello:
-        fields.update({
-            "hypervisor": Field(one(_is_hypervisor), boolean_check),
-            "last_checkin": Field(_registered("last_checkin"), date_check),
-            "registered_at": Field(_registered("registered_at"), date_check),
-            "subscription_uuid": Field(_registered("uuid"), text_check, Mark.LIKE)})
-    return fields
-
-
-def _facts_named(host: Host, name: str) -> Iterable[Optional[str]]:
-    key = name.partition(".")[2]
-    return [row.value for row in fact_rows(host, (key,))]
-
-
-def _is_hypervisor(host: Host) -> Optional[bool]:
-    return None if host.subscription is None else bool(host.subscription.get("hypervisor"))
-
-
-def _fact_fields(satellite: Satellite) -> dict[str, Field]:
-    """The searchable fields of facts.  `id` is none of them (measured: order=id is a 400)."""
-    name = Field(one(lambda row: row.name), text_check, Mark.LIKE)
-    short = Field(one(lambda row: row.name.rpartition("::")[2]), text_check, Mark.LIKE)
-    origin = Field(one(lambda row: row.origin), text_check)
-    return {
-        "name": name, "fact": name, "short_name": short, "fact_short_name": short, "type": origin, "origin": origin,
-        "value": Field(one(lambda row: row.value), fact_check, Mark.EQ),
-        "facts.": Field(lambda row, name: (row.value,) if row.name == name.split(".")[1] else (), fact_check),
-        "host": Field(one(lambda row: (row.host.name, row.host.id)), _host_check),
-        "host_id": Field(one(lambda row: row.host.id), number_check),
-        "organization_id": Field(one(lambda row: row.host.organization_id), identifier_check),
-        "organization": Field(one(lambda row: satellite.organizations.get(row.host.organization_id)), text_check),
-        "location_id": Field(one(lambda row: row.host.location_id), identifier_check),
-        "location": Field(one(lambda row: satellite.locations.get(row.host.location_id)), text_check),
-    }
-
-
-def _parameter_check(name: str, mark: Mark, value: str) -> Callable[[str], bool]:
-    return fact_check(name, mark, value) if mark in (Mark.IN, Mark.NOTIN) else text_check(name, mark, value)
-
-
-def _host_check(name: str, mark: Mark, value: str) -> Callable[[tuple[str, int]], bool]:
-    """The host of a fact: digits mean its id (measured), a list is a 500 (measured)."""
-    if mark in (Mark.IN, Mark.NOTIN):
-        return fact_check(name, mark, value)
-    if not value.isdigit():
-        named = text_check(name, mark, value)
-        return lambda host: named(host[0])
-    if mark in (Mark.LIKE, Mark.UNLIKE):
-        raise DatabaseError("PG::UndefinedFunction: ERROR:  operator does not exist: integer ~~* unknown\n")
-    numbered = number_check(name, mark, value)
-    return lambda host: numbered(host[1])
-
-
-def _key_fields(*names: str) -> dict[str, Field]:
-    return {name: Field(lambda row, name: (row[name],), text_check, Mark.LIKE) for name in names}
-
-
-_TAXONOMY_FIELDS = {**_key_fields("name", "title"), "id": Field(one(lambda row: row["id"]), identifier_check)}
-_SETTING_FIELDS = _key_fields("name", "description")
 
 
 class _Route(NamedTuple):

@@ -13,14 +13,8 @@ from pathlib import Path
 from typing import Optional
 
 from foreman_hooks.answer import MODES, Question, dump, words
-from foreman_hooks.osp_checker import (
-    CloudScope,
-    LocalChecker,
-    OSPConfigError,
-    Survey,
-    cloud_names,
-    parse_uuid,
-)
+from foreman_hooks.osp_checker import OSPConfigError, cloud_names, parse_uuid
+from foreman_hooks.survey import CloudScope, LocalChecker, Survey
 
 PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "novaclient": "python3-novaclient",
             "openstack": "python3-openstacksdk"}

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from foreman_hooks.osp_checker import (
-    CloudScope,
-    LocalChecker,
     OSPConfigError,
     OSPError,
     OSPForbidden,
@@ -17,6 +15,7 @@ from foreman_hooks.osp_checker import (
     Region,
     swap_bytes,
 )
+from foreman_hooks.survey import CloudScope, LocalChecker
 
 from .cloud import Cloud
 

@@ -13,12 +13,12 @@ from foreman_hooks import cli
 from foreman_hooks.cleanup import Cleanup
 from foreman_hooks.journal import Journal
 from foreman_hooks.model import Policy
-from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.sandbox.satellite import Host, Satellite
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.sandbox.world import guest_facts, registration
 from foreman_hooks.satellite import Login
 from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.survey import CloudScope, LocalChecker
 
 from .cloud import Cloud
 from .conftest import DAY, registered

@@ -1,0 +1,63 @@
+"""What Foreman's events told, put to use by a run: signs of life, and hosts that somebody else removed.
+
+Events leave notes in a spool (events.py); here they come into the journal and count.  They can only keep a record.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from . import events
+from .events import Note
+from .journal import Journal
+from .osp_checker import swap_bytes
+
+log = logging.getLogger(__name__)
+
+LAST = timedelta(days=30)               # how long what an event told of a host that no run sees is kept
+
+
+def take(journal: Journal, now: datetime) -> None:
+    """Bring what events left into the journal; raises JournalError.
+
+    A spool that cannot be read costs no more than its notes.
+    """
+    def keep(notes: Sequence[Note], full: bool) -> None:
+        if full:
+            log.warning("the spool of Foreman's events was full: signs of life may be lost, so all misses begin anew; "
+                        "run more often")
+        journal.note_events(notes, lost=full)
+
+    try:
+        events.take(events.spool_of(journal.path), keep, now)
+    except events.SpoolError as error:
+        log.warning("what Foreman's events told is not known: %s", error)
+
+
+def of_life(journal: Journal, hosts: Iterable[tuple[int, str, Iterable[str]]],
+            now: datetime) -> tuple[set[str], list[Note]]:
+    """The UUIDs, in both byte orders, of those (id, name, UUIDs) of which an event told, and those notes.
+
+    A note of a host that no run sees is dropped after some time; a run of other hosts leaves it alone.
+    """
+    notes = [note for note in journal.events() if note.event != events.DESTROYED]
+    if not notes:
+        return set(), []
+    ids, names = {note.host_id for note in notes} - {0}, {note.name for note in notes} - {""}
+    found = [host for host in hosts if host[0] in ids or host[1].lower() in names]
+    spoken = {form for _, _, uuids in found for uuid in uuids for form in (uuid, swap_bytes(uuid))}
+    seen_ids, seen_names = {host[0] for host in found}, {host[1].lower() for host in found}
+    return spoken, [note for note in notes
+                    if note.host_id in seen_ids or note.name in seen_names or note.at < now - LAST]
+
+
+def note_removals(journal: Journal, satellite: str, hosts: Collection[tuple[int, str]]) -> None:
+    """Put on file whom somebody else removed.  A host (id, name) that is still listed was not: Foreman took that back.
+    """
+    notes = [note for note in journal.events() if note.event == events.DESTROYED]
+    if not notes:
+        return
+    ids, names = {host[0] for host in hosts}, {host[1].lower() for host in hosts}
+    journal.note_removals(satellite, [
+        note for note in notes if not (note.host_id in ids if note.host_id else note.name in names)
+        and not journal.is_ours(satellite, note)], notes)

@@ -1,0 +1,167 @@
+"""Ask all clouds and regions in scope at once: what they know of many UUIDs, at least cost.
+
+Travels in a job template behind osp_checker.py, so that a delegated check surveys exactly as we do.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
+
+from .osp_checker import (
+    Look,
+    OSPError,
+    Presence,
+    Progress,
+    Region,
+    Sighting,
+    region_names,
+    swap_bytes,
+    unknown_look,
+    workers,
+)
+
+Place = tuple[str, str]                 # cloud, region
+
+
+@dataclass(frozen=True)
+class CloudScope:
+    """One cloud of clouds.yaml (None: the default, or OS_*), its regions (empty: those that clouds.yaml names)."""
+
+    cloud: Optional[str]
+    regions: tuple[str, ...] = ()
+    lists_fail_on_down_cell: bool = False
+
+
+class Seen(NamedTuple):
+    """How one cloud and region answered; `servers` is None where no list of them was read."""
+
+    cloud: str
+    region: str
+    servers: Optional[int]
+    proof: str
+    error: Optional[OSPError]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What all clouds in scope know of the UUIDs that were asked."""
+
+    regions: tuple[Seen, ...]
+    alive: Mapping[str, Place]                      # found in a list, which is all that was asked of them
+    asked: Mapping[str, tuple[Sighting, ...]]       # asked one by one: a Sighting for each cloud and region
+
+    def of(self, uuid: str) -> tuple[Sighting, ...]:
+        """The sightings of one UUID; none where it was not asked."""
+        if uuid in self.alive:
+            return (Sighting(uuid, *self.alive[uuid], Presence.PRESENT, "listed"),)
+        return self.asked.get(uuid, ())
+
+
+@dataclass
+class LocalChecker:
+    """Asks Keystone and Nova from here, all regions side by side.
+
+    A cloud that cannot be opened or prepared is noted in `errors`, makes every UUID unknown, and is not asked again.
+    """
+
+    scopes: Sequence[CloudScope]
+    regions: dict[Place, Region] = field(default_factory=dict)
+    errors: dict[Place, OSPError] = field(default_factory=dict)
+    _lists: dict[Place, frozenset[str]] = field(default_factory=dict)
+
+    def open(self) -> None:
+        """Log in to every cloud and region in scope; what fails is remembered, not raised."""
+        if self.regions or self.errors:
+            return
+        for scope in self.scopes:
+            try:
+                names = scope.regions or tuple(region_names(scope.cloud))
+            except OSPError as error:
+                self.errors[scope.cloud or "(environment)", "?"] = error
+                continue
+            for name in names:
+                self._open_region(scope, name)
+
+    def _open_region(self, scope: CloudScope, name: str) -> None:
+        try:
+            region = Region.open(scope.cloud, name, empty_is_absent=scope.lists_fail_on_down_cell)
+            self.regions[region.cloud, region.region] = region
+        except OSPError as error:
+            self.errors[scope.cloud or "(environment)", name] = error
+
+    def prepare(self, progress: Optional[Progress] = None) -> None:
+        """Log in, prove visibility and list the servers of every region."""
+        self.open()
+        counts = dict.fromkeys(self.regions, 0)
+
+        def prepare_one(place: Place) -> None:
+            def told(done: int, _: int) -> None:
+                counts[place] = done
+                if progress:
+                    progress(sum(counts.values()), 0)
+            try:
+                self._lists[place] = self.regions[place].list_servers(told)
+            except OSPError as error:
+                self.errors[place] = error
+
+        with workers(len(self.regions)) as pool:
+            list(pool.map(prepare_one, self.regions))
+
+    def survey(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
+        """Those in a list are alive; the rest is asked one by one, in every region."""
+        alive, rest = self._part(uuids)
+        return self._joined(alive, self._look(rest, progress))
+
+    def listed(self, uuids: Iterable[str]) -> Survey:
+        """Those in a list are alive; the rest is not asked about."""
+        return self._joined(self._part(uuids)[0], self._look((), None))
+
+    def _part(self, uuids: Iterable[str]) -> tuple[dict[str, Place], list[str]]:
+        """The UUIDs that are in a list, and where; and those that are in none."""
+        alive: dict[str, Place] = {}
+        rest = []
+        for uuid in uuids:
+            forms = (uuid, swap_bytes(uuid))
+            place = next((place for place, listed in self._lists.items() if not listed.isdisjoint(forms)), None)
+            if place:
+                alive[uuid] = place
+            else:
+                rest.append(uuid)
+        return alive, rest
+
+    def ask(self, uuids: Iterable[str]) -> Survey:
+        """Each one by one, in every region, whatever a list said before."""
+        self.open()
+        return self._joined({}, self._look(list(uuids), None))
+
+    def _look(self, uuids: Sequence[str], progress: Optional[Progress]) -> list[Look]:
+        """Ask all regions; where one is unknown the rest is not asked, since no UUID can be known then."""
+        done = dict.fromkeys(self.regions, 0)
+
+        def look_one(place: Place) -> Look:
+            def told(count: int, total: int) -> None:
+                done[place] = count
+                if progress:
+                    progress(sum(done.values()), total * len(done))
+            return self.regions[place].look(uuids if not self.errors else (), told)
+
+        fine = [place for place in self.regions if place not in self.errors]
+        with workers(len(fine)) as pool:
+            looks = list(pool.map(look_one, fine))
+        return looks + [unknown_look(*place, uuids, error) for place, error in self.errors.items()]
+
+    def _joined(self, alive: Mapping[str, Place], looks: Sequence[Look]) -> Survey:
+        regions = tuple(self._seen(look) for look in looks)
+        asked: dict[str, tuple[Sighting, ...]] = {}
+        for look in looks:
+            for uuid, sighting in look.sightings.items():
+                asked[uuid] = (*asked.get(uuid, ()), sighting)
+        return Survey(regions, alive, asked)
+
+    def _seen(self, look: Look) -> Seen:
+        """A region that failed has no number of servers: with a cell down its list is short without a sign."""
+        place = (look.cloud, look.region)
+        if look.error:
+            return Seen(*place, None, "", look.error)
+        visibility, listed = self.regions[place].visibility, self._lists.get(place)
+        return Seen(*place, None if listed is None else len(listed), visibility.proof if visibility else "", None)
