@@ -71,7 +71,7 @@ def host_fields(satellite: "Satellite") -> dict[str, Field]:
 
 def _facts_named(host: Host, name: str) -> Iterable[Optional[str]]:
     key = name.partition(".")[2]
-    return [row.value for row in fact_rows(host, (key,))]
+    return [row.value for row in fact_rows(host, frozenset((key,)))]
 
 
 def _is_hypervisor(host: Host) -> Optional[bool]:
@@ -117,5 +117,6 @@ def _key_fields(*names: str) -> dict[str, Field]:
     return {name: Field(lambda row, name: (row[name],), text_check, Mark.LIKE) for name in names}
 
 
+ORIGIN_FIELDS = {"origin": Field(lambda row, name: (row,), text_check)}     # of rows that are origins
 TAXONOMY_FIELDS = {**_key_fields("name", "title"), "id": Field(one(lambda row: row["id"]), identifier_check)}
 SETTING_FIELDS = _key_fields("name", "description")

@@ -86,12 +86,19 @@ def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys((*parents, *names)) if name != "_timestamp")
 
 
-def fact_rows(host: Host, wanted: Optional[Collection[str]] = None) -> Iterator[FactRow]:
-    """All rows of a host, or those of the names wanted, the null parents included."""
+@lru_cache(maxsize=4096)        # many hosts have the same facts
+def _rows_of(names: tuple[str, ...], wanted: Optional[frozenset[str]]) -> tuple[str, ...]:
+    found = _with_parents(names)
+    return found if wanted is None else tuple(name for name in found if name in wanted)
+
+
+def fact_rows(host: Host, wanted: Optional[frozenset[str]] = None,
+              origins: Callable[[str], bool] = lambda origin: True) -> Iterator[FactRow]:
+    """All rows of a host, or those of the names and the origins wanted, the null parents included."""
     for origin, facts in host.facts.items():
-        names = _with_parents(tuple(facts))
-        for name in names if wanted is None else [name for name in names if name in wanted]:
-            yield FactRow(host, origin, name, facts.get(name))
+        if origins(origin):
+            for name in _rows_of(tuple(facts), wanted):
+                yield FactRow(host, origin, name, facts.get(name))
 
 
 def count_rows(host: Host) -> int:

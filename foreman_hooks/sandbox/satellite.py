@@ -15,11 +15,12 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, urlencode
 
 from .calls import PERMISSIONS, Call, Page, RefusedError, leading_number, listed, server_error
-from .fields import SETTING_FIELDS, TAXONOMY_FIELDS, fact_fields, host_fields
+from .fields import ORIGIN_FIELDS, SETTING_FIELDS, TAXONOMY_FIELDS, fact_fields, host_fields
 from .jobs import ROUTES as JOB_ROUTES
 from .jobs import Handler as JobHandler
 from .jobs import Jobs
@@ -54,6 +55,7 @@ from .records import (
 )
 from .search import (
     DatabaseError,
+    Group,
     Mark,
     Node,
     QueryError,
@@ -431,7 +433,8 @@ class Satellite:
         rows = self._matching_facts(parse(search), call)
         if page.number % 2 == 0:            # no order among equals is promised: so equals get lost between pages
             rows.reverse()
-        rows.sort(key=key, reverse=downwards)
+        if page.number % 2 == 0 or call.first("order") != "host_id ASC":        # so they are already
+            rows.sort(key=key, reverse=downwards)
         results: dict[str, dict[str, Optional[str]]] = {}
         for row in page.cut(rows):
             results.setdefault(row.host.name, {})[row.name] = row.value
@@ -463,15 +466,17 @@ class Satellite:
             return []                       # measured: not a 403
         terms, rest = take(node, lambda term: term.field in ("host_id", "host") and Window.takes(term))
         named, rest = take(rest, lambda term: term.field in ("fact", "name") and term.operator in (Mark.EQ, Mark.IN))
-        names = [{name.strip() for name in term.value.split(",")} for term in named]
-        wanted = set.intersection(*names) if names else None
+        names = [frozenset(name.strip() for name in term.value.split(",")) for term in named]
+        wanted = frozenset.intersection(*names) if names else None
+        of_origin, rest = take(rest, lambda term: term.field == "origin")
         sight, test = self.sight(call), compile_search(rest, self._fact_fields)
+        from_there = lru_cache(None)(compile_search(Group(Mark.AND, tuple(of_origin)), ORIGIN_FIELDS) or bool)
         hosts: Iterable[Host] = self._in_window(terms)
         if sight is None and self.ghosts:   # measured: only without any filter are they seen
             ghosts = [ghost for ghost in self._ghost_hosts() if Window(terms, self._ids_of_ghost).holds(ghost.id)]
             hosts = sorted([*hosts, *ghosts], key=lambda host: host.id)
         return [row for host in hosts if sight is None or sight(host)
-                for row in fact_rows(host, wanted) if test is None or test(row)]
+                for row in fact_rows(host, wanted, from_there) if test is None or test(row)]
 
     def _ghost_hosts(self) -> list[Host]:
         """The ghosts as hosts, with ids that lie among the hosts' where they were there before the last of those."""
