@@ -4,16 +4,16 @@ import logging
 import secrets
 import time
 import uuid as uuidlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Protocol, Union
 
 from .answer import NoAnswer, Question, load
-from .osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, Progress, Sighting
+from .osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Progress
 from .remote_execution import Job, Output, RemoteExecution
 from .satellite import SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
 from .settings import CheckJob
-from .survey import CloudScope, Place, Seen, Survey
+from .survey import CloudScope, Place, Seen, Survey, joined
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,14 @@ class Checker(Protocol):
     def prepare(self, progress: Optional[Progress] = None) -> None:
         """Do what does not depend on the UUIDs; may run beside other work."""
 
-    def survey(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """All UUIDs of a run, at least cost."""
+    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+        """Which of them are in a list of servers; nothing is said of the others, however many."""
 
-    def ask(self, uuids: Iterable[str]) -> Survey:
-        """A few UUIDs, one by one and now: what holds immediately before a deletion."""
+    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
+        """Each of them one by one and now, whatever a list says."""
+
+    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+        """Both in one: who is in a list is not asked about."""
 
 
 class _Result(NamedTuple):
@@ -60,28 +63,29 @@ class JobChecker:
     def prepare(self, progress: Optional[Progress] = None) -> None:
         """Nothing: the clouds are only asked about UUIDs."""
 
-    def survey(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
+    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+        """Which of them are in a list of servers; the regions answer in any case."""
+        return joined((), list(self._put("list", list(dict.fromkeys(uuids)) or [str(uuidlib.uuid4())], progress)))
+
+    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
+        """Each one by one, in every region."""
+        todo = list(dict.fromkeys(uuids))
+        return joined(todo, list(self._put("ask", todo, progress)))
+
+    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
         """Those in a list are alive; the rest is asked one by one, in every region.
 
         Of several checker hosts each knows its own lists only, so what is in none of them is a second question.
         """
-        todo = list(dict.fromkeys(uuids)) or [str(uuidlib.uuid4())]     # so that the regions answer in any case
+        todo = list(dict.fromkeys(uuids))
         try:
             self._look_up()
         except SatelliteError as error:
-            return _joined(todo, [self._nobody(_translated(error))])
+            return joined(todo, [self._nobody(_translated(error))])
         if len(self._hosts) == 1:
-            return _joined(todo, list(self._put("survey", todo, progress)))
-        found = list(self._put("list", todo, progress))
-        alive = {uuid for survey in found for uuid in survey.alive}
-        if not any(seen.error for survey in found for seen in survey.regions):
-            found += self._put("ask", [uuid for uuid in todo if uuid not in alive], progress)
-        return _joined(todo, found)
-
-    def ask(self, uuids: Iterable[str]) -> Survey:
-        """Each one by one, in every region."""
-        todo = list(dict.fromkeys(uuids))
-        return _joined(todo, list(self._put("ask", todo, None)))
+            return joined(todo, list(self._put("survey", todo, progress)))
+        found = self.listed(todo, progress)
+        return ask_further(self, found, [uuid for uuid in todo if uuid not in found.alive], progress)
 
     def _look_up(self) -> None:
         """Find the template and the checker hosts, once."""
@@ -201,30 +205,17 @@ class JobChecker:
             time.sleep(min(self.pause, max(0.5, waited / 4)))
 
 
-def _joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
-    """One Survey of the answers of several hosts to several questions; what nobody answered is UNKNOWN."""
-    regions: dict[Place, Seen] = {}
-    for seen in (seen for survey in surveys for seen in survey.regions):
-        known = regions.get((seen.cloud, seen.region), seen)
-        regions[seen.cloud, seen.region] = Seen(
-            seen.cloud, seen.region, known.servers if seen.servers is None else seen.servers,
-            known.proof or seen.proof, known.error or seen.error)
-    alive = {uuid: place for survey in surveys for uuid, place in survey.alive.items()}
-    said = {(one.uuid, one.cloud, one.region): one
-            for survey in surveys for found in survey.asked.values() for one in found}
-    return Survey(tuple(seen._replace(servers=None) if seen.error else seen for seen in regions.values()), alive, {
-        uuid: tuple(_of(uuid, seen, said.get((uuid, *place))) for place, seen in regions.items())
-        for uuid in uuids if uuid not in alive})
-
-
-def _of(uuid: str, seen: Seen, said: Optional[Sighting]) -> Sighting:
-    if seen.error or said is None:
-        return Sighting(uuid, seen.cloud, seen.region, Presence.UNKNOWN, str(seen.error or "not asked"))
-    return said
-
-
 def _translated(error: SatelliteError) -> OSPError:
     """The failure of the way to the checker host, as that of a cloud: its hosts are unknown."""
     kind = {SatelliteForbidden: OSPForbidden, SatelliteLoginError: OSPLoginError,
             SatelliteNotFound: OSPConfigError}.get(type(error), OSPError)
     return kind(str(error))
+
+
+def ask_further(checker: Checker, found: Survey, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    """What was `found` in lists, and the answers about these, which are in none.
+
+    Where a region failed they are not asked about: nothing could be known of them.
+    """
+    failed = any(seen.error for seen in found.regions)
+    return joined(uuids, [found] if failed else [found, checker.ask(uuids, progress)])

@@ -5,15 +5,17 @@ immediately before each deletion.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, Optional
 
 from . import plan as plans
 from . import signs
-from .checkers import Checker
+from .checkers import Checker, ask_further
 from .identity import identify
+from .inventory import Glance, Host, facts_now, glance, look_closely
 from .journal import Journal, JournalError
 from .judge import Case, judge, steps
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
@@ -24,7 +26,6 @@ from .survey import Place, Survey
 
 log = logging.getLogger(__name__)
 
-READERS = 4                 # records read at once
 BATCH = 20                  # deletions whose instances are asked about again together, a few seconds before
 
 HOUR = timedelta(hours=1)
@@ -33,24 +34,16 @@ Progress = Callable[[str, int, int], None]      # what is done, done, total (0: 
 Clock = Callable[[], datetime]
 
 
-class Host(NamedTuple):
-    """One host of the inventory and what its facts say it is."""
-
-    id: int
-    name: str
-    identity: Identity
-
-
 class Target(NamedTuple):
     """The one instance that a run is about: by its UUID (as parse_uuid gives it), or by the name of its record."""
 
     uuid: str = ""
     name: str = ""
 
-    def is_of(self, host: Host) -> bool:
+    def is_of(self, host: Glance) -> bool:
         """Whether it is that host; a UUID in either byte order, and also one that is not the first of the host's."""
         if self.uuid:
-            return bool({self.uuid, swap_bytes(self.uuid)}.intersection(host.identity.uuids))
+            return bool({self.uuid, swap_bytes(self.uuid)}.intersection(host.uuids))
         return host.name.lower() == self.name.lower()
 
     def __str__(self) -> str:
@@ -68,9 +61,13 @@ def silent(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Observation:
-    """All that a run saw: enough to judge every host, and nothing of the servers' raw answers."""
+    """All that a run saw: enough to judge every host, and nothing of the servers' raw answers.
+
+    `alive`: the verdicts on those whose instance a list of servers has, `hosts`: all others, looked at closely.
+    """
 
     made_at: datetime
+    alive: Sequence[Verdict]
     hosts: Sequence[Host]
     survey: Survey
     records: Mapping[int, Record]
@@ -80,6 +77,11 @@ class Observation:
     witnesses: Mapping[Place, tuple[int, str]]  # how many hosts are alive there, and the UUID of one
     detachable: bool
 
+    def everyone(self) -> Iterator[Glance]:
+        """Every host in scope, with the UUIDs it is known by."""
+        yield from (Glance(one.host_id, one.name, (one.uuid,)) for one in self.alive)
+        yield from (Glance(host.id, host.name, host.identity.uuids) for host in self.hosts)
+
     def case(self, host: Host) -> Case:
         """Everything that was seen of one host."""
         uuids, record = host.identity.uuids, self.records.get(host.id)
@@ -88,6 +90,19 @@ class Observation:
             tuple(name for name in self.shared.get(uuids[0], ()) if name != host.name) if uuids else (),
             self.histories.get(uuids[0], History()) if uuids else History(), frozenset(self.witnesses),
             host.id in self.protected, self.detachable or not (record and record.compute_resource))
+
+
+class _Glances(NamedTuple):
+    """What the lists of both sides tell.
+
+    `found`: how the regions answered.  `alive`: the verdicts on the hosts that a list of servers has.  `rest`: all
+    others.  `witnesses`: how many are alive in each place, and the UUID of one.
+    """
+
+    found: Survey
+    alive: list[Verdict]
+    rest: list[Glance]
+    witnesses: dict[Place, tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -105,40 +120,62 @@ class Cleanup:
 
     # Observe
 
-    def observe(self) -> Observation:
-        """Look at both sides at once, then closer at every host that is not found alive.
+    def observe(self, closely: Collection[int] = ()) -> Observation:
+        """Look at both sides at once, then closer at every host that no list has, and at those with these ids.
 
         Raises SatelliteError.  A cloud that fails raises nothing: its hosts are unknown.
         """
         now = self.clock()
-        with workers(1) as beside:
-            prepared = beside.submit(self.checker.prepare, self._stage("servers of OpenStack"))
-            hosts = self._inventory()
-            prepared.result()
+        found, alive, rest, witnesses = self._at_a_glance(closely, now)
+        hosts = list(look_closely(self.satellite, rest, self.policy.openstack_names,
+                                  self._stage("hosts looked at closely")))
         instances = [host for host in hosts if host.identity.reason is None]
-        survey = self.checker.survey(dict.fromkeys(uuid for host in instances for uuid in host.identity.uuids),
-                                     self._stage("instances asked about"))
+        survey = ask_further(self.checker, found, list(dict.fromkeys(
+            uuid for host in instances for uuid in host.identity.uuids)), self._stage("instances asked about"))
         missing = [host for host in instances if _missing(host, survey)]
         records = self._records(missing)
         regions = [(seen.cloud, seen.region) for seen in survey.regions]
         return Observation(
-            now, hosts, survey, records,
+            now, alive, hosts, survey, records,
             {host.identity.uuids[0]: self.journal.history(host.identity.uuids[0], regions) for host in missing},
             _shared(hosts), frozenset(self.satellite.hosts_with_parameter(self.policy.protect_parameter)
                                       if missing else ()),
-            _witnesses(instances, survey),
+            _witnesses(witnesses, instances, survey),
             not any(one.compute_resource for one in records.values()) or self.satellite.destroys_vms() is not None)
 
-    def _inventory(self) -> list[Host]:
-        """Every host in scope and what it is."""
-        katello, names = self.satellite.katello, self.policy.openstack_names
-        return [Host(host.id, host.name, identify(host.facts, katello=katello, openstack_names=names))
-                for host in self.satellite.inventory(self.search, self._stage("hosts of Satellite"))]
+    def _at_a_glance(self, closely: Collection[int], now: datetime) -> _Glances:
+        """The lists of both sides, read at once, and what they settle.
+
+        What a list of servers has is alive, whoever it is: so the verdict on one such host of a region, judged as any
+        other, is that on all of them.
+        """
+        with workers(1) as beside:
+            prepared = beside.submit(self.checker.prepare, self._stage("servers of OpenStack"))
+            seen = list(glance(self.satellite, self.search, self._stage("hosts of Satellite")))
+            prepared.result()
+        found = self.checker.listed([uuid for host in seen for uuid in host.uuids], self._stage("servers looked up"))
+        verdicts: dict[Place, Verdict] = {}
+        counts: Counter[Place] = Counter()
+        alive, rest = [], []
+        seen.reverse()
+        while seen:                     # taken out one by one, so that of many nothing is kept twice
+            host = seen.pop()
+            uuid = next(filter(found.alive.__contains__, host.uuids), None)
+            if uuid is None or host.id in closely:
+                rest.append(host)
+                continue
+            place = found.alive[uuid]
+            if place not in verdicts:
+                verdicts[place] = judge(Case(host.id, host.name, Identity((uuid,)), found.of(uuid)), self.policy, now)
+            counts[place] += 1
+            alive.append(Verdict(host.id, host.name, uuid, *verdicts[place][3:]))
+        return _Glances(replace(found, alive={}), alive, rest,
+                        {place: (counts[place], verdict.uuid) for place, verdict in verdicts.items()})
 
     def _records(self, hosts: Sequence[Host]) -> dict[int, Record]:
         told = self._stage("records of missing instances")
         records: dict[int, Record] = {}
-        with workers(READERS) as pool:
+        with workers(self.satellite.manners.workers) as pool:
             for number, record in enumerate(pool.map(self.satellite.record, [host.id for host in hosts]), 1):
                 if record:
                     records[record.id] = record
@@ -169,22 +206,33 @@ class Cleanup:
         self.settle()
         signs.take(self.journal, self.clock())
         observation = self.observe()
-        hosts = [host for host in observation.hosts if target.is_of(host)]
+        hosts = [host for host in observation.everyone() if target.is_of(host)]
         if not hosts:
             raise SatelliteNotFound(f"{self.satellite.url}: no host record of {target} ({self.scope})")
         plan = self._judged(self.note(observation, hosts))
         return self._guarded(plans.only(plan, {host.id for host in hosts}, str(target)))
 
     def _judged(self, observation: Observation) -> Plan:
-        verdicts = tuple(judge(observation.case(host), self.policy, observation.made_at)
-                         for host in observation.hosts)
-        return Plan(self.satellite.url, observation.made_at, self.scope, self._regions(observation), verdicts)
+        verdicts = sorted([*observation.alive, *self._verdicts(observation)], key=lambda one: one.host_id)
+        return Plan(self.satellite.url, observation.made_at, self.scope, self._regions(observation), tuple(verdicts))
+
+    def _verdicts(self, observation: Observation) -> Iterator[Verdict]:
+        """On each that was looked at; those that are no instances, all in the same words, are judged once."""
+        strangers: dict[tuple[Reason, str], Verdict] = {}
+        for host in observation.hosts:
+            uuids, reason, seen, _ = host.identity
+            if reason is None:
+                yield judge(observation.case(host), self.policy, observation.made_at)
+                continue
+            if (reason, seen) not in strangers:
+                strangers[reason, seen] = judge(observation.case(host), self.policy, observation.made_at)
+            yield Verdict(host.id, host.name, uuids[0] if uuids else "", *strangers[reason, seen][3:])
 
     def _guarded(self, plan: Plan) -> Plan:
         before = 0 if plan.fleet is None else self.journal.deleted_since(plan.satellite, self.clock() - HOUR)
         return plans.with_guard_rails(plan, self.policy, self.journal.servers_before(), before)
 
-    def note(self, observation: Observation, targets: Optional[Iterable[Host]] = None) -> Observation:
+    def note(self, observation: Observation, targets: Optional[Iterable[Glance]] = None) -> Observation:
         """Count the misses of a run in which every cloud answered; the observation with the new counts.
 
         A run with a cloud that could not answer counts for nobody: it neither adds a miss nor takes one back.  With
@@ -192,18 +240,19 @@ class Cleanup:
         whole grace period.  Whoever gave a sign of life begins anew, in any case.
         """
         survey = observation.survey
-        alive = {uuid for uuid, found in survey.asked.items()
-                 if any(one.presence is Presence.PRESENT for one in found)} | survey.alive.keys()
+        missed = self.journal.missed()
+        alive = {one.uuid for one in observation.alive if one.uuid in missed}
+        alive |= {uuid for uuid, found in survey.asked.items()
+                  if any(one.presence is Presence.PRESENT for one in found)}
         missing, spacing = observation.histories.keys() - alive, timedelta()
         if targets is not None:
-            missing &= {uuid for host in targets for uuid in host.identity.uuids}
+            missing &= {uuid for host in targets for uuid in host.uuids}
             spacing = min(self.policy.grace / self.policy.misses, signs.LAST)
-        spoken, used = signs.of_life(
-            self.journal, ((host.id, host.name, host.identity.uuids) for host in observation.hosts), self.clock())
+        spoken, used = signs.of_life(self.journal, observation.everyone(), self.clock())
         regions = [(seen.cloud, seen.region) for seen in survey.regions]
         self.journal.note_misses([(uuid, *where) for uuid in missing for where in regions], alive | spoken,
                                  observation.made_at, spacing, used)
-        signs.note_removals(self.journal, self.satellite.url, [(host.id, host.name) for host in observation.hosts])
+        signs.note_removals(self.journal, self.satellite.url, observation.everyone())
         return replace(observation, histories={uuid: self.journal.history(uuid, regions)
                                                for uuid in observation.histories})
 
@@ -211,7 +260,7 @@ class Cleanup:
         """Let what events told since the plan was made count against the deletions that rest on misses."""
         now = self.clock()
         signs.take(self.journal, now)
-        spoken, used = signs.of_life(self.journal, ((one.host_id, one.name, (one.uuid,)) for one in batch), now)
+        spoken, used = signs.of_life(self.journal, (Glance(one.host_id, one.name, (one.uuid,)) for one in batch), now)
         if spoken:
             self.journal.note_misses((), spoken, now, used=used)
 
@@ -325,7 +374,7 @@ class Cleanup:
     def _case_now(self, plan: Plan, planned: Verdict, survey: Survey) -> Case:
         """The host as both servers show it now.  What other hosts say of it was settled when it was planned."""
         record = self.satellite.record(planned.host_id)
-        facts = self.satellite.host_facts(record.id, record.name) if record else {}
+        facts = facts_now(self.satellite, record.id, record.name) if record else {}
         identity = identify(facts, katello=self.satellite.katello, openstack_names=self.policy.openstack_names)
         asked = survey if set(identity.uuids) <= survey.asked.keys() else self.checker.ask(identity.uuids)
         places = [(seen.cloud, seen.region) for seen in plan.regions]
@@ -371,9 +420,10 @@ def _shared(hosts: Iterable[Host]) -> dict[str, tuple[str, ...]]:
     return {form: found for key, found in several.items() for form in (key, swap_bytes(key))}
 
 
-def _witnesses(instances: Iterable[Host], survey: Survey) -> dict[Place, tuple[int, str]]:
-    """(cloud, region) -> how many hosts are alive there, and the UUID of one of them."""
-    found: dict[Place, tuple[int, str]] = {}
+def _witnesses(listed: Mapping[Place, tuple[int, str]], instances: Iterable[Host],
+               survey: Survey) -> dict[Place, tuple[int, str]]:
+    """(cloud, region) -> how many hosts are alive there, in a list or not, and the UUID of one of them."""
+    found = dict(listed)
     for host in instances:
         uuid = host.identity.uuids[0]
         for one in survey.of(uuid):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .checkers import JobChecker
+from .inventory import glance
 from .journal import Journal, JournalBusy, JournalError
 from .osp_checker import OSPError, Region
 from .remote_execution import RemoteExecution
@@ -38,14 +39,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("warning", "TLS of Satellite is not checked",
                           "use an https:// URL with ca_file, and remove verify_tls: false")
         try:
-            yield from _satellite(Satellite(settings.login), settings)
+            yield from _satellite(Satellite(settings.login, settings.manners), settings)
         except SatelliteError as error:
             yield Finding("fail", str(error), "nothing more can be said of Satellite")
     if settings.checker is None:
         yield from _clouds(LocalChecker(settings.clouds))
     elif settings.login is not None:
-        yield from _check_job(settings.checker, JobChecker(RemoteExecution(Satellite(settings.login)), settings.checker,
-                                                           settings.clouds))
+        yield from _check_job(settings.checker, JobChecker(
+            RemoteExecution(Satellite(settings.login, settings.manners)), settings.checker, settings.clouds))
 
 
 def _tls_checked(settings: Settings) -> bool:
@@ -100,7 +101,7 @@ def _permission(satellite: Satellite, host_id: int) -> Finding:
 
 
 def _facts(satellite: Satellite, settings: Settings) -> Finding:
-    if any(host.facts for host in satellite.inventory(settings.search)):    # ends at the first window with one
+    if any(host.uuids for host in glance(satellite, settings.search)):      # ends at the first window with one
         return Finding("ok", "facts that identify hosts are visible")
     return Finding("fail", "no fact that identifies a host is visible", "give the role view_facts for all hosts")
 

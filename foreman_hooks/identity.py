@@ -10,6 +10,7 @@ the file may have travelled on in an image of the disk.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from .model import Identity, Reason
@@ -58,6 +59,9 @@ PUBLISHED = "osp::uuid"                         # the instance, as Nova writes i
 PUBLISHED_ON = "osp::system_uuid"               # the hardware's own UUID at that moment
 RHSM_NAMES = (*_names((_RHSM,)), PUBLISHED, PUBLISHED_ON)       # the facts to ask of RHSM
 OTHER_NAMES = _names(_OTHERS)                   # the facts to ask of every other source
+GLANCE_NAMES = _RHSM.leading                    # what is enough to find a host alive
+MAKER_NAMES = (*_RHSM.makers, PUBLISHED)        # what is enough to find it foreign, most often
+OTHER_GLANCE_NAMES = tuple(dict.fromkeys(name for family in _OTHERS for name in family.leading))
 
 
 class _Statement(NamedTuple):
@@ -74,7 +78,7 @@ class _Statement(NamedTuple):
     def __str__(self) -> str:
         guest = {True: "a guest", False: "not a guest", None: "does not say whether a guest"}[self.guest]
         uuids = ", ".join(dict.fromkeys((self.text, *self.further))).strip(", ")
-        return f"{self.source}: {' / '.join(self.makers) or 'maker unknown'}, {guest}, UUID {uuids or 'missing'}"
+        return f"{_told_makers(self.source, self.makers)}, {guest}, UUID {uuids or 'missing'}"
 
 
 def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("OpenStack",)) -> Identity:
@@ -87,20 +91,37 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
     identity needs proof.
     """
     rhsm = facts.get(RHSM, {}) if katello else {}
-    published, hardware = parse_uuid(rhsm.get(PUBLISHED, "")), _bound_hardware(rhsm)
-    statements = _statements(facts, openstack_names)
+    statements = _statements(facts, tuple(openstack_names))
     seen = "; ".join([*map(str, statements), *_told(rhsm)]) or "nothing"
+    published = parse_uuid(rhsm.get(PUBLISHED))
+    hardware = published and _bound_hardware(rhsm)
     if published and hardware:
         return _metal(published, hardware, statements, seen)
     main = next((one for one in statements if (one.source == RHSM) is katello and (one.makers or one.text)), None)
     if main is None:
         return Identity((), Reason.NO_FACTS, seen)
     others = [one for one in statements if one is not main]
-    main = _with_published(main, published, parse_uuid(rhsm.get(PUBLISHED_ON, "")))
+    if published:
+        main = _with_published(main, published, parse_uuid(rhsm.get(PUBLISHED_ON)))
     reason = _main_problem(main)
     if reason is None and any(one.openstack is False or one.guest is False for one in others):
         reason = Reason.CONTRADICTING_FACTS
     return Identity(_distinct((main, *others)), reason, seen)
+
+
+def by_makers(rhsm: Mapping[str, str], uuids: tuple[str, ...], openstack_names: tuple[str, ...]) -> Identity:
+    """What a host with these `uuids` is by its facts of MAKER_NAMES alone.
+
+    Without a reason that takes all of its facts: OpenStack made it, nobody says who did, or an identity was published.
+    """
+    makers, openstack = _made_by(tuple(map(rhsm.get, _RHSM.makers)), openstack_names)
+    known = openstack is False and not rhsm.get(PUBLISHED)
+    return Identity(uuids, Reason.NOT_OPENSTACK if known else None, _told_makers(RHSM, makers))
+
+
+@lru_cache(maxsize=1024)        # one text for all of one maker
+def _told_makers(source: str, makers: tuple[str, ...]) -> str:
+    return f"{source}: {' / '.join(makers) or 'maker unknown'}"
 
 
 def same_machine(one: str, other: str) -> bool:
@@ -136,12 +157,12 @@ def _metal(published: str, hardware: str, statements: Sequence[_Statement], seen
     return Identity((published, *further), reason, seen, needs_proof=True)
 
 
-def _with_published(main: _Statement, published: Optional[str], published_on: Optional[str]) -> _Statement:
+def _with_published(main: _Statement, published: str, published_on: Optional[str]) -> _Statement:
     """A guest's statement with the UUID that was published on it: Nova's own form of the same, or one too many.
 
     What was published on another machine says nothing of this one: a disk image brought it along.
     """
-    if not (published and main.uuid and main.openstack and main.guest):
+    if not (main.uuid and main.openstack and main.guest):
         return main
     if published_on and not same_machine(published_on, main.uuid):
         return main
@@ -160,9 +181,10 @@ def _told(rhsm: Mapping[str, str]) -> list[str]:
 def _distinct(statements: Iterable[_Statement]) -> tuple[str, ...]:
     """Every UUID that is named, the leading one of the first statement first, each machine once."""
     uuids: list[str] = []
-    for uuid in (uuid for one in statements for uuid in (one.uuid, *one.further)):
-        if uuid and not any(same_machine(uuid, known) for known in uuids):
-            uuids.append(uuid)
+    for one in statements:
+        for uuid in (one.uuid, *one.further):
+            if uuid and uuid not in uuids and not any(same_machine(uuid, known) for known in uuids):
+                uuids.append(uuid)
     return tuple(uuids)
 
 
@@ -178,21 +200,28 @@ def _main_problem(main: _Statement) -> Optional[Reason]:
     return None
 
 
-def _statements(facts: Facts, openstack_names: Sequence[str]) -> list[_Statement]:
+def _statements(facts: Facts, openstack_names: tuple[str, ...]) -> list[_Statement]:
     """One for each source and family that says anything, RHSM's first."""
     read = [_read(RHSM, facts.get(RHSM, {}), _RHSM, openstack_names)]
-    read += [_read(origin, values, family, openstack_names)
-             for origin, values in facts.items() if origin != RHSM for family in _OTHERS]
+    for origin, values in facts.items():
+        if origin != RHSM and values:
+            read += [_read(origin, values, family, openstack_names) for family in _OTHERS]
     return [one for one in read if one.text or one.further or one.makers or one.guest is not None]
 
 
-def _read(origin: str, values: Mapping[str, str], family: _Family, openstack_names: Sequence[str]) -> _Statement:
+def _read(origin: str, values: Mapping[str, str], family: _Family, openstack_names: tuple[str, ...]) -> _Statement:
     texts = [values[name] for name in family.leading if values.get(name)]
     further = [values[name] for name in family.further if values.get(name)] + texts[1:]
-    makers = tuple(values[name] for name in family.makers
-                   if values.get(name) and values[name].strip().lower() not in _NO_MAKER)
-    wanted = [name.lower() for name in openstack_names]
-    openstack = any(name in maker.lower() for maker in makers for name in wanted) if makers else None
+    makers, openstack = _made_by(tuple(map(values.get, family.makers)), openstack_names)
     guest = [values[name].strip().lower() in yes for name, yes in family.guest.items() if values.get(name)]
     return _Statement(origin, parse_uuid(texts[0]) if texts else None, tuple(filter(None, map(parse_uuid, further))),
                       texts[0] if texts else "", makers, openstack, all(guest) if guest else None)
+
+
+@lru_cache(maxsize=1024)        # of many thousand hosts most are of a few makers
+def _made_by(texts: tuple[Optional[str], ...],
+             openstack_names: tuple[str, ...]) -> tuple[tuple[str, ...], Optional[bool]]:
+    """Those that name a maker, and whether any of them is OpenStack; None where there are none."""
+    makers = tuple(text for text in texts if text and text.strip().lower() not in _NO_MAKER)
+    wanted = [name.lower() for name in openstack_names]
+    return makers, any(name in maker.lower() for maker in makers for name in wanted) if makers else None

@@ -160,14 +160,18 @@ class Journal:
         """
         at = _text(now)
         with self._transaction() as database:
-            noted = {uuid for (uuid,) in database.execute("SELECT DISTINCT uuid FROM misses")}
-            database.executemany("DELETE FROM misses WHERE uuid = ?", ((uuid,) for uuid in noted.intersection(alive)))
+            database.executemany("DELETE FROM misses WHERE uuid = ?", ((uuid,) for uuid in alive))
             database.execute("DELETE FROM misses WHERE last > ?", (at,))
             database.executemany(
                 "INSERT INTO misses VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (uuid, cloud, region) "
                 "DO UPDATE SET count = count + 1, last = excluded.last WHERE last <= ?5",
                 ((*one, at, _text(now - spacing)) for one in missing))
             _drop(database, used)
+
+    def missed(self) -> set[str]:
+        """Every UUID that has a miss on file."""
+        with self._errors() as database:
+            return {uuid for (uuid,) in database.execute("SELECT DISTINCT uuid FROM misses")}
 
     def history(self, uuid: str, regions: Collection[tuple[str, str]]) -> History:
         """The misses of a UUID: the fewest, and the latest beginning, of all regions in scope."""

@@ -6,9 +6,8 @@
     for sighting in region.look(["7f3c1f0e-..."]).sightings.values():
         print(sighting.uuid, sighting.presence, sighting.code, sighting.detail)
 
-The file stands alone: it needs keystoneauth1, python-novaclient and openstacksdk (for clouds.yaml
-and OS_* only) and nothing else of this package, so that it can also travel inside a job template
-and be reviewed there in one piece.
+The file stands alone: it needs keystoneauth1, and openstacksdk for clouds.yaml and OS_* only, and nothing else of
+this package, so that it can also travel inside a job template and be reviewed there in one piece.
 
 How "terminated" is decided (every step was measured on Keystone 30 and Nova 34):
 
@@ -26,12 +25,14 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
 import logging
 import re
 import threading
+import time
 import uuid as uuidlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -41,8 +42,10 @@ log = logging.getLogger(__name__)
 # false (soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
 MICROVERSION = "2.1"
 PAGE = 1000                             # Nova's max_limit by default; a larger limit is cut to it in silence
-WORKERS = 8                             # questions under way at once in one region
 TIMEOUT = 60.0                          # seconds for one answer, unless clouds.yaml says api_timeout
+PATIENCE = 120.0                        # seconds: who asks to be left alone for longer (Retry-After) is not waited for
+TRIES = 4                               # of one question, while the server asks for patience
+BREATH = 0.5                            # seconds before the second try of a 503 that names no time
 BEGINNING = "2000-01-01T00:00:00Z"      # changes-since: older than any server, deleted rows included
 # The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), and must not let these.
 _NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
@@ -84,6 +87,17 @@ class Sighting(NamedTuple):
     def code(self) -> int:
         """200 exists, 400 not a UUID, 404 does not exist, 500 not known."""
         return _CODES[self.presence]
+
+
+class Manners(NamedTuple):
+    """How much is asked of a server at once: `workers` questions, rows in a page, and a rest (s) after each answer."""
+
+    workers: int = 8
+    page_size: int = PAGE
+    pause: float = 0.0
+
+
+MANNERS = Manners()
 
 
 class OSPError(Exception):
@@ -156,6 +170,8 @@ def parse_uuid(text: object) -> Optional[str]:
     Nova answers 404, never 400, to anything that is not exactly this form, so it is checked here.
     All zeros and all F are what firmware without an identity reports.
     """
+    if not text:
+        return None
     form = str(text).strip().lower()
     if not _UUID.fullmatch(form) or form in _NO_IDENTITY:
         return None
@@ -171,6 +187,24 @@ def swap_bytes(form: str) -> str:
     # by hand: called for every host, and ten times as fast as uuid.UUID
     return (f"{form[6:8]}{form[4:6]}{form[2:4]}{form[:2]}-{form[11:13]}{form[9:11]}-{form[16:18]}{form[14:16]}"
             f"{form[18:]}")
+
+
+def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
+    """For how many seconds the server asks to be left alone; None where it does not."""
+    text = headers.get("Retry-After", "").strip()
+    if status not in (429, 503) or not text:
+        return None
+    with suppress(TypeError, ValueError, OverflowError):
+        if text.isdigit():
+            return float(text)
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
+    return None
+
+
+def rest(seconds: float) -> None:
+    """Wait; not at all for no time, since even that would hand the interpreter to another thread."""
+    if seconds:
+        time.sleep(seconds)
 
 
 class _Answer(NamedTuple):
@@ -190,15 +224,17 @@ class Region:
 
     cloud: str
     region: str
-    nova: Any                           # a novaclient Client at MICROVERSION
+    nova: Any                           # keystoneauth1's adapter to it, at MICROVERSION
     project_id: str                     # of the login
     roles: tuple[str, ...] = ()         # of the login, by name
     empty_is_absent: bool = False
+    manners: Manners = MANNERS
     visibility: Optional[Visibility] = None     # once it is proven
     _proving: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def open(cls, cloud: Optional[str], region: str, *, empty_is_absent: bool = False) -> "Region":
+    def open(cls, cloud: Optional[str], region: str, *, empty_is_absent: bool = False,
+             manners: Manners = MANNERS) -> "Region":
         """Log in to `cloud` of clouds.yaml (None: the default one, or OS_*) and find its Nova in `region`.
 
         Raises OSPConfigError, OSPLoginError or OSPError; the token is fetched here, and only here.
@@ -210,13 +246,12 @@ class Region:
             access = session.auth.get_access(session)
         with _translated(where):
             session.get_endpoint(service_type="compute", region_name=region, interface=interface)
-        from novaclient import client
+        from keystoneauth1.adapter import LegacyJsonAdapter
 
-        # One more try for a connection that fails and for a 503, which a busy Nova or Keystone gives; both are
-        # keystoneauth's own.  A cell that is down is a 500 and is not tried again.
-        nova = client.Client(MICROVERSION, session=session, region_name=region, endpoint_type=interface,
-                             connect_retries=1, status_code_retries=1)
-        return cls(config.name, region, nova, access.project_id, tuple(access.role_names), empty_is_absent)
+        # one more try for a connection that fails, by keystoneauth; for a 503 see _get
+        nova = LegacyJsonAdapter(session, service_type="compute", region_name=region, interface=interface,
+                                 default_microversion=MICROVERSION, connect_retries=1)
+        return cls(config.name, region, nova, access.project_id, tuple(access.role_names), empty_is_absent, manners)
 
     @property
     def name(self) -> str:
@@ -239,7 +274,7 @@ class Region:
                 raise
 
         try:
-            with workers(WORKERS) as pool:
+            with workers(self.manners.workers) as pool:
                 for question in as_completed([pool.submit(ask, text) for text in todo]):
                     sighting = question.result()
                     sightings[sighting.uuid] = sighting
@@ -249,13 +284,16 @@ class Region:
             return unknown_look(self.cloud, self.region, todo, error)
         return Look(self.cloud, self.region, {text: sightings[text] for text in todo})
 
-    def list_servers(self, progress: Optional[Progress] = None) -> frozenset[str]:
+    def list_servers(self, progress: Optional[Progress] = None) -> Set[str]:
         """The UUIDs of all servers that the region lists, of every project; visibility is proven first.
 
         Raises OSPError.  In the list means alive.  Not in it means nothing yet: soft-deleted and hidden servers
         and those of a cell that is down are missing from it (measured), so they have to be asked one by one.
         """
-        return frozenset(server["id"] for page in self.pages("/servers", progress) for server in page)
+        listed: set[str] = set()
+        for page in self.pages("/servers", progress):
+            listed.update(server["id"] for server in page)
+        return listed
 
     def pages(self, path: str, progress: Optional[Progress] = None) -> Iterator[list[dict[str, Any]]]:
         """The pages of a list of all servers, at /servers or /servers/detail, each server as Nova describes it.
@@ -263,15 +301,16 @@ class Region:
         Visibility is proven first; raises OSPError.
         """
         self.prove_visibility()
-        listed: set[str] = set()
-        page = self._servers(path, all_tenants=1, limit=PAGE)
+        firsts: set[str] = set()
+        count = 0
+        page = self._servers(path, all_tenants=1, limit=self.manners.page_size)
         while page:
-            fresh = {server["id"] for server in page} - listed
-            if not fresh:
+            if page[0]["id"] in firsts:
                 raise OSPError(f"{self.name}: Nova gave the same page of servers twice")
-            listed |= fresh
+            firsts.add(page[0]["id"])
+            count += len(page)
             if progress:
-                progress(len(listed), 0)
+                progress(count, 0)
             yield page
             page = self._page_after(path, page)
 
@@ -283,7 +322,7 @@ class Region:
         """
         for number in reversed(range(len(page))):
             with suppress(_BadMarker):
-                following = self._servers(path, all_tenants=1, limit=PAGE, marker=page[number]["id"])
+                following = self._servers(path, all_tenants=1, limit=self.manners.page_size, marker=page[number]["id"])
                 known = {server["id"] for server in page[number + 1:]}
                 return [server for server in following if server["id"] not in known]
         raise OSPError(f"{self.name}: Nova takes no server of a whole page as the marker of the next one")
@@ -436,13 +475,14 @@ class Region:
 
     def _get(self, path: str, **query: Any) -> _Answer:
         """One request; raises OSPError for what concerns the whole region (5xx, log-in, connection)."""
-        for last in (False, True):
+        for attempt in range(1, TRIES + 1):
             with _translated(self.name):
                 # redirect: one that leads to a log-in page would come back as a 200
-                response, body = self.nova.client.get(path, params=query, raise_exc=False, redirect=False)
+                response, body = self.nova.get(path, params=query, raise_exc=False, redirect=False)
             log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
-            # keystoneauth logs in again by itself, but of workers that are refused together only the first one does
-            if response.status_code != 401 or last:
+            wait = self._wait(response, attempt)
+            rest(wait or self.manners.pause)
+            if wait is None:
                 break
         if response.status_code == 401:
             raise OSPLoginError(f"{self.name}: Nova refuses the token, and a new one could not be had")
@@ -451,6 +491,20 @@ class Region:
         headers = response.headers
         return _Answer(response.status_code, body,
                        headers.get("x-openstack-request-id") or headers.get("x-compute-request-id") or "")
+
+    def _wait(self, response: Any, attempt: int) -> Optional[float]:
+        """How long to wait before the same question is put again; None where the answer stands.
+
+        A busy server may ask for patience.  Without that one more try for a 503, which a busy Nova gives, and for a
+        401: keystoneauth logs in again by itself, but of workers that are refused together only the first one does.
+        A cell that is down is a 500 and is not tried again.
+        """
+        asked = retry_after(response.status_code, response.headers)
+        if asked is not None:
+            return asked if asked <= PATIENCE and attempt < TRIES else None
+        if attempt > 1:
+            return None
+        return {401: 0.0, 503: BREATH}.get(response.status_code)
 
     def _saw(self, text: str, presence: Presence, detail: str, when: Optional[datetime] = None) -> Sighting:
         return Sighting(text, self.cloud, self.region, presence, detail, when)

@@ -7,31 +7,27 @@ So every 2xx body is checked here for its shape, and an answer that is short or 
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn, Optional, Union
+from urllib.parse import urlencode
 
 import requests
 import requests.auth
 
-from .identity import OTHER_NAMES, RHSM, RHSM_NAMES
 from .model import Record
+from .osp_checker import PATIENCE, TRIES, Manners, rest, retry_after
 
 log = logging.getLogger(__name__)
 
-WINDOW = 1000               # hosts asked for at once
 MANY = 10_000_000           # rows in one page: "all" is not understood everywhere, and there is no maximum
-SOURCES = 5                 # fact sources that may hold the same name for one host, at most
+MANNERS = Manners(workers=4)
 TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's request_timeout)
 CLOCK_SKEW = timedelta(minutes=5)
-# Every kind of source but RHSM, by what its `origin` holds: asked one by one they cannot hide each other's facts.
-ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
 _DESTROYS = "destroy_vm_on_host_delete"
 _HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
-
-Progress = Callable[[int, int], None]           # done, total
 
 
 class SatelliteError(Exception):
@@ -77,14 +73,6 @@ class About(NamedTuple):
     katello: Optional[str]
 
 
-class HostFacts(NamedTuple):
-    """One host of the inventory: its identifying facts by origin."""
-
-    id: int
-    name: str
-    facts: Mapping[str, Mapping[str, str]]
-
-
 @dataclass(frozen=True)
 class Login:
     """Where Satellite is and who asks.  `verify`: a CA file, True for the system's, False for no check."""
@@ -101,7 +89,8 @@ class Login:
 class Satellite:
     """One Satellite, asked with one login.  `organization` (an id) narrows every list to it."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, manners: Manners = MANNERS) -> None:
+        self.manners = manners
         self.url = login.url.rstrip("/")
         self.organization: Optional[int] = None
         self._session = requests.Session()
@@ -163,27 +152,12 @@ class Satellite:
             return None
         return next((one["id"] for one in found if one.get(field) == value and isinstance(one.get("id"), int)), None)
 
-    def inventory(self, search: str = "", progress: Optional[Progress] = None) -> Iterator[HostFacts]:
-        """Every visible host, or those that `search` matches, with its identifying facts; in order of id.
-
-        Walks by windows of host ids: there is no offset that could shift when hosts come and go, and rows with
-        equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).  Raises
-        SatelliteForbidden where not one host is visible: no rights look like that, too.
-        """
-        highest, total = self.newest_host()
-        for low, high in _windows(highest, total):
-            names = self._thin_hosts(low, high, search)
-            if names:
-                yield from self._window_facts(low, high, names)
-            if progress:
-                progress(min(high, highest), highest)
-
     def newest_host(self) -> tuple[int, int]:
         """The highest host id and the number of hosts visible; raises SatelliteForbidden where none is.
 
         Not with `thin`: a thin list is sorted by name, whatever `order` says (hosts_controller, reorder(:name)).
         """
-        body = self._envelope("/api/hosts", list, order="id DESC", per_page=1)
+        body = self.page("/api/hosts", list, order="id DESC", per_page=1)
         if not body["results"]:
             raise SatelliteForbidden(f"{self.url}: {self._username} sees no host at all; it needs view_hosts and "
                                      "membership of the hosts' organizations and locations")
@@ -192,54 +166,16 @@ class Satellite:
             self.odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
         return highest, total
 
-    def _thin_hosts(self, low: int, high: int, search: str) -> dict[str, int]:
+    def thin_hosts(self, low: int, high: int, search: str) -> dict[str, int]:
         """Name -> id of the hosts with low < id <= high; as many as Satellite announces, or it is an error."""
         window = f"id > {low} and id <= {high}"
-        body = self._envelope("/api/hosts", list, thin="true", per_page=high - low + 1,
-                              search=f"({search}) and {window}" if search else window)
+        body = self.page("/api/hosts", list, thin="true", per_page=high - low + 1,
+                         search=f"({search}) and {window}" if search else window)
         names = {host["name"]: host["id"] for host in body["results"]}
         ids = {host_id for host_id in names.values() if low < host_id <= high}
         if not len(ids) == len(names) == len(body["results"]) == body.get("subtotal"):
             self.odd("/api/hosts", f"{len(ids)} hosts in {window} where {body.get('subtotal')} were announced")
         return names
-
-    def _window_facts(self, low: int, high: int, names: Mapping[str, int]) -> Iterator[HostFacts]:
-        """Facts of one window; a name in them without a host is no host (such leftovers exist, measured)."""
-        window = f"host_id > {low} and host_id <= {high}"
-        rhsm = self._facts(f"{window} and origin ~ Rhsm", RHSM_NAMES, high - low) if self.katello else {}
-        other = self._facts(f"{window} and origin !~ Rhsm", OTHER_NAMES, high - low)
-        for name, host_id in sorted(names.items(), key=lambda item: item[1]):
-            facts = {RHSM: rhsm.get(name, {}), "other sources": other.get(name, {})}
-            yield HostFacts(host_id, name, {origin: values for origin, values in facts.items() if values})
-
-    def _facts(self, search: str, names: tuple[str, ...], hosts: int) -> dict[str, dict[str, str]]:
-        """Host name -> fact -> value.  A page counts rows, not hosts, and `subtotal` says nothing (measured)."""
-        per_page = hosts * len(names) * SOURCES + 1     # more rows than there can be
-        body = self._envelope("/api/fact_values", dict, search=f"fact ^ ({', '.join(names)}) and {search}",
-                              order="host_id ASC", per_page=per_page)
-        if sum(map(len, body["results"].values())) >= per_page:
-            self.odd("/api/fact_values", f"{per_page} rows or more for {hosts} hosts")
-        return {name: {fact: value for fact, value in values.items() if isinstance(value, str)}
-                for name, values in body["results"].items()}
-
-    def host_facts(self, host_id: int, name: str) -> dict[str, dict[str, str]]:
-        """The identifying facts of one host, now, each origin on its own.
-
-        Two origins with the same fact name collapse into one in an answer, the last row wins (measured).
-        """
-        found = {}
-        searches = {origin: f"origin ~ {origin}" for origin in ORIGINS}
-        searches["other sources"] = " and ".join(f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS))
-        if self.katello:
-            searches = {RHSM: "origin ~ Rhsm", **searches}
-        for origin, search in searches.items():
-            names = RHSM_NAMES if origin == RHSM else OTHER_NAMES
-            facts = self._facts(f"host_id = {host_id} and {search}", names, 1)
-            if set(facts) - {name}:
-                self.odd("/api/fact_values", f"facts of {', '.join(facts)} where {name} was asked for")
-            if facts.get(name):
-                found[origin] = facts[name]
-        return found
 
     def find_host(self, text: str) -> tuple[int, str]:
         """Id and name of a host, given its exact name or its id; raises SatelliteNotFound."""
@@ -343,12 +279,12 @@ class Satellite:
 
     def listing(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """The results of a list that fits in one page, each checked to be an object."""
-        body = self._envelope(path, list, **query)
+        body = self.page(path, list, **query)
         if len(body["results"]) != body.get("subtotal"):
             self.odd(path, f"{len(body['results'])} results where {body.get('subtotal')} were announced")
         return body["results"]
 
-    def _envelope(self, path: str, kind: type, **query: Any) -> dict[str, Any]:
+    def page(self, path: str, kind: type, **query: Any) -> dict[str, Any]:
         """The body of a list whose `results` are of that type; of hosts and facts, those of the organization."""
         if self.organization is not None and path in ("/api/hosts", "/api/fact_values"):
             query["organization_id"] = self.organization
@@ -371,8 +307,7 @@ class Satellite:
         if self._refused:               # 30 failures lock out every login from this address for minutes
             raise SatelliteLoginError(f"{self.url}: the log-in of {self._username} was refused before")
         try:
-            response = self._session.request(method, self.url + path, timeout=TIMEOUT, verify=self._verify,
-                                             allow_redirects=False, **body)
+            response = self._patiently(method, path, **body)
         except requests.exceptions.SSLError as error:
             raise SatelliteError(f"{self.url}: TLS check failed ({_gist(error)}); set ca_file, on a Satellite "
                                  "/etc/pki/katello/certs/katello-server-ca.crt") from error
@@ -388,6 +323,20 @@ class Satellite:
         self._check_clock(response)
         self._check_organization(path, body.get("params", {}), response)
         return parsed
+
+    def _patiently(self, method: str, path: str, **body: Any) -> requests.Response:
+        """One request; a question is put again where Satellite asks for patience, a change never is."""
+        if "params" in body:            # lists of ids stay short enough only with their commas as they are
+            body["params"] = urlencode(body["params"], safe=",:")
+        for attempt in range(1, TRIES + 1):
+            response = self._session.request(method, self.url + path, timeout=TIMEOUT, verify=self._verify,
+                                             allow_redirects=False, **body)
+            wait = retry_after(response.status_code, response.headers)
+            again = method == "GET" and attempt < TRIES and wait is not None and wait <= PATIENCE
+            rest(wait if again and wait else self.manners.pause)
+            if not again:
+                break
+        return response
 
     def _fail(self, method: str, path: str, response: requests.Response, body: Any) -> NoReturn:
         status, message = response.status_code, _message(body)
@@ -479,13 +428,6 @@ def _snapshot(body: Mapping[str, Any]) -> dict[str, Any]:
         one["name"]: "(not kept)" if one.get("hidden_value?") or _SECRET.search(one["name"])
         else one.get("value") for one in body.get("parameters") or []}
     return kept
-
-
-def _windows(highest: int, total: int) -> Iterator[tuple[int, int]]:
-    """(low, high] pairs that cover 1 to `highest`, each with about WINDOW hosts where ids are spread evenly."""
-    width = max(WINDOW, round(WINDOW * highest / max(total, 1)))
-    for low in range(0, highest, width):
-        yield low, min(low + width, highest)
 
 
 def quoted(text: str) -> str:

@@ -15,7 +15,9 @@ from typing import Any, Optional, Union
 
 import yaml
 
+from . import osp_checker, satellite
 from .model import Policy
+from .osp_checker import Manners
 from .satellite import Login
 from .survey import CloudScope
 
@@ -56,6 +58,7 @@ class Settings:
     """
 
     login: Optional[Login]
+    manners: Manners
     search: str
     clouds: tuple[CloudScope, ...]
     checker: Optional[CheckJob]
@@ -77,12 +80,16 @@ def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = N
     _check_keys(where, "", content, ("satellite", "clouds", "checker", "journal", "policy"))
     section = _mapping(where, "satellite", content.get("satellite"))
     _check_keys(where, "satellite", section,
-                ("url", "username", "password", "password_file", "ca_file", "verify_tls", "search"))
+                ("url", "username", "password", "password_file", "ca_file", "verify_tls", "search", *Manners._fields))
     clouds = _clouds(where, content.get("clouds"), environ)
-    return Settings(_login(where, section, environ), _text(where, "satellite.search", section.get("search") or ""),
-                    clouds, _checker(where, content.get("checker"), clouds),
-                    _path(where, "journal", content.get("journal", str(JOURNAL))),
-                    _policy(where, content.get("policy")))
+    return Settings(
+        login=_login(where, section, environ),
+        manners=_manners(where, "satellite", section, satellite.MANNERS),
+        search=_text(where, "satellite.search", section.get("search") or ""),
+        clouds=clouds,
+        checker=_checker(where, content.get("checker"), clouds),
+        journal=_path(where, "journal", content.get("journal", str(JOURNAL))),
+        policy=_policy(where, content.get("policy")))
 
 
 def _login(where: str, section: Mapping[str, Any], environ: Mapping[str, str]) -> Optional[Login]:
@@ -171,13 +178,14 @@ def _clouds(where: str, value: Any, environ: Mapping[str, str]) -> tuple[CloudSc
     for number, entry in enumerate(value, 1):
         key = f"clouds[{number}]"
         entry = _mapping(where, key, entry)
-        _check_keys(where, key, entry, ("cloud", "regions", "lists_fail_on_down_cell"))
+        _check_keys(where, key, entry, ("cloud", "regions", "lists_fail_on_down_cell", *Manners._fields))
         regions = entry.get("regions", [])
         fails = entry.get("lists_fail_on_down_cell", False)
         if not isinstance(regions, list) or not isinstance(fails, bool):
             raise SettingsError(f"{where}: {key}: regions must be a list, lists_fail_on_down_cell true or false")
         scopes.append(CloudScope(_name(where, f"{key}.cloud", entry.get("cloud")),
-                                 tuple(_name(where, f"{key}.regions", region) for region in regions), fails))
+                                 tuple(_name(where, f"{key}.regions", region) for region in regions), fails,
+                                 _manners(where, key, entry, osp_checker.MANNERS)))
     if len({scope.cloud for scope in scopes}) < len(scopes):
         raise SettingsError(f"{where}: clouds names the same cloud twice; put its regions into one entry")
     return tuple(scopes)
@@ -191,6 +199,9 @@ def _checker(where: str, value: Any, clouds: Sequence[CloudScope]) -> Optional[C
         raise SettingsError(f"{where}: checker must be local, or hold job_template and search, not {_shown(value)}")
     _check_keys(where, "checker", value, ("job_template", "search", "clouds_yaml", "deadline"))
     for scope in clouds:
+        if scope.manners != osp_checker.MANNERS:
+            raise SettingsError(f"{where}: {', '.join(Manners._fields)} of clouds are for those that are asked from "
+                                "here, not by a checker.job_template")
         for name in (scope.cloud, *scope.regions):
             if not name or re.search(r"[\s,/]", name):
                 raise SettingsError(f"{where}: with checker.job_template, clouds must name every cloud, and no name "
@@ -199,6 +210,17 @@ def _checker(where: str, value: Any, clouds: Sequence[CloudScope]) -> Optional[C
                     _name(where, "checker.search", value.get("search")),
                     _text(where, "checker.clouds_yaml", value.get("clouds_yaml", "")).strip(),
                     _deadline(where, value.get("deadline", "15m")))
+
+
+def _manners(where: str, name: str, section: Mapping[str, Any], default: Manners) -> Manners:
+    """How much to ask of that server at once."""
+    found = default
+    for key, most in (("workers", 64), ("page_size", 10_000)):
+        if key in section:
+            found = found._replace(**{key: _count(where, f"{name}.{key}", section[key], least=1, most=most)})
+    if "pause" in section:
+        found = found._replace(pause=duration(where, f"{name}.pause", section["pause"]).total_seconds())
+    return found
 
 
 def _deadline(where: str, value: Any) -> timedelta:
@@ -248,9 +270,10 @@ def _fraction(where: str, name: str, value: Any) -> float:
     return float(value)
 
 
-def _count(where: str, name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SettingsError(f"{where}: {name} must be a whole number from {least} on, not {_shown(value)}")
+def _count(where: str, name: str, value: Any, least: int, most: Optional[int] = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        raise SettingsError(f"{where}: {name} must be a whole number from {least} "
+                            f"{'on' if most is None else f'to {most}'}, not {_shown(value)}")
     return value
 
 

@@ -4,11 +4,12 @@ Events leave notes in a spool (events.py); here they come into the journal and c
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from . import events
 from .events import Note
+from .inventory import Glance
 from .journal import Journal
 from .osp_checker import swap_bytes
 
@@ -34,9 +35,8 @@ def take(journal: Journal, now: datetime) -> None:
         log.warning("what Foreman's events told is not known: %s", error)
 
 
-def of_life(journal: Journal, hosts: Iterable[tuple[int, str, Iterable[str]]],
-            now: datetime) -> tuple[set[str], list[Note]]:
-    """The UUIDs, in both byte orders, of those (id, name, UUIDs) of which an event told, and those notes.
+def of_life(journal: Journal, hosts: Iterable[Glance], now: datetime) -> tuple[set[str], list[Note]]:
+    """The UUIDs, in both byte orders, of those hosts of which an event told, and those notes.
 
     A note of a host that no run sees is dropped after some time; a run of other hosts leaves it alone.
     """
@@ -44,20 +44,20 @@ def of_life(journal: Journal, hosts: Iterable[tuple[int, str, Iterable[str]]],
     if not notes:
         return set(), []
     ids, names = {note.host_id for note in notes} - {0}, {note.name for note in notes} - {""}
-    found = [host for host in hosts if host[0] in ids or host[1].lower() in names]
-    spoken = {form for _, _, uuids in found for uuid in uuids for form in (uuid, swap_bytes(uuid))}
-    seen_ids, seen_names = {host[0] for host in found}, {host[1].lower() for host in found}
+    found = [host for host in hosts if host.id in ids or host.name.lower() in names]
+    spoken = {form for host in found for uuid in host.uuids for form in (uuid, swap_bytes(uuid))}
+    seen_ids, seen_names = {host.id for host in found}, {host.name.lower() for host in found}
     return spoken, [note for note in notes
                     if note.host_id in seen_ids or note.name in seen_names or note.at < now - LAST]
 
 
-def note_removals(journal: Journal, satellite: str, hosts: Collection[tuple[int, str]]) -> None:
-    """Put on file whom somebody else removed.  A host (id, name) that is still listed was not: Foreman took that back.
-    """
+def note_removals(journal: Journal, satellite: str, hosts: Iterable[Glance]) -> None:
+    """Put on file whom somebody else removed.  A host that is still listed was not: Foreman took that back."""
     notes = [note for note in journal.events() if note.event == events.DESTROYED]
     if not notes:
         return
-    ids, names = {host[0] for host in hosts}, {host[1].lower() for host in hosts}
+    listed = {(host.id, host.name.lower()) for host in hosts}
+    ids, names = {key for key, _ in listed}, {name for _, name in listed}
     journal.note_removals(satellite, [
         note for note in notes if not (note.host_id in ids if note.host_id else note.name in names)
         and not journal.is_ours(satellite, note)], notes)

@@ -3,12 +3,14 @@
 Travels in a job template behind osp_checker.py, so that a delegated check surveys exactly as we do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
 from .osp_checker import (
+    MANNERS,
     Look,
+    Manners,
     OSPError,
     Presence,
     Progress,
@@ -30,6 +32,7 @@ class CloudScope:
     cloud: Optional[str]
     regions: tuple[str, ...] = ()
     lists_fail_on_down_cell: bool = False
+    manners: Manners = MANNERS
 
 
 class Seen(NamedTuple):
@@ -62,12 +65,14 @@ class LocalChecker:
     """Asks Keystone and Nova from here, all regions side by side.
 
     A cloud that cannot be opened or prepared is noted in `errors`, makes every UUID unknown, and is not asked again.
+    What `prepare` listed is looked up once and then let go, since it is large.
     """
 
     scopes: Sequence[CloudScope]
     regions: dict[Place, Region] = field(default_factory=dict)
     errors: dict[Place, OSPError] = field(default_factory=dict)
-    _lists: dict[Place, frozenset[str]] = field(default_factory=dict)
+    servers: dict[Place, int] = field(default_factory=dict)         # how many each lists
+    _lists: dict[Place, Set[str]] = field(default_factory=dict)
 
     def open(self) -> None:
         """Log in to every cloud and region in scope; what fails is remembered, not raised."""
@@ -84,7 +89,8 @@ class LocalChecker:
 
     def _open_region(self, scope: CloudScope, name: str) -> None:
         try:
-            region = Region.open(scope.cloud, name, empty_is_absent=scope.lists_fail_on_down_cell)
+            region = Region.open(scope.cloud, name, empty_is_absent=scope.lists_fail_on_down_cell,
+                                 manners=scope.manners)
             self.regions[region.cloud, region.region] = region
         except OSPError as error:
             self.errors[scope.cloud or "(environment)", name] = error
@@ -101,38 +107,42 @@ class LocalChecker:
                     progress(sum(counts.values()), 0)
             try:
                 self._lists[place] = self.regions[place].list_servers(told)
+                self.servers[place] = len(self._lists[place])
             except OSPError as error:
                 self.errors[place] = error
 
         with workers(len(self.regions)) as pool:
             list(pool.map(prepare_one, self.regions))
 
-    def survey(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Those in a list are alive; the rest is asked one by one, in every region."""
-        alive, rest = self._part(uuids)
-        return self._joined(alive, self._look(rest, progress))
-
-    def listed(self, uuids: Iterable[str]) -> Survey:
+    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
         """Those in a list are alive; the rest is not asked about."""
         return self._joined(self._part(uuids)[0], self._look((), None))
 
-    def _part(self, uuids: Iterable[str]) -> tuple[dict[str, Place], list[str]]:
+    def _part(self, uuids: Sequence[str]) -> tuple[dict[str, Place], list[str]]:
         """The UUIDs that are in a list, and where; and those that are in none."""
         alive: dict[str, Place] = {}
+        lists, self._lists = self._lists, {}
+        for place, listed in lists.items():
+            alive.update((uuid, place) for uuid in uuids if uuid in listed)
         rest = []
-        for uuid in uuids:
-            forms = (uuid, swap_bytes(uuid))
-            place = next((place for place, listed in self._lists.items() if not listed.isdisjoint(forms)), None)
-            if place:
-                alive[uuid] = place
+        for uuid in [uuid for uuid in uuids if uuid not in alive]:
+            other = swap_bytes(uuid)
+            found = next((place for place, listed in lists.items() if other in listed), None)
+            if found:
+                alive[uuid] = found
             else:
                 rest.append(uuid)
         return alive, rest
 
-    def ask(self, uuids: Iterable[str]) -> Survey:
+    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+        """Those in a list are alive; the rest is asked one by one, in every region."""
+        alive, rest = self._part(uuids)
+        return self._joined(alive, self._look(rest, progress))
+
+    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
         """Each one by one, in every region, whatever a list said before."""
         self.open()
-        return self._joined({}, self._look(list(uuids), None))
+        return self._joined({}, self._look(list(uuids), progress))
 
     def _look(self, uuids: Sequence[str], progress: Optional[Progress]) -> list[Look]:
         """Ask all regions; where one is unknown the rest is not asked, since no UUID can be known then."""
@@ -163,5 +173,27 @@ class LocalChecker:
         place = (look.cloud, look.region)
         if look.error:
             return Seen(*place, None, "", look.error)
-        visibility, listed = self.regions[place].visibility, self._lists.get(place)
-        return Seen(*place, None if listed is None else len(listed), visibility.proof if visibility else "", None)
+        visibility = self.regions[place].visibility
+        return Seen(*place, self.servers.get(place), visibility.proof if visibility else "", None)
+
+
+def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
+    """One Survey of the answers to several questions; of these UUIDs, what nobody answered is UNKNOWN."""
+    regions: dict[Place, Seen] = {}
+    for seen in (seen for survey in surveys for seen in survey.regions):
+        known = regions.get((seen.cloud, seen.region), seen)
+        regions[seen.cloud, seen.region] = Seen(
+            seen.cloud, seen.region, known.servers if seen.servers is None else seen.servers,
+            known.proof or seen.proof, known.error or seen.error)
+    alive = {uuid: place for survey in surveys for uuid, place in survey.alive.items()}
+    said = {(one.uuid, one.cloud, one.region): one
+            for survey in surveys for found in survey.asked.values() for one in found}
+    return Survey(tuple(seen._replace(servers=None) if seen.error else seen for seen in regions.values()), alive, {
+        uuid: tuple(_of(uuid, seen, said.get((uuid, *place))) for place, seen in regions.items())
+        for uuid in uuids if uuid not in alive})
+
+
+def _of(uuid: str, seen: Seen, said: Optional[Sighting]) -> Sighting:
+    if seen.error or said is None:
+        return Sighting(uuid, seen.cloud, seen.region, Presence.UNKNOWN, str(seen.error or "not asked"))
+    return said

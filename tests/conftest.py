@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import hypothesis
 import pytest
 import requests
 import yaml
+from satellites import MINIMUM, guest
 
 from foreman_hooks import cli
 from foreman_hooks.checkers import Checker
@@ -22,9 +23,9 @@ from foreman_hooks.model import Outcome, Policy
 from foreman_hooks.plan import Plan
 from foreman_hooks.sandbox import world as worlds
 from foreman_hooks.sandbox.openstack import Account, OpenStack
-from foreman_hooks.sandbox.satellite import Satellite, User
-from foreman_hooks.sandbox.server import Server
-from foreman_hooks.satellite import Login
+from foreman_hooks.sandbox.satellite import Host, Satellite, User
+from foreman_hooks.sandbox.server import Answer, Server
+from foreman_hooks.satellite import MANNERS, Login
 from foreman_hooks.satellite import Satellite as Client
 from foreman_hooks.survey import CloudScope, LocalChecker
 
@@ -183,3 +184,49 @@ def shared() -> Iterator[Shared]:
     shared = Shared()
     with shared.server, shared.http:
         yield shared
+
+
+# The client and the inventory against a Satellite alone
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[Server]:
+    """One for a whole file, since to stop one takes a moment."""
+    with Server(lambda request: Answer(503)) as server:
+        yield server
+
+
+@pytest.fixture
+def double() -> Satellite:
+    return Satellite(users=[
+        User("admin", "changeme"), User("cleaner", "secret", permissions=MINIMUM, tokens={"a-token"})])
+
+
+@pytest.fixture
+def server(shared_server: Server, double: Satellite, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    shared_server.requests.clear()
+    shared_server.faults.clear()
+    shared_server.handle = double.handle
+    return shared_server
+
+
+@pytest.fixture
+def connect(server: Server) -> Callable[..., Client]:
+    """A new client for a login, with manners of its own where they are named."""
+    return lambda user="admin", password="changeme", **manners: Client(
+        Login(server.url, user, password), MANNERS._replace(**manners))
+
+
+@pytest.fixture
+def client(connect: Callable[..., Client]) -> Client:
+    return connect()
+
+
+@pytest.fixture
+def cleaner(connect: Callable[..., Client]) -> Client:
+    return connect("cleaner", "secret")
+
+
+@pytest.fixture
+def web1(double: Satellite) -> Host:
+    return double.add(guest())

@@ -7,10 +7,13 @@ import json
 import os
 import re
 from functools import cache
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
 
+from foreman_hooks import inventory
+from foreman_hooks.inventory import Glance
 from foreman_hooks.model import Record
 from foreman_hooks.remote_execution import Job, RemoteExecution
 from foreman_hooks.restore import restore
@@ -32,9 +35,8 @@ CALLS = {
     "katello": lambda client: client.katello,
     "organization_id": lambda client: client.organization_id("Default Organization"),
     "organizations": lambda client: client.organizations(),
-    "inventory": lambda client: list(client.inventory("name ~ web")),
     "newest_host": lambda client: client.newest_host(),
-    "host_facts": lambda client: client.host_facts(1, "web1.example.com"),
+    "thin_hosts": lambda client: client.thin_hosts(0, 1, "name ~ web"),
     "find_host": lambda client: client.find_host("web1.example.com"),
     "hosts_with_parameter": lambda client: client.hosts_with_parameter("osp_cleanup_protect", 1),
     "record": lambda client: client.record(1),
@@ -52,7 +54,12 @@ CALLS = {
     "delete": lambda client: client.delete(client.record(1)),
 }
 
-HOW = {"get", "call", "listing", "odd"}         # what all of them, and remote execution, ask through
+HOW = {"get", "call", "listing", "page", "odd"}     # what all of them, the inventory and remote execution ask through
+INVENTORY = {
+    "glance": lambda client: list(inventory.glance(client, "name ~ web")),
+    "look_closely": lambda client: list(inventory.look_closely(client, [Glance(1, "web1.example.com", ())], ())),
+    "facts_now": lambda client: inventory.facts_now(client, 1, "web1.example.com"),
+}
 JOBS = {
     "template_id": lambda jobs: jobs.template_id("OSP - Check instances"),
     "hosts": lambda jobs: jobs.hosts("id = 1"),
@@ -77,7 +84,7 @@ def requests_of(katello, organization):
         for call in JOBS.values():
             call(RemoteExecution(client))
         double.jobs.close()
-        for call in CALLS.values():
+        for call in (*INVENTORY.values(), *CALLS.values()):
             call(client)
     assert double.deleted == [1]
     return server.requests
@@ -97,6 +104,8 @@ def parameters(request):
 
 def test_every_method_of_the_client_is_called_here():
     assert set(CALLS) - {"owner"} | HOW == {name for name in vars(Client) if not name.startswith("_")}
+    assert set(INVENTORY) == {name for name, what in vars(inventory).items() if isfunction(what)
+                              and what.__module__ == inventory.__name__ and not name.startswith("_")}
     assert set(JOBS) == {name for name in vars(RemoteExecution) if not name.startswith("_")}
 
 

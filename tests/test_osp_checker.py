@@ -9,7 +9,9 @@ import re
 import threading
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -19,7 +21,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import (
-    WORKERS,
+    PATIENCE,
+    TRIES,
+    Manners,
     OSPConfigError,
     OSPError,
     OSPForbidden,
@@ -36,6 +40,7 @@ from foreman_hooks.sandbox.server import Answer, Fault, Server
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 GONE = {DELETED, ABSENT}
+WORKERS = Manners().workers
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
 CANARY = "0a11afee-0000-4000-8000-000000000001"        # lower than X and OTHER: the first to be looked at
 OTHER = "0dd0b0d1-0000-4000-8000-000000000002"
@@ -70,6 +75,7 @@ class Lab:
         self.handlers = handlers
         server.faults.clear()
         server.requests.clear()
+        monkeypatch.setattr("foreman_hooks.osp_checker.BREATH", 0.001)
         for name in list(os.environ):       # for `quiet` too, which is older than any one test's own environment
             if name.startswith("OS_") or name.lower().endswith("_proxy"):
                 monkeypatch.delenv(name)
@@ -96,7 +102,7 @@ class Lab:
         return self.cloud.application_credentials[0]
 
     def log_in_with_token(self):
-        token = self.open().nova.client.session.get_token()
+        token = self.open().nova.session.get_token()
         self.configure(auth_type="v3token", auth={
             "token": token, "project_name": ADMIN.project, "project_domain_id": "default"})
 
@@ -111,7 +117,7 @@ class Lab:
     def open(self, region="RegionOne", **how):
         """Log in; what is tried again is tried again at once."""
         region = Region.open("prod", region, **how)
-        region.nova.client.connect_retry_delay = region.nova.client.status_code_retry_delay = 0.001
+        region.nova.connect_retry_delay = 0.001
         return region
 
     def fail(self, pattern, status=503, body="<html>injected</html>", headers=None, **how):
@@ -912,7 +918,7 @@ def test_all_workers_survive_a_token_that_expires_under_them(lab):
     region = lab.open()
     lab.cloud.expire_tokens()
     together = threading.Barrier(WORKERS, timeout=10)
-    stale = region.nova.client.session.get_token()
+    stale = region.nova.session.get_token()
 
     def handle(request):
         if request.headers["X-Auth-Token"] == stale and "/servers/" in request.path:
@@ -1160,6 +1166,126 @@ def test_a_hiccup_at_any_question_is_overcome_by_asking_again(fresh, question, h
     assert fault.hits == 2 + (question == CANARY_LIST)
 
 
+@pytest.fixture
+def waited(monkeypatch):
+    """What was waited for, in seconds; nothing is."""
+    seconds = []
+    monkeypatch.setattr("foreman_hooks.osp_checker.time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+def busy(lab, text, question=ASKING_GET, status=503, **how):
+    """Ask for patience in these words."""
+    return lab.fail(question, status, headers={"Retry-After": text}, **how)
+
+
+def http_date(seconds):
+    return format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_any_question_is_put_again_where_nova_asks_for_patience(fresh, waited, question, status):
+    lab, region = fresh
+    fault = busy(lab, "7", question, status, times=TRIES - 1)
+    assert one(region.look([X])).presence is ABSENT
+    assert (fault.hits, waited) == (TRIES, [7.0] * (TRIES - 1))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_nova_that_goes_on_asking_for_patience_makes_the_region_unknown_in_the_end(fresh, waited, status):
+    lab, region = fresh
+    fault = busy(lab, "0", status=status)
+    look = region.look([X])
+    assert one(look).presence is UNKNOWN
+    assert str(status) in str(look.error)
+    assert (fault.hits, sum(waited)) == (TRIES, 0)
+
+
+def test_as_long_as_our_patience_lasts_nova_is_waited_for(fresh, waited):
+    lab, region = fresh
+    busy(lab, f"{PATIENCE:.0f}", times=1)
+    assert one(region.look([X])).presence is ABSENT
+    assert waited == [PATIENCE]
+
+
+@pytest.mark.parametrize("text", [f"{PATIENCE + 1:.0f}", "86400", "9" * 400, http_date(PATIENCE + 3600)],
+                         ids=["a second more", "a day", "for ever", "a moment"])
+def test_a_nova_that_asks_for_more_than_our_patience_is_not_waited_for(fresh, waited, text):
+    lab, region = fresh
+    fault = busy(lab, text, status=429)
+    assert one(region.look([X])).presence is UNKNOWN
+    assert (fault.hits, waited) == (1, [])
+
+
+@pytest.mark.parametrize(("ahead", "least", "most"), [(60, 1, 60), (-3600, 0, 0)], ids=["to come", "over"])
+def test_patience_may_be_asked_for_up_to_a_moment(fresh, waited, ahead, least, most):
+    lab, region = fresh
+    fault = busy(lab, http_date(ahead), times=1)
+    assert one(region.look([X])).presence is ABSENT
+    assert fault.hits == 2
+    assert least <= sum(waited) <= most
+
+
+NONSENSE = ("", " ", "soon", "-1", "1.5", "1e1", "inf", "nan", "\xb2", "1 2", "Sun, 99 Nov 2026 12:00:00 GMT",
+            "Sun, 22 Nov 99999 12:00:00 GMT")
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+def test_a_patience_that_cannot_be_read_is_not_asked_for(fresh, waited, text):
+    lab, region = fresh
+    refused = busy(lab, text, status=429)
+    assert one(region.look([X])).presence is UNKNOWN
+    assert (refused.hits, waited) == (1, [])
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+def test_a_503_whose_patience_cannot_be_read_is_tried_once_more_after_a_breath(fresh, waited, text):
+    lab, region = fresh
+    fault = busy(lab, text)
+    assert one(region.look([X])).presence is UNKNOWN
+    assert (fault.hits, waited) == (2, [0.001])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 502, 504])
+def test_no_other_answer_is_a_request_for_patience(fresh, waited, status):
+    """A cell that is down is a 500, whatever a proxy may add to it."""
+    lab, region = fresh
+    fault = busy(lab, "0", TOMBSTONE, status)
+    assert one(region.look([X])).presence is UNKNOWN
+    assert (fault.hits, waited) == (1, [])
+
+
+def test_a_rest_is_taken_after_each_answer(fresh, waited):
+    lab, region = fresh
+    region = replace(region, manners=Manners(pause=0.25))
+    region.look([X, OTHER])
+    region.list_servers()
+    assert waited == [0.25] * len(lab.lines())
+
+
+def test_no_rest_is_taken_unless_told(fresh, waited):
+    _, region = fresh
+    region.look([X, OTHER])
+    region.list_servers()
+    assert waited == []
+
+
+def test_who_was_waited_for_has_had_its_rest(fresh, waited):
+    lab, region = fresh
+    busy(lab, "3", "/servers", times=1)
+    assert replace(region, manners=Manners(workers=1, pause=0.25)).look([CANARY]).error is None
+    assert waited == [3.0, 0.25]
+
+
+def test_a_page_of_servers_is_as_large_as_told(bare):
+    for uuid in numbered(5):
+        bare.add(uuid)
+    assert bare.open(manners=Manners(page_size=2)).list_servers() == set(numbered(5))
+    assert [line.partition("limit=")[2].partition("&")[0] for line in bare.lines("limit=.*marker")] == ["2"] * 3
+    assert len(bare.lines(r"/servers\?all_tenants=1&limit=2")) == 4       # 2 + 2 + 1, and the empty page that ends it
+
+
 def test_a_cell_that_is_down_is_not_asked_again(fresh):
     lab, region = fresh
     fault = lab.fail(ASKING_GET, 500)
@@ -1188,7 +1314,7 @@ def test_an_answer_that_does_not_come_leaves_the_server_unknown(lab, question):
 
 
 def test_a_cloud_whose_configuration_names_no_timeout_is_still_not_waited_for_without_end(lab):
-    assert lab.open().nova.client.session.timeout == 60
+    assert lab.open().nova.session.timeout == 60
 
 
 @pytest.mark.parametrize("mishap", USUAL)
@@ -1369,12 +1495,13 @@ def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_await
     assert len(lab.lines("/servers/0000")) <= 3 * WORKERS
 
 
-def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(lab):
-    uuids = numbered(3 * WORKERS)
+@pytest.mark.parametrize("workers", [1, 3, WORKERS])
+def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(lab, workers):
+    uuids = numbered(3 * workers)
     for uuid in uuids:
         lab.add(uuid)
     under_way, most, lock = [0], [0], threading.Lock()
-    full = threading.Barrier(WORKERS, timeout=10)       # fewer than that would not come to an end
+    full = threading.Barrier(workers, timeout=10)       # fewer than that would not come to an end
 
     def handle(request):
         with lock:
@@ -1385,10 +1512,10 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
             under_way[0] -= 1
         return lab.cloud.handle(request)
 
-    region = lab.open()
+    region = lab.open(manners=Manners(workers=workers))
     lab.handlers[:] = [handle]
-    assert len(region.look(uuids).sightings) == len(uuids)
-    assert most[0] == WORKERS
+    assert {one.presence for one in region.look(uuids).sightings.values()} == {PRESENT}
+    assert most[0] == workers
 
 
 # Properties: no body and no status but Nova's own form says that a server is gone

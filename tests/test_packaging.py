@@ -19,7 +19,6 @@ ROOT = Path(__file__).parent.parent
 FOLDER = Path(foreman_hooks.__file__).parent / "packaging"
 NAME = "satellite-osp-cleanup"
 SPEC = (FOLDER / f"{NAME}.spec").read_text(encoding="utf-8")
-RPM_NAMES = {"python-novaclient": "python3-novaclient"}         # others: python3- and the name in small letters
 
 
 def setup_cfg() -> configparser.ConfigParser:
@@ -46,7 +45,7 @@ def test_the_spec_says_what_setup_cfg_says(tag: str, key: str) -> None:
 def test_the_spec_requires_what_setup_cfg_requires() -> None:
     options = setup_cfg()["options"]
     lines = [line.split() for line in options["install_requires"].split("\n") if line]
-    needed = {f"{RPM_NAMES.get(name, f'python3-{name.lower()}')} {bound.replace('>=', '>= ')}" for name, bound in lines}
+    needed = {f"python3-{name.lower()} {bound.replace('>=', '>= ')}" for name, bound in lines}
     needed.add(f"python3 {options['python_requires'].replace('>=', '>= ')}")
     assert set(re.findall(r"^Requires: +(.+)$", SPEC, re.MULTILINE)) == needed
 

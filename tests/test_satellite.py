@@ -6,11 +6,13 @@ import ipaddress
 import logging
 import re
 import ssl
+import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -18,11 +20,33 @@ import responses
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from satellites import (
+    CONSUMER,
+    INSTANCE,
+    MINIMUM,
+    ODD,
+    ODD_LISTS,
+    OTHER_UUID,
+    REFUSALS,
+    UNKNOWN_HOST,
+    UNKNOWN_ORGANIZATION,
+    UNKNOWN_ROUTE,
+    UUID,
+    add_guests,
+    before,
+    change,
+    entry,
+    guest,
+    ids,
+    looked,
+    user,
+)
 
-from foreman_hooks.identity import OTHER_NAMES, RHSM_NAMES
+from foreman_hooks.inventory import Glance, facts_now, glance, look_closely
 from foreman_hooks.model import Record
-from foreman_hooks.sandbox.satellite import ANSIBLE, CHEF, ORGANIZATION, PUPPET, RHSM, SALT, Host, Satellite, User
-from foreman_hooks.sandbox.server import Answer, Server
+from foreman_hooks.osp_checker import PATIENCE, TRIES
+from foreman_hooks.sandbox.satellite import ORGANIZATION, RHSM, Host, Satellite, User
+from foreman_hooks.sandbox.server import Answer, Fault, Server
 from foreman_hooks.satellite import (
     Login,
     SatelliteError,
@@ -37,16 +61,8 @@ from foreman_hooks.satellite import Satellite as Client
 from foreman_hooks.satellite import SatelliteRefused as Refused
 
 ELSEWHERE = "https://satellite.example.com"
-UUID = "d9cfa777-571e-5252-92d9-0bcdebe7a3c9"
-OTHER_UUID = "1d1c54ad-0000-4000-8000-00000000beef"
-CONSUMER = "6d1b7e2c-93f4-43a1-a1ab-25c7d1f5a3f7"
 THEN = "2022-11-03 11:43:54 UTC"
 SECOND = 7                                      # a second organization
-MINIMUM = frozenset({"view_hosts", "view_facts", "destroy_hosts"})
-
-UNKNOWN_HOST = {"error": {"message": "Resource host not found by id '1'"}}
-UNKNOWN_ROUTE = {"status": 404, "error": "Not Found"}
-UNKNOWN_ORGANIZATION = {"message": "Organization with id 9 not found"}
 
 # Every question, and every change, that the client knows.
 CALLS = {
@@ -54,8 +70,9 @@ CALLS = {
     "organization_id": lambda client: client.organization_id("Default Organization"),
     "organizations": lambda client: client.organizations(),
     "newest_host": lambda client: client.newest_host(),
-    "inventory": lambda client: list(client.inventory()),
-    "host_facts": lambda client: client.host_facts(1, "web1.example.com"),
+    "inventory": lambda client: list(glance(client)),
+    "closer look": lambda client: list(look_closely(client, [Glance(1, "web1.example.com", ())], ())),
+    "host_facts": lambda client: facts_now(client, 1, "web1.example.com"),
     "find_host": lambda client: client.find_host("web1.example.com"),
     "hosts_with_parameter": lambda client: client.hosts_with_parameter("osp_cleanup_protect"),
     "record": lambda client: client.record(1),
@@ -68,110 +85,18 @@ CALLS = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared_server():
-    """One for the whole file, since to stop one takes a moment."""
-    with Server(lambda request: Answer(503)) as server:
-        yield server
-
-
-@pytest.fixture
-def double():
-    return Satellite(users=[
-        User("admin", "changeme"), User("cleaner", "secret", permissions=MINIMUM, tokens={"a-token"})])
-
-
-@pytest.fixture
-def server(shared_server, double, monkeypatch):
-    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
-    shared_server.requests.clear()
-    shared_server.faults.clear()
-    shared_server.handle = double.handle
-    return shared_server
-
-
-@pytest.fixture
-def connect(server):
-    """A new client for a login."""
-    return lambda user="admin", password="changeme": Client(Login(server.url, user, password))
-
-
-@pytest.fixture
-def client(connect):
-    return connect()
-
-
-@pytest.fixture
-def cleaner(connect):
-    return connect("cleaner", "secret")
-
-
-@pytest.fixture
-def web1(double):
-    return double.add(guest())
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """Windows of ten ids, so that few hosts fill several."""
-    monkeypatch.setattr("foreman_hooks.satellite.WINDOW", 10)
-
-
 @pytest.fixture
 def sent(monkeypatch):
-    """What requests hands to its transport, beside the request itself."""
+    """What requests hands to its transport: how, and path and query as they go over the wire."""
     seen = []
     send = requests.adapters.HTTPAdapter.send
 
     def noted(self, request, **how):
-        seen.append(how)
+        seen.append({**how, "path": request.path_url})
         return send(self, request, **how)
 
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", noted)
     return seen
-
-
-def guest(name="web1.example.com", uuid=UUID, **more):
-    return Host(name, **{"facts": {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}},
-                         "subscription": {"uuid": CONSUMER}, **more})
-
-
-def add_guests(double, count):
-    """Hosts that have every value in common."""
-    return [double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)]
-
-
-def add_new(double, count):
-    return [double.add(guest(f"new{number}.example.com")) for number in range(count)]
-
-
-def user(double, *permissions, **more):
-    """Let a login with these permissions alone in; its name and password."""
-    double.users["limited"] = User("limited", "limited", permissions=frozenset(permissions), **more)
-    return "limited", "limited"
-
-
-def change(server, pattern, mend):
-    """Hand the body of every true answer to requests that match to `mend`, and answer what that returns."""
-    handle = server.handle
-
-    def changed(request):
-        answer = handle(request)
-        return answer._replace(body=mend(answer.body)) if re.search(pattern, request.line) else answer
-
-    server.handle = changed
-
-
-def before(server, pattern, act):
-    """Do something at the moment when the first request that matches arrives."""
-    handle, todo = server.handle, [act]
-
-    def acting(request):
-        if todo and re.search(pattern, request.line):
-            todo.pop()()
-        return handle(request)
-
-    server.handle = acting
 
 
 def error_of(call, client):
@@ -189,10 +114,6 @@ def outcomes(connect):
 
 def lines(server):
     return [request.line for request in server.requests]
-
-
-def ids(hosts):
-    return [host.id for host in hosts]
 
 
 # Logging in
@@ -256,18 +177,6 @@ def test_a_401_says_what_satellite_says(double, connect):
         connect().about()
 
 
-def test_a_401_in_the_middle_of_the_windows_ends_the_inventory(server, double, client, narrow):
-    """S15."""
-    add_guests(double, 25)
-    server.fail("host_id > 10 ", 401)
-    with pytest.raises(SatelliteLoginError):
-        list(client.inventory())
-    count = len(server.requests)
-    with pytest.raises(SatelliteLoginError):
-        client.record(1)
-    assert len(server.requests) == count
-
-
 def test_a_401_to_the_check_after_a_delete_is_no_proof_of_anything(server, client, web1):
     """S15."""
     record = client.record(1)
@@ -318,10 +227,10 @@ def test_proxies_of_the_environment_are_honoured(monkeypatch, server, web1):
     assert {request.headers["Host"] for request in server.requests} == {"satellite.example.com"}
 
 
-def test_no_proxy_is_honoured(monkeypatch, server, client):
+def test_no_proxy_is_honoured(monkeypatch, connect):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert client.about().version == "3.12.0"
+    assert connect().about().version == "3.12.0"
 
 
 def test_a_satellite_that_is_not_there_is_an_error_of_one_line():
@@ -333,6 +242,184 @@ def test_a_satellite_that_is_not_there_is_an_error_of_one_line():
 def test_a_url_that_is_none_is_an_error_too(url):
     with pytest.raises(SatelliteError):
         Client(Login(url, "admin", "changeme")).about()
+
+
+# How it asks: patience, rests, and how much at once
+
+WEB1 = "^GET /api/hosts/1$"
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """What was waited for, in seconds; nothing is."""
+    seconds = []
+    monkeypatch.setattr("foreman_hooks.osp_checker.time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+def busy(server, text, pattern=WEB1, status=503, **how):
+    """Ask for patience in these words."""
+    server.faults.append(Fault(pattern, Answer(status, "<html>busy</html>", {"Retry-After": text}), **how))
+    return server.faults[-1]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_every_question_is_put_again_where_satellite_asks_for_patience(server, connect, web1, waited, status):
+    for call in CALLS.values():
+        fault = busy(server, "0", "^GET", status, times=1)
+        assert error_of(call, connect()) is None
+        assert fault.hits > 1 or call is CALLS["create_host"]       # which asks nothing
+    assert waited == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_satellite_that_goes_on_asking_for_patience_is_an_error_in_the_end(server, client, web1, waited, status):
+    fault = busy(server, "3", status=status)
+    with pytest.raises(SatelliteError, match=f"GET /api/hosts/1 gave {status}"):
+        client.permissions(1)
+    assert (fault.hits, waited) == (TRIES, [3.0] * (TRIES - 1))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("name", "method"), [("delete", "DELETE"), ("disassociate", "PUT"), ("create_host", "POST")])
+def test_a_change_is_never_put_again(server, connect, web1, waited, name, method, status):
+    """It may have been carried out: a second one could meet another host, or be told a lie."""
+    fault = busy(server, "0", f"^{method} ", status)
+    assert f" gave {status}" in str(error_of(CALLS[name], connect()))
+    assert (fault.hits, waited) == (1, [])
+
+
+def test_as_long_as_our_patience_lasts_satellite_is_waited_for(server, client, web1, waited):
+    busy(server, f"{PATIENCE:.0f}", times=1)
+    assert client.permissions(1)
+    assert waited == [PATIENCE]
+
+
+@pytest.mark.parametrize("text", [f"{PATIENCE + 1:.0f}", "86400", "9" * 400])
+def test_a_satellite_that_asks_for_more_than_our_patience_is_not_waited_for(server, client, web1, waited, text):
+    fault = busy(server, text)
+    with pytest.raises(SatelliteError, match="gave 503"):
+        client.permissions(1)
+    assert (fault.hits, waited) == (1, [])
+
+
+def http_date(seconds):
+    return format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
+
+
+def test_patience_may_be_asked_for_up_to_a_moment(server, client, web1, waited):
+    busy(server, http_date(PATIENCE / 2), times=1)
+    assert client.permissions(1)
+    (seconds,) = waited
+    assert 0 < seconds <= PATIENCE / 2
+
+
+def test_a_moment_that_is_over_is_not_waited_for_but_asked_after(server, client, web1, waited):
+    fault = busy(server, http_date(-3600), times=1)
+    assert client.permissions(1)
+    assert (fault.hits, waited) == (2, [])
+
+
+def test_a_moment_beyond_our_patience_is_not_waited_for(server, client, web1, waited):
+    fault = busy(server, http_date(PATIENCE + 3600))
+    with pytest.raises(SatelliteError, match="gave 503"):
+        client.permissions(1)
+    assert (fault.hits, waited) == (1, [])
+
+
+@pytest.mark.parametrize("text", ["", " ", "soon", "-1", "1.5", "1e1", "inf", "nan", "\xb2", "1 2", "1, 2",
+                                  "Sun, 99 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 99999 12:00:00 GMT"])
+def test_a_patience_that_cannot_be_read_is_not_asked_for(server, client, web1, waited, text):
+    fault = busy(server, text)
+    with pytest.raises(SatelliteError, match="gave 503"):
+        client.permissions(1)
+    assert (fault.hits, waited) == (1, [])
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 500, 502, 504])
+def test_no_other_answer_is_a_request_for_patience(server, client, web1, waited, status):
+    """A maintenance page may carry the header along; a log-in above all is never tried twice (S15)."""
+    fault = busy(server, "0", status=status)
+    assert error_of(lambda client: client.permissions(1), client)
+    assert (fault.hits, waited) == (1, [])
+
+
+def test_a_rest_is_taken_after_each_answer(server, connect, web1, waited):
+    for call in CALLS.values():
+        call(connect(pause=0.25))
+    assert waited == [0.25] * len(server.requests)
+
+
+def test_a_rest_is_taken_after_an_answer_that_is_an_error_too(server, connect, waited):
+    server.fail("", 500)
+    assert all(outcomes(lambda: connect(pause=0.25)).values())
+    assert waited == [0.25] * len(server.requests)
+
+
+def test_who_was_waited_for_has_had_its_rest(server, connect, web1, waited):
+    busy(server, "3", times=1)
+    assert connect(pause=0.25).permissions(1)
+    assert waited == [3.0, 0.25]
+
+
+def test_who_asks_to_be_asked_again_at_once_is_given_the_rest_all_the_same(server, connect, web1, waited):
+    busy(server, "0", times=1)
+    assert connect(pause=0.25).permissions(1)
+    assert waited == [0.25, 0.25]
+
+
+def test_no_rest_is_taken_unless_told(connect, web1, waited):
+    for call in CALLS.values():
+        call(connect())
+    assert waited == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("ask", "pattern"), [
+    (lambda client: list(glance(client)), "thin=true"),
+    (lambda client: list(look_closely(client, [Glance(number, "", ()) for number in range(1, 10)], ())), "Rhsm")],
+    ids=["glance", "closer look"])
+def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(
+        server, double, connect, ask, pattern, workers):
+    add_guests(double, 9)
+    client = connect(page_size=1, workers=workers)
+    client.about()
+    under_way, most, lock = [0], [0], threading.Lock()
+    full = threading.Barrier(workers, timeout=10)       # fewer than that would not come to an end
+
+    def handle(request):
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        if re.search(pattern, request.line):
+            full.wait()
+        with lock:
+            under_way[0] -= 1
+        return double.handle(request)
+
+    server.handle = handle
+    assert ids(ask(client)) == list(range(1, 10))
+    assert most[0] == workers
+
+
+def test_lists_of_ids_are_sent_with_their_commas_and_colons_as_they_are(double, client, sent):
+    """Else 1,000 ids of six digits would not fit into the 8 KB that Apache takes of an address."""
+    for number in range(1000):
+        double.add(guest(f"web{number}.example.com", facts={RHSM: INSTANCE}, id=100_000 + number))
+    client.organization = ORGANIZATION
+    assert all(host.identity.reason is None for host in looked(client))
+    paths = [how["path"] for how in sent]
+    asked = [path for path in paths if "host_id+%5E" in path]
+    assert len(asked) == 3                      # the makers by RHSM, all of RHSM's facts, and those of the others
+    assert all("100000,100001," in path and "100999" in path and len(path) < 8000 for path in asked)
+    assert "virt::uuid,dmi::system::uuid," in asked[1]
+    assert not any("%2C" in path or "%3A" in path for path in paths)
+
+
+@pytest.mark.parametrize("text", ["a & b", "100%", "a+b", "a=b", "a#b", "a/b?c", "\xfc", "a;b", "a,b: c"])
+def test_what_would_end_a_value_is_still_encoded(double, client, text):
+    double.organizations[SECOND] = text
+    assert client.organization_id(text) == SECOND
 
 
 # TLS
@@ -413,25 +500,6 @@ def test_a_ca_file_that_is_missing_is_an_error(tls, tmp_path):
 
 # Answers that are none
 
-ODD = {
-    "HTML 502": (502, "<html>Bad Gateway</html>"), "HTML 503": (503, "<html>starting</html>"),
-    "HTML 200": (200, "<html>Please log in</html>"), "HTML 404": (404, "<html>Not Found</html>"),
-    "301": (301, ""), "308": (308, ""), "302 with JSON": (302, {"results": []}), "empty 200": (200, ""),
-    "204": (204, ""), "400 without a body": (400, ""), "413": (413, "<html>"), "429": (429, "slow down"),
-    "500 JSON": (500, {"error": {"message": "reset has failed"}}), "JSON that is cut": (200, b'{"results": [{"id"'),
-    "too deep": (200, b"[" * 100_000),
-    "list": (200, []), "text": (200, b'"ok"'), "number": (200, 1), "true": (200, True), "null": (200, None),
-    "200 with an error": (200, {"error": {"message": "no"}, "id": 1, "name": "web1.example.com", "all_parameters": [],
-                                "version": "3.12.0", "results": [], "subtotal": 0, "total": 0, "permissions": {}}),
-    "422 list": (422, []), "415": (415, {"error": {"message": "Media type is unsupported"}}),
-}
-REFUSALS = {
-    "403": (403, {"error": {"message": "Access denied"}}), "404 of a host": (404, UNKNOWN_HOST),
-    "404 of a route": (404, UNKNOWN_ROUTE), "404 of an organization": (404, UNKNOWN_ORGANIZATION),
-    "400": (400, {"error": {"message": "bad search"}}), "422": (422, {"error": {"full_messages": ["wrong"]}}),
-}
-
-
 @pytest.mark.parametrize(("status", "body"), ODD.values(), ids=ODD)
 def test_an_odd_answer_is_an_error_and_never_a_result(server, connect, web1, status, body):
     """S15."""
@@ -450,31 +518,6 @@ def test_a_connection_that_breaks_is_an_error_and_not_tried_again(server, connec
     for name, error in outcomes(connect).items():
         assert re.search("not reachable|no JSON object", str(error)), name     # urllib3 1 hands a cut body on
     assert len(server.requests) == len(CALLS)
-
-
-SOME = {name: ODD[name] for name in ("HTML 200", "500 JSON", "null", "200 with an error")}
-
-
-@pytest.mark.parametrize("pattern", [
-    "order=id", "thin=true", "/api/hosts.*id > 10 ", "origin ~ Rhsm", "origin !~ Rhsm", "host_id > 20 .*!~"])
-def test_an_inventory_with_one_bad_answer_is_no_inventory(server, double, connect, narrow, pattern):
-    """S15: wherever it is, and whatever it is; nothing short is handed out as whole."""
-    add_guests(double, 25)
-    for name, fault in {**SOME, **REFUSALS, "cut": None}.items():
-        server.faults.clear()
-        server.fail(pattern, *fault) if fault else server.fail(pattern, cut=True)
-        found = []
-        with pytest.raises(SatelliteError):
-            found.append((name, list(connect().inventory())))
-        assert found == []
-
-
-@pytest.fixture(scope="module")
-def many():
-    """A Satellite with more hosts than two windows hold, for tests that change nothing."""
-    satellite = Satellite()
-    add_guests(satellite, 2300)
-    return satellite
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 301), ("GET", 308), ("DELETE", 308), ("DELETE", 302)])
@@ -520,6 +563,7 @@ def test_an_error_of_a_form_nobody_knows_is_still_told_as_an_error(server, conne
 @pytest.mark.parametrize(("permissions", "call", "missing"), [
     (["view_facts"], "newest_host", "view_hosts"), (["view_facts"], "record", "view_hosts"),
     (["view_hosts"], "host_facts", "view_facts"), (["view_hosts"], "inventory", "view_facts"),
+    (["view_hosts"], "closer look", "view_facts"),
     (["view_hosts", "view_facts"], "delete", "destroy_hosts"),
     (["view_hosts", "view_facts", "destroy_hosts"], "disassociate", "edit_hosts"),
     (["view_hosts"], "organization_id", "view_organizations")])
@@ -549,13 +593,13 @@ def test_a_role_that_sees_nothing_is_an_error_and_not_an_empty_inventory(double,
 def test_a_satellite_without_hosts_looks_like_a_lack_of_rights(client):
     """S2."""
     with pytest.raises(SatelliteForbidden):
-        list(client.inventory())
+        list(glance(client))
 
 
 def test_the_smallest_role_reads_and_deletes(double, cleaner, web1):
-    (host,) = cleaner.inventory()
-    assert host.facts == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
-    assert cleaner.host_facts(1, "web1.example.com") == host.facts
+    assert list(glance(cleaner)) == [(1, "web1.example.com", (UUID,))]
+    assert [host.identity.uuids for host in looked(cleaner)] == [(UUID,)]
+    assert facts_now(cleaner, 1, "web1.example.com") == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
     assert cleaner.delete(cleaner.record(1)) is True
     assert double.deleted == [1]
 
@@ -653,223 +697,7 @@ def test_a_date_without_a_zone_is_read_as_utc(zone):
         answered(f"{now - timedelta(hours=1):%a, %d %b %Y %H:%M:%S} {zone}".strip())
 
 
-# The inventory
-
-def test_every_host_is_found_exactly_once_with_its_facts_though_all_values_are_equal(server, many):
-    """S1: offsets lost 164 of 1,200 hosts with equal values; a page counts rows, and holds 20 unless told."""
-    server.handle = many.handle
-    found = list(Client(Login(server.url, "admin", "changeme")).inventory())
-    assert ids(found) == list(range(1, 2301))
-    assert {host.name for host in found} == {host.name for host in many.hosts.values()}
-    assert all(host.facts == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}} for host in found)
-    assert not any("page" in request.query for request in server.requests)       # windows, no offsets
-    assert len(server.requests) == 1 + 2 + 3 * 3        # the newest, about, and three windows of three lists
-
-
-def test_gaps_in_the_ids_lose_nobody_and_find_nobody_twice(double, client, narrow):
-    hosts = add_guests(double, 120)
-    for host in hosts[3:90:2]:
-        del double.hosts[host.id]
-    assert ids(client.inventory()) == sorted(double.hosts)
-
-
-@pytest.mark.parametrize("numbers", [
-    [5, 70_000], [1], [70_000], [1, 1000, 1001, 2000, 2001], [999, 1000, 1001], [1000], [1001], [2_000_000_000]])
-def test_sparse_ids_cost_few_requests_and_lose_nobody(server, double, client, numbers):
-    for number in numbers:
-        double.add(guest(f"web{number}.example.com", id=number))
-    assert ids(client.inventory()) == numbers
-    assert len(server.requests) <= 3 + 3 * len(numbers)
-
-
-def test_hosts_are_handed_out_with_their_own_facts(double, client):
-    for number in range(1, 40):
-        double.add(guest(f"web{40 - number}.example.com", f"uuid-{number}"))
-    assert {host.id: host.facts["RHSM"]["virt::uuid"] for host in client.inventory()} == {
-        number: f"uuid-{number}" for number in range(1, 40)}
-
-
-def test_only_identifying_facts_that_hold_a_text_are_handed_out(server, double, client):
-    double.add(guest(facts={RHSM: {"virt::uuid": UUID, "virt::is_guest": None, "memory::memtotal": "1"}}))
-    change(server, "origin ~ Rhsm", lambda body: {
-        **body, "results": {"web1.example.com": {**body["results"]["web1.example.com"], "virt::host_type": 7}}})
-    (host,) = client.inventory()
-    assert host.facts == {"RHSM": {"virt::uuid": UUID}}
-
-
-def test_a_host_without_facts_is_handed_out_without_any(double, client):
-    """S5."""
-    double.add(guest(facts={}))
-    assert list(client.inventory()) == [(1, "web1.example.com", {})]
-
-
-def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
-    """S6: what Ansible said of the machine before is not taken for what this one says."""
-    double.add(guest(facts={RHSM: {"dmi::system::uuid": UUID}, CHEF: {"dmi::system::uuid": OTHER_UUID},
-                            ANSIBLE: {"ansible_product_uuid": "stale"}}))
-    (host,) = client.inventory()
-    assert host.facts == {"RHSM": {"dmi::system::uuid": UUID},
-                          "other sources": {"dmi::system::uuid": OTHER_UUID, "ansible_product_uuid": "stale"}}
-
-
-def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
-    double = Satellite(katello=False)
-    double.add(Host("web1.example.com", facts={PUPPET: {"dmi::product::uuid": UUID}}))
-    server.handle = double.handle
-    assert list(client.inventory()) == [(1, "web1.example.com", {"other sources": {"dmi::product::uuid": UUID}})]
-    assert client.host_facts(1, "web1.example.com") == {"Puppet": {"dmi::product::uuid": UUID}}
-    assert server.count("origin ~ Rhsm") == 0
-
-
-def test_a_name_in_the_facts_without_a_host_is_no_host(double, client, web1):
-    """S3: uploads at the same time leave such names behind, and an administrator sees them."""
-    double.ghosts = {"ghost.example.com": {RHSM: {"virt::uuid": OTHER_UUID}}}
-    double.add(guest("web2.example.com"))
-    assert [host.name for host in client.inventory()] == ["web1.example.com", "web2.example.com"]
-
-
-def test_a_leftover_of_the_same_name_does_not_lend_a_host_its_uuid(double, client):
-    """S3: the machine was uploaded anew, and the leftover's facts stand under the same name."""
-    double.ghosts = {"web1.example.com": {RHSM: {"virt::uuid": OTHER_UUID}}}
-    host = double.add(guest())
-    (found,) = client.inventory()
-    assert found.facts["RHSM"]["virt::uuid"] == UUID
-    assert client.host_facts(host.id, host.name) == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
-
-
-def test_a_search_narrows_the_hosts(server, double, client):
-    add_guests(double, 5)
-    found = list(client.inventory("name ~ web1 or name ~ web3"))
-    assert ids(found) == [1, 3]
-    assert all(host.facts for host in found)
-    (listed,) = [request for request in server.requests if "thin" in request.query]
-    assert listed.first("search") == "(name ~ web1 or name ~ web3) and id > 0 and id <= 5"
-
-
-def test_a_search_with_or_finds_nobody_outside_the_window_or_twice(double, client, narrow):
-    """Without parentheses `a or b and window` is `a or (b and window)`: Foreman reads it from the right."""
-    add_guests(double, 25)
-    assert ids(client.inventory("name = web1.example.com or name = web15.example.com")) == [1, 15]
-
-
-def test_a_search_that_breaks_out_of_its_parentheses_is_found_out(double, client, narrow):
-    add_guests(double, 25)
-    with pytest.raises(SatelliteError, match="/api/hosts gave 1 hosts in id > 0 and id <= 10 where 2 were announced"):
-        list(client.inventory("name = web15.example.com) or (name = web1.example.com"))
-
-
-def test_a_search_that_matches_nobody_is_an_empty_inventory(client, web1):
-    assert list(client.inventory("name = nobody")) == []
-
-
-def test_a_search_that_satellite_refuses_is_an_error(client, web1):
-    with pytest.raises(Refused, match="gave 400: Field 'nonsense' not recognized for searching!"):
-        list(client.inventory("nonsense = 1"))
-
-
-def test_progress_is_told_window_by_window_to_the_very_end(double, client, narrow):
-    add_guests(double, 23)
-    told = []
-    list(client.inventory("name ~ web1", lambda done, total: told.append((done, total))))
-    assert told == [(10, 23), (20, 23), (23, 23)]
-
-
-# The inventory while things change
-
-def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_others(double, client, narrow):
-    """S16."""
-    hosts = add_guests(double, 55)
-    found = []
-    for host in client.inventory():
-        found.append(host)
-        if host.id == 5:
-            for gone in hosts[:10] + hosts[25:35]:
-                del double.hosts[gone.id]
-            new = add_new(double, 30)
-    assert ids(found) == [*range(1, 26), *range(36, 56)]
-    assert not {host.id for host in new} & set(ids(found))
-
-
-def test_a_host_that_goes_between_its_name_and_its_facts_has_none(server, double, client, web1):
-    """S16."""
-    double.add(guest("web2.example.com"))
-    before(server, "fact_values", lambda: double.hosts.pop(1))
-    assert [bool(host.facts) for host in client.inventory()] == [False, True]
-
-
-def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_record(server, double, client, web1):
-    """S4, S16: facts come by name, and the name is another record's by now."""
-    def replace():
-        del double.hosts[1]
-        double.add(guest(uuid=OTHER_UUID))
-
-    before(server, "fact_values", replace)
-    assert list(client.inventory()) == [(1, "web1.example.com", {})]
-    assert [(host.id, host.facts["RHSM"]["virt::uuid"]) for host in client.inventory()] == [(2, OTHER_UUID)]
-
-
-def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(server, double, client, web1):
-    """S16."""
-    before(server, "fact_values", lambda: setattr(web1, "name", "other.example.com"))
-    assert list(client.inventory()) == [(1, "web1.example.com", {})]
-
-
-def test_facts_wiped_by_a_registration_under_way_are_missing_and_not_those_of_before(server, double, client, web1):
-    """S5."""
-    before(server, "fact_values", web1.facts.clear)
-    assert list(client.inventory()) == [(1, "web1.example.com", {})]
-
-
-def test_a_host_that_comes_within_a_window_is_left_for_the_next_run(server, double, client, web1):
-    """S16."""
-    before(server, "thin=true", lambda: double.add(guest("web2.example.com")))
-    assert ids(client.inventory()) == [1]
-
-
-# Lists that are short or odd
-
-def entry(**changes):
-    """A change of the first result of a list."""
-    return lambda body: {**body, "results": [{**body["results"][0], **changes}, *body["results"][1:]]}
-
-
-ODD_LISTS = {
-    "subtotal too high": lambda body: {**body, "subtotal": body["subtotal"] + 1},
-    "subtotal too low": lambda body: {**body, "subtotal": body["subtotal"] - 1},
-    "no subtotal": lambda body: {name: value for name, value in body.items() if name != "subtotal"},
-    "subtotal a text": lambda body: {**body, "subtotal": str(body["subtotal"])},
-    "one result short": lambda body: {**body, "results": body["results"][1:]},
-    "no result": lambda body: {**body, "results": []},
-    "results null": lambda body: {**body, "results": None},
-    "results an object": lambda body: {**body, "results": {}},
-    "results a text": lambda body: {**body, "results": "abc"},
-    "no results": lambda body: {name: value for name, value in body.items() if name != "results"},
-    "per_page of another request": lambda body: {**body, "per_page": 20},
-    "per_page a text": lambda body: {**body, "per_page": str(body["per_page"])},
-    "no per_page": lambda body: {name: value for name, value in body.items() if name != "per_page"},
-    "an entry that is null": lambda body: {**body, "results": [None, *body["results"][1:]]},
-    "an entry that is a list": lambda body: {**body, "results": [[], *body["results"][1:]]},
-}
-ODD_HOSTS = {
-    **ODD_LISTS,
-    "one result twice": lambda body: {**body, "results": [*body["results"], body["results"][0]],
-                                      "subtotal": body["subtotal"] + 1},
-    "one result twice, announced once": lambda body: {**body, "results": [*body["results"], body["results"][0]]},
-    "id after the window": entry(id=4), "id before the window": entry(id=0), "id below": entry(id=-1),
-    "id a text": entry(id="1"), "id null": entry(id=None), "id a fraction": entry(id=1.0),
-    "name of another": entry(name="web2.example.com"), "name null": entry(name=None), "name a number": entry(name=5),
-    "name a list": entry(name=[]), "id of another": entry(id=2),
-}
-
-
-@pytest.mark.parametrize("mend", ODD_HOSTS.values(), ids=ODD_HOSTS)
-def test_a_window_of_hosts_that_is_short_or_odd_is_an_error(server, double, client, mend):
-    """S1: a short list is an error, never a result."""
-    add_guests(double, 3)
-    change(server, "thin=true", mend)
-    with pytest.raises(SatelliteError, match="/api/hosts gave"):
-        list(client.inventory())
-
+# The newest host
 
 @pytest.mark.parametrize("mend", [
     *(ODD_LISTS[name] for name in ("results null", "results an object", "no results", "per_page of another request",
@@ -890,87 +718,6 @@ def test_the_newest_host_is_not_asked_for_in_a_thin_list(server, double, client)
     assert "thin" not in server.requests[-1].query
 
 
-ODD_FACTS = {
-    "results null": lambda body: {**body, "results": None}, "results a list": lambda body: {**body, "results": []},
-    "no results": lambda body: {"total": 1, "subtotal": 1, "per_page": body["per_page"]},
-    "per_page of another request": lambda body: {**body, "per_page": 20},
-    "per_page 0": lambda body: {**body, "per_page": 0},
-    "a host with a list": lambda body: {**body, "results": {"web1.example.com": []}},
-    "a host with null": lambda body: {**body, "results": {"web1.example.com": None}},
-    "a host with a text": lambda body: {**body, "results": {"web1.example.com": UUID}},
-}
-
-
-@pytest.mark.parametrize("mend", ODD_FACTS.values(), ids=ODD_FACTS)
-def test_facts_that_are_odd_are_an_error(server, double, connect, web1, mend):
-    """S1."""
-    for pattern in ("(?i)origin ~ Rhsm", "origin (!~ Rhsm|~ Chef)"):
-        server.handle = double.handle
-        change(server, pattern, mend)
-        for name in ("inventory", "host_facts"):
-            with pytest.raises(SatelliteError, match="/api/fact_values gave"):
-                CALLS[name](connect())
-
-
-@pytest.mark.parametrize(("pattern", "names"), [("origin ~ Rhsm", RHSM_NAMES), ("origin !~ Rhsm", OTHER_NAMES)])
-def test_a_page_of_facts_that_is_full_is_an_error(server, client, web1, pattern, names):
-    """S1: the next row would be on the next page, and nothing says that there is one."""
-    def fill(body, missing):
-        rows = {f"fact-{number}": "x" for number in range(body["per_page"] - missing)}
-        return {**body, "results": {"web1.example.com": rows}}
-
-    change(server, pattern, lambda body: fill(body, missing=1))
-    list(client.inventory())
-    change(server, pattern, lambda body: fill(body, missing=0))
-    with pytest.raises(SatelliteError, match="rows or more for 1 hosts"):
-        list(client.inventory())
-    per_page = int(next(one for one in server.requests if re.search(pattern, one.line)).first("per_page"))
-    assert per_page > 5 * len(names)            # as many rows as five sources can make, and one to spare
-
-
-def test_no_page_of_facts_is_full_when_every_source_has_every_name(double, client):
-    """S1."""
-    for number in range(3):
-        double.add(guest(f"web{number}.example.com", facts={
-            origin: dict.fromkeys((*RHSM_NAMES, *OTHER_NAMES), str(number))
-            for origin in (RHSM, PUPPET, ANSIBLE, SALT, CHEF)}))
-    for host in client.inventory():
-        assert host.facts == {"RHSM": dict.fromkeys(RHSM_NAMES, str(host.id - 1)),
-                              "other sources": dict.fromkeys(OTHER_NAMES, str(host.id - 1))}
-        assert set(client.host_facts(host.id, host.name)) == {"RHSM", "Puppet", "Ansible", "Salt", "Chef"}
-
-
-# The facts of one host
-
-def test_sources_with_the_same_fact_name_do_not_hide_each_other(double, client):
-    """S6: in one answer the last row would win."""
-    double.add(guest(facts={PUPPET: {"uuid": UUID, "manufacturer": "OpenStack Foundation"},
-                            SALT: {"uuid": OTHER_UUID, "manufacturer": "Dell Inc."}}))
-    assert client.host_facts(1, "web1.example.com") == {
-        "Puppet": {"uuid": UUID, "manufacturer": "OpenStack Foundation"},
-        "Salt": {"uuid": OTHER_UUID, "manufacturer": "Dell Inc."}}
-
-
-def test_the_facts_of_one_host_are_asked_for_by_its_number(server, double, client):
-    """S12: `host = 2` would mean the host with that id or the one of that name."""
-    double.add(guest("web1.example.com"))
-    double.add(guest("1", OTHER_UUID))
-    assert client.host_facts(1, "web1.example.com")["RHSM"]["virt::uuid"] == UUID
-    assert client.host_facts(2, "1")["RHSM"]["virt::uuid"] == OTHER_UUID
-    assert all(request.first("search").count("host_id = ") == 1
-               for request in server.requests if request.path == "/api/fact_values")
-
-
-def test_facts_of_another_host_are_an_error(server, double, client, web1):
-    """S4: the record has another name by now."""
-    with pytest.raises(SatelliteError, match=r"facts of web1.example.com where web2.example.com was asked for"):
-        client.host_facts(1, "web2.example.com")
-
-
-def test_the_facts_of_a_host_that_is_gone_are_none(client, web1):
-    assert client.host_facts(99, "web1.example.com") == {}
-
-
 # Organizations
 
 @pytest.fixture
@@ -979,26 +726,27 @@ def two(double):
     double.organizations[SECOND] = 'Acme "West"'
     double.users["cleaner"].organizations = frozenset({ORGANIZATION, SECOND})
     double.users["cleaner"].permissions = MINIMUM | {"view_organizations"}
-    return [double.add(guest()), double.add(guest("web2.example.com", organization_id=SECOND))]
+    return [double.add(guest()), double.add(guest("web2.example.com", facts={RHSM: INSTANCE}, organization_id=SECOND))]
 
 
 @pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret")])
 def test_an_organization_narrows_every_list(server, double, connect, two, login):
     double.parameters["osp_cleanup_protect"] = "true"
     client = connect(*login)
-    assert ids(client.inventory()) == [1, 2]
+    assert ids(glance(client)) == [1, 2]
     client.organization = client.organization_id('Acme "West"')
     assert client.organization == SECOND
     server.requests.clear()
-    found = list(client.inventory())
-    assert (ids(found), found[0].facts["RHSM"]["virt::uuid"]) == ([2], UUID)
+    assert list(glance(client)) == [(2, "web2.example.com", (UUID,))]
+    assert [(host.id, host.identity.uuids) for host in looked(client)] == [(2, (UUID,))]
+    assert set(facts_now(client, 2, "web2.example.com")) == {"RHSM"}
     assert client.newest_host() == (2, 1)
     assert client.hosts_with_parameter("osp_cleanup_protect") == {2}
     assert client.find_host("web2.example.com") == (2, "web2.example.com")
     with pytest.raises(SatelliteNotFound):
         client.find_host("web1.example.com")
     lists = [request for request in server.requests if request.path in ("/api/hosts", "/api/fact_values")]
-    assert len(lists) == 8
+    assert len(lists) == 3 + (3 + 3) + 6 + 1 + 1 + 2      # in the order of the questions above
     assert all(request.query["organization_id"] == [str(SECOND)] for request in lists)
 
 
@@ -1016,13 +764,13 @@ def test_an_organization_without_the_permission_to_view_it_is_no_empty_inventory
     client = connect(*user(double, *MINIMUM, organizations=frozenset({SECOND})))
     client.organization = SECOND
     with pytest.raises(SatelliteForbidden):
-        list(client.inventory())
+        list(glance(client))
 
 
 def test_an_unknown_organization_is_refused(client, web1):
     client.organization = 9
     with pytest.raises(Refused, match="gave 404: Organization with id 9 not found") as raised:
-        list(client.inventory())
+        list(glance(client))
     assert (raised.value.no_resource, raised.value.no_route) == (False, False)
 
 
@@ -1038,7 +786,7 @@ def test_an_answer_of_another_organization_is_an_error(server, double, client, t
     for pattern in ("order=id DESC", "thin=true", "fact_values"):
         server.handle = partial(elsewhere, pattern)
         with pytest.raises(SatelliteError, match=f"gave organization '{told}' where 7 was asked for"):
-            list(client.inventory())
+            list(glance(client))
 
 
 @pytest.mark.parametrize("name", ["default organization", "Default", "Default Organization ", "*", "", 'a" or name ~ "',
@@ -1667,11 +1415,11 @@ def test_no_error_tells_a_secret_of_the_answer(caplog, server, connect, web1, st
     assert told(caplog.text) == set()
 
 
-def test_no_error_tells_the_password_of_a_proxy(monkeypatch, client):
+def test_no_error_tells_the_password_of_a_proxy(monkeypatch, connect):
     """S17."""
     monkeypatch.setenv("http_proxy", "http://somebody:changeme@127.0.0.1:1")
     with pytest.raises(SatelliteError, match="not reachable") as raised:
-        client.about()
+        connect().about()
     assert told(str(raised.value)) == set()
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from foreman_hooks import settings
 from foreman_hooks.model import Policy
+from foreman_hooks.osp_checker import Manners
 from foreman_hooks.satellite import Login
 from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load, read_hammer
 from foreman_hooks.survey import CloudScope
@@ -73,7 +74,8 @@ def refused(config: Callable[..., Settings], content: Any, **environ: str) -> st
 
 def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
     assert load(None, {"HOME": str(tmp_path)}) == Settings(
-        None, "", (CloudScope(None),), None, Path("/var/lib/satellite-osp-cleanup/journal.sqlite3"), Policy())
+        None, Manners(4, 1000, 0), "", (CloudScope(None),), None,
+        Path("/var/lib/satellite-osp-cleanup/journal.sqlite3"), Policy())
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"])
@@ -86,7 +88,8 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
     ca_file = tmp_path / "ca.crt"
     ca_file.touch()
     found = config({
-        "satellite": {**SATELLITE, "ca_file": str(ca_file), "search": "organization = web"},
+        "satellite": {**SATELLITE, "ca_file": str(ca_file), "search": "organization = web", "workers": 2,
+                      "page_size": 250, "pause": "1s"},
         "clouds": [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]},
                    {"cloud": "test", "lists_fail_on_down_cell": True}],
         "checker": {"job_template": "OSP - Check instances", "search": "name = checker.example.com",
@@ -95,11 +98,35 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
         "policy": {"grace": "3d", "misses": 5, "silence": "90m", "max_deletions": 7, "max_fraction": 0.5,
                    "max_shrink": 1, "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
     assert found == Settings(
-        Login(URL, "osp-cleanup", "ours", str(ca_file)), "organization = web",
+        Login(URL, "osp-cleanup", "ours", str(ca_file)), Manners(2, 250, 1), "organization = web",
         (CloudScope("prod", ("RegionOne", "RegionTwo")), CloudScope("test", (), True)),
         CheckJob("OSP - Check instances", "name = checker.example.com", "/etc/osp.yaml", timedelta(hours=1)),
         Path("/srv/journal"),
         Policy(timedelta(days=3), 5, timedelta(minutes=90), 7, 0.5, 1.0, "hands_off", ("Acme", "RDO")))
+
+
+def test_manners_are_set_for_each_server_and_each_alone(config: Callable[..., Settings]) -> None:
+    found = config({"satellite": {**SATELLITE, "workers": 1}, "clouds": [
+        {"cloud": "prod", "page_size": 100}, {"cloud": "test", "pause": "2s", "workers": 3}, {"cloud": "dev"}]})
+    assert found.manners == Manners(1, 1000, 0)
+    assert [scope.manners for scope in found.clouds] == [Manners(8, 100, 0), Manners(3, 1000, 2), Manners(8, 1000, 0)]
+
+
+@pytest.mark.parametrize(("given", "told"), [
+    ({"workers": 0}, "workers must be a whole number from 1 to 64, not 0"), ({"workers": 65}, "from 1 to 64, not 65"),
+    ({"workers": True}, "not True"), ({"workers": "4"}, "not '4'"), ({"page_size": 0}, "from 1 to 10000, not 0"),
+    ({"page_size": 10_001}, "from 1 to 10000"), ({"pause": 1}, "pause must be a duration such as 90s"),
+    ({"pause": "-1s"}, "pause must be a duration"), ({"pauses": "1s"}, "did you mean")])
+def test_manners_that_cannot_be_are_refused(config: Callable[..., Settings], given: Any, told: str) -> None:
+    assert f"satellite.{next(iter(given))}" in refused(config, {"satellite": {**SATELLITE, **given}})
+    assert told in refused(config, {"satellite": {**SATELLITE, **given}})
+    assert told in refused(config, {"clouds": [{"cloud": "prod", **given}]})
+
+
+def test_manners_of_a_cloud_that_a_job_asks_are_refused(config: Callable[..., Settings]) -> None:
+    """They would not reach the job, and nobody would notice."""
+    assert "not by a checker.job_template" in refused(
+        config, {"checker": JOB, "clouds": [{**CLOUDS[0], "workers": 2}]})
 
 
 JOB = {"job_template": "OSP - Check instances", "search": "name = checker.example.com"}

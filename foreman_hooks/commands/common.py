@@ -63,7 +63,7 @@ def satellite_of(found: Settings) -> Satellite:
     if found.login is None:
         raise SettingsError("no Satellite is configured; set satellite.url in the configuration, or "
                             "FOREMAN_SERVER_URL, or set up hammer")
-    return Satellite(found.login)
+    return Satellite(found.login, found.manners)
 
 
 def checker_of(found: Settings) -> Checker:

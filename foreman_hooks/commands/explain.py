@@ -21,7 +21,7 @@ def explain(app: App, host: str) -> int:
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, search="")
         host_id, name = cleanup.satellite.find_host(host)
-        observation = cleanup.observe()
+        observation = cleanup.observe(closely={host_id})
     found = next((one for one in observation.hosts if one.id == host_id), None)
     if found is None:
         raise SatelliteNotFound(f"host {name} went away in the meantime")

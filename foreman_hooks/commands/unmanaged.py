@@ -1,14 +1,16 @@
 """unmanaged: servers of OpenStack that no host record stands for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 import click
 
 from .. import report
 from ..cleanup import utc_now
-from ..identity import identify
+from ..inventory import Glance, glance, look_closely
+from ..osp_checker import swap_bytes
 from ..report import Row, Style
+from ..satellite import Satellite
 from ..settings import SettingsError, duration
 from ..survey import LocalChecker
 from ..unmanaged import Filter, Server, described
@@ -44,15 +46,24 @@ def unmanaged(app: App, project: Optional[str], name: Optional[str], image: Opti
     if checker.errors:
         raise next(iter(checker.errors.values()))
     with show_progress(app.quiet) as progress:
-        hosts = satellite.inventory("", lambda done, total: progress("hosts of Satellite", done, total))
-        known = {uuid for host in hosts for uuid in identify(host.facts, katello=satellite.katello).uuids}
+        hosts = list(glance(satellite, "", lambda done, total: progress("hosts of Satellite", done, total)))
         servers = [server for region in checker.regions.values() for server in described(
             region, lambda done, total: progress("servers of OpenStack", done, total))]
+        known = _known(satellite, hosts, {server.uuid for server in servers}, found.policy.openstack_names)
     rows = _rows(select(servers, known, Filter(project, name, image, age), utc_now()))
     app.say(report.render(rows, style))
     if style.output == "table":
         app.say(f"{len(rows)} of {len(servers)} servers have no host record\n")
     return 0
+
+
+def _known(satellite: Satellite, hosts: Sequence[Glance], servers: set[str],
+           openstack_names: tuple[str, ...]) -> set[str]:
+    """Every UUID that a record names; of those that no server has at a glance, by all of their facts."""
+    known = {uuid for host in hosts for uuid in host.uuids}
+    rest = [host for host in hosts
+            if not any(uuid in servers or swap_bytes(uuid) in servers for uuid in host.uuids)]
+    return known.union(*(host.identity.uuids for host in look_closely(satellite, rest, openstack_names)))
 
 
 def _rows(servers: Iterable[Server]) -> list[Row]:

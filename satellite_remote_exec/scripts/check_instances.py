@@ -16,8 +16,7 @@ from foreman_hooks.answer import MODES, Question, dump, words
 from foreman_hooks.osp_checker import OSPConfigError, cloud_names, parse_uuid
 from foreman_hooks.survey import CloudScope, LocalChecker, Survey
 
-PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "novaclient": "python3-novaclient",
-            "openstack": "python3-openstacksdk"}
+PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "openstack": "python3-openstacksdk"}
 
 
 def main(question: Question, clouds_yaml: str = "") -> int:

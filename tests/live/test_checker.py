@@ -146,7 +146,7 @@ def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cl
     """N11."""
     region = Region.open("admin", "RegionOne")
     region.prove_visibility()
-    cloud.revoke_token(region.nova.client.session.get_token())
+    cloud.revoke_token(region.nova.session.get_token())
     assert presence(region, cloud, "cell1/deleted", "cell1/active") == {
         "cell1/deleted": "deleted", "cell1/active": "present"}
 

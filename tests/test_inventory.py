@@ -1,0 +1,679 @@
+"""Every host is found, with its own facts, and is taken for nothing that its facts do not say: over HTTP, as ever."""
+
+import re
+import uuid
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from satellites import (
+    INSTANCE,
+    ODD,
+    ODD_LISTS,
+    OTHER_UUID,
+    REFUSALS,
+    UUID,
+    add_guests,
+    add_new,
+    before,
+    change,
+    entry,
+    guest,
+    ids,
+    instance,
+    looked,
+)
+
+from foreman_hooks import identity
+from foreman_hooks.identity import MAKER_NAMES, OTHER_GLANCE_NAMES, OTHER_NAMES, RHSM_NAMES, by_makers, identify
+from foreman_hooks.inventory import Glance, facts_now, glance, look_closely
+from foreman_hooks.model import Reason
+from foreman_hooks.sandbox.satellite import ANSIBLE, CHEF, PUPPET, RHSM, SALT, Host, Satellite
+from foreman_hooks.satellite import MANNERS, Login, SatelliteError, SatelliteLoginError
+from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.satellite import SatelliteRefused as Refused
+
+WEB1 = "web1.example.com"
+PUPPETS = {"dmi::product::uuid": UUID, "dmi::manufacturer": "OpenStack Foundation", "is_virtual": "true"}
+VMWARE = {"dmi::system::manufacturer": "VMware, Inc.", "dmi::system::product_name": "VMware7,1"}
+HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"
+METAL = {"virt::is_guest": "false", "dmi::system::uuid": HARDWARE, "dmi::system::manufacturer": "Dell Inc.",
+         "osp::uuid": UUID, "osp::system_uuid": HARDWARE}
+
+
+@pytest.fixture(params=[1, 3], ids=["one worker", "three workers"])
+def narrow(connect, request):
+    """A client with windows of ten ids, so that few hosts fill several."""
+    return connect(page_size=10, workers=request.param)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """A Satellite with more hosts than two windows hold, for tests that change nothing."""
+    satellite = Satellite()
+    add_guests(satellite, 2300)
+    return satellite
+
+
+def number(value):
+    return str(uuid.UUID(int=value))
+
+
+def searches(server, pattern=""):
+    """What was searched for among the facts."""
+    found = [one.first("search") for one in server.requests if one.path == "/api/fact_values"]
+    return [search for search in found if re.search(pattern, search)]
+
+
+def named(search):
+    """The ids that a search asks for, in their order."""
+    (listed,) = re.findall(r"host_id \^ \(([0-9,]+)\)", search)
+    return [int(one) for one in listed.split(",")]
+
+
+# Every host at a glance
+
+def test_every_host_is_found_exactly_once_with_its_uuid_though_all_values_are_equal(server, connect, many):
+    """S1: offsets lost 164 of 1,200 hosts with equal values; a page counts rows, and holds 20 unless told."""
+    server.handle = many.handle
+    found = list(glance(connect()))
+    assert ids(found) == list(range(1, 2301))
+    assert [host.name for host in found] == [host.name for host in many.hosts.values()]
+    assert {host.uuids for host in found} == {(UUID,)}
+    assert not any("page" in request.query for request in server.requests)       # windows, no offsets
+    assert len(server.requests) == 1 + 2 + 3 * 2        # the newest, about, and three windows of two lists
+
+
+def test_a_glance_asks_rhsms_leading_uuid_alone(server, double, client):
+    """A row of facts is what costs Satellite, and one is enough to find a host alive."""
+    double.add(instance(**{PUPPET: PUPPETS}))
+    assert list(glance(client)) == [(1, WEB1, (UUID,))]
+    assert searches(server) == ["fact ^ (virt::uuid) and host_id > 0 and host_id <= 1"]
+
+
+def test_gaps_in_the_ids_lose_nobody_and_find_nobody_twice(double, narrow):
+    hosts = add_guests(double, 120)
+    for host in hosts[3:90:2]:
+        del double.hosts[host.id]
+    assert ids(glance(narrow)) == sorted(double.hosts)
+
+
+@pytest.mark.parametrize("numbers", [
+    [5, 70_000], [1], [70_000], [1, 1000, 1001, 2000, 2001], [999, 1000, 1001], [1000], [1001], [2_000_000_000]])
+def test_sparse_ids_cost_few_requests_and_lose_nobody(server, double, client, numbers):
+    for host_id in numbers:
+        double.add(guest(f"web{host_id}.example.com", id=host_id))
+    assert ids(glance(client)) == numbers
+    assert len(server.requests) <= 3 + 2 * len(numbers)
+
+
+def test_a_window_without_hosts_is_not_asked_for_facts(server, double, narrow):
+    hosts = add_guests(double, 30)
+    for host in hosts[10:20]:
+        del double.hosts[host.id]
+    assert len(list(glance(narrow))) == 20
+    assert server.count("thin=true") == 2               # of fifteen ids each: a window holds about ten hosts
+    server.requests.clear()
+    assert list(glance(narrow, "id > 15")) == [(host.id, host.name, (UUID,)) for host in hosts[20:]]
+    assert (server.count("thin=true"), len(searches(server))) == (2, 1)
+
+
+def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
+    for at in range(1, 40):
+        double.add(guest(f"web{40 - at}.example.com", number(at)))
+    assert {host.id: host.uuids for host in glance(narrow)} == {at: (number(at),) for at in range(1, 40)}
+
+
+@pytest.mark.parametrize(("text", "uuids"), [
+    (UUID.upper(), (UUID,)), (f" {UUID}\n", (UUID,)), ("Not Settable", ()), ("", ()), (None, ()), (f"{UUID}0", ()),
+    ("00000000-0000-0000-0000-000000000000", ())])
+def test_a_glance_gives_uuids_in_the_one_form_that_nova_knows(double, client, text, uuids):
+    """N16."""
+    double.add(guest(uuid=text))
+    assert list(glance(client)) == [(1, WEB1, uuids)]
+
+
+@pytest.mark.parametrize("value", [7, True, {"a": 1}, [UUID], {UUID: UUID}], ids=str)
+def test_a_uuid_that_is_no_text_is_none(server, client, web1, value):
+    change(server, "fact_values", lambda body: {**body, "results": {WEB1: {"virt::uuid": value}}})
+    assert list(glance(client)) == [(1, WEB1, ())]
+
+
+def test_a_host_without_facts_is_handed_out_without_a_uuid(double, client):
+    """S5."""
+    double.add(guest(facts={}))
+    assert list(glance(client)) == [(1, WEB1, ())]
+
+
+def test_a_plain_foreman_is_asked_for_the_uuids_of_all_sources(server, client):
+    double = Satellite(katello=False)
+    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID}}))
+    server.handle = double.handle
+    (found,) = glance(client)
+    assert set(found.uuids) == {UUID, OTHER_UUID}
+    assert searches(server) == [f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1"]
+
+
+def test_a_name_in_the_facts_without_a_host_is_no_host(double, client, web1):
+    """S3: uploads at the same time leave such names behind, and an administrator sees them."""
+    double.ghosts = {"ghost.example.com": {RHSM: {"virt::uuid": OTHER_UUID}}}
+    double.add(guest("web2.example.com"))
+    assert [host.name for host in glance(client)] == [WEB1, "web2.example.com"]
+    assert [host.name for host in looked(client)] == [WEB1, "web2.example.com"]
+
+
+def test_a_leftover_of_the_same_name_does_not_lend_a_host_its_uuid(double, client):
+    """S3: the machine was uploaded anew, and the leftover's facts stand under the same name."""
+    double.ghosts = {WEB1: {RHSM: {"virt::uuid": OTHER_UUID}}}
+    host = double.add(guest())
+    (found,) = glance(client)
+    assert found.uuids == (UUID,)
+    (closely,) = looked(client)
+    assert closely.identity.uuids == (UUID,)
+    assert facts_now(client, host.id, host.name) == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
+
+
+def test_a_search_narrows_the_hosts(server, double, client):
+    add_guests(double, 5)
+    found = list(glance(client, "name ~ web1 or name ~ web3"))
+    assert ids(found) == [1, 3]
+    assert all(host.uuids for host in found)
+    (listed,) = [request for request in server.requests if "thin" in request.query]
+    assert listed.first("search") == "(name ~ web1 or name ~ web3) and id > 0 and id <= 5"
+
+
+def test_a_search_with_or_finds_nobody_outside_the_window_or_twice(double, narrow):
+    """Without parentheses `a or b and window` is `a or (b and window)`: Foreman reads it from the right."""
+    add_guests(double, 25)
+    assert ids(glance(narrow, "name = web1.example.com or name = web15.example.com")) == [1, 15]
+
+
+def test_a_search_that_breaks_out_of_its_parentheses_is_found_out(double, narrow):
+    add_guests(double, 25)
+    with pytest.raises(SatelliteError, match="/api/hosts gave 1 hosts in id > 0 and id <= 10 where 2 were announced"):
+        list(glance(narrow, "name = web15.example.com) or (name = web1.example.com"))
+
+
+def test_a_search_that_matches_nobody_is_an_empty_inventory(client, web1):
+    assert list(glance(client, "name = nobody")) == []
+
+
+def test_a_search_that_satellite_refuses_is_an_error(client, web1):
+    with pytest.raises(Refused, match="gave 400: Field 'nonsense' not recognized for searching!"):
+        list(glance(client, "nonsense = 1"))
+
+
+def test_progress_is_told_window_by_window_to_the_very_end(double, narrow):
+    add_guests(double, 23)
+    told = []
+    list(glance(narrow, "name ~ web1", lambda done, total: told.append((done, total))))
+    assert told == [(10, 23), (20, 23), (23, 23)]
+
+
+def test_a_window_that_is_answered_late_is_handed_out_in_its_place(server, double, connect):
+    """Windows are read ahead, and what is read first is not what comes first."""
+    add_guests(double, 30)
+    before(server, "host_id > 0 ", lambda: list(glance(connect())))        # as long as that takes, at least
+    assert ids(glance(connect(page_size=10, workers=3))) == list(range(1, 31))
+
+
+# What goes wrong in one window goes wrong for all
+
+def test_a_401_in_the_middle_of_the_windows_ends_the_inventory(server, double, narrow):
+    """S15: thirty failures lock out every login, so there are no more of them than questions under way."""
+    add_guests(double, 250)
+    refused = server.fail("host_id > ", 401)
+    with pytest.raises(SatelliteLoginError):
+        list(glance(narrow))
+    with pytest.raises(SatelliteLoginError):
+        narrow.record(1)
+    assert server.count("GET /api/hosts/1$") == 0
+    assert refused.hits <= narrow.manners.workers
+
+
+SOME = {name: ODD[name] for name in ("HTML 200", "500 JSON", "null", "200 with an error")}
+FAULTS = {**SOME, **REFUSALS, "cut": None}
+
+
+def spoil(server, pattern, fault):
+    server.faults.clear()
+    server.fail(pattern, *fault) if fault else server.fail(pattern, cut=True)
+
+
+@pytest.mark.parametrize("pattern", [
+    "order=id", "thin=true", "/api/hosts.*id > 10 ", "fact_values", "host_id > 10 ", "host_id > 20 "])
+def test_an_inventory_with_one_bad_answer_is_no_inventory(server, double, narrow, pattern):
+    """S15: wherever it is, and whatever it is; nothing short is handed out as whole."""
+    add_guests(double, 25)
+    for name, fault in FAULTS.items():
+        spoil(server, pattern, fault)
+        found = []
+        with pytest.raises(SatelliteError):
+            found.append((name, list(glance(narrow))))
+        assert found == []
+
+
+@pytest.mark.parametrize("pattern", ["origin ~ Rhsm", "origin !~ Rhsm", r"\(11,.*!~"])
+def test_a_closer_look_with_one_bad_answer_is_none(server, double, narrow, pattern):
+    """S15."""
+    for at in range(1, 26):
+        double.add(instance(f"web{at}.example.com"))
+    hosts = list(glance(narrow))
+    for name, fault in FAULTS.items():
+        spoil(server, pattern, fault)
+        found = []
+        with pytest.raises(SatelliteError):
+            found.append((name, list(looked(narrow, hosts))))
+        assert found == []
+
+
+# While things change
+
+def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_others(server, double, connect):
+    """S16."""
+    hosts = add_guests(double, 55)
+    new = []
+
+    def meanwhile():
+        for gone in hosts[:10] + hosts[25:35]:
+            del double.hosts[gone.id]
+        new.extend(add_new(double, 30))
+
+    before(server, "search=id > 10 ", meanwhile)
+    found = ids(glance(connect(page_size=10, workers=1)))       # one after the other, so that it is known who was seen
+    assert found == [*range(1, 26), *range(36, 56)]
+    assert not set(ids(new)) & set(found)
+
+
+def test_who_stays_is_found_once_whatever_order_the_windows_are_read_in(server, double, connect):
+    """S16."""
+    hosts = add_guests(double, 90)
+
+    def meanwhile():
+        with double.lock:
+            for gone in hosts[30:60:2]:
+                del double.hosts[gone.id]
+            add_new(double, 30)
+
+    before(server, "id > 40 ", meanwhile)
+    found = ids(glance(connect(page_size=10, workers=4)))
+    assert found == sorted(set(found))
+    assert {host.id for host in hosts} & double.hosts.keys() <= set(found) <= set(range(1, 91))
+
+
+def test_a_host_that_goes_between_its_name_and_its_facts_has_none(server, double, client, web1):
+    """S16."""
+    double.add(guest("web2.example.com"))
+    before(server, "fact_values", lambda: double.hosts.pop(1))
+    assert [host.uuids for host in glance(client)] == [(), (UUID,)]
+
+
+def test_a_host_that_goes_before_it_is_looked_at_closely_is_no_instance(double, client):
+    """S16."""
+    double.add(instance())
+    double.add(instance("web2.example.com"))
+    hosts = list(glance(client))
+    del double.hosts[1]
+    assert [host.identity.reason for host in looked(client, hosts)] == [Reason.NO_FACTS, None]
+
+
+def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_record(server, double, client, web1):
+    """S4, S16: facts come by name, and the name is another record's by now."""
+    def replace():
+        del double.hosts[1]
+        double.add(guest(uuid=OTHER_UUID))
+
+    before(server, "fact_values", replace)
+    assert list(glance(client)) == [(1, WEB1, ())]
+    assert list(glance(client)) == [(2, WEB1, (OTHER_UUID,))]
+
+
+def test_a_new_machine_of_the_same_name_is_not_what_the_old_record_is_looked_at_for(double, client):
+    """S4, S16."""
+    double.add(instance())
+    hosts = list(glance(client))
+    del double.hosts[1]
+    double.add(instance(uuid=OTHER_UUID))
+    (found,) = looked(client, hosts)
+    assert (found.id, found.identity) == (1, ((), Reason.NO_FACTS, "nothing", False))
+
+
+@pytest.mark.parametrize("pattern", ["fact_values", "origin ~ Rhsm"])
+def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(server, double, client, pattern):
+    """S16."""
+    host = double.add(instance())
+    before(server, pattern, lambda: setattr(host, "name", "other.example.com"))
+    if pattern == "fact_values":
+        assert list(glance(client)) == [(1, WEB1, ())]
+    else:
+        assert [(one.name, one.identity.reason) for one in looked(client)] == [(WEB1, Reason.NO_FACTS)]
+
+
+def test_facts_wiped_by_a_registration_under_way_are_missing_and_not_those_of_before(server, double, client, web1):
+    """S5."""
+    before(server, "fact_values", web1.facts.clear)
+    assert list(glance(client)) == [(1, WEB1, ())]
+
+
+def test_facts_wiped_after_the_glance_make_no_instance(server, double, client):
+    """S5: what a glance showed is not mixed with what came after."""
+    host = double.add(instance())
+    before(server, "origin ~ Rhsm", host.facts.clear)
+    (found,) = looked(client)
+    assert (found.identity.uuids, found.identity.reason) == ((), Reason.NO_FACTS)
+
+
+def test_a_host_that_comes_within_a_window_is_left_for_the_next_run(server, double, client, web1):
+    """S16."""
+    before(server, "thin=true", lambda: double.add(guest("web2.example.com")))
+    assert ids(glance(client)) == [1]
+
+
+# Lists that are short or odd
+
+ODD_HOSTS = {
+    **ODD_LISTS,
+    "one result twice": lambda body: {**body, "results": [*body["results"], body["results"][0]],
+                                      "subtotal": body["subtotal"] + 1},
+    "one result twice, announced once": lambda body: {**body, "results": [*body["results"], body["results"][0]]},
+    "id after the window": entry(id=4), "id before the window": entry(id=0), "id below": entry(id=-1),
+    "id a text": entry(id="1"), "id null": entry(id=None), "id a fraction": entry(id=1.0),
+    "name of another": entry(name="web2.example.com"), "name null": entry(name=None), "name a number": entry(name=5),
+    "name a list": entry(name=[]), "id of another": entry(id=2),
+}
+
+
+@pytest.mark.parametrize("mend", ODD_HOSTS.values(), ids=ODD_HOSTS)
+def test_a_window_of_hosts_that_is_short_or_odd_is_an_error(server, double, client, mend):
+    """S1: a short list is an error, never a result."""
+    add_guests(double, 3)
+    change(server, "thin=true", mend)
+    with pytest.raises(SatelliteError, match="/api/hosts gave"):
+        list(glance(client))
+
+
+ODD_FACTS = {
+    "results null": lambda body: {**body, "results": None}, "results a list": lambda body: {**body, "results": []},
+    "no results": lambda body: {"total": 1, "subtotal": 1, "per_page": body["per_page"]},
+    "per_page of another request": lambda body: {**body, "per_page": 20},
+    "per_page 0": lambda body: {**body, "per_page": 0},
+    "a host with a list": lambda body: {**body, "results": {WEB1: []}},
+    "a host with null": lambda body: {**body, "results": {WEB1: None}},
+    "a host with a text": lambda body: {**body, "results": {WEB1: UUID}},
+}
+QUESTIONS = {
+    "a glance": ("host_id > 0", lambda client: list(glance(client))),
+    "a closer look at makers": (r"\(dmi::.*origin ~ Rhsm", lambda client: list(looked(client))),
+    "a closer look": (r"\(virt::.*origin ~ Rhsm", lambda client: list(looked(client))),
+    "a closer look at other sources": ("origin !~ Rhsm", lambda client: list(looked(client))),
+    "the facts of one host": ("(?i)origin ~ Rhsm", lambda client: facts_now(client, 1, WEB1)),
+    "the facts of one host from one source": ("origin ~ Chef", lambda client: facts_now(client, 1, WEB1)),
+    "the facts of one host from the rest": ("origin !~ Chef", lambda client: facts_now(client, 1, WEB1)),
+}
+
+
+@pytest.mark.parametrize(("pattern", "ask"), QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.parametrize("mend", ODD_FACTS.values(), ids=ODD_FACTS)
+def test_facts_that_are_odd_are_an_error(server, double, client, pattern, ask, mend):
+    """S1."""
+    double.add(instance())
+    ask(client)
+    change(server, pattern, mend)
+    with pytest.raises(SatelliteError, match="/api/fact_values gave"):
+        ask(client)
+
+
+@pytest.mark.parametrize(("pattern", "ask", "names"), [
+    (*QUESTIONS["a glance"], ["virt::uuid"]), (*QUESTIONS["a closer look at makers"], MAKER_NAMES),
+    (*QUESTIONS["a closer look"], RHSM_NAMES),
+    (*QUESTIONS["a closer look at other sources"], OTHER_NAMES)])
+def test_a_page_of_facts_that_is_full_is_an_error(server, double, client, pattern, ask, names):
+    """S1: the next row would be on the next page, and nothing says that there is one."""
+    double.add(instance())
+    missing = [1]
+    change(server, pattern, lambda body: {**body, "results": {
+        WEB1: {f"fact-{at}": "x" for at in range(body["per_page"] - missing[0])}}})
+    ask(client)
+    missing[0] = 0
+    with pytest.raises(SatelliteError, match="rows or more for 1 hosts"):
+        ask(client)
+    per_page = int(next(one for one in server.requests if re.search(pattern, one.line)).first("per_page"))
+    assert per_page > 5 * len(names)            # as many rows as five sources can make, and one to spare
+
+
+def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, double, client):
+    """S1."""
+    for at in range(3):
+        double.add(guest(f"web{at}.example.com", facts={
+            RHSM: {**dict.fromkeys((*RHSM_NAMES, *OTHER_NAMES), str(at)), **INSTANCE, "dmi::system::uuid": UUID},
+            **{origin: dict.fromkeys((*RHSM_NAMES, *OTHER_NAMES), str(at))
+               for origin in (PUPPET, ANSIBLE, SALT, CHEF)}}))
+    hosts = list(glance(client))
+    assert len(hosts) == 3
+    assert len(list(looked(client, hosts))) == 3
+    assert len(searches(server, "origin !~ Rhsm")) == 1
+    for host in hosts:
+        found = facts_now(client, host.id, host.name)
+        assert found.pop("RHSM").keys() == set(RHSM_NAMES)
+        assert found == dict.fromkeys(("Puppet", "Ansible", "Salt", "Chef"),
+                                      dict.fromkeys(OTHER_NAMES, str(host.id - 1)))
+
+
+# The closer look
+
+def test_a_closer_look_asks_all_that_identifies_by_the_ids_of_those_hosts(server, double, client):
+    for at in range(1, 10):
+        double.add(instance(f"web{at}.example.com", number(at), **{PUPPET: PUPPETS}))
+    hosts = list(glance(client))
+    server.requests.clear()
+    found = list(looked(client, hosts[2:5]))
+    assert [(host.id, host.name, host.identity.uuids[0]) for host in found] == [
+        (at, f"web{at}.example.com", number(at)) for at in (3, 4, 5)]
+    assert searches(server) == [
+        f"fact ^ ({','.join(MAKER_NAMES)}) and host_id ^ (3,4,5) and origin ~ Rhsm",
+        f"fact ^ ({','.join(RHSM_NAMES)}) and host_id ^ (3,4,5) and origin ~ Rhsm",
+        f"fact ^ ({','.join(OTHER_NAMES)}) and host_id ^ (3,4,5) and origin !~ Rhsm"]
+    assert len(server.requests) == 3
+
+
+def test_of_those_that_others_made_nothing_but_the_makers_is_asked(server, double, client):
+    """Most hosts that no list has are no instances, and their makers tell."""
+    double.add(instance())
+    double.add(guest("vm.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}))
+    double.add(guest("node.example.com", facts={RHSM: {**METAL}}))
+    double.add(guest("silent.example.com", facts={}))
+    found = list(looked(client))
+    assert [(host.identity.uuids, host.identity.reason) for host in found] == [
+        ((UUID,), None), ((UUID,), Reason.NOT_OPENSTACK), ((UUID,), None), ((), Reason.NO_FACTS)]
+    assert list(map(named, searches(server, "host_id .*origin ~ Rhsm"))) == [[1, 2, 3, 4], [1, 3, 4]]
+    assert list(map(named, searches(server, "origin !~ Rhsm"))) == [[1, 3]]
+
+
+def test_where_all_were_made_by_others_one_request_is_enough(server, double, client):
+    for at in range(3):
+        double.add(guest(f"vm{at}.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}))
+    assert {host.identity.reason for host in looked(client)} == {Reason.NOT_OPENSTACK}
+    assert len(searches(server, r"host_id \^")) == 1
+
+
+def test_a_closer_look_at_nobody_asks_nothing(server, client):
+    assert list(looked(client, [])) == []
+    assert server.requests == []
+
+
+def test_other_sources_are_asked_only_about_those_that_rhsm_makes_an_instance(server, double, client):
+    """They can only speak against it, so of all others they need not be asked."""
+    double.add(instance())
+    double.add(guest("metal.example.com", facts={RHSM: {"virt::is_guest": "false"}, PUPPET: PUPPETS}))
+    double.add(guest("silent.example.com", facts={PUPPET: PUPPETS}))
+    double.add(instance("web4.example.com", **{PUPPET: {"is_virtual": "false"}}))
+    double.add(instance("no-uuid.example.com", ""))
+    found = {host.name.split(".")[0]: host.identity.reason for host in looked(client)}
+    assert found == {"web1": None, "metal": Reason.NO_FACTS, "silent": Reason.NO_FACTS,
+                     "web4": Reason.CONTRADICTING_FACTS, "no-uuid": Reason.NO_UUID}
+    (search,) = searches(server, "origin !~ Rhsm")
+    assert named(search) == [1, 4]
+
+
+def test_other_sources_are_not_asked_where_nobody_is_an_instance(server, double, client):
+    add_guests(double, 3)
+    assert {host.identity.reason for host in looked(client)} == {Reason.NO_FACTS}
+    assert searches(server, "origin !~ Rhsm") == []
+
+
+def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
+    double = Satellite(katello=False)
+    double.add(Host(WEB1, facts={PUPPET: PUPPETS}))
+    double.add(Host("metal.example.com", facts={PUPPET: {"is_virtual": "false", "dmi::manufacturer": "Dell Inc."}}))
+    server.handle = double.handle
+    assert [(host.identity.uuids, host.identity.reason) for host in looked(client)] == [
+        ((UUID,), None), ((), Reason.NOT_OPENSTACK)]
+    assert facts_now(client, 1, WEB1) == {"Puppet": PUPPETS}
+    assert server.count("origin ~ Rhsm") == 0
+    assert [named(search) for search in searches(server, r"\^ \(1,2\) and origin !~ Rhsm")] == [[1, 2]]
+
+
+def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
+    """S6: what Ansible said of the machine before is not taken for what this one says."""
+    double.add(instance(**{CHEF: {"dmi::system::uuid": OTHER_UUID}, ANSIBLE: {"ansible_product_uuid": number(1)}}))
+    double.add(instance("web2.example.com", **{CHEF: {"dmi::system::manufacturer": "Dell Inc."}}))
+    one, two = looked(client)
+    assert (set(one.identity.uuids), one.identity.uuids[0]) == ({UUID, OTHER_UUID, number(1)}, UUID)
+    assert one.identity.reason is None          # what RHSM's dmi::system::uuid would be: ambiguous
+    assert (two.identity.uuids, two.identity.reason) == ((UUID,), Reason.CONTRADICTING_FACTS)
+
+
+def test_a_fact_that_is_no_text_is_none(server, double, client):
+    double.add(guest(facts={RHSM: {**INSTANCE, "virt::uuid": None}}))
+    assert [host.identity.reason for host in looked(client)] == [Reason.NO_UUID]
+    double.hosts[1].facts[RHSM]["virt::uuid"] = UUID
+    for value in (7, True, ["true"], {"a": "true"}, None):
+        change(server, "origin ~ Rhsm", lambda body, value=value: {**body, "results": {
+            WEB1: {**body["results"][WEB1], "virt::is_guest": value}}})
+        assert [host.identity.reason for host in looked(client)] == [Reason.NOT_A_GUEST]
+
+
+def test_the_makers_of_other_clouds_are_those_that_were_named(double, client):
+    double.add(guest(facts={RHSM: {**INSTANCE, "dmi::system::manufacturer": "Acme", "dmi::system::product_name": "C"}}))
+    assert [host.identity.reason for host in looked(client)] == [Reason.NOT_OPENSTACK]
+    assert [host.identity.reason for host in look_closely(client, list(glance(client)), ("acme",))] == [None]
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 25])
+def test_no_request_names_more_hosts_than_a_page_holds_and_nobody_is_left_out(server, double, narrow, count):
+    for at in range(1, count + 1):
+        double.add(instance(f"web{at}.example.com"))
+    found = list(looked(narrow))
+    assert ids(found) == list(range(1, count + 1))
+    assert all(host.identity.reason is None for host in found)
+    for question in (r"\(dmi::.*\^.*origin ~ Rhsm", r"\(virt::.*\^.*origin ~ Rhsm", "origin !~ Rhsm"):
+        lists = [named(search) for search in searches(server, question)]
+        assert sorted(sum(lists, [])) == list(range(1, count + 1))
+        assert Counter(map(len, lists)) == Counter([10] * (count // 10) + [count % 10] * (count % 10 > 0))
+
+
+@pytest.mark.parametrize("first", [10 ** 5, 10 ** 9, 10 ** 18])
+def test_no_request_names_more_ids_than_an_address_can_hold(server, connect, first):
+    """Apache refuses more than 8 KB, and a page is larger than that where ids are long."""
+    client = connect(page_size=3000)
+    hosts = [Glance(first + at, f"web{at}.example.com", ()) for at in range(3000)]
+    assert ids(looked(client, hosts)) == ids(hosts)
+    lists = [named(search) for search in searches(server, r"\(dmi::.*origin ~ Rhsm")]
+    assert sorted(sum(lists, [])) == ids(hosts)
+    lengths = sorted(len(",".join(map(str, one))) for one in lists)
+    assert lengths[-1] <= 7000
+    assert all(length > 6900 for length in lengths[1:])         # and none is shorter than need be, but the last
+
+
+def test_progress_of_a_closer_look_is_told_to_the_very_end(double, narrow):
+    add_guests(double, 23)
+    hosts = list(glance(narrow))
+    told = []
+    list(look_closely(narrow, hosts, (), lambda done, total: told.append((done, total))))
+    assert told == [(10, 23), (20, 23), (23, 23)]
+
+
+# Properties: to ask less is to learn the same
+
+VALUES = st.sampled_from([UUID, UUID.upper(), OTHER_UUID, HARDWARE, "true", "false", "guest", "host", "kvm",
+                          "OpenStack Nova", "Dell Inc.", "Not Specified", "", "junk"])
+OTHERS = st.dictionaries(st.sampled_from(OTHER_NAMES), VALUES, max_size=4)
+# Hosts that come close to being an instance, so that not every example ends at the first rule.
+NEARLY = st.builds(lambda base, more: {**base, **more}, st.sampled_from([INSTANCE, INSTANCE, METAL, {}]),
+                   st.dictionaries(st.sampled_from(RHSM_NAMES), VALUES, max_size=2))
+HOSTS = st.fixed_dictionaries({identity.RHSM: NEARLY}, optional={PUPPET: OTHERS, ANSIBLE: OTHERS, CHEF: OTHERS})
+
+
+@given(HOSTS)
+def test_who_is_no_instance_by_rhsm_alone_is_none_by_all_sources_either(facts):
+    """S6: so the other sources need not be asked about them."""
+    by_rhsm = identify({identity.RHSM: facts[identity.RHSM]}, katello=True)
+    by_all = identify(facts, katello=True)
+    foreign = by_makers(facts[identity.RHSM], (), ("OpenStack",)).reason
+    assert foreign in (None, by_rhsm.reason)
+    if by_rhsm.reason is not None:
+        assert by_all.reason is by_rhsm.reason
+    if by_all.reason is None:
+        assert by_rhsm.uuids[0] == by_all.uuids[0]
+
+
+@pytest.fixture(scope="module")
+def facing(shared_server):
+    """A client of any Satellite, as a function: Hypothesis prints what it is given, and a server is long."""
+    def face(double, **manners):
+        shared_server.faults.clear()
+        shared_server.handle = double.handle
+        return Client(Login(shared_server.url, "admin", "changeme"), MANNERS._replace(**manners))
+    return face
+
+
+@given(st.lists(st.tuples(NEARLY, OTHERS), min_size=1, max_size=5), st.booleans())
+def test_a_closer_look_finds_what_all_facts_of_all_sources_say(facing, hosts, katello):
+    double = Satellite(katello=katello)
+    for at, (rhsm, others) in enumerate(hosts, 1):
+        double.add(guest(f"web{at}.example.com", facts={RHSM: rhsm, PUPPET: others}))
+    found = list(looked(facing(double, page_size=2)))
+    assert ids(found) == list(range(1, len(hosts) + 1))
+    for host, (rhsm, others) in zip(found, hosts):
+        expected = identify({identity.RHSM: rhsm if katello else {}, "other sources": others}, katello=katello)
+        assert host.identity.reason is expected.reason
+        if expected.reason is None:
+            assert host.identity == expected
+
+
+# The facts of one host
+
+def test_sources_with_the_same_fact_name_do_not_hide_each_other(double, client):
+    """S6: in one answer the last row would win."""
+    double.add(guest(facts={PUPPET: {"uuid": UUID, "manufacturer": "OpenStack Foundation"},
+                            SALT: {"uuid": OTHER_UUID, "manufacturer": "Dell Inc."}}))
+    assert facts_now(client, 1, WEB1) == {
+        "Puppet": {"uuid": UUID, "manufacturer": "OpenStack Foundation"},
+        "Salt": {"uuid": OTHER_UUID, "manufacturer": "Dell Inc."}}
+
+
+def test_only_identifying_facts_that_hold_a_text_are_handed_out(server, double, client):
+    double.add(guest(facts={RHSM: {"virt::uuid": UUID, "virt::is_guest": None, "memory::memtotal": "1"}}))
+    change(server, "origin ~ Rhsm", lambda body: {
+        **body, "results": {WEB1: {**body["results"][WEB1], "virt::host_type": 7}}})
+    assert facts_now(client, 1, WEB1) == {"RHSM": {"virt::uuid": UUID}}
+
+
+def test_the_facts_of_one_host_are_asked_for_by_its_number(server, double, client):
+    """S12: `host = 2` would mean the host with that id or the one of that name."""
+    double.add(guest(WEB1))
+    double.add(guest("1", OTHER_UUID))
+    assert facts_now(client, 1, WEB1)["RHSM"]["virt::uuid"] == UUID
+    assert facts_now(client, 2, "1")["RHSM"]["virt::uuid"] == OTHER_UUID
+    assert all(search.count("host_id = ") == 1 for search in searches(server))
+
+
+def test_facts_of_another_host_are_an_error(client, web1):
+    """S4: the record has another name by now."""
+    with pytest.raises(SatelliteError, match=r"facts of web1.example.com where web2.example.com was asked for"):
+        facts_now(client, 1, "web2.example.com")
+
+
+def test_the_facts_of_a_host_that_is_gone_are_none(client, web1):
+    assert facts_now(client, 99, WEB1) == {}
