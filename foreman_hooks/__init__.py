@@ -6,6 +6,7 @@ cli, commands/      the commands; cli turns errors into one line and an exit cod
 cleanup             the story of a run: observe, judge, plan, apply; signs: what events told it
 checkers            who asks the clouds: survey (from here) or a job (remote_execution, answer)
 osp_checker         one region of OpenStack: does this instance exist, and how sure is that
+inventory           every host and what it is: a glance at all, a closer look at few
 satellite           Satellite's API; restore: a deleted entry made again; unmanaged: servers without an entry
 judge, plan, identity, model        the rules, the guard rails, what facts say, the words: all pure
 journal             what was missing since when, and every deletion with its evidence

@@ -21,7 +21,7 @@ from .judge import Case, judge, steps
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
 from .osp_checker import Presence, swap_bytes, workers
 from .plan import Plan, PlanError, RegionSeen
-from .satellite import Satellite, SatelliteError, SatelliteNotFound, SatelliteRefused
+from .satellite import FULL_PAGE, Satellite, SatelliteError, SatelliteNotFound, SatelliteRefused
 from .survey import Place, Survey
 
 log = logging.getLogger(__name__)
@@ -174,12 +174,13 @@ class Cleanup:
 
     def _records(self, hosts: Sequence[Host]) -> dict[int, Record]:
         told = self._stage("records of missing instances")
+        ids = [host.id for host in hosts]
+        pages = [ids[start:start + FULL_PAGE] for start in range(0, len(ids), FULL_PAGE)]
         records: dict[int, Record] = {}
         with workers(self.satellite.manners.workers) as pool:
-            for number, record in enumerate(pool.map(self.satellite.record, [host.id for host in hosts]), 1):
-                if record:
-                    records[record.id] = record
-                told(number, len(hosts))
+            for number, found in enumerate(pool.map(self.satellite.records, pages), 1):
+                records.update(found)
+                told(min(number * FULL_PAGE, len(ids)), len(ids))
         return records
 
     def _stage(self, what: str) -> Callable[[int, int], None]:

@@ -20,6 +20,7 @@ from foreman_hooks.checkers import Checker
 from foreman_hooks.cleanup import Cleanup
 from foreman_hooks.journal import Journal
 from foreman_hooks.model import Outcome, Policy
+from foreman_hooks.osp_checker import Manners
 from foreman_hooks.plan import Plan
 from foreman_hooks.sandbox import world as worlds
 from foreman_hooks.sandbox.openstack import Account, OpenStack
@@ -107,10 +108,11 @@ class Stage:
         return path
 
     def cleanup(self, journal: Journal, policy: Optional[Policy] = None, *, regions: tuple[str, ...] = ("RegionOne",),
-                login: Optional[Login] = None, search: str = "", checker: Optional[Checker] = None) -> Cleanup:
+                login: Optional[Login] = None, search: str = "", checker: Optional[Checker] = None,
+                manners: Manners = MANNERS) -> Cleanup:
         """The true client against both; caps that do not bite unless a policy says so."""
-        return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme")),
-                       checker or LocalChecker([CloudScope("prod", regions)]), journal,
+        return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
+                       checker or LocalChecker([CloudScope("prod", regions, manners=manners)]), journal,
                        policy or Policy(max_fraction=1.0), search, clock=lambda: self.now)
 
     def journal(self) -> Journal:

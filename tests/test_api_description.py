@@ -40,6 +40,7 @@ CALLS = {
     "find_host": lambda client: client.find_host("web1.example.com"),
     "hosts_with_parameter": lambda client: client.hosts_with_parameter("osp_cleanup_protect", 1),
     "record": lambda client: client.record(1),
+    "records": lambda client: client.records([1]),
     "is_gone": lambda client: client.is_gone(1),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),

@@ -151,6 +151,24 @@ def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row
     assert told(survey) == {"prod/RegionOne": PRESENT}
 
 
+def test_what_was_listed_is_let_go_once_it_was_looked_up(clouds, prod):
+    """The list of a large cloud is large; who looks again is told nothing, and would ask one by one."""
+    prod.add(X)
+    checker = clouds.checker(CloudScope("prod", (ONE,)))
+    checker.prepare()
+    assert checker.listed([X, Y]).alive == {X: ("prod", ONE)}
+    again = checker.listed([X])
+    assert (again.alive, again.asked, again.regions[0].servers) == ({}, {}, 2)
+    assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
+
+
+def test_nothing_is_asked_about_who_is_in_no_list(clouds, prod):
+    checker = clouds.checker(CloudScope("prod", (ONE,)))
+    checker.prepare()
+    assert checker.listed([X]).asked == {}
+    assert prod.count(f"/servers/{X}") == prod.count("uuid=") == 0
+
+
 def test_a_uuid_in_capitals_is_still_found(clouds, prod):
     prod.add(X)
     survey = clouds.survey([X.upper()])

@@ -323,6 +323,42 @@ def test_hosts_that_are_no_instances_cost_no_request_of_their_own(stage: Any) ->
     assert plain == (6, 6)      # status twice, newest, hosts, facts twice; version, token, canary, its GET, list twice
 
 
+# At a glance
+
+def test_what_a_glance_settles_a_closer_look_would_keep_as_well(stage: Any) -> None:
+    """Whoever a list of servers has is alive, whatever his other facts say."""
+    stage.host("plain")
+    stage.host("ambiguous", facts={"Katello::RhsmFactName": {
+        **guest_facts(named_uuid("ambiguous"))["Katello::RhsmFactName"], "dmi::system::uuid": named_uuid("other")}})
+    stage.host("foreign", facts=guest_facts(named_uuid("foreign"), vendor="VMware, Inc.", product="VMware7,1"))
+    stage.host("contradicted", facts={**guest_facts(named_uuid("contradicted")), "PuppetFactName": {
+        "dmi::manufacturer": "Dell Inc.", "is_virtual": "false"}})
+    stage.terminated("old")
+    everyone = list(stage.satellite.hosts)
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        glanced, closely = cleanup.observe(), cleanup.observe(closely=everyone)
+        plans = [cleanup._judged(cleanup.note(observation)) for observation in (glanced, closely)]
+    assert (len(glanced.alive), len(closely.alive)) == (5, 0)
+    assert [(one.name, one.decision) for one in plans[0].verdicts] == [
+        (one.name, one.decision) for one in plans[1].verdicts]
+    assert [one.name for one in plans[0].deletions] == ["old.example.com"]
+
+
+def test_a_host_in_a_list_by_the_other_byte_order_is_alive_at_a_glance(stage: Any) -> None:
+    """N16."""
+    uuid = named_uuid("swapped")
+    stage.host("swapped", server=None, uuid=swap_bytes(uuid))
+    add_instance(stage.world, "swapped", uuid)
+    assert stage.reasons()["swapped"] == "ALIVE"
+    assert stage.osp.count(f"/servers/{swap_bytes(uuid)}") == 0
+
+
+def test_a_witness_may_be_any_host_that_a_list_has(stage: Any) -> None:
+    plan = stage.plan()
+    assert [(seen.alive, seen.witness) for seen in plan.regions] == [(1, named_uuid("witness"))]
+
+
 # Between plan and apply
 
 def planned(stage: Any) -> Any:

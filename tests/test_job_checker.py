@@ -165,6 +165,14 @@ def test_one_question_is_one_job_on_the_checker_host_alone(job: JobStage) -> Non
     assert [run.host_id for run in invocation.runs] == [job.checker_host.id]
 
 
+def test_what_is_listed_is_one_job_that_asks_about_nobody(job: JobStage) -> None:
+    alive = named_uuid("witness")
+    found = job.checker().listed([alive, GONE])
+    assert (found.alive, found.asked) == ({alive: ("prod", "RegionOne")}, {})
+    assert job.started == 1
+    assert job.stage.osp.count(GONE) == 0
+
+
 def test_without_any_uuid_the_regions_answer_all_the_same(job: JobStage) -> None:
     """Else a region would look as if it had left the scope."""
     (seen,) = job.checker().listed([]).regions

@@ -30,6 +30,7 @@ from foreman_hooks.osp_checker import (
     OSPLoginError,
     Presence,
     Region,
+    heed_environment,
     parse_uuid,
     region_names,
     swap_bytes,
@@ -1653,3 +1654,36 @@ def test_a_list_either_holds_true_ids_or_is_an_error_of_ours(quiet, first, secon
     pages = [servers_of(first), servers_of(second) if servers_of(first) else []]
     assert listed == {server["id"] for page in pages for server in page}
     assert all(parse_uuid(uuid) == uuid for uuid in listed)
+
+
+# The environment
+
+@pytest.mark.parametrize(("names", "trusts"), [
+    ((), False), (("https_proxy",), True), (("no_proxy",), True), (("REQUESTS_CA_BUNDLE",), False)])
+def test_the_environment_is_looked_at_again_only_for_proxies(monkeypatch, names, trusts):
+    for name in names:
+        monkeypatch.setenv(name, "/ca.pem")
+    http = requests.Session()
+    heed_environment(http, True)
+    assert http.trust_env is trusts
+
+
+@pytest.mark.parametrize(("name", "verify", "found"), [
+    (None, True, True), ("REQUESTS_CA_BUNDLE", True, "/ca.pem"), ("CURL_CA_BUNDLE", True, "/ca.pem"),
+    ("REQUESTS_CA_BUNDLE", "/ours.pem", "/ours.pem"), ("REQUESTS_CA_BUNDLE", False, False)])
+def test_a_ca_file_of_the_environment_counts_where_ours_says_nothing(monkeypatch, name, verify, found):
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    if name:
+        monkeypatch.setenv(name, "/ca.pem")
+    assert heed_environment(requests.Session(), verify) == found
+
+
+def test_a_log_in_of_netrc_is_not_sent_to_nova(lab, monkeypatch, tmp_path):
+    """requests would send it beside the token to any host that the file names."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    lab.add()
+    lab.open().look([X])
+    assert lab.server.requests
+    assert not any(request.headers["Authorization"] for request in lab.server.requests)

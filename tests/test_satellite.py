@@ -9,6 +9,7 @@ import ssl
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
@@ -48,6 +49,7 @@ from foreman_hooks.osp_checker import PATIENCE, TRIES
 from foreman_hooks.sandbox.satellite import ORGANIZATION, RHSM, Host, Satellite, User
 from foreman_hooks.sandbox.server import Answer, Fault, Server
 from foreman_hooks.satellite import (
+    FULL_PAGE,
     Login,
     SatelliteError,
     SatelliteForbidden,
@@ -76,6 +78,7 @@ CALLS = {
     "find_host": lambda client: client.find_host("web1.example.com"),
     "hosts_with_parameter": lambda client: client.hosts_with_parameter("osp_cleanup_protect"),
     "record": lambda client: client.record(1),
+    "records": lambda client: client.records([1]),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),
     "create_host": lambda client: client.create_host({"name": "made.example.com"}),
@@ -1052,6 +1055,41 @@ def test_a_record_without_its_list_of_parameters_is_an_error():
     """S19: a protecting parameter could have stood in it."""
     with pytest.raises(SatelliteError, match="GET of a host gave something else"):
         read_record({"id": 1, "name": "web1.example.com"}, katello=True)
+
+
+def test_records_of_many_say_what_each_record_says_by_itself(server, double, client):
+    """A plan is made from pages of them, and a deletion judges the single one: they have to agree."""
+    double.parameters["osp_cleanup_protect"] = "maybe"
+    double.add(guest(record={"last_report": THEN, "compute_resource_id": 3, "compute_resource_name": "osp"}))
+    double.add(guest("web2.example.com", subscription={"uuid": CONSUMER, "last_checkin": THEN, "registered_at": THEN},
+                     parameters={"a": "b"}))
+    double.add(guest("web3.example.com", subscription=None, infrastructure={"smart_proxy_id": 1}))
+    found = client.records([3, 2, 1, 99])
+    assert {key: replace(record, snapshot={}) for key, record in found.items()} == {
+        key: replace(client.record(key), snapshot={}) for key in (1, 2, 3)}
+    assert found[1].parameters == {"osp_cleanup_protect": "maybe"}
+    assert found[2].fingerprint == client.record(2).fingerprint
+    assert server.count("GET /api/hosts[?]") == 1
+
+
+def test_no_records_are_asked_for_where_none_is_wanted(server, client):
+    assert client.records([]) == {}
+    assert server.count() == 0
+
+
+def test_a_full_page_of_records_is_whole(double, client):
+    add_guests(double, FULL_PAGE)
+    assert sorted(client.records(range(1, FULL_PAGE + 1))) == list(range(1, FULL_PAGE + 1))
+
+
+@pytest.mark.parametrize("mend", [
+    lambda body: {**body, "results": [{**body["results"][0], "id": 7}]}, lambda body: {**body, "results": []},
+    lambda body: {**body, "results": [{**body["results"][0], "all_parameters": None}]}])
+def test_records_that_are_short_or_of_others_are_an_error(server, client, web1, mend):
+    """S1."""
+    change(server, "include", mend)
+    with pytest.raises(SatelliteError):
+        client.records([1])
 
 
 def test_a_host_that_is_not_there_has_no_record(client, web1):

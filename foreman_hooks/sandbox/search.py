@@ -242,13 +242,15 @@ class Window:
         for term in terms:
             by_id = term.field in ("id", "host_id") or (term.field == "host" and term.value.isdigit())
             numbers = whole_numbers(term.value) if by_id else None
-            self._narrow(term.operator, list(named(term.value)) if numbers is None else numbers)
+            names = term.value.split(",") if term.operator is Mark.IN else [term.value]
+            self._narrow(term.operator, [key for name in names for key in named(name.strip())]
+                         if numbers is None else numbers)
 
     @staticmethod
     def takes(term: Term) -> bool:
-        """Whether a term says which ids or which one name: `id < 5`, `host_id ^ (3,4)`, `name = a`, `host = 3`."""
+        """Whether a term says which ids or names: `id < 5`, `host_id ^ (3,4)`, `name ^ (a,b)`, `host = 3`."""
         if term.field in ("name", "host"):
-            return term.operator is Mark.EQ
+            return term.operator is Mark.EQ or (term.field, term.operator) == ("name", Mark.IN)
         numbers = whole_numbers(term.value) if term.field in ("id", "host_id") else None
         return numbers is not None and (term.operator is Mark.IN or (term.operator in _WINDOWS and len(numbers) == 1))
 
