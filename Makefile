@@ -17,7 +17,8 @@ lint: .venv/linters
 live: .venv/installed
 	$(BIN)/python -m pytest -m live
 
-bench: .venv/installed
+bench: .venv/installed     # some minutes; adds a line to tests/bench/history.jsonl
+	$(BIN)/python tests/bench/scale.py
 	$(BIN)/python tests/bench/delegated.py
 
 picture: .venv/installed   # of the report, for the README; needs chromium

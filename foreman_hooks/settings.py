@@ -25,7 +25,7 @@ CONFIG = Path("/etc/satellite-osp-cleanup/config.yml")
 JOURNAL = Path("/var/lib/satellite-osp-cleanup/journal.sqlite3")
 HAMMER = (Path("/etc/hammer"), Path("~/.hammer"))
 SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class SettingsError(Exception):
@@ -254,7 +254,7 @@ def _policy(where: str, value: Any) -> Policy:
 
 def duration(where: str, name: str, value: Any) -> timedelta:
     """A time span written 90s, 30m, 72h or 3d; raises SettingsError."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", value.strip()) if isinstance(value, str) else None
+    found = re.fullmatch(r"([0-9]{1,9})(ms|[smhd])", value.strip()) if isinstance(value, str) else None
     if not found:
         raise SettingsError(f"{where}: {name} must be a duration such as 90s, 30m, 72h or 3d, not {_shown(value)}")
     return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
