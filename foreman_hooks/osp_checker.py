@@ -264,7 +264,7 @@ class Region:
         """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
         todo = list(dict.fromkeys(uuids))
         queue, sightings = iter(todo), {}
-        failed: list[OSPError] = []
+        failed: list[BaseException] = []
 
         def work() -> None:
             for text in queue:          # of all workers: each takes what is next
@@ -272,7 +272,7 @@ class Region:
                     raise failed[0]
                 try:
                     sightings[text] = self.ask(text)
-                except OSPError as error:
+                except BaseException as error:
                     failed.append(error)
                     raise
                 if progress:

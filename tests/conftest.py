@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
 import hypothesis
@@ -163,6 +164,14 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
         out, err = capfd.readouterr()
         return code, out, err
     return run
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What was waited for, in seconds; nothing is."""
+    seconds: list[float] = []
+    monkeypatch.setattr("foreman_hooks.osp_checker.time", SimpleNamespace(sleep=seconds.append))
+    return seconds
 
 
 class Shared:

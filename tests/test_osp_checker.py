@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -1165,14 +1164,6 @@ def test_a_hiccup_at_any_question_is_overcome_by_asking_again(fresh, question, h
     fault = lab.fail(question, times=1, **how)
     assert one(region.look([X])).presence is ABSENT
     assert fault.hits == 2 + (question == CANARY_LIST)
-
-
-@pytest.fixture
-def waited(monkeypatch):
-    """What was waited for, in seconds; nothing is."""
-    seconds = []
-    monkeypatch.setattr("foreman_hooks.osp_checker.time", SimpleNamespace(sleep=seconds.append))
-    return seconds
 
 
 def busy(lab, text, question=ASKING_GET, status=503, **how):

@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import requests
@@ -250,14 +249,6 @@ def test_a_url_that_is_none_is_an_error_too(url):
 # How it asks: patience, rests, and how much at once
 
 WEB1 = "^GET /api/hosts/1$"
-
-
-@pytest.fixture
-def waited(monkeypatch):
-    """What was waited for, in seconds; nothing is."""
-    seconds = []
-    monkeypatch.setattr("foreman_hooks.osp_checker.time", SimpleNamespace(sleep=seconds.append))
-    return seconds
 
 
 def busy(server, text, pattern=WEB1, status=503, **how):
