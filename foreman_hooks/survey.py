@@ -113,6 +113,8 @@ class LocalChecker:
 
         with workers(len(self.regions)) as pool:
             list(pool.map(prepare_one, self.regions))
+        if progress:
+            progress(sum(counts.values()), sum(counts.values()))
 
     def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
         """Those in a list are alive; the rest is not asked about."""

@@ -3,6 +3,8 @@
 import itertools
 import os
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -94,11 +96,15 @@ def show_progress(quiet: bool) -> Iterator[Progress]:
     with Bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
               console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
+        most: Counter[str] = Counter()
+        one_at_a_time = threading.Lock()        # workers tell, several at once and not in order
 
         def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=None)
-            bars.update(tasks[what], completed=done, total=total or None)
+            with one_at_a_time:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(what, total=None)
+                most[what] = max(most[what], done)
+                bars.update(tasks[what], completed=most[what], total=total or None)
 
         yield told
 
