@@ -7,8 +7,10 @@ import gc
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -194,7 +196,10 @@ def _tame_libraries() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit; after Ctrl-C without waiting for requests that hang."""
-    if code == 130:
+    """Exit, without waiting for requests under way whose answers nobody wants any more: after Ctrl-C, or an error."""
+    if threading.active_count() > 1:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -435,6 +436,25 @@ def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None
     code, _, err = call("--config", stage.config(), "run", "--apply")
     assert code in (1, 69, 70)
     one_line(err)
+
+
+def test_an_error_does_not_wait_for_what_is_under_way_at_the_other_server(stage: Any) -> None:
+    """The servers of a large cloud take minutes to list, and nobody wants them any more."""
+    release = threading.Event()
+    answer = stage.osp.handle
+
+    def hang(request: Any) -> Any:
+        release.wait(60)
+        return answer(request)
+
+    stage.osp.handle = hang
+    config = stage.config(satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"})
+    try:
+        done = subprocess.run([*PROGRAM, "--config", str(config), "plan"], capture_output=True, text=True, timeout=50)
+    finally:
+        release.set()
+    assert done.returncode == 129
+    assert "log-in of admin is refused" in one_line(done.stderr)
 
 
 def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: Any) -> None:
