@@ -412,7 +412,10 @@ def _missing(host: Host, survey: Survey) -> bool:
 
 
 def _shared(hosts: Iterable[Host]) -> dict[str, tuple[str, ...]]:
-    """UUID -> the names of all hosts that have it, in either byte order, where several do."""
+    """UUID -> the names of all hosts that have it, in either byte order, where several do.
+
+    Of those that were looked at closely: who is alive at a glance is known by another UUID than any that is missing.
+    """
     names: dict[str, list[str]] = {}
     for host in hosts:
         for uuid in host.identity.uuids:

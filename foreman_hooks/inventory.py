@@ -51,12 +51,12 @@ def glance(satellite: Satellite, search: str = "", progress: Progress = lambda d
     SatelliteForbidden where not one host is visible: no rights look like that, too.
     """
     highest, total = satellite.newest_host()
-    names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
+    names, origin = (GLANCE_NAMES, "") if satellite.katello else (OTHER_GLANCE_NAMES, " and origin !~ Rhsm")
 
     def read(window: tuple[int, int]) -> list[Glance]:
         low, high = window
         hosts = satellite.thin_hosts(low, high, search)
-        facts = _rows(satellite, f"host_id > {low} and host_id <= {high}", names, high - low) if hosts else {}
+        facts = _rows(satellite, f"host_id > {low} and host_id <= {high}{origin}", names, high - low) if hosts else {}
         return [Glance(host_id, name, tuple(filter(None, map(parse_uuid, facts.get(name, {}).values()))))
                 for name, host_id in sorted(hosts.items(), key=lambda item: item[1])]
 

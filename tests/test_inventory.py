@@ -148,11 +148,13 @@ def test_a_host_without_facts_is_handed_out_without_a_uuid(double, client):
 
 def test_a_plain_foreman_is_asked_for_the_uuids_of_all_sources(server, client):
     double = Satellite(katello=False)
-    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID}}))
+    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID},
+                                 RHSM: {"dmi::system::uuid": UUID.replace("d", "e")}}))
     server.handle = double.handle
     (found,) = glance(client)
-    assert set(found.uuids) == {UUID, OTHER_UUID}
-    assert searches(server) == [f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1"]
+    assert set(found.uuids) == {UUID, OTHER_UUID}       # and not what is left of a Katello that is gone
+    assert searches(server) == [
+        f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1 and origin !~ Rhsm"]
 
 
 def test_a_name_in_the_facts_without_a_host_is_no_host(double, client, web1):
