@@ -112,11 +112,11 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
 def by_makers(rhsm: Mapping[str, str], uuids: tuple[str, ...], openstack_names: tuple[str, ...]) -> Identity:
     """What a host with these `uuids` is by its facts of MAKER_NAMES alone.
 
-    Without a reason that takes all of its facts: OpenStack made it, nobody says who did, or an identity was published.
+    Without a reason that takes all of its facts: OpenStack made it, or an identity was published.
     """
     makers, openstack = _made_by(tuple(map(rhsm.get, _RHSM.makers)), openstack_names)
-    known = openstack is False and not rhsm.get(PUBLISHED)
-    return Identity(uuids, Reason.NOT_OPENSTACK if known else None, _told_makers(RHSM, makers))
+    reason = Reason.NOT_OPENSTACK if makers else Reason.NO_FACTS
+    return Identity(uuids, None if openstack or rhsm.get(PUBLISHED) else reason, _told_makers(RHSM, makers))
 
 
 @lru_cache(maxsize=1024)        # one text for all of one maker

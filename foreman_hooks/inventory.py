@@ -71,8 +71,7 @@ def look_closely(satellite: Satellite, hosts: Sequence[Glance], openstack_names:
                  progress: Progress = lambda done, total: None) -> Iterator[Host]:
     """What each of these is by all of its identifying facts; raises SatelliteError.
 
-    With Katello its RHSM facts alone can make a host an instance, so the other sources, which can only speak against
-    that, are asked about those alone; and of most hosts that are none their makers tell.
+    With Katello only its RHSM facts can make a host an instance, and of most hosts that are none their makers tell.
     """
     done = 0
     with workers(satellite.manners.workers) as pool:
@@ -104,7 +103,7 @@ def facts_now(satellite: Satellite, host_id: int, name: str) -> dict[str, dict[s
 
 
 def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]) -> list[Host]:
-    """By their makers, what is left by all RHSM facts, and what is left then by those of every source."""
+    """By their makers, and what is left by all of their facts of every source."""
     found: dict[int, Identity] = {}
     rest = list(hosts)
 
@@ -121,7 +120,6 @@ def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: 
         makers = read("origin ~ Rhsm", MAKER_NAMES)
         sift(lambda host: by_makers(makers.get(host.name, {}), host.uuids, openstack_names))
         rhsm = read("origin ~ Rhsm", RHSM_NAMES)
-        sift(lambda host: identify({RHSM: rhsm.get(host.name, {})}, katello=True, openstack_names=openstack_names))
     others = read("origin !~ Rhsm", OTHER_NAMES)
     sift(lambda host: identify({RHSM: rhsm.get(host.name, {}), "other sources": others.get(host.name, {})},
                                katello=satellite.katello, openstack_names=openstack_names))

@@ -354,6 +354,17 @@ def test_a_host_in_a_list_by_the_other_byte_order_is_alive_at_a_glance(stage: An
     assert stage.osp.count(f"/servers/{swap_bytes(uuid)}") == 0
 
 
+def test_a_record_that_registers_anew_and_names_the_uuid_by_another_source_keeps_the_old_one(stage: Any) -> None:
+    """S5, S6: RHSM's facts are wiped at a registration, and Ansible's still say which machine it is."""
+    uuid = stage.terminated("old")
+    stage.host("anew", server=None, facts={
+        "Katello::RhsmFactName": {"dmi::system::manufacturer": "RDO", "dmi::system::product_name": "OpenStack Compute",
+                                  "virt::is_guest": "true"},
+        "ForemanAnsible::FactName": {"ansible_product_uuid": uuid}})
+    reasons = stage.reasons()
+    assert (reasons["old"], reasons["anew"]) == ("SHARED_UUID", "NO_UUID")
+
+
 def test_a_witness_may_be_any_host_that_a_list_has(stage: Any) -> None:
     plan = stage.plan()
     assert [(seen.alive, seen.witness) for seen in plan.regions] == [(1, named_uuid("witness"))]
