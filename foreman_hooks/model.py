@@ -138,13 +138,22 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """How sure, and how much at once.  A cap of 0 means that none may go."""
+    """How sure, and how much at once.  A cap of 0 means that none may go.
 
+    `quiet`: how long after a proven termination nothing is deleted (rhsmcertd checks in every 240 minutes).
+    `all_clouds_listed`: every OpenStack cloud of this Satellite's hosts is in the configuration, so absence from all
+    of them says something also of an instance that no run ever saw.  `max_absent`: how many hosts of one region may
+    be deleted at once without proof.  `protect_parameter` may be "": none protects.
+    """
+
+    quiet: timedelta = timedelta(hours=4, minutes=30)
+    all_clouds_listed: bool = False
     grace: timedelta = timedelta(hours=72)
     misses: int = 3
     silence: timedelta = timedelta(hours=24)
     max_deletions: int = 50
     max_fraction: float = 0.10
+    max_absent: int = 5
     max_shrink: float = 0.30
     protect_parameter: str = "osp_cleanup_protect"
     openstack_names: tuple[str, ...] = ("OpenStack",)

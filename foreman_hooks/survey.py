@@ -27,22 +27,30 @@ Place = tuple[str, str]                 # cloud, region
 
 @dataclass(frozen=True)
 class CloudScope:
-    """One cloud of clouds.yaml (None: the default, or OS_*), its regions (empty: those that clouds.yaml names)."""
+    """One cloud of clouds.yaml (None: the default, or OS_*), its regions (empty: those that clouds.yaml names).
+
+    `ignore_regions`: compute regions of the catalog that are left out on purpose.
+    """
 
     cloud: Optional[str]
     regions: tuple[str, ...] = ()
     lists_fail_on_down_cell: bool = False
     manners: Manners = MANNERS
+    ignore_regions: tuple[str, ...] = ()
 
 
 class Seen(NamedTuple):
-    """How one cloud and region answered; `servers` is None where no list of them was read."""
+    """How one cloud and region answered; `servers` is None where no list of them was read.
+
+    `unlisted`: compute regions of this log-in's catalog that are neither in scope nor ignored by name.
+    """
 
     cloud: str
     region: str
     servers: Optional[int]
     proof: str
     error: Optional[OSPError]
+    unlisted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
