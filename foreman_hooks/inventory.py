@@ -4,8 +4,8 @@ A row of facts costs Satellite about 0.15 ms (measured on Foreman 3.12), and nea
 UUID.  So a glance reads that fact alone; all that identify a host are read of those that no list of servers has.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
 
 from .identity import (
     GLANCE_NAMES,
@@ -14,25 +14,45 @@ from .identity import (
     OTHER_NAMES,
     RHSM,
     RHSM_NAMES,
+    UUID_NAMES,
     by_makers,
     identify,
 )
-from .model import Identity
-from .osp_checker import Progress, parse_uuid, workers
-from .satellite import Satellite
+from .model import Identity, Reason
+from .osp_checker import Progress, parse_uuid, swap_bytes, workers
+from .satellite import Satellite, SatelliteError, in_parts
 
 SOURCES = 5                 # fact sources that may hold the same name for one host, at most
 LONGEST_LIST = 7_000        # characters of ids in one search: Apache takes 8 KB of address, and refuses more
 # Every kind of source but RHSM, by what its `origin` holds: asked one by one they cannot hide each other's facts.
 ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
+OTHERS = "other sources"
+
+
+VALUES = 50                 # values in one search for them: of a hundred terms Satellite begins to sweat (measured)
 
 
 class Glance(NamedTuple):
-    """One host and the UUIDs that it is known by at a glance (as parse_uuid gives them); none is no evidence."""
+    """One host and the UUIDs that it is known by at a glance (as parse_uuid gives them); none is no evidence.
+
+    `in_scope`: the run may judge it.  All others are only witnesses, and twins.
+    """
 
     id: int
     name: str
     uuids: tuple[str, ...]
+    in_scope: bool = True
+
+
+class Scope(NamedTuple):
+    """Which hosts a run may judge: those that `search` finds, of the organization with that id; None: of all."""
+
+    search: str = ""
+    organization: Optional[int] = None
+
+    def __bool__(self) -> bool:
+        """Whether it narrows anything."""
+        return bool(self.search) or self.organization is not None
 
 
 class Host(NamedTuple):
@@ -43,43 +63,119 @@ class Host(NamedTuple):
     identity: Identity
 
 
-def glance(satellite: Satellite, search: str = "", progress: Progress = lambda done, total: None) -> Iterator[Glance]:
-    """Every visible host, or those that `search` matches, in order of id.
+EVERYTHING = Scope()
+
+
+def glance(satellite: Satellite, scope: Scope = EVERYTHING, progress: Progress = lambda done, total: None,
+           ) -> Iterator[Glance]:
+    """Every visible host, in order of id.
 
     Walks by windows of host ids: there is no offset that could shift when hosts come and go, and rows with
-    equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).  Raises SatelliteError;
-    SatelliteForbidden where not one host is visible: no rights look like that, too.
+    equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).  Raises SatelliteError, also
+    where all windows together hold fewer hosts than were announced; SatelliteForbidden where not one host is visible:
+    no rights look like that, too.
     """
     highest, total = satellite.newest_host()
     names, origin = (GLANCE_NAMES, "") if satellite.katello else (OTHER_GLANCE_NAMES, " and origin !~ Rhsm")
 
     def read(window: tuple[int, int]) -> list[Glance]:
         low, high = window
-        hosts = satellite.thin_hosts(low, high, search)
+        hosts = satellite.thin_hosts(low, high)
+        within = satellite.thin_hosts(low, high, *scope) if scope and hosts else hosts
         facts = _rows(satellite, f"host_id > {low} and host_id <= {high}{origin}", names, high - low) if hosts else {}
-        return [Glance(host_id, name, tuple(filter(None, map(parse_uuid, facts.get(name, {}).values()))))
+        return [Glance(host_id, name, _uuids(facts.get(name, {}).values()), name in within)
                 for name, host_id in sorted(hosts.items(), key=lambda item: item[1])]
 
     windows = list(_windows(highest, total, satellite.manners.page_size))
+    count = 0
     with workers(satellite.manners.workers) as pool:
         for (_, high), hosts in zip(windows, pool.map(read, windows)):
             yield from hosts
+            count += len(hosts)
             progress(high, highest)
+    _compare(satellite, count, total, highest)
+
+
+def _compare(satellite: Satellite, count: int, total: int, highest: int) -> None:
+    """Raise SatelliteError where fewer hosts were read than there are; some may have been deleted meanwhile."""
+    left = satellite.count_hosts(highest)
+    if count < left or total - count > max(2, total // 20):
+        satellite.odd("/api/hosts", f"{count} hosts in all windows where {total} were announced, and {left} afterwards")
+
+
+def _uuids(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(parse_uuid, values))))
 
 
 def look_closely(satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...],
                  progress: Progress = lambda done, total: None) -> Iterator[Host]:
     """What each of these is by all of its identifying facts; raises SatelliteError.
 
-    With Katello only its RHSM facts can make a host an instance, and of most hosts that are none their makers tell.
+    Of most hosts that are none of OpenStack's their makers tell.  A host whose facts Satellite cannot show is
+    OUT_OF_SIGHT.
     """
     done = 0
     with workers(satellite.manners.workers) as pool:
-        for found in pool.map(lambda some: _identified(satellite, some, openstack_names),
+        for found in pool.map(lambda some: _identified_in_parts(satellite, some, openstack_names),
                               _chunks(hosts, satellite.manners.page_size)):
             yield from found
             done += len(found)
             progress(done, len(hosts))
+
+
+def kinds(satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """UUID and kind of these hosts, some at a time: what their firmware calls them; raises SatelliteError."""
+    names, origin = (MAKER_NAMES, "origin ~ Rhsm") if satellite.katello else (OTHER_NAMES, "origin !~ Rhsm")
+    for chunk in _chunks(hosts, satellite.manners.page_size):
+        ids = ",".join(str(host.id) for host in chunk)
+        facts = _facts(satellite, f"host_id ^ ({ids}) and {origin}", names, len(chunk))
+        for host in chunk:
+            values = facts.get(host.name, {})
+            identity = by_makers(values, host.uuids, openstack_names) if satellite.katello else identify(
+                {OTHERS: values}, katello=False, openstack_names=openstack_names)
+            yield host.uuids[0], identity.kind
+
+
+def twins(satellite: Satellite, hosts: Collection[Host]) -> dict[int, tuple[str, ...]]:
+    """Host id -> names of the other hosts that name one of its UUIDs, in either byte order, in any source of facts.
+
+    Looked for among all hosts that this login sees: those of a few by a search for their UUIDs, those of many by
+    windows.  Raises SatelliteError.
+    """
+    wanted = _forms(uuid for host in hosts for uuid in host.identity.uuids)
+    if len(wanted) <= VALUES:
+        values = " or ".join(f"value ~ {form}" for form in sorted(wanted))      # ~ does not mind the case
+        searches = [(f"({values})", len(wanted) * VALUES)] if wanted else []
+    else:
+        highest, total = satellite.newest_host()
+        searches = [(f"host_id > {low} and host_id <= {high}", high - low)
+                    for low, high in _windows(highest, total, satellite.manners.page_size)]
+    naming: dict[str, set[str]] = {}
+    with workers(satellite.manners.workers) as pool:
+        for rows in pool.map(lambda search: _rows(satellite, search[0], UUID_NAMES, search[1]), searches):
+            for form, names in _naming(rows, wanted).items():
+                naming.setdefault(form, set()).update(names)
+    return {host.id: _others(host, naming) for host in hosts}
+
+
+def _forms(uuids: Iterable[str]) -> set[str]:
+    """These UUIDs in both byte orders."""
+    return {form for uuid in uuids for form in (uuid, swap_bytes(uuid))}
+
+
+def _naming(rows: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
+    """UUID -> names of the hosts in whose rows it stands."""
+    naming: dict[str, set[str]] = {}
+    for name, values in rows.items():
+        for uuid in _uuids(values.values()):
+            if uuid in wanted:
+                naming.setdefault(uuid, set()).add(name)
+    return naming
+
+
+def _others(host: Host, naming: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    names = {name for form in _forms(host.identity.uuids) for name in naming.get(form, ())}
+    return tuple(sorted(names - {host.name}))
 
 
 def facts_now(satellite: Satellite, host_id: int, name: str) -> dict[str, dict[str, str]]:
@@ -89,7 +185,7 @@ def facts_now(satellite: Satellite, host_id: int, name: str) -> dict[str, dict[s
     """
     found = {}
     searches = {origin: f"origin ~ {origin}" for origin in ORIGINS}
-    searches["other sources"] = " and ".join(f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS))
+    searches[OTHERS] = " and ".join(f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS))
     if satellite.katello:
         searches = {RHSM: "origin ~ Rhsm", **searches}
     for origin, search in searches.items():
@@ -102,28 +198,36 @@ def facts_now(satellite: Satellite, host_id: int, name: str) -> dict[str, dict[s
     return found
 
 
+def _identified_in_parts(satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]) -> list[Host]:
+    def ask(some: Sequence[Glance]) -> list[Host]:
+        return _identified(satellite, some, openstack_names)
+
+    def spoilt(host: Glance, error: SatelliteError) -> list[Host]:
+        return [Host(host.id, host.name, Identity(host.uuids, Reason.OUT_OF_SIGHT, str(error)))]
+
+    return [host for part in in_parts(hosts, ask, spoilt, len(hosts)) for host in part]
+
+
 def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]) -> list[Host]:
     """By their makers, and what is left by all of their facts of every source."""
-    found: dict[int, Identity] = {}
-    rest = list(hosts)
+    identities: dict[int, Identity] = {}
+    open_hosts = list(hosts)
 
     def read(search: str, names: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:
-        ids = ",".join(str(host.id) for host in rest)
-        return _facts(satellite, f"host_id ^ ({ids}) and {search}", names, len(rest)) if rest else {}
-
-    def sift(what: Callable[[Glance], Identity]) -> None:
-        found.update((host.id, what(host)) for host in rest)
-        rest[:] = [host for host in rest if found[host.id].reason is None]
+        ids = ",".join(str(host.id) for host in open_hosts)
+        return _facts(satellite, f"host_id ^ ({ids}) and {search}", names, len(open_hosts)) if open_hosts else {}
 
     rhsm: Mapping[str, Mapping[str, str]] = {}
     if satellite.katello:
         makers = read("origin ~ Rhsm", MAKER_NAMES)
-        sift(lambda host: by_makers(makers.get(host.name, {}), host.uuids, openstack_names))
+        identities = {host.id: by_makers(makers.get(host.name, {}), host.uuids, openstack_names) for host in hosts}
+        open_hosts = [host for host in hosts if identities[host.id].reason is None]
         rhsm = read("origin ~ Rhsm", RHSM_NAMES)
     others = read("origin !~ Rhsm", OTHER_NAMES)
-    sift(lambda host: identify({RHSM: rhsm.get(host.name, {}), "other sources": others.get(host.name, {})},
-                               katello=satellite.katello, openstack_names=openstack_names))
-    return [Host(host.id, host.name, found[host.id]) for host in hosts]
+    for host in open_hosts:
+        facts = {RHSM: rhsm.get(host.name, {}), OTHERS: others.get(host.name, {})}
+        identities[host.id] = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+    return [Host(host.id, host.name, identities[host.id]) for host in hosts]
 
 
 def _facts(satellite: Satellite, search: str, names: tuple[str, ...], hosts: int) -> dict[str, dict[str, str]]:

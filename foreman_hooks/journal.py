@@ -12,33 +12,42 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from .events import Note
+from .homes import holds, pack
 from .model import History, Outcome, Record, Verdict
+from .survey import Place
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS misses (
+_VERSION = 3
+# `notes` waits for a run that can put it to use; `homes` holds the UUIDs seen alive in a place (homes.py).
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE misses (
     uuid TEXT, cloud TEXT, region TEXT, count INTEGER NOT NULL, since TEXT NOT NULL, last TEXT NOT NULL,
     PRIMARY KEY (uuid, cloud, region));
-CREATE TABLE IF NOT EXISTS servers (
+CREATE TABLE servers (
     run INTEGER NOT NULL, at TEXT NOT NULL, cloud TEXT NOT NULL, region TEXT NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (run, cloud, region));
-CREATE TABLE IF NOT EXISTS deletions (
+CREATE TABLE homes (
+    satellite TEXT NOT NULL, cloud TEXT NOT NULL, region TEXT NOT NULL, uuids BLOB NOT NULL,
+    PRIMARY KEY (satellite, cloud, region));
+CREATE TABLE satellites (url TEXT PRIMARY KEY, katello INTEGER NOT NULL);
+CREATE TABLE deletions (
     id INTEGER PRIMARY KEY, satellite TEXT NOT NULL, plan TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL,
     uuid TEXT NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL, snapshot TEXT NOT NULL, begun TEXT NOT NULL,
     result TEXT, detail TEXT, ended TEXT);
-CREATE TABLE IF NOT EXISTS approvals (plan TEXT PRIMARY KEY, who TEXT NOT NULL, at TEXT NOT NULL);
-"""
-# What version 2 added: `notes` waits for a run that can put it to use, `removals` is kept.
-_SCHEMA_2 = """
-CREATE TABLE IF NOT EXISTS notes (
+CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
+CREATE INDEX by_host ON deletions (satellite, host_id);
+CREATE TABLE approvals (plan TEXT PRIMARY KEY, who TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE notes (
     event TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY (event, host_id, name));
-CREATE TABLE IF NOT EXISTS removals (
+CREATE TABLE removals (
     id INTEGER PRIMARY KEY, satellite TEXT NOT NULL, host_id INTEGER NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL,
     UNIQUE (satellite, host_id, name, at));
-PRAGMA user_version = 2;
+PRAGMA user_version = {_VERSION};
+COMMIT;
 """
 MAX_NOTES = 500_000
 _CLOCK_SLACK, _LATE = timedelta(minutes=5), timedelta(hours=1)
@@ -52,6 +61,17 @@ class JournalBusy(Exception):
     """Another run holds the journal."""
 
 
+class Unfinished(NamedTuple):
+    """A deletion that was begun, and of which nobody knows yet what became; `visibility` as Satellite.visibility."""
+
+    id: int
+    host_id: int
+    name: str
+    uuid: str
+    begun: datetime
+    visibility: Mapping[str, Any]
+
+
 class Journal:
     """The journal in one file, held alone from `open` to `close`.
 
@@ -61,6 +81,7 @@ class Journal:
 
     def __init__(self, database: sqlite3.Connection, lock: Optional[int], path: Path) -> None:
         self._database, self._lock, self.path = database, lock, path
+        self._homes: dict[tuple[str, Place], bytes] = {}
 
     @classmethod
     def open(cls, path: Path) -> "Journal":
@@ -107,10 +128,11 @@ class Journal:
         with self._errors() as database:
             database.execute("PRAGMA synchronous = FULL")
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version in (0, 1):       # in one transaction: a run that is killed here leaves the old version
-                database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA if version == 0 else ''}{_SCHEMA_2}COMMIT;")
-            elif version != 2:
-                raise JournalError(f"journal {self.path}: made by a later version ({version}); use that one")
+            if version == 0:            # in one transaction: a run that is killed here leaves an empty file
+                database.executescript(_SCHEMA)
+            elif version != _VERSION:
+                raise JournalError(f"journal {self.path}: made by another version ({version}, this one reads "
+                                   f"{_VERSION}); use that version, or move the file away to begin anew")
 
     def close(self) -> None:
         """Let the next run in."""
@@ -151,17 +173,23 @@ class Journal:
     # What was seen
 
     def note_misses(self, missing: Iterable[tuple[str, str, str]], alive: Collection[str], now: datetime,
-                    spacing: timedelta = timedelta(), used: Iterable[Note] = ()) -> None:
+                    spacing: timedelta = timedelta(), used: Iterable[Note] = (), *,
+                    gap: timedelta = timedelta.max) -> None:
         """Count one more miss for each (uuid, cloud, region), and forget those of every UUID that is alive.
 
         One that is missing and alive (a sign of life outside of OpenStack) begins anew, with this miss.  A clock that
-        went back starts the count anew: nobody knows how long the UUID has really been missing.  A miss within
-        `spacing` of the last one that counted does not count.  The notes `used` for it are dropped with it.
+        went back starts the count anew, since nobody knows how long the UUID has really been missing; so does a `gap`
+        since the last miss.  A miss within `spacing` of the last one that counted does not count.  The notes `used`
+        for it are dropped with it.
         """
         at = _text(now)
+        try:
+            oldest = _text(now - gap)
+        except OverflowError:           # a grace period of a million days
+            oldest = ""
         with self._transaction() as database:
             database.executemany("DELETE FROM misses WHERE uuid = ?", ((uuid,) for uuid in alive))
-            database.execute("DELETE FROM misses WHERE last > ?", (at,))
+            database.execute("DELETE FROM misses WHERE last > ? OR last < ?", (at, oldest))
             database.executemany(
                 "INSERT INTO misses VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (uuid, cloud, region) "
                 "DO UPDATE SET count = count + 1, last = excluded.last WHERE last <= ?5",
@@ -173,15 +201,60 @@ class Journal:
         with self._errors() as database:
             return {uuid for (uuid,) in database.execute("SELECT DISTINCT uuid FROM misses")}
 
-    def history(self, uuid: str, regions: Collection[tuple[str, str]]) -> History:
-        """The misses of a UUID: the fewest, and the latest beginning, of all regions in scope."""
+    def history(self, satellite: str, host_id: int, uuid: str, regions: Collection[Place]) -> History:
+        """What earlier runs know of a UUID: of its misses the fewest, and the latest beginning, of all these regions.
+
+        `host_id`: the record of that Satellite that names it.
+        """
         with self._errors() as database:
             rows = {(cloud, region): (count, since) for cloud, region, count, since in database.execute(
                 "SELECT cloud, region, count, since FROM misses WHERE uuid = ?", (uuid,))}
+            tried = database.execute(
+                "SELECT 1 FROM deletions WHERE satellite = ? AND host_id = ? AND result = 'failed'",
+                (satellite, host_id)).fetchone() is not None
+        homes = frozenset(place for place in regions if holds(self._packed(satellite, place), uuid))
         if not regions or not set(regions) <= rows.keys():
-            return History()
-        counts, beginnings = zip(*(rows[one] for one in regions))
-        return History(min(counts), datetime.fromisoformat(max(beginnings)))
+            return History(homes=homes, tried=tried)
+        counts, beginnings = zip(*(rows[place] for place in regions))
+        return History(min(counts), datetime.fromisoformat(max(beginnings)), homes, tried)
+
+    def note_alive(self, satellite: str, alive: Mapping[Place, Collection[str]], named: Iterable[str]) -> None:
+        """Keep which UUIDs were seen alive, by place, for later runs in which they are absent.
+
+        Of those that are not alive any more, the ones stay that a record still names (`named`).
+        """
+        named = list(named)
+        packed = {}
+        for place, uuids in alive.items():
+            old = self._packed(satellite, place)
+            new = pack([*uuids, *(uuid for uuid in named if holds(old, uuid))])
+            if new != old:
+                packed[place] = new
+        if packed:
+            with self._transaction() as database:
+                database.executemany("INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)",
+                                     ((satellite, *place, new) for place, new in packed.items()))
+            self._homes.clear()
+
+    def _packed(self, satellite: str, place: Place) -> bytes:
+        """The UUIDs seen alive there; read once, since that of a large region is megabytes."""
+        if (satellite, place) not in self._homes:
+            with self._errors() as database:
+                row = database.execute("SELECT uuids FROM homes WHERE satellite = ? AND cloud = ? AND region = ?",
+                                       (satellite, *place)).fetchone()
+            self._homes[satellite, place] = row[0] if row else b""
+        return self._homes[satellite, place]
+
+    def had_katello(self, satellite: str) -> bool:
+        """Whether an earlier run met Katello there."""
+        with self._errors() as database:
+            row = database.execute("SELECT katello FROM satellites WHERE url = ?", (satellite,)).fetchone()
+        return bool(row and row[0])
+
+    def note_katello(self, satellite: str, katello: bool) -> None:
+        """Keep whether Katello is there."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO satellites VALUES (?, ?)", (satellite, katello))
 
     # What Foreman's events told
 
@@ -232,29 +305,28 @@ class Journal:
     def removals(self) -> list[dict[str, Any]]:
         """Every host that somebody else removed, the first one first: id, satellite, host_id, name, at.
 
-        `host_id` is 0, or `name` "", where the event did not say.  None in a journal of before there were events.
+        `host_id` is 0, or `name` "", where the event did not say.
         """
         with self._errors() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] < 2:
-                return []
             cursor = database.execute("SELECT id, satellite, host_id, name, at FROM removals ORDER BY at, id")
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row)) for row in cursor]
 
     # What the clouds listed
 
-    def note_servers(self, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
+    def note_servers(self, counts: Mapping[Place, int], now: datetime) -> None:
         """Keep how many servers each (cloud, region) listed in a good run."""
         with self._transaction() as database:
             run = database.execute("SELECT coalesce(max(run), 0) + 1 FROM servers").fetchone()[0]
             database.executemany("INSERT INTO servers VALUES (?, ?, ?, ?, ?)",
                                  ((run, _text(now), *where, count) for where, count in counts.items()))
 
-    def servers_before(self) -> dict[tuple[str, str], int]:
-        """How many servers each (cloud, region) listed that the last good run asked."""
+    def servers_before(self) -> dict[Place, tuple[int, datetime]]:
+        """How many servers each (cloud, region) listed that the last good run asked, and when that was."""
         with self._errors() as database:
-            return {(cloud, region): count for cloud, region, count in database.execute(
-                "SELECT cloud, region, count FROM servers WHERE run = (SELECT max(run) FROM servers)")}
+            return {(cloud, region): (count, datetime.fromisoformat(at)) for cloud, region, count, at in
+                    database.execute("SELECT cloud, region, count, at FROM servers "
+                                     "WHERE run = (SELECT max(run) FROM servers)")}
 
     # What was done
 
@@ -291,18 +363,47 @@ class Journal:
             return database.execute("SELECT count(*) FROM deletions WHERE satellite = ? AND begun > ? AND "
                                     "coalesce(result, '') <> 'failed'", (satellite, _text(when))).fetchone()[0]
 
-    def unfinished(self, satellite: str) -> list[dict[str, Any]]:
-        """The deletions at that Satellite that were begun and never ended."""
-        return [row for row in self.deletions() if row["result"] is None and row["satellite"] == satellite]
+    def unfinished(self, satellite: str) -> list[Unfinished]:
+        """The deletions at that Satellite that were begun and never ended; raises JournalError for a damaged row."""
+        with self._errors() as database:
+            rows = database.execute(
+                "SELECT id, host_id, name, uuid, begun, evidence FROM deletions WHERE satellite = ? AND result IS NULL "
+                "ORDER BY id", (satellite,)).fetchall()
+        return [Unfinished(number, host_id, name, uuid, datetime.fromisoformat(begun),
+                           self._parsed(number, evidence).get("visibility", {}))
+                for number, host_id, name, uuid, begun, evidence in rows]
+
+    def failures(self, satellite: str) -> set[int]:
+        """The ids of the hosts there whose last deletion on file failed, or never ended."""
+        with self._errors() as database:
+            return {host_id for (host_id,) in database.execute(
+                "SELECT host_id FROM deletions AS last WHERE satellite = ?1 AND coalesce(result, 'failed') = 'failed' "
+                "AND NOT EXISTS (SELECT 1 FROM deletions WHERE satellite = ?1 AND host_id = last.host_id "
+                "AND id > last.id)", (satellite,))}
 
     def deletions(self) -> list[dict[str, Any]]:
-        """Every deletion on file, the oldest first; `result` is None where a run was killed in between."""
+        """Every deletion on file, the oldest first; `result` is None where nobody knows yet what became of it.
+
+        Raises JournalError for a damaged row.
+        """
         with self._errors() as database:
             cursor = database.execute("SELECT * FROM deletions ORDER BY id")
             names = [column[0] for column in cursor.description]
             rows = [dict(zip(names, row)) for row in cursor]
-        return [{**row, "evidence": json.loads(row["evidence"]), "snapshot": json.loads(row["snapshot"])}
-                for row in rows]
+        return [{**row, "evidence": self._parsed(row["id"], row["evidence"]),
+                 "snapshot": self._parsed(row["id"], row["snapshot"])} for row in rows]
+
+    def _parsed(self, number: int, text: Any) -> dict[str, Any]:
+        """What a row holds as JSON; raises JournalError where it is damaged."""
+        try:
+            value = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JournalError(f"journal {self.path}: deletion {number} is damaged ({error}); restore the file from a "
+                               "backup, or move it away to begin anew") from error
+        if not isinstance(value, dict):
+            raise JournalError(f"journal {self.path}: deletion {number} is damaged; restore the file from a backup, or "
+                               "move it away to begin anew")
+        return value
 
     def prune(self, before: datetime) -> int:
         """Forget what ended before that time: deletions, approvals, the clouds' sizes but the last; how many deletions.

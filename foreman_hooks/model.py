@@ -6,6 +6,8 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
+from .survey import Place
+
 
 class Decision(str, Enum):
     """What becomes of a record."""
@@ -20,56 +22,74 @@ class Reason(str, Enum):
 
     ALIVE = "instance exists"
     NOT_OPENSTACK = "not an OpenStack instance"
-    NOT_A_GUEST = "not shown to be a virtual guest"
     NO_FACTS = "no identifying facts"
     NO_UUID = "no usable UUID"
-    AMBIGUOUS_UUID = "facts name different UUIDs"
-    CONTRADICTING_FACTS = "fact sources contradict each other"
     UNKNOWN = "OpenStack could not be asked"
     OUT_OF_SIGHT = "record cannot be read"
     CHANGED = "record changed in the meantime"
     INFRASTRUCTURE = "Satellite or Capsule itself"
-    HYPERVISOR = "hypervisor record"
     BUILDING = "in build mode"
-    NOT_REGISTERED = "never registered"
+    HIDDEN_PARAMETERS = "host parameters cannot be read"
     PROTECTED = "protected by host parameter"
-    SHARED_UUID = "several records with one UUID"
+    COMPUTE_RESOURCE = "compute resource cannot be detached"
     NO_CHECKIN = "no check-in time"
+    # with proof of the termination
+    UNLISTED_LEADER = "its main UUID may be in a region that is not asked"
     CLOCKS_DISAGREE = "clocks disagree"
     CHECKED_IN = "checked in after its termination"
-    NO_PROOF = "missing, without the proof it needs"
-    NO_WITNESS = "no other host alive in that region"
-    COMPUTE_RESOURCE = "compute resource cannot be detached"
-    GRACE = "missing, within the grace period"
-    SILENCE = "missing, but checked in lately"
-    MISSING = "missing for the whole grace period"
+    QUIET = "terminated, within one check-in interval"
     TERMINATED = "terminated, with proof"
+    # without: absent from OpenStack
+    NOT_A_GUEST = "absent, not shown to be a virtual guest"
+    UNKNOWN_MAKER = "absent, not shown to be made by OpenStack"
+    AMBIGUOUS_UUID = "absent, facts name different UUIDs"
+    CONTRADICTING_FACTS = "absent, fact sources contradict each other"
+    NO_PROOF = "absent, without the proof it needs"
+    HYPERVISOR = "absent, hypervisor record"
+    NOT_REGISTERED = "absent, not registered"
+    SHARED_UUID = "absent, several records with one UUID"
+    UNLISTED_REGION = "absent, but a region of the cloud is not asked"
+    NEVER_SEEN = "absent, and never seen alive here"
+    NO_WITNESS = "absent, no host of its kind alive in that region"
+    NO_CHECKINS = "absent, but no other host checked in lately"
+    GRACE = "absent, within the grace period"
+    SILENCE = "absent, but checked in lately"
+    MISSING = "absent for the whole grace period"
 
 
-# A person has to look at these: the servers contradict each other.
+# These need attention: the servers contradict each other, or something has to be configured.
 LOUD = frozenset({Reason.CHECKED_IN, Reason.CLOCKS_DISAGREE, Reason.SHARED_UUID, Reason.AMBIGUOUS_UUID,
-                  Reason.CONTRADICTING_FACTS})
+                  Reason.CONTRADICTING_FACTS, Reason.UNLISTED_LEADER, Reason.UNLISTED_REGION,
+                  Reason.HIDDEN_PARAMETERS, Reason.OUT_OF_SIGHT})
+# Nothing could be learned of these in this run.
+UNKNOWN_REASONS = frozenset({Reason.UNKNOWN, Reason.OUT_OF_SIGHT, Reason.HIDDEN_PARAMETERS})
 
 
 class Identity(NamedTuple):
     """What the facts of a host say it is.
 
-    `uuids`: every instance UUID that any source names (lower case, dashed), the one that counts first.
-    `reason`: why it cannot be taken for an instance, None where it is one.  `seen`: the facts, for people.
-    `needs_proof`: only a file on the machine says which instance it is, so absence from OpenStack is not enough.
+    `uuids`: every instance UUID that any source names (lower case, dashed), the leading source's first.
+    `reason`: why OpenStack is not asked about it (NOT_OPENSTACK, NO_FACTS, NO_UUID), None where it is.
+    `doubt`: what speaks against an OpenStack guest; it holds the record unless the termination is proven.
+    `seen`: the facts, for people.  `kind`: what its firmware calls itself (maker, product, asset tag): only a living
+    host of the same kind is a witness for it.
     """
 
     uuids: tuple[str, ...] = ()
     reason: Optional[Reason] = None
     seen: str = ""
-    needs_proof: bool = False
+    doubt: Optional[Reason] = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
 class Record:
     """A host record as Satellite showed it a moment ago.  Times are aware.
 
-    `parameters` holds inherited ones too.  `snapshot` is what the journal keeps of it, secrets removed.
+    `katello`: whether the agent's check-in is the sign of life, and not the last report alone.  `report_failed`: the
+    newest report failed as a whole, which Satellite's side writes of a dead machine as well, so it does not count.
+    `facts_at`: when facts last arrived.  `parameters` holds inherited ones too.  `snapshot` is what the journal keeps
+    of it, secrets removed.
     """
 
     id: int
@@ -77,8 +97,11 @@ class Record:
     consumer: Optional[str] = None              # Candlepin's UUID of the registration
     registered: bool = False
     registered_at: Optional[datetime] = None
-    last_checkin: Optional[datetime] = None     # rhsmcertd's (Katello), or the last report (plain Foreman)
+    last_checkin: Optional[datetime] = None     # rhsmcertd's; None without Katello
     last_report: Optional[datetime] = None
+    report_failed: bool = False
+    facts_at: Optional[datetime] = None
+    katello: bool = True
     build: bool = False
     hypervisor: bool = False
     infrastructure: bool = False
@@ -87,16 +110,25 @@ class Record:
     snapshot: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def last_seen(self) -> Optional[datetime]:
-        """The latest sign of life; None without a check-in, whatever else there is."""
-        if self.last_checkin is None:
-            return None
-        return max(when for when in (self.last_checkin, self.last_report, self.registered_at) if when)
+    def report(self) -> Optional[datetime]:
+        """The last report, if it is one of the machine itself."""
+        return None if self.report_failed else self.last_report
+
+    @property
+    def contact(self) -> Optional[datetime]:
+        """The agent's last check-in; without Katello the last report."""
+        return self.last_checkin if self.katello else self.report
+
+    @property
+    def last_sign(self) -> Optional[datetime]:
+        """The latest sign of life: check-in, report or registration; else the last facts; None without any."""
+        signs = [when for when in (self.last_checkin, self.report, self.registered_at) if when]
+        return max(signs, default=self.facts_at)
 
     @property
     def fingerprint(self) -> "Fingerprint":
         """What must be the same at the moment of the deletion."""
-        return Fingerprint(self.consumer, _iso(self.registered_at), _iso(self.last_seen))
+        return Fingerprint(self.consumer, _iso(self.registered_at), _iso(self.last_sign))
 
 
 class Fingerprint(NamedTuple):
@@ -104,14 +136,20 @@ class Fingerprint(NamedTuple):
 
     consumer: Optional[str]
     registered_at: Optional[str]
-    last_seen: Optional[str]
+    last_sign: Optional[str]
 
 
 class History(NamedTuple):
-    """How often a UUID was missing in a row, in runs in which every cloud answered, and since when (aware)."""
+    """What earlier runs know of a UUID.
+
+    `misses`: in how many runs in a row it was missing while every cloud answered, `since` when (aware).  `homes`: the
+    places in scope where a run saw it alive.  `tried`: a deletion of this record is on file that did not succeed.
+    """
 
     misses: int = 0
     since: Optional[datetime] = None
+    homes: frozenset[Place] = frozenset()
+    tried: bool = False
 
 
 class Verdict(NamedTuple):
@@ -127,7 +165,10 @@ class Verdict(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one planned deletion: `result` is deleted, kept or failed."""
+    """What became of one planned deletion.
+
+    `result` is deleted, kept, failed, or unfinished where nobody knows yet: the next run finds out.
+    """
 
     host_id: int
     name: str

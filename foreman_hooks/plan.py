@@ -9,9 +9,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
-from .model import Decision, Fingerprint, Policy, Reason, Verdict
+from .model import UNKNOWN_REASONS, Decision, Fingerprint, Policy, Reason, Verdict
+from .osp_checker import parse_uuid
+from .survey import Place
 
-FORMAT = 1
+FORMAT = 2
+SHRINK_FLOOR = 2                        # so few servers less are no sign of a region that lost its servers
 MAX_AGE = timedelta(days=1)
 _CLOCK_SLACK = timedelta(minutes=5)
 
@@ -25,7 +28,9 @@ class RegionSeen(NamedTuple):
 
     `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown.  `error`: why it is
     unknown, `error_kind` the name of the error's class.  `alive`: how many hosts of this Satellite were seen alive
-    in it, `witness` the UUID of one.
+    in it.  `witnesses`: some of these, (kind, UUID), of each kind that an absent host needs one of.  `terminated`: how
+    many of its servers are proven terminated since the last good run.  `unlisted`: regions of its cloud that are not
+    asked.
     """
 
     cloud: str
@@ -35,15 +40,33 @@ class RegionSeen(NamedTuple):
     error: str = ""
     error_kind: str = ""
     alive: int = 0
-    witness: str = ""
+    witnesses: tuple[tuple[str, str], ...] = ()
+    terminated: int = 0
+    unlisted: tuple[str, ...] = ()
+
+
+class Absence(NamedTuple):
+    """A host that is missing without proof: where it was seen alive ("" where nobody knows), since when (aware)."""
+
+    host_id: int
+    home: str
+    since: datetime
+
+
+class Hold(NamedTuple):
+    """Deletions that need an approval although the rest of the plan may go, and why."""
+
+    why: str
+    host_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run decided, host by host.  `made_at` is aware; `scope` says which hosts were looked at.
 
-    `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.  `shrunk`: a cloud has
-    lost more servers than max_shrink since the last good run, so its size now is not taken for normal.
+    `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.  `holds` are those that
+    concern some deletions only: without an approval the others are applied.  `shrunk`: a cloud has lost more servers
+    than max_shrink since the last good run, so its size now is not taken for normal.
     `fleet`: how many instances were looked at, where the verdicts are of one alone; None where they are of all.
     """
 
@@ -53,6 +76,7 @@ class Plan:
     regions: tuple[RegionSeen, ...]
     verdicts: tuple[Verdict, ...]
     refusals: tuple[str, ...] = ()
+    holds: tuple[Hold, ...] = ()
     shrunk: bool = False
     fleet: Optional[int] = None
 
@@ -68,8 +92,13 @@ class Plan:
 
     @cached_property
     def unknown(self) -> int:
-        """How many records are kept because OpenStack could not be asked."""
-        return sum(verdict.reason is Reason.UNKNOWN for verdict in self.verdicts)
+        """How many records are kept because nothing could be learned of them."""
+        return sum(verdict.reason in UNKNOWN_REASONS for verdict in self.verdicts)
+
+    @cached_property
+    def held(self) -> Mapping[int, str]:
+        """Host id -> why its deletion needs an approval."""
+        return {host_id: hold.why for hold in self.holds for host_id in hold.host_ids}
 
     @cached_property
     def digest(self) -> str:
@@ -78,13 +107,14 @@ class Plan:
 
 
 # Hosts that are no instances do not count as the fleet of which a fraction may go.
-_NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID,
-                           Reason.NO_PROOF})        # of a cloud out of scope, most often
+_NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.UNKNOWN_MAKER, Reason.NO_FACTS,
+                           Reason.NO_UUID, Reason.NO_PROOF, Reason.NEVER_SEEN})     # of another cloud, most often
 
 
 def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
     """The plan for these hosts alone, made from that of all."""
-    return replace(plan, scope=scope, fleet=_instances(plan),
+    holds = [Hold(hold.why, tuple(host_id for host_id in hold.host_ids if host_id in host_ids)) for hold in plan.holds]
+    return replace(plan, scope=scope, fleet=_instances(plan), holds=tuple(hold for hold in holds if hold.host_ids),
                    verdicts=tuple(verdict for verdict in plan.verdicts if verdict.host_id in host_ids))
 
 
@@ -94,8 +124,28 @@ def _instances(plan: Plan) -> int:
     return sum(verdict.reason not in _NO_INSTANCES for verdict in plan.verdicts)
 
 
-def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[tuple[str, str], int],
-                     before: int = 0) -> Plan:
+def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Plan:
+    """The plan with the deletions that need an approval: too many hosts of one region are absent at once.
+
+    A small cell that loses its rows makes its servers absent under every other cap.  At once are those that were first
+    missed within `silence` of each other; those that still wait count as well.
+    """
+    doomed = {verdict.host_id for verdict in plan.deletions if verdict.reason is Reason.MISSING}
+    holds = []
+    for home in sorted({absence.home for absence in absences if absence.host_id in doomed}):
+        there = [absence for absence in absences if absence.home == home]
+        held = {}
+        for absence in there:
+            together = sum(abs(other.since - absence.since) <= policy.silence for other in there)
+            if absence.host_id in doomed and together > policy.max_absent:
+                held[absence.host_id] = together
+        if held:
+            holds.append(Hold(f"{max(held.values())} hosts {f'of {home} ' if home else ''}are absent at once, without "
+                              f"proof; max_absent is {policy.max_absent}", tuple(sorted(held))))
+    return replace(plan, holds=tuple(holds))
+
+
+def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[Place, int], before: int = 0) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 
     `servers_before`: (cloud, region) -> how many servers it listed, for each that the last good run asked.  A cap of
@@ -125,11 +175,17 @@ def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
     """How a region shrank by more than it may, '' where it did not.
 
     Asked even where nothing is to go: the hosts of an emptied cell database only wait for their grace to pass.
+    Servers that are proven terminated are not lost.
     """
-    if seen.servers is None or before - seen.servers <= _share(before, policy.max_shrink):
+    if seen.servers is None:
         return ""
+    lost = before - seen.servers - seen.terminated
+    if lost <= SHRINK_FLOOR or lost <= _share(before, policy.max_shrink):
+        return ""
+    proven = f", {seen.terminated} of them proven terminated" if seen.terminated else ""
     return (f"{seen.cloud}/{seen.region} shrank from {before} to {seen.servers} servers "
-            f"({1 - seen.servers / before:.0%}) since the last good run, max_shrink is {policy.max_shrink:.0%}")
+            f"({1 - seen.servers / before:.0%}){proven} since the last good run, "
+            f"max_shrink is {policy.max_shrink:.0%}")
 
 
 def _share(whole: int, fraction: float) -> float:
@@ -163,35 +219,69 @@ def load(text: str) -> Plan:
         digest = document.pop("digest")
         if document["format"] != FORMAT:
             raise PlanError(f"the plan has format {document['format']}, this version reads {FORMAT}; make a new one")
-        made_at = datetime.fromisoformat(document["made_at"])
-        if made_at.tzinfo is None:
-            raise PlanError("the plan's time has no zone; make a new one")
         verdicts = document.pop("verdicts")
         if _digest(document, verdicts) != digest:
             raise PlanError("the plan was changed after it was made (its digest does not match); make a new one")
         if "fleet" in document:         # nobody writes one; it could say anything of how many there are
             raise PlanError("the plan is of one instance alone; use run --uuid for that")
-        return Plan(
-            document["satellite"], made_at, document["scope"],
-            tuple(RegionSeen(*row) for row in document["regions"]),
-            tuple(map(_verdict, verdicts)), tuple(document["refusals"]), document["shrunk"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PlanError(f"this is no plan ({type(error).__name__}: {error})") from error
+        return _checked(document, verdicts)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise PlanError("not a plan that 'plan --out' wrote; make a new one") from error
 
 
-def _verdict(row: list[Any]) -> Verdict:
+def _checked(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
+    """The plan; raises PlanError, or what Python raises for a value of another type."""
+    made_at = datetime.fromisoformat(document["made_at"])
+    if made_at.tzinfo is None:
+        raise PlanError("the plan's time has no zone; make a new one")
+    verdicts = tuple(map(_verdict, rows))
+    known = {verdict.host_id for verdict in verdicts}
+    holds = tuple(Hold(_typed(why, str), tuple(ids)) for why, ids in document["holds"])
+    if len(known) < len(verdicts) or not {host_id for hold in holds for host_id in hold.host_ids} <= known:
+        raise PlanError("the plan names a host twice, or holds a host that it does not name; make a new one")
+    return Plan(
+        _typed(document["satellite"], str), made_at, _typed(document["scope"], str),
+        tuple(map(_region, document["regions"])), verdicts,
+        tuple(_typed(refusal, str) for refusal in document["refusals"]), holds, _typed(document["shrunk"], bool))
+
+
+def _typed(value: Any, kind: type) -> Any:
+    """The value, if it is of exactly that type; raises TypeError."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is not {kind.__name__}")
+    return value
+
+
+def _region(row: Sequence[Any]) -> RegionSeen:
+    cloud, region, servers, proof, error, error_kind, alive, witnesses, terminated, unlisted = row
+    if servers is not None:
+        _typed(servers, int)
+    pairs = tuple((_typed(kind, str), _typed(uuid, str)) for kind, uuid in witnesses)
+    texts = [_typed(text, str) for text in (cloud, region, proof, error, error_kind)]
+    return RegionSeen(texts[0], texts[1], servers, texts[2], texts[3], texts[4], _typed(alive, int), pairs,
+                      _typed(terminated, int), tuple(_typed(name, str) for name in unlisted))
+
+
+def _verdict(row: Sequence[Any]) -> Verdict:
     host_id, name, uuid, decision, reason, detail, fingerprint = row
-    verdict = Verdict(host_id, name, uuid, Decision(decision), Reason(reason), detail,
-                      Fingerprint(*fingerprint) if fingerprint else None)
+    if _typed(host_id, int) < 1 or (uuid and parse_uuid(uuid) != uuid):
+        raise ValueError("not the id of a host, or not a UUID")
+    marks = None
+    if fingerprint is not None:
+        marks = Fingerprint(*(None if text is None else _typed(text, str) for text in _typed(fingerprint, list)))
+    verdict = Verdict(host_id, _typed(name, str), _typed(uuid, str), Decision(decision), Reason(reason),
+                      _typed(detail, str), marks)
     if (verdict.decision is Decision.DELETE) != (verdict.reason in (Reason.TERMINATED, Reason.MISSING)):
         raise PlanError(f"the plan says {verdict.decision.value} of {name} since: {verdict.reason.value}")
+    if (verdict.decision is Decision.DELETE) != (marks is not None) or (marks and not verdict.uuid):
+        raise PlanError(f"the plan does not say what the record of {name} looked like; make a new one")
     return verdict
 
 
 def _head(plan: Plan) -> dict[str, Any]:
     """All but the verdicts."""
     return {"format": FORMAT, "satellite": plan.satellite, "made_at": plan.made_at.isoformat(), "scope": plan.scope,
-            "refusals": list(plan.refusals), "shrunk": plan.shrunk,
+            "refusals": list(plan.refusals), "shrunk": plan.shrunk, "holds": [list(hold) for hold in plan.holds],
             **({} if plan.fleet is None else {"fleet": plan.fleet}),
             "regions": [list(region) for region in plan.regions]}
 

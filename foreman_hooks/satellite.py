@@ -5,13 +5,15 @@ nothing or everything, a role that may see nothing answers 200 and an empty list
 So every 2xx body is checked here for its shape, and an answer that is short or odd is an error, never a result.
 """
 
+import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, NoReturn, Optional, Union
+from typing import Any, NamedTuple, NoReturn, Optional, TypeVar, Union
 from urllib.parse import urlencode
 
 import requests
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MANY = 10_000_000           # rows in one page: "all" is not understood everywhere, and there is no maximum
 MANNERS = Manners(workers=4)
+RECENT = 20                 # hosts that checked in lately: enough to show that check-ins arrive
+FAILURES = 3                # different hosts in a row at which Satellite fails: then it is not a matter of one host
 FULL_PAGE = 100             # whole records in one page: each costs Satellite 12 to 15 ms (measured)
 TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's request_timeout)
 CLOCK_SKEW = timedelta(minutes=5)
@@ -37,8 +41,11 @@ class SatelliteError(Exception):
     SatelliteError
       +- SatelliteLoginError    401: wrong user, password or token; never tried twice
       +- SatelliteForbidden     403, or a role that sees nothing
-      +- SatelliteRefused       a well-formed refusal of one request (400, 404, 422)
+      +- SatelliteRefused       a well-formed refusal of one request (400, 404, 409, 410, 422)
+      +- SatelliteFault         Satellite itself fails at one request (500 with its own words)
       +- SatelliteNotFound      no host or organization of that name
+      +- SatelliteChanged       the host is not any more what it was a moment ago
+      +- SatelliteUnclear       nobody knows whether a deletion was carried out
     """
 
 
@@ -61,6 +68,18 @@ class SatelliteRefused(SatelliteError):
         super().__init__(message)
         self.no_resource = status == 404 and isinstance(body.get("error"), dict)
         self.no_route = status == 404 and isinstance(body.get("error"), str)
+
+
+class SatelliteFault(SatelliteError):
+    """Satellite answered one request with a 500 of its own: that request failed, others need not."""
+
+
+class SatelliteChanged(SatelliteError):
+    """The host is not any more what it was when it was judged; it was not touched."""
+
+
+class SatelliteUnclear(SatelliteError):
+    """A deletion was sent, and no answer tells what became of it: it may still be under way."""
 
 
 class SatelliteNotFound(SatelliteError):
@@ -88,12 +107,11 @@ class Login:
 
 
 class Satellite:
-    """One Satellite, asked with one login.  `organization` (an id) narrows every list to it."""
+    """One Satellite, asked with one login."""
 
     def __init__(self, login: Login, manners: Manners = MANNERS) -> None:
         self.manners = manners
         self.url = login.url.rstrip("/")
-        self.organization: Optional[int] = None
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
         # bytes, since requests would send a text as Latin-1
@@ -103,13 +121,15 @@ class Satellite:
         self._username = login.username
         self._refused = False
         self._about: Optional[About] = None
+        self._permissions: Optional[frozenset[str]] = None
 
     # What is asked
 
     def about(self) -> About:
         """Versions of Foreman and Katello; asked once.
 
-        Katello is found out by its own status route, which a plain Foreman does not have.
+        Katello is found out by its own status route, which a plain Foreman does not have.  One odd answer to that must
+        not decide (a proxy, a plugin that is not loaded): what Katello leaves in hosts and facts contradicts it.
         """
         if self._about is None:
             version = self.get("/api/status").get("version")
@@ -121,13 +141,40 @@ class Satellite:
                 katello = None
             if not isinstance(version, str) or not (katello is None or (isinstance(katello, str) and katello)):
                 self.odd("/api/status", "no version")
+            if katello is None:
+                self._must_be_plain()
             self._about = About(version, katello)
         return self._about
+
+    def _must_be_plain(self) -> None:
+        """Raise SatelliteError where a host or a fact shows that Katello is there all the same."""
+        hosts = self.page("/api/hosts", list, order="id DESC", per_page=1)["results"]
+        facts = self.page("/api/fact_values", dict, search="origin ~ Rhsm", per_page=1)["results"]
+        if facts or any("subscription_facet_attributes" in host for host in hosts):
+            raise SatelliteError(f"{self.url}: /katello/api/status says that Katello is not there, but hosts have its "
+                                 "facts or registrations; look at the Katello plugin, or at a proxy in between")
 
     @property
     def katello(self) -> bool:
         """Whether Katello is there: the facts and check-ins of registered machines, not only reports."""
         return self.about().katello is not None
+
+    def may(self, permission: str) -> bool:
+        """Whether this login has a permission at all (filters of its role may narrow it); asked once."""
+        if self._permissions is None:
+            self._permissions = self.own_permissions()
+        return permission in self._permissions
+
+    def visibility(self) -> dict[str, Any]:
+        """How much this login may see: a 404 says nothing to one that may see less than before.
+
+        `hosts`: how many; `organizations`: which; `permissions`: a digest of their names.
+        """
+        if self._permissions is None:
+            self._permissions = self.own_permissions()
+        names = hashlib.sha256(" ".join(sorted(self._permissions)).encode()).hexdigest()
+        return {"login": self._username, "permissions": names, "organizations": sorted(self.organizations()),
+                "hosts": self.newest_host()[1]}
 
     def organization_id(self, name: str) -> int:
         """The id of an organization by its exact name; raises SatelliteNotFound where none is visible."""
@@ -168,11 +215,22 @@ class Satellite:
             self.odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
         return highest, total
 
-    def thin_hosts(self, low: int, high: int, search: str) -> dict[str, int]:
-        """Name -> id of the hosts with low < id <= high; as many as Satellite announces, or it is an error."""
+    def count_hosts(self, highest: int) -> int:
+        """How many hosts with an id up to `highest` are visible."""
+        subtotal = self.page("/api/hosts", list, thin="true", per_page=1, search=f"id <= {highest}").get("subtotal")
+        if type(subtotal) is not int:
+            self.odd("/api/hosts", "a list without a subtotal")
+        return subtotal
+
+    def thin_hosts(self, low: int, high: int, search: str = "", organization: Optional[int] = None) -> dict[str, int]:
+        """Name -> id of the hosts with low < id <= high, of those that match `search` and are in `organization`.
+
+        As many as Satellite announces, or it is an error.
+        """
         window = f"id > {low} and id <= {high}"
+        narrow = {} if organization is None else {"organization_id": organization}
         body = self.page("/api/hosts", list, thin="true", per_page=high - low + 1,
-                         search=f"({search}) and {window}" if search else window)
+                         search=f"({search}) and {window}" if search else window, **narrow)
         names = {host["name"]: host["id"] for host in body["results"]}
         ids = {host_id for host_id in names.values() if low < host_id <= high}
         if not len(ids) == len(names) == len(body["results"]) == body.get("subtotal"):
@@ -187,18 +245,6 @@ class Satellite:
                 return host["id"], host["name"]
         raise SatelliteNotFound(f"{self.url}: no host {text!r} is visible to {self._username}")
 
-    def hosts_with_parameter(self, parameter: str, host_id: Optional[int] = None) -> set[int]:
-        """The ids of the hosts (or of that one) whose parameter, inherited or their own, means yes.
-
-        Asked as a search since a login without view_params is shown every host with no parameters at all.  A name
-        with dots cannot be asked: Foreman looks for what stands behind the last one.
-        """
-        search = " or ".join(f"params.{parameter} {test}" for test in (
-            "~ true", "~ yes", "~ on", "= 1", "= t", "= T", "= y", "= Y"))     # ~ does not mind the case
-        if host_id is not None:
-            search = f"({search}) and id = {host_id}"
-        return {host["id"] for host in self.listing("/api/hosts", search=search, thin="true", per_page=MANY)}
-
     def record(self, host_id: int) -> Optional[Record]:
         """The record with that id; None where Satellite shows none (gone, or out of sight: it looks the same).
 
@@ -208,15 +254,84 @@ class Satellite:
         record = read_record(body, self.katello, self.url) if body is not None else None
         return record if record and record.id == host_id else None
 
-    def records(self, host_ids: Sequence[int]) -> dict[int, Record]:
-        """Those of these records that Satellite shows, by id; FULL_PAGE of them at most."""
-        if not host_ids:
-            return {}
-        found = self.listing("/api/hosts", search=f"id ^ ({','.join(map(str, host_ids))})", per_page=FULL_PAGE,
-                             **{"include[]": "all_parameters"})
-        if not {host["id"] for host in found} <= set(host_ids):
-            self.odd("/api/hosts", "other hosts than were asked for")
-        return {host["id"]: read_record(host, self.katello, self.url) for host in found}
+    def records(self, host_ids: Sequence[int]) -> dict[int, Union[Record, str]]:
+        """Those of these records that Satellite shows, by id; a text says why that one cannot be read."""
+        def ask(ids: Sequence[int]) -> dict[int, Union[Record, str]]:
+            bodies = self._whole_hosts(f"id ^ ({','.join(map(str, ids))})")
+            if not {body["id"] for body in bodies} <= set(ids):
+                self.odd("/api/hosts", "other hosts than were asked for")
+            return {body["id"]: self._read(body) for body in bodies}
+
+        def spoilt(host_id: int, error: SatelliteError) -> dict[int, Union[Record, str]]:
+            return {host_id: str(error)}
+
+        answers: dict[int, Union[Record, str]] = {}
+        for part in in_parts(host_ids, ask, spoilt, FULL_PAGE):
+            answers.update(part)
+        return answers
+
+    def records_named(self, names: Sequence[str]) -> dict[str, Union[Record, str]]:
+        """The same by name; a name without a host is not in the result."""
+        def ask(some: Sequence[str]) -> dict[str, Union[Record, str]]:
+            bodies = self._whole_hosts(f"name ^ ({','.join(map(quoted, some))})")
+            return {body["name"]: self._read(body) for body in bodies}
+
+        def spoilt(name: str, error: SatelliteError) -> dict[str, Union[Record, str]]:
+            return {name: str(error)}
+
+        answers: dict[str, Union[Record, str]] = {}
+        for part in in_parts(names, ask, spoilt, FULL_PAGE // 4):
+            answers.update(part)
+        return answers
+
+    def _whole_hosts(self, search: str) -> list[dict[str, Any]]:
+        """Whole hosts; of an entry that cannot be read not even the id, nothing is said."""
+        path = "/api/hosts"
+        body = self.get(path, search=search, per_page=FULL_PAGE, **{"include[]": "all_parameters"})
+        results = body.get("results")
+        if not isinstance(results, list) or len(results) != body.get("subtotal") or body.get("per_page") != FULL_PAGE:
+            self.odd(path, "no list, or fewer hosts than it announced")
+        return [entry for entry in results if isinstance(entry, dict) and _is_host(entry)]
+
+    def _read(self, body: Mapping[str, Any]) -> Union[Record, str]:
+        try:
+            return read_record(body, self.katello, self.url)
+        except SatelliteError as error:
+            return str(error)
+
+    def recent_checkins(self, since: datetime) -> set[int]:
+        """The ids of some hosts that checked in (without Katello: reported) after that time."""
+        field = "last_checkin" if self.katello else "last_report"
+        at = since.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        bodies = self.page("/api/hosts", list, search=f'{field} > "{at}"', order=f"{field} DESC",
+                           per_page=RECENT)["results"]
+        recent = set()
+        for body in bodies:             # compared here again: a date that Satellite cannot read matches every host
+            facet = body.get("subscription_facet_attributes") if self.katello else body
+            with suppress(SatelliteError):
+                when = moment(facet.get(field)) if isinstance(facet, dict) else None
+                recent |= {body["id"]} if when and when > since else set()
+        return recent
+
+    def report_failed(self, record: Record) -> bool:
+        """Whether the newest report of that host failed as a whole; False where that cannot be known.
+
+        Ansible's callback reports hosts that it could not reach as well, and Foreman takes the time of any report for
+        last_report (config_report_importer.rb).
+        """
+        path = f"/api/hosts/{record.id}/config_reports/last"
+        try:
+            body = self.get(path)
+            newest = moment(body.get("reported_at"))
+        except (SatelliteForbidden, SatelliteRefused, SatelliteFault):
+            return False
+        counts = body.get("status")
+        if not isinstance(counts, dict) or newest is None or record.last_report is None:
+            return False
+        failures = sum(count for name, count in counts.items() if name.startswith("failed") and type(count) is int)
+        others = sum(count for name, count in counts.items()
+                     if not name.startswith("failed") and type(count) is int)
+        return newest >= record.last_report - CLOCK_SKEW and failures > 0 and others == 0
 
     def is_gone(self, host_id: int) -> bool:
         """Whether that host is a 404: only to a login that could read it before does that mean "deleted"."""
@@ -257,22 +372,43 @@ class Satellite:
 
     def disassociate(self, record: Record) -> None:
         """Cut the link to the compute resource, so that deleting the record can never destroy the VM."""
-        self._must_still_be(record, "detached")
+        self.confirm(record)
         self.call("PUT", f"/api/hosts/{record.id}/disassociate", json={})
 
-    def delete(self, record: Record) -> bool:
-        """Delete that very record; whether it is gone.
+    def confirm(self, record: Record) -> None:
+        """The last look: raise SatelliteChanged unless Satellite still shows that very record, unchanged."""
+        now = self.record(record.id)
+        if now is None or _standing(now) != _standing(record):
+            what = "is not there any more" if now is None else "is not what it was a moment ago"
+            raise SatelliteChanged(f"host {record.id} ({record.name}) {what}: name, registration, check-in or report "
+                                   "changed")
 
-        The numeric id only, and only after a GET of it in which id and name are the record's: a *name* of digits
-        can be taken for the id of another host (measured).  A 200 proves nothing, Katello answers it whether the
-        host went or not: gone is a 404 to the login that could read the record a moment before.
+    def delete(self, record: Record) -> bool:
+        """Delete the record with that id, which `confirm` has just seen; whether it is gone.
+
+        The numeric id only: a *name* of digits can be taken for the id of another host (measured).  A 200 proves
+        nothing, Katello answers it whether the host went or not: gone is a 404 to the login that could read the record
+        a moment before.  Raises SatelliteUnclear where no answer tells; any other SatelliteError: it was not deleted.
         """
-        self._must_still_be(record, "deleted")
-        answer = self.call("DELETE", f"/api/hosts/{record.id}")
-        if answer.get("id") not in (None, record.id):
-            raise SatelliteError(f"{self.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
-                                 "look at it at once")
-        return self.is_gone(record.id)
+        problem: Optional[SatelliteError] = None
+        try:
+            answer = self.call("DELETE", f"/api/hosts/{record.id}")
+            if answer.get("id") not in (None, record.id):
+                problem = SatelliteUnclear(f"{self.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
+                                           "look at it at once")
+        except (SatelliteLoginError, SatelliteForbidden):
+            raise
+        except SatelliteError as error:
+            problem = error
+        try:
+            gone = self.is_gone(record.id)
+        except SatelliteError as error:
+            raise SatelliteUnclear(f"{problem or 'the DELETE was answered'}; looking for it then: {error}") from error
+        if gone or problem is None:
+            return gone
+        if isinstance(problem, (SatelliteRefused, SatelliteFault)):     # Satellite's own word: nothing was done
+            raise problem
+        raise SatelliteUnclear(f"{problem}; the record is still there, the deletion may be under way") from problem
 
     def create_host(self, attributes: Mapping[str, Any]) -> int:
         """Make a host entry that nothing provisions; its id.  Raises SatelliteRefused where the name is taken."""
@@ -281,11 +417,6 @@ class Satellite:
         if not _is_host(body) or body["name"] != attributes["name"]:
             self.odd("/api/hosts", "something else than the host that was to be made")
         return body["id"]
-
-    def _must_still_be(self, record: Record, to_be: str) -> None:
-        now = self.record(record.id)
-        if now is None or now.name != record.name:
-            raise SatelliteError(f"{self.url}: host {record.id} is no longer {record.name}; not {to_be}")
 
     # How it is asked
 
@@ -297,9 +428,7 @@ class Satellite:
         return body["results"]
 
     def page(self, path: str, kind: type, **query: Any) -> dict[str, Any]:
-        """The body of a list whose `results` are of that type; of hosts and facts, those of the organization."""
-        if self.organization is not None and path in ("/api/hosts", "/api/fact_values"):
-            query["organization_id"] = self.organization
+        """The body of a list whose `results` are of that type."""
         body = self.get(path, **query)
         results: Any = body.get("results")
         if not isinstance(results, kind) or body.get("per_page") != query["per_page"]:
@@ -361,8 +490,10 @@ class Satellite:
             raise SatelliteForbidden(f"{where}: {message or 'forbidden (a wrong host name in the URL?)'}")
         if 300 <= status < 400:
             raise SatelliteError(f"{where}, a redirect to {response.headers.get('Location')}; put that into the URL")
-        if isinstance(body, dict) and status in (400, 404, 422):
+        if isinstance(body, dict) and status in (400, 404, 409, 410, 422):
             raise SatelliteRefused(status, f"{where}: {message}", body)
+        if isinstance(body, dict) and status == 500:
+            raise SatelliteFault(f"{where}: {message}")
         raise SatelliteError(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
 
     def odd(self, path: str, what: str) -> NoReturn:
@@ -392,16 +523,22 @@ def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite"
     inherited, own, collections = (body.get(key) for key in ("all_parameters", "parameters", "host_collections"))
     if not _is_host(body) or not isinstance(facet, dict) or not isinstance(infrastructure, dict) or not (
             _is_list_of_named(inherited) and all(_is_list_of_named(one) for one in (own, collections) if one)):
-        raise SatelliteError(f"{where}: GET of a host gave something else")
-    report = moment(body.get("last_report"))
+        raise SatelliteError(f"{where}: the record of host {body.get('name') or body.get('id')} cannot be read")
+    if facet and not katello:
+        raise SatelliteError(f"{where}: host {body['name']} is registered with Katello, which is not there")
     return Record(
         body["id"], body["name"], consumer=facet.get("uuid"), registered=bool(facet.get("uuid")) if katello else True,
-        registered_at=moment(facet.get("registered_at")), last_report=report,
-        last_checkin=moment(facet.get("last_checkin")) if katello else report,
+        registered_at=moment(facet.get("registered_at")), last_report=moment(body.get("last_report")),
+        last_checkin=moment(facet.get("last_checkin")), facts_at=moment(body.get("last_compile")), katello=katello,
         build=body.get("build") is not False, hypervisor=bool(facet.get("hypervisor")),
         infrastructure=any(infrastructure.values()), compute_resource=_compute_resource(body),
         parameters={one["name"]: str(one.get("value")) for one in inherited or []},
         snapshot=_snapshot(body))
+
+
+def _standing(record: Record) -> tuple[Any, ...]:
+    """All that tells a record from the same one taken over by a new machine, or from one that spoke again."""
+    return (record.id, record.name, record.consumer, record.registered_at, record.last_checkin, record.last_report)
 
 
 def _is_host(body: Mapping[str, Any]) -> bool:
@@ -440,6 +577,34 @@ def _snapshot(body: Mapping[str, Any]) -> dict[str, Any]:
         one["name"]: "(not kept)" if one.get("hidden_value?") or _SECRET.search(one["name"])
         else one.get("value") for one in body.get("parameters") or []}
     return kept
+
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], _Result],
+             spoilt: Callable[[_Item, SatelliteError], _Result], size: int) -> Iterator[_Result]:
+    """What `ask` answers about all of these, some at a time; a part that Satellite fails at is halved.
+
+    So one host that it cannot show spoils nobody else's answer: of that one `spoilt` is the result.  Several in a row
+    that fail are no matter of a host, and the error is raised.
+    """
+    in_a_row = 0
+    todo = [items[start:start + size] for start in range(0, len(items), size)][::-1]
+    while todo:
+        part = todo.pop()
+        try:
+            yield ask(part)
+            in_a_row = 0
+        except SatelliteFault as error:
+            if len(part) > 1:
+                todo += [part[len(part) // 2:], part[:len(part) // 2]]
+                continue
+            in_a_row += 1
+            if in_a_row >= FAILURES:
+                raise
+            yield spoilt(part[0], error)
 
 
 def quoted(text: str) -> str:

@@ -19,6 +19,7 @@ from satellites import MINIMUM, guest
 from foreman_hooks import cli
 from foreman_hooks.checkers import Checker
 from foreman_hooks.cleanup import Cleanup
+from foreman_hooks.inventory import Scope
 from foreman_hooks.journal import Journal
 from foreman_hooks.model import Outcome, Policy
 from foreman_hooks.osp_checker import Manners
@@ -65,7 +66,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 class Stage:
     """Both doubles behind HTTP, empty but for one living host in RegionOne, and the true client against them.
 
-    `now` is the time of the next run; the records' and servers' own times are relative to the real one.
+    The records' and servers' own times are relative to the real one.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,9 +78,23 @@ class Stage:
         self.world = worlds.World(self.satellite, self.openstack, {})
         self.foreman = stack.enter_context(Server(self.satellite.handle))
         self.osp = stack.enter_context(Server(self.openstack.handle))
-        self.now = datetime.now(timezone.utc)
         self.host("witness")
+        self.now = datetime.now(timezone.utc)
         self.use_cloud()
+
+    @property
+    def now(self) -> datetime:
+        """The time of the next run."""
+        return self._now
+
+    @now.setter
+    def now(self, when: datetime) -> None:
+        """Time passes, and the witness keeps checking in."""
+        self._now = when
+        witness = next((host for host in self.satellite.hosts.values() if host.name.startswith("witness")), None)
+        if witness and witness.subscription:
+            checked_in = (when - timedelta(hours=1)).astimezone(timezone.utc)
+            witness.subscription["last_checkin"] = checked_in.strftime("%Y-%m-%d %H:%M:%S UTC")
 
     def host(self, name: str, *, server: Optional[str] = "ACTIVE", project: str = "bank", **more: Any) -> str:
         """A registered guest and, unless `server` is None, its server in that status; its UUID."""
@@ -95,7 +110,16 @@ class Stage:
         return uuid
 
     def archived(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
-        """A guest of which Nova has no trace left; its UUID."""
+        """A guest that an earlier run saw alive, and of which Nova has no trace left; its UUID."""
+        uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
+        worlds.add_instance(self.world, name, uuid)
+        with self.journal() as journal:
+            self.cleanup(journal).observe()
+        del self.openstack.instances["RegionOne"][uuid]
+        return uuid
+
+    def vanished(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
+        """A guest of which Nova has no trace, and that no run ever saw; its UUID."""
         return worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
 
     def use_cloud(self, account: str = "admin", password: str = "changeme", **entry: Any) -> Path:
@@ -110,11 +134,11 @@ class Stage:
 
     def cleanup(self, journal: Journal, policy: Optional[Policy] = None, *, regions: tuple[str, ...] = ("RegionOne",),
                 login: Optional[Login] = None, search: str = "", checker: Optional[Checker] = None,
-                manners: Manners = MANNERS) -> Cleanup:
+                manners: Manners = MANNERS, organization: Optional[int] = None) -> Cleanup:
         """The true client against both; caps that do not bite unless a policy says so."""
         return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
                        checker or LocalChecker([CloudScope("prod", regions, manners=manners)]), journal,
-                       policy or Policy(max_fraction=1.0), search, clock=lambda: self.now)
+                       policy or Policy(max_fraction=1.0), Scope(search, organization), clock=lambda: self.now)
 
     def journal(self) -> Journal:
         """The journal that all runs of this test share."""

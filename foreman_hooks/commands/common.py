@@ -16,6 +16,7 @@ import click
 from .. import logs, settings
 from ..checkers import Checker, JobChecker
 from ..cleanup import Cleanup, Progress, silent
+from ..inventory import Scope
 from ..journal import Journal
 from ..plan import PlanError
 from ..remote_execution import RemoteExecution
@@ -55,9 +56,8 @@ class App:
         scope = ", ".join(filter(None, (f"search {search!r}" if search else "",
                                         f"organization {organization}" if organization else "")))
         with Journal.open(found.journal) as journal, show_progress(self.quiet) as progress:
-            if organization:
-                satellite.organization = satellite.organization_id(organization)
-            yield Cleanup(satellite, checker_of(found), journal, policy, search, scope or "all hosts", progress)
+            selected = Scope(search, satellite.organization_id(organization) if organization else None)
+            yield Cleanup(satellite, checker_of(found), journal, policy, selected, scope or "all hosts", progress)
 
 
 def satellite_of(found: Settings) -> Satellite:

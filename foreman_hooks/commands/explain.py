@@ -5,6 +5,7 @@ from dataclasses import replace
 import click
 
 from .. import report
+from ..inventory import EVERYTHING
 from ..judge import steps
 from ..satellite import SatelliteNotFound
 from .common import App
@@ -19,7 +20,7 @@ def explain(app: App, host: str) -> int:
     HOST is a name or an id. Each line says what a rule asks and what was seen; the verdict comes last.
     """
     with app.cleanup() as cleanup:
-        cleanup = replace(cleanup, search="")
+        cleanup = replace(cleanup, scope=EVERYTHING)
         host_id, name = cleanup.satellite.find_host(host)
         observation = cleanup.observe(closely={host_id})
     found = next((one for one in observation.hosts if one.id == host_id), None)

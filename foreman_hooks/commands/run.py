@@ -181,7 +181,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
         warn("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)")
         return 3
     if errors and len(errors) == len(made.regions):
-        return CODES[errors[0].error_kind]
+        return CODES.get(errors[0].error_kind, 69)
     if made.unknown or errors:
         return 1
     return 2 if detailed and made.deletions else 0

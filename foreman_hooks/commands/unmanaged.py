@@ -7,7 +7,7 @@ import click
 
 from .. import report
 from ..cleanup import utc_now
-from ..inventory import Glance, glance, look_closely
+from ..inventory import EVERYTHING, Glance, glance, look_closely
 from ..osp_checker import swap_bytes
 from ..report import Row, Style
 from ..satellite import Satellite
@@ -46,7 +46,7 @@ def unmanaged(app: App, project: Optional[str], name: Optional[str], image: Opti
     if checker.errors:
         raise next(iter(checker.errors.values()))
     with show_progress(app.quiet) as progress:
-        hosts = list(glance(satellite, "", lambda done, total: progress("hosts of Satellite", done, total)))
+        hosts = list(glance(satellite, EVERYTHING, lambda done, total: progress("hosts of Satellite", done, total)))
         servers = [server for region in checker.regions.values() for server in described(
             region, lambda done, total: progress("servers of OpenStack", done, total))]
         known = _known(satellite, hosts, {server.uuid for server in servers}, found.policy.openstack_names)
