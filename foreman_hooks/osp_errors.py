@@ -66,7 +66,8 @@ _OF_ENVIRONMENT = ("OS_CACERT", "OS_INSECURE", "SSL_CERT_FILE")
 
 def gist(text: object, width: int = 300) -> str:
     """A text of others in one line of bounded length, with no word cut."""
-    return textwrap.shorten(str(text), width, placeholder=" ...").rstrip(" :.,;")
+    line = " ".join(str(text).split()).rstrip(" :.,;")
+    return textwrap.shorten(line, width, placeholder=" ...")
 
 
 def shown(url: object) -> str:
@@ -110,7 +111,8 @@ def translated(where: str = "", session: Any = None) -> Iterator[None]:
 
 def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
     """What an answer of Keystone's means."""
-    status, words = error.http_status, gist(getattr(error, "message", "") or "no reason given")
+    status = error.http_status
+    words = gist(str(error.message or "").partition(f" (HTTP {status})")[0]) or "no reason given"
     if status in (429, 503, 504):
         return OSPError, f"Keystone is busy ({status}: {words}); try again later"
     if status >= 500 or status < 400:
@@ -227,7 +229,7 @@ def _of_ca_file(link: BaseException) -> str:
 
 def _of_no_use() -> str:
     names = [name for name in _OF_ENVIRONMENT if name in os.environ]
-    return f" ({', '.join(names)} does nothing for a cloud of clouds.yaml)" if names else ""
+    return f" ({', '.join(names)}: no effect on a cloud of clouds.yaml)" if names else ""
 
 
 def _url_of(chain: "list[BaseException]") -> str:

@@ -5,6 +5,7 @@ Part of the checker library, so it also travels inside a job template.
 
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 from urllib.parse import urlsplit
@@ -99,14 +100,16 @@ class LogIn:
 
         if _VERSION.search(urlsplit(url).path):
             return url
-        try:
-            found = EndpointData(catalog_url=url, service_url=url, service_type="compute").get_versioned_data(
-                self.session, min_version=(2, 1), max_version=(2, "latest"), discover_versions=False).url
-        except (ka.DiscoveryFailure, ka.HttpError, ka.EndpointNotFound) as error:
-            raise OSPConfigError(f"the compute endpoint {shown(url)} has no version, and does not say where its "
-                                 "version 2.1 is; have /v2.1 added in the catalog, or set "
-                                 "compute_endpoint_override") from error
-        return str(found)
+        found = ""                      # keystoneauth1 gives back what it has where it finds nothing
+        with suppress(ka.DiscoveryFailure, ka.HttpError):
+            found = str(EndpointData(catalog_url=url, service_type="compute").get_versioned_data(
+                self.session, min_version=(2, 1), max_version=(2, "latest"),
+                discover_versions=False).url)
+        if not _VERSION.search(urlsplit(found).path):
+            raise OSPConfigError(f"the compute endpoint {shown(url)} has no version, and does not "
+                                 "say where its version 2.1 is; have /v2.1 added in the catalog, or "
+                                 "set compute_endpoint_override in clouds.yaml")
+        return found
 
     def left_out(self, asked: Collection[Nova], ignored: Collection[str]) -> tuple[str, ...]:
         """The compute regions of the catalog in which nobody is asked, but for those that are ignored by name.
