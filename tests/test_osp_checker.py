@@ -848,6 +848,15 @@ def test_a_lister_may_take_an_empty_list_for_absent_where_the_cloud_does_not_ski
     assert seen(lister, empty_is_absent=True) is UNKNOWN
 
 
+def test_the_flag_for_empty_lists_promises_that_nobody_resizes_across_cells(lister):
+    """No request of this role tells a row that is hidden from one that is gone, so without the flag it is unknown."""
+    lister.add(hidden=True)
+    assert seen(lister) is UNKNOWN
+    assert seen(lister, empty_is_absent=True) is ABSENT
+    lister.log_in_as(ADMIN)
+    assert seen(lister, empty_is_absent=True) is PRESENT
+
+
 def test_a_lister_does_not_see_that_a_cell_is_down_and_so_knows_nothing(lister):
     """N3."""
     lister.add(cell="cell2")
