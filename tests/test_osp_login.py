@@ -107,6 +107,7 @@ def presence(region=ONE):
 
 # Which regions
 
+@pytest.mark.filterwarnings("ignore:Comma separated lists")
 @pytest.mark.parametrize("named", [[ONE, TWO], f"{ONE},{TWO}", f"{ONE}, {TWO}"], ids=str)
 def test_every_region_that_region_name_names_is_asked(site, named):
     site.add(TWO)
