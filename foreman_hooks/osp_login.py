@@ -163,7 +163,8 @@ class LogIns:
 
         Raises OSPError; the same again for every further entry with that log-in, without asking.
         """
-        where, key = f"log-in to cloud {entry.name}", entry.login_key
+        where = f"log-in to cloud {entry.name} at {entry.auth_url} by {entry.source}"
+        key = entry.login_key
         if key not in self._good and key not in self._failed:
             standing = self._standing.setdefault(entry.credential_key, Standing())
             try:

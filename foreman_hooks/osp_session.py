@@ -128,6 +128,8 @@ class CarefulLogIn:
 
     def get_auth_headers(self, auth: Any = None, **more: Any) -> Any:
         """The token's header, for which keystoneauth1 logs in where it has no token that is good."""
+        if auth not in (None, self.auth):       # type: ignore[attr-defined]
+            return super().get_auth_headers(auth, **more)       # type: ignore[misc]
         with self.logging_in():
             return super().get_auth_headers(auth, **more)       # type: ignore[misc]
 

@@ -408,6 +408,7 @@ REFUSALS = [
 def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(site, status, message, advice):
     site.refuse(status, message)
     text = refused(OSPLoginError)
+    assert f"log-in to cloud prod at {site.server.url}/v3 by {site.path}: " in text
     assert f"Keystone refuses the log-in ({status}: {message.rstrip('.')}); " in text
     assert advice in text
     assert "role" not in advice or status == 401
