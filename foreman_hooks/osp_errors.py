@@ -1,7 +1,9 @@
-"""What can go wrong between us and OpenStack, in words: errors sorted by what happened, not by their class.
+"""What can go wrong between us and OpenStack, in words: sorted by what happened, not by class.
 
-Nothing was sent: the configuration has to be corrected, and the key is named.  Keystone answered 4xx: the log-in is
-refused, in Keystone's own words.  A connection or TLS failed: the innermost reason, and what to do about it.
+Nothing was sent: the configuration has to be corrected, and the key is named.  Keystone answered
+4xx: the log-in is refused, in Keystone's own words.  A connection or TLS failed: the innermost
+reason, and what to do about it.
+
 Part of the checker library, so it also travels inside a job template.
 """
 
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-log = logging.getLogger("foreman_hooks.osp_checker")     # one for the whole library
+log = logging.getLogger("foreman_hooks.osp_checker")  # one for the whole library
 
 
 class OSPError(Exception):
@@ -42,23 +44,42 @@ class OSPForbidden(OSPError):
 
 # A word of Keystone's answer -> what to do.  The first that fits counts.
 _ADVICE = (
-    ("cannot request a scope", "an application credential brings its project along: remove project_name, project_id, "
-                               "project_domain_name, ... from auth (OS_PROJECT_*)"),
+    (
+        "cannot request a scope",
+        "an application credential brings its project along: remove project_name, project_id, "
+        "project_domain_name, ... from auth (OS_PROJECT_*)",
+    ),
     ("find domain", "a domain is missing: set user_domain_name and project_domain_name"),
     ("expired and needs to be changed", "change the password in Keystone, then in clouds.yaml"),
     ("password is expired", "change the password in Keystone, then in clouds.yaml"),
-    ("locked", "wait until the lock ends, or have the account unlocked; correct the password before"),
+    (
+        "locked",
+        "wait until the lock ends, or have the account unlocked; correct the password before",
+    ),
     ("disabled", "have it enabled"),
-    ("unsupported method", "this Keystone does not allow that way to log in: set another auth_type"),
+    (
+        "unsupported method",
+        "this Keystone does not allow that way to log in: set another auth_type",
+    ),
     ("application credential", "it was deleted or never existed: make a new one"),
-    ("failed to validate token", "the token is expired or revoked: use a password or an application credential"),
+    (
+        "failed to validate token",
+        "the token is expired or revoked: use a password or an application credential",
+    ),
     ("identity provider", "correct identity_provider and protocol"),
     ("multiple targets", "give only one of project, domain, trust and system"),
 )
 _OWN_CA = "name the CA's certificate with cacert in clouds.yaml"
-_NO_TRUST = {18: _OWN_CA, 19: _OWN_CA, 20: _OWN_CA, 21: _OWN_CA, 9: "compare this host's clock",
-             10: "have the server's certificate renewed, or compare this host's clock",
-             62: "use the name that the certificate holds", 64: "use the name that the certificate holds"}
+_NO_TRUST = {
+    18: _OWN_CA,
+    19: _OWN_CA,
+    20: _OWN_CA,
+    21: _OWN_CA,
+    9: "compare this host's clock",
+    10: "have the server's certificate renewed, or compare this host's clock",
+    62: "use the name that the certificate holds",
+    64: "use the name that the certificate holds",
+}
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 _TIMEOUTS = ("ConnectTimeout", "ReadTimeout", "Timeout", "ConnectTimeoutError", "ReadTimeoutError")
 _OF_ENVIRONMENT = ("OS_CACERT", "OS_INSECURE", "SSL_CERT_FILE")
@@ -83,8 +104,9 @@ def shown(url: object) -> str:
 def translated(where: str = "", session: Any = None) -> Iterator[None]:
     """Turn what keystoneauth1 raises into an OSPError that begins with `where`, if that is given.
 
-    Requests to Nova are made with raise_exc=False, so what speaks of a status is an answer of Keystone's, also in
-    mid-run.  While that `session` has sent nothing, whatever fails is a matter of configuration.
+    Requests to Nova are made with raise_exc=False, so what speaks of a status is an answer of
+    Keystone's, also in mid-run.  While that `session` has sent nothing, whatever fails is a matter
+    of configuration.
     """
     from keystoneauth1 import exceptions as ka
 
@@ -99,14 +121,18 @@ def translated(where: str = "", session: Any = None) -> Iterator[None]:
     except ka.ClientException as error:
         kind, text = _of_client(error)
         raise kind(f"{prefix}{text}") from error
-    except OSError as error:        # of requests, where it looks for a CA file
+    except OSError as error:  # of requests, where it looks for a CA file
         kind = OSPConfigError if "invalid path" in str(error) else OSPError
         raise kind(f"{prefix}{_of_wire(error)}") from error
-    except Exception as error:      # keystoneauth takes keys and the shape of a token for granted
+    except Exception as error:  # keystoneauth takes keys and the shape of a token for granted
         log.debug("%s", where, exc_info=True)
         if not getattr(session, "sent", True):
-            raise OSPConfigError(f"{prefix}the log-in is not complete; correct auth and auth_type") from error
-        raise OSPError(f"{prefix}the answer to the log-in is not Keystone's; correct auth_url") from error
+            raise OSPConfigError(
+                f"{prefix}the log-in is not complete; correct auth and auth_type"
+            ) from error
+        raise OSPError(
+            f"{prefix}the answer to the log-in is not Keystone's; correct auth_url"
+        ) from error
 
 
 def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
@@ -117,7 +143,10 @@ def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
         return OSPError, f"Keystone is busy ({status}: {words}); try again later"
     if status >= 500 or status < 400:
         return OSPError, f"Keystone cannot answer ({status}: {words})"
-    return OSPLoginError, f"Keystone refuses the log-in ({status}: {words}); {_advice(error, words)}"
+    return (
+        OSPLoginError,
+        f"Keystone refuses the log-in ({status}: {words}); {_advice(error, words)}",
+    )
 
 
 def _advice(error: Any, words: str) -> str:
@@ -137,8 +166,10 @@ def _of_client(error: Any) -> "tuple[type[OSPError], str]":
 
     cause = error.__context__
     if isinstance(error, ka.DiscoveryFailure) and isinstance(cause, ka.HttpError):
-        return OSPError, (f"GET of auth_url gives {cause.http_status} and no version of Keystone; "
-                          f"correct auth_url ({shown(getattr(cause, 'url', '') or '')})")
+        return OSPError, (
+            f"GET of auth_url gives {cause.http_status} and no version of Keystone; "
+            f"correct auth_url ({shown(getattr(cause, 'url', '') or '')})"
+        )
     if isinstance(error, ka.DiscoveryFailure) and isinstance(cause, ka.ConnectionError):
         return _of_client(cause)
     if isinstance(error, ka.ConnectionError):
@@ -147,7 +178,10 @@ def _of_client(error: Any) -> "tuple[type[OSPError], str]":
         return OSPError, "the answer at auth_url is not Keystone's; correct auth_url"
     if isinstance(error, ka.AuthorizationFailure):
         words = gist(error)
-        return OSPConfigError, f"{words}; {next((text for word, text in _ADVICE if word in words), 'correct auth')}"
+        return (
+            OSPConfigError,
+            f"{words}; {next((text for word, text in _ADVICE if word in words), 'correct auth')}",
+        )
     if isinstance(error, (ka.CatalogException, ka.EndpointNotFound)):
         return OSPConfigError, "the catalog has no such compute endpoint; correct the region's name"
     if isinstance(error, ka.MissingAuthPlugin):
@@ -156,7 +190,7 @@ def _of_client(error: Any) -> "tuple[type[OSPError], str]":
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it wraps, the outermost first: requests and urllib3 nest them in four ways."""
+    """An error and all that it wraps, the outermost first; they are nested in four ways."""
     queue, known = [error], set()
     while queue:
         link = queue.pop(0)
@@ -174,8 +208,10 @@ def _of_wire(error: BaseException) -> str:
     url = _url_of(chain)
     at = f" at {url}" if url else ""
     if any(type(link).__name__ == "ProxyError" for link in chain):
-        return (f"the proxy cannot be used ({_reason(chain)}); correct https_proxy or http_proxy, "
-                f"or name the server in no_proxy{at}")
+        return (
+            f"the proxy cannot be used ({_reason(chain)}); correct https_proxy or http_proxy, "
+            f"or name the server in no_proxy{at}"
+        )
     for link in reversed(chain):
         text = _of_cause(link)
         if text:
@@ -188,7 +224,8 @@ def _of_cause(link: BaseException) -> str:
     if isinstance(link, ssl.SSLCertVerificationError):
         words = gist(getattr(link, "verify_message", "") or "certificate verify failed")
         advice = _NO_TRUST.get(getattr(link, "verify_code", 0), _OWN_CA)
-        return f"certificate verify failed: {words}; {advice}{_of_no_use() if advice == _OWN_CA else ''}"
+        hint = _of_no_use() if advice == _OWN_CA else ""
+        return f"certificate verify failed: {words}; {advice}{hint}"
     if isinstance(link, ssl.SSLError):
         return _of_tls(link)
     if isinstance(link, socket.gaierror):
@@ -208,12 +245,17 @@ def _of_tls(link: ssl.SSLError) -> str:
     reason = str(link.reason or "").replace(" ", "_").upper()
     words = reason.lower().replace("_", " ") or gist(link)
     if reason in _NO_TLS:
-        return f"{words}: the server speaks no TLS there (plain http?); correct the URL's scheme or port"
+        return (
+            f"{words}: the server speaks no TLS there (plain http?); correct the URL's scheme "
+            "or port"
+        )
     if "NO_CERTIFICATE_OR_CRL" in reason or reason.startswith("PEM"):
         return "the CA file holds no certificate; correct cacert in clouds.yaml"
     if "EOF" in reason:
         return "the server ends the TLS handshake; is the port right"
-    return f"TLS fails: {words}; the server's protocol or ciphers are not allowed here (crypto policy)"
+    return (
+        f"TLS fails: {words}; the server's protocol or ciphers are not allowed here (crypto policy)"
+    )
 
 
 def _of_ca_file(link: BaseException) -> str:
@@ -247,7 +289,10 @@ def _url_of(chain: "list[BaseException]") -> str:
 def _reason(chain: "list[BaseException]") -> str:
     """The innermost text that is one: of a sort that names no object of Python's."""
     for link in reversed(chain):
-        text = gist(getattr(link, "strerror", None) or (link if not link.args or isinstance(link.args[0], str) else ""))
+        text = gist(
+            getattr(link, "strerror", None)
+            or (link if not link.args or isinstance(link.args[0], str) else "")
+        )
         if text and "object at 0x" not in text and "HTTP" not in text.split("(")[0]:
             return text
     return "the connection fails"

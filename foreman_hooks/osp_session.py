@@ -1,4 +1,4 @@
-"""How we speak to Keystone: patiently where it is busy, never again after a refusal, and by one clock.
+"""How we speak to Keystone: with patience, never again after a refusal, and by one clock.
 
 Part of the checker library, so it also travels inside a job template.
 """
@@ -17,10 +17,10 @@ from urllib.request import getproxies
 
 from .osp_errors import OSPError, OSPLoginError, shown
 
-PATIENCE = 120.0                        # seconds: who asks to be left alone for longer (Retry-After) is not waited for
-TRIES = 4                               # of one question, while the server asks for patience
-BREATH = 0.5                            # seconds before the second try of a 503 that names no time
-MAX_DRIFT = timedelta(minutes=5)        # between our clock and theirs
+PATIENCE = 120.0  # seconds: who asks to be left alone for longer (Retry-After) is not waited for
+TRIES = 4  # of one question, while the server asks for patience
+BREATH = 0.5  # seconds before the second try of a 503 that names no time
+MAX_DRIFT = timedelta(minutes=5)  # between our clock and theirs
 
 
 def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
@@ -36,13 +36,13 @@ def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
 
 
 def rest(seconds: float) -> None:
-    """Wait; not at all for no time, since even that would hand the interpreter to another thread."""
+    """Wait; not at all for no time, since even that would let another thread run."""
     if seconds:
         time.sleep(seconds)
 
 
 def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
-    """How far a server's clock is ahead of ours, by the Date of its answer; None where it has none."""
+    """How far a server's clock is ahead of ours, by the Date of its answer; None without."""
     with suppress(TypeError, ValueError, OverflowError):
         there = parsedate_to_datetime(headers.get("Date", ""))
         return there.replace(tzinfo=there.tzinfo or timezone.utc) - datetime.now(timezone.utc)
@@ -50,18 +50,22 @@ def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
 
 
 def check_drift(drift: Optional[timedelta], whose: str) -> None:
-    """Raise OSPError where a clock is too far from ours: times of termination and silence mean nothing then."""
+    """Raise OSPError where a clock is too far from ours to compare any times."""
     if drift is not None and abs(drift) > MAX_DRIFT:
         direction = "ahead of" if drift > timedelta(0) else "behind"
-        raise OSPError(f"the clock of {whose} is {abs(drift).total_seconds() / 60:.0f} minutes {direction} ours; "
-                       "synchronise both (chrony)")
+        raise OSPError(
+            f"the clock of {whose} is {abs(drift).total_seconds() / 60:.0f} minutes "
+            f"{direction} ours; "
+            "synchronise both (chrony)"
+        )
 
 
 def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
-    """What to verify TLS with, if the environment names a CA file; proxies stay to be looked up where it names any.
+    """What to verify TLS with, by the environment too; it is asked again for proxies only.
 
-    requests would look for all of it at each of thousands of requests: an eighth of their time.  It would also send
-    a log-in of ~/.netrc, which is none of ours, so `http` (a requests.Session) gets an auth that adds nothing.
+    requests would look for all of it at each of thousands of requests: an eighth of their time.  It
+    would also send a log-in of ~/.netrc, which is none of ours, so `http` (a requests.Session) gets
+    an auth that adds nothing.
     """
     http.trust_env = bool(getproxies())
     http.auth = http.auth or _no_auth
@@ -76,10 +80,10 @@ def _no_auth(request: Any) -> Any:
 
 @dataclass
 class Standing:
-    """How Keystone has taken one credential in this run: `refusal` is what it answered, if it refused it.
+    """How Keystone has taken one credential in this run; `refusal` is how it refused it.
 
-    `lock` lets one thread at a time log in with it: those that wait behind a refused log-in would all repeat it, and
-    some thirty of them lock the account.
+    `lock` lets one thread at a time log in with it: those that wait behind a refused log-in would
+    all repeat it, and some thirty of them lock the account.
     """
 
     refusal: Optional[Exception] = None
@@ -87,7 +91,7 @@ class Standing:
 
 
 class CarefulLogIn:
-    """What `session_class` adds to keystoneauth1's session; `standing` may be shared with other sessions.
+    """What `session_class` adds to keystoneauth1's session; `standing` may be shared.
 
     `sent`: whether any request went out.  `drift`: how far Keystone's clock is ahead of ours.
     """
@@ -101,14 +105,17 @@ class CarefulLogIn:
 
     @contextmanager
     def logging_in(self) -> Iterator[None]:
-        """Around whatever may log in; raises at once after a refusal, and for a log-in inside of a log-in.
+        """Around whatever may log in; raises at once after a refusal, and inside of a log-in.
 
-        The latter is what keystoneauth1 tries where Keystone wants a token to tell its versions, and it would wait
-        for itself for ever.
+        The latter is what keystoneauth1 tries where Keystone wants a token to tell its versions,
+        and it would wait for itself for ever.
         """
         if self._is_inside:
-            raise OSPLoginError("Keystone answers 401 to the question which versions it has, before any log-in; "
-                                "correct auth_url, or what stands in front of Keystone (a proxy that wants a log-in?)")
+            raise OSPLoginError(
+                "Keystone answers 401 to the question which versions it has, before any log-in; "
+                "correct auth_url, or what stands in front of Keystone (a proxy that wants a "
+                "log-in?)"
+            )
         with self.standing.lock:
             if self.standing.refusal:
                 raise self.standing.refusal
@@ -116,7 +123,10 @@ class CarefulLogIn:
             try:
                 yield
             except Exception as error:
-                if 400 <= getattr(error, "http_status", 0) < 500 and getattr(error, "http_status", 0) != 429:
+                if (
+                    400 <= getattr(error, "http_status", 0) < 500
+                    and getattr(error, "http_status", 0) != 429
+                ):
                     self.standing.refusal = error
                 raise
             finally:
@@ -127,20 +137,20 @@ class CarefulLogIn:
         return bool(getattr(self._here, "inside", False))
 
     def get_auth_headers(self, auth: Any = None, **more: Any) -> Any:
-        """The token's header, for which keystoneauth1 logs in where it has no token that is good."""
-        if auth not in (None, self.auth):       # type: ignore[attr-defined]
-            return super().get_auth_headers(auth, **more)       # type: ignore[misc]
+        """The token's header, for which keystoneauth1 logs in where it has no good token."""
+        if auth not in (None, self.auth):  # type: ignore[attr-defined]
+            return super().get_auth_headers(auth, **more)  # type: ignore[misc]
         with self.logging_in():
-            return super().get_auth_headers(auth, **more)       # type: ignore[misc]
+            return super().get_auth_headers(auth, **more)  # type: ignore[misc]
 
     def request(self, url: str, method: str, **more: Any) -> Any:
-        """One request; one of a log-in is put again where Keystone asks for patience, or is away for a moment."""
+        """One request; one of a log-in is put again where Keystone is busy for a moment."""
         self.sent = True
         if not self._is_inside:
-            return super().request(url, method, **more)         # type: ignore[misc]
+            return super().request(url, method, **more)  # type: ignore[misc]
         for attempt in range(1, TRIES + 1):
             try:
-                response = super().request(url, method, **more)     # type: ignore[misc]
+                response = super().request(url, method, **more)  # type: ignore[misc]
                 self.drift = clock_drift(response.headers)
                 return response
             except Exception as error:
@@ -162,7 +172,7 @@ def _login_wait(response: Any, attempt: int) -> Optional[float]:
 
 @cache
 def session_class() -> Any:
-    """keystoneauth1's session that logs in with care; made when it is asked for, since the import takes a while."""
+    """keystoneauth1's session that logs in with care; a function, since the import is slow."""
     from keystoneauth1.session import Session
 
     return type("CarefulSession", (CarefulLogIn, Session), {})

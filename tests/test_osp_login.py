@@ -696,3 +696,9 @@ def test_a_ca_variable_that_does_nothing_is_named(site, tmp_path, monkeypatch):
     with server:
         site.write(auth={"auth_url": server.url.replace("http:", "https:") + "/v3"}, auth_type="v3password")
         assert re.search(r"\(OS_CACERT.*: no effect on a cloud of clouds.yaml\)", refused())
+
+
+def test_a_key_without_a_value_is_named_and_not_sent_as_a_word(site):
+    site.write_all(prod={"region_name": ONE, "auth": {**site.auth, "project_name": None}})
+    assert "project_name is empty in auth" in refused(OSPConfigError)
+    assert site.log_ins == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -25,7 +26,10 @@ def write(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writ
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
 
     def changed(**changes: Any) -> None:
-        cloud.clouds_yaml(path, **changes)
+        clouds = json.loads(cloud.clouds_yaml(path, **changes).read_text())["clouds"]
+        for entry in clouds.values():
+            entry["auth"] = {key: value for key, value in entry["auth"].items() if value is not None}
+        path.write_text(json.dumps({"clouds": clouds}))
 
     return changed
 
