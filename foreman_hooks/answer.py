@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Optional
 from .osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, Sighting
 from .survey import Seen, Survey
 
-MARK = "satellite-osp-cleanup:answer:1"
+MARK = "satellite-osp-cleanup:answer:2"
+EARLIER = "satellite-osp-cleanup:answer:1"
 MODES = ("survey", "list", "ask")
-_FRAME = re.compile(rf"{MARK} (\S+) ([0-9a-f]{{64}}) (\{{.*\}})")
 _KINDS = {kind.__name__: kind for kind in (OSPError, OSPConfigError, OSPLoginError, OSPForbidden)}
 
 
@@ -51,13 +51,17 @@ def words(text: str) -> list[str]:
 
 
 def dump(question: Question, survey: Survey) -> str:
-    """The line that answers `question`; sightings of a region that failed stay out, its error says it all."""
+    """The line that answers `question`; sightings of a region that failed stay out, its error says it all.
+
+    `survey.at`, the time of this host, goes along: clocks that disagree are found out by it.
+    """
     places = [(seen.cloud, seen.region) for seen in survey.regions]
     failed = {(seen.cloud, seen.region) for seen in survey.regions if seen.error}
     payload = json.dumps({
         "question": question.digest,
+        "at": survey.at.isoformat() if survey.at else None,
         "regions": [[seen.cloud, seen.region, seen.servers, seen.proof,
-                     type(seen.error).__name__ if seen.error else "", str(seen.error or "")]
+                     type(seen.error).__name__ if seen.error else "", str(seen.error or ""), list(seen.unlisted)]
                     for seen in survey.regions],
         "alive": {uuid: places.index(place) for uuid, place in survey.alive.items()},
         "asked": {uuid: [[places.index((one.cloud, one.region)), one.presence.value, one.detail,
@@ -74,10 +78,12 @@ def load(question: Question, output: str) -> Survey:
     Every UUID of the question is in it (but in mode list): alive, or with a sighting in each region, UNKNOWN where
     that one failed.
     """
-    found = {match.groups() for match in _FRAME.finditer(output.replace("\r", "")) if match[1] == question.nonce}
-    if len(found) != 1:
-        raise NoAnswer("several answers" if found else "no answer in its output")
-    _, digest, payload = found.pop()
+    frames = _frames(question, output.replace("\r", ""))
+    if not frames and f"{EARLIER} {question.nonce} " in output:
+        raise NoAnswer("its job template is of an older version; bring the new one with 'templates publish'")
+    if len(frames) != 1:
+        raise NoAnswer("several answers" if frames else "no answer in its output")
+    digest, payload = frames.pop()
     if hashlib.sha256(payload.encode()).hexdigest() != digest:
         raise NoAnswer("the answer is damaged")
     try:
@@ -86,7 +92,24 @@ def load(question: Question, output: str) -> Survey:
             raise NoAnswer("the answer is to another question")
         return _checked(question, body)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, OverflowError) as error:
-        raise NoAnswer(f"the answer makes no sense ({type(error).__name__}: {error})") from error
+        raise NoAnswer(f"the answer is invalid ({_gist(error)})") from error
+
+
+def _frames(question: Question, output: str) -> set[tuple[str, str]]:
+    """Digest and payload of whatever looks like an answer; no more than a few looks at each character."""
+    frames = set()
+    for line in output.split("\n"):
+        for text in line.split(f"{MARK} {question.nonce} ")[1:]:
+            digest, _, payload = text.partition(" ")
+            payload = payload[:payload.rfind("}") + 1]
+            if len(digest) == 64 and payload.startswith("{"):
+                frames.add((digest, payload))
+    return frames
+
+
+def _gist(error: Exception) -> str:
+    """What is wrong, without Python's words for it."""
+    return str(error) if type(error) is ValueError else "a field is missing, or of another kind than agreed"
 
 
 def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
@@ -100,20 +123,23 @@ def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
     if question.mode != "list" and regions and alive.keys() | rows.keys() != asked_for:
         raise NoAnswer("the answer leaves UUIDs out")
     return Survey(regions, {uuid: places[_number(number)] for uuid, number in alive.items()},
-                  {uuid: _sightings(uuid, regions, found) for uuid, found in rows.items()})
+                  {uuid: _sightings(uuid, regions, found) for uuid, found in rows.items()}, _time(body["at"]))
 
 
-def _seen(cloud: str, region: str, servers: Optional[int], proof: str, kind: str, error: str) -> Seen:
-    if not all(isinstance(text, str) for text in (cloud, region, proof, kind, error)):
-        raise ValueError("a text is none")
+def _seen(cloud: str, region: str, servers: Optional[int], proof: str, kind: str, error: str,
+          unlisted: Sequence[str]) -> Seen:
+    if not isinstance(unlisted, list):
+        raise ValueError("the regions that are not listed are no list")
+    if not all(isinstance(text, str) for text in (cloud, region, proof, kind, error, *unlisted)):
+        raise ValueError("a field is not a text")
     return Seen(cloud, region, None if servers is None else _number(servers), proof,
-                _KINDS.get(kind, OSPError)(error) if kind or error else None)
+                _KINDS.get(kind, OSPError)(error) if kind or error else None, tuple(unlisted))
 
 
 def _number(value: object) -> int:
     """A whole number from 0 on: an index of -1 would name another place."""
     if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return value
 
 
@@ -138,6 +164,10 @@ def _ended_at(presence: str, text: Optional[str]) -> Optional[datetime]:
     """The time of a termination, which a DELETED has and nothing else."""
     if (text is not None) != (presence == Presence.DELETED.value):
         raise ValueError(f"{presence} with the time {text}")
+    return _time(text)
+
+
+def _time(text: Optional[str]) -> Optional[datetime]:
     when = datetime.fromisoformat(text) if text is not None else None
     if when is not None and when.utcoffset() is None:
         raise ValueError(f"{text} has no time zone")

@@ -5,11 +5,13 @@ import secrets
 import time
 import uuid as uuidlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional, Protocol, Union
 
 from .answer import NoAnswer, Question, load
 from .osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Progress
+from .osp_session import check_drift
 from .remote_execution import Job, Output, RemoteExecution
 from .satellite import SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
 from .settings import CheckJob
@@ -118,10 +120,12 @@ class JobChecker:
 
     def _put_one(self, question: Question) -> Iterator[Survey]:
         """One job; the answer of each checker host, and an error for each region that was not answered once."""
-        read = {result.host: self._read(question, result) for result in self._run(question)}
+        began = datetime.now(timezone.utc)
+        results = self._run(question)
+        read = {result.host: self._timely(self._read(question, result), began, result.host) for result in results}
         answers = {host: found for host, found in read.items() if isinstance(found, Survey)}
         failures = [f"{host}: {found}" for host, found in read.items() if isinstance(found, NoAnswer)]
-        yield from answers.values()
+        yield from map(self._without_ignored, answers.values())
         yield Survey(tuple(self._gaps(answers, "; ".join(failures))), {}, {})
 
     def _read(self, question: Question, result: _Result) -> Union[Survey, NoAnswer]:
@@ -139,6 +143,27 @@ class JobChecker:
             return error
         strange = [f"{seen.cloud}/{seen.region}" for seen in answer.regions if not self._in_scope(seen)]
         return NoAnswer(f"the answer is about {', '.join(strange)}, which was not asked for") if strange else answer
+
+    def _timely(self, answer: Union[Survey, NoAnswer], began: datetime, host: str) -> Union[Survey, NoAnswer]:
+        """The answer, or that its host's clock is not ours: it was given between `began` and now."""
+        if isinstance(answer, NoAnswer) or answer.at is None:
+            return answer
+        try:
+            check_drift(max(answer.at - datetime.now(timezone.utc), min(answer.at - began, timedelta(0))), host)
+        except OSPError as error:
+            return NoAnswer(str(error))
+        return answer
+
+    def _without_ignored(self, answer: Survey) -> Survey:
+        """The answer without what is left out on purpose, which a checker host does not know."""
+        regions = []
+        for seen in answer.regions:
+            ignored = {name for scope in self.scopes if scope.cloud == seen.cloud
+                       for name in scope.ignore_regions}
+            unlisted = [name for name in seen.unlisted
+                        if name not in ignored and name.partition("/")[0] not in ignored]
+            regions.append(seen._replace(unlisted=tuple(unlisted)))
+        return replace(answer, regions=tuple(regions))
 
     def _in_scope(self, seen: Seen) -> bool:
         return any(scope.cloud == seen.cloud and (not scope.regions or seen.region in scope.regions)

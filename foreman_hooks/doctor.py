@@ -2,13 +2,14 @@
 
 import time
 import uuid as uuidlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .checkers import JobChecker
 from .inventory import glance
 from .journal import Journal, JournalBusy, JournalError
 from .osp_checker import OSPError, Region
+from .osp_errors import shown
 from .remote_execution import RemoteExecution
 from .satellite import Satellite, SatelliteError
 from .settings import CheckJob, Settings
@@ -131,20 +132,41 @@ def _check_job(job: CheckJob, checker: JobChecker) -> Iterator[Finding]:
     """Run the check job once, about an instance that cannot exist: the lists and the proofs are real all the same."""
     began = time.monotonic()
     survey = checker.survey([str(uuidlib.uuid4())])
-    yield Finding("ok", f"the check job {job.template!r} took {time.monotonic() - began:.1f} s")
+    if not any(seen.error for seen in survey.regions):
+        yield Finding("ok", f"the check job {job.template!r} took {time.monotonic() - began:.1f} s")
     for seen in survey.regions:
         if seen.error:
             yield Finding("fail", str(seen.error), "while this region cannot answer, nothing is deleted")
         else:
             yield Finding("ok", f"{seen.cloud}/{seen.region}: {seen.servers} servers; {seen.proof}")
+        yield from _unlisted(f"{seen.cloud}/{seen.region}", seen.unlisted)
+
+
+def _unlisted(place: str, regions: Sequence[str]) -> Iterator[Finding]:
+    """The compute regions that the catalog shows besides: what lives there is unknown to us."""
+    if regions:
+        yield Finding("warning", f"{place}: the catalog also has compute in {', '.join(regions)}, "
+                                 "which nobody asks",
+                      "nothing goes without proof until regions or ignore_regions in the "
+                      "configuration names it")
 
 
 def _clouds(checker: LocalChecker) -> Iterator[Finding]:
     checker.open()
     for (cloud, region), error in checker.errors.items():
         yield Finding("fail", str(error), f"while {cloud}/{region} cannot answer, nothing is deleted")
-    for opened in checker.regions.values():
-        yield Finding("ok", f"{opened.name}: logged in, compute endpoint found")
+    unverified = set()
+    for place, opened in checker.regions.items():
+        assert opened.log_in and opened.endpoint
+        yield Finding("ok", f"{opened.name}: logged in at {opened.log_in.keystone} by "
+                            f"{opened.log_in.source}, asks {shown(opened.endpoint.url)}")
+        if not opened.log_in.verified and opened.cloud not in unverified:
+            unverified.add(opened.cloud)
+            yield Finding("warning", f"cloud {opened.cloud}: TLS is not checked (verify: false or "
+                                     f"insecure: true in {opened.log_in.source})",
+                          "who sits between can have host records deleted; remove it, and name "
+                          "the CA's certificate with cacert")
+        yield from _unlisted(opened.name, checker.unlisted[place])
         try:
             yield _visibility(opened)
         except OSPError as error:
@@ -159,4 +181,5 @@ def _visibility(region: Region) -> Finding:
         return Finding("ok", f"{region.name}: {visibility.proof} (least-privilege role)")
     return Finding("warning", f"{region.name}: {visibility.proof} (least-privilege role)",
                    "only instances whose deleted row is still there can be proven terminated; set "
-                   "lists_fail_on_down_cell if the cloud has list_records_by_skipping_down_cells = false")
+                   "lists_fail_on_down_cell if the cloud has list_records_by_skipping_down_cells = false, and nobody "
+                   "may resize across cells (the default)")

@@ -6,8 +6,9 @@
     for sighting in region.look(["7f3c1f0e-..."]).sightings.values():
         print(sighting.uuid, sighting.presence, sighting.code, sighting.detail)
 
-The file stands alone: it needs keystoneauth1, and openstacksdk for clouds.yaml and OS_* only, and nothing else of
-this package, so that it can also travel inside a job template and be reviewed there in one piece.
+The library is this file and four beside it, from the outside in: osp_login (a log-in and its catalog), osp_config
+(clouds.yaml), osp_session (manners towards Keystone), osp_errors (what went wrong, in words).  It needs keystoneauth1
+and openstacksdk, and nothing else of this package, so that it can also travel inside a job template.
 
 How "terminated" is decided (every step was measured on Keystone 30 and Nova 34):
 
@@ -22,32 +23,29 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
    unknown: it is how a cell that is down shows itself.
 """
 
-import logging
-import os
 import re
 import threading
-import time
 import uuid as uuidlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, Callable, NamedTuple, Optional, Union
-from urllib.request import getproxies
+from typing import Any, Callable, NamedTuple, Optional
 
-log = logging.getLogger(__name__)
+from .osp_config import cloud_entry
+from .osp_config import cloud_names as cloud_names
+from .osp_config import region_names as region_names
+from .osp_errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, log, shown, translated
+from .osp_login import LogIn, LogIns, Nova
+from .osp_session import BREATH, PATIENCE, TRIES, check_drift, clock_drift, rest, retry_after
+from .osp_session import heed_environment as heed_environment
 
 # At 2.1 a GET of a server in a cell that is down is always a 500.  From 2.69 it can be a 404 that is
 # false (soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
 MICROVERSION = "2.1"
 PAGE = 1000                             # Nova's max_limit by default; a larger limit is cut to it in silence
-TIMEOUT = 60.0                          # seconds for one answer, unless clouds.yaml says api_timeout
-PATIENCE = 120.0                        # seconds: who asks to be left alone for longer (Retry-After) is not waited for
-TRIES = 4                               # of one question, while the server asks for patience
-BREATH = 0.5                            # seconds before the second try of a 503 that names no time
 BEGINNING = "2000-01-01T00:00:00Z"      # changes-since: older than any server, deleted rows included
 # The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), and must not let these.
 _NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
@@ -100,28 +98,6 @@ class Manners(NamedTuple):
 
 
 MANNERS = Manners()
-
-
-class OSPError(Exception):
-    """A cloud or region that could not answer: unreachable, or its answer made no sense.
-
-    OSPError
-      +- OSPConfigError    clouds.yaml, OS_*, CA file, or no compute endpoint for the region
-      +- OSPLoginError     Keystone refused the log-in
-      +- OSPForbidden      logged in, but the role does not show what is needed
-    """
-
-
-class OSPConfigError(OSPError):
-    """clouds.yaml, the OS_* variables or the catalog do not lead to a compute endpoint."""
-
-
-class OSPLoginError(OSPError):
-    """Keystone refused the log-in."""
-
-
-class OSPForbidden(OSPError):
-    """The login works but its role cannot see what a decision needs."""
 
 
 class _Unclear(Exception):
@@ -191,24 +167,6 @@ def swap_bytes(form: str) -> str:
             f"{form[18:]}")
 
 
-def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
-    """For how many seconds the server asks to be left alone; None where it does not."""
-    text = headers.get("Retry-After", "").strip()
-    if status not in (429, 503) or not text:
-        return None
-    with suppress(TypeError, ValueError, OverflowError):
-        if text.isdigit():
-            return float(text)
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
-    return None
-
-
-def rest(seconds: float) -> None:
-    """Wait; not at all for no time, since even that would hand the interpreter to another thread."""
-    if seconds:
-        time.sleep(seconds)
-
-
 class _Answer(NamedTuple):
     status: int
     body: Any                           # parsed JSON; None where the body is no JSON
@@ -221,7 +179,8 @@ class Region:
 
     `empty_is_absent`: for the least-privilege role, whether an empty filtered list may count as ABSENT.
     True only where the cloud sets list_records_by_skipping_down_cells to false, so that a list fails when
-    a cell is down; the API does not show that setting.
+    a cell is down, and lets nobody resize across cells (policy compute:servers:resize:cross_cell, "!" by
+    default), since no list shows a server while both of its rows are hidden; the API shows neither setting.
     """
 
     cloud: str
@@ -232,28 +191,29 @@ class Region:
     empty_is_absent: bool = False
     manners: Manners = MANNERS
     visibility: Optional[Visibility] = None     # once it is proven
+    log_in: Optional[LogIn] = None
+    endpoint: Optional[Nova] = None
+    _date: Optional[str] = field(default=None, repr=False)      # of the last answer whose clock was right
     _proving: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def open(cls, cloud: Optional[str], region: str, *, empty_is_absent: bool = False,
-             manners: Manners = MANNERS) -> "Region":
+             manners: Manners = MANNERS, log_ins: Optional[LogIns] = None) -> "Region":
         """Log in to `cloud` of clouds.yaml (None: the default one, or OS_*) and find its Nova in `region`.
 
-        Raises OSPConfigError, OSPLoginError or OSPError; the token is fetched here, and only here.
+        `log_ins` are those of this run so far, which are shared.  Raises OSPConfigError, OSPLoginError or OSPError.
         """
-        config = _cloud_config(cloud, region)
-        session, interface = _session(config), config.get_interface("compute") or "public"
-        where = f"cloud {config.name}, region {region}"
-        with _translated(f"log-in to {where}"):
-            access = session.auth.get_access(session)
-        with _translated(where):
-            session.get_endpoint(service_type="compute", region_name=region, interface=interface)
         from keystoneauth1.adapter import LegacyJsonAdapter
 
+        entry = cloud_entry(cloud, region)
+        log_in = (log_ins or LogIns()).get(entry)
+        nova = log_in.nova(entry)
         # one more try for a connection that fails, by keystoneauth; for a 503 see _get
-        nova = LegacyJsonAdapter(session, service_type="compute", region_name=region, interface=interface,
-                                 default_microversion=MICROVERSION, connect_retries=1)
-        return cls(config.name, region, nova, access.project_id, tuple(access.role_names), empty_is_absent, manners)
+        adapter = LegacyJsonAdapter(log_in.session, service_type="compute", region_name=region,
+                                    endpoint_override=nova.url.replace("%", "%%"),
+                                    default_microversion=MICROVERSION, connect_retries=1)
+        return cls(entry.name, region, adapter, log_in.access.project_id, tuple(log_in.access.role_names),
+                   empty_is_absent, manners, log_in=log_in, endpoint=nova)
 
     @property
     def name(self) -> str:
@@ -332,8 +292,8 @@ class Region:
     def ask(self, text: str) -> Sighting:
         """What this region knows of one UUID; asks for the other byte order where that one is absent.
 
-        Raises OSPError where the region cannot answer.  A match of the other byte order keeps (PRESENT)
-        and never proves a deletion.
+        Raises OSPError where the region cannot answer.  A match of the other byte order counts as one of this:
+        the same 128 bits name no other instance.  `detail` says which form it was.
         """
         form = parse_uuid(text)
         if form is None:
@@ -343,7 +303,7 @@ class Region:
         if sighting.presence is not Presence.ABSENT or other == form:
             return sighting
         swapped = self._ask_form(text, other)
-        if swapped.presence in (Presence.PRESENT, Presence.UNKNOWN):
+        if swapped.presence is not Presence.ABSENT:
             return swapped._replace(detail=f"{swapped.detail} (as {other}, the other byte order)")
         return sighting
 
@@ -462,6 +422,8 @@ class Region:
     def _servers(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """One page of a list of servers, each checked to be one."""
         answer = self._get(path, **query)
+        if answer.status == 403 and _member(answer.body, "forbidden", dict) is None:
+            raise OSPError(f"{self.name}: GET {path} gave a 403 that is not Nova's own (a proxy?)")
         if answer.status == 403:
             raise OSPForbidden(f"{self.name}: this login may not list the servers of all projects; it needs Nova's "
                                "admin role, or the custom role of the README")
@@ -476,9 +438,9 @@ class Region:
         return page
 
     def _get(self, path: str, **query: Any) -> _Answer:
-        """One request; raises OSPError for what concerns the whole region (5xx, log-in, connection)."""
+        """One request; raises OSPError for what concerns the whole region (5xx, log-in, connection, clock)."""
         for attempt in range(1, TRIES + 1):
-            with _translated(self.name):
+            with translated(self.name, getattr(self.nova, "session", None)):
                 # redirect: one that leads to a log-in page would come back as a 200
                 response, body = self.nova.get(path, params=query, raise_exc=False, redirect=False)
             log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
@@ -486,13 +448,28 @@ class Region:
             rest(wait or self.manners.pause)
             if wait is None:
                 break
-        if response.status_code == 401:
-            raise OSPLoginError(f"{self.name}: Nova refuses the token, and a new one could not be had")
-        if response.status_code >= 500 or response.status_code == 429:
-            raise OSPError(f"{self.name}: GET {path} gave {response.status_code} (a cell that is down, or Nova itself)")
+        self._check_answer(path, response)
         headers = response.headers
         return _Answer(response.status_code, body,
                        headers.get("x-openstack-request-id") or headers.get("x-compute-request-id") or "")
+
+    def _check_answer(self, path: str, response: Any) -> None:
+        status, date = response.status_code, response.headers.get("Date")
+        if status == 401:
+            raise OSPLoginError(f"{self.name}: Nova refuses the token, and a new one could not be had")
+        target = shown(response.headers.get("Location", ""))
+        if 300 <= status < 400 and target.startswith(("http://", "https://")):
+            raise OSPConfigError(f"{self.name}: Nova's endpoint redirects to {target}, which is not "
+                                 "followed; have the catalog's URL corrected, or set "
+                                 "compute_endpoint_override in clouds.yaml")
+        if status == 429 or (status == 503 and retry_after(status, response.headers) is not None):
+            raise OSPError(f"{self.name}: Nova is busy (GET {path} gave {status}); try again later")
+        if status >= 500:
+            raise OSPError(f"{self.name}: GET {path} gave {status} (a cell that is down, or Nova itself)")
+        if date != self._date:          # it changes once a second
+            with translated(self.name):
+                check_drift(clock_drift(response.headers), "Nova")
+            self._date = date
 
     def _wait(self, response: Any, attempt: int) -> Optional[float]:
         """How long to wait before the same question is put again; None where the answer stands.
@@ -517,110 +494,6 @@ def unknown_look(cloud: str, region: str, uuids: Collection[str], error: OSPErro
     return Look(cloud, region, {
         text: Sighting(text, cloud, region, Presence.UNKNOWN, str(error)) if parse_uuid(text)
         else Sighting(text, cloud, region, Presence.INVALID, "not a UUID") for text in uuids}, error=error)
-
-
-def region_names(cloud: Optional[str]) -> list[str]:
-    """The regions that clouds.yaml or OS_REGION_NAME names for `cloud`; raises OSPConfigError where none is."""
-    with _config_errors(cloud):
-        reader = _config_reader()
-        config = reader.get_one(cloud=cloud)
-        listed = reader.cloud_config["clouds"].get(config.name, {}).get("regions") or [config.region_name]
-        names = [region["name"] if isinstance(region, dict) else region for region in listed]
-    if not names[0]:
-        raise OSPConfigError(f"cloud {cloud or 'of the environment'}: no region is named; "
-                             "set region_name in clouds.yaml, or OS_REGION_NAME")
-    return names
-
-
-def cloud_names() -> list[str]:
-    """The clouds that clouds.yaml names; raises OSPConfigError where there is none, or it cannot be read."""
-    with _config_errors(None):
-        names = sorted(_config_reader().get_cloud_names())
-    if names in ([], ["defaults"]):     # what openstacksdk calls a configuration without any file
-        raise OSPConfigError("no clouds.yaml with a cloud is found; it belongs into ~/.config/openstack of this user, "
-                             "or into /etc/openstack")
-    return names
-
-
-def _config_reader() -> Any:
-    from openstack import config
-
-    return config.OpenStackConfig(app_name="satellite-osp-cleanup")
-
-
-def _cloud_config(cloud: Optional[str], region: str) -> Any:
-    """The cloud's entry for that region, or its only entry: clouds.yaml need not name every region."""
-    from openstack import exceptions as sdk
-
-    with _config_errors(cloud):
-        reader = _config_reader()
-        try:
-            return reader.get_one(cloud=cloud, region_name=region)
-        except sdk.ConfigException:
-            return reader.get_one(cloud=cloud)
-
-
-def _session(config: Any) -> Any:
-    with _config_errors(config.name):
-        session = config.get_session()
-    session.timeout = session.timeout or TIMEOUT
-    session.verify = heed_environment(session.session, session.verify)
-    return session
-
-
-def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
-    """What to verify TLS with, if the environment names a CA file; proxies stay to be looked up where it names any.
-
-    requests would look for all of it at each of thousands of requests, and for a log-in in ~/.netrc, which is none of
-    ours: an eighth of their time.
-    """
-    http.trust_env = bool(getproxies())
-    if verify is not True:
-        return verify
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-
-
-@contextmanager
-def _config_errors(cloud: Optional[str]) -> Iterator[None]:
-    """Turn what the clouds.yaml reader raises into OSPConfigError: for a broken file it raises just anything."""
-    try:
-        yield
-    except Exception as error:
-        raise OSPConfigError(f"cloud {cloud or 'of the environment'}: {_one_line(error)}; "
-                             "see clouds.yaml or OS_*") from error
-
-
-@contextmanager
-def _translated(where: str) -> Iterator[None]:
-    """Turn what keystoneauth1 raises into an OSPError that says where.
-
-    Requests to Nova are made with raise_exc=False, so a NotFound that is raised all the same is one of the
-    log-in: a deleted application credential, also in mid-run, or an auth_url with a wrong path (measured).
-    """
-    from keystoneauth1 import exceptions as ka
-
-    try:
-        yield
-    except (ka.CatalogException, ka.EndpointNotFound, ka.MissingAuthPlugin) as error:
-        raise OSPConfigError(f"{where}: no compute endpoint ({_one_line(error)}); correct the region's "
-                             "name, or take the region out of the configuration") from error
-    except (ka.Unauthorized, ka.NotFound) as error:
-        raise OSPLoginError(f"{where}: Keystone refuses ({_one_line(error)}); wrong or deleted credential, or "
-                            "auth_url with a wrong path") from error
-    except ka.ClientException as error:
-        raise OSPError(f"{where}: not reachable ({_one_line(error)})") from error
-    except OSError as error:            # a CA file that is missing
-        raise OSPConfigError(f"{where}: {_one_line(error)}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        # keystoneauth takes the shape of a token for granted; plugins such as none or admin_token have no log-in
-        raise OSPError(f"{where}: this is no Keystone, or an auth plugin without a log-in "
-                       f"({type(error).__name__}: {_one_line(error)})") from error
-
-
-def _one_line(error: BaseException) -> str:
-    """The gist of an error: without the stack of causes that connection errors carry."""
-    text = " ".join(str(error).split()).split(" HTTPConnectionPool")[0].split(" HTTPSConnectionPool")[0]
-    return text.rstrip(" :.")[:200] or type(error).__name__
 
 
 def _member(body: Any, key: str, kind: type) -> Any:

@@ -5,7 +5,7 @@ that fails has no exit status, and a peer that says nothing runs for ever: so ev
 asked, and whoever waits needs a deadline.
 """
 
-import re
+import textwrap
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -82,9 +82,10 @@ class RemoteExecution:
         if not isinstance(body.get("complete"), bool) or not isinstance(chunks, list) or not all(
                 isinstance(chunk, dict) and isinstance(chunk.get("output"), str) for chunk in chunks):
             self._satellite.odd(path, "no output of a job")
-        return Output(body["complete"], "".join(chunk["output"] for chunk in chunks if _is_printed(chunk)),
-                      _status(chunks), " ".join(" ".join(
-                          chunk["output"] for chunk in chunks if chunk.get("output_type") == "debug").split())[:300])
+        text, status = _parted(chunks, body["complete"])
+        complaints = [chunk["output"] for chunk in chunks if chunk.get("output_type") == "debug"]
+        return Output(body["complete"], text, status,
+                      textwrap.shorten(" ".join(complaints), 300, placeholder=" ..."))
 
     def cancel(self, job: Job) -> None:
         """End it, if that can be done: there is nothing to be done about a job that cannot be cancelled."""
@@ -94,15 +95,17 @@ class RemoteExecution:
             return
 
 
-def _is_printed(chunk: Mapping[str, Any]) -> bool:
-    """Satellite's own last line, "Exit status: N" in the login's language, is the one without an id (measured)."""
-    return chunk.get("output_type") in ("stdout", "stderr") and chunk.get("id") is not None
+def _parted(chunks: "list[dict[str, Any]]", complete: bool) -> tuple[str, str]:
+    """What was printed, and the exit status: a number, EXCEPTION, or blank where there is none (yet).
 
-
-def _status(chunks: "list[dict[str, Any]]") -> str:
-    """What stands at the end of that line: a number, or EXCEPTION."""
-    for chunk in reversed(chunks):
-        found = re.search(r"(\S+)\s*$", chunk["output"])
-        if chunk.get("output_type") == "stdout" and chunk.get("id") is None and found:
-            return found[1]
-    return ""
+    Satellite's own last line, "Exit status: N" in the login's language, is the chunk without an id (measured).  Before
+    foreman_remote_execution 8 no chunk has one: then it is the last chunk of stdout, once the job is complete.
+    """
+    printed = [chunk for chunk in chunks if chunk.get("output_type") in ("stdout", "stderr")]
+    last = [chunk for chunk in printed if chunk["output_type"] == "stdout"][-1:] if complete else []
+    if any(chunk.get("id") is not None for chunk in chunks):
+        last = [chunk for chunk in printed if chunk["output_type"] == "stdout" and chunk.get("id") is None]
+        printed = [chunk for chunk in printed if chunk.get("id") is not None]
+    text = "".join(chunk["output"] for chunk in printed if not (last and chunk is last[-1]))
+    words = last[-1]["output"].split() if last else []
+    return text, words[-1] if words else ""

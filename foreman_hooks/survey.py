@@ -5,6 +5,7 @@ Travels in a job template behind osp_checker.py, so that a delegated check surve
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, Optional
 
 from .osp_checker import (
@@ -21,6 +22,7 @@ from .osp_checker import (
     unknown_look,
     workers,
 )
+from .osp_login import LogIns
 
 Place = tuple[str, str]                 # cloud, region
 
@@ -55,11 +57,15 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """What all clouds in scope know of the UUIDs that were asked."""
+    """What all clouds in scope know of the UUIDs that were asked.
+
+    `at`: when a checker host answered, by its own clock; None where the clouds were asked from here.
+    """
 
     regions: tuple[Seen, ...]
     alive: Mapping[str, Place]                      # found in a list, which is all that was asked of them
     asked: Mapping[str, tuple[Sighting, ...]]       # asked one by one: a Sighting for each cloud and region
+    at: Optional[datetime] = None
 
     def of(self, uuid: str) -> tuple[Sighting, ...]:
         """The sightings of one UUID; none where it was not asked."""
@@ -74,12 +80,15 @@ class LocalChecker:
 
     A cloud that cannot be opened or prepared is noted in `errors`, makes every UUID unknown, and is not asked again.
     What `prepare` listed is looked up once and then let go, since it is large.
+    `unlisted`: compute regions of a log-in's catalog that are neither in scope nor ignored by name.
     """
 
     scopes: Sequence[CloudScope]
     regions: dict[Place, Region] = field(default_factory=dict)
     errors: dict[Place, OSPError] = field(default_factory=dict)
     servers: dict[Place, int] = field(default_factory=dict)         # how many each lists
+    unlisted: dict[Place, tuple[str, ...]] = field(default_factory=dict)
+    _log_ins: LogIns = field(default_factory=LogIns, repr=False)
     _lists: dict[Place, Set[str]] = field(default_factory=dict)
 
     def open(self) -> None:
@@ -94,11 +103,22 @@ class LocalChecker:
                 continue
             for name in names:
                 self._open_region(scope, name)
+        self._compare_catalogs()
+
+    def _compare_catalogs(self) -> None:
+        """Find the compute regions that the catalogs show and nobody asks."""
+        asked = [region.endpoint for region in self.regions.values() if region.endpoint]
+        for place, region in self.regions.items():
+            # what is in scope and failed is not forgotten: it is an error of its own
+            meant = {name for cloud, name in self.errors if cloud == region.cloud}
+            meant.update(name for scope in self.scopes if scope.cloud in (None, region.cloud)
+                         for name in scope.ignore_regions)
+            self.unlisted[place] = region.log_in.left_out(asked, meant) if region.log_in else ()
 
     def _open_region(self, scope: CloudScope, name: str) -> None:
         try:
             region = Region.open(scope.cloud, name, empty_is_absent=scope.lists_fail_on_down_cell,
-                                 manners=scope.manners)
+                                 manners=scope.manners, log_ins=self._log_ins)
             self.regions[region.cloud, region.region] = region
         except OSPError as error:
             self.errors[scope.cloud or "(environment)", name] = error
@@ -181,10 +201,11 @@ class LocalChecker:
     def _seen(self, look: Look) -> Seen:
         """A region that failed has no number of servers: with a cell down its list is short without a sign."""
         place = (look.cloud, look.region)
+        unlisted = self.unlisted.get(place, ())
         if look.error:
-            return Seen(*place, None, "", look.error)
+            return Seen(*place, None, "", look.error, unlisted)
         visibility = self.regions[place].visibility
-        return Seen(*place, self.servers.get(place), visibility.proof if visibility else "", None)
+        return Seen(*place, self.servers.get(place), visibility.proof if visibility else "", None, unlisted)
 
 
 def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
@@ -194,7 +215,8 @@ def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
         known = regions.get((seen.cloud, seen.region), seen)
         regions[seen.cloud, seen.region] = Seen(
             seen.cloud, seen.region, known.servers if seen.servers is None else seen.servers,
-            known.proof or seen.proof, known.error or seen.error)
+            known.proof or seen.proof, known.error or seen.error,
+            tuple(sorted({*known.unlisted, *seen.unlisted})))
     alive = {uuid: place for survey in surveys for uuid, place in survey.alive.items()}
     said = {(one.uuid, one.cloud, one.region): one
             for survey in surveys for found in survey.asked.values() for one in found}

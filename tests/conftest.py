@@ -194,7 +194,7 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What was waited for, in seconds; nothing is."""
     seconds: list[float] = []
-    monkeypatch.setattr("foreman_hooks.osp_checker.time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr("foreman_hooks.osp_session.time", SimpleNamespace(sleep=seconds.append))
     return seconds
 
 

@@ -1,15 +1,19 @@
 """The line that answers a delegated check: whole, to this question, or no answer at all."""
 
+import ast
 import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreman_hooks.answer import MARK, NoAnswer, Question, dump, load, words
+from foreman_hooks import answer, remote_execution
+from foreman_hooks.answer import EARLIER, MARK, NoAnswer, Question, dump, load, words
 from foreman_hooks.osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, Sighting
 from foreman_hooks.survey import Seen, Survey
 
@@ -150,6 +154,45 @@ def test_a_list_alone_need_not_name_what_is_in_none() -> None:
     question = QUESTION._replace(mode="list")
     survey = Survey(SURVEY.regions, SURVEY.alive, {})
     assert load(question, dump(question, survey)) == survey
+
+
+def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
+    told = replace(SURVEY, at=ENDED, regions=(SURVEY.regions[0]._replace(unlisted=("RegionThree",)), SURVEY.regions[1]))
+    assert load(QUESTION, dump(QUESTION, told)) == told
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda body: body.update(at="soon"), lambda body: body.update(at=5), lambda body: body.pop("at"),
+    lambda body: body.update(at="2026-11-20T12:00:00"), lambda body: body["regions"][0].__setitem__(6, "RegionThree"),
+    lambda body: body["regions"][0].__setitem__(6, [3]), lambda body: body["regions"][0].__setitem__(6, None)])
+def test_a_time_or_a_region_that_is_none_is_no_answer(spoil: Callable[[Any], Any]) -> None:
+    body = body_of(LINE)
+    spoil(body)
+    with pytest.raises(NoAnswer):
+        load(QUESTION, framed(body))
+
+
+def test_the_answer_of_an_older_job_template_says_how_to_bring_the_new_one() -> None:
+    with pytest.raises(NoAnswer, match="templates publish"):
+        load(QUESTION, LINE.replace(MARK, EARLIER))
+
+
+def test_an_answer_may_stand_behind_other_text_and_before_it() -> None:
+    assert load(QUESTION, f"motd {MARK} {LINE} (bye)\nmore") == SURVEY
+
+
+@pytest.mark.parametrize("filler", ["{", f"{MARK} f00d ", f"{MARK} f00d {'0' * 64} {{", " ", "a "], ids=repr)
+def test_a_long_output_without_an_answer_is_none(filler: str) -> None:
+    with pytest.raises(NoAnswer):
+        load(QUESTION, f"{MARK} f00d {'0' * 64} {{" + filler * (1_000_000 // len(filler)))
+
+
+@pytest.mark.parametrize("module", [answer, remote_execution])
+def test_no_expression_that_could_look_at_a_character_again_and_again_meets_foreign_output(module: Any) -> None:
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    used = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)
+            and ast.unparse(node.func).startswith("re.")]
+    assert used == ([r"re.split('[\\s,]+', text)"] if module is answer else [])
 
 
 def test_a_time_in_another_zone_is_the_same_moment() -> None:

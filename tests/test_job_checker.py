@@ -7,15 +7,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 from conftest import Stage
 
-from foreman_hooks.answer import MARK, Question
+from foreman_hooks.answer import MARK, Question, dump, load
 from foreman_hooks.checkers import JobChecker
+from foreman_hooks.doctor import _check_job
 from foreman_hooks.osp_checker import (
     OSPConfigError,
     OSPError,
@@ -27,6 +29,7 @@ from foreman_hooks.osp_checker import (
 from foreman_hooks.remote_execution import RemoteExecution
 from foreman_hooks.sandbox.instances import Instance
 from foreman_hooks.sandbox.records import Host, User
+from foreman_hooks.sandbox.server import Answer, Request
 from foreman_hooks.sandbox.targets import EXCEPTION, LOST, SILENT, Process, Ran
 from foreman_hooks.sandbox.world import named_uuid
 from foreman_hooks.satellite import Login
@@ -390,7 +393,84 @@ def test_each_checker_host_answers_for_its_own_clouds(two: JobStage) -> None:
     local.prepare()
     found, known = ask_both(two, uuids), local.survey(uuids)
     assert (found.alive, found.asked) == (known.alive, known.asked)
-    assert set(found.regions) == set(known.regions)
+    assert {seen._replace(unlisted=()) for seen in found.regions} == set(known.regions)
+
+
+def test_regions_that_the_scope_ignores_are_not_named(job: JobStage) -> None:
+    named = CloudScope("prod", ("RegionOne",))
+    assert [seen.unlisted for seen in job.checker(named).survey([GONE]).regions] == [("RegionTwo",)]
+    ignoring = replace(named, ignore_regions=("RegionTwo",))
+    assert [seen.unlisted for seen in job.checker(ignoring).survey([GONE]).regions] == [()]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=-7), timedelta(minutes=7), timedelta(hours=25)], ids=str)
+def test_a_checker_host_whose_clock_is_far_from_ours_makes_all_unknown(job: JobStage, ahead: timedelta) -> None:
+    def target(script: str, stop: threading.Event) -> Ran:
+        question = inputs_of(script)[0]
+        line = check_instances.answer(question, ["prod"])
+        there = datetime.now(timezone.utc) + ahead
+        return Ran(f"{dump(question, replace(load(question, line), at=there))}\n".encode())
+
+    job.answers(target)
+    survey = job.checker().survey([GONE])
+    assert all_unknown(survey)
+    assert f"the clock of {NAME} is" in str(survey.regions[0].error)
+
+
+def test_a_job_that_takes_long_is_not_taken_for_a_clock_that_is_behind(job: JobStage) -> None:
+    """The answer was given at some time between the start of the job and its end."""
+    def target(script: str, stop: threading.Event) -> Ran:
+        question = inputs_of(script)[0]
+        line = check_instances.answer(question, ["prod"])
+        there = datetime.now(timezone.utc) - timedelta(minutes=4)
+        return Ran(f"{dump(question, replace(load(question, line), at=there))}\n".encode())
+
+    job.answers(target)
+    assert job.checker().survey([GONE]).regions[0].error is None
+
+
+def without_ids(job: JobStage) -> None:
+    """Let Satellite show chunks as it did before foreman_remote_execution 8."""
+    current = job.stage.foreman.handle
+
+    def old(request: Request) -> Answer:
+        found = current(request)
+        if not re.search(r"/job_invocations/\d+/hosts/\d+$", request.path):
+            return found
+        chunks = [{key: chunk[key] for key in ("output_type", "output", "timestamp")}
+                  for chunk in found.body["output"]]
+        return found._replace(body={**found.body, "output": chunks})
+
+    job.stage.foreman.handle = old
+
+
+def test_chunks_without_ids_end_with_the_exit_line_and_all_others_are_printed(job: JobStage) -> None:
+    uuids = list(fill(job.stage).values())
+    expected = job.checker().survey(uuids)
+    without_ids(job)
+    assert job.checker().survey(uuids) == expected
+
+
+def test_chunks_without_ids_tell_a_failure_as_well(job: JobStage) -> None:
+    without_ids(job)
+    job.answers(lambda script, stop: Ran(b"error: it is all wrong\n", 69))
+    survey = job.checker().survey([GONE])
+    assert all_unknown(survey)
+    assert "exit status 69: error: it is all wrong" in str(survey.regions[0].error)
+
+
+def test_doctor_praises_no_check_job_that_failed(job: JobStage) -> None:
+    checker = job.checker()
+    assert "took" in " ".join(finding.what for finding in _check_job(checker.job, checker))
+    job.answers(lambda script, stop: Ran(b"", 1))
+    findings = list(_check_job(checker.job, checker))
+    assert [finding.state for finding in findings] == ["fail"]
+
+
+def test_doctor_names_the_regions_that_a_checker_host_leaves_out(job: JobStage) -> None:
+    checker = job.checker()
+    [warning] = [finding for finding in _check_job(checker.job, checker) if finding.state == "warning"]
+    assert "the catalog also has compute in RegionTwo" in warning.what
 
 
 def test_only_what_is_in_no_list_is_asked_about(two: JobStage) -> None:

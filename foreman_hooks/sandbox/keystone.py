@@ -110,6 +110,8 @@ class Keystone:
         self.accounts = list(accounts)
         self.application_credentials = list(application_credentials)
         self.no_endpoint: set[str] = set()      # regions without a compute endpoint in the catalog
+        self.compute_urls: dict[str, str] = {}  # region -> another compute endpoint than its own; {url} is replaced
+        self.more_compute: list[tuple[str, str, str]] = []      # further ones: service, region, URL
         self.token_seconds = 3600.0             # life of a new token
         self.project_names: set[str] = set()    # of projects that nobody logs in to
         self._tokens: dict[str, Token] = {}
@@ -204,13 +206,16 @@ class Keystone:
         return [known.account], known.credential
 
     def _catalog(self, url: str) -> list[dict[str, Any]]:
-        compute = {region: f"{url}/compute/{region}/v2.1" for region in self.regions if region not in self.no_endpoint}
+        compute = {region: self.compute_urls.get(region, "{url}/compute/" + region + "/v2.1").format(url=url)
+                   for region in self.regions if region not in self.no_endpoint}
+        others = [("compute", service, {region: where.format(url=url)}) for service, region, where in self.more_compute]
         identity = dict.fromkeys(self.regions, f"{url}/v3")
         return [{"type": kind, "name": name, "id": stable_id("service", name), "endpoints": [
             {"id": stable_id("endpoint", f"{name} {region} {interface}"), "interface": interface,
              "region": region, "region_id": region, "url": where}
             for region, where in places.items() for interface in INTERFACES]}
-            for kind, name, places in (("identity", "keystone", identity), ("compute", "nova", compute)) if places]
+            for kind, name, places in (("identity", "keystone", identity), ("compute", "nova", compute), *others)
+            if places]
 
 
 def effective_roles(account: Account) -> list[str]:

@@ -8,7 +8,9 @@
 Everything may be changed while it runs; see the attributes of `Keystone` and `Nova`.
 """
 
+import time
 from collections.abc import Sequence
+from email.utils import formatdate
 
 from .instances import Instance
 from .keystone import Account, ApplicationCredential, Keystone, project_id
@@ -26,10 +28,20 @@ class OpenStack(Keystone, Nova):
                  application_credentials: Sequence[ApplicationCredential] = ()) -> None:
         Keystone.__init__(self, regions, accounts, application_credentials)
         Nova.__init__(self, regions)
+        self.keystone_ahead = self.nova_ahead = 0.0     # seconds: how far their clocks are ahead of ours
 
     def handle(self, request: Request) -> Answer:
         """Answer one request to either service."""
         with self._lock:
             if request.path.startswith("/compute/"):
-                return self.compute(request, self.caller(request.headers.get("X-Auth-Token", "")))
-            return self.identity(request)
+                caller = self.caller(request.headers.get("X-Auth-Token", ""))
+                return _dated(self.compute(request, caller), self.nova_ahead)
+            return _dated(self.identity(request), self.keystone_ahead)
+
+
+def _dated(answer: Answer, ahead: float) -> Answer:
+    """The answer with the time of a clock that is `ahead`."""
+    if not ahead:
+        return answer
+    date = formatdate(time.time() + ahead, usegmt=True)
+    return answer._replace(headers={**answer.headers, "Date": date})

@@ -176,10 +176,19 @@ def test_a_uuid_is_found_in_any_case_and_in_the_other_byte_order(cloud: Cloud) -
         assert region.ask(junk).presence is Presence.INVALID
 
 
-def test_a_deleted_row_under_the_other_byte_order_proves_nothing(cloud: Cloud) -> None:
+def test_a_deleted_row_under_the_other_byte_order_is_proof_and_says_so(cloud: Cloud) -> None:
     """N16."""
     sighting = Region.open("admin", "RegionOne").ask(swap_bytes(cloud.instances["cell1/deleted"]))
-    assert sighting.presence is Presence.ABSENT
+    assert sighting.presence is Presence.DELETED
+    assert "the other byte order" in sighting.detail
+
+
+def test_a_row_that_is_hidden_looks_absent_to_a_role_that_only_lists(cloud: Cloud) -> None:
+    """So `empty_is_absent` promises that nobody resizes across cells, which Nova's default policy forbids."""
+    cloud.policy("least-privilege")
+    found = presence(Region.open("checker", "RegionOne", empty_is_absent=True), cloud, "cell1/hidden")
+    assert found == {"cell1/hidden": "absent"}
+    assert presence(Region.open("checker", "RegionOne"), cloud, "cell1/hidden") == {"cell1/hidden": "unknown"}
 
 
 @pytest.mark.parametrize("match", [r"/servers/detail", r"/servers\?", r"/servers/[0-9a-f]{8}"])
