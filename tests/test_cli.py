@@ -215,7 +215,7 @@ def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -
                           text=True)
     assert done.returncode == 128
     assert [row["Presence"] for row in json.loads(done.stdout)] == ["present", "absent"]
-    assert done.stderr == ""
+    assert done.stderr == f"no such instance: {named_uuid('nobody')}\n"
 
 
 def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
@@ -275,7 +275,7 @@ def delegated(stage: Any) -> Any:
 def test_check_explain_and_doctor_work_through_the_job(stage: Any, call: Any, delegated: Path) -> None:
     uuid = stage.terminated("old")
     code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
-    assert (code, err, json.loads(out)[0]["Code"]) == (128, "", 404)
+    assert (code, err, json.loads(out)[0]["Code"]) == (128, f"no such instance: {uuid}\n", 404)
     code, out, err = call("--config", delegated, "explain", "old.example.com")
     assert (code, err) == (0, "") and "verdict: delete" in out
     code, out, err = call("--config", delegated, "doctor")

@@ -109,8 +109,9 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
                     "clouds_yaml": "/etc/osp.yaml", "deadline": "1h"},
         "journal": "/srv/journal",
         "deadline": "45m",
-        "policy": {"quiet": "1h30m", "all_clouds_listed": True, "max_absent": 2, "grace": "3d", "misses": 5, "silence": "90m", "max_deletions": 7, "max_fraction": 0.5,
-                   "max_shrink": 1, "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
+        "policy": {"quiet": "1h30m", "all_clouds_listed": True, "max_absent": 2, "grace": "3d", "misses": 5,
+                   "silence": "90m", "max_deletions": 7, "max_fraction": 0.5, "max_shrink": 1,
+                   "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
     assert found == Settings(
         Login(URL, "osp-cleanup", "ours", str(ca_file)), Manners(2, 250, 1), "organization = web",
         (CloudScope("prod", ("RegionOne", "RegionTwo"), ignore_regions=("Lab",)), CloudScope("test", (), True)),
@@ -236,13 +237,15 @@ def test_a_key_that_stands_there_twice_is_an_error(config: Callable[..., Setting
 
 @pytest.mark.parametrize(("text", "span"), [
     ("90s", timedelta(seconds=90)), ("30m", timedelta(minutes=30)), ("72h", timedelta(days=3)),
-    ("3d", timedelta(days=3)), ("4h30m", timedelta(hours=4.5)), ("1d12h", timedelta(hours=36)), ("0s", timedelta()), (" 1d ", timedelta(days=1)), ("007d", timedelta(days=7))])
+    ("3d", timedelta(days=3)), ("4h30m", timedelta(hours=4.5)), ("1d12h", timedelta(hours=36)),
+    ("0s", timedelta()), (" 1d ", timedelta(days=1)), ("007d", timedelta(days=7))])
 def test_a_duration_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
     assert duration("file", "policy.grace", text) == span
 
 
 @pytest.mark.parametrize("value", [
-    "", "72", 72, 1.5, "1.5h", "-1d", "+1d", "3 d", "3D", "3w", "30m4h", "4h 30m", "1h1h", "999999999d24h", "d", "1e3s", True, None, [], {}, ["3d"],
+    "", "72", 72, 1.5, "1.5h", "-1d", "+1d", "3 d", "3D", "3w", "30m4h", "4h 30m", "1h1h", "999999999d24h", "d",
+    "1e3s", True, None, [], {}, ["3d"],
     "\u0663d", "1234567890s", "3d\n4", "P3D"])
 def test_what_is_no_duration_is_refused_with_an_example(config: Callable[..., Settings], value: Any) -> None:
     for key in ("quiet", "grace", "silence"):
@@ -542,7 +545,8 @@ def test_what_is_no_file_of_hammers_is_passed_over(config: Callable[..., Setting
     "\ufeff:foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'changeme'\n",
     ":foreman:\r\n  :host: 'URL'\r\n  :username: 'admin'\r\n  :password: 'changeme'\r\n",
     ":foreman:\n  :host: URL\n  :username: :admin\n  :password: !ruby/sym changeme\n",
-    "!ruby/sym foreman:\n  !ruby/symbol host: 'URL'\n  !ruby/sym username: admin\n  :password: !ruby/symbol :changeme\n",
+    "!ruby/sym foreman:\n  !ruby/symbol host: 'URL'\n  !ruby/sym username: admin\n"
+    "  :password: !ruby/symbol :changeme\n",
     ":foreman: !ruby/hash:Hash\n  :host: 'URL/'\n  :username: admin\n  :password: changeme\n",
     ":foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'changeme'\n---\n[ broken\n",
     ":foreman:\n  :host: https://old\n  :username: old\n:foreman:\n  :host: URL\n  :username: admin\n"
