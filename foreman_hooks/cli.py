@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, Optional
 
 import click
@@ -47,7 +48,7 @@ CODES = {
     "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteRefused": 65, "SatelliteError": 69,
     "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77, "MetricsError": 78,
     "MaintenanceMode": 75, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64,
-    "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70, "DeadlineError": 75}
+    "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70, "DeadlineError": 75, "Terminated": 130}
 # Command -> its module in `commands`, and what the overview says of it.
 COMMANDS = {
     "apply": ("run", "Carry out a plan that 'plan' wrote."),
@@ -107,7 +108,7 @@ def _invoke(command: click.Command, argv: Optional[Sequence[str]], deadline: Dea
         return leave.exit_code
     except click.ClickException as error:
         return complain(error.format_message(), 64)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, Terminated):
         return complain("interrupted; what was done before is in the journal", 130)
     except BrokenPipeError:         # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -119,13 +120,21 @@ def _invoke(command: click.Command, argv: Optional[Sequence[str]], deadline: Dea
             f"this is an error of ours: {type(error).__name__}: {error}; run with -d for more", 70)
 
 
+class Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is Ctrl-C; but click prints an empty line for that one."""
+
+
+def _terminate(number: int, frame: Optional[FrameType]) -> NoReturn:
+    raise Terminated
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Let SIGTERM end a command as Ctrl-C does: with a line, and with all that was begun put in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:

@@ -32,11 +32,11 @@ def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], r
     400: not a UUID. Exits with 0 where all exist, 128 where one does not, 1 where one could not be known.
     """
     app = context.obj if isinstance(context.obj, App) else App(None, False, False, context.obj)
-    texts = list(uuids) or _stdin_lines()
     if clouds or regions:
         checker: Checker = LocalChecker([CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)])
     else:
         checker = checker_of(app.settings())
+    texts = list(uuids) or _stdin_lines()           # only now, as the deadline is for this as well
     survey = _survey(checker, [form for form in map(parse_uuid, texts) if form])
     sightings = [one for text in dict.fromkeys(texts) for one in _sightings(survey, text)]
     errors = [seen.error for seen in survey.regions if seen.error]
