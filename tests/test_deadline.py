@@ -31,7 +31,8 @@ def endless(request: pytest.FixtureRequest) -> Iterator[str]:
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             if request.param == "trickling":
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999999\r\n\r\n")
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                   b"Content-Length: 9999999\r\n\r\n")
                 while not over.wait(0.1):
                     connection.sendall(b" ")
             over.wait(2 * LIMIT)
