@@ -11,7 +11,9 @@ satellite           Satellite's API; restore: a deleted entry made again; unmana
 judge, plan, identity, model        the rules, the guard rails, what facts say, the words: all pure
 journal             what was missing since when, and every deletion with its evidence
 report, page, metrics, logs         what is told, to people and to machines
-settings, doctor, maintenance       configuration, and whether all is in place
+settings, hammer, searches          configuration: ours, hammer's, and what Satellite would take for another search
+doctor, maintenance whether all is in place
+deadline, durations the end of every run; files: written whole or not at all
 events, schedule/, packaging/       how it is called: by Foreman's events, by cron or systemd, from an RPM
 sandbox/            a Satellite and an OpenStack in memory: the demo, and the tests' double
 """

@@ -338,10 +338,15 @@ class Cleanup:
         signs.take(self.journal, self.clock())
         observation = self.observe()
         hosts = [host for host in observation.everyone() if target.is_of(host)]
+        label = str(target)
+        with_id = [host for host in observation.everyone() if target.name and str(host.id) == target.name]
+        if with_id:                     # a name of digits comes before an id, as it does in Foreman
+            label += f", by its name; {with_id[0].name} has that id" if hosts else ", by its id"
+        hosts = hosts or with_id
         if not hosts:
             raise SatelliteNotFound(f"{self.satellite.url}: no host record of {target} ({self.described})")
         plan = self._judged(self.note(observation, hosts))
-        return self._guarded(plans.only(plan, {host.id for host in hosts}, str(target)))
+        return self._guarded(plans.only(plan, {host.id for host in hosts}, label))
 
     def _judged(self, observation: Observation) -> Plan:
         judged = list(self._verdicts(observation))

@@ -6,19 +6,22 @@ The one place that exits.  A command's module is loaded when it is asked for, so
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, Optional
 
 import click
 
 from . import logs
+from .deadline import Deadline, DeadlineError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ EXIT_CODES = {
     65: "bad data: not a UUID, or a plan that is damaged, changed, old or another Satellite's",
     69: "Satellite or OpenStack cannot be reached, or gave an answer without sense",
     70: "an error of our own, or of the journal",
-    75: "try again: another run is under way, maintenance mode is on, or the spool of events is full",
+    75: "try again: another run, maintenance mode, a full spool of events, or not finished within 'deadline'",
     77: "forbidden: a permission is missing",
     78: "configuration",
     128: "not found; check: terminated or absent",
@@ -45,7 +48,7 @@ CODES = {
     "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteRefused": 65, "SatelliteError": 69,
     "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77, "MetricsError": 78,
     "MaintenanceMode": 75, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64,
-    "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70}
+    "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70, "DeadlineError": 75, "Terminated": 130}
 # Command -> its module in `commands`, and what the overview says of it.
 COMMANDS = {
     "apply": ("run", "Carry out a plan that 'plan' wrote."),
@@ -64,6 +67,8 @@ COMMANDS = {
 }
 # These have to start at once: they get --config alone, and not an App, which takes all of our dependencies to load.
 LIGHT = {"event"}
+ENDLESS = {"demo"}          # runs until somebody ends it
+reasons: list[str] = []     # what this command line said on stderr of why it fails
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -79,16 +84,31 @@ def osp_check(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _run(command: click.Command, argv: Optional[Sequence[str]]) -> int:
+    """Run a command; whatever comes, one line on stderr says why the exit code is not 0."""
     logs.set_up(logging.WARNING)
+    reasons.clear()
     try:
-        result = command.main(args=None if argv is None else list(argv), standalone_mode=False)
+        with Deadline() as deadline, _terminable():
+            code = _invoke(command, argv, deadline)
+    except DeadlineError as error:      # also one that comes while another error is being told
+        return complain(str(error), code_of(error))
+    if code == 2 and not reasons:
+        warn("deletions are pending")
+    elif code and not reasons:
+        complain(EXIT_CODES.get(code, f"exit code {code}"), code)
+    return code
+
+
+def _invoke(command: click.Command, argv: Optional[Sequence[str]], deadline: Deadline) -> int:
+    try:
+        result = command.main(args=None if argv is None else list(argv), standalone_mode=False, obj=deadline)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
         return complain(error.format_message(), 64)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, Terminated):
         return complain("interrupted; what was done before is in the journal", 130)
     except BrokenPipeError:         # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,6 +118,27 @@ def _run(command: click.Command, argv: Optional[Sequence[str]]) -> int:
         code = code_of(error)
         return complain(str(error), code) if code else complain(
             f"this is an error of ours: {type(error).__name__}: {error}; run with -d for more", 70)
+
+
+class Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is Ctrl-C; but click prints an empty line for that one."""
+
+
+def _terminate(number: int, frame: Optional[FrameType]) -> NoReturn:
+    raise Terminated
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: with a line, and with all that was begun put in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def code_of(error: BaseException) -> int:
@@ -112,11 +153,21 @@ def complain(message: str, code: int) -> int:
 
 
 def warn(message: str) -> None:
-    """Say something in one line on stderr, and in the log."""
+    """Say in one line on stderr, and in the log, why something is not done."""
+    reasons.append(_say(message))
+
+
+def hint(message: str) -> None:
+    """Say something worth knowing in one line on stderr, and in the log; nothing fails for it."""
+    _say(f"warning: {message}")
+
+
+def _say(message: str) -> str:
     # as report.plain, which takes too long to import for an event
     line = "".join(char if char.isprintable() else " " for char in " ".join(message.split()))
     click.echo(line, err=True)
     logs.said.error("%s", line)
+    return line
 
 
 def _load(name: str) -> click.Command:
@@ -155,12 +206,15 @@ class _Commands(click.Group):
 def cli(context: click.Context, config: Optional[Path], verbose: bool, quiet: bool, debug: bool, log_format: str,
         log_file: Optional[Path]) -> None:
     """Remove the Satellite host records of terminated OpenStack instances, and no others."""
+    deadline: Deadline = context.obj
+    if context.invoked_subcommand in ENDLESS:
+        deadline.cancel()
     if context.invoked_subcommand in LIGHT:
         context.obj = config
     else:
         from .commands.common import App
 
-        context.obj = App(config, verbose, quiet)
+        context.obj = App(config, verbose, quiet, deadline)
     try:
         logs.set_up(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING, log_format, log_file)
     except OSError as error:

@@ -32,13 +32,26 @@ class Json(logging.Formatter):
 
 
 class Text(logging.Formatter):
-    """A line for people, with the time, since a file has no other clock; whatever could not be seen is escaped."""
+    """A line for people.  What could not be seen is escaped: no server or tenant steers the terminal.
+
+    With the time for a file, which has no other clock.
+    """
+
+    def __init__(self, timed: bool) -> None:
+        super().__init__()
+        self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, and its traceback below."""
-        message = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in record.getMessage())
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{_utc(record)} {record.levelname} {record.name}: {message}{trace}"
+        lines = [record.getMessage()]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).split("\n")
+        time = f"{_utc(record)} " if self._timed else ""
+        return f"{time}{record.levelname} {record.name}: " + "\n".join(map(_visible, lines))
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _utc(record: logging.LogRecord) -> str:
@@ -50,11 +63,11 @@ def set_up(level: int, kind: str = "text", file: Optional[Path] = None) -> None:
     stderr = logging.StreamHandler()
     stderr.setLevel(level)
     stderr.addFilter(lambda record: record.name != SAID)
-    stderr.setFormatter(Json() if kind == "json" else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    stderr.setFormatter(Json() if kind == "json" else Text(timed=False))
     handlers: list[logging.Handler] = [stderr]
     if file:
         lines = _File(file)
-        lines.setFormatter(Json() if kind == "json" else Text())
+        lines.setFormatter(Json() if kind == "json" else Text(timed=True))
         handlers.append(lines)
     logging.basicConfig(level=logging.ERROR, handlers=handlers, force=True)
     logging.getLogger("foreman_hooks").setLevel(min(level, logging.INFO) if file else level)

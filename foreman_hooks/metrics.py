@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Optional
 
+from . import files
 from .model import Outcome
 from .plan import Plan
 
@@ -81,15 +82,11 @@ def _check(path: Path) -> None:
 
 def write(path: Path, record: RunRecord, now: float) -> None:
     """Write the file at once or not at all (mode 0644); raises MetricsError."""
-    from prometheus_client import write_to_textfile
+    from prometheus_client import generate_latest
 
     try:
-        before = _before(path)
-        umask = os.umask(0o022)                 # node_exporter is another user, whatever cron's umask is
-        try:
-            write_to_textfile(str(path), _registry(record, before, now))
-        finally:
-            os.umask(umask)
+        text = generate_latest(_registry(record, _before(path), now)).decode()
+        files.replace(path, text, 0o644)        # node_exporter is another user
     except (OSError, ValueError) as error:
         raise MetricsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 

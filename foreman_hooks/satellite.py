@@ -238,10 +238,16 @@ class Satellite:
         return names
 
     def find_host(self, text: str) -> tuple[int, str]:
-        """Id and name of a host, given its exact name or its id; raises SatelliteNotFound."""
-        field = "id" if re.fullmatch(r"[0-9]+", text) else "name"
-        for host in self.listing("/api/hosts", search=f"{field} = {quoted(text.lower())}", thin="true", per_page=2):
-            if str(host[field]) == text.lower():
+        """Id and name of a host, given its exact name or its id; raises SatelliteNotFound.
+
+        The name first, as Foreman does: a host may be *named* like another's id.
+        """
+        name = text.lower()
+        by_id = re.fullmatch(r"[0-9]+", text)
+        search = f"name = {quoted(name)}" + (f" or id = {text}" if by_id else "")
+        hosts = self.listing("/api/hosts", search=search, thin="true", per_page=2)
+        for host in sorted(hosts, key=lambda host: host["name"] != name):
+            if host["name"] == name or (by_id and str(host["id"]) == text):
                 return host["id"], host["name"]
         raise SatelliteNotFound(f"{self.url}: no host {text!r} is visible to {self._username}")
 

@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 import reprlib
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -15,7 +16,10 @@ from typing import Any, Optional, Union
 
 import yaml
 
-from . import osp_checker, satellite
+from . import durations, osp_checker, satellite, searches
+from . import hammer as hammers_files
+from .deadline import DEADLINE
+from .hammer import Hammer
 from .model import Policy
 from .osp_checker import Manners
 from .satellite import Login
@@ -23,9 +27,8 @@ from .survey import CloudScope
 
 CONFIG = Path("/etc/satellite-osp-cleanup/config.yml")
 JOURNAL = Path("/var/lib/satellite-osp-cleanup/journal.sqlite3")
-HAMMER = (Path("/etc/hammer"), Path("~/.hammer"))
 SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_URL_VARIABLES = ("FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL")
 
 
 class SettingsError(Exception):
@@ -54,7 +57,8 @@ class Settings:
     """Everything that is configured.
 
     `login` is None where no Satellite is: `check` works without.  `checker` is None where the clouds are asked from
-    here.
+    here.  `deadline`: when a command ends, whatever it waits for.  `warnings`: what was passed over in hammer's files.
+    `secret_files`: those that hold a password of Satellite's.
     """
 
     login: Optional[Login]
@@ -64,6 +68,9 @@ class Settings:
     checker: Optional[CheckJob]
     journal: Path
     policy: Policy
+    deadline: timedelta = DEADLINE
+    warnings: tuple[str, ...] = ()
+    secret_files: tuple[Path, ...] = ()
 
 
 def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = None) -> Settings:
@@ -77,41 +84,68 @@ def load(config: Optional[Path] = None, environ: Optional[Mapping[str, str]] = N
     path = config or CONFIG
     where = str(path)
     content = _read_yaml(path) if config or path.exists() else {}
-    _check_keys(where, "", content, ("satellite", "clouds", "checker", "journal", "policy"))
+    _check_keys(where, "", content, ("satellite", "clouds", "checker", "journal", "deadline", "policy"))
     section = _mapping(where, "satellite", content.get("satellite"))
     _check_keys(where, "satellite", section,
                 ("url", "username", "password", "password_file", "ca_file", "verify_tls", "search", *Manners._fields))
     clouds = _clouds(where, content.get("clouds"), environ)
+    hammer = hammers_files.read(Path(environ["HOME"]) if environ.get("HOME") else None)
     return Settings(
-        login=_login(where, section, environ),
+        login=_login(where, section, environ, hammer),
         manners=_manners(where, "satellite", section, satellite.MANNERS),
-        search=_text(where, "satellite.search", section.get("search") or ""),
+        search=_search(where, "satellite.search", section.get("search") or ""),
         clouds=clouds,
         checker=_checker(where, content.get("checker"), clouds),
         journal=_path(where, "journal", content.get("journal", str(JOURNAL))),
-        policy=_policy(where, content.get("policy")))
+        policy=_policy(where, content.get("policy")),
+        deadline=_deadline(where, "deadline", content.get("deadline", durations.spell(DEADLINE))),
+        warnings=hammer.warnings,
+        secret_files=_secret_files(path, section, hammer))
 
 
-def _login(where: str, section: Mapping[str, Any], environ: Mapping[str, str]) -> Optional[Login]:
-    hammer = read_hammer(Path(environ.get("HOME") or "/nonexistent"))
-    url = _first(environ, "FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL") or section.get("url") or hammer.get(
-        "host")
-    user = _first(environ, "FOREMAN_USERNAME", "FOREMAN_USER") or section.get("username") or hammer.get("username")
+def _login(where: str, section: Mapping[str, Any], environ: Mapping[str, str], hammer: Hammer) -> Optional[Login]:
+    url = _url(where, section, environ, hammer)
     if not url:
         return None
-    url, user = _text(where, "satellite.url", url), _text(where, "satellite.username", user or "")
-    if not re.fullmatch(r"https?://[^/\s@]+(/\S*)?", url):
-        raise SettingsError(f"{where}: satellite.url must look like https://satellite.example.com, not {url!r}")
+    hammers = hammer.text("foreman", "username")
+    own = _first(environ, "FOREMAN_USERNAME", "FOREMAN_USER") or _text(
+        where, "satellite.username", section.get("username") or "")
+    user = own or hammers
+    password = environ.get("FOREMAN_PASSWORD")
+    if not password and user and user == section.get("username"):
+        password = _password(where, section)
+    if not password and (url, user) == (hammer.text("foreman", "host").rstrip("/"), hammers) and not hammer.method:
+        password = hammer.text("foreman", "password")
+    if user and password:
+        return Login(url, user, password, _verify(where, section, hammer, url))
+    method = "" if own else hammer.method or hammer.session
+    if method:
+        raise SettingsError(f"hammer logs in by {method}, which is not supported; this program needs a user and a "
+                            f"personal access token: set satellite.username and satellite.password_file in {where}, or "
+                            "FOREMAN_USERNAME and FOREMAN_PASSWORD")
     if not user:
         raise SettingsError(f"{where}: no user for {url}; set satellite.username or FOREMAN_USERNAME")
-    password = environ.get("FOREMAN_PASSWORD")
-    if not password and user == section.get("username"):
-        password = _password(where, section)
-    if not password and (url.rstrip("/"), user) == (str(hammer.get("host")).rstrip("/"), hammer.get("username")):
-        password = hammer.get("password")
-    if not password:
-        raise SettingsError(f"{where}: no password for {user}; set satellite.password_file or FOREMAN_PASSWORD")
-    return Login(url, user, str(password), _verify(where, section, hammer))
+    if not own:
+        where = f"{hammer.where('foreman', 'username')} is {user}, and hammer asks for the password; {where}"
+    raise SettingsError(f"{where}: no password for {user}; set satellite.password_file or FOREMAN_PASSWORD")
+
+
+def _url(where: str, section: Mapping[str, Any], environ: Mapping[str, str], hammer: Hammer) -> str:
+    """Satellite's URL without a slash at its end; "" where nothing names one."""
+    variable = next((name for name in _URL_VARIABLES if environ.get(name)), None)
+    entry = hammer.entries.get(("foreman", "host"))
+    if variable:
+        value, source = environ[variable], variable
+    elif section.get("url"):
+        value, source = section["url"], f"{where}: satellite.url"
+    elif entry:
+        value, source = entry.value, hammer.where("foreman", "host")
+    else:
+        return ""
+    if not isinstance(value, str) or not re.fullmatch(r"(?i:https?)://[^/\s@?#]+(/[^\s?#]*)?", value.strip()):
+        raise SettingsError(f"{source} must look like https://satellite.example.com, not {_shown(value)}")
+    scheme, _, remainder = value.strip().partition("://")
+    return f"{scheme.lower()}://{remainder.rstrip('/')}"
 
 
 def _password(where: str, section: Mapping[str, Any]) -> Optional[str]:
@@ -119,7 +153,7 @@ def _password(where: str, section: Mapping[str, Any]) -> Optional[str]:
     if not name:
         return _text(where, "satellite.password", section["password"]) if section.get("password") else None
     try:
-        text = _path(where, "satellite.password_file", name).read_text(encoding="utf-8").strip()
+        text = _path(where, "satellite.password_file", name).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{where}: satellite.password_file {name}: {_why(error)}") from error
     if not text or len(text.splitlines()) > 1:
@@ -127,46 +161,50 @@ def _password(where: str, section: Mapping[str, Any]) -> Optional[str]:
     return text
 
 
-def _verify(where: str, section: Mapping[str, Any], hammer: Mapping[str, Any]) -> Union[bool, str]:
-    """A CA file that exists, or the system's; no check only where the configuration says so in so many words."""
-    verify = section.get("verify_tls", hammer.get("verify_ssl", True))
-    if not isinstance(verify, bool):
-        raise SettingsError(f"{where}: satellite.verify_tls must be true or false, not {_shown(verify)}")
-    ca_file = section.get("ca_file") or hammer.get("ssl_ca_file")
-    if not verify or not ca_file:
-        return verify and (str(SATELLITE_CA) if SATELLITE_CA.exists() else True)
-    path = _path(where, "satellite.ca_file", ca_file)
+def _verify(where: str, section: Mapping[str, Any], hammer: Hammer, url: str) -> Union[bool, str]:
+    """What to check TLS against: a CA file or folder that exists, or the system's CAs (True).
+
+    False, no check, only where the configuration says so in so many words.  The order is ours, then hammer's own.
+    """
+    if not _flag(where, "satellite.verify_tls", section.get("verify_tls", hammer.verifies)):
+        return False
+    if section.get("ca_file"):
+        return _ca(f"{where}: satellite.ca_file", _path(where, "satellite.ca_file", section["ca_file"]), False)
+    for key in ("ssl_ca_file", "ssl_ca_path"):
+        entry = hammer.entries.get(("ssl", key))
+        if entry:
+            source = hammer.where("ssl", key)
+            return _ca(source, _path(source, "it is", entry.value), key == "ssl_ca_path")
+    stored = hammer.stored_ca(url)
+    if stored:
+        return _ca("hammer --fetch-ca-cert", stored, False)
+    return str(SATELLITE_CA) if SATELLITE_CA.exists() else True
+
+
+def _ca(source: str, path: Path, is_folder: bool) -> str:
+    """That path, read; raises SettingsError where it cannot be."""
     try:
-        path.read_bytes()
+        if is_folder:
+            next(path.iterdir(), None)
+        else:
+            path.read_bytes()
     except OSError as error:
-        raise SettingsError(f"{where}: CA file {ca_file}: {_why(error)}; correct satellite.ca_file, or hammer's "
-                            ":ssl_ca_file") from error
+        raise SettingsError(f"{source}: CA {'folder' if is_folder else 'file'} {path}: {_why(error)}") from error
     return str(path)
 
 
-def read_hammer(home: Path) -> dict[str, Any]:
-    """host, username, password, ssl_ca_file and verify_ssl as hammer would read them; later files win.
-
-    hammer's keys are Ruby symbols (`:host:`), which YAML reads as texts with a colon in front.
-    """
-    found: dict[str, Any] = {}
-    for folder in (HAMMER[0], home / HAMMER[1].name) if home.is_absolute() else HAMMER[:1]:
-        try:
-            paths = [folder / "cli_config.yml", *sorted((folder / "cli.modules.d").glob("*.yml"))]
-            texts = {path: path.read_text(encoding="utf-8") for path in paths if path.is_file()
-                     and os.access(path, os.R_OK)}
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{folder}: {_why(error)}") from error
-        for path, text in texts.items():
-            content = _plain_keys(_parse_yaml(path, text))
-            for section in ("foreman", "ssl"):
-                part = content.get(section)
-                found.update(_plain_keys(part) if isinstance(part, dict) else {})
-    return {key: value for key, value in found.items() if value not in (None, "")}
+def readable_secrets(found: Settings) -> list[Path]:
+    """Those files with a password of Satellite's that users other than their owner and group can read."""
+    return [path for path in found.secret_files if _others_can_read(path)]
 
 
-def _plain_keys(content: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key).lstrip(":"): value for key, value in content.items()}
+def _others_can_read(path: Path) -> bool:
+    try:
+        real = path.resolve()
+        return bool(real.stat().st_mode & stat.S_IROTH) and all(
+            parent.stat().st_mode & stat.S_IXOTH for parent in real.parents)
+    except OSError:                     # gone meanwhile: nobody can
+        return False
 
 
 def _clouds(where: str, value: Any, environ: Mapping[str, str]) -> tuple[CloudScope, ...]:
@@ -178,17 +216,26 @@ def _clouds(where: str, value: Any, environ: Mapping[str, str]) -> tuple[CloudSc
     for number, entry in enumerate(value, 1):
         key = f"clouds[{number}]"
         entry = _mapping(where, key, entry)
-        _check_keys(where, key, entry, ("cloud", "regions", "lists_fail_on_down_cell", *Manners._fields))
-        regions = entry.get("regions", [])
-        fails = entry.get("lists_fail_on_down_cell", False)
-        if not isinstance(regions, list) or not isinstance(fails, bool):
-            raise SettingsError(f"{where}: {key}: regions must be a list, lists_fail_on_down_cell true or false")
-        scopes.append(CloudScope(_name(where, f"{key}.cloud", entry.get("cloud")),
-                                 tuple(_name(where, f"{key}.regions", region) for region in regions), fails,
-                                 _manners(where, key, entry, osp_checker.MANNERS)))
+        _check_keys(where, key, entry, ("cloud", "regions", "ignore_regions", "lists_fail_on_down_cell",
+                                        *Manners._fields))
+        regions = _regions(where, f"{key}.regions", entry.get("regions", []))
+        ignored = _regions(where, f"{key}.ignore_regions", entry.get("ignore_regions", []))
+        both = ", ".join(name for name in regions if name in ignored)
+        if both:
+            raise SettingsError(f"{where}: {key}: {both} is in regions and in ignore_regions; remove it from one")
+        scopes.append(CloudScope(_name(where, f"{key}.cloud", entry.get("cloud")), regions,
+                                 _flag(where, f"{key}.lists_fail_on_down_cell",
+                                       entry.get("lists_fail_on_down_cell", False)),
+                                 _manners(where, key, entry, osp_checker.MANNERS), ignored))
     if len({scope.cloud for scope in scopes}) < len(scopes):
         raise SettingsError(f"{where}: clouds names the same cloud twice; put its regions into one entry")
     return tuple(scopes)
+
+
+def _regions(where: str, name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise SettingsError(f"{where}: {name} must be a list of names, not {_shown(value)}")
+    return tuple(_name(where, name, region) for region in value)
 
 
 def _checker(where: str, value: Any, clouds: Sequence[CloudScope]) -> Optional[CheckJob]:
@@ -202,14 +249,14 @@ def _checker(where: str, value: Any, clouds: Sequence[CloudScope]) -> Optional[C
         if scope.manners != osp_checker.MANNERS:
             raise SettingsError(f"{where}: {', '.join(Manners._fields)} of clouds are for those that are asked from "
                                 "here, not by a checker.job_template")
-        for name in (scope.cloud, *scope.regions):
+        for name in (scope.cloud, *scope.regions, *scope.ignore_regions):
             if not name or re.search(r"[\s,/]", name):
                 raise SettingsError(f"{where}: with checker.job_template, clouds must name every cloud, and no name "
                                     "may hold white space, a comma or a slash")
     return CheckJob(_name(where, "checker.job_template", value.get("job_template")),
-                    _name(where, "checker.search", value.get("search")),
+                    _search(where, "checker.search", _name(where, "checker.search", value.get("search"))),
                     _text(where, "checker.clouds_yaml", value.get("clouds_yaml", "")).strip(),
-                    _deadline(where, value.get("deadline", "15m")))
+                    _deadline(where, "checker.deadline", value.get("deadline", "15m")))
 
 
 def _manners(where: str, name: str, section: Mapping[str, Any], default: Manners) -> Manners:
@@ -223,11 +270,20 @@ def _manners(where: str, name: str, section: Mapping[str, Any], default: Manners
     return found
 
 
-def _deadline(where: str, value: Any) -> timedelta:
-    found = duration(where, "checker.deadline", value)
-    if found < timedelta(seconds=1):
-        raise SettingsError(f"{where}: checker.deadline must be at least 1s")
-    return found
+def _deadline(where: str, name: str, value: Any) -> timedelta:
+    span = duration(where, name, value)
+    if span < timedelta(seconds=1):
+        raise SettingsError(f"{where}: {name} must be at least 1s")
+    return span
+
+
+def _search(where: str, name: str, value: Any) -> str:
+    """A search that Satellite cannot take for another one."""
+    text = _text(where, name, value)
+    problem = searches.problem(text)
+    if problem:
+        raise SettingsError(f"{where}: {name}: {problem}")
+    return text
 
 
 def _policy(where: str, value: Any) -> Policy:
@@ -239,29 +295,39 @@ def _policy(where: str, value: Any) -> Policy:
         name, default = f"policy.{key}", getattr(defaults, key)
         if isinstance(default, timedelta):
             checked[key] = duration(where, name, given)
+        elif isinstance(default, bool):                 # before int, which a bool is as well
+            checked[key] = _flag(where, name, given)
         elif isinstance(default, float):
             checked[key] = _fraction(where, name, given)
         elif isinstance(default, int):
             checked[key] = _count(where, name, given, least=1 if key == "misses" else 0)
         elif isinstance(default, tuple):
             checked[key] = _names(where, name, given)
-        elif not re.fullmatch(r"[A-Za-z0-9_]+", _text(where, name, given)):     # it becomes part of a search
-            raise SettingsError(f"{where}: {name} must be a name of letters, digits and _, not {_shown(given)}")
+        elif not re.fullmatch(r"[A-Za-z0-9_]*", _text(where, name, given)):     # it becomes part of a search
+            raise SettingsError(f"{where}: {name} must be a name of letters, digits and _, or '' for none, not "
+                                f"{_shown(given)}")
         else:
             checked[key] = given
     return Policy(**checked)
 
 
 def duration(where: str, name: str, value: Any) -> timedelta:
-    """A time span written 90s, 30m, 72h or 3d; raises SettingsError."""
-    found = re.fullmatch(r"([0-9]{1,9})(ms|[smhd])", value.strip()) if isinstance(value, str) else None
-    if not found:
-        raise SettingsError(f"{where}: {name} must be a duration such as 90s, 30m, 72h or 3d, not {_shown(value)}")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    """A time span written 90s, 30m, 72h, 3d or 4h30m; raises SettingsError."""
+    span = durations.parse(value) if isinstance(value, str) else None
+    if span is None:
+        raise SettingsError(f"{where}: {name} must be a duration such as 90s, 30m, 72h, 3d or 4h30m, not "
+                            f"{_shown(value)}")
+    return span
 
 
 # A few lines of YAML can stand for gigabytes; an error shows the beginning only.
 _shown = reprlib.repr
+
+
+def _flag(where: str, name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{where}: {name} must be true or false, not {_shown(value)}")
+    return value
 
 
 def _fraction(where: str, name: str, value: Any) -> float:
@@ -349,7 +415,15 @@ def _parse_yaml(path: Path, text: str) -> Mapping[str, Any]:
         # the last four are what PyYAML raises for a value that is not what its tag says
         problem = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
         mark = getattr(error, "problem_mark", None)
-        raise SettingsError(f"{path}: no YAML: {problem}{f', line {mark.line + 1}' if mark else ''}") from error
+        raise SettingsError(f"{path}: not valid YAML: {problem}{f', line {mark.line + 1}' if mark else ''}") from error
+
+
+def _secret_files(path: Path, section: Mapping[str, Any], hammer: Hammer) -> tuple[Path, ...]:
+    """Our file and hammer's where they hold a password, and the one that holds nothing else."""
+    own = [path] if section.get("password") else []
+    if section.get("password_file"):
+        own.append(_path(str(path), "satellite.password_file", section["password_file"]))
+    return (*own, *hammer.secrets)
 
 
 def _first(environ: Mapping[str, str], *names: str) -> Optional[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import pty
 import re
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foreman_hooks import cli
+from foreman_hooks import cli, logs
 from foreman_hooks.sandbox.records import Host, User
 from foreman_hooks.sandbox.targets import Process
 from foreman_hooks.sandbox.world import named_uuid
@@ -215,7 +216,7 @@ def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -
                           text=True)
     assert done.returncode == 128
     assert [row["Presence"] for row in json.loads(done.stdout)] == ["present", "absent"]
-    assert done.stderr == ""
+    assert done.stderr == f"no such instance: {named_uuid('nobody')}\n"
 
 
 def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
@@ -275,7 +276,7 @@ def delegated(stage: Any) -> Any:
 def test_check_explain_and_doctor_work_through_the_job(stage: Any, call: Any, delegated: Path) -> None:
     uuid = stage.terminated("old")
     code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
-    assert (code, err, json.loads(out)[0]["Code"]) == (128, "", 404)
+    assert (code, err, json.loads(out)[0]["Code"]) == (128, f"no such instance: {uuid}\n", 404)
     code, out, err = call("--config", delegated, "explain", "old.example.com")
     assert (code, err) == (0, "") and "verdict: delete" in out
     code, out, err = call("--config", delegated, "doctor")
@@ -315,6 +316,8 @@ def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(stage: Any
     (["plan", "--csv-separator", "ab"], 64, "one character"),
     (["plan", "--search", "(name = a"], 64, "malformed"),
     (["plan", "--search", "="], 64, "malformed"),
+    (["plan", "--search", "name ="], 64, "malformed"),
+    (["run", "--search", 'last_checkin < "garbage"'], 64, "--search: last_checkin < 'garbage': not a date"),
     (["plan", "--search", "nosuch = 1"], 65, "nosuch"),
     (["apply", "/nowhere/plan.json"], 65, "No such file"),
     (["apply", "/dev/null"], 65, "this is no plan"),
@@ -336,6 +339,7 @@ def test_bad_input_gets_one_line_and_its_exit_code(stage: Any, call: Any, argv: 
     ({"policy": {"max_deletion": 1}}, "did you mean max_deletions"),
     ({"policy": {"grace": "soon"}}, "must be a duration"),
     ({"satellite": {"url": "satellite"}}, "must look like https://"),
+    ({"satellite": {"search": "created_at > soon"}}, "satellite.search: created_at > 'soon': not a date"),
     ({"satellite": {"url": "https://localhost", "username": "a", "password": "b", "ca_file": "/nowhere.pem"}},
      "CA file /nowhere.pem: No such file"),
 ])
@@ -382,6 +386,96 @@ def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCapt
     text = f"{outputs}{caplog.text}{path.read_text()}{journal}"
     assert "hunter2" not in text
     assert "changeme" not in text
+
+
+# A code that is not 0 always has its reason on stderr
+
+@pytest.mark.parametrize("options", [[], ["-q"]])
+@pytest.mark.parametrize(("spoil", "command", "code"), [
+    (lambda stage: stage.terminated("old"), ["plan", "--detailed-exitcode"], 2),
+    (lambda stage: stage.terminated("old"), ["run", "--detailed-exitcode"], 2),
+    (lambda stage: stage.use_cloud(password="wrong"), ["run"], 129),
+    (lambda stage: stage.use_cloud(password="wrong"), ["doctor"], 1),
+    (lambda stage: stage.foreman.fail("/api", 502, "<html>"), ["explain", "witness.example.com"], 69),
+    (lambda stage: None, ["check", named_uuid("nobody")], 128), (lambda stage: None, ["check", "x"], 65),
+    (lambda stage: None, ["history", "list"], 70), (lambda stage: None, ["restore", "nobody"], 70),
+    (lambda stage: None, ["plan", "--nosuch"], 64), (lambda stage: None, ["nosuch"], 64)])
+def test_a_command_that_does_not_end_well_says_why_on_stderr(stage: Any, call: Any, options: list[str], spoil: Any,
+                                                             command: list[str], code: int) -> None:
+    spoil(stage)
+    found, out, err = call(*options, "--config", stage.config(), *command)
+    assert (found, err.strip() != "") == (code, True)
+    assert not options or out == ""
+
+
+def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wanted(stage: Any, call: Any) -> None:
+    path = Path(os.environ["HOME"], ".hammer/cli_config.yml")
+    path.parent.mkdir()
+    path.write_text(":katello:\n\t:enable_module: true\n")
+    code, _, err = call("--config", stage.config(), "plan")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith(f"warning: {path}: not valid YAML")
+    assert call("-q", "--config", stage.config(), "plan") == (0, "", "")
+
+
+def test_no_log_line_steers_the_terminal(stage: Any, call: Any) -> None:
+    """What a server answers stands in errors, and with -d in the log on stderr."""
+    stage.foreman.fail("/api/status", 500, {"error": {"message": "\x1b]0;owned\x07\x1b[2J\x9b1m"}})
+    _, _, err = call("-d", "--config", stage.config(), "plan")
+    assert "owned" in err
+    assert not set("\x1b\x07\x9b") & set(err)
+
+
+def test_a_log_line_on_stderr_escapes_what_cannot_be_seen(capfd: Any) -> None:
+    logs.set_up(logging.WARNING)
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError:
+        logging.getLogger("foreman_hooks.satellite").exception("a name: %s", "\x1b[2J\n")
+    err = capfd.readouterr().err
+    assert err.startswith("ERROR foreman_hooks.satellite: a name: \\u001b[2J\\n\nTraceback")
+    assert "\x1b" not in err
+
+
+# Files that are written
+
+def test_a_plan_goes_through_no_link_and_no_name_that_was_laid_ready(stage: Any, call: Any) -> None:
+    victim, path = stage.folder / "victim", stage.folder / "plan.json"
+    victim.write_text("mine")
+    path.symlink_to(victim)
+    stage.folder.joinpath(f".plan.json.{os.getpid()}").symlink_to(victim)
+    assert call("--config", stage.config(), "plan", "--out", path)[0] == 0
+    assert victim.read_text() == "mine"
+    assert path.is_file() and not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_file_is_not_replaced_by_one(stage: Any, call: Any) -> None:
+    """As root, /dev/null would be gone."""
+    pipe = stage.folder / "pipe"
+    os.mkfifo(pipe)
+    code, _, err = call("--config", stage.config(), "plan", "--out", pipe)
+    assert (code, "not a regular file" in one_line(err)) == (65, True)
+    assert pipe.is_fifo()
+
+
+# A host named like another's id
+
+def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    host = stage.satellite.add(Host("2"))
+    config = stage.config()
+    assert host.id == 3
+    code, out, _ = call("--config", config, "explain", "2")
+    assert (code, out.splitlines()[0]) == (0, "2 (id 3)")
+    assert "note: 2 is also the id of old.example.com; the host of that name is explained" in out
+    code, out, _ = call("--config", config, "run", "--host", "2", "--apply")
+    assert code == 0
+    assert "(host 2, by its name; old.example.com has that id)" in out
+    assert stage.left == {"witness", "old", "2"}
+    code, out, _ = call("--config", config, "run", "--host", "1")
+    assert (code, "(host 1, by its id)" in out) == (0, True)
+    assert call("--config", config, "explain", "1")[1].startswith("witness.example.com (id 1)\n")
 
 
 # Interruptions

@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_written_hides_no_error(stage: Stage, capfd: Any, 
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
     finally:
         os.umask(umask)
-    with unittest.mock.patch("prometheus_client.write_to_textfile", side_effect=OSError(28, "No space left")):
+    with unittest.mock.patch("os.fsync", side_effect=OSError(28, "No space left")):
         assert cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)]) == 129
         assert "log-in of admin is refused" in capfd.readouterr().err
 

@@ -833,14 +833,14 @@ def test_nothing_but_the_whole_name_or_number_finds_a_host(double, client, web1,
         client.find_host(text)
 
 
-def test_digits_are_a_number_and_never_a_name(double, client):
-    """S12."""
+def test_a_name_of_digits_comes_before_the_id(double, client):
+    """As Foreman itself reads /api/hosts/1."""
     add_guests(double, 2)
     double.add(guest("1"))
     double.add(guest("99"))
-    assert client.find_host("1") == (1, "web1.example.com")
-    with pytest.raises(SatelliteNotFound):
-        client.find_host("99")
+    assert client.find_host("1") == (3, "1")
+    assert client.find_host("99") == (4, "99")
+    assert client.find_host("2") == (2, "web2.example.com")
 
 
 @pytest.mark.parametrize(("text", "mend"), [

@@ -146,7 +146,7 @@ def test_the_example_configuration_shows_every_key_with_its_default(do: Any, roo
     do("install")
     assert settings.load(root / CONFIG).policy == Policy()
     shown = yaml.safe_load(re.sub(r"^#(?! )|^#(?=  )", "", text(root, CONFIG), flags=re.MULTILINE))
-    assert set(shown) == {"satellite", "clouds", "checker", "journal", "policy"}
+    assert set(shown) == {"satellite", "clouds", "checker", "journal", "deadline", "policy"}
     (root / CONFIG).write_text(yaml.safe_dump({key: shown[key] for key in shown if key != "satellite"}))
     found = settings.load(root / CONFIG)
     assert (found.policy, found.journal, found.checker) == (Policy(), settings.JOURNAL, None)

@@ -1,5 +1,6 @@
 """The configuration: every key, where each value comes from, and that nothing odd in a file is more than an error."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,12 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from foreman_hooks import settings
+from foreman_hooks import durations, settings
+from foreman_hooks import hammer as hammer_files
 from foreman_hooks.model import Policy
 from foreman_hooks.osp_checker import Manners
 from foreman_hooks.satellite import Login
-from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load, read_hammer
+from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load, readable_secrets
 from foreman_hooks.survey import CloudScope
 
 URL, OTHER_URL = "https://satellite.example.com", "https://other.example.com"
@@ -29,7 +31,7 @@ SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration, no hammer and no Satellite on the machine that runs the tests."""
     monkeypatch.setattr(settings, "CONFIG", tmp_path / "etc" / "config.yml")
-    monkeypatch.setattr(settings, "HAMMER", (tmp_path / "etc" / "hammer", Path("~/.hammer")))
+    monkeypatch.setattr(hammer_files, "FOLDERS", (tmp_path / "etc" / "hammer", Path("~/.hammer")))
     monkeypatch.setattr(settings, "SATELLITE_CA", tmp_path / "katello-server-ca.crt")
 
 
@@ -52,6 +54,17 @@ def hammer(tmp_path: Path) -> Callable[..., None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump({f":{section}": {f":{key}": value for key, value in values.items()}
                                         for section, values in sections.items()}))
+    return written
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Callable[..., Path]:
+    """Write this text as a module's file of hammer's; its path."""
+    def written(text: str, name: str) -> Path:
+        path = tmp_path / "home/.hammer/cli.modules.d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+        return path
     return written
 
 
@@ -90,19 +103,24 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
     found = config({
         "satellite": {**SATELLITE, "ca_file": str(ca_file), "search": "organization = web", "workers": 2,
                       "page_size": 250, "pause": "1s"},
-        "clouds": [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]},
+        "clouds": [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"], "ignore_regions": ["Lab"]},
                    {"cloud": "test", "lists_fail_on_down_cell": True}],
         "checker": {"job_template": "OSP - Check instances", "search": "name = checker.example.com",
                     "clouds_yaml": "/etc/osp.yaml", "deadline": "1h"},
         "journal": "/srv/journal",
-        "policy": {"grace": "3d", "misses": 5, "silence": "90m", "max_deletions": 7, "max_fraction": 0.5,
-                   "max_shrink": 1, "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
+        "deadline": "45m",
+        "policy": {"quiet": "1h30m", "all_clouds_listed": True, "max_absent": 2, "grace": "3d", "misses": 5,
+                   "silence": "90m", "max_deletions": 7, "max_fraction": 0.5, "max_shrink": 1,
+                   "protect_parameter": "hands_off", "openstack_names": ["Acme", " RDO "]}})
     assert found == Settings(
         Login(URL, "osp-cleanup", "ours", str(ca_file)), Manners(2, 250, 1), "organization = web",
-        (CloudScope("prod", ("RegionOne", "RegionTwo")), CloudScope("test", (), True)),
+        (CloudScope("prod", ("RegionOne", "RegionTwo"), ignore_regions=("Lab",)), CloudScope("test", (), True)),
         CheckJob("OSP - Check instances", "name = checker.example.com", "/etc/osp.yaml", timedelta(hours=1)),
         Path("/srv/journal"),
-        Policy(timedelta(days=3), 5, timedelta(minutes=90), 7, 0.5, 1.0, "hands_off", ("Acme", "RDO")))
+        Policy(quiet=timedelta(minutes=90), all_clouds_listed=True, max_absent=2, grace=timedelta(days=3), misses=5,
+               silence=timedelta(minutes=90), max_deletions=7, max_fraction=0.5, max_shrink=1.0,
+               protect_parameter="hands_off", openstack_names=("Acme", "RDO")),
+        timedelta(minutes=45), (), (tmp_path / "config.yml",))
 
 
 def test_manners_are_set_for_each_server_and_each_alone(config: Callable[..., Settings]) -> None:
@@ -199,8 +217,8 @@ def test_a_login_never_shows_its_password() -> None:
     ({"satellite": {"verify_ssl": False}}, "unknown key satellite.verify_ssl; did you mean verify_tls?"),
     ({"clouds": [{"cloud": "prod"}, {"cloud": "test", "region": "x"}]},
      "unknown key clouds[2].region; did you mean regions?"),
-    ({"policy": {"zzz": 1}}, "unknown key policy.zzz; known are grace, misses, silence, max_deletions"),
-    ({1: 2}, "unknown key 1; known are satellite, clouds, checker, journal, policy"),
+    ({"policy": {"zzz": 1}}, "unknown key policy.zzz; known are quiet, all_clouds_listed, grace, misses"),
+    ({1: 2}, "unknown key 1; known are satellite, clouds, checker, journal, deadline, policy"),
     ({None: 2}, "unknown key None; known are")])
 def test_a_misspelt_key_is_an_error_that_names_the_right_one(config: Callable[..., Settings], content: Any,
                                                              told: str) -> None:
@@ -219,18 +237,21 @@ def test_a_key_that_stands_there_twice_is_an_error(config: Callable[..., Setting
 
 @pytest.mark.parametrize(("text", "span"), [
     ("90s", timedelta(seconds=90)), ("30m", timedelta(minutes=30)), ("72h", timedelta(days=3)),
-    ("3d", timedelta(days=3)), ("0s", timedelta()), (" 1d ", timedelta(days=1)), ("007d", timedelta(days=7))])
+    ("3d", timedelta(days=3)), ("4h30m", timedelta(hours=4.5)), ("1d12h", timedelta(hours=36)),
+    ("0s", timedelta()), (" 1d ", timedelta(days=1)), ("007d", timedelta(days=7))])
 def test_a_duration_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
     assert duration("file", "policy.grace", text) == span
 
 
 @pytest.mark.parametrize("value", [
-    "", "72", 72, 1.5, "1.5h", "-1d", "+1d", "3 d", "3D", "3w", "1d12h", "d", "1e3s", True, None, [], {}, ["3d"],
+    "", "72", 72, 1.5, "1.5h", "-1d", "+1d", "3 d", "3D", "3w", "30m4h", "4h 30m", "1h1h", "999999999d24h", "d",
+    "1e3s", True, None, [], {}, ["3d"],
     "\u0663d", "1234567890s", "3d\n4", "P3D"])
 def test_what_is_no_duration_is_refused_with_an_example(config: Callable[..., Settings], value: Any) -> None:
-    for key in ("grace", "silence"):
-        assert f"policy.{key} must be a duration such as 90s, 30m, 72h or 3d" in refused(
+    for key in ("quiet", "grace", "silence"):
+        assert f"policy.{key} must be a duration such as 90s, 30m, 72h, 3d or 4h30m" in refused(
             config, {"policy": {key: value}})
+    assert "deadline must be a duration" in refused(config, {"deadline": value})
 
 
 @pytest.mark.parametrize("value", [0, 0.0, 1, 1.0, 0.29])
@@ -246,7 +267,7 @@ def test_what_is_no_fraction_is_refused(config: Callable[..., Settings], value: 
         assert f"policy.{key} must be a number from 0 to 1" in refused(config, {"policy": {key: value}})
 
 
-@pytest.mark.parametrize(("key", "least"), [("max_deletions", 0), ("misses", 1)])
+@pytest.mark.parametrize(("key", "least"), [("max_deletions", 0), ("max_absent", 0), ("misses", 1)])
 def test_a_count_is_a_whole_number_and_a_cap_of_zero_is_one(config: Callable[..., Settings], key: str,
                                                             least: int) -> None:
     """O5."""
@@ -261,11 +282,64 @@ def test_the_names_of_openstack_are_texts_that_are_not_empty(config: Callable[..
     assert "policy.openstack_names must be a list of names" in refused(config, {"policy": {"openstack_names": value}})
 
 
-@pytest.mark.parametrize("value", ["", " ", "a b", "x = true or name ~ y", 'a"b', None, 1, []])
+@pytest.mark.parametrize("value", [" ", "a b", "x = true or name ~ y", 'a"b', None, 1, []])
 def test_the_protecting_parameter_is_a_name_that_fits_into_a_search(config: Callable[..., Settings],
                                                                     value: Any) -> None:
     """O9, S19."""
     assert "policy.protect_parameter" in refused(config, {"policy": {"protect_parameter": value}})
+
+
+def test_an_empty_protecting_parameter_says_that_none_protects(config: Callable[..., Settings]) -> None:
+    assert config({"policy": {"protect_parameter": ""}}).policy.protect_parameter == ""
+
+
+@pytest.mark.parametrize("value", ["true", "yes", 1, 0, None, [], {}])
+def test_that_all_clouds_are_listed_is_said_in_so_many_words(config: Callable[..., Settings], value: Any) -> None:
+    assert "policy.all_clouds_listed must be true or false" in refused(config, {"policy": {"all_clouds_listed": value}})
+
+
+def test_the_quiet_time_can_be_switched_off(config: Callable[..., Settings]) -> None:
+    assert config({"policy": {"quiet": "0s"}}).policy.quiet == timedelta()
+
+
+@given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=999_999)))
+def test_a_duration_is_shown_as_it_is_written(span: timedelta) -> None:
+    whole = span - span % timedelta(milliseconds=1)
+    assert durations.parse(durations.spell(whole)) == whole
+
+
+@pytest.mark.parametrize(("text", "shown"), [("4h30m", "4h30m"), ("2h", "2h"), ("120m", "2h"), ("3d", "72h"),
+                                             ("90s", "1m30s"), ("0s", "0s"), ("1500ms", "1s500ms")])
+def test_a_duration_is_shown_in_the_largest_units_up_to_hours(text: str, shown: str) -> None:
+    assert durations.spell(duration("file", "quiet", text)) == shown
+
+
+def test_a_run_ends_after_two_hours_unless_something_else_is_said(config: Callable[..., Settings]) -> None:
+    assert config("").deadline == timedelta(hours=2)
+    assert config("deadline: 1h30m\n").deadline == timedelta(minutes=90)
+    assert "deadline must be at least 1s" in refused(config, "deadline: 0s\n")
+
+
+def test_a_region_is_either_asked_or_ignored(config: Callable[..., Settings]) -> None:
+    told = refused(config, {"clouds": [{"cloud": "prod", "regions": ["A", "B"], "ignore_regions": ["B", "C"]}]})
+    assert "clouds[1]: B is in regions and in ignore_regions" in told
+
+
+def test_regions_can_be_ignored_where_a_job_asks(config: Callable[..., Settings]) -> None:
+    found = config({"checker": JOB, "clouds": [{**CLOUDS[0], "ignore_regions": ["Lab"]}]})
+    assert found.clouds[0].ignore_regions == ("Lab",)
+
+
+@pytest.mark.parametrize("value", ["Lab", [1], [""], None, {}])
+def test_ignored_regions_are_a_list_of_names(config: Callable[..., Settings], value: Any) -> None:
+    assert "clouds[1].ignore_regions" in refused(config, {"clouds": [{"cloud": "prod", "ignore_regions": value}]})
+
+
+@pytest.mark.parametrize("search", ['last_checkin < "garbage"', "(name = web", "name = web and created_at > soon"])
+def test_a_search_that_satellite_would_take_for_another_one_is_refused(config: Callable[..., Settings],
+                                                                       search: str) -> None:
+    assert "satellite.search: " in refused(config, {"satellite": {**SATELLITE, "search": search}})
+    assert "checker.search: " in refused(config, {"checker": {**JOB, "search": search}, "clouds": CLOUDS})
 
 
 # Values of the rest
@@ -279,7 +353,7 @@ def test_what_is_no_url_is_refused(config: Callable[..., Settings], url: Any) ->
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "https://satellite.example.com/", "https://a/foreman"])
 def test_a_port_and_a_path_may_be_part_of_the_url(config: Callable[..., Settings], url: str) -> None:
-    assert login(config({"satellite": {**SATELLITE, "url": url}})).url == url
+    assert login(config({"satellite": {**SATELLITE, "url": url}})).url == url.rstrip("/")
 
 
 @pytest.mark.parametrize("content", [
@@ -318,12 +392,10 @@ def test_hammers_files_are_enough(config: Callable[..., Settings], hammer: Calla
     assert login(config("")) == Login(URL, "admin", "changeme", True)
 
 
-def test_hammers_keys_may_be_symbols_or_not(tmp_path: Path) -> None:
-    folder = tmp_path / ".hammer" / "cli.modules.d"
-    folder.mkdir(parents=True)
-    (folder / "a.yml").write_text(":foreman:\n  host: 'https://a'\n:ssl:\n  :verify_ssl: false\n:ui:\n  :per_page: 5\n")
-    (folder / "b.yml").write_text("foreman:\n  :username: 'ann'\n")
-    assert read_hammer(tmp_path) == {"host": "https://a", "username": "ann", "verify_ssl": False}
+def test_hammers_keys_may_be_symbols_or_not(config: Callable[..., Settings], raw: Callable[..., Path]) -> None:
+    raw(":foreman:\n  host: 'https://a'\n:ssl:\n  :verify_ssl: false\n:ui:\n  :per_page: 5\n", "a.yml")
+    raw("foreman:\n  :username: 'ann'\n  ':password': hers\n", "b.yml")
+    assert login(config("")) == Login("https://a", "ann", "hers", False)
 
 
 def test_hammers_later_files_win_and_empty_values_do_not_count(config: Callable[..., Settings],
@@ -402,24 +474,173 @@ def test_without_a_home_no_file_of_the_working_folder_is_read(
     assert load(None, home).login is None
 
 
-@pytest.mark.parametrize("text", ["[1, 2", "- a list", "just a text", ":foreman: {:host: [}", "\t", "\0", "a: &b [*b]",
-                                  ":foreman: [1]", ":foreman: text", "5: {6: 7}", "!ruby/sym foreman"])
-def test_odd_content_of_hammers_files_is_at_most_an_error(config: Callable[..., Settings], tmp_path: Path,
-                                                          text: str) -> None:
-    path = tmp_path / "home/.hammer/cli_config.yml"
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    try:
-        assert config("").login is None
-    except SettingsError as error:
-        assert str(path) in str(error)
+# hammer's files, read as hammer reads them
+
+def warned(found: Settings) -> str:
+    """The one warning, which must be a line."""
+    assert len(found.warnings) == 1, found.warnings
+    assert "\n" not in found.warnings[0]
+    return found.warnings[0]
 
 
-def test_a_file_of_hammers_that_is_not_utf_8_is_named(config: Callable[..., Settings], tmp_path: Path) -> None:
-    path = tmp_path / "home/.hammer/cli.modules.d/foreman.yml"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"\xff\xfe")
-    assert "not UTF-8" in refused(config, "")
+@pytest.mark.parametrize(("text", "reason"), [
+    (":katello:\n\t:enable_module: true\n", "not valid YAML"), ("[1, 2", "not valid YAML"),
+    (":foreman: {:host: [}", "not valid YAML"), ("\0", "not valid YAML"), (":a: !!int five\n", "not valid YAML"),
+    ("- a list", "no 'key: value' lines"), ("just a text", "no 'key: value' lines"),
+    ("!ruby/sym foreman", "no 'key: value' lines"), (":foreman: [1]", ":foreman: has no 'key: value' lines"),
+    (":foreman: text", ":foreman: has no 'key: value' lines"), (":ssl: 5", ":ssl: has no 'key: value' lines")])
+def test_a_broken_file_beside_is_a_warning_and_the_others_count(
+        config: Callable[..., Settings], hammer: Callable[..., None], raw: Callable[..., Path], text: str,
+        reason: str) -> None:
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
+    path = raw(text, "katello.yml")
+    found = config("")
+    assert login(found) == Login(URL, "admin", "changeme", True)
+    assert warned(found).startswith(f"{path}: ")
+    assert reason in warned(found)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"# M\xfcller\n:foreman: {}\n"])
+def test_a_file_of_hammers_that_is_not_utf_8_is_named_and_passed_over(
+        config: Callable[..., Settings], raw: Callable[..., Path], content: bytes) -> None:
+    path = raw("", "foreman.yml")
+    path.write_bytes(content)
+    found = config("")
+    assert found.login is None
+    assert warned(found) == f"{path}: not UTF-8; this file of hammer's is ignored"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_a_file_of_hammers_that_is_another_users_is_named_and_passed_over(config: Callable[..., Settings],
+                                                                          raw: Callable[..., Path]) -> None:
+    path = raw(":foreman: {}\n", "foreman.yml")
+    path.chmod(0)
+    assert warned(config("")).startswith(f"{path}: Permission denied")
+
+
+@pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", ":foreman:\n:ssl:\n", "5: {6: 7}",
+                                  ":katello: {':enable_module': !ruby/object:Foo {}}", ":a: !!python/object:os.x {}"])
+def test_what_is_foreign_and_harmless_is_passed_over_without_a_word(
+        config: Callable[..., Settings], hammer: Callable[..., None], raw: Callable[..., Path], text: str) -> None:
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
+    raw(text, "other.yml")
+    found = config("")
+    assert (login(found).username, found.warnings) == ("admin", ())
+
+
+def test_what_is_no_file_of_hammers_is_passed_over(config: Callable[..., Settings], hammer: Callable[..., None],
+                                                   raw: Callable[..., Path], tmp_path: Path) -> None:
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
+    folder = tmp_path / "home/.hammer/cli.modules.d"
+    (folder / "folder.yml").mkdir()
+    os.mkfifo(folder / "pipe.yml")
+    (folder / "dangling.yml").symlink_to(folder / "nowhere")
+    raw(":foreman: {':host': 'https://hidden'}", ".z.yml")
+    found = config("")
+    assert (login(found).url, found.warnings) == (URL, ())
+
+
+@pytest.mark.parametrize("text", [
+    ":foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'old'\n  :password: 'changeme'\n",
+    "\ufeff:foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'changeme'\n",
+    ":foreman:\r\n  :host: 'URL'\r\n  :username: 'admin'\r\n  :password: 'changeme'\r\n",
+    ":foreman:\n  :host: URL\n  :username: :admin\n  :password: !ruby/sym changeme\n",
+    "!ruby/sym foreman:\n  !ruby/symbol host: 'URL'\n  !ruby/sym username: admin\n"
+    "  :password: !ruby/symbol :changeme\n",
+    ":foreman: !ruby/hash:Hash\n  :host: 'URL/'\n  :username: admin\n  :password: changeme\n",
+    ":foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'changeme'\n---\n[ broken\n",
+    ":foreman:\n  :host: https://old\n  :username: old\n:foreman:\n  :host: URL\n  :username: admin\n"
+    "  :password: changeme\n"])
+def test_what_ruby_reads_is_read(config: Callable[..., Settings], raw: Callable[..., Path], text: str) -> None:
+    """A key twice (the last one counts), a mark of the encoding, symbols, other tags, and the first document alone."""
+    raw(text.replace("URL", URL), "foreman.yml")
+    found = config("")
+    assert (login(found), found.warnings) == (Login(URL, "admin", "changeme", True), ())
+
+
+def test_numbers_and_words_of_yaml_are_texts_where_hammer_sends_texts(config: Callable[..., Settings],
+                                                                     raw: Callable[..., Path]) -> None:
+    raw(f":foreman:\n  :host: {URL}\n  :username: 100123\n  :password: true\n", "foreman.yml")
+    assert login(config("")) == Login(URL, "100123", "true", True)
+
+
+def test_a_later_file_takes_a_value_back_by_an_empty_one(config: Callable[..., Settings],
+                                                         hammer: Callable[..., None]) -> None:
+    """Else one user's name would be sent with another's password."""
+    hammer(home=False, foreman={"host": URL, "username": "admin", "password": "changeme"})
+    hammer(foreman={"username": "ann", "password": None})
+    assert "no password for ann" in refused(config, "")
+
+
+def test_the_defaults_and_sections_of_other_plugins_are_no_log_in(config: Callable[..., Settings],
+                                                                  raw: Callable[..., Path]) -> None:
+    raw(":katello:\n  :host: 'https://a'\n  :username: a\n  :password: b\n:ssl:\n  :host: https://b\n", "katello.yml")
+    assert config("").login is None
+
+
+@pytest.mark.parametrize(("key", "value", "told"), [
+    ("host", "satellite.example.com", ":foreman: :host: must look like https://satellite.example.com, not 'satellite"),
+    ("host", ["https://a"], ":foreman: :host: must look like"),
+    ("host", "https://ann:s3cret@a", ":foreman: :host: must look like"),
+    ("username", ["ann"], "no user for"), ("password", {"a": 1}, "no password for admin")])
+def test_a_value_of_hammers_that_cannot_be_used_is_named_with_its_file_and_hammers_key(
+        config: Callable[..., Settings], hammer: Callable[..., None], key: str, value: Any, told: str) -> None:
+    values = {"host": URL, "username": "admin", "password": "changeme", key: value}
+    hammer(foreman=values)
+    text = refused(config, "")
+    assert told in text
+    assert "s3cret" not in text or key == "host"
+    assert "config.yml: satellite.url" not in text
+
+
+def test_a_variable_that_cannot_be_used_is_named(config: Callable[..., Settings]) -> None:
+    assert refused(config, {"satellite": SATELLITE}, FOREMAN_SERVER_URL="satellite").startswith(
+        "FOREMAN_SERVER_URL must look like")
+
+
+def test_who_asks_for_the_password_each_time_is_told_where_to_put_it(config: Callable[..., Settings],
+                                                                     hammer: Callable[..., None]) -> None:
+    hammer(foreman={"host": URL, "username": "admin"})
+    text = refused(config, "")
+    assert "foreman.yml: :foreman: :username: is admin, and hammer asks for the password" in text
+    assert "set satellite.password_file or FOREMAN_PASSWORD" in text
+
+
+@pytest.mark.parametrize(("foreman", "ssl", "told"), [
+    ({"use_sessions": True}, {}, "a session ("),
+    ({"username": "admin", "use_sessions": True}, {}, "a session ("),
+    ({"default_auth_type": "Negotiate_Auth", "use_sessions": True}, {}, "Kerberos (Negotiate_Auth)"),
+    ({"default_auth_type": "Oauth_Authentication_Code_Grant"}, {}, "OpenID Connect (Oauth_Authentication_Code_Grant)"),
+    ({"default_auth_type": "Oauth_Password_Grant"}, {}, "OpenID Connect (Oauth_Password_Grant)"),
+    ({"default_auth_type": "Basic_Auth_External"}, {}, "an external log-in (Basic_Auth_External)"),
+    ({"default_auth_type": "Negotiate_Auth", "username": "admin", "password": "left-over"}, {}, "Kerberos"),
+    ({}, {"ssl_client_cert": "/c.pem", "ssl_client_key": "/k.pem"}, "a client certificate ("),
+    ({"username": "a", "password": "b"}, {"ssl_client_cert": "/c", "ssl_client_key": "/k"}, "a client certificate (")])
+def test_another_way_to_log_in_is_named_with_what_is_needed_instead(
+        config: Callable[..., Settings], hammer: Callable[..., None], foreman: Mapping[str, Any],
+        ssl: Mapping[str, Any], told: str) -> None:
+    hammer(foreman={"host": URL, **foreman}, ssl=ssl)
+    text = refused(config, "")
+    assert f"hammer logs in by {told}" in text
+    assert "foreman.yml: :" in text
+    assert "a user and a personal access token: set satellite.username and satellite.password_file" in text
+
+
+@pytest.mark.parametrize(("foreman", "ssl"), [
+    ({"use_sessions": True}, {}), ({"default_auth_type": "Basic_Auth"}, {}), ({}, {"ssl_client_cert": "/c.pem"}),
+    ({}, {"ssl_client_cert": "/c.pem", "ssl_client_key": "/k.pem", "ssl_with_basic_auth": True})])
+def test_user_and_password_of_hammers_are_used_where_hammer_would_use_them(
+        config: Callable[..., Settings], hammer: Callable[..., None], foreman: Mapping[str, Any],
+        ssl: Mapping[str, Any]) -> None:
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme", **foreman}, ssl=ssl)
+    assert login(config("")) == Login(URL, "admin", "changeme", True)
+
+
+def test_our_own_user_logs_in_whatever_way_hammer_goes(config: Callable[..., Settings],
+                                                       hammer: Callable[..., None]) -> None:
+    hammer(foreman={"host": URL, "default_auth_type": "Negotiate_Auth"})
+    assert login(config({"satellite": {"username": "ann", "password": "hers"}})) == Login(URL, "ann", "hers", True)
+    assert login(config("", FOREMAN_USERNAME="ann", FOREMAN_PASSWORD="hers")).password == "hers"
 
 
 # The file with the password
@@ -478,7 +699,7 @@ def test_a_ca_file_that_is_none_is_an_error_and_never_no_check(config: Callable[
                                                                hammer: Callable[..., None], name: str) -> None:
     assert f"CA file {name}" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
     hammer(ssl={"ssl_ca_file": name})
-    assert "hammer's :ssl_ca_file" in refused(config, {"satellite": SATELLITE})
+    assert f"foreman.yml: :ssl: :ssl_ca_file:: CA file {name}" in refused(config, {"satellite": SATELLITE})
 
 
 @pytest.mark.parametrize("name", [["a"], 5, {"a": 1}, True])
@@ -501,6 +722,74 @@ def test_the_check_is_off_only_where_somebody_says_so(config: Callable[..., Sett
     hammer(ssl={"verify_ssl": False})
     assert login(config({"satellite": SATELLITE})).verify is False
     assert login(config({"satellite": {**SATELLITE, "verify_tls": True}})).verify is True
+
+
+def test_a_folder_of_cas_that_hammer_trusts_is_used(config: Callable[..., Settings], hammer: Callable[..., None],
+                                                    tmp_path: Path) -> None:
+    folder = tmp_path / "cas"
+    folder.mkdir()
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"}, ssl={"ssl_ca_path": str(folder)})
+    assert login(config("")).verify == str(folder)
+    folder.rmdir()
+    assert f"foreman.yml: :ssl: :ssl_ca_path:: CA folder {folder}: No such file" in refused(config, "")
+
+
+@pytest.mark.parametrize(("url", "name"), [
+    (URL, "satellite.example.com_443.pem"), (f"{URL}:8443", "satellite.example.com_8443.pem"),
+    (URL, "satellite.example.com.pem")])
+def test_the_ca_that_hammer_fetched_is_used(config: Callable[..., Settings], hammer: Callable[..., None],
+                                            tmp_path: Path, url: str, name: str) -> None:
+    hammer(foreman={"host": url, "username": "admin", "password": "changeme"})
+    stored = tmp_path / "home/.hammer/certs" / name
+    stored.parent.mkdir(parents=True)
+    stored.touch()
+    settings.SATELLITE_CA.touch()
+    assert login(config("")).verify == str(stored)
+    other = {**SATELLITE, "url": OTHER_URL}
+    assert login(config({"satellite": other})).verify == str(settings.SATELLITE_CA)
+
+
+@pytest.mark.parametrize("value", ["false", "no", 0, 1, "x"])
+def test_tls_is_checked_unless_hammer_says_false_and_means_it(config: Callable[..., Settings],
+                                                             hammer: Callable[..., None], value: Any) -> None:
+    """To Ruby everything is true but false and nil."""
+    hammer(foreman={"host": URL, "username": "admin", "password": "changeme"}, ssl={"verify_ssl": value})
+    found = config("")
+    assert login(found).verify is True
+    assert f":ssl: :verify_ssl: is {value!r}, which Ruby takes for true" in warned(found)
+
+
+# Who can read the secrets
+
+def test_files_with_a_password_that_everybody_can_read_are_listed(config: Callable[..., Settings],
+                                                                  hammer: Callable[..., None]) -> None:
+    """Below /: pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        files = {kind: folder / kind for kind in ("config.yml", "token", "home/.hammer/cli_config.yml")}
+        for path in files.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files["config.yml"].write_text(yaml.safe_dump({"satellite": {
+            **SATELLITE, "password_file": str(files["token"])}}))
+        files["token"].write_text("t0ken")
+        files["home/.hammer/cli_config.yml"].write_text(":foreman: {':password': changeme}\n")
+        found = load(files["config.yml"], {"HOME": str(folder / "home")})
+        for path in files.values():
+            path.chmod(0o644)
+        assert readable_secrets(found) == list(files.values())
+        for path in files.values():
+            path.chmod(0o640)
+        files["token"].chmod(0o604)
+        assert readable_secrets(found) == [files["token"]]
+        folder.chmod(0o700)                 # nobody else gets that far
+        assert readable_secrets(found) == []
+
+
+def test_a_file_without_a_password_may_be_read_by_everybody(config: Callable[..., Settings],
+                                                            hammer: Callable[..., None]) -> None:
+    hammer(home=False, foreman={"host": URL})
+    assert config({"satellite": {"username": "ann"}}, FOREMAN_PASSWORD="hers").secret_files == ()
 
 
 # Odd files

@@ -1,13 +1,13 @@
 """check: ask OpenStack whether instances exist."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
 from .. import report
 from ..checkers import Checker
-from ..cli import code_of, complain
+from ..cli import code_of, complain, warn
 from ..osp_checker import OSPError, Presence, Sighting, parse_uuid
 from ..report import Style
 from ..survey import CloudScope, LocalChecker, Survey
@@ -31,12 +31,12 @@ def check(context: click.Context, uuids: Sequence[str], clouds: Sequence[str], r
     Code 200: it exists. 404: it does not (deleted: with proof; absent: no trace is left). 500: not known.
     400: not a UUID. Exits with 0 where all exist, 128 where one does not, 1 where one could not be known.
     """
-    app = context.obj or App(None, False, False)
-    texts = list(uuids) or _stdin_lines()
+    app = context.obj if isinstance(context.obj, App) else App(None, False, False, context.obj)
     if clouds or regions:
         checker: Checker = LocalChecker([CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)])
     else:
         checker = checker_of(app.settings())
+    texts = list(uuids) or _stdin_lines()           # only now, as the deadline is for this as well
     survey = _survey(checker, [form for form in map(parse_uuid, texts) if form])
     sightings = [one for text in dict.fromkeys(texts) for one in _sightings(survey, text)]
     errors = [seen.error for seen in survey.regions if seen.error]
@@ -73,9 +73,21 @@ def _check_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> in
         complain(str(error), 1)
     invalid = [one.uuid for one in sightings if one.presence is Presence.INVALID]
     if invalid:
-        return complain(f"not a UUID: {', '.join(map(repr, invalid[:5]))}"
-                         + (f" and {len(invalid) - 5} more" if len(invalid) > 5 else ""), 65)
+        return complain(f"not a UUID: {_some(map(repr, invalid))}", 65)
     alive = {one.uuid for one in sightings if one.presence is Presence.PRESENT}
-    if any(one.presence is Presence.UNKNOWN and one.uuid not in alive for one in sightings):
-        return code_of(errors[0]) if errors else 1
-    return 0 if {one.uuid for one in sightings} <= alive else 128
+    unknown = [one.uuid for one in sightings if one.presence is Presence.UNKNOWN and one.uuid not in alive]
+    if unknown and errors:
+        return code_of(errors[0])
+    if unknown:
+        return complain(f"could not be asked about: {_some(unknown)}", 1)
+    gone = [one.uuid for one in sightings if one.uuid not in alive]
+    if gone:
+        warn(f"no such instance: {_some(gone)}")
+        return 128
+    return 0
+
+
+def _some(texts: Iterable[str]) -> str:
+    """The first few of them, each once."""
+    every = list(dict.fromkeys(texts))
+    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")

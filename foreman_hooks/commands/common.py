@@ -1,7 +1,5 @@
 """What the commands share: the settings of a run, options, how to talk, and exit codes of errors."""
 
-import itertools
-import os
 import sys
 import threading
 from collections import Counter
@@ -13,9 +11,11 @@ from typing import Any, Optional
 
 import click
 
-from .. import logs, settings
+from .. import files, logs, searches, settings
 from ..checkers import Checker, JobChecker
 from ..cleanup import Cleanup, Progress, silent
+from ..cli import hint
+from ..deadline import Deadline
 from ..inventory import Scope
 from ..journal import Journal
 from ..plan import PlanError
@@ -27,14 +27,21 @@ from ..survey import LocalChecker
 
 
 class App:
-    """What every command may need: the settings, read when they are first asked for, and how to talk."""
+    """What every command may need: the settings, read when they are first asked for, its time, and how to talk."""
 
-    def __init__(self, config: Optional[Path], verbose: bool, quiet: bool) -> None:
-        self._config, self.verbose, self.quiet = config, verbose, quiet
+    def __init__(self, config: Optional[Path], verbose: bool, quiet: bool, deadline: Deadline) -> None:
+        self._config, self.verbose, self.quiet, self.deadline = config, verbose, quiet, deadline
+        self._settings: Optional[Settings] = None
 
     def settings(self) -> Settings:
-        """The configuration; raises SettingsError."""
-        return settings.load(self._config)
+        """The configuration, whose deadline counts from then on; raises SettingsError."""
+        if self._settings is None:
+            self._settings = settings.load(self._config)
+            self.deadline.set(self._settings.deadline)
+            if not self.quiet:
+                for warning in self._settings.warnings:
+                    hint(warning)
+        return self._settings
 
     def say(self, text: str) -> None:
         """Print for people and pipes, unless -q."""
@@ -51,8 +58,10 @@ class App:
         satellite = satellite_of(found)
         policy = found.policy if max_deletions is None else replace(
             found.policy, max_deletions=min(max_deletions, found.policy.max_deletions))
-        search = found.search if search is None else search
-        _check_search(search)
+        if search is None:
+            search = found.search
+        elif searches.problem(search):
+            raise click.UsageError(f"--search: {searches.problem(search)}")
         scope = ", ".join(filter(None, (f"search {search!r}" if search else "",
                                         f"organization {organization}" if organization else "")))
         with Journal.open(found.journal) as journal, show_progress(self.quiet) as progress:
@@ -73,14 +82,6 @@ def checker_of(found: Settings) -> Checker:
     if found.checker is None:
         return LocalChecker(found.clouds)
     return JobChecker(RemoteExecution(satellite_of(found)), found.checker, found.clouds)
-
-
-def _check_search(search: str) -> None:
-    """Satellite does not refuse a malformed search: it matches nothing, or every host (measured)."""
-    depths = list(itertools.accumulate((char == "(") - (char == ")") for char in search))
-    if search and (min(depths) < 0 or depths[-1] or search.count('"') % 2 or not any(map(str.isalnum, search))):
-        raise click.UsageError(f"the search {search!r} is malformed; Satellite would not refuse it, but match nothing "
-                               "or every host")
 
 
 @contextmanager
@@ -155,14 +156,10 @@ def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
 # Files
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a whole file or none: a plan that was cut would be refused, but nobody should have to find out."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a whole file or none; raises PlanError.  A plan that was cut would be refused, but only later."""
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(path)
+        files.replace(path, text, mode)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise PlanError(f"{path}: {error.strerror}") from error
 
 

@@ -206,7 +206,7 @@ def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool 
     record = record or RunRecord()
     record.outcomes = outcomes
     try:
-        with _finish_first() as stopped, record.stage("apply"):
+        with app.deadline.gently() as late, _finish_first(late) as stopped, record.stage("apply"):
             outcomes.extend(cleanup.apply(made, stopped, approved=approved))
     finally:                            # what is done is told, whatever came then
         deleted = sum(one.result == "deleted" for one in outcomes)
@@ -216,19 +216,22 @@ def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool 
     for one in outcomes:
         if one.result == "failed":
             complain(f"{one.name}: {one.detail}", 1)
+    if late():
+        return complain(f"{app.deadline.message()}; {deleted} of {len(outcomes)} records were deleted, all are in the "
+                        "journal", 75)
     if stopped():
         return complain(f"interrupted; {deleted} of {len(outcomes)} records were deleted, all are in the journal", 130)
     return 0 if deleted == len(outcomes) else 1
 
 
 @contextmanager
-def _finish_first() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM end the work after the deletion under way, and not within it."""
+def _finish_first(late: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C, SIGTERM and the deadline end the work after the deletion under way, and not within it."""
     caught: list[int] = []
     before = {number: signal.signal(number, lambda number, _: caught.append(number))
               for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(caught)
+        yield lambda: bool(caught) or late()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
