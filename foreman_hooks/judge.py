@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional
 
+from .durations import spell
 from .identity import same_machine
 from .model import Decision, History, Identity, Policy, Reason, Record, Verdict
 from .osp_checker import Presence, Sighting
@@ -170,9 +171,9 @@ def _end(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     latest = max(end, sign) if sign else end
     shown = f"terminated {_at(end)} in {where}, last sign of life {_at(sign)}"
     if now - latest < policy.quiet:
-        yield Step(f"one check-in interval ({length(policy.quiet)}) has passed since",
+        yield Step(f"one check-in interval ({spell(policy.quiet)}) has passed since",
                    f"{shown}; can go after {_after(latest, policy.quiet)}", Reason.QUIET)
-    yield Step(f"one check-in interval ({length(policy.quiet)}) has passed since", shown)
+    yield Step(f"one check-in interval ({spell(policy.quiet)}) has passed since", shown)
 
 
 def _leader_is_asked(case: Case, proof: Sighting) -> Step:
@@ -245,7 +246,7 @@ def _witness(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     yield Step(f"another host of its kind ({case.identity.kind or 'unknown'}) is alive where it was",
                f"none in {', '.join(lonely)}" if lonely else ", ".join(sorted("/".join(place) for place in wanted)),
                Reason.NO_WITNESS if lonely else None)
-    yield Step(f"check-ins arrive: another host checked in within {length(policy.silence)}",
+    yield Step(f"check-ins arrive: another host checked in within {spell(policy.silence)}",
                "yes" if case.checkins_arrive else "none did", None if case.checkins_arrive else Reason.NO_CHECKINS)
 
 
@@ -256,7 +257,7 @@ def _absence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
 
 
 def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Step:
-    rule = f"missing in at least {policy.misses} runs over at least {length(policy.grace)}"
+    rule = f"missing in at least {policy.misses} runs over at least {spell(policy.grace)}"
     runs = "1 run" if history.misses == 1 else f"{history.misses} runs"
     shown = f"missing in {runs} ({policy.misses} needed), since {_at(history.since)}"
     old = history.since is not None and now - history.since >= policy.grace
@@ -268,7 +269,7 @@ def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Ste
 
 
 def _silent(sign: Optional[datetime], policy: Policy, now: datetime) -> Step:
-    rule, shown = f"silent for {length(policy.silence)}", f"last sign of life {_at(sign)}"
+    rule, shown = f"silent for {spell(policy.silence)}", f"last sign of life {_at(sign)}"
     if sign and now - sign < policy.silence:
         return Step(rule, f"{shown}; can go after {_after(sign, policy.silence)}", Reason.SILENCE)
     return Step(rule, shown)
@@ -312,11 +313,3 @@ def _after(when: datetime, span: timedelta) -> str:
     except OverflowError:               # a policy of a million days
         return "the end of time"
 
-
-def length(span: timedelta) -> str:
-    """A duration as the configuration writes it: 72h, 4h30m, 90s."""
-    seconds = int(span.total_seconds())
-    hours, minutes = divmod(seconds // 60, 60)
-    if not seconds or seconds % 60 or seconds < 60:
-        return f"{seconds}s"
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")

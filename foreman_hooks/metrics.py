@@ -140,9 +140,10 @@ def _of_plan(gauge: Any, plan: Plan, outcomes: Sequence[Outcome]) -> None:
         hosts.labels(decision, reason).set(count)
     gauge("unknown_ratio", "Share of host records that OpenStack could not be asked about.").set(
         plan.unknown / max(len(plan.verdicts), 1))
-    gauge("refusals", "Guard rails that refused the last plan.").set(len(plan.refusals))
+    gauge("refusals", "Guard rails that refused the last plan, or a part of it.").set(
+        len(plan.refusals) + len(plan.holds))
     deletions = gauge("deletions", "Deletions of the last run, by what became of them.", ["result"])
-    for result in ("deleted", "failed", "kept"):
+    for result in ("deleted", "failed", "kept", "unfinished"):
         deletions.labels(result).set(sum(one.result == result for one in outcomes))
     answered = gauge("region_answered", "Whether a region answered in the last run.", ["cloud", "region"])
     servers = gauge("region_servers", "Servers that a region listed in the last run.", ["cloud", "region"])

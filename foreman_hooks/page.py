@@ -16,7 +16,7 @@ from typing import Optional
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from .model import LOUD, Decision, Outcome, Reason, Verdict
+from .model import LOUD, UNKNOWN_REASONS, Decision, Outcome, Reason, Verdict
 from .plan import Plan
 from .report import plain
 
@@ -87,7 +87,7 @@ def _look(decision: Decision, reason: Reason) -> str:
     """The class of the style sheet for a verdict."""
     if decision is not Decision.KEEP:
         return decision.value
-    return "loud" if reason in LOUD else "unknown" if reason is Reason.UNKNOWN else (
+    return "loud" if reason in LOUD else "unknown" if reason in UNKNOWN_REASONS else (
         "alive" if reason is Reason.ALIVE else "keep")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .model import LOUD, Decision, Outcome, Reason, Verdict
+from .model import LOUD, UNKNOWN_REASONS, Decision, Outcome, Reason, Verdict
 from .osp_checker import Sighting
 from .plan import Plan
 
@@ -129,18 +129,19 @@ def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
     otherwise = "refused" if plan.refusals else "to delete" if outcomes is None else "not done"
     lines = []
     for one in plan.deletions:
-        result, detail = done.get(one.host_id, (otherwise, one.detail))
-        lines.append(f"{result:<10}{one.name}: {one.reason.value}; {detail}")
+        needs = "held back" if one.host_id in plan.held and not plan.refusals else otherwise
+        result, detail = done.get(one.host_id, (needs, one.detail))
+        lines.append(f"{result:<12}{one.name}: {one.reason.value}; {detail}")
     if plan.refusals and len(lines) > _EXAMPLES:        # a plan that breaks a cap can be of thousands, every hour
-        lines[_EXAMPLES:] = [f"{'':<10}and {len(lines) - _EXAMPLES} more: see 'plan'"]
-    lines += [f"{'look at':<10}{one.name}: {one.reason.value}; {one.detail}"
-              for one in plan.verdicts if one.reason in LOUD]
+        lines[_EXAMPLES:] = [f"{'':<12}and {len(lines) - _EXAMPLES} more: see 'plan'"]
+    lines += [f"{'look at':<12}{one.name}: {one.reason.value}; {one.detail}"
+              for one in plan.verdicts if one.reason in LOUD - UNKNOWN_REASONS]
     if plan.unknown:
-        lines.append(f"{'look at':<10}{plan.unknown} of {len(plan.verdicts)} records: {Reason.UNKNOWN.value}")
-        lines += list(dict.fromkeys(f"{'':<10}{one.detail}" for one in plan.verdicts
-                                    if one.reason is Reason.UNKNOWN))[:_EXAMPLES]
+        lines.append(f"{'look at':<12}{plan.unknown} of {len(plan.verdicts)} records: nothing could be learned of them")
+        lines += list(dict.fromkeys(f"{'':<12}{one.reason.value}: {one.detail}" for one in plan.verdicts
+                                    if one.reason in UNKNOWN_REASONS))[:_EXAMPLES]
     if lines:
-        lines += [f"{'waits':<10}{one.name}: {one.reason.value}; {one.detail}"
+        lines += [f"{'waits':<12}{one.name}: {one.reason.value}; {one.detail}"
                   for one in plan.verdicts if one.decision is Decision.WAIT]
     return "".join(f"{plain(line)}\n" for line in lines)
 
@@ -156,6 +157,13 @@ def summary(plan: Plan) -> str:
     for seen in plan.regions:
         told = "no answer" if seen.error else f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
         lines.append(plain(f"  {seen.cloud}/{seen.region}: {told}"))
+        if seen.unlisted:
+            lines.append(plain(f"  {seen.cloud}: the catalog also has {', '.join(seen.unlisted)}, which is not asked; "
+                               "until 'regions' or 'ignore_regions' names it, nothing goes without proof"))
+    backlog = sum(one.reason is Reason.NEVER_SEEN for one in plan.verdicts)
+    if backlog:
+        lines.append(f"  {backlog} absent records were never seen alive here: they may be of another cloud; if every "
+                     "cloud is listed, policy.all_clouds_listed: true lets them go after the grace period")
     return "\n".join(lines) + "\n"
 
 

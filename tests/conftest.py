@@ -136,9 +136,14 @@ class Stage:
                 login: Optional[Login] = None, search: str = "", checker: Optional[Checker] = None,
                 manners: Manners = MANNERS, organization: Optional[int] = None) -> Cleanup:
         """The true client against both; caps that do not bite unless a policy says so."""
+        scope = CloudScope("prod", regions, manners=manners, ignore_regions=self.ignored(regions))
         return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
-                       checker or LocalChecker([CloudScope("prod", regions, manners=manners)]), journal,
+                       checker or LocalChecker([scope]), journal,
                        policy or Policy(max_fraction=1.0), Scope(search, organization), clock=lambda: self.now)
+
+    def ignored(self, regions: tuple[str, ...]) -> tuple[str, ...]:
+        """The regions of the catalog that are left out by name."""
+        return tuple(sorted(set(self.openstack.instances) - set(regions)))
 
     def journal(self) -> Journal:
         """The journal that all runs of this test share."""
@@ -169,7 +174,7 @@ class Stage:
         path = self.folder / "config.yml"
         path.write_text(yaml.safe_dump({
             "satellite": {"url": self.foreman.url, "username": "admin", "password": "changeme"},
-            "clouds": [{"cloud": "prod", "regions": ["RegionOne"]}],
+            "clouds": [{"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]}],
             "journal": str(self.folder / "journal.sqlite3"), "policy": {"max_fraction": 1.0}, **sections}))
         return path
 

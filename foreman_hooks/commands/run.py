@@ -15,7 +15,7 @@ from .. import plan as plans
 from ..cleanup import Cleanup, Target
 from ..cli import CODES, complain, warn
 from ..metrics import RunRecord, recorded
-from ..model import Outcome
+from ..model import UNKNOWN_REASONS, Outcome, Reason
 from ..osp_checker import parse_uuid
 from ..plan import Plan, PlanError
 from ..report import Style
@@ -94,7 +94,10 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
         refusals = cleanup.check(made)
         if refusals and approve is None:
             return _refused(made, refusals)
-        return _apply(app, cleanup, made, style, approved=approve is not None)
+        held = bool(made.holds) and approve is None
+        if held:
+            _show_refusals(made)
+        return max(3 if held else 0, _apply(app, cleanup, made, style, approved=approve is not None))
 
 
 @click.command()
@@ -130,7 +133,7 @@ def run(app: App, search: Optional[str], organization: Optional[str], max_deleti
         whole = bool(target) or sys.stdout.isatty() or app.verbose or style.output != "table"
         if whole:
             _show_plan(app, made, style)
-        elif made.refusals:
+        elif made.refusals or made.holds:
             _show_refusals(made)
         if apply_it and made.deletions and not made.refusals:
             try:
@@ -170,6 +173,9 @@ def _show_plan(app: App, made: Plan, style: Style) -> None:
 def _show_refusals(made: Plan) -> None:
     for refusal in made.refusals:
         warn(f"refused: {refusal}; nothing is deleted")
+    for hold in made.holds:
+        count = len(hold.host_ids)
+        warn(f"needs an approval: {hold.why}; {count} deletion{'s are' if count > 1 else ' is'} held back, no other is")
 
 
 def _plan_code(made: Plan, detailed: bool) -> int:
@@ -177,11 +183,17 @@ def _plan_code(made: Plan, detailed: bool) -> int:
     errors = [seen for seen in made.regions if seen.error]
     for seen in errors:
         complain(seen.error, 1)
-    if made.refusals:
+    if made.refusals or made.holds:
         warn("apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)")
         return 3
     if errors and len(errors) == len(made.regions):
         return CODES.get(errors[0].error_kind, 69)
+    if made.unknown and not errors:
+        first = next(verdict for verdict in made.verdicts if verdict.reason in UNKNOWN_REASONS)
+        complain(f"nothing could be learned of {made.unknown} of {len(made.verdicts)} records; {first.name}: "
+                 f"{first.reason.value} ({first.detail})", 1)
+    if any(verdict.reason is Reason.HIDDEN_PARAMETERS for verdict in made.verdicts):
+        return CODES["SatelliteForbidden"]
     if made.unknown or errors:
         return 1
     return 2 if detailed and made.deletions else 0
@@ -214,7 +226,7 @@ def _apply(app: App, cleanup: Cleanup, made: Plan, style: Style, approved: bool 
         if style.output == "table":
             app.say(f"{deleted} of {len(made.deletions)} records deleted\n")
     for one in outcomes:
-        if one.result == "failed":
+        if one.result in ("failed", "unfinished"):
             complain(f"{one.name}: {one.detail}", 1)
     if late():
         return complain(f"{app.deadline.message()}; {deleted} of {len(outcomes)} records were deleted, all are in the "
