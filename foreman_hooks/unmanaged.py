@@ -71,7 +71,7 @@ def _server(region: Region, one: "dict[str, Any]", names: "dict[str, str]") -> S
 def _project_names(region: Region) -> "dict[str, str]":
     """Id -> name of the projects; empty where this login may not list them: ids do as well."""
     with suppress(Exception):
-        answer, body = region.nova.get("/projects", raise_exc=False, endpoint_filter={
+        answer, body = region.nova.get("/projects", raise_exc=False, endpoint_override=None, endpoint_filter={
             "service_type": "identity", "interface": "public", "version": (3, 0)})
         if answer.status_code == 200:
             return {str(one["id"]): str(one["name"]) for one in body["projects"]}

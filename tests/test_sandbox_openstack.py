@@ -7,6 +7,7 @@ import threading
 import time
 import uuid as uuidlib
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any, Optional
 
 import pytest
@@ -197,6 +198,23 @@ def test_a_region_without_an_endpoint_is_not_in_the_catalog(lab: Lab) -> None:
     lab.cloud.no_endpoint.add(TWO)
     with pytest.raises(ka.EndpointNotFound):
         lab.nova(region=TWO).servers.list()
+
+
+def test_a_region_may_have_a_second_compute_service_and_another_address(lab: Lab) -> None:
+    lab.cloud.more_compute.append(("nova-two", ONE, "{url}/compute/RegionTwo/v2.1"))
+    lab.cloud.compute_urls[TWO] = "http://nova.example.com/v2.1"
+    current = lab.session()
+    catalog = current.auth.get_access(current).service_catalog
+    assert set(catalog.get_urls("compute", region_name=ONE)) == {
+        f"{lab.server.url}/compute/{region}/v2.1" for region in (ONE, TWO)}
+    assert catalog.get_urls("compute", region_name=TWO) == ("http://nova.example.com/v2.1",)
+
+
+def test_the_clocks_of_both_services_may_be_wrong(lab: Lab) -> None:
+    lab.cloud.keystone_ahead, lab.cloud.nova_ahead = 3600.0, -3600.0
+    dates = {path: parsedate_to_datetime(requests.get(lab.server.url + path, timeout=10).headers["Date"]).timestamp()
+             for path in ("/v3", "/compute/RegionOne")}
+    assert dates["/v3"] - dates["/compute/RegionOne"] == pytest.approx(7200.0, abs=60)
 
 
 def test_an_unscoped_token_has_no_catalog(lab: Lab) -> None:
