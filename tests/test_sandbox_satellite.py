@@ -686,14 +686,72 @@ def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
     assert not {"facts", "subscription_facet_attributes", "content_facet_attributes"} & set(host)
 
 
-def test_parameters_are_silently_empty_without_their_permission_but_can_be_searched(satellite, cleaner):
-    satellite.parameters["site"] = "berlin"
+def test_without_their_permission_only_the_global_parameters_are_shown_but_all_can_be_searched(satellite, cleaner):
+    satellite.parameters.update(site="berlin", role="none")
+    satellite.organization_parameters[ORGANIZATION] = {"team": "red"}
     satellite.add(guest(parameters={"role": "shop"}))
     host = cleaner.listed("/api/hosts/1")
-    assert (host["parameters"], host["all_parameters"]) == ([], [])
-    assert cleaner.ids(search="params.role = shop") == [1]
+    assert host["parameters"] == []
+    assert [(row["name"], row["value"]) for row in host["all_parameters"]] == [("site", "berlin"), ("role", "none")]
+    assert cleaner.ids(search="params.role = shop") == cleaner.ids(search="params.team = red") == [1]
     satellite.users["cleaner"].permissions = MINIMUM | {"view_params"}
-    assert len(cleaner.listed("/api/hosts/1")["all_parameters"]) == 2
+    assert [(row["name"], row["value"]) for row in cleaner.listed("/api/hosts/1")["all_parameters"]] == [
+        ("role", "shop"), ("team", "red"), ("site", "berlin")]
+
+
+def test_the_parameter_of_the_highest_level_wins(satellite, api):
+    satellite.parameters.update(a="global", b="global", c="global", d="global", e="global")
+    satellite.organization_parameters[ORGANIZATION] = dict.fromkeys("bcde", "organization")
+    satellite.location_parameters[LOCATION] = dict.fromkeys("cde", "location")
+    satellite.hostgroup_parameters[7] = dict.fromkeys("de", "host group")
+    satellite.add(guest(parameters={"e": "host"}, record={"hostgroup_id": 7}))
+    host = api.listed("/api/hosts/1")
+    assert {row["name"]: row["value"] for row in host["all_parameters"]} == {
+        "a": "global", "b": "organization", "c": "location", "d": "host group", "e": "host"}
+    assert all(row["value"] == row["associated_type"] for row in host["all_parameters"])
+    assert [row["priority"] for row in host["all_parameters"]] == [70, 60, 20, 10, 0]
+    assert [row["name"] for row in host["parameters"]] == ["e"]
+
+
+def test_a_parameter_that_is_no_text_says_so(satellite, api):
+    satellite.parameters.update(switch=True, number=4, some=[1])
+    satellite.add(guest())
+    rows = api.listed("/api/hosts/1")["all_parameters"]
+    assert [(row["parameter_type"], row["value"]) for row in rows] == [("boolean", True), ("integer", 4), ("json", [1])]
+    assert api.ids(search="params.switch = true") == api.ids(search="params.some = [1]") == [1]
+
+
+def levels(satellite):
+    """Hosts 1 (own: true), 2 (nothing of its own) and 3 (in host group 7)."""
+    satellite.add(guest(parameters={"keep": "true"}))
+    satellite.add(guest("web2.example.com"))
+    satellite.add(guest("web3.example.com", record={"hostgroup_id": 7}))
+
+
+@pytest.mark.parametrize("level", ["parameters", "organization_parameters", "location_parameters"])
+def test_one_overriding_host_group_hides_all_hosts_without_a_host_group(satellite, api, level):
+    """Measured: also the host whose own parameter says true."""
+    levels(satellite)
+    assert api.ids(search="params.keep ~ true") == [1]
+    held = getattr(satellite, level)
+    if level == "parameters":
+        held["keep"] = "true"
+    else:
+        held[ORGANIZATION if level.startswith("organization") else LOCATION] = {"keep": "true"}
+    assert api.ids(search="params.keep ~ true", order="id") == [1, 2, 3]
+    satellite.hostgroup_parameters[7] = {"keep": "false"}
+    assert api.ids(search="params.keep ~ true") == []
+    satellite.hosts[2].record["hostgroup_id"] = 8
+    assert api.ids(search="params.keep ~ true") == [2]
+
+
+def test_an_overriding_parameter_of_a_lower_level_takes_nobody_out(satellite, api):
+    levels(satellite)
+    satellite.parameters["keep"] = "false"
+    satellite.hostgroup_parameters[7] = {"keep": "true"}
+    assert api.ids(search="params.keep ~ true", order="id") == [1, 3]
+    satellite.hosts[3].parameters["keep"] = "no"
+    assert api.ids(search="params.keep ~ true") == [1]
 
 
 def test_permissions_are_those_of_the_caller(satellite, api, cleaner):

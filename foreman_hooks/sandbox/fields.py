@@ -1,13 +1,14 @@
 """What can be searched in the Satellite in memory: the fields of hosts, facts, settings, organizations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from .records import Host, fact_rows
+from .records import PRIORITIES, Host, fact_rows, searchable_value
 from .search import (
     DatabaseError,
     Field,
     Mark,
+    Test,
     boolean_check,
     date_check,
     fact_check,
@@ -32,10 +33,6 @@ def _registered(name: str) -> Callable[[Host, str], Iterable[Any]]:
 
 def host_fields(satellite: "Satellite") -> dict[str, Field]:
     """The searchable fields of hosts; after a name with a dot comes the name of a fact or parameter."""
-    def parameter(host: Host, name: str) -> Iterable[Optional[str]]:
-        key = name.rpartition(".")[2]                   # a name with dots in it is never found
-        return (host.parameters.get(key, satellite.parameters.get(key)),)
-
     fields = {
         "name": Field(one(lambda host: host.name), text_check, Mark.LIKE),
         "id": Field(one(lambda host: host.id), identifier_check),
@@ -54,7 +51,7 @@ def host_fields(satellite: "Satellite") -> dict[str, Field]:
         "location_id": Field(one(lambda host: host.location_id), identifier_check),
         "location": Field(one(lambda host: satellite.locations.get(host.location_id)), text_check),
         "facts.": Field(_facts_named, fact_check),
-        "params.": Field(parameter, _parameter_check),
+        "params.": Field(_own_parameter, text_check, whole=_parameter_search(satellite)),
         "infrastructure_facet.foreman": Field(
             one(lambda host: host.infrastructure and host.infrastructure.get("foreman_instance", False)), flag_check),
         "infrastructure_facet.smart_proxy_id": Field(
@@ -96,8 +93,52 @@ def fact_fields(satellite: "Satellite") -> dict[str, Field]:
     }
 
 
-def _parameter_check(name: str, mark: Mark, value: str) -> Callable[[str], bool]:
-    return fact_check(name, mark, value) if mark in (Mark.IN, Mark.NOTIN) else text_check(name, mark, value)
+def _own_parameter(host: Host, name: str) -> Iterable[Optional[str]]:
+    value = host.parameters.get(name.rpartition(".")[2])
+    return (None if value is None else searchable_value(value),)
+
+
+def _parameter_search(satellite: "Satellite") -> Callable[[str, Mark, str], Test]:
+    """Foreman's `search_by_params`, which takes all parameters of that name together (measured).
+
+    Those that match let their hosts in; those that do not, of a higher level than the lowest that matches, take
+    theirs out: with a host group among them also every host without a host group, whatever its own value says.
+    """
+    def search(name: str, mark: Mark, value: str) -> Test:
+        check = (fact_check if mark in (Mark.IN, Mark.NOTIN) else text_check)(name, mark, value)
+        key = name.rpartition(".")[2]                   # a name with dots in it is never found
+        matching: list[tuple[str, int]] = []
+        other: list[tuple[str, int]] = []
+        for level, holder, parameters in satellite.parameter_levels():
+            if key in parameters:
+                (matching if check(searchable_value(parameters[key])) else other).append((level, holder))
+        lowest = min((PRIORITIES[level] for level, _ in matching), default=0)
+        let_in = _holders(matching)
+        taken_out = _holders((level, holder) for level, holder in other if PRIORITIES[level] > lowest)
+        return lambda host: _belongs(host, let_in) is True and _belongs(host, taken_out) is False
+    return search
+
+
+_LEVEL_KEYS: dict[str, Callable[[Host], Optional[int]]] = {
+    "host": lambda host: host.id, "host group": lambda host: host.record.get("hostgroup_id"),
+    "organization": lambda host: host.organization_id, "location": lambda host: host.location_id}
+
+
+def _holders(pairs: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+    holders: dict[str, set[int]] = {}
+    for level, holder in pairs:
+        holders.setdefault(level, set()).add(holder)
+    return holders
+
+
+def _belongs(host: Host, holders: Mapping[str, set[int]]) -> Optional[bool]:
+    """Whether a host is one of the holders or of them; None as SQL's NULL, where it has no host group, say."""
+    if "global" in holders:
+        return True
+    keys = {level: _LEVEL_KEYS[level](host) for level in holders}
+    if any(keys[level] in ids for level, ids in holders.items()):
+        return True
+    return None if None in keys.values() else False
 
 
 def _host_check(name: str, mark: Mark, value: str) -> Callable[[tuple[str, int]], bool]:

@@ -16,6 +16,7 @@ ORGANIZATION = 1            # "Default Organization"
 LOCATION = 2                # "Default Location"
 
 Facts = dict[str, dict[str, Optional[str]]]         # origin -> fact name -> value
+Parameters = dict[str, Any]                         # name -> value; not a text: another parameter_type
 Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
 
 
@@ -32,7 +33,7 @@ class Host:
 
     name: str
     facts: Facts = field(default_factory=dict)
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     organization_id: Optional[int] = ORGANIZATION
     location_id: Optional[int] = LOCATION
     subscription: Optional[dict[str, Any]] = None
@@ -155,10 +156,20 @@ RAW = (
     "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
 
 
-def parameter_entry(name: str, value: str, kind: str) -> dict[str, Any]:
-    """A parameter as a host's answer lists it; `kind` is host or global."""
-    return {"priority": 70 if kind == "host" else 0, "name": name, "value": value, "parameter_type": "string",
-            "associated_type": kind, "hidden_value?": False}
+PRIORITIES = {"global": 0, "organization": 10, "location": 20, "host group": 60, "host": 70}
+_PARAMETER_TYPES = {str: "string", bool: "boolean", int: "integer", float: "real"}
+
+
+def parameter_entry(name: str, value: Any, kind: str, saved: str) -> dict[str, Any]:
+    """A parameter as a host's answer lists it; `kind` is one of PRIORITIES, `saved` when it was set."""
+    return {"priority": PRIORITIES[kind], "created_at": saved, "updated_at": saved, "name": name,
+            "parameter_type": _PARAMETER_TYPES.get(type(value), "json"), "associated_type": kind,
+            "hidden_value?": False, "value": value}
+
+
+def searchable_value(value: Any) -> str:
+    """The text of a parameter's value that a search compares."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def taxonomy_entry(key: int, name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ is Satellite's own.
 """
 
 import base64
+import json
 import re
 import secrets
 import threading
@@ -44,6 +45,7 @@ from .records import (
     FactRow,
     Facts,
     Host,
+    Parameters,
     Sight,
     User,
     count_rows,
@@ -88,7 +90,10 @@ class Satellite:
         self.hostgroups: dict[int, str] = {}                # id -> title
         self.owners = {4: "Admin User"}                     # id -> name, of users and user groups
         self.hosts: dict[int, Host] = {}
-        self.parameters: dict[str, str] = {}                # global parameters
+        self.parameters: Parameters = {}                    # global; those below: id -> parameters
+        self.organization_parameters: dict[int, Parameters] = {}
+        self.location_parameters: dict[int, Parameters] = {}
+        self.hostgroup_parameters: dict[int, Parameters] = {}
         self.settings: dict[str, object] = {"destroy_vm_on_host_delete": False, "entries_per_page": 20,
                                             "failed_login_attempts_limit": 30}
         self.ghosts: dict[str, Facts] = {}                  # names with facts, but without a host
@@ -353,7 +358,8 @@ class Satellite:
             if given.get(name) is not None and given[name] not in known:
                 raise RefusedError(422, {"error": {"id": None, "errors": {name: ["is invalid"]},
                                                    "full_messages": [f"{name.capitalize()} is invalid"]}})
-        parameters = {one["name"]: one["value"] for one in given.get("host_parameters_attributes", ())}
+        parameters = {row["name"]: row["value"] if row.get("parameter_type", "string") == "string"
+                      else json.loads(row["value"]) for row in given.get("host_parameters_attributes", ())}
         host = self.add(Host(given["name"], parameters=parameters, organization_id=given.get("organization_id"),
                              location_id=given.get("location_id"), record={
                                  **{key: value for key, value in given.items() if key in BLANK_RECORD},
@@ -405,12 +411,30 @@ class Satellite:
         return whole
 
     def _parameters_of(self, host: Host, call: Call, wanted: Iterable[str]) -> dict[str, Any]:
-        """The lists that are `wanted`: empty, without a word of why, for a login without view_params."""
-        own = [parameter_entry(name, value, "host") for name, value in host.parameters.items()]
-        inherited = [parameter_entry(name, value, "global") for name, value in self.parameters.items()
-                     if name not in host.parameters]
-        lists = {"parameters": own, "all_parameters": own + inherited}
-        return {name: rows if call.user.may("view_params") else [] for name, rows in lists.items() if name in wanted}
+        """The lists that are `wanted`; without view_params, and without a word of why, the global ones alone."""
+        own = host.parameters if call.user.may("view_params") else {}
+        levels = [("host", own), ("global", self.parameters)]
+        if call.user.may("view_params"):
+            levels[1:1] = [
+                ("host group", self.hostgroup_parameters.get(host.record.get("hostgroup_id") or 0, {})),
+                ("location", self.location_parameters.get(host.location_id or 0, {})),
+                ("organization", self.organization_parameters.get(host.organization_id or 0, {}))]
+        merged: dict[str, dict[str, Any]] = {}
+        for level, parameters in levels:                # the highest first
+            for name, value in parameters.items():
+                merged.setdefault(name, parameter_entry(name, value, level, self.started))
+        lists = {"parameters": [merged[name] for name in own], "all_parameters": list(merged.values())}
+        return {name: rows for name, rows in lists.items() if name in wanted}
+
+    def parameter_levels(self) -> Iterator[tuple[str, int, Parameters]]:
+        """All parameters there are: level, id of the organization or host that has them, and they."""
+        yield "global", 0, self.parameters
+        for level, held in (("organization", self.organization_parameters), ("location", self.location_parameters),
+                            ("host group", self.hostgroup_parameters)):
+            for holder, parameters in held.items():
+                yield level, holder, parameters
+        for host in self.hosts.values():
+            yield "host", host.id, host.parameters
 
     def _raw(self, host: Host) -> dict[str, Any]:
         """A host as DELETE and uploads answer it: its row in the database, password hashes and all, times in ISO."""
