@@ -3,8 +3,21 @@
 import threading
 
 import pytest
+import requests
 
-from foreman_hooks.sandbox.satellite import ANSIBLE, LOCATION, ORGANIZATION, PUPPET, RHSM, Host, Satellite, User
+from foreman_hooks.sandbox.satellite import (
+    ANSIBLE,
+    LOCATION,
+    ORGANIZATION,
+    PUPPET,
+    RHSM,
+    DeletionFault,
+    Effect,
+    Host,
+    Satellite,
+    User,
+)
+from foreman_hooks.sandbox.server import DROPPED, Answer
 
 ADMIN = ("admin", "changeme")
 CLEANER = ("cleaner", "secret")
@@ -263,7 +276,7 @@ def test_ping_needs_no_login(api):
 
 def test_katello_tells_its_version_to_anybody(api):
     answer = api("GET", "/katello/api/status", auth=None)
-    assert (answer.status_code, answer.json()["version"]) == (200, "4.14.0")
+    assert (answer.status_code, answer.json()["version"]) == (200, "4.14.3")
     assert answer.json()["timeUTC"].endswith(" UTC")
 
 
@@ -673,10 +686,37 @@ def test_a_host_by_itself_has_everything(satellite, api):
     assert "$6$secret" not in str(host)
 
 
-@pytest.mark.parametrize("subscription", [None, {"uuid": "consumer", "hypervisor": True}])
-def test_without_content_a_host_shows_no_facts(satellite, api, subscription):
-    satellite.add(guest(subscription=subscription))
+def test_without_content_a_host_shows_no_facts(satellite, api):
+    satellite.add(guest(subscription=None))
     assert "facts" not in api.listed("/api/hosts/1")
+
+
+def test_what_a_registered_host_shows_of_its_content(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer", "hypervisor": True}))
+    host = api.listed("/api/hosts/1")
+    facet = host["content_facet_attributes"]
+    assert facet["uuid"] == "consumer"
+    assert facet["content_view"] == {"id": 1, "name": "Default Organization View", "composite": False}
+    assert facet["lifecycle_environment"] == host["lifecycle_environment"] == {"id": 1, "name": "Library"}
+    (both,) = facet["content_view_environments"]
+    assert (both["content_view"]["name"], both["lifecycle_environment"]["name"], both["candlepin_name"]) == (
+        "Default Organization View", "Library", "Library")
+    assert not {"content_view_name", "lifecycle_environment_name"} & set(facet)
+
+
+def test_a_host_that_was_unregistered_keeps_facts_and_an_empty_facet_of_content(satellite, api):
+    satellite.add(guest(content={}))
+    host = api.listed("/api/hosts/1")
+    facet = host["content_facet_attributes"]
+    assert (facet["uuid"], facet["content_view"], facet["content_view_environments"]) == (None, None, [])
+    assert "subscription_facet_attributes" not in host
+    assert host["facts"]["virt::uuid"] == UUID
+
+
+def test_host_collections_are_shown_by_the_host_alone(satellite, api):
+    satellite.add(guest(record={"host_collections": [{"id": 3, "name": "shop"}]}))
+    assert api.listed("/api/hosts/1")["host_collections"] == [{"id": 3, "name": "shop"}]
+    assert "host_collections" not in api.listed("/api/hosts")["results"][0]
 
 
 def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
@@ -808,9 +848,8 @@ def test_total_of_facts_follows_what_comes_and_goes(satellite, api):
     assert total() == 8
     upload(api, "more.example.com", {"_type": "ansible", "a": "1"})
     assert total() == 9
-    satellite.stubborn.add(3)
     api.delete(3)
-    assert total() == 6
+    assert total() == 3
 
 
 def test_total_of_facts_is_zero_for_others_than_administrators(satellite, cleaner):
@@ -1068,16 +1107,118 @@ def test_a_stubborn_host_stays_though_the_answer_is_a_200(satellite, api):
     answer = api.delete(1)
     assert (answer.status_code, answer.json()["id"]) == (200, 1)
     body = api.listed("/api/hosts/1")
-    assert "subscription_facet_attributes" not in body
-    assert api.listed("/api/hosts/1/facts")["results"] == {}
+    assert not {"subscription_facet_attributes", "content_facet_attributes"} & set(body)
+    assert api.listed("/api/hosts/1/facts")["results"]["web1.example.com"]["virt::uuid"] == UUID
+    assert api.ids(search="set? subscription_uuid") == []
+    again = api.delete(1)
+    assert (again.status_code, "subscription_facet_attributes" in again.json()) == (200, False)
     assert satellite.deleted == []
 
 
-def test_a_stubborn_host_keeps_the_facts_of_other_origins(satellite, api):
-    satellite.add(Host("web1.example.com", facts={RHSM: {"a": "1"}, ANSIBLE: {"b": "2"}}))
-    satellite.stubborn.add(1)
-    api.delete(1)
-    assert api.listed("/api/fact_values")["results"] == {"web1.example.com": {"b": "2"}}
+# DELETE that goes wrong
+
+def test_a_deletion_shows_both_facets_of_what_it_deleted(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer", "last_checkin": "2026-01-01 10:00:00 UTC"}))
+    body = api.delete(1).json()
+    facet = body["subscription_facet_attributes"]
+    assert (facet["uuid"], facet["last_checkin"], facet["registered_at"]) == (
+        "consumer", "2026-01-01T10:00:00.000Z", None)
+    assert (body["content_facet_attributes"]["uuid"], body["content_facet_attributes"]["host_id"]) == ("consumer", 1)
+
+
+@pytest.mark.parametrize("status", [403, 409, 410, 500, 504])
+def test_a_deletion_may_fail_and_change_nothing(satellite, api, status):
+    satellite.add(guest(subscription={"uuid": "consumer"}))
+    satellite.add(guest("web2.example.com"))
+    satellite.deletion_faults[1] = DeletionFault(status)
+    assert [api.delete(key).status_code for key in (1, 2, 1)] == [status, 200, status]
+    assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
+
+
+def test_the_body_of_a_failure_is_the_tests_choice(satellite, api):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(504, "<html>Gateway Time-out</html>")
+    assert api.delete(1).text == "<html>Gateway Time-out</html>"
+    satellite.deletion_faults[1] = DeletionFault()
+    assert api.delete(1).json() == {"error": {"message": "DELETE of web1.example.com failed"}}
+
+
+def test_a_deletion_may_succeed_behind_an_error(satellite, api):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED)
+    assert (api.delete(1).status_code, api.get("/api/hosts/1").status_code) == (504, 404)
+    assert satellite.deleted == [1]
+
+
+def test_a_deletion_may_succeed_some_requests_after_its_answer(satellite, api):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED, after=2)
+    assert api.delete(1).status_code == 504
+    assert [api.get("/api/hosts/1").status_code for _ in range(3)] == [200, 200, 404]
+    assert satellite.deleted == [1]
+
+
+@pytest.mark.parametrize(("effect", "left"), [(Effect.NONE, [1]), (Effect.DELETED, [])])
+def test_the_connection_may_be_cut_instead_of_an_answer(satellite, api, effect, left):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(DROPPED, effect=effect)
+    with pytest.raises(requests.ConnectionError):
+        api.delete(1)
+    assert api.ids() == left
+
+
+def test_a_host_may_be_unregistered_by_a_deletion_that_fails(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer"}))
+    satellite.deletion_faults[1] = DeletionFault(500, effect=Effect.UNREGISTERED)
+    assert api.delete(1).status_code == 500
+    assert "subscription_facet_attributes" not in api.listed("/api/hosts/1")
+    del satellite.deletion_faults[1]
+    assert (api.delete(1).status_code, satellite.deleted) == (200, [1])
+
+
+def test_without_candlepin_no_registered_host_is_deleted(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer"}))
+    satellite.add(guest("web2.example.com"))
+    satellite.candlepin_down = True
+    answer = api.delete(1)
+    assert (answer.status_code, answer.json()) == (
+        500, {"error": {"message": "A backend service [ Candlepin ] is unreachable"}})
+    assert api.delete(2).status_code == 200
+    satellite.candlepin_down = False
+    assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
+    assert api.delete(1).status_code == 200
+
+
+def test_whether_candlepin_answers_is_told_without_a_login(satellite, api):
+    body = api("GET", "/katello/api/ping", auth=None).json()
+    assert (body["status"], body["services"]["candlepin"]["status"]) == ("ok", "ok")
+    satellite.candlepin_down = True
+    answer = api("GET", "/katello/api/ping", auth=None)
+    services = answer.json()["services"]
+    assert (answer.status_code, answer.json()["status"], services["candlepin"]["status"]) == (200, "FAIL", "FAIL")
+    assert services["candlepin_auth"]["message"] == "A backend service [ Candlepin ] is unreachable"
+    assert (services["foreman_tasks"]["status"], "pulp3" in services) == ("ok", False)
+    assert api.get("/katello/api/status").json()["version"] == "4.14.3"
+
+
+# GET that goes wrong
+
+def test_a_record_that_cannot_be_shown_spoils_every_list_that_shows_it_whole(satellite, api):
+    add_guests(satellite, 3)
+    satellite.read_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
+    assert [api.get(f"/api/hosts/{key}").status_code for key in (1, 2, 3)] == [200, 500, 200]
+    assert api.get("/api/hosts").status_code == 500
+    assert api.get("/api/hosts", search="id ^ (1,3)").status_code == 200
+    assert api.ids(thin="true") == [1, 2, 3]
+    assert api.delete(2).status_code == 200
+
+
+def test_facts_of_one_host_may_be_unreadable_while_a_window_of_facts_is_not(satellite, api):
+    add_guests(satellite, 2)
+    satellite.fact_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
+    assert api.get("/api/hosts/2/facts").status_code == 500
+    assert api.get("/api/fact_values", search="host_id = 2").status_code == 500
+    assert api.get("/api/hosts/1/facts").status_code == api.get("/api/fact_values").status_code == 200
 
 
 def vm(**more):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -26,9 +27,10 @@ class Host:
 
     `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid") come by themselves.
     `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
-    where the host is not registered.  `infrastructure`: {"foreman_instance": True, "smart_proxy_id": 1}.
-    `record`: every other API field that differs from the default (build, comment, compute_resource_id, uuid,
-    root_pass...), times as `utc` writes them.
+    where the host is not registered.  `content`: what `content_facet_attributes` holds beside the defaults; None: the
+    facet of a registered host, else none; {}: what is left of it after a host was unregistered.  `infrastructure`:
+    {"foreman_instance": True, "smart_proxy_id": 1}.  `record`: every other API field that differs from the default
+    (build, comment, compute_resource_id, uuid, root_pass...), times as `utc` writes them.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Host:
     organization_id: Optional[int] = ORGANIZATION
     location_id: Optional[int] = LOCATION
     subscription: Optional[dict[str, Any]] = None
+    content: Optional[dict[str, Any]] = None
     infrastructure: Optional[dict[str, Any]] = None
     record: dict[str, Any] = field(default_factory=dict)
     id: int = 0
@@ -62,6 +65,30 @@ class User:
     def may(self, permission: str) -> bool:
         """Whether the permission is theirs."""
         return self.permissions is None or permission in self.permissions
+
+
+class Effect(Enum):
+    """What a DELETE does to the host, whatever its answer."""
+
+    NONE = "none"
+    DELETED = "deleted"
+    UNREGISTERED = "unregistered"       # Katello has let go of it, and then Foreman failed: the record stays
+
+
+class DeletionFault(NamedTuple):
+    """How DELETE of one host goes wrong.
+
+    `status` DROPPED cuts the connection.  `body` None: an error in Foreman's shape, or of a 200 the record.
+    `after`: how many more requests are answered before the effect comes.
+    """
+
+    status: int = 500
+    body: Any = None
+    effect: Effect = Effect.NONE
+    after: int = 0
+
+
+HALF_DELETED = DeletionFault(200, effect=Effect.UNREGISTERED)
 
 
 class FactRow(NamedTuple):
@@ -140,10 +167,22 @@ BLANK_RECORD: dict[str, Any] = {
     "bmc_available": False}
 BLANK_SUBSCRIPTION: dict[str, Any] = {
     "uuid": None, "last_checkin": None, "registered_at": None, "registered_through": None, "release_version": None,
-    "service_level": "", "purpose_role": "", "purpose_usage": "", "hypervisor": False}
+    "service_level": None, "purpose_role": None, "purpose_usage": None, "purpose_addons": [], "autoheal": False,
+    "convert2rhel_through_foreman": None, "user": {"id": 4, "login": "admin"}, "hypervisor": False}
 BLANK_REGISTRATION: dict[str, Any] = {         # only GET /hosts/:id has these
     "dmi_uuid": None, "host_type": None, "virtual_host": None, "virtual_guests": [], "installed_products": [],
     "activation_keys": []}
+_COUNTS = {"security": 0, "bugfix": 0, "enhancement": 0, "total": 0}
+BLANK_CONTENT: dict[str, Any] = {
+    "uuid": None, "content_source_id": None, "content_source_name": None, "kickstart_repository_id": None,
+    "kickstart_repository_name": None, "errata_counts": {**_COUNTS, "applicable": _COUNTS},
+    **dict.fromkeys((f"{kind}_{what}_count" for what in ("deb", "package", "module_stream")
+                     for kind in ("applicable", "upgradable")), 0),
+    "content_view_environments": [], "content_source": None, "kickstart_repository": None, "content_view": None,
+    "lifecycle_environment": None}
+REGISTERED_CONTENT: dict[str, Any] = {
+    "content_view": {"id": 1, "name": "Default Organization View", "composite": False},
+    "lifecycle_environment": {"id": 1, "name": "Library"}}
 INTERFACE = {**dict.fromkeys(("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")),
               "type": "interface", "primary": True, "provision": True, "managed": True, "execution": True,
               "virtual": False}
@@ -154,6 +193,23 @@ RAW = (
     "compute_resource_id", "certname", "image_id", "organization_id", "location_id", "otp", "realm_id",
     "compute_profile_id", "provision_method", "grub_pass", "global_status", "pxe_loader", "initiated_at",
     "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
+
+
+RAW_FACETS = {
+    "content_facet_attributes": ("id", "uuid", "kickstart_repository_id", "content_source_id"),
+    "subscription_facet_attributes": (
+        "id", "uuid", "last_checkin", "service_level", "release_version", "autoheal", "registered_at",
+        "registered_through", "hypervisor", "purpose_usage", "purpose_role", "dmi_uuid",
+        "convert2rhel_through_foreman")}
+
+
+def content_view_environment(view: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of `content_view_environments` that names both."""
+    default = view["name"] == "Default Organization View"
+    return {"content_view": {**view, "content_view_version": "1.0", "content_view_version_id": view["id"],
+                             "content_view_version_latest": True, "content_view_default": default},
+            "lifecycle_environment": {**environment, "lifecycle_environment_library": environment["name"] == "Library"},
+            "candlepin_name": environment["name"] if default else f"{environment['name']}/{view['name']}"}
 
 
 PRIORITIES = {"global": 0, "organization": 10, "location": 20, "host group": 60, "host": 70}

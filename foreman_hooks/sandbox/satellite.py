@@ -27,10 +27,12 @@ from .jobs import Handler as JobHandler
 from .jobs import Jobs
 from .records import (
     ANSIBLE,
+    BLANK_CONTENT,
     BLANK_RECORD,
     BLANK_REGISTRATION,
     BLANK_SUBSCRIPTION,
     CHEF,
+    HALF_DELETED,
     HOST_PERMISSIONS,
     INTERFACE,
     LOCATION,
@@ -38,16 +40,21 @@ from .records import (
     ORIGINS,
     PUPPET,
     RAW,
+    RAW_FACETS,
+    REGISTERED_CONTENT,
     REPORTED,
     RHSM,
     SALT,
     SECRETS,
+    DeletionFault,
+    Effect,
     FactRow,
     Facts,
     Host,
     Parameters,
     Sight,
     User,
+    content_view_environment,
     count_rows,
     detach,
     fact_rows,
@@ -70,10 +77,12 @@ from .search import (
 )
 from .server import Answer, Request, utc
 
-__all__ = ["ANSIBLE", "CHEF", "LOCATION", "ORGANIZATION", "PUPPET", "RHSM", "SALT", "Host", "Satellite", "User"]
+__all__ = ["ANSIBLE", "CHEF", "LOCATION", "ORGANIZATION", "PUPPET", "RHSM", "SALT", "DeletionFault", "Effect", "Host",
+           "Satellite", "User"]
 
 VERSION = "3.12.0"
-KATELLO_VERSION = "4.14.0"
+KATELLO_VERSION = "4.14.3"
+CANDLEPIN_DOWN = "A backend service [ Candlepin ] is unreachable"
 LONGEST_QUERY = 10 * 1024   # bytes; measured: 9.8 KB pass, 13 KB are an empty 400
 
 
@@ -97,7 +106,11 @@ class Satellite:
         self.settings: dict[str, object] = {"destroy_vm_on_host_delete": False, "entries_per_page": 20,
                                             "failed_login_attempts_limit": 30}
         self.ghosts: dict[str, Facts] = {}                  # names with facts, but without a host
-        self.stubborn: set[int] = set()                     # ids whose DELETE is a 200 while the record stays
+        self.deletion_faults: dict[int, DeletionFault] = {}         # host id -> how its DELETE goes wrong
+        self.stubborn: set[int] = set()                     # ids whose faults are HALF_DELETED
+        self.read_faults: dict[int, Answer] = {}            # host id -> the answer where its record is to be shown
+        self.fact_faults: dict[int, Answer] = {}            # the same for its facts
+        self.candlepin_down = False
         self.deleted: list[int] = []
         self.destroyed_vms: list[str] = []                  # uuids that the compute resource was told to destroy
         self.bulk_calls: list[Any] = []                     # bodies of the bulk deletions that were asked for
@@ -106,6 +119,8 @@ class Satellite:
         self.started = utc()
         self.lock = threading.RLock()
         self.jobs = Jobs(self)                              # remote execution
+        self._late: list[tuple[int, int]] = []              # number of the last request before it, id to delete
+        self._answered = 0
         self._last_id = 0
         self._ids: list[int] = []                           # of hosts, ascending
         self._ids_by_name: dict[str, int] = {}
@@ -131,6 +146,8 @@ class Satellite:
     def handle(self, request: Request) -> Answer:
         """Answer one request; safe to call from several threads."""
         with self.lock:
+            self._answered += 1
+            self._delete_late()
             try:
                 return self._answer(request)
             except RefusedError as refused:
@@ -284,12 +301,15 @@ class Satellite:
             hosts.sort(key=key, reverse=downwards)
         page = self.page(call, total)
         extra = [*call.request.query.get("include[]", []), *call.request.query.get("include", [])]
+        shown = page.cut(hosts)
+        _raise_fault({} if thin else self.read_faults, shown)
         results = [{"id": host.id, "name": host.name} if thin else
-                   {**self._entry(host), **self._parameters_of(host, call, extra)} for host in page.cut(hosts)]
+                   {**self._entry(host), **self._parameters_of(host, call, extra)} for host in shown]
         return listed(call, page, total, subtotal, results)
 
     def _show_host(self, call: Call) -> Answer:
         host = self._find(call, "view")
+        _raise_fault(self.read_faults, [host])
         parameters = self._parameters_of(host, call, ("parameters", "all_parameters"))
         return Answer(200, {**self._whole(host, call), **parameters})
 
@@ -299,14 +319,34 @@ class Satellite:
         return Answer(200, self._whole(host, call))
 
     def _delete_host(self, call: Call) -> Answer:
-        """200 with the raw record.  Katello says so even where the record stays, unregistered by then."""
+        """200 with the raw record.  Katello says so even where the record stays, unregistered by then (measured)."""
         host = self._find(call, "edit")
-        if host.id in self.stubborn:
-            self._count_facts(host, -1)
-            host.subscription = None
-            host.facts.pop(RHSM, None)
-            self._count_facts(host, 1)
-            return Answer(200, self._raw(host))
+        fault = self.deletion_faults.get(host.id) or (HALF_DELETED if host.id in self.stubborn else None)
+        if fault:
+            return self._delete_badly(host, fault)
+        if self.katello and self.candlepin_down and (host.subscription or {}).get("uuid"):
+            raise DatabaseError(CANDLEPIN_DOWN)
+        self._destroy(host)
+        return Answer(200, self._raw(host))
+
+    def _delete_badly(self, host: Host, fault: DeletionFault) -> Answer:
+        if fault.effect is Effect.UNREGISTERED:
+            host.subscription = host.content = None         # measured: both facets are gone, all facts are left
+        elif fault.effect is Effect.DELETED:
+            if fault.after:
+                self._late.append((self._answered + fault.after, host.id))
+            else:
+                self._destroy(host)
+        body = self._raw(host) if fault.status == 200 else {"error": {"message": f"DELETE of {host.name} failed"}}
+        return Answer(fault.status, body if fault.body is None else fault.body)
+
+    def _delete_late(self) -> None:
+        for last, host_id in self._late:
+            if self._answered > last and host_id in self.hosts:
+                self._destroy(self.hosts[host_id])
+        self._late = [(last, host_id) for last, host_id in self._late if self._answered <= last]
+
+    def _destroy(self, host: Host) -> None:
         if not self.settings["destroy_vm_on_host_delete"]:
             detach(host)
         elif host.record.get("compute_resource_id") and host.record.get("uuid"):
@@ -314,7 +354,6 @@ class Satellite:
         self._count_facts(host, -1)
         del self.hosts[host.id]
         self.deleted.append(host.id)
-        return Answer(200, self._raw(host))
 
     def _delete_bulk(self, call: Call) -> Answer:
         """Noted, refused.  A real server deletes and then answers this very 500 (measured)."""
@@ -381,7 +420,7 @@ class Satellite:
         """A host as lists have it."""
         entry = {
             **BLANK_RECORD, "created_at": self.started, "updated_at": self.started, "certname": host.name,
-            **{name: value for name, value in host.record.items() if name not in SECRETS},
+            **{name: value for name, value in host.record.items() if name not in _NOT_LISTED},
             "organization_id": host.organization_id, "location_id": host.location_id,
             "organization_name": self.organizations.get(host.organization_id or 0),
             "location_name": self.locations.get(host.location_id or 0),
@@ -393,11 +432,21 @@ class Satellite:
             entry["subscription_facet_attributes"] = {
                 "id": host.id, **BLANK_SUBSCRIPTION,
                 **{name: value for name, value in host.subscription.items() if name not in BLANK_REGISTRATION}}
-            if not host.subscription.get("hypervisor"):
-                entry["content_facet_attributes"] = {"id": host.id, "uuid": host.subscription.get("uuid"),
-                                                     "content_view_name": "Default Organization View",
-                                                     "lifecycle_environment_name": "Library"}
+        content = self.content_of(host)
+        if content is not None:
+            entry["content_facet_attributes"] = content
         return entry
+
+    def content_of(self, host: Host) -> Optional[dict[str, Any]]:
+        """What `content_facet_attributes` holds; None where there is none."""
+        if not self.katello or (host.subscription is None and host.content is None):
+            return None
+        registered = {} if host.subscription is None else {**REGISTERED_CONTENT, "uuid": host.subscription.get("uuid")}
+        content = {**BLANK_CONTENT, "id": host.id, **registered, **(host.content or {})}
+        view, environment = content["content_view"], content["lifecycle_environment"]
+        if view and environment:
+            content["content_view_environments"] = [content_view_environment(view, environment)]
+        return content
 
     def _whole(self, host: Host, call: Call) -> dict[str, Any]:
         """A host by itself: with what the caller may do; with its facts, all origins in one, where it has content."""
@@ -408,6 +457,10 @@ class Satellite:
             whole["subscription_facet_attributes"].update({**BLANK_REGISTRATION, **(host.subscription or {})})
         if "content_facet_attributes" in whole:
             whole["facts"] = {row.name: row.value for row in fact_rows(host)}
+            whole.update((name, whole["content_facet_attributes"][name])
+                         for name in ("content_view", "lifecycle_environment"))
+        if self.katello:
+            whole["host_collections"] = host.record.get("host_collections", [])
         return whole
 
     def _parameters_of(self, host: Host, call: Call, wanted: Iterable[str]) -> dict[str, Any]:
@@ -441,8 +494,12 @@ class Satellite:
         entry = {**self._entry(host), **host.record}
         raw = {name: entry.get(name) for name in RAW}
         raw.update(lookup_value_matcher=f"fqdn={host.name}", reported_data_attributes={"host_id": host.id})
-        for name in ("created_at", "updated_at", "last_report"):
-            raw[name] = re.sub(r"^(\S+) (\S+) UTC$", r"\1T\2.000Z", raw[name] or "") or None
+        for kind, names in RAW_FACETS.items():
+            facet = entry.get(kind)
+            if facet is not None:
+                raw[kind] = {"host_id": host.id, **{
+                    name: _iso(facet.get(name)) if name in _TIMES else facet.get(name) for name in names}}
+        raw.update((name, _iso(raw[name])) for name in ("created_at", "updated_at", "last_report"))
         return raw
 
     # Facts
@@ -460,7 +517,10 @@ class Satellite:
         if page.number % 2 == 0 or call.first("order") != "host_id ASC":        # so they are already
             rows.sort(key=key, reverse=downwards)
         results: dict[str, dict[str, Optional[str]]] = {}
-        for row in page.cut(rows):
+        shown = page.cut(rows)
+        if len({row.host.id for row in shown}) == 1:
+            _raise_fault(self.fact_faults, [shown[0].host])
+        for row in shown:
             results.setdefault(row.host.name, {})[row.name] = row.value
         return listed(call, page, total, len(results) if search.strip() else total, results, search)
 
@@ -525,9 +585,16 @@ class Satellite:
         return Answer(200, {"version": KATELLO_VERSION, "timeUTC": utc()})
 
     def _show_katello_ping(self, call: Call) -> Answer:
-        services = ("candlepin", "candlepin_auth", "candlepin_events", "foreman_tasks", "katello_events", "pulp3")
-        return Answer(200, {"status": "ok",
-                            "services": {name: {"status": "ok", "duration_ms": "0"} for name in services}})
+        """A 200 whatever is down (measured)."""
+        names = ("candlepin", "candlepin_auth", "foreman_tasks", "katello_events", "candlepin_events", "pulp",
+                 "pulp_auth")
+        services = {name: {"status": "ok", "duration_ms": "0"} for name in names}
+        if self.candlepin_down:
+            services["candlepin"] = {"status": "FAIL", "message": (
+                "Failed to open TCP connection to localhost:23443 "
+                '(Connection refused - connect(2) for "localhost" port 23443)')}
+            services["candlepin_auth"] = {"status": "FAIL", "message": CANDLEPIN_DOWN}
+        return Answer(200, {"status": "FAIL" if self.candlepin_down else "ok", "services": services})
 
     def _show_user(self, call: Call) -> Answer:
         user = call.user
@@ -618,6 +685,22 @@ _PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 _NOBODY = User("", "", permissions=frozenset(), organizations=frozenset(), locations=frozenset())
 
 
+_TIMES = ("last_checkin", "registered_at")
+_NOT_LISTED = (*SECRETS, "host_collections")
+
+
+def _iso(time: Optional[str]) -> Optional[str]:
+    return re.sub(r"^(\S+) (\S+) UTC$", r"\1T\2.000Z", time or "") or None
+
+
+def _raise_fault(faults: Mapping[int, Answer], hosts: Iterable[Host]) -> None:
+    """One record that cannot be rendered spoils the whole answer."""
+    for host in hosts:
+        if host.id in faults:
+            answer = faults[host.id]
+            raise RefusedError(answer.status, answer.body, answer.headers)
+
+
 def _unauthorized(message: str) -> RefusedError:
     return RefusedError(401, {"error": {"message": message}})
 
@@ -698,7 +781,7 @@ _ROUTES = (
     _on("GET", "/api/status", "", Satellite._show_status),
     _on("GET", "/api/ping", None, Satellite._show_ping),
     _on("GET", "/katello/api/status", None, Satellite._show_katello_status),
-    _on("GET", "/katello/api/ping", "", Satellite._show_katello_ping),
+    _on("GET", "/katello/api/ping", None, Satellite._show_katello_ping),
     _on("GET", "/api/current_user", "", Satellite._show_user),
     _on("GET", "/api/organizations", "view_organizations", Satellite._list_organizations),
     _on("GET", "/api/locations", "view_locations", Satellite._list_locations),
