@@ -14,6 +14,7 @@ from foreman_hooks.sandbox.satellite import (
     DeletionFault,
     Effect,
     Host,
+    Report,
     Satellite,
     User,
 )
@@ -1276,6 +1277,111 @@ def test_bulk_deletions_are_noted_and_not_done(satellite, api, method, path):
     assert 1 in satellite.hosts
 
 
+# Reports
+
+EARLY, LATE = "2026-01-01 10:00:00 UTC", "2026-01-02 10:00:00 UTC"
+
+
+def test_the_newest_report_decides_when_a_host_last_reported(satellite, api):
+    satellite.add(guest(reports=[Report(LATE), Report(EARLY)], record={"last_report": "2025-01-01 10:00:00 UTC"}))
+    assert api.listed("/api/hosts/1")["last_report"] == LATE
+    assert api.ids(search='last_report > "2026-01-01 12:00"') == [1]
+    assert api.delete(1).json()["last_report"] == "2026-01-02T10:00:00.000Z"
+
+
+def test_the_last_report_is_the_one_that_came_last(satellite, api):
+    host = satellite.add(guest(reports=[Report(EARLY, {"applied": 2}, "Puppet")]))
+    first = api.listed("/api/hosts/1/config_reports/last")
+    assert (first["host_id"], first["host_name"], first["reported_at"], first["origin"], first["summary"]) == (
+        1, "web1.example.com", EARLY, "Puppet", "Modified")
+    assert first["status"] == {
+        "applied": 2, "restarted": 0, "failed": 0, "failed_restarts": 0, "skipped": 0, "pending": 0}
+    assert (first["metrics"], first["logs"]) == ({}, [])
+    host.reports.append(Report(LATE, {"failed": 1000, "skipped": 1}))
+    last = api.listed("/api/hosts/web1.example.com/config_reports/last")
+    assert (last["reported_at"], last["origin"], last["summary"], last["status"]["failed"]) == (
+        LATE, "Ansible", "Failed", 63)
+    assert last["id"] > first["id"]
+
+
+@pytest.mark.parametrize("key", ["1", "999999"])
+def test_without_a_report_there_is_no_last_one(satellite, api, key):
+    satellite.add(guest())
+    answer = api.get(f"/api/hosts/{key}/config_reports/last")
+    assert (answer.status_code, answer.json()) == (
+        404, {"error": {"message": "Resource config_report not found by id ''"}})
+
+
+def test_reports_want_a_permission_and_the_host_in_sight(satellite, cleaner):
+    satellite.add(guest(reports=[Report(LATE)]))
+    answer = cleaner.get("/api/hosts/1/config_reports/last")
+    assert (answer.status_code, answer.json()["error"]["missing_permissions"]) == (403, ["view_config_reports"])
+    user = satellite.users["cleaner"]
+    user.permissions = MINIMUM | {"view_config_reports"}
+    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 200
+    user.permissions = frozenset({"view_config_reports"})
+    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 404
+    assert cleaner.listed("/api/config_reports")["results"] == []
+    user.permissions, user.sees = MINIMUM | {"view_config_reports"}, lambda host: False
+    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 404
+
+
+@pytest.mark.parametrize(("search", "hosts"), [
+    ("", [1, 2, 1]), ("host_id = 1", [1, 1]), ("host = web2.example.com", [2]), ("failed > 0", [1]),
+    ("origin = Puppet", [2]), ('reported < "2026-01-01 12:00"', [1]), ("host_id = 1 and failed = 0", [1])])
+def test_reports_are_listed_the_newest_first(satellite, api, search, hosts):
+    satellite.add(guest(reports=[Report(EARLY), Report("2026-01-03 10:00:00 UTC", {"failed": 1})]))
+    satellite.add(guest("web2.example.com", reports=[Report(LATE, origin="Puppet")]))
+    body = api.listed("/api/config_reports", search=search)
+    assert [row["host_id"] for row in body["results"]] == hosts
+    assert (body["total"], body["subtotal"]) == (3, len(hosts))
+    assert not {"logs", "summary"} & set(body["results"][0])
+
+
+# What else of a host can be searched
+
+@pytest.mark.parametrize("search", [
+    "activation_key = web", 'content_view = "Shop"', "lifecycle_environment = Production", "release_version = 9.4",
+    "hypervisor_host = esx1.example.com", "host_collection = shop", "owner = admin", "user.login = admin",
+    "execution_status = error", "errata_status = security_needed", 'boot_time > "2026-01-01"'])
+def test_a_host_is_found_by_what_katello_and_others_know_of_it(satellite, api, search):
+    satellite.add(guest("web2.example.com", record={"owner_id": 3, "owner_type": "Usergroup"}))
+    host = satellite.add(guest(
+        content={"content_view": {"id": 5, "name": "Shop"}, "lifecycle_environment": {"id": 6, "name": "Production"}},
+        subscription={"uuid": "consumer", "release_version": "9.4", "activation_keys": [{"id": 1, "name": "web"}],
+                      "virtual_host": {"id": 9, "name": "esx1.example.com"}},
+        record={"host_collections": [{"id": 3, "name": "shop"}], "execution_status": 1, "errata_status": 3,
+                "reported_data": {"boot_time": LATE}}))
+    assert api.ids(search=search) == [host.id]
+
+
+def test_a_status_is_named_by_one_of_a_few_words(api):
+    answer = api.get("/api/hosts", search="errata_status = 3")
+    assert (answer.status_code, answer.json()["error"]["class"]) == (400, "ScopedSearch::QueryNotSupported")
+
+
+def test_without_katello_its_content_cannot_be_searched(shared):
+    api = Api(*shared.show(Satellite(katello=False)))
+    assert api.get("/api/hosts", search="content_view = x").status_code == 400
+    assert api.get("/api/hosts", search="owner = admin").status_code == 200
+
+
+def test_facts_are_found_by_when_their_origin_reported(satellite, api):
+    satellite.add(Host("web1.example.com", facts={
+        RHSM: {"a": "1", "_timestamp": "2026-01-02 10:00:00 +0000"}, ANSIBLE: {"b": "2", "_timestamp": EARLY}}))
+    body = api.listed("/api/fact_values", search='reported_at > "2026-01-01 12:00"')
+    assert body["results"] == {"web1.example.com": {"a": "1"}}
+
+
+def test_a_host_belongs_to_the_user_number_4_and_a_user_is_no_user_group(satellite, api):
+    satellite.add(guest())
+    satellite.usergroups[3] = "web team"
+    host = api.listed("/api/hosts/1")
+    assert (host["owner_id"], host["owner_name"], host["owner_type"]) == (4, "Admin User", "User")
+    assert (api.get("/api/users/4").status_code, api.get("/api/usergroups/4").status_code) == (200, 404)
+    assert (api.get("/api/users/3").status_code, api.get("/api/usergroups/3").status_code) == (404, 200)
+
+
 # Uploading facts
 
 SYSTEM = {"operatingsystem": "RedHat", "operatingsystemrelease": "9.4"}
@@ -1295,6 +1401,15 @@ def test_uploaded_facts_make_a_host(satellite, api):
 def test_uploaded_facts_are_flattened_to_text(satellite, api):
     upload(api, "new.example.com", {**SYSTEM, "virt": {"is_guest": True, "uuid": None}, "n": 12, "l": [1, 2], "e": ""})
     assert satellite.hosts[1].facts[PUPPET] == {**SYSTEM, "virt::is_guest": "true", "n": "12", "l": "[1, 2]"}
+
+
+def test_excluded_facts_are_not_kept(satellite, api):
+    satellite.settings["excluded_facts"] = ["dmi*", "lo"]
+    upload(api, "new.example.com", {**SYSTEM, "dmi": {"system": {"uuid": UUID}}, "net": {"lo": {"ip": "::1"}},
+                                    "location": "here"})
+    assert satellite.hosts[1].facts[PUPPET] == {**SYSTEM, "location": "here"}
+    setting = api.listed("/api/settings/excluded_facts")
+    assert (setting["settings_type"], setting["value"]) == ("array", ["dmi*", "lo"])
 
 
 def test_uploaded_facts_replace_those_of_their_origin(satellite, api):

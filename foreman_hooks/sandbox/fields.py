@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .records import PRIORITIES, Host, fact_rows, searchable_value
 from .search import (
+    Check,
     DatabaseError,
     Field,
     Mark,
+    QueryError,
     Test,
     boolean_check,
     date_check,
@@ -44,7 +46,12 @@ def host_fields(satellite: "Satellite") -> dict[str, Field]:
         "compute_resource": Field(_recorded("compute_resource_name"), text_check, Mark.LIKE),
         "compute_resource_id": Field(_recorded("compute_resource_id"), identifier_check),
         "created_at": Field(one(lambda host: host.record.get("created_at", satellite.started)), date_check),
-        "last_report": Field(_recorded("last_report"), date_check),
+        "last_report": Field(one(lambda host: host.last_report), date_check),
+        "boot_time": Field(one(lambda host: host.record.get("reported_data", {}).get("boot_time")), date_check),
+        "owner": Field(one(satellite.login_of_owner), text_check),
+        "user.login": Field(one(satellite.login_of_owner), text_check),
+        "execution_status": Field(_recorded("execution_status"), _choice_check({"ok": 0, "error": 1})),
+        "job_invocation.id": Field(lambda host, name: satellite.jobs.ids_of_jobs(host.id), number_check),
         "installed_at": Field(_recorded("installed_at"), date_check),
         "organization_id": Field(one(lambda host: host.organization_id), identifier_check),
         "organization": Field(one(lambda host: satellite.organizations.get(host.organization_id)), text_check),
@@ -59,11 +66,41 @@ def host_fields(satellite: "Satellite") -> dict[str, Field]:
     }
     if satellite.katello:
         fields.update({
+            "activation_key": Field(
+                _names_of(lambda host: (host.subscription or {}).get("activation_keys")), text_check),
+            "content_view": Field(_names_of(lambda host: _content(satellite, host, "content_view")), text_check),
+            "lifecycle_environment": Field(
+                _names_of(lambda host: _content(satellite, host, "lifecycle_environment")), text_check),
+            "host_collection": Field(_names_of(lambda host: host.record.get("host_collections")), text_check),
+            "hypervisor_host": Field(
+                _names_of(lambda host: [(host.subscription or {}).get("virtual_host")]), text_check),
+            "release_version": Field(_registered("release_version"), text_check),
+            "errata_status": Field(_recorded("errata_status"), _choice_check(
+                {"updated": 0, "unknown": 1, "errata_needed": 2, "security_needed": 3})),
             "hypervisor": Field(one(_is_hypervisor), boolean_check),
             "last_checkin": Field(_registered("last_checkin"), date_check),
             "registered_at": Field(_registered("registered_at"), date_check),
             "subscription_uuid": Field(_registered("uuid"), text_check, Mark.LIKE)})
     return fields
+
+
+def _names_of(get: Callable[[Host], Any]) -> Callable[[Host, str], Iterable[Any]]:
+    return lambda host, name: [each["name"] for each in get(host) or () if each] or [None]
+
+
+def _content(satellite: "Satellite", host: Host, key: str) -> list[Any]:
+    return [(satellite.content_of(host) or {}).get(key)]
+
+
+def _choice_check(numbers: Mapping[str, int]) -> Callable[[str, Mark, str], Check]:
+    """One of a few words, each of which stands for a number."""
+    def check(name: str, mark: Mark, value: str) -> Check:
+        if value not in numbers:
+            raise QueryError(f"'{name}' should be one of '{', '.join(numbers)}', but the query was '{value}'")
+        if mark not in (Mark.EQ, Mark.NE):
+            raise QueryError(f"Operator '{mark.value}' not supported for '{name}'")
+        return lambda held: (held == numbers[value]) is (mark is Mark.EQ)
+    return check
 
 
 def _facts_named(host: Host, name: str) -> Iterable[Optional[str]]:
@@ -84,6 +121,7 @@ def fact_fields(satellite: "Satellite") -> dict[str, Field]:
         "name": name, "fact": name, "short_name": short, "fact_short_name": short, "type": origin, "origin": origin,
         "value": Field(one(lambda row: row.value), fact_check, Mark.EQ),
         "facts.": Field(lambda row, name: (row.value,) if row.name == name.split(".")[1] else (), fact_check),
+        "reported_at": Field(one(lambda row: row.reported_at or satellite.started), date_check),
         "host": Field(one(lambda row: (row.host.name, row.host.id)), _host_check),
         "host_id": Field(one(lambda row: row.host.id), number_check),
         "organization_id": Field(one(lambda row: row.host.organization_id), identifier_check),

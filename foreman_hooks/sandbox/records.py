@@ -21,6 +21,19 @@ Parameters = dict[str, Any]                         # name -> value; not a text:
 Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
 
 
+METRICS = ("applied", "restarted", "failed", "failed_restarts", "skipped", "pending")
+
+
+@dataclass
+class Report:
+    """One configuration report: when, how many of each of METRICS, and who wrote it."""
+
+    reported_at: str
+    status: dict[str, int] = field(default_factory=dict)
+    origin: str = "Ansible"
+    id: int = 0
+
+
 @dataclass
 class Host:
     """One host record.
@@ -29,7 +42,8 @@ class Host:
     `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
     where the host is not registered.  `content`: what `content_facet_attributes` holds beside the defaults; None: the
     facet of a registered host, else none; {}: what is left of it after a host was unregistered.  `infrastructure`:
-    {"foreman_instance": True, "smart_proxy_id": 1}.  `record`: every other API field that differs from the default
+    {"foreman_instance": True, "smart_proxy_id": 1}.  `reports`: the newest decides `last_report`; without any, the
+    record does.  `record`: every other API field that differs from the default
     (build, comment, compute_resource_id, uuid, root_pass...), times as `utc` writes them.
     """
 
@@ -41,13 +55,22 @@ class Host:
     subscription: Optional[dict[str, Any]] = None
     content: Optional[dict[str, Any]] = None
     infrastructure: Optional[dict[str, Any]] = None
+    reports: list[Report] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     id: int = 0
+
+    @property
+    def last_report(self) -> Optional[str]:
+        """When it last reported, whatever became of it."""
+        return max((report.reported_at for report in self.reports), default=self.record.get("last_report"))
 
 
 @dataclass
 class User:
-    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts."""
+    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts.
+
+    `host_filtered`: permissions that are given with a filter that is a search of hosts.
+    """
 
     login: str
     password: str
@@ -56,6 +79,7 @@ class User:
     locations: frozenset[int] = frozenset({LOCATION})
     sees: Optional[Callable[[Host], bool]] = None
     tokens: Collection[str] = ()
+    host_filtered: Collection[str] = ()
 
     @property
     def admin(self) -> bool:
@@ -98,6 +122,11 @@ class FactRow(NamedTuple):
     origin: str
     name: str
     value: Optional[str]
+
+    @property
+    def reported_at(self) -> Optional[str]:
+        """When the facts of its origin were last uploaded: their `_timestamp`, else when the record changed."""
+        return self.host.facts[self.origin].get("_timestamp") or self.host.record.get("updated_at")
 
 
 # Facts
@@ -155,11 +184,12 @@ BLANK_RECORD: dict[str, Any] = {
         "ip", "ip6", "mac", "last_report", "last_compile", "initiated_at", "installed_at", "architecture_id",
         "architecture_name", "operatingsystem_id", "operatingsystem_name", "domain_id", "domain_name", "realm_id",
         "realm_name", "subnet_id", "subnet_name", "ptable_id", "medium_id", "pxe_loader", "disk", "model_id",
-        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title", "owner_id", "owner_name", "owner_type",
+        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title",
         "use_image", "image_id", "uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider",
         "compute_profile_id", "compute_profile_name", "image_name", "medium_name", "ptable_name", "puppet_proxy",
         "puppet_proxy_id", "puppet_proxy_name", "puppet_ca_proxy", "puppet_ca_proxy_id", "puppet_ca_proxy_name",
         "sp_ip", "sp_mac", "sp_name", "sp_subnet_id", "subnet6_id", "subnet6_name", "cockpit_url")),
+    "owner_id": 4, "owner_name": "Admin User", "owner_type": "User",
     "comment": "", "image_file": "", "provision_method": "build", "capabilities": ["build"], "creator_id": 4,
     "creator": "Admin User", "build": False, "enabled": True, "managed": False, "global_status": 0,
     "global_status_label": "OK", "build_status": 0, "build_status_label": "Installed",

@@ -20,7 +20,8 @@ from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, urlencode
 
-from .calls import PERMISSIONS, Call, Page, RefusedError, leading_number, listed, server_error
+from . import reports
+from .calls import PERMISSIONS, Call, Page, RefusedError, leading_number, listed, not_found, server_error
 from .fields import ORIGIN_FIELDS, SETTING_FIELDS, TAXONOMY_FIELDS, fact_fields, host_fields
 from .jobs import ROUTES as JOB_ROUTES
 from .jobs import Handler as JobHandler
@@ -52,6 +53,7 @@ from .records import (
     Facts,
     Host,
     Parameters,
+    Report,
     Sight,
     User,
     content_view_environment,
@@ -78,7 +80,7 @@ from .search import (
 from .server import Answer, Request, utc
 
 __all__ = ["ANSIBLE", "CHEF", "LOCATION", "ORGANIZATION", "PUPPET", "RHSM", "SALT", "DeletionFault", "Effect", "Host",
-           "Satellite", "User"]
+           "Report", "Satellite", "User"]
 
 VERSION = "3.12.0"
 KATELLO_VERSION = "4.14.3"
@@ -97,14 +99,15 @@ class Satellite:
         self.organizations = {ORGANIZATION: "Default Organization"}
         self.locations = {LOCATION: "Default Location"}
         self.hostgroups: dict[int, str] = {}                # id -> title
-        self.owners = {4: "Admin User"}                     # id -> name, of users and user groups
+        self.owners = {4: "Admin User"}                     # id -> name, of users
+        self.usergroups: dict[int, str] = {}                # id -> name
         self.hosts: dict[int, Host] = {}
         self.parameters: Parameters = {}                    # global; those below: id -> parameters
         self.organization_parameters: dict[int, Parameters] = {}
         self.location_parameters: dict[int, Parameters] = {}
         self.hostgroup_parameters: dict[int, Parameters] = {}
         self.settings: dict[str, object] = {"destroy_vm_on_host_delete": False, "entries_per_page": 20,
-                                            "failed_login_attempts_limit": 30}
+                                            "failed_login_attempts_limit": 30, "excluded_facts": []}
         self.ghosts: dict[str, Facts] = {}                  # names with facts, but without a host
         self.deletion_faults: dict[int, DeletionFault] = {}         # host id -> how its DELETE goes wrong
         self.stubborn: set[int] = set()                     # ids whose faults are HALF_DELETED
@@ -121,7 +124,7 @@ class Satellite:
         self.jobs = Jobs(self)                              # remote execution
         self._late: list[tuple[int, int]] = []              # number of the last request before it, id to delete
         self._answered = 0
-        self._last_id = 0
+        self._last_id = self._last_report_id = 0
         self._ids: list[int] = []                           # of hosts, ascending
         self._ids_by_name: dict[str, int] = {}
         self._ghost_ids: dict[str, int] = {}
@@ -142,6 +145,11 @@ class Satellite:
             self._ids_by_name[host.name] = host.id
             self._count_facts(host, 1)
             return host
+
+    def next_report_id(self) -> int:
+        """An id that no report has had."""
+        self._last_report_id += 1
+        return self._last_report_id
 
     def handle(self, request: Request) -> Answer:
         """Answer one request; safe to call from several threads."""
@@ -258,7 +266,7 @@ class Satellite:
             return host
         return next((host for host in self.hosts.values() if host.name == name), None)     # a test may have renamed it
 
-    def _find(self, call: Call, verb: str) -> Host:
+    def find_host(self, call: Call, verb: str) -> Host:
         """The host of `:id`: by name first, then by the number that it begins with (measured: 310-foo is host 310)."""
         key, sight = call.args["id"], self._sight_through_parent(call, verb)
         for host in (self._named(key), self.hosts.get(leading_number(key))):
@@ -308,19 +316,19 @@ class Satellite:
         return listed(call, page, total, subtotal, results)
 
     def _show_host(self, call: Call) -> Answer:
-        host = self._find(call, "view")
+        host = self.find_host(call, "view")
         _raise_fault(self.read_faults, [host])
         parameters = self._parameters_of(host, call, ("parameters", "all_parameters"))
         return Answer(200, {**self._whole(host, call), **parameters})
 
     def _disassociate_host(self, call: Call) -> Answer:
-        host = self._find(call, "edit")
+        host = self.find_host(call, "edit")
         detach(host)
         return Answer(200, self._whole(host, call))
 
     def _delete_host(self, call: Call) -> Answer:
         """200 with the raw record.  Katello says so even where the record stays, unregistered by then (measured)."""
-        host = self._find(call, "edit")
+        host = self.find_host(call, "edit")
         fault = self.deletion_faults.get(host.id) or (HALF_DELETED if host.id in self.stubborn else None)
         if fault:
             return self._delete_badly(host, fault)
@@ -368,7 +376,9 @@ class Satellite:
         if not isinstance(body.get("facts"), dict):
             raise server_error()
         origin = ORIGINS.get(body["facts"].pop("_type", ""), PUPPET)
-        facts: dict[str, Optional[str]] = dict(flattened(body["facts"]))
+        excluded = _exclusion(self.settings["excluded_facts"])
+        facts: dict[str, Optional[str]] = {
+            name: value for name, value in flattened(body["facts"]) if not excluded.fullmatch(name)}
         host = self._named(body["name"].lower())
         if not host:
             host = self.add(Host(body["name"], record={"created_at": utc(), "updated_at": utc()}))
@@ -410,11 +420,11 @@ class Satellite:
         return self._list_taxonomies(call, self.hostgroups)
 
     def _show_owner(self, call: Call) -> Answer:
-        """A user or user group by its number; nobody else asks for them here."""
-        number = leading_number(call.args["id"])
-        if number not in self.owners:
-            raise RefusedError(404, {"error": {"message": f"Resource user not found by id '{call.args['id']}'"}})
-        return Answer(200, {"id": number, "name": self.owners[number]})
+        """A user by number, as far as anybody asks for one here."""
+        return _by_number(call, "user", self.owners)
+
+    def _show_usergroup(self, call: Call) -> Answer:
+        return _by_number(call, "usergroup", self.usergroups)
 
     def _entry(self, host: Host) -> dict[str, Any]:
         """A host as lists have it."""
@@ -425,7 +435,8 @@ class Satellite:
             "organization_name": self.organizations.get(host.organization_id or 0),
             "location_name": self.locations.get(host.location_id or 0),
             "name": host.name, "id": host.id, "display_name": host.name, "uptime_seconds": None,
-            "reported_data": dict.fromkeys(REPORTED)}
+            "last_report": host.last_report,
+            "reported_data": {**dict.fromkeys(REPORTED), **host.record.get("reported_data", {})}}
         if host.infrastructure:
             entry["infrastructure_facet"] = {"foreman_instance": False, "smart_proxy_id": None, **host.infrastructure}
         if self.katello and host.subscription is not None:
@@ -436,6 +447,12 @@ class Satellite:
         if content is not None:
             entry["content_facet_attributes"] = content
         return entry
+
+    def login_of_owner(self, host: Host) -> Optional[str]:
+        """The login of the user who owns it; None for a user group, or where that user is none of `users`."""
+        owner, kind = (host.record.get(name, BLANK_RECORD[name]) for name in ("owner_id", "owner_type"))
+        logins = dict(enumerate(self.users, 4))
+        return logins.get(owner) if kind == "User" else None
 
     def content_of(self, host: Host) -> Optional[dict[str, Any]]:
         """What `content_facet_attributes` holds; None where there is none."""
@@ -491,7 +508,7 @@ class Satellite:
 
     def _raw(self, host: Host) -> dict[str, Any]:
         """A host as DELETE and uploads answer it: its row in the database, password hashes and all, times in ISO."""
-        entry = {**self._entry(host), **host.record}
+        entry = {**host.record, **self._entry(host), **{name: host.record.get(name) for name in SECRETS}}
         raw = {name: entry.get(name) for name in RAW}
         raw.update(lookup_value_matcher=f"fqdn={host.name}", reported_data_attributes={"host_id": host.id})
         for kind, names in RAW_FACETS.items():
@@ -654,7 +671,7 @@ class Satellite:
 
     def _setting(self, name: str) -> dict[str, Any]:
         value = self.settings[name]
-        kind = {bool: "boolean", int: "integer"}.get(type(value), "string")
+        kind = {bool: "boolean", int: "integer", list: "array"}.get(type(value), "string")
         title = name.replace("_", " ").capitalize()
         return {"description": title, "settings_type": kind, "default": False if kind == "boolean" else value,
                 "updated_at": None, "id": name, "name": name, "full_name": title,
@@ -693,6 +710,13 @@ def _iso(time: Optional[str]) -> Optional[str]:
     return re.sub(r"^(\S+) (\S+) UTC$", r"\1T\2.000Z", time or "") or None
 
 
+def _by_number(call: Call, kind: str, names: Mapping[int, str]) -> Answer:
+    number = leading_number(call.args["id"])
+    if number not in names:
+        raise not_found(f"Resource {kind} not found by id '{call.args['id']}'")
+    return Answer(200, {"id": number, "name": names[number]})
+
+
 def _raise_fault(faults: Mapping[int, Answer], hosts: Iterable[Host]) -> None:
     """One record that cannot be rendered spoils the whole answer."""
     for host in hosts:
@@ -714,6 +738,12 @@ def _check_media_type(request: Request) -> None:
 
 
 # How a request is read
+
+def _exclusion(patterns: Any) -> "re.Pattern[str]":
+    """The facts that are not kept: `dmi*` takes dmi::system::uuid as well (read in Foreman's source)."""
+    names = "|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns)
+    return re.compile(f"(.*::|.*_)?({names})(::.*)?" if names else "(?!)", re.DOTALL)
+
 
 def _basic(credentials: str) -> tuple[str, str]:
     """Login and password of an Authorization header; empty where it is no Basic one."""
@@ -792,7 +822,9 @@ _ROUTES = (
     _on("PUT", "/api/hosts/bulk/destroy", "destroy_hosts", Satellite._delete_bulk),
     _on("GET", "/api/hostgroups", "view_hostgroups", Satellite._list_hostgroups),
     _on("GET", "/api/users/:id", "view_users", Satellite._show_owner),
-    _on("GET", "/api/usergroups/:id", "view_usergroups", Satellite._show_owner),
+    _on("GET", "/api/usergroups/:id", "view_usergroups", Satellite._show_usergroup),
+    _on("GET", "/api/config_reports", "view_config_reports", reports.list_all),
+    _on("GET", "/api/hosts/:id/config_reports/last", "view_config_reports", reports.show_last),
     _on("POST", "/api/hosts", "create_hosts", Satellite._create_host),
     _on("POST", "/api/hosts/facts", "upload_facts", Satellite._upload_facts),
     _on("GET", "/api/hosts", "view_hosts", Satellite._list_hosts),
