@@ -568,7 +568,8 @@ _KEPT = ("id", "name", "comment", "created_at", "last_report", "build", "managed
 _KEPT_OF_FACETS = {
     "subscription_facet_attributes": ("uuid", "last_checkin", "registered_at", "release_version", "service_level",
                                       "purpose_role", "purpose_usage", "activation_keys"),
-    "content_facet_attributes": ("content_view_name", "lifecycle_environment_name", "content_source_name")}
+    "content_facet_attributes": ("content_view", "lifecycle_environment", "content_view_environments",
+                                 "content_source_name")}
 _SECRET = re.compile(r"pass|pwd|psk|secret|token|otp|key|credential|cert|private|auth", re.IGNORECASE)
 
 

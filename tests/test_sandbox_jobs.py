@@ -487,6 +487,19 @@ def test_without_the_permission_on_template_invocations_the_start_is_a_server_er
     assert errors(runner.invoke(template), 500)["message"].startswith("PG::NotNullViolation: ERROR:  null value in")
 
 
+def test_a_filter_on_hosts_of_that_permission_is_the_same_server_error(satellite, runner, template):
+    """Measured: such a filter lets no template through."""
+    satellite.users["runner"].host_filtered = {"create_template_invocations"}
+    assert errors(runner.invoke(template), 500)["message"].startswith("PG::NotNullViolation: ERROR:  null value in")
+
+
+def test_hosts_are_found_by_the_job_that_ran_on_them(api, satellite, template):
+    satellite.add(Host("web2.example.com"))
+    job = api.started(template)
+    body = api.get("/hosts", search=f"job_invocation.id = {job.answer['id']}")
+    assert [host["id"] for host in body["results"]] == [1]
+
+
 def test_without_view_job_templates_the_template_is_not_found(satellite, runner, template):
     satellite.users["runner"].permissions -= {"view_job_templates"}
     assert errors(runner.invoke(template), 404) == {"message": f"Template with id '{template}' was not found"}

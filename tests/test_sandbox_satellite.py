@@ -3,8 +3,22 @@
 import threading
 
 import pytest
+import requests
 
-from foreman_hooks.sandbox.satellite import ANSIBLE, LOCATION, ORGANIZATION, PUPPET, RHSM, Host, Satellite, User
+from foreman_hooks.sandbox.satellite import (
+    ANSIBLE,
+    LOCATION,
+    ORGANIZATION,
+    PUPPET,
+    RHSM,
+    DeletionFault,
+    Effect,
+    Host,
+    Report,
+    Satellite,
+    User,
+)
+from foreman_hooks.sandbox.server import DROPPED, Answer
 
 ADMIN = ("admin", "changeme")
 CLEANER = ("cleaner", "secret")
@@ -263,7 +277,7 @@ def test_ping_needs_no_login(api):
 
 def test_katello_tells_its_version_to_anybody(api):
     answer = api("GET", "/katello/api/status", auth=None)
-    assert (answer.status_code, answer.json()["version"]) == (200, "4.14.0")
+    assert (answer.status_code, answer.json()["version"]) == (200, "4.14.3")
     assert answer.json()["timeUTC"].endswith(" UTC")
 
 
@@ -673,10 +687,37 @@ def test_a_host_by_itself_has_everything(satellite, api):
     assert "$6$secret" not in str(host)
 
 
-@pytest.mark.parametrize("subscription", [None, {"uuid": "consumer", "hypervisor": True}])
-def test_without_content_a_host_shows_no_facts(satellite, api, subscription):
-    satellite.add(guest(subscription=subscription))
+def test_without_content_a_host_shows_no_facts(satellite, api):
+    satellite.add(guest(subscription=None))
     assert "facts" not in api.listed("/api/hosts/1")
+
+
+def test_what_a_registered_host_shows_of_its_content(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer", "hypervisor": True}))
+    host = api.listed("/api/hosts/1")
+    facet = host["content_facet_attributes"]
+    assert facet["uuid"] == "consumer"
+    assert facet["content_view"] == {"id": 1, "name": "Default Organization View", "composite": False}
+    assert facet["lifecycle_environment"] == host["lifecycle_environment"] == {"id": 1, "name": "Library"}
+    (both,) = facet["content_view_environments"]
+    assert (both["content_view"]["name"], both["lifecycle_environment"]["name"], both["candlepin_name"]) == (
+        "Default Organization View", "Library", "Library")
+    assert not {"content_view_name", "lifecycle_environment_name"} & set(facet)
+
+
+def test_a_host_that_was_unregistered_keeps_facts_and_an_empty_facet_of_content(satellite, api):
+    satellite.add(guest(content={}))
+    host = api.listed("/api/hosts/1")
+    facet = host["content_facet_attributes"]
+    assert (facet["uuid"], facet["content_view"], facet["content_view_environments"]) == (None, None, [])
+    assert "subscription_facet_attributes" not in host
+    assert host["facts"]["virt::uuid"] == UUID
+
+
+def test_host_collections_are_shown_by_the_host_alone(satellite, api):
+    satellite.add(guest(record={"host_collections": [{"id": 3, "name": "shop"}]}))
+    assert api.listed("/api/hosts/1")["host_collections"] == [{"id": 3, "name": "shop"}]
+    assert "host_collections" not in api.listed("/api/hosts")["results"][0]
 
 
 def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
@@ -686,14 +727,72 @@ def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
     assert not {"facts", "subscription_facet_attributes", "content_facet_attributes"} & set(host)
 
 
-def test_parameters_are_silently_empty_without_their_permission_but_can_be_searched(satellite, cleaner):
-    satellite.parameters["site"] = "berlin"
+def test_without_their_permission_only_the_global_parameters_are_shown_but_all_can_be_searched(satellite, cleaner):
+    satellite.parameters.update(site="berlin", role="none")
+    satellite.organization_parameters[ORGANIZATION] = {"team": "red"}
     satellite.add(guest(parameters={"role": "shop"}))
     host = cleaner.listed("/api/hosts/1")
-    assert (host["parameters"], host["all_parameters"]) == ([], [])
-    assert cleaner.ids(search="params.role = shop") == [1]
+    assert host["parameters"] == []
+    assert [(row["name"], row["value"]) for row in host["all_parameters"]] == [("site", "berlin"), ("role", "none")]
+    assert cleaner.ids(search="params.role = shop") == cleaner.ids(search="params.team = red") == [1]
     satellite.users["cleaner"].permissions = MINIMUM | {"view_params"}
-    assert len(cleaner.listed("/api/hosts/1")["all_parameters"]) == 2
+    assert [(row["name"], row["value"]) for row in cleaner.listed("/api/hosts/1")["all_parameters"]] == [
+        ("role", "shop"), ("team", "red"), ("site", "berlin")]
+
+
+def test_the_parameter_of_the_highest_level_wins(satellite, api):
+    satellite.parameters.update(a="global", b="global", c="global", d="global", e="global")
+    satellite.organization_parameters[ORGANIZATION] = dict.fromkeys("bcde", "organization")
+    satellite.location_parameters[LOCATION] = dict.fromkeys("cde", "location")
+    satellite.hostgroup_parameters[7] = dict.fromkeys("de", "host group")
+    satellite.add(guest(parameters={"e": "host"}, record={"hostgroup_id": 7}))
+    host = api.listed("/api/hosts/1")
+    assert {row["name"]: row["value"] for row in host["all_parameters"]} == {
+        "a": "global", "b": "organization", "c": "location", "d": "host group", "e": "host"}
+    assert all(row["value"] == row["associated_type"] for row in host["all_parameters"])
+    assert [row["priority"] for row in host["all_parameters"]] == [70, 60, 20, 10, 0]
+    assert [row["name"] for row in host["parameters"]] == ["e"]
+
+
+def test_a_parameter_that_is_no_text_says_so(satellite, api):
+    satellite.parameters.update(switch=True, number=4, some=[1])
+    satellite.add(guest())
+    rows = api.listed("/api/hosts/1")["all_parameters"]
+    assert [(row["parameter_type"], row["value"]) for row in rows] == [("boolean", True), ("integer", 4), ("json", [1])]
+    assert api.ids(search="params.switch = true") == api.ids(search="params.some = [1]") == [1]
+
+
+def levels(satellite):
+    """Hosts 1 (own: true), 2 (nothing of its own) and 3 (in host group 7)."""
+    satellite.add(guest(parameters={"keep": "true"}))
+    satellite.add(guest("web2.example.com"))
+    satellite.add(guest("web3.example.com", record={"hostgroup_id": 7}))
+
+
+@pytest.mark.parametrize("level", ["parameters", "organization_parameters", "location_parameters"])
+def test_one_overriding_host_group_hides_all_hosts_without_a_host_group(satellite, api, level):
+    """Measured: also the host whose own parameter says true."""
+    levels(satellite)
+    assert api.ids(search="params.keep ~ true") == [1]
+    held = getattr(satellite, level)
+    if level == "parameters":
+        held["keep"] = "true"
+    else:
+        held[ORGANIZATION if level.startswith("organization") else LOCATION] = {"keep": "true"}
+    assert api.ids(search="params.keep ~ true", order="id") == [1, 2, 3]
+    satellite.hostgroup_parameters[7] = {"keep": "false"}
+    assert api.ids(search="params.keep ~ true") == []
+    satellite.hosts[2].record["hostgroup_id"] = 8
+    assert api.ids(search="params.keep ~ true") == [2]
+
+
+def test_an_overriding_parameter_of_a_lower_level_takes_nobody_out(satellite, api):
+    levels(satellite)
+    satellite.parameters["keep"] = "false"
+    satellite.hostgroup_parameters[7] = {"keep": "true"}
+    assert api.ids(search="params.keep ~ true", order="id") == [1, 3]
+    satellite.hosts[3].parameters["keep"] = "no"
+    assert api.ids(search="params.keep ~ true") == [1]
 
 
 def test_permissions_are_those_of_the_caller(satellite, api, cleaner):
@@ -750,9 +849,8 @@ def test_total_of_facts_follows_what_comes_and_goes(satellite, api):
     assert total() == 8
     upload(api, "more.example.com", {"_type": "ansible", "a": "1"})
     assert total() == 9
-    satellite.stubborn.add(3)
     api.delete(3)
-    assert total() == 6
+    assert total() == 3
 
 
 def test_total_of_facts_is_zero_for_others_than_administrators(satellite, cleaner):
@@ -1010,16 +1108,118 @@ def test_a_stubborn_host_stays_though_the_answer_is_a_200(satellite, api):
     answer = api.delete(1)
     assert (answer.status_code, answer.json()["id"]) == (200, 1)
     body = api.listed("/api/hosts/1")
-    assert "subscription_facet_attributes" not in body
-    assert api.listed("/api/hosts/1/facts")["results"] == {}
+    assert not {"subscription_facet_attributes", "content_facet_attributes"} & set(body)
+    assert api.listed("/api/hosts/1/facts")["results"]["web1.example.com"]["virt::uuid"] == UUID
+    assert api.ids(search="set? subscription_uuid") == []
+    again = api.delete(1)
+    assert (again.status_code, "subscription_facet_attributes" in again.json()) == (200, False)
     assert satellite.deleted == []
 
 
-def test_a_stubborn_host_keeps_the_facts_of_other_origins(satellite, api):
-    satellite.add(Host("web1.example.com", facts={RHSM: {"a": "1"}, ANSIBLE: {"b": "2"}}))
-    satellite.stubborn.add(1)
-    api.delete(1)
-    assert api.listed("/api/fact_values")["results"] == {"web1.example.com": {"b": "2"}}
+# DELETE that goes wrong
+
+def test_a_deletion_shows_both_facets_of_what_it_deleted(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer", "last_checkin": "2026-01-01 10:00:00 UTC"}))
+    body = api.delete(1).json()
+    facet = body["subscription_facet_attributes"]
+    assert (facet["uuid"], facet["last_checkin"], facet["registered_at"]) == (
+        "consumer", "2026-01-01T10:00:00.000Z", None)
+    assert (body["content_facet_attributes"]["uuid"], body["content_facet_attributes"]["host_id"]) == ("consumer", 1)
+
+
+@pytest.mark.parametrize("status", [403, 409, 410, 500, 504])
+def test_a_deletion_may_fail_and_change_nothing(satellite, api, status):
+    satellite.add(guest(subscription={"uuid": "consumer"}))
+    satellite.add(guest("web2.example.com"))
+    satellite.deletion_faults[1] = DeletionFault(status)
+    assert [api.delete(key).status_code for key in (1, 2, 1)] == [status, 200, status]
+    assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
+
+
+def test_the_body_of_a_failure_is_the_tests_choice(satellite, api):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(504, "<html>Gateway Time-out</html>")
+    assert api.delete(1).text == "<html>Gateway Time-out</html>"
+    satellite.deletion_faults[1] = DeletionFault()
+    assert api.delete(1).json() == {"error": {"message": "DELETE of web1.example.com failed"}}
+
+
+def test_a_deletion_may_succeed_behind_an_error(satellite, api):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED)
+    assert (api.delete(1).status_code, api.get("/api/hosts/1").status_code) == (504, 404)
+    assert satellite.deleted == [1]
+
+
+def test_a_deletion_may_succeed_some_requests_after_its_answer(satellite, api):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED, after=2)
+    assert api.delete(1).status_code == 504
+    assert [api.get("/api/hosts/1").status_code for _ in range(3)] == [200, 200, 404]
+    assert satellite.deleted == [1]
+
+
+@pytest.mark.parametrize(("effect", "left"), [(Effect.NONE, [1]), (Effect.DELETED, [])])
+def test_the_connection_may_be_cut_instead_of_an_answer(satellite, api, effect, left):
+    satellite.add(guest())
+    satellite.deletion_faults[1] = DeletionFault(DROPPED, effect=effect)
+    with pytest.raises(requests.ConnectionError):
+        api.delete(1)
+    assert api.ids() == left
+
+
+def test_a_host_may_be_unregistered_by_a_deletion_that_fails(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer"}))
+    satellite.deletion_faults[1] = DeletionFault(500, effect=Effect.UNREGISTERED)
+    assert api.delete(1).status_code == 500
+    assert "subscription_facet_attributes" not in api.listed("/api/hosts/1")
+    del satellite.deletion_faults[1]
+    assert (api.delete(1).status_code, satellite.deleted) == (200, [1])
+
+
+def test_without_candlepin_no_registered_host_is_deleted(satellite, api):
+    satellite.add(guest(subscription={"uuid": "consumer"}))
+    satellite.add(guest("web2.example.com"))
+    satellite.candlepin_down = True
+    answer = api.delete(1)
+    assert (answer.status_code, answer.json()) == (
+        500, {"error": {"message": "A backend service [ Candlepin ] is unreachable"}})
+    assert api.delete(2).status_code == 200
+    satellite.candlepin_down = False
+    assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
+    assert api.delete(1).status_code == 200
+
+
+def test_whether_candlepin_answers_is_told_without_a_login(satellite, api):
+    body = api("GET", "/katello/api/ping", auth=None).json()
+    assert (body["status"], body["services"]["candlepin"]["status"]) == ("ok", "ok")
+    satellite.candlepin_down = True
+    answer = api("GET", "/katello/api/ping", auth=None)
+    services = answer.json()["services"]
+    assert (answer.status_code, answer.json()["status"], services["candlepin"]["status"]) == (200, "FAIL", "FAIL")
+    assert services["candlepin_auth"]["message"] == "A backend service [ Candlepin ] is unreachable"
+    assert (services["foreman_tasks"]["status"], "pulp3" in services) == ("ok", False)
+    assert api.get("/katello/api/status").json()["version"] == "4.14.3"
+
+
+# GET that goes wrong
+
+def test_a_record_that_cannot_be_shown_spoils_every_list_that_shows_it_whole(satellite, api):
+    add_guests(satellite, 3)
+    satellite.read_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
+    assert [api.get(f"/api/hosts/{key}").status_code for key in (1, 2, 3)] == [200, 500, 200]
+    assert api.get("/api/hosts").status_code == 500
+    assert api.get("/api/hosts", search="id ^ (1,3)").status_code == 200
+    assert api.ids(thin="true") == [1, 2, 3]
+    assert api.delete(2).status_code == 200
+
+
+def test_facts_of_one_host_may_be_unreadable_while_a_window_of_facts_is_not(satellite, api):
+    add_guests(satellite, 2)
+    satellite.fact_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
+    assert api.get("/api/hosts/2/facts").status_code == 500
+    assert api.get("/api/fact_values", search="host_id = 2").status_code == 500
+    assert api.get("/api/hosts/1/facts").status_code == api.get("/api/fact_values").status_code == 200
 
 
 def vm(**more):
@@ -1077,6 +1277,111 @@ def test_bulk_deletions_are_noted_and_not_done(satellite, api, method, path):
     assert 1 in satellite.hosts
 
 
+# Reports
+
+EARLY, LATE = "2026-01-01 10:00:00 UTC", "2026-01-02 10:00:00 UTC"
+
+
+def test_the_newest_report_decides_when_a_host_last_reported(satellite, api):
+    satellite.add(guest(reports=[Report(LATE), Report(EARLY)], record={"last_report": "2025-01-01 10:00:00 UTC"}))
+    assert api.listed("/api/hosts/1")["last_report"] == LATE
+    assert api.ids(search='last_report > "2026-01-01 12:00"') == [1]
+    assert api.delete(1).json()["last_report"] == "2026-01-02T10:00:00.000Z"
+
+
+def test_the_last_report_is_the_one_that_came_last(satellite, api):
+    host = satellite.add(guest(reports=[Report(EARLY, {"applied": 2}, "Puppet")]))
+    first = api.listed("/api/hosts/1/config_reports/last")
+    assert (first["host_id"], first["host_name"], first["reported_at"], first["origin"], first["summary"]) == (
+        1, "web1.example.com", EARLY, "Puppet", "Modified")
+    assert first["status"] == {
+        "applied": 2, "restarted": 0, "failed": 0, "failed_restarts": 0, "skipped": 0, "pending": 0}
+    assert (first["metrics"], first["logs"]) == ({}, [])
+    host.reports.append(Report(LATE, {"failed": 1000, "skipped": 1}))
+    last = api.listed("/api/hosts/web1.example.com/config_reports/last")
+    assert (last["reported_at"], last["origin"], last["summary"], last["status"]["failed"]) == (
+        LATE, "Ansible", "Failed", 63)
+    assert last["id"] > first["id"]
+
+
+@pytest.mark.parametrize("key", ["1", "999999"])
+def test_without_a_report_there_is_no_last_one(satellite, api, key):
+    satellite.add(guest())
+    answer = api.get(f"/api/hosts/{key}/config_reports/last")
+    assert (answer.status_code, answer.json()) == (
+        404, {"error": {"message": "Resource config_report not found by id ''"}})
+
+
+def test_reports_want_a_permission_and_the_host_in_sight(satellite, cleaner):
+    satellite.add(guest(reports=[Report(LATE)]))
+    answer = cleaner.get("/api/hosts/1/config_reports/last")
+    assert (answer.status_code, answer.json()["error"]["missing_permissions"]) == (403, ["view_config_reports"])
+    user = satellite.users["cleaner"]
+    user.permissions = MINIMUM | {"view_config_reports"}
+    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 200
+    user.permissions = frozenset({"view_config_reports"})
+    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 404
+    assert cleaner.listed("/api/config_reports")["results"] == []
+    user.permissions, user.sees = MINIMUM | {"view_config_reports"}, lambda host: False
+    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 404
+
+
+@pytest.mark.parametrize(("search", "hosts"), [
+    ("", [1, 2, 1]), ("host_id = 1", [1, 1]), ("host = web2.example.com", [2]), ("failed > 0", [1]),
+    ("origin = Puppet", [2]), ('reported < "2026-01-01 12:00"', [1]), ("host_id = 1 and failed = 0", [1])])
+def test_reports_are_listed_the_newest_first(satellite, api, search, hosts):
+    satellite.add(guest(reports=[Report(EARLY), Report("2026-01-03 10:00:00 UTC", {"failed": 1})]))
+    satellite.add(guest("web2.example.com", reports=[Report(LATE, origin="Puppet")]))
+    body = api.listed("/api/config_reports", search=search)
+    assert [row["host_id"] for row in body["results"]] == hosts
+    assert (body["total"], body["subtotal"]) == (3, len(hosts))
+    assert not {"logs", "summary"} & set(body["results"][0])
+
+
+# What else of a host can be searched
+
+@pytest.mark.parametrize("search", [
+    "activation_key = web", 'content_view = "Shop"', "lifecycle_environment = Production", "release_version = 9.4",
+    "hypervisor_host = esx1.example.com", "host_collection = shop", "owner = admin", "user.login = admin",
+    "execution_status = error", "errata_status = security_needed", 'boot_time > "2026-01-01"'])
+def test_a_host_is_found_by_what_katello_and_others_know_of_it(satellite, api, search):
+    satellite.add(guest("web2.example.com", record={"owner_id": 3, "owner_type": "Usergroup"}))
+    host = satellite.add(guest(
+        content={"content_view": {"id": 5, "name": "Shop"}, "lifecycle_environment": {"id": 6, "name": "Production"}},
+        subscription={"uuid": "consumer", "release_version": "9.4", "activation_keys": [{"id": 1, "name": "web"}],
+                      "virtual_host": {"id": 9, "name": "esx1.example.com"}},
+        record={"host_collections": [{"id": 3, "name": "shop"}], "execution_status": 1, "errata_status": 3,
+                "reported_data": {"boot_time": LATE}}))
+    assert api.ids(search=search) == [host.id]
+
+
+def test_a_status_is_named_by_one_of_a_few_words(api):
+    answer = api.get("/api/hosts", search="errata_status = 3")
+    assert (answer.status_code, answer.json()["error"]["class"]) == (400, "ScopedSearch::QueryNotSupported")
+
+
+def test_without_katello_its_content_cannot_be_searched(shared):
+    api = Api(*shared.show(Satellite(katello=False)))
+    assert api.get("/api/hosts", search="content_view = x").status_code == 400
+    assert api.get("/api/hosts", search="owner = admin").status_code == 200
+
+
+def test_facts_are_found_by_when_their_origin_reported(satellite, api):
+    satellite.add(Host("web1.example.com", facts={
+        RHSM: {"a": "1", "_timestamp": "2026-01-02 10:00:00 +0000"}, ANSIBLE: {"b": "2", "_timestamp": EARLY}}))
+    body = api.listed("/api/fact_values", search='reported_at > "2026-01-01 12:00"')
+    assert body["results"] == {"web1.example.com": {"a": "1"}}
+
+
+def test_a_host_belongs_to_the_user_number_4_and_a_user_is_no_user_group(satellite, api):
+    satellite.add(guest())
+    satellite.usergroups[3] = "web team"
+    host = api.listed("/api/hosts/1")
+    assert (host["owner_id"], host["owner_name"], host["owner_type"]) == (4, "Admin User", "User")
+    assert (api.get("/api/users/4").status_code, api.get("/api/usergroups/4").status_code) == (200, 404)
+    assert (api.get("/api/users/3").status_code, api.get("/api/usergroups/3").status_code) == (404, 200)
+
+
 # Uploading facts
 
 SYSTEM = {"operatingsystem": "RedHat", "operatingsystemrelease": "9.4"}
@@ -1096,6 +1401,15 @@ def test_uploaded_facts_make_a_host(satellite, api):
 def test_uploaded_facts_are_flattened_to_text(satellite, api):
     upload(api, "new.example.com", {**SYSTEM, "virt": {"is_guest": True, "uuid": None}, "n": 12, "l": [1, 2], "e": ""})
     assert satellite.hosts[1].facts[PUPPET] == {**SYSTEM, "virt::is_guest": "true", "n": "12", "l": "[1, 2]"}
+
+
+def test_excluded_facts_are_not_kept(satellite, api):
+    satellite.settings["excluded_facts"] = ["dmi*", "lo"]
+    upload(api, "new.example.com", {**SYSTEM, "dmi": {"system": {"uuid": UUID}}, "net": {"lo": {"ip": "::1"}},
+                                    "location": "here"})
+    assert satellite.hosts[1].facts[PUPPET] == {**SYSTEM, "location": "here"}
+    setting = api.listed("/api/settings/excluded_facts")
+    assert (setting["settings_type"], setting["value"]) == ("array", ["dmi*", "lo"])
 
 
 def test_uploaded_facts_replace_those_of_their_origin(satellite, api):

@@ -83,6 +83,11 @@ class Jobs:
         self._changed = threading.Condition(satellite.lock)
         self._ids, self._run_ids, self._chunk_ids = count(1), count(1), count(1)
 
+    def ids_of_jobs(self, host_id: int) -> list[int]:
+        """The invocations that this host has a part in."""
+        return [invocation.id for invocation in self.invocations.values()
+                if any(run.host_id == host_id for run in invocation.runs)]
+
     def settle(self, timeout: float = 30.0) -> bool:
         """Wait until every target has answered; False where they have not in time."""
         with self._changed:
@@ -113,7 +118,8 @@ class Jobs:
             raise server_error("string contains null byte")
         hosts = self._targeted(call, query)
         pattern = next(self._run_ids)
-        if not call.user.may("create_template_invocations"):    # measured
+        permission = "create_template_invocations"
+        if not call.user.may(permission) or permission in call.user.host_filtered:      # measured, both
             raise server_error('PG::NotNullViolation: ERROR:  null value in column "template_id" of relation '
                                '"template_invocations" violates not-null constraint\nDETAIL:  Failing row contains '
                                f"({pattern}, null, null, null, null, null, null).\n")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -16,7 +17,21 @@ ORGANIZATION = 1            # "Default Organization"
 LOCATION = 2                # "Default Location"
 
 Facts = dict[str, dict[str, Optional[str]]]         # origin -> fact name -> value
+Parameters = dict[str, Any]                         # name -> value; not a text: another parameter_type
 Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
+
+
+METRICS = ("applied", "restarted", "failed", "failed_restarts", "skipped", "pending")
+
+
+@dataclass
+class Report:
+    """One configuration report: when, how many of each of METRICS, and who wrote it."""
+
+    reported_at: str
+    status: dict[str, int] = field(default_factory=dict)
+    origin: str = "Ansible"
+    id: int = 0
 
 
 @dataclass
@@ -25,25 +40,37 @@ class Host:
 
     `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid") come by themselves.
     `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
-    where the host is not registered.  `infrastructure`: {"foreman_instance": True, "smart_proxy_id": 1}.
-    `record`: every other API field that differs from the default (build, comment, compute_resource_id, uuid,
-    root_pass...), times as `utc` writes them.
+    where the host is not registered.  `content`: what `content_facet_attributes` holds beside the defaults; None: the
+    facet of a registered host, else none; {}: what is left of it after a host was unregistered.  `infrastructure`:
+    {"foreman_instance": True, "smart_proxy_id": 1}.  `reports`: the newest decides `last_report`; without any, the
+    record does.  `record`: every other API field that differs from the default
+    (build, comment, compute_resource_id, uuid, root_pass...), times as `utc` writes them.
     """
 
     name: str
     facts: Facts = field(default_factory=dict)
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     organization_id: Optional[int] = ORGANIZATION
     location_id: Optional[int] = LOCATION
     subscription: Optional[dict[str, Any]] = None
+    content: Optional[dict[str, Any]] = None
     infrastructure: Optional[dict[str, Any]] = None
+    reports: list[Report] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     id: int = 0
+
+    @property
+    def last_report(self) -> Optional[str]:
+        """When it last reported, whatever became of it."""
+        return max((report.reported_at for report in self.reports), default=self.record.get("last_report"))
 
 
 @dataclass
 class User:
-    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts."""
+    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts.
+
+    `host_filtered`: permissions that are given with a filter that is a search of hosts.
+    """
 
     login: str
     password: str
@@ -52,6 +79,7 @@ class User:
     locations: frozenset[int] = frozenset({LOCATION})
     sees: Optional[Callable[[Host], bool]] = None
     tokens: Collection[str] = ()
+    host_filtered: Collection[str] = ()
 
     @property
     def admin(self) -> bool:
@@ -63,6 +91,30 @@ class User:
         return self.permissions is None or permission in self.permissions
 
 
+class Effect(Enum):
+    """What a DELETE does to the host, whatever its answer."""
+
+    NONE = "none"
+    DELETED = "deleted"
+    UNREGISTERED = "unregistered"       # Katello has let go of it, and then Foreman failed: the record stays
+
+
+class DeletionFault(NamedTuple):
+    """How DELETE of one host goes wrong.
+
+    `status` DROPPED cuts the connection.  `body` None: an error in Foreman's shape, or of a 200 the record.
+    `after`: how many more requests are answered before the effect comes.
+    """
+
+    status: int = 500
+    body: Any = None
+    effect: Effect = Effect.NONE
+    after: int = 0
+
+
+HALF_DELETED = DeletionFault(200, effect=Effect.UNREGISTERED)
+
+
 class FactRow(NamedTuple):
     """One row of fact_values."""
 
@@ -70,6 +122,11 @@ class FactRow(NamedTuple):
     origin: str
     name: str
     value: Optional[str]
+
+    @property
+    def reported_at(self) -> Optional[str]:
+        """When the facts of its origin were last uploaded: their `_timestamp`, else when the record changed."""
+        return self.host.facts[self.origin].get("_timestamp") or self.host.record.get("updated_at")
 
 
 # Facts
@@ -127,11 +184,12 @@ BLANK_RECORD: dict[str, Any] = {
         "ip", "ip6", "mac", "last_report", "last_compile", "initiated_at", "installed_at", "architecture_id",
         "architecture_name", "operatingsystem_id", "operatingsystem_name", "domain_id", "domain_name", "realm_id",
         "realm_name", "subnet_id", "subnet_name", "ptable_id", "medium_id", "pxe_loader", "disk", "model_id",
-        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title", "owner_id", "owner_name", "owner_type",
+        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title",
         "use_image", "image_id", "uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider",
         "compute_profile_id", "compute_profile_name", "image_name", "medium_name", "ptable_name", "puppet_proxy",
         "puppet_proxy_id", "puppet_proxy_name", "puppet_ca_proxy", "puppet_ca_proxy_id", "puppet_ca_proxy_name",
         "sp_ip", "sp_mac", "sp_name", "sp_subnet_id", "subnet6_id", "subnet6_name", "cockpit_url")),
+    "owner_id": 4, "owner_name": "Admin User", "owner_type": "User",
     "comment": "", "image_file": "", "provision_method": "build", "capabilities": ["build"], "creator_id": 4,
     "creator": "Admin User", "build": False, "enabled": True, "managed": False, "global_status": 0,
     "global_status_label": "OK", "build_status": 0, "build_status_label": "Installed",
@@ -139,10 +197,22 @@ BLANK_RECORD: dict[str, Any] = {
     "bmc_available": False}
 BLANK_SUBSCRIPTION: dict[str, Any] = {
     "uuid": None, "last_checkin": None, "registered_at": None, "registered_through": None, "release_version": None,
-    "service_level": "", "purpose_role": "", "purpose_usage": "", "hypervisor": False}
+    "service_level": None, "purpose_role": None, "purpose_usage": None, "purpose_addons": [], "autoheal": False,
+    "convert2rhel_through_foreman": None, "user": {"id": 4, "login": "admin"}, "hypervisor": False}
 BLANK_REGISTRATION: dict[str, Any] = {         # only GET /hosts/:id has these
     "dmi_uuid": None, "host_type": None, "virtual_host": None, "virtual_guests": [], "installed_products": [],
     "activation_keys": []}
+_COUNTS = {"security": 0, "bugfix": 0, "enhancement": 0, "total": 0}
+BLANK_CONTENT: dict[str, Any] = {
+    "uuid": None, "content_source_id": None, "content_source_name": None, "kickstart_repository_id": None,
+    "kickstart_repository_name": None, "errata_counts": {**_COUNTS, "applicable": _COUNTS},
+    **dict.fromkeys((f"{kind}_{what}_count" for what in ("deb", "package", "module_stream")
+                     for kind in ("applicable", "upgradable")), 0),
+    "content_view_environments": [], "content_source": None, "kickstart_repository": None, "content_view": None,
+    "lifecycle_environment": None}
+REGISTERED_CONTENT: dict[str, Any] = {
+    "content_view": {"id": 1, "name": "Default Organization View", "composite": False},
+    "lifecycle_environment": {"id": 1, "name": "Library"}}
 INTERFACE = {**dict.fromkeys(("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")),
               "type": "interface", "primary": True, "provision": True, "managed": True, "execution": True,
               "virtual": False}
@@ -155,10 +225,37 @@ RAW = (
     "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
 
 
-def parameter_entry(name: str, value: str, kind: str) -> dict[str, Any]:
-    """A parameter as a host's answer lists it; `kind` is host or global."""
-    return {"priority": 70 if kind == "host" else 0, "name": name, "value": value, "parameter_type": "string",
-            "associated_type": kind, "hidden_value?": False}
+RAW_FACETS = {
+    "content_facet_attributes": ("id", "uuid", "kickstart_repository_id", "content_source_id"),
+    "subscription_facet_attributes": (
+        "id", "uuid", "last_checkin", "service_level", "release_version", "autoheal", "registered_at",
+        "registered_through", "hypervisor", "purpose_usage", "purpose_role", "dmi_uuid",
+        "convert2rhel_through_foreman")}
+
+
+def content_view_environment(view: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of `content_view_environments` that names both."""
+    default = view["name"] == "Default Organization View"
+    return {"content_view": {**view, "content_view_version": "1.0", "content_view_version_id": view["id"],
+                             "content_view_version_latest": True, "content_view_default": default},
+            "lifecycle_environment": {**environment, "lifecycle_environment_library": environment["name"] == "Library"},
+            "candlepin_name": environment["name"] if default else f"{environment['name']}/{view['name']}"}
+
+
+PRIORITIES = {"global": 0, "organization": 10, "location": 20, "host group": 60, "host": 70}
+_PARAMETER_TYPES = {str: "string", bool: "boolean", int: "integer", float: "real"}
+
+
+def parameter_entry(name: str, value: Any, kind: str, saved: str) -> dict[str, Any]:
+    """A parameter as a host's answer lists it; `kind` is one of PRIORITIES, `saved` when it was set."""
+    return {"priority": PRIORITIES[kind], "created_at": saved, "updated_at": saved, "name": name,
+            "parameter_type": _PARAMETER_TYPES.get(type(value), "json"), "associated_type": kind,
+            "hidden_value?": False, "value": value}
+
+
+def searchable_value(value: Any) -> str:
+    """The text of a parameter's value that a search compares."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def taxonomy_entry(key: int, name: str) -> dict[str, Any]:

@@ -279,11 +279,14 @@ class Field(NamedTuple):
     `values(row, name)`: its values in a row, several for facts; `name` as it stands in the search (facts.virt::uuid).
     `kind(name, operator, value)`: the check of one value, None where the term vanishes.
     `bare`: how words without a field are looked for in it; None where they are not.
+    `whole(name, operator, value)`: the test of a row where Foreman has a method of its own for the field; `kind` is
+    not asked then.
     """
 
     values: Callable[[Row, str], Iterable[Any]]
     kind: Callable[[str, Mark, str], Optional[Check]]
     bare: Optional[Mark] = None
+    whole: Optional[Callable[[str, Mark, str], Test]] = None
 
 
 def one(get: Callable[[Row], Any]) -> Callable[[Row, str], Iterable[Any]]:
@@ -325,6 +328,8 @@ def _compile_term(term: Term, fields: Mapping[str, Field]) -> Optional[Test]:
         return lambda row: any(value is not None for value in values(row, name))
     if mark is Mark.NULL:                       # of `facts.x`: the fact is there and null; no such fact does not count
         return lambda row: any(value is None for value in values(row, name))
+    if field.whole:
+        return field.whole(name, mark, term.value)
     check = field.kind(name, mark, term.value)
     if check is None:
         return None

@@ -43,6 +43,9 @@ class Request(NamedTuple):
         return f"{self.method} {self.path}" + (f"?{query}" if query else "")
 
 
+DROPPED = 0             # the status of an answer that is never sent: the connection is cut instead
+
+
 class Answer(NamedTuple):
     """What goes back: text and bytes as they are, everything else as JSON."""
 
@@ -150,7 +153,7 @@ class Server:
                 request = Request(self.command, target.path, parse_qs(target.query, keep_blank_values=True),
                                   self.headers, self.rfile.read(length))
                 answer, fault = server.answer(request)
-                if fault and fault.reset:
+                if answer.status == DROPPED or (fault and fault.reset):
                     self.close_connection = True
                     self.connection.close()
                     return
