@@ -48,7 +48,7 @@ def test_a_good_run_tells_its_numbers(stage: Stage, measure: Any, tmp_path: Path
     code, found = measure("run", "--apply")
     assert code == 0
     assert found["hosts delete terminated, with proof"] == found["deletions deleted"] == 1
-    assert found["hosts wait missing, within the grace period"] == found["hosts keep instance exists"] == 1
+    assert found["hosts wait absent, within the grace period"] == found["hosts keep instance exists"] == 1
     assert found["region_answered prod RegionOne"] == found["region_servers prod RegionOne"] == 1
     assert (found["unknown_ratio"], found["refusals"], found["last_run_exit_code"]) == (0, 0, 0)
     assert found["last_run_timestamp_seconds"] == found["last_good_run_timestamp_seconds"] >= before

@@ -13,16 +13,27 @@ THEN = datetime(2025, 1, 30, 11, tzinfo=timezone.utc)
 RECORD = Record(7, "web-7.example.com", "c0ffee", True, THEN - 90 * DAY, THEN, THEN - DAY)
 
 
-@pytest.mark.parametrize(("registered", "checkin", "report", "seen"), [
-    (0, 3, 1, 3), (0, 1, 3, 3), (3, 1, 0, 3), (None, 2, None, 2), (1, None, 2, None), (None, None, None, None)])
-def test_a_host_was_last_seen_at_its_latest_sign_of_life_if_it_ever_checked_in(
-        registered: Optional[int], checkin: Optional[int], report: Optional[int], seen: Optional[int]) -> None:
+@pytest.mark.parametrize(("registered", "checkin", "report", "latest"), [
+    (0, 3, 1, 3), (0, 1, 3, 3), (3, 1, 0, 3), (None, 2, None, 2), (1, None, 2, 2), (None, None, None, None)])
+def test_the_last_sign_of_life_is_the_latest_of_all_that_there_are(
+        registered: Optional[int], checkin: Optional[int], report: Optional[int], latest: Optional[int]) -> None:
     """S10, S18."""
     def moment(days: Optional[int]) -> Optional[datetime]:
         return None if days is None else THEN + days * DAY
 
     record = Record(7, "x", registered_at=moment(registered), last_checkin=moment(checkin), last_report=moment(report))
-    assert record.last_seen == moment(seen)
+    assert record.last_sign == moment(latest)
+
+
+def test_a_report_that_failed_as_a_whole_is_no_sign_of_life() -> None:
+    failed = replace(RECORD, last_report=THEN + DAY, report_failed=True)
+    assert (failed.last_sign, failed.contact) == (THEN, THEN)
+    assert replace(failed, katello=False).contact is None
+
+
+def test_when_facts_arrived_counts_only_where_there_is_no_other_sign() -> None:
+    assert replace(RECORD, facts_at=THEN + DAY).last_sign == THEN
+    assert Record(7, "x", facts_at=THEN).last_sign == THEN
 
 
 @pytest.mark.parametrize("change", [
@@ -57,5 +68,8 @@ def test_what_contradicts_itself_is_loud() -> None:
 
 def test_without_a_configuration_the_guard_rails_are_on() -> None:
     """O5: the defaults are those of the documentation."""
-    assert Policy() == Policy(72 * DAY / 24, 3, DAY, 50, 0.10, 0.30, "osp_cleanup_protect", ("OpenStack",))
-    assert all(getattr(Policy(), field.name) for field in fields(Policy))
+    assert Policy() == Policy(
+        quiet=timedelta(hours=4, minutes=30), all_clouds_listed=False, grace=72 * DAY / 24, misses=3, silence=DAY,
+        max_deletions=50, max_fraction=0.10, max_absent=5, max_shrink=0.30, protect_parameter="osp_cleanup_protect",
+        openstack_names=("OpenStack",))
+    assert all(getattr(Policy(), field.name) for field in fields(Policy) if field.name != "all_clouds_listed")

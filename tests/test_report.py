@@ -221,15 +221,17 @@ def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answ
         [verdict(), verdict(decision=Decision.WAIT, reason=Reason.GRACE),
          *[verdict(decision=Decision.KEEP, reason=Reason.ALIVE)] * 2,
          verdict(decision=Decision.KEEP, reason=Reason.UNKNOWN)],
-        [RegionSeen("prod", "RegionOne", 120, "server x was read", alive=2, witness=UUID),
+        [RegionSeen("prod", "RegionOne", 120, "server x was read", alive=2, unlisted=("RegionThree",)),
          RegionSeen("prod", "RegionTwo", None, error="prod/RegionTwo: gave 503")])
     assert summary(made) == (
         "5 host records (all hosts): 1 to delete, 1 waiting, 3 kept\n"
         "       1 delete terminated, with proof\n"
-        "       1 wait   missing, within the grace period\n"
+        "       1 wait   absent, within the grace period\n"
         "       2 keep   instance exists\n"
         "       1 keep   OpenStack could not be asked\n"
         "  prod/RegionOne: 120 servers, 2 hosts alive; server x was read\n"
+        "  prod: the catalog also has RegionThree, which is not asked; until 'regions' or 'ignore_regions' names it, "
+        "nothing goes without proof\n"
         "  prod/RegionTwo: no answer\n")
 
 
@@ -262,8 +264,9 @@ def test_a_name_cannot_add_a_line_to_the_hammer_commands() -> None:
 def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
     unknown = [Verdict(number, f"{number}.example.com", "u", Decision.KEEP, Reason.UNKNOWN, "prod/RegionOne: no")
                for number in (1, 2)]
-    assert brief(plan(unknown)) == ("look at   2 of 2 records: OpenStack could not be asked\n"
-                                    "          prod/RegionOne: no\n")
+    assert brief(plan(unknown)) == (
+        "look at     2 of 2 records: nothing could be learned of them\n"
+        "            OpenStack could not be asked: prod/RegionOne: no\n")
 
 
 def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
@@ -278,12 +281,12 @@ def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() ->
                 Verdict(3, "d.example.com", "u", Decision.DELETE, Reason.TERMINATED, "terminated yesterday"),
                 Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")]
     assert brief(plan(verdicts)) == (
-        "to delete d.example.com: terminated, with proof; terminated yesterday\n"
-        "look at   l.example.com: checked in after its termination; an hour [2J ago\n"
-        "waits     w.example.com: missing, within the grace period; not before 2026/11/22\n")
+        "to delete   d.example.com: terminated, with proof; terminated yesterday\n"
+        "look at     l.example.com: checked in after its termination; an hour [2J ago\n"
+        "waits       w.example.com: absent, within the grace period; not before 2026/11/22\n")
     outcomes = [Outcome(3, "d.example.com", "u", "failed", "Satellite said no")]
     assert brief(plan(verdicts), outcomes).startswith(
-        "failed    d.example.com: terminated, with proof; Satellite said no\n")
+        "failed      d.example.com: terminated, with proof; Satellite said no\n")
 
 
 def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
@@ -291,6 +294,6 @@ def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
     made = plan([Verdict(number, f"h{number}", UUID, Decision.DELETE, Reason.TERMINATED, "d")
                  for number in range(5000)])
     lines = brief(replace(made, refusals=("too many",))).splitlines()
-    assert lines[0] == "refused   h0: terminated, with proof; d"
+    assert lines[0] == "refused     h0: terminated, with proof; d"
     assert len(lines) == 6 and lines[-1].strip() == "and 4995 more: see 'plan'"
     assert len(brief(made).splitlines()) == 5000
