@@ -315,7 +315,7 @@ def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(stage: Any
     (["plan", "--csv-separator", "ab"], 64, "one character"),
     (["plan", "--search", "(name = a"], 64, "malformed"),
     (["plan", "--search", "="], 64, "malformed"),
-    (["plan", "--search", "nosuch = 1"], 65, "nosuch"),
+    (["plan", "--search", "nosuch = 1"], 69, "nosuch"),
     (["apply", "/nowhere/plan.json"], 65, "No such file"),
     (["apply", "/dev/null"], 65, "this is no plan"),
     (["explain", "nobody.example.com"], 128, "no host"),
