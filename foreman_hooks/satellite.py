@@ -260,11 +260,7 @@ class Satellite:
 
     def destroys_vms(self) -> Optional[bool]:
         """The setting destroy_vm_on_host_delete; None where it cannot be read."""
-        try:
-            settings = self.listing("/api/settings", search=f"name = {_DESTROYS}", per_page=2)
-        except (SatelliteForbidden, SatelliteRefused):
-            return None
-        value = settings[0].get("value") if [one.get("name") for one in settings] == [_DESTROYS] else None
+        value = self._setting(_DESTROYS)
         return value if isinstance(value, bool) else None
 
     def permissions(self, host_id: int) -> Mapping[str, bool]:
@@ -279,6 +275,50 @@ class Satellite:
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             self.odd(path, "no list")
         return frozenset(str(one.get("name")) for one in found)
+
+    def has_remote_execution(self) -> bool:
+        """Whether there are job templates at all; without the plugin no permission of it exists either."""
+        try:
+            self.page("/api/job_templates", list, per_page=1)
+        except SatelliteForbidden:          # it is there, for others
+            return True
+        except SatelliteRefused as refusal:
+            if not refusal.no_route:
+                raise
+            return False
+        return True
+
+    def failing_services(self) -> dict[str, str]:
+        """Katello's backend services that are not well, each with what Katello says of it; asked without a permission.
+
+        A deletion of a registered host asks Candlepin first, and is a 500 where that does not answer.
+        """
+        path = "/katello/api/ping"
+        services = self.get(path).get("services")
+        if not isinstance(services, dict) or not all(isinstance(one, dict) for one in services.values()):
+            self.odd(path, "no services")
+        return {name: shorten(one.get("message") or one.get("status") or "no status", 120)
+                for name, one in services.items() if one.get("status") != "ok"}
+
+    def excluded_facts(self) -> Optional[tuple[str, ...]]:
+        """The patterns of the setting excluded_facts; None where it cannot be read."""
+        value = self._setting("excluded_facts")
+        return tuple(map(str, value)) if isinstance(value, list) else None
+
+    def has_fact(self, names: Sequence[str], rhsm: bool) -> bool:
+        """Whether any host that this login sees has one of these facts, from RHSM or from all other sources."""
+        rows: dict[str, dict[str, Any]] = self.page(
+            "/api/fact_values", dict, order="host_id ASC", per_page=1,
+            search=f"fact ^ ({','.join(names)}) and origin {'~' if rhsm else '!~'} Rhsm")["results"]
+        return any(rows.values())
+
+    def _setting(self, name: str) -> Any:
+        """The value of a setting; None where it cannot be read."""
+        try:
+            settings = self.listing("/api/settings", search=f"name = {name}", per_page=2)
+        except (SatelliteForbidden, SatelliteRefused):
+            return None
+        return settings[0].get("value") if [one.get("name") for one in settings] == [name] else None
 
     # What is changed
 
