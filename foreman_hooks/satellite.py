@@ -119,6 +119,8 @@ class Satellite:
 
     def __init__(self, login: Login, manners: Manners = MANNERS) -> None:
         self.manners = manners
+        self.heeds_clock = True                             # raise where the clocks are apart
+        self.clock_offset: Optional[timedelta] = None       # Satellite's clock less ours, by its latest answer
         self.url = login.url.rstrip("/")
         self.organization: Optional[int] = None
         self._session = _Session()
@@ -289,11 +291,13 @@ class Satellite:
         return True
 
     def failing_services(self) -> dict[str, str]:
-        """Katello's backend services that are not well, each with what Katello says of it; asked without a permission.
+        """Katello's backend services that are not well, each with what Katello says of it; no permission is needed.
 
         A deletion of a registered host asks Candlepin first, and is a 500 where that does not answer.
         """
         path = "/katello/api/ping"
+        if not self.katello:
+            return {}
         services = self.get(path).get("services")
         if not isinstance(services, dict) or not all(isinstance(one, dict) for one in services.values()):
             self.odd(path, "no services")
@@ -445,11 +449,13 @@ class Satellite:
         """A clock that jumped makes every machine look silent."""
         try:
             there = parsedate_to_datetime(response.headers.get("Date", ""))
-        except (TypeError, ValueError):
+            there = there if there.tzinfo else there.replace(tzinfo=timezone.utc)
+            self.clock_offset = there - datetime.now(timezone.utc)
+        except (TypeError, ValueError, OverflowError):
             return
-        apart = abs(datetime.now(timezone.utc) - (there if there.tzinfo else there.replace(tzinfo=timezone.utc)))
-        if apart > CLOCK_SKEW:
-            raise SatelliteError(f"{self.url}: its clock and ours are {apart.total_seconds() / 60:.0f} minutes apart; "
+        if self.heeds_clock and abs(self.clock_offset) > CLOCK_SKEW:
+            apart = abs(self.clock_offset).total_seconds() / 60
+            raise SatelliteError(f"{self.url}: its clock and ours are {apart:.0f} minutes apart; "
                                  "nothing can be said of silence and grace, synchronise them")
 
     def _check_organization(self, path: str, query: Mapping[str, Any], response: requests.Response) -> None:
@@ -583,10 +589,10 @@ class _FlawError(ValueError):
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         raise _FlawError("a name stands twice in it")
-    return found
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -49,8 +49,7 @@ def templates_publish(app: App, organizations: Sequence[str], locations: Sequenc
                       check_user: Optional[str]) -> int:
     """Bring the job templates into Satellite.
 
-    New ones are created, others brought up to date; prints what changed. An effective user that is set already stays,
-    which is said where another is asked for.
+    New ones are created, others brought up to date; prints what changed. An effective user that is set already stays.
     """
     for one in publish(satellite_of(app.settings()), job_templates.build(), organizations, locations, check_user):
         app.say(report.plain(f"{one.change:<10}{one.name}" + (f" ({one.detail})" if one.detail else "")))

@@ -21,6 +21,7 @@ PERMISSIONS = {             # of what kind of record each is; those that anythin
     **dict.fromkeys(("view_job_invocations", "create_job_invocations", "cancel_job_invocations",
                      "execute_jobs_on_infrastructure_hosts"), "JobInvocation"),
     "create_template_invocations": "TemplateInvocation", "view_smart_proxies": "SmartProxy", "view_params": "Parameter",
+    "view_config_reports": "ConfigReport",
 }
 
 
