@@ -45,7 +45,7 @@ EXIT_CODES = {
 # By the names of our errors, so that no module has to be loaded for those it might raise.
 CODES = {
     "OSPConfigError": 78, "OSPLoginError": 129, "OSPForbidden": 77, "OSPError": 69, "SatelliteLoginError": 129,
-    "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteRefused": 65, "SatelliteError": 69,
+    "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteInvalid": 65, "SatelliteError": 69,
     "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77, "MetricsError": 78,
     "MaintenanceMode": 75, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64,
     "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70, "DeadlineError": 75, "Terminated": 130}

@@ -35,6 +35,7 @@ MAX_BODY = 1 << 20                      # what is read of an event's body; a hos
 MAX_SPOOL = 10_000_000                  # some 80,000 notes; a run empties it
 _MAX_ID = 2 ** 63 - 1                   # SQLite's largest
 WAIT = 0.5                              # seconds, for a body that does not end and for a lock
+RUN_WAIT = 10.0                         # seconds that a run waits for the lock: without the notes it knows less
 # Foreman's own rule for names of hosts is narrower; nothing in here means anything to a shell or a terminal.
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,253}[a-z0-9_])?")
 
@@ -166,7 +167,7 @@ def leave(spool: Path, note: Note) -> None:
     full and knows that signs of life may be missing from it.
     """
     line = json.dumps({**note._asdict(), "at": note.at.isoformat(timespec="seconds")}).encode() + b"\n"
-    with _translated(spool), _held(spool, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
+    with _translated(spool), _held(spool, os.O_WRONLY | os.O_APPEND | os.O_CREAT, WAIT) as file:
         size = os.fstat(file).st_size
         if size + len(line) > MAX_SPOOL:
             _fill(file, size)
@@ -187,14 +188,18 @@ def _fill(file: int, size: int) -> None:
 
 
 def take(spool: Path, keep: Callable[[Sequence[Note], bool], None], now: datetime) -> None:
-    """Hand all notes to `keep`, with whether more may have been refused, and empty the spool when it has returned.
+    """Hand all notes to `keep`, with whether more may be lost, and empty the spool when it has returned.
 
-    Raises SpoolError; where `keep` raises, or this process is killed, the notes are still there.  What is no note is
-    left out: the spool belongs to somebody else.
+    Raises SpoolError where it cannot be read: then nobody knows what it holds.  Where `keep` raises, or this process
+    is killed, the notes are still there.  What is no note is left out, since the spool belongs to somebody else; it
+    may have been one.
     """
-    if not os.path.lexists(spool):
-        return
-    with _translated(spool), _held(spool, os.O_RDWR) as file:
+    with _translated(spool):
+        try:
+            os.lstat(spool)
+        except FileNotFoundError:
+            return
+    with _translated(spool), _held(spool, os.O_RDWR, RUN_WAIT) as file:
         text = b""
         while len(text) < 2 * MAX_SPOOL:
             piece = os.read(file, 1 << 20)
@@ -203,7 +208,9 @@ def take(spool: Path, keep: Callable[[Sequence[Note], bool], None], now: datetim
             text += piece
         if not text:
             return
-        keep([note for note in (_parsed(line, now) for line in text.splitlines()) if note], len(text) >= MAX_SPOOL)
+        lines = [line for line in text.splitlines() if line.strip()]
+        notes = [note for note in (_parsed(line, now) for line in lines) if note]
+        keep(notes, len(text) >= MAX_SPOOL or len(notes) < len(lines))
         os.ftruncate(file, 0)
         os.fsync(file)
 
@@ -223,13 +230,16 @@ def _parsed(line: bytes, now: datetime) -> Optional[Note]:
 
 
 @contextmanager
-def _held(spool: Path, flags: int) -> Iterator[int]:
-    """The spool, opened and locked; a link, a pipe or a folder in its place is refused, and nothing is waited for."""
+def _held(spool: Path, flags: int, wait: float) -> Iterator[int]:
+    """The spool, opened and locked; a link, a pipe or a folder in its place is refused.
+
+    Waits for at most `wait` seconds while somebody else holds it.
+    """
     file = os.open(spool, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise SpoolError(f"{spool}: not a regular file; take it away")
-        end = time.monotonic() + WAIT
+        end = time.monotonic() + wait
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -85,26 +86,22 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> "Journal":
-        """Open the file, making it (mode 0600) and its folder (0700) where there is none; raises JournalBusy."""
+        """Open the file, making it (mode 0600) and its folder (0700) where there is none.
+
+        Raises JournalBusy; JournalError too where the file or its folder is another user's, and where it is a
+        symbolic link or no file at all: whoever put that there could have any file written to.
+        """
+        lock = _lock(path)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise JournalError(f"journal {path}: {error.strerror}; correct 'journal' or the folder's mode") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise JournalBusy(f"another run holds the journal {path}; try again when it has ended") from error
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))   # SQLite would make it 0644
             journal = cls(sqlite3.connect(path, isolation_level=None), lock, path)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             os.close(lock)
-            raise JournalError(f"journal {path}: {getattr(error, 'strerror', None) or error}") from error
+            raise JournalError(f"journal {path}: {error}") from error
         try:
+            if not journal.still_held():
+                raise JournalBusy(f"the journal {path} was replaced just now; try again")
             journal._prepare()
-        except JournalError:
+        except (JournalBusy, JournalError):
             journal.close()
             raise
         return journal
@@ -113,6 +110,7 @@ class Journal:
     def peek(cls, path: Path) -> "Journal":
         """Open the file to read it only, while a run may hold it; raises JournalError where there is none."""
         database = None
+        _refuse_odd(path)
         try:
             database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
             database.execute("SELECT 1 FROM deletions LIMIT 1")
@@ -122,6 +120,15 @@ class Journal:
             why = error if path.exists() else "there is none yet; it begins with the first run"
             raise JournalError(f"journal {path}: {why}") from error
         return cls(database, None, path)
+
+    def still_held(self) -> bool:
+        """Whether the file that this run holds is still the one at its path; if not, another run may be under way."""
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat(os.lstat(self.path), os.fstat(self._lock))
+        except OSError:
+            return False
 
     def _prepare(self) -> None:
         """Make the tables that are missing; a journal that has them is only read, a full disk or not."""
@@ -155,6 +162,9 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if not self.still_held():
+            raise JournalError(f"journal {self.path}: removed or replaced while this run is on, so another may be "
+                               "under way; nothing more is deleted")
         with self._errors() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -416,6 +426,56 @@ class Journal:
             database.execute("DELETE FROM servers WHERE at < ? AND run < (SELECT max(run) FROM servers)", (at,))
             database.execute("DELETE FROM removals WHERE at < ?", (at,))
             return database.execute("DELETE FROM deletions WHERE ended < ?", (at,)).rowcount
+
+
+def _lock(path: Path) -> int:
+    """A descriptor of the journal, which is made where there is none, with the lock; raises as `Journal.open` does.
+
+    The file itself is locked, and not one beside it that somebody could remove.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_strangers(path, path.parent.stat(), "its folder ")
+        for beside in (path, path.with_name(f"{path.name}-journal"), path.with_name(f"{path.name}-wal")):
+            _refuse_strangers(path, _refuse_odd(beside))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise JournalError(f"journal {path}: {error.strerror}; correct 'journal' or the folder's mode") from error
+    try:
+        _refuse_strangers(path, os.fstat(file))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise JournalBusy(f"another run holds the journal {path}; try again when it has ended") from error
+    except OSError as error:
+        os.close(file)
+        raise JournalError(f"journal {path}: cannot be locked ({error.strerror})") from error
+    except JournalError:
+        os.close(file)
+        raise
+    return file
+
+
+def _refuse_odd(path: Path) -> Optional[os.stat_result]:
+    """What stands at that path, None where nothing does; raises JournalError where it is not a regular file."""
+    try:
+        there = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"journal {path}: {error.strerror}") from error
+    if not stat.S_ISREG(there.st_mode):
+        kind = ("a symbolic link; name the file itself" if stat.S_ISLNK(there.st_mode) else
+                "a folder; name a file" if stat.S_ISDIR(there.st_mode) else "not a regular file; name another")
+        raise JournalError(f"journal {path}: {kind} with 'journal' in the configuration")
+    return there
+
+
+def _refuse_strangers(path: Path, there: Optional[os.stat_result], which: str = "") -> None:
+    """Raise JournalError where that is neither root's nor ours."""
+    if there and there.st_uid not in (0, os.geteuid()):
+        raise JournalError(f"journal {path}: {which}belongs to another user (uid {there.st_uid}); run as that user, or "
+                           "name another file with 'journal' in the configuration")
 
 
 def _drop(database: sqlite3.Connection, used: Iterable[Note]) -> None:

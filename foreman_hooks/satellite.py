@@ -6,6 +6,7 @@ So every 2xx body is checked here for its shape, and an answer that is short or 
 """
 
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn, Optional, TypeVar, Union
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import requests.auth
+from urllib3.exceptions import HTTPError
 
+from .connection import shorten, why
 from .model import Record
 from .osp_checker import PATIENCE, TRIES, Manners, heed_environment, rest, retry_after
 
@@ -39,9 +42,11 @@ class SatelliteError(Exception):
     """Satellite could not be reached, or its answer made no sense.
 
     SatelliteError
+      +- SatelliteUnreachable   no connection, or the answer broke off
       +- SatelliteLoginError    401: wrong user, password or token; never tried twice
       +- SatelliteForbidden     403, or a role that sees nothing
       +- SatelliteRefused       a well-formed refusal of one request (400, 404, 409, 410, 422)
+           +- SatelliteInvalid  422 to a change: what it was sent is not accepted, such as a name that is taken
       +- SatelliteFault         Satellite itself fails at one request (500 with its own words)
       +- SatelliteNotFound      no host or organization of that name
       +- SatelliteChanged       the host is not any more what it was a moment ago
@@ -49,12 +54,23 @@ class SatelliteError(Exception):
     """
 
 
+class SatelliteUnreachable(SatelliteError):
+    """There is no connection to Satellite, or its answer broke off."""
+
+
 class SatelliteLoginError(SatelliteError):
     """Satellite refused the log-in."""
 
 
 class SatelliteForbidden(SatelliteError):
-    """The login works but its role lacks a permission, an organization or a location."""
+    """The login works but its role lacks a permission, an organization or a location.
+
+    `missing` are the permissions of which any would do, as Satellite names them; empty where it names none.
+    """
+
+    def __init__(self, message: str, missing: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.missing = tuple(missing)
 
 
 class SatelliteRefused(SatelliteError):
@@ -68,6 +84,10 @@ class SatelliteRefused(SatelliteError):
         super().__init__(message)
         self.no_resource = status == 404 and isinstance(body.get("error"), dict)
         self.no_route = status == 404 and isinstance(body.get("error"), str)
+
+
+class SatelliteInvalid(SatelliteRefused):
+    """Satellite does not accept what it was sent (422)."""
 
 
 class SatelliteFault(SatelliteError):
@@ -106,13 +126,22 @@ class Login:
         return f"Login({self.url}, {self.username})"        # never the password
 
 
+class _Session(requests.Session):
+    """Looks at no Location of a redirect: requests would parse it, and fail, even where it need not follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: there is nothing to follow."""
+
+
 class Satellite:
     """One Satellite, asked with one login."""
 
     def __init__(self, login: Login, manners: Manners = MANNERS) -> None:
         self.manners = manners
+        self.heeds_clock = True                             # raise where the clocks are apart
+        self.clock_offset: Optional[timedelta] = None       # Satellite's clock less ours, by its latest answer
         self.url = login.url.rstrip("/")
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers.update(_HEADERS)
         # bytes, since requests would send a text as Latin-1
         self._session.auth = requests.auth.HTTPBasicAuth(login.username.encode(), login.password.encode())
@@ -354,11 +383,7 @@ class Satellite:
 
     def destroys_vms(self) -> Optional[bool]:
         """The setting destroy_vm_on_host_delete; None where it cannot be read."""
-        try:
-            settings = self.listing("/api/settings", search=f"name = {_DESTROYS}", per_page=2)
-        except (SatelliteForbidden, SatelliteRefused):
-            return None
-        value = settings[0].get("value") if [one.get("name") for one in settings] == [_DESTROYS] else None
+        value = self._setting(_DESTROYS)
         return value if isinstance(value, bool) else None
 
     def permissions(self, host_id: int) -> Mapping[str, bool]:
@@ -373,6 +398,52 @@ class Satellite:
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             self.odd(path, "no list")
         return frozenset(str(one.get("name")) for one in found)
+
+    def has_remote_execution(self) -> bool:
+        """Whether there are job templates at all; without the plugin no permission of it exists either."""
+        try:
+            self.page("/api/job_templates", list, per_page=1)
+        except SatelliteForbidden:          # it is there, for others
+            return True
+        except SatelliteRefused as refusal:
+            if not refusal.no_route:
+                raise
+            return False
+        return True
+
+    def failing_services(self) -> dict[str, str]:
+        """Katello's backend services that are not well, each with what Katello says of it; no permission is needed.
+
+        A deletion of a registered host asks Candlepin first, and is a 500 where that does not answer.
+        """
+        path = "/katello/api/ping"
+        if not self.katello:
+            return {}
+        services = self.get(path).get("services")
+        if not isinstance(services, dict) or not all(isinstance(one, dict) for one in services.values()):
+            self.odd(path, "no services")
+        return {name: shorten(one.get("message") or one.get("status") or "no status", 120)
+                for name, one in services.items() if one.get("status") != "ok"}
+
+    def excluded_facts(self) -> Optional[tuple[str, ...]]:
+        """The patterns of the setting excluded_facts; None where it cannot be read."""
+        value = self._setting("excluded_facts")
+        return tuple(map(str, value)) if isinstance(value, list) else None
+
+    def has_fact(self, names: Sequence[str], rhsm: bool) -> bool:
+        """Whether any host that this login sees has one of these facts, from RHSM or from all other sources."""
+        rows: dict[str, dict[str, Any]] = self.page(
+            "/api/fact_values", dict, order="host_id ASC", per_page=1,
+            search=f"fact ^ ({','.join(names)}) and origin {'~' if rhsm else '!~'} Rhsm")["results"]
+        return any(rows.values())
+
+    def _setting(self, name: str) -> Any:
+        """The value of a setting; None where it cannot be read."""
+        try:
+            settings = self.listing("/api/settings", search=f"name = {name}", per_page=2)
+        except (SatelliteForbidden, SatelliteRefused):
+            return None
+        return settings[0].get("value") if [one.get("name") for one in settings] == [name] else None
 
     # What is changed
 
@@ -455,17 +526,20 @@ class Satellite:
             raise SatelliteLoginError(f"{self.url}: the log-in of {self._username} was refused before")
         try:
             response = self._patiently(method, path, **body)
-        except requests.exceptions.SSLError as error:
-            raise SatelliteError(f"{self.url}: TLS check failed ({_gist(error)}); set ca_file, on a Satellite "
-                                 "/etc/pki/katello/certs/katello-server-ca.crt") from error
-        except OSError as error:        # requests' own errors are OSErrors; so is a CA file that is missing
-            raise SatelliteError(f"{self.url}: not reachable ({_gist(error)})") from error
+        except (OSError, HTTPError, UnicodeError) as error:     # requests' own errors, and those it lets pass
+            raise SatelliteUnreachable(f"{self.url}: {why(error)}") from error
         log.debug("%s %s: %s", method, path, response.status_code)
-        parsed = _parsed(response)
+        if 300 <= response.status_code < 400:
+            raise SatelliteError(f"{self.url}: {method} {path} is redirected"
+                                 f"{_new_address(self.url, path, response.headers.get('Location'))}")
+        try:
+            parsed, flaw = _parsed(response.content), ""
+        except (ValueError, RecursionError) as error:
+            parsed, flaw = None, _flaw(error)
         if not 200 <= response.status_code < 300:
             self._fail(method, path, response, parsed)
         if not isinstance(parsed, dict) or "error" in parsed:
-            self.odd(path, f"a {response.status_code} that is no JSON object" if not isinstance(parsed, dict)
+            self.odd(path, f"a {response.status_code} that is no JSON object{flaw}" if not isinstance(parsed, dict)
                       else f"a {response.status_code} with an error in it")
         self._check_clock(response)
         self._check_organization(path, body.get("params", {}), response)
@@ -493,13 +567,15 @@ class Satellite:
             raise SatelliteLoginError(f"{self.url}: the log-in of {self._username} is refused"
                                       f"{f' ({message})' if message else ''}; check user and password or token")
         if status == 403:
-            raise SatelliteForbidden(f"{where}: {message or 'forbidden (a wrong host name in the URL?)'}")
-        if 300 <= status < 400:
-            raise SatelliteError(f"{where}, a redirect to {response.headers.get('Location')}; put that into the URL")
+            raise SatelliteForbidden(f"{where}: {message or 'forbidden (a wrong host name in the URL?)'}",
+                                     _missing_permissions(body))
         if isinstance(body, dict) and status in (400, 404, 409, 410, 422):
-            raise SatelliteRefused(status, f"{where}: {message}", body)
+            kind = SatelliteInvalid if status == 422 and method in ("POST", "PUT") else SatelliteRefused
+            raise kind(status, f"{where}: {message}", body)
         if isinstance(body, dict) and status == 500:
             raise SatelliteFault(f"{where}: {message}")
+        if status == 400 and self.url.startswith("http://"):
+            message = message or "no JSON (is https:// needed in satellite.url?)"
         raise SatelliteError(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
 
     def odd(self, path: str, what: str) -> NoReturn:
@@ -510,11 +586,13 @@ class Satellite:
         """A clock that jumped makes every machine look silent."""
         try:
             there = parsedate_to_datetime(response.headers.get("Date", ""))
-        except (TypeError, ValueError):
+            there = there if there.tzinfo else there.replace(tzinfo=timezone.utc)
+            self.clock_offset = there - datetime.now(timezone.utc)
+        except (TypeError, ValueError, OverflowError):
             return
-        apart = abs(datetime.now(timezone.utc) - (there if there.tzinfo else there.replace(tzinfo=timezone.utc)))
-        if apart > CLOCK_SKEW:
-            raise SatelliteError(f"{self.url}: its clock and ours are {apart.total_seconds() / 60:.0f} minutes apart; "
+        if self.heeds_clock and abs(self.clock_offset) > CLOCK_SKEW:
+            apart = abs(self.clock_offset).total_seconds() / 60
+            raise SatelliteError(f"{self.url}: its clock and ours are {apart:.0f} minutes apart; "
                                  "nothing can be said of silence and grace, synchronise them")
 
     def _check_organization(self, path: str, query: Mapping[str, Any], response: requests.Response) -> None:
@@ -641,25 +719,84 @@ def moment(text: object) -> Optional[datetime]:
     return when
 
 
-def _parsed(response: requests.Response) -> Any:
+def _new_address(url: str, path: str, location: Optional[str]) -> str:
+    """What to do about a redirect: the address of a Satellite without the path of one request."""
     try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None
+        parts = urlsplit(urljoin(url + path, location or ""))
+        netloc = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    except ValueError:
+        parts, netloc = urlsplit(""), ""
+    base = f"{parts.scheme}://{netloc}{parts.path[:-len(path)] if parts.path.endswith(path) else ''}"
+    if not netloc or parts.scheme not in ("http", "https") or base == url:
+        return "; is there a proxy or a log-in page before Satellite?"
+    return f" to {base}; set satellite.url to that"
+
+
+def _missing_permissions(body: Any) -> tuple[str, ...]:
+    """The permissions that a 403 names."""
+    error = body.get("error") if isinstance(body, dict) else None
+    names = error.get("missing_permissions") if isinstance(error, dict) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONGEST_NUMBER = 40        # digits; Satellite's largest has 19, and Python takes long over long ones
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON of an answer; raises ValueError or RecursionError.
+
+    Stricter than json alone: of two values of one name the wrong one might count, NaN is equal to nothing, and half
+    a character could not be written to the journal.
+    """
+    parsed = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_no_constant,
+                        parse_int=_whole_number)
+    if _SURROGATE.search(content):
+        json.dumps(parsed, ensure_ascii=False).encode()
+    return parsed
+
+
+class _FlawError(ValueError):
+    """Valid for json, but nothing that Satellite would say."""
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _FlawError("a name stands twice in it")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _FlawError(f"{name} in it")
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise _FlawError(f"a number of {len(text)} digits in it")
+    return int(text)
+
+
+def _flaw(error: Exception) -> str:
+    """What is wrong with an answer that is not JSON, where that is known."""
+    what = {UnicodeDecodeError: "not UTF-8", UnicodeEncodeError: "half a character in it",
+            RecursionError: "nested too deep"}.get(type(error), str(error) if isinstance(error, _FlawError) else "")
+    return f" ({what})" if what else ""
 
 
 def _message(body: Any) -> str:
-    """What an error body says; four shapes of it are known (measured)."""
+    """What an error body says; four shapes of it are known (measured).
+
+    Where Candlepin failed behind Katello, what it said, and what to look at.
+    """
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, dict):
         messages = error.get("full_messages")
         details = error.get("details") or ("; ".join(map(str, messages)) if isinstance(messages, list) else "")
-        return " ".join(str(details or error.get("message") or "").split())[:300]
-    return str(error or "")[:300]
-
-
-def _gist(error: BaseException) -> str:
-    """The innermost cause, in a line."""
-    while error.args and isinstance(getattr(error.args[0], "reason", error.args[0]), BaseException):
-        error = getattr(error.args[0], "reason", error.args[0])
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        error = details or error.get("message")
+    message = " ".join(str(error or "").split())
+    if "Candlepin" not in message:
+        return shorten(message)
+    answer = re.search(r'Consumer: (.{1,60}?) \{ ?"displayMessage" ?: ?"([^"]*)"', message)
+    said = f"Candlepin answered {answer[1]} ({answer[2]})" if answer else message
+    return f"{shorten(said)}; see 'satellite-maintain service status' on Satellite"

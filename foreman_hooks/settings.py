@@ -7,7 +7,6 @@ import difflib
 import os
 import re
 import reprlib
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -191,20 +190,6 @@ def _ca(source: str, path: Path, is_folder: bool) -> str:
     except OSError as error:
         raise SettingsError(f"{source}: CA {'folder' if is_folder else 'file'} {path}: {_why(error)}") from error
     return str(path)
-
-
-def readable_secrets(found: Settings) -> list[Path]:
-    """Those files with a password of Satellite's that users other than their owner and group can read."""
-    return [path for path in found.secret_files if _others_can_read(path)]
-
-
-def _others_can_read(path: Path) -> bool:
-    try:
-        real = path.resolve()
-        return bool(real.stat().st_mode & stat.S_IROTH) and all(
-            parent.stat().st_mode & stat.S_IXOTH for parent in real.parents)
-    except OSError:                     # gone meanwhile: nobody can
-        return False
 
 
 def _clouds(where: str, value: Any, environ: Mapping[str, str]) -> tuple[CloudScope, ...]:

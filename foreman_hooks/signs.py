@@ -21,18 +21,21 @@ LAST = timedelta(days=30)               # how long what an event told of a host 
 def take(journal: Journal, now: datetime) -> None:
     """Bring what events left into the journal; raises JournalError.
 
-    A spool that cannot be read costs no more than its notes.
+    Where signs of life may be lost, since the spool was full, damaged, or cannot be read at all, any machine may have
+    given one, and all misses begin anew.
     """
-    def keep(notes: Sequence[Note], full: bool) -> None:
-        if full:
-            log.warning("the spool of Foreman's events was full: signs of life may be lost, so all misses begin anew; "
-                        "run more often")
-        journal.note_events(notes, lost=full)
+    def keep(notes: Sequence[Note], lost: bool) -> None:
+        if lost:
+            log.warning("notes of Foreman's events were lost, since their spool was full or damaged; signs of life "
+                        "may be among them, so all misses begin anew; run more often")
+        journal.note_events(notes, lost)
 
     try:
         events.take(events.spool_of(journal.path), keep, now)
     except events.SpoolError as error:
-        log.warning("what Foreman's events told is not known: %s", error)
+        log.warning("notes of Foreman's events cannot be read (%s); signs of life may be among them, so all misses "
+                    "begin anew", error)
+        journal.note_events((), lost=True)
 
 
 def of_life(journal: Journal, hosts: Iterable[Glance], now: datetime) -> tuple[set[str], list[Note]]:

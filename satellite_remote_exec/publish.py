@@ -14,7 +14,7 @@ _COMPARED_OF_INPUTS = ("name", "input_type", "value_type", "required", "default"
 
 
 class Published(NamedTuple):
-    """`change` is created, updated or unchanged; `detail` says what."""
+    """`change` is created, updated or unchanged; `detail` says what, and what stays though something else was asked."""
 
     name: str
     change: str
@@ -25,8 +25,12 @@ def publish(satellite: Satellite, templates: Sequence[JobTemplate], organization
             locations: Sequence[str] = (), check_user: Optional[str] = None) -> Iterator[Published]:
     """Import each template, into these organizations and locations (none named: all that are visible).
 
-    `check_user` becomes the effective user of the check.  Raises SatelliteError; on a 403 it names the permission.
+    `check_user` becomes the effective user of the check, unless somebody chose another.  Raises SatelliteError; on a
+    403 it names the permission.
     """
+    if not satellite.has_remote_execution():
+        raise SatelliteNotFound(f"{satellite.url}: remote execution is not installed there, so there are no job "
+                                "templates; install it, or do without")
     where = {"organizations": _ids(satellite, "organizations", organizations),
              "locations": _ids(satellite, "locations", locations)}
     for template in templates:
@@ -62,7 +66,8 @@ def _publish_one(satellite: Satellite, template: JobTemplate, where: Mapping[str
         return Published(template.name, "created", f"in {' / '.join(filter(None, names)) or 'no organization'}"
                          + (f", as {_user(after)}" if _user(after) else ""))
     changes = _changes(before, after)
-    return Published(template.name, "updated" if changes else "unchanged", ", ".join(changes))
+    stays = [f"effective user stays {_user(after)}, not {user}"] if user and _user(after) != user else []
+    return Published(template.name, "updated" if changes else "unchanged", ", ".join(changes + stays))
 
 
 def _find(satellite: Satellite, name: str) -> Optional[dict[str, Any]]:

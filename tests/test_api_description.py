@@ -51,6 +51,10 @@ CALLS = {
         "enabled": True, "parameters": {"a": "b"}}),
     "owner": lambda client: restore(client, {"name": "too.example.com", "owner_id": 4, "owner_type": "Usergroup"}),
     "own_permissions": lambda client: client.own_permissions(),
+    "has_remote_execution": lambda client: client.has_remote_execution(),
+    "failing_services": lambda client: client.failing_services(),
+    "excluded_facts": lambda client: client.excluded_facts(),
+    "has_fact": lambda client: client.has_fact(["virt::uuid"], rhsm=True),
     "disassociate": lambda client: client.disassociate(Record(1, "web1.example.com")),
     "delete": lambda client: client.delete(client.record(1)),
 }

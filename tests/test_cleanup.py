@@ -1,7 +1,8 @@
 """Whole runs against both doubles: what goes, what stays, and that nothing goes without being on file."""
 
+import fcntl
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from typing import Any, Optional
 
@@ -795,15 +796,36 @@ def test_where_the_spool_was_full_every_count_begins_anew(
     with pytest.raises(events.SpoolBusy):
         tell(stage, events.FACTS, "other")
     assert "in 1 run (3 needed)" in waiting(stage, "old")
-    assert "the spool of Foreman's events was full" in caplog.text
+    assert "notes of Foreman's events were lost" in caplog.text
     assert "in 2 runs (3 needed)" in waiting(stage, "old")
 
 
-def test_a_spool_that_cannot_be_read_is_said_and_costs_nothing_else(stage: Any, caplog: Any) -> None:
+def test_a_spool_that_cannot_be_read_holds_up_no_deletion_with_proof(stage: Any, caplog: Any) -> None:
     stage.terminated("old")
     events.spool_of(stage.folder / "journal.sqlite3").mkdir()
     assert [one.result for one in stage.run()] == ["deleted"]
-    assert "what Foreman's events told is not known" in caplog.text
+    assert "notes of Foreman's events cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["held", "a folder", "a link", "damaged"])
+def test_where_the_spool_cannot_be_read_every_count_begins_anew(
+        stage: Any, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Signs of life may be in it."""
+    stage.archived("old")
+    stage.plan()
+    assert "in 2 runs (3 needed)" in waiting(stage, "old")
+    spool = events.spool_of(stage.folder / "journal.sqlite3")
+    monkeypatch.setattr(events, "RUN_WAIT", 0.02)
+    with ExitStack() as stack:
+        if how == "a folder":
+            spool.mkdir()
+        elif how == "a link":
+            spool.symlink_to(stage.folder)
+        else:
+            spool.write_text('{"event": "host_facts_upd')
+        if how == "held":
+            fcntl.flock(stack.enter_context(spool.open()), fcntl.LOCK_EX)
+        assert "in 1 run (3 needed)" in waiting(stage, "old")
 
 
 def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_are_not(stage: Any) -> None:

@@ -342,6 +342,23 @@ def test_a_full_spool_takes_no_more_and_the_run_that_empties_it_knows(
     assert found[2:] == [1, False]
 
 
+@pytest.mark.parametrize(("text", "lost"), [
+    (b'{"event": "host_cr', True), (b"\0\0\0\n", True), (b"\n \n", False), (b"", False)])
+def test_a_line_that_is_no_note_may_have_been_a_sign_of_life(spool: Path, text: bytes, lost: bool) -> None:
+    events.leave(spool, Note(FACTS, 1, WEB, NOW))
+    with spool.open("ab") as file:
+        file.write(text)
+    found: list[Any] = []
+    events.take(spool, lambda notes, gone: found.extend((len(notes), gone)), NOW)
+    assert found == [1, lost]
+
+
+def test_a_spool_that_nobody_can_look_for_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolError):
+        took(tmp_path / "file" / "journal.events")
+
+
 def test_a_note_that_did_not_fit_on_the_disk_spoils_no_other(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events.leave(spool, Note(FACTS, 1, WEB, NOW))
     write = os.write
@@ -355,6 +372,7 @@ def test_a_note_that_did_not_fit_on_the_disk_spoils_no_other(spool: Path, monkey
 
 def test_a_spool_that_somebody_holds_is_not_waited_for(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "WAIT", 0.02)
+    monkeypatch.setattr(events, "RUN_WAIT", 0.02)
     events.leave(spool, Note(FACTS, 1, WEB, NOW))
     with spool.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)

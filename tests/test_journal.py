@@ -357,6 +357,39 @@ def test_what_a_run_starts_does_not_hold_the_lock_after_it(path: Path) -> None:
         child.communicate(b"\n")
 
 
+def test_a_file_beside_the_journal_that_is_removed_lets_nobody_in(path: Path) -> None:
+    with Journal.open(path):
+        for beside in set(path.parent.iterdir()) - {path}:
+            beside.unlink()
+        assert python(TRY, path).stdout == "busy\n"
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "a link", "a folder moved away"])
+def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(path: Path, how: str) -> None:
+    """The next run would begin with a new file, and not wait for this one."""
+    with Journal.open(path) as journal:
+        begin(journal)
+        assert journal.still_held()
+        if how == "a folder moved away":
+            path.parent.rename(path.parent.with_name("elsewhere"))
+        else:
+            path.rename(path.with_name("elsewhere"))
+        if how == "replaced":
+            path.write_bytes(path.with_name("elsewhere").read_bytes())
+        elif how == "a link":
+            path.symlink_to(path.with_name("elsewhere"))
+        assert not journal.still_held()
+        with pytest.raises(JournalError, match="removed or replaced while this run is on"):
+            begin(journal)
+
+
+def test_a_reader_holds_nothing(path: Path) -> None:
+    Journal.open(path).close()
+    with Journal.peek(path) as reader:
+        assert not reader.still_held()
+        Journal.open(path).close()
+
+
 def test_two_journals_do_not_hold_each_other_up(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "a.sqlite3"), Journal.open(tmp_path / "b.sqlite3"):
         pass
@@ -473,8 +506,8 @@ def obstacle(path: Path, kind: str) -> Optional[Path]:
         path.mkdir(parents=True)
     elif kind == "a file in the folder's place":
         path.parent.touch()
-    elif kind == "a folder in the lock's place":
-        Path(f"{path}.lock").mkdir(parents=True)
+    elif kind == "a folder beside it":
+        Path(f"{path}-journal").mkdir(parents=True)
     elif kind == "a name too long":
         return path.with_name("j" * 300)
     elif kind == "a link that leads nowhere":
@@ -484,13 +517,56 @@ def obstacle(path: Path, kind: str) -> Optional[Path]:
 
 
 @pytest.mark.parametrize("kind", [
-    "a folder in its place", "a file in the folder's place", "a folder in the lock's place", "a name too long",
+    "a folder in its place", "a file in the folder's place", "a folder beside it", "a name too long",
     "a link that leads nowhere"])
 def test_what_stands_in_its_way_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
     found = obstacle(path, kind)
     assert found
     with pytest.raises(JournalError, match=str(found)):
         Journal.open(found)
+
+
+@pytest.mark.parametrize("beside", ["", "-journal", "-wal"])
+def test_a_link_in_its_place_is_refused_and_what_it_leads_to_is_left_alone(path: Path, beside: str) -> None:
+    path.parent.mkdir()
+    target = path.with_name("other")
+    target.write_text("of somebody else")
+    Path(f"{path}{beside}").symlink_to(target)
+    with pytest.raises(JournalError, match="a symbolic link") as caught:
+        Journal.open(path)
+    assert "\n" not in str(caught.value)
+    assert target.read_text() == "of somebody else"
+
+
+def test_a_pipe_or_a_device_in_its_place_is_refused_and_not_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    for journal in (path, Path("/dev/null")):
+        for way in (Journal.open, Journal.peek):
+            with pytest.raises(JournalError, match=f"journal {journal}: not a regular file"):
+                way(journal)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("what", ["the file", "its folder", "what SQLite left beside it"])
+def test_what_belongs_to_another_user_is_refused_and_nothing_is_written(path: Path, what: str) -> None:
+    Journal.open(path).close()
+    beside = Path(f"{path}-journal")
+    beside.write_bytes(b"hot")
+    content = path.read_bytes()
+    os.chown({"the file": path, "its folder": path.parent, "what SQLite left beside it": beside}[what], 65534, 65534)
+    with pytest.raises(JournalError, match=f"journal {path}: .*belongs to another user .uid 65534."):
+        Journal.open(path)
+    assert (path.read_bytes(), beside.read_bytes()) == (content, b"hot")
+
+
+@pytest.mark.parametrize("content", [GARBAGE, b"SQLite format 3\0" + GARBAGE, b""])
+def test_a_damaged_file_that_is_only_read_is_an_error_that_names_it(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=f"^journal {path}: "):
+        Journal.peek(path)
+    assert path.read_bytes() == content
 
 
 @pytest.fixture
@@ -514,7 +590,8 @@ def test_a_read_only_journal_is_an_error_and_nothing_is_lost(open_to_all: Path) 
                   "except JournalError as error:\n    print(error)\n"
                   "path.chmod(0o600)\n"
                   "print(len(Journal.open(path).deletions()))", open_to_all)
-    assert done.stdout == f"journal {open_to_all}: Permission denied\n1\n", done.stderr
+    assert done.stdout == (
+        f"journal {open_to_all}: Permission denied; correct 'journal' or the folder's mode\n1\n"), done.stderr
 
 
 def test_a_folder_that_becomes_read_only_stops_the_next_deletion_and_keeps_the_last(open_to_all: Path) -> None:

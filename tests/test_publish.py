@@ -69,11 +69,35 @@ def test_what_must_run_as_root_does_and_the_check_as_whom_one_says(stage: Stage)
         CHECK: "osp", "OSP - Clean up terminated hosts": "root", "OSP - Publish instance identity": "root"}
 
 
-def test_an_effective_user_that_somebody_chose_stays(stage: Stage) -> None:
+def test_an_effective_user_that_somebody_chose_stays_and_that_is_said(stage: Stage) -> None:
     published(stage)
     template(stage).effective_user["value"] = "chosen"
-    assert published(stage, check_user="osp")[CHECK].change == "unchanged"
+    found = published(stage, check_user="osp")[CHECK]
+    assert (found.change, found.detail) == ("unchanged", "effective user stays chosen, not osp")
+    template(stage).job_category = "Commands"
+    found = published(stage, check_user="osp")[CHECK]
+    assert (found.change, found.detail) == ("updated", "job category, effective user stays chosen, not osp")
     assert template(stage).effective_user["value"] == "chosen"
+    assert published(stage, check_user="chosen")[CHECK].detail == published(stage)[CHECK].detail == ""
+
+
+def test_what_needs_root_says_so_where_somebody_chose_another_user(stage: Stage) -> None:
+    published(stage)
+    template(stage, "OSP - Clean up terminated hosts").effective_user["value"] = "chosen"
+    found = published(stage)["OSP - Clean up terminated hosts"]
+    assert (found.change, found.detail) == ("unchanged", "effective user stays chosen, not root")
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_where_remote_execution_is_not_installed_that_is_said_and_nothing_else(
+        stage: Stage, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The permissions do not exist there either, so no other login would help."""
+    stage.satellite.users["admin"] = User("admin", "changeme", None if status == 200 else frozenset())
+    stage.foreman.fail("/api/job_templates", 404, {"status": 404, "error": "Not Found"})
+    assert cli.main(["--config", str(stage.config()), "templates", "publish"]) == 128
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "remote execution is not installed" in error
+    assert stage.foreman.count("^(POST|PUT)") == 0
 
 
 def test_the_smallest_role_is_enough(stage: Stage) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import ipaddress
 import logging
 import re
+import socket
+import socketserver
 import ssl
 import threading
 import traceback
@@ -42,6 +44,7 @@ from satellites import (
     user,
 )
 
+from foreman_hooks.cli import code_of
 from foreman_hooks.inventory import Glance, facts_now, glance, look_closely
 from foreman_hooks.model import Record
 from foreman_hooks.osp_checker import PATIENCE, TRIES
@@ -52,8 +55,10 @@ from foreman_hooks.satellite import (
     Login,
     SatelliteError,
     SatelliteForbidden,
+    SatelliteInvalid,
     SatelliteLoginError,
     SatelliteNotFound,
+    SatelliteUnreachable,
     moment,
     quoted,
     read_record,
@@ -212,7 +217,8 @@ def test_a_timeout_is_an_error_and_not_tried_again(error):
     for method in (responses.GET, responses.PUT, responses.POST):
         responses.add(method, re.compile(ELSEWHERE), body=error("timed out"))
     raised = outcomes(lambda: Client(Login(ELSEWHERE, "admin", "changeme")))
-    assert {str(error) for error in raised.values()} == {f"{ELSEWHERE}: not reachable (timed out)"}
+    assert {str(error).partition(" in time")[0] for error in raised.values()} == {f"{ELSEWHERE}: not reachable: no "
+        + ("connection" if error is requests.exceptions.ConnectTimeout else "answer")}
     assert len(responses.calls) == len(CALLS)
 
 
@@ -236,7 +242,7 @@ def test_no_proxy_is_honoured(monkeypatch, connect):
 
 
 def test_a_satellite_that_is_not_there_is_an_error_of_one_line():
-    with pytest.raises(SatelliteError, match=r"^http://127.0.0.1:1: not reachable \([^\n]*refused[^\n]*\)$"):
+    with pytest.raises(SatelliteError, match=r"^http://127.0.0.1:1: not reachable: connection refused; [^\n]*$"):
         Client(Login("http://127.0.0.1:1", "admin", "changeme")).about()
 
 
@@ -421,14 +427,14 @@ def test_what_would_end_a_value_is_still_encoded(double, client, text):
 class Certificate:
     """A certificate of 127.0.0.1, which is its own authority."""
 
-    def __init__(self, folder, name):
+    def __init__(self, folder, name, address="127.0.0.1", days=1):
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         now = datetime.now(timezone.utc)
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        address = x509.IPAddress(ipaddress.ip_address(address))
         made = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-                .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
-                .not_valid_after(now + timedelta(days=1))
+                .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=9))
+                .not_valid_after(now + timedelta(days=days))
                 .add_extension(x509.SubjectAlternativeName([address]), critical=False)
                 .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
                 .sign(key, hashes.SHA256()))
@@ -445,15 +451,22 @@ def certificates(tmp_path_factory):
     return Certificate(folder, "right"), Certificate(folder, "wrong")
 
 
-@pytest.fixture
-def tls(certificates, double):
-    """A server that shows the right certificate."""
+@contextlib.contextmanager
+def behind_tls(double, certificate):
+    """The address of a server that shows that certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates[0].with_key)
+    context.load_cert_chain(certificate.with_key)
     server = Server(double.handle)
     server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
     with server:
         yield server.url.replace("http:", "https:")
+
+
+@pytest.fixture
+def tls(certificates, double):
+    """A server that shows the right certificate."""
+    with behind_tls(double, certificates[0]) as url:
+        yield url
 
 
 def verified(url, verify):
@@ -465,7 +478,7 @@ def test_the_ca_file_wins_over_that_of_the_environment(monkeypatch, certificates
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(wrong.path))
     assert verified(tls, str(right.path)) == "3.12.0"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(right.path))
-    with pytest.raises(SatelliteError, match="TLS check failed .*set ca_file"):
+    with pytest.raises(SatelliteError, match="TLS check failed: .*; set satellite.ca_file"):
         verified(tls, str(wrong.path))
 
 
@@ -492,7 +505,190 @@ def test_a_ca_file_that_is_missing_is_an_error(tls, tmp_path):
         verified(tls, str(tmp_path / "missing.crt"))
 
 
+# What a failed connection says
+
+PYTHON = re.compile(r"\[Errno|HTTPS?Connection|Pool\(|Error\(|Caused by|object at 0x|Traceback|_ssl\.c")
+
+
+def complaint(url, verify=True):
+    """What a user is told of a Satellite that gives no answer: one line, and nothing of Python."""
+    with pytest.raises(SatelliteUnreachable) as raised:
+        verified(url, verify)
+    message = str(raised.value)
+    assert message.startswith(f"{url}: ")
+    assert "\n" not in message
+    assert not PYTHON.search(message)
+    return message
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    ({"days": -1}, "the certificate has expired; have the certificate renewed, or correct the clock"),
+    ({"address": "127.0.0.2"}, "the certificate is for another address; use a name in satellite.url")])
+def test_what_is_wrong_with_a_certificate_is_said_with_what_to_do(tmp_path, double, how, said):
+    certificate = Certificate(tmp_path, "odd", **how)
+    with behind_tls(double, certificate) as url:
+        assert f"TLS check failed: {said}" in complaint(url, str(certificate.path))
+
+
+def test_a_certificate_of_a_ca_of_ones_own_leads_to_ca_file(tls):
+    assert "the certificate is self-signed; set satellite.ca_file to the certificate of its CA" in complaint(tls)
+
+
+def test_a_ca_file_without_a_certificate_or_not_there_is_named(tls, tmp_path):
+    path = tmp_path / "ca.crt"
+    assert f"there is no CA file {path}; correct satellite.ca_file" in complaint(tls, str(path))
+    path.write_text("no certificate\n")
+    assert "the CA file holds no certificate (PEM); correct satellite.ca_file" in complaint(tls, str(path))
+
+
+def test_a_port_without_tls_leads_to_the_scheme(server):
+    assert "speaks no TLS at this port; correct the scheme" in complaint(server.url.replace("http:", "https:"))
+
+
+def test_plain_http_at_a_port_with_tls_leads_to_https(server, client):
+    server.fail("", 400, "<html>You're speaking plain HTTP to an SSL-enabled server port.</html>")
+    with pytest.raises(SatelliteError, match="gave 400: no JSON .is https:// needed in satellite.url"):
+        client.about()
+
+
+def test_a_name_that_is_not_resolved_is_said_to_be_that(monkeypatch):
+    def unknown(*where, **how):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert "the host name cannot be resolved; correct the host name in satellite.url, or DNS" in complaint(
+        "https://satellite.example.com")
+
+
+def test_a_proxy_that_refuses_or_is_not_there_is_named_as_the_proxy(monkeypatch, server):
+    monkeypatch.setenv("https_proxy", server.url)
+    server.fail("", 407, "")
+    for said in ("not reachable through the proxy: ", "correct https_proxy", "no_proxy"):
+        assert said in complaint("https://satellite.example.com")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert "not reachable through the proxy: connection refused" in complaint("https://satellite.example.com")
+
+
+@contextlib.contextmanager
+def raw(answer):
+    """The address of a server that sends these bytes to everybody and hangs up."""
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(("answer", "said"), [
+    (b"", "ended the connection"), (b"220 mail.example.com ESMTP\r\n", "the answer is not HTTP"),
+    (OK + b"Content-Length: 90\r\n\r\n{", "ended the connection"),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}", "ended the connection"),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}", "ended the connection"),
+    (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "cannot be decompressed"),
+    (OK + b"X: y\r\n" * 300 + b"\r\n", "the connection failed"),
+    (OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n", "the connection failed"),
+], ids=["nothing", "mail", "cut", "no chunk", "cut chunk", "no gzip", "too many headers", "too long a header"])
+def test_an_answer_that_breaks_off_is_an_error_in_plain_words(answer, said):
+    with raw(answer) as url:
+        assert said in complaint(url)
+
+
 # Answers that are none
+
+@pytest.mark.parametrize(("body", "flaw"), [
+    (b'{"version": "3.12.0", "result": "\xff"}', "not UTF-8"),
+    (b'{"version": "3.12.0", "result": "\\ud83d"}', "half a character in it"),
+    (b'{"version": "3.12.0", "version": "3.13.0"}', "a name stands twice in it"),
+    (b'{"version": "3.12.0", "deep": {"a": 1, "a": 2}}', "a name stands twice in it"),
+    (b'{"version": "3.12.0", "status": NaN}', "NaN in it"),
+    (b'{"version": "3.12.0", "status": -Infinity}', "-Infinity in it"),
+    (b'{"version": "3.12.0", "status": ' + b"9" * 5000 + b"}", "a number of 5000 digits in it"),
+    (b'{"version": ' + b"[" * 200_000, "nested too deep"),
+    (b"\xef\xbb\xbf{}", ""), (b"{'version': '3.12.0'}", ""), (b'{"version": "3.12.0",}', "")])
+def test_what_is_almost_json_is_an_error_of_one_line(server, client, body, flaw):
+    server.fail("/api/status", 200, body)
+    with pytest.raises(SatelliteError) as raised:
+        client.about()
+    assert f"a 200 that is no JSON object{f' ({flaw})' if flaw else ''}; " in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_every_character_comes_through_however_it_is_written(server, client):
+    server.fail("/api/status", 200, b'{"version": "\\ud83d\\ude00 \xf0\x9f\x98\x80"}')
+    assert client.get("/api/status") == {"version": "\U0001f600 \U0001f600"}
+
+
+@pytest.mark.parametrize(("location", "advice"), [
+    ("https://satellite.example.com/api/hosts/1", " to https://satellite.example.com; set satellite.url to that"),
+    ("https://satellite.example.com:8443/api/hosts/1", " to https://satellite.example.com:8443; set satellite.url"),
+    ("https://satellite.example.com/foreman/api/hosts/1", " to https://satellite.example.com/foreman; set satellite"),
+    ("https://somebody:hush@satellite.example.com/", " to https://satellite.example.com; set satellite.url to that"),
+    ("/users/login", "; is there a proxy or a log-in page before Satellite"),
+    ("https://[/", "; is there"), ("http://*/", " to http://*; set"),
+    ("javascript:alert(1)", "; is there"), ("", "; is there"), (None, "; is there")])
+def test_a_redirect_leads_to_a_satellite_and_not_to_the_path_of_one_request(server, client, location, advice):
+    server.faults.append(Fault("", Answer(301, "", {} if location is None else {"Location": location})))
+    with pytest.raises(SatelliteError, match=re.escape(f"GET /api/hosts/1 is redirected{advice}")):
+        client.permissions(1)
+
+
+@pytest.mark.parametrize(("message", "said"), [
+    ('Katello::Resources::Candlepin::Consumer: 503 Service Unavailable {"displayMessage": "Candlepin is in suspend '
+     'mode"} (DELETE /candlepin/consumers/c422fb23)',
+     "Candlepin answered 503 Service Unavailable (Candlepin is in suspend mode)"),
+    ("Katello::Errors::CandlepinNotRunning", "Katello::Errors::CandlepinNotRunning"),
+    ("A backend service [ Candlepin ] is unreachable", "A backend service [ Candlepin ] is unreachable")])
+def test_a_deletion_that_candlepin_stops_names_candlepin_and_what_to_look_at(server, client, web1, message, said):
+    record = client.record(1)
+    server.fail("^DELETE", 500, {"error": {"message": message}})
+    with pytest.raises(SatelliteError) as raised:
+        client.delete(record)
+    assert str(raised.value) == (f"{server.url}: DELETE /api/hosts/1 gave 500: {said}; "
+                                 "see 'satellite-maintain service status' on Satellite")
+
+
+def test_a_long_message_is_cut_between_words(server, client):
+    server.fail("", 500, {"error": {"message": "twelve chars " * 99}})
+    with pytest.raises(SatelliteError, match=r" twelve chars \.\.\.$"):
+        client.about()
+
+
+@pytest.mark.parametrize(("body", "missing"), [
+    ({"error": {"message": "Access denied", "missing_permissions": ["destroy_hosts"]}}, ("destroy_hosts",)),
+    ({"error": {"message": "Access denied", "missing_permissions": "destroy_hosts"}}, ()),
+    ({"error": {"message": "Access denied", "missing_permissions": [None, {}]}}, ()),
+    ({"error": {"message": "Access denied"}}, ()), ({"error": "Access denied"}, ()), ([], ()), ("<html>", ())])
+def test_a_403_carries_the_permissions_that_satellite_names(server, client, web1, body, missing):
+    record = client.record(1)
+    server.fail("^DELETE", 403, body)
+    with pytest.raises(SatelliteForbidden) as raised:
+        client.delete(record)
+    assert raised.value.missing == missing
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_question_that_is_refused_names_the_request_and_counts_as_unreachable(server, client, status):
+    server.fail("", status, {"error": {"message": "no"}})
+    with pytest.raises(Refused, match=f"GET /api/hosts/1 gave {status}: no") as raised:
+        client.permissions(1)
+    assert code_of(raised.value) == 69
+
+
+def test_a_change_that_is_not_accepted_is_bad_data(server, client, web1):
+    with pytest.raises(SatelliteInvalid, match="POST /api/hosts gave 422: Name has already been taken") as raised:
+        client.create_host({"name": "web1.example.com"})
+    assert code_of(raised.value) == 65
+
 
 @pytest.mark.parametrize(("status", "body"), ODD.values(), ids=ODD)
 def test_an_odd_answer_is_an_error_and_never_a_result(server, connect, web1, status, body):
@@ -521,7 +717,7 @@ def test_a_redirect_is_named_and_not_followed(server, double, client, web1, meth
     record, true = client.record(1), server.handle
     server.handle = lambda request: true(request) if request.method != method else Answer(
         status, "", {"Location": f"{server.url}/api/hosts/2"})
-    with pytest.raises(SatelliteError, match=f"a redirect to {server.url}/api/hosts/2; put that into the URL"):
+    with pytest.raises(SatelliteError, match=rf"{method} /api/hosts/1 is redirected; is there a proxy"):
         client.delete(record)
     assert server.count("/api/hosts/2") == 0
     assert len(double.hosts) == 2
@@ -532,7 +728,7 @@ def test_a_redirect_is_named_and_not_followed(server, double, client, web1, meth
     ({"error": {"message": "Access", "details": "Missing view_hosts"}}, "Missing view_hosts"),
     ({"error": {"id": 1, "errors": {"base": ["a"]}, "full_messages": ["a is wrong", "b\n too"]}}, "a is wrong; b too"),
     ({"message": "Organization with id 9 not found"}, "Organization with id 9 not found"),
-    ({"status": 404, "error": "Not Found"}, "Not Found"), ({"error": "x" * 9999}, "x" * 300), ({}, "")])
+    ({"status": 404, "error": "Not Found"}, "Not Found"), ({"error": "x" * 9999}, f"{'x' * 300} ..."), ({}, "")])
 def test_an_error_says_in_a_line_what_satellite_said(server, client, body, told):
     server.fail("", 500, body)
     with pytest.raises(SatelliteError) as raised:

@@ -3,6 +3,7 @@
 import click
 
 from .. import report
+from ..cli import warn
 from ..doctor import examine
 from .common import App
 
@@ -20,5 +21,7 @@ def doctor(app: App) -> int:
         app.say(report.plain(f"{finding.state:<8} {finding.what}"))
         if finding.advice:
             app.say(report.plain(f"{'':<8} -> {finding.advice}"))
+        if app.quiet and finding.state == "fail":
+            warn("; ".join(filter(None, ("fail: " + finding.what, finding.advice))))
         worst = max(worst, {"ok": 0, "warning": 0, "fail": 1}[finding.state])
     return worst
