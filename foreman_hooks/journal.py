@@ -113,10 +113,12 @@ class Journal:
         _refuse_odd(path)
         try:
             database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-            database.execute("SELECT 1 FROM deletions LIMIT 1")
-        except sqlite3.Error as error:
+            _check_version(path, database.execute("PRAGMA user_version").fetchone()[0])
+        except (sqlite3.Error, JournalError) as error:
             if database:
                 database.close()
+            if isinstance(error, JournalError):
+                raise
             why = error if path.exists() else "there is none yet; it begins with the first run"
             raise JournalError(f"journal {path}: {why}") from error
         return cls(database, None, path)
@@ -137,9 +139,8 @@ class Journal:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:            # in one transaction: a run that is killed here leaves an empty file
                 database.executescript(_SCHEMA)
-            elif version != _VERSION:
-                raise JournalError(f"journal {self.path}: made by another version ({version}, this one reads "
-                                   f"{_VERSION}); use that version, or move the file away to begin anew")
+            else:
+                _check_version(self.path, version)
 
     def close(self) -> None:
         """Let the next run in."""
@@ -476,6 +477,12 @@ def _refuse_strangers(path: Path, there: Optional[os.stat_result], which: str = 
     if there and there.st_uid not in (0, os.geteuid()):
         raise JournalError(f"journal {path}: {which}belongs to another user (uid {there.st_uid}); run as that user, or "
                            "name another file with 'journal' in the configuration")
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version != _VERSION:
+        raise JournalError(f"journal {path}: made by another version ({version}, this one reads {_VERSION}); use that "
+                           "version, or move the file away to begin anew")
 
 
 def _drop(database: sqlite3.Connection, used: Iterable[Note]) -> None:
