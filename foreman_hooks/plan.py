@@ -242,7 +242,7 @@ def _checked(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     return Plan(
         _typed(document["satellite"], str), made_at, _typed(document["scope"], str),
         tuple(map(_region, document["regions"])), verdicts,
-        tuple(_typed(refusal, str) for refusal in document["refusals"]), holds, _typed(document["shrunk"], bool))
+        tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)), holds, _typed(document["shrunk"], bool))
 
 
 def _typed(value: Any, kind: type) -> Any:
@@ -264,7 +264,7 @@ def _region(row: Sequence[Any]) -> RegionSeen:
 
 def _verdict(row: Sequence[Any]) -> Verdict:
     host_id, name, uuid, decision, reason, detail, fingerprint = row
-    if _typed(host_id, int) < 1 or (uuid and parse_uuid(uuid) != uuid):
+    if _typed(host_id, int) < 0 or (uuid and parse_uuid(uuid) != uuid):
         raise ValueError("not the id of a host, or not a UUID")
     marks = None
     if fingerprint is not None:

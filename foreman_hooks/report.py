@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,8 +64,24 @@ def _csv(rows: Sequence[Row], style: Style) -> str:
     writer = csv.writer(text, delimiter=style.separator, lineterminator="\n")
     if style.headers and rows:
         writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    writer.writerows([_without_formulas(value, style.separator) for value in row.values()] for row in rows)
     return text.getvalue()
+
+
+# What makes a spreadsheet take a cell for a formula; full-width signs are read as their plain ones.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\u2212"
+
+
+def _without_formulas(value: Any, separator: str) -> str:
+    """The cell, with an apostrophe before what a spreadsheet would carry out; servers' names are strangers' texts.
+
+    Also after what another spreadsheet takes for the end of a cell: which separator it is depends on the country.
+    """
+    cell = _cell(value)
+    if isinstance(value, (int, float)):
+        return cell
+    ends = "".join({";", ",", "|"} - {separator})
+    return re.sub(rf"(^\s*|[{ends}]\s*)(?=[{_SIGNS}])", r"\1'", cell)
 
 
 def _table(rows: Sequence[Row], style: Style) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
-from .satellite import Satellite, SatelliteForbidden, SatelliteRefused
+from .satellite import NOT_KEPT, Satellite, SatelliteForbidden, SatelliteRefused
 
 # snapshot key of the name -> attribute of the new host, kind as the API names it, and the field to look it up by
 _NAMED = {
@@ -64,13 +64,13 @@ def _owner(satellite: Satellite, snapshot: Mapping[str, Any]) -> Optional[dict[s
 
 def _parameters(snapshot: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The host's own parameters whose values were kept, each with its type."""
-    found = []
-    for name, value in snapshot.get("parameters", {}).items():
-        if value not in (None, "(not kept)"):
+    parameters = []
+    for name, value in (snapshot.get("parameters") or {}).items():
+        if value not in (None, NOT_KEPT):
             kind = _TYPES.get(type(value), "json")
-            found.append({"name": name, "parameter_type": kind,
-                          "value": value if kind == "string" else json.dumps(value)})
-    return found
+            parameters.append({"name": name, "parameter_type": kind,
+                               "value": value if kind == "string" else json.dumps(value)})
+    return parameters
 
 
 def _lost(snapshot: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -81,13 +81,22 @@ def _lost(snapshot: Mapping[str, Any]) -> list[tuple[str, str]]:
         keys = ", ".join(str(one.get("name")) for one in facet.get("activation_keys") or () if isinstance(one, dict))
         lost.append(("the registration", "on the machine: subscription-manager clean; subscription-manager register "
                      f"--org ORGANIZATION --activationkey {keys or 'KEY'}"))
-    if content.get("content_view_name"):
-        lost.append((f"content view {content['content_view_name']}, lifecycle environment "
-                     f"{content.get('lifecycle_environment_name')}", "comes with the activation key, or set it then"))
+    lost += [(f"content view {view}, lifecycle environment {environment}",
+              "comes with the activation key, or set it then") for view, environment in _content_views(content)]
     lost += [(f"host collection {name}", f"hammer host-collection add-host --name {name!r} --host-ids ID")
              for name in snapshot.get("host_collections") or ()]
     if snapshot.get("compute_resource_id"):
         lost.append((f"compute resource {snapshot.get('compute_resource_name')}", "the virtual machine is gone"))
-    lost += [(f"parameter {name}", "its value was hidden or looked like a secret; set it in Satellite")
-             for name, value in snapshot.get("parameters", {}).items() if value == "(not kept)"]
+    if "parameters" in snapshot and snapshot["parameters"] is None:
+        lost.append(("its parameters", "they could not be read when it was deleted, for want of view_params; set them "
+                     "in Satellite"))
+    lost += [(f"parameter {name}", "its value was hidden, or might have been a secret; set it in Satellite")
+             for name, value in (snapshot.get("parameters") or {}).items() if value == NOT_KEPT]
     return lost
+
+
+def _content_views(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Content view and lifecycle environment, of which a host may have several pairs."""
+    pairs = content.get("content_view_environments") or [content]
+    return [(pair["content_view"]["name"], pair["lifecycle_environment"]["name"])
+            for pair in pairs if pair.get("content_view") and pair.get("lifecycle_environment")]

@@ -22,6 +22,7 @@ import requests.auth
 from urllib3.exceptions import HTTPError
 
 from .connection import shorten, why
+from .harmless import is_harmless
 from .model import Record
 from .osp_checker import PATIENCE, TRIES, Manners, heed_environment, rest, retry_after
 
@@ -286,8 +287,10 @@ class Satellite:
         Also None where a host *named* like that number stands before it.
         """
         body = self._host(host_id)
-        record = read_record(body, self.katello, self.url) if body is not None else None
-        return record if record and record.id == host_id else None
+        if body is None:
+            return None
+        record = read_record(body, self.katello, self.url, parameters_shown=self.may("view_params"))
+        return record if record.id == host_id else None
 
     def records(self, host_ids: Sequence[int]) -> dict[int, Union[Record, str]]:
         """Those of these records that Satellite shows, by id; a text says why that one cannot be read."""
@@ -330,7 +333,7 @@ class Satellite:
 
     def _read(self, body: Mapping[str, Any]) -> Union[Record, str]:
         try:
-            return read_record(body, self.katello, self.url)
+            return read_record(body, self.katello, self.url, parameters_shown=self.may("view_params"))
         except SatelliteError as error:
             return str(error)
 
@@ -601,8 +604,12 @@ class Satellite:
             self.odd(path, f"organization {told!r} where {wanted} was asked for")
 
 
-def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite") -> Record:
-    """The Record of a GET /api/hosts/:id; raises SatelliteError where the answer is no host."""
+def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite", *,
+                parameters_shown: bool = True) -> Record:
+    """The Record of a GET /api/hosts/:id; raises SatelliteError where the answer is no host.
+
+    `parameters_shown`: whether this login may read parameters at all (without view_params it is shown none).
+    """
     facet, infrastructure = body.get("subscription_facet_attributes") or {}, body.get("infrastructure_facet") or {}
     inherited, own, collections = (body.get(key) for key in ("all_parameters", "parameters", "host_collections"))
     if not _is_host(body) or not isinstance(facet, dict) or not isinstance(infrastructure, dict) or not (
@@ -617,7 +624,7 @@ def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite"
         build=body.get("build") is not False, hypervisor=bool(facet.get("hypervisor")),
         infrastructure=any(infrastructure.values()), compute_resource=_compute_resource(body),
         parameters={one["name"]: str(one.get("value")) for one in inherited or []},
-        snapshot=_snapshot(body))
+        snapshot=_snapshot(body, parameters_shown))
 
 
 def _standing(record: Record) -> tuple[Any, ...]:
@@ -648,19 +655,22 @@ _KEPT_OF_FACETS = {
                                       "purpose_role", "purpose_usage", "activation_keys"),
     "content_facet_attributes": ("content_view", "lifecycle_environment", "content_view_environments",
                                  "content_source_name")}
-_SECRET = re.compile(r"pass|pwd|psk|secret|token|otp|key|credential|cert|private|auth", re.IGNORECASE)
+NOT_KEPT = "(not kept)"     # stands for the value of a parameter that may be a secret
 
 
-def _snapshot(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What is needed to make the entry again.  Chosen by name: what is not known to be harmless stays out."""
+def _snapshot(body: Mapping[str, Any], parameters_shown: bool) -> dict[str, Any]:
+    """What is needed to make the entry again.  Chosen by name: what is not known to be harmless stays out.
+
+    `parameters` is None where this login is not shown any.
+    """
     kept: dict[str, Any] = {name: body[name] for name in _KEPT if name in body}
     for facet, names in _KEPT_OF_FACETS.items():
         if isinstance(body.get(facet), dict):
             kept[facet] = {name: body[facet][name] for name in names if name in body[facet]}
     kept["host_collections"] = [one.get("name") for one in body.get("host_collections") or []]
     kept["parameters"] = {
-        one["name"]: "(not kept)" if one.get("hidden_value?") or _SECRET.search(one["name"])
-        else one.get("value") for one in body.get("parameters") or []}
+        each["name"]: each.get("value") if _may_be_kept(each) else NOT_KEPT
+        for each in body.get("parameters") or []} if parameters_shown else None
     return kept
 
 
@@ -690,6 +700,10 @@ def in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], _Result],
             if in_a_row >= FAILURES:
                 raise
             yield spoilt(part[0], error)
+
+
+def _may_be_kept(parameter: Mapping[str, Any]) -> bool:
+    return not parameter.get("hidden_value?") and is_harmless(parameter["name"], parameter.get("value"))
 
 
 def quoted(text: str) -> str:

@@ -62,7 +62,8 @@ def test_one_is_shown_with_all_that_it_rested_on(call: Any, gone: Any) -> None:
     code, out, err = call(*gone, "history", "show", "1")
     assert (code, err) == (0, "")
     assert "Nova says that it was terminated" in out and "silent since it was terminated" in out
-    assert '"role": "shop"' in out and "s3cret" not in out
+    assert 'parameters: ["role", "db_password"]' in out
+    assert "shop" not in out and "s3cret" not in out
 
 
 @pytest.mark.parametrize(("argv", "code"), [
@@ -132,13 +133,37 @@ def test_an_entry_comes_back_as_it_was(stage: Stage, call: Any, gone: Any) -> No
     assert [host.record.get(name) for name in kept] == [RECORD[name] for name in kept]
     assert (host.organization_id, host.location_id, host.parameters) == (1, 2, {"role": "shop"})
     assert host.record.get("managed") is False and host.record.get("build") is False
-    assert f"old.example.com is host {host.id}" in out
+    assert f"restored old.example.com as host {host.id} (was 2)" in out
 
 
 def test_what_cannot_come_back_is_listed_with_what_to_do(call: Any, gone: Any) -> None:
     out = call(*gone, "restore", "1")[1]
     assert "not restored: the registration -> on the machine: subscription-manager clean;" in out
-    assert "not restored: parameter db_password -> its value was hidden or looked like a secret" in out
+    assert "not restored: parameter db_password -> its value was hidden, or might have been a secret" in out
+    assert ("not restored: content view Default Organization View, lifecycle environment Library -> "
+            "comes with the activation key") in out
+
+
+def test_every_content_view_of_a_host_is_named(stage: Stage, call: Any) -> None:
+    pairs = [{"content_view": {"name": view}, "lifecycle_environment": {"name": "Production"}} for view in "AB"]
+    stage.terminated("old", content={"content_view_environments": pairs, "content_view": None})
+    stage.run()
+    out = call("--config", stage.config(), "restore", "old.example.com")[1]
+    assert all(f"content view {view}, lifecycle environment Production" in out for view in "AB")
+
+
+def test_parameters_that_could_not_be_read_are_named_as_such(stage: Stage, call: Any, gone: Any) -> None:
+    with stage.journal() as journal:
+        row = journal.deletions()[0]
+        record = Record(2, "blind.example.com", snapshot={**row["snapshot"], "name": "blind.example.com",
+                                                          "parameters": None})
+        verdict = Verdict(2, "blind.example.com", row["uuid"], Decision.DELETE, Reason.TERMINATED, "")
+        number = journal.begin_deletion(row["satellite"], "p", verdict, row["evidence"], record, stage.now)
+        journal.end_deletion(number, Outcome(2, "blind.example.com", row["uuid"], "deleted", ""), stage.now)
+    assert 'parameters: "could not be read"' in call(*gone, "history", "show", number)[1]
+    code, out, _ = call(*gone, "restore", "blind.example.com")
+    assert code == 0
+    assert "not restored: its parameters -> they could not be read when it was deleted, for want of view_params" in out
 
 
 def test_what_is_no_longer_there_is_listed_too(stage: Stage, call: Any, gone: Any) -> None:
@@ -183,13 +208,62 @@ def test_a_deletion_of_another_satellite_is_not_restored_at_this_one(stage: Stag
     assert code == 65 and "was deleted at http://127.0.0.1" in err
 
 
-def test_a_deletion_that_did_not_happen_is_not_restored(stage: Stage, call: Any) -> None:
-    stage.terminated("old")
-    stage.foreman.fail("^DELETE", 500, {"error": {"message": "no"}})
-    assert [one.result for one in stage.run()] == ["failed"]
-    config = stage.config()
-    assert call("--config", config, "restore", "old.example.com")[0] == 128
-    assert call("--config", config, "restore", "1")[0] == 65
+@pytest.fixture
+def begun(stage: Stage) -> Any:
+    """Puts a deletion of the next host's record on file, with that result; the arguments of the command line."""
+    def begin(result: str | None) -> Any:
+        stage.terminated("old", parameters={"role": "shop"})
+        verdict = Verdict(2, "old.example.com", "u", Decision.DELETE, Reason.TERMINATED, "")
+        with stage.journal() as journal:
+            client = stage.cleanup(journal).satellite
+            record = client.record(2)
+            assert record is not None
+            number = journal.begin_deletion(client.url, "p", verdict, {}, record, stage.now)
+            if result:
+                journal.end_deletion(number, Outcome(2, "old.example.com", "u", result, "gave 504"), stage.now)
+        return ("--config", stage.config())
+    return begin
+
+
+@pytest.mark.parametrize("host", ["old.example.com", "1"])
+@pytest.mark.parametrize(("result", "told"), [("failed", "failed (gave 504)"), (None, "unfinished")])
+def test_a_deletion_that_did_not_happen_is_not_restored(
+        call: Any, begun: Any, stage: Stage, result: str | None, told: str, host: str) -> None:
+    config = begun(result)
+    before = restored(stage)
+    code, out, err = call(*config, "restore", host)
+    assert (code, out) == (65, "")
+    assert f"is still there as host 2, nothing has to be restored; deletion 1 is on file as {told}" in err
+    assert restored(stage) is before
+
+
+@pytest.mark.parametrize("result", ["failed", None])
+def test_an_entry_that_is_gone_all_the_same_comes_back(
+        call: Any, begun: Any, stage: Stage, result: str | None) -> None:
+    config = begun(result)
+    del stage.satellite.hosts[2]
+    code, out, err = call(*config, "restore", "old.example.com")
+    assert (code, err) == (0, "") and "restored old.example.com as host" in out
+    assert restored(stage).parameters == {"role": "shop"}
+
+
+def test_an_entry_that_lost_its_registration_is_told_of(call: Any, begun: Any, stage: Stage) -> None:
+    config = begun("failed")
+    stage.satellite.hosts[2].subscription = None
+    assert "it lost its registration: register the machine again" in call(*config, "restore", "old.example.com")[2]
+
+
+def test_an_entry_that_is_only_out_of_sight_is_not_made_twice(call: Any, begun: Any, stage: Stage) -> None:
+    config = begun(None)
+    stage.satellite.users["admin"] = User("admin", "changeme", frozenset({"view_hosts", "create_hosts"}),
+                                          sees=lambda host: host.id != 2)
+    code, _, err = call(*config, "restore", "old.example.com")
+    assert code == 65 and "already been taken" in err
+
+
+def test_what_is_not_known_yet_is_listed_as_unfinished(call: Any, begun: Any) -> None:
+    (row,) = json.loads(call(*begun(None), "history", "list", "--output", "json")[1])
+    assert row["Result"] == "unfinished"
 
 
 def test_without_create_hosts_nothing_is_made(stage: Stage, call: Any, gone: Any) -> None:

@@ -12,12 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreman_hooks.model import Decision, Fingerprint, Policy, Reason, Verdict
-from foreman_hooks.plan import Plan, PlanError, RegionSeen, check_applicable, dump, load, with_guard_rails
+from foreman_hooks.plan import (
+    Absence,
+    Hold,
+    Plan,
+    PlanError,
+    RegionSeen,
+    check_applicable,
+    dump,
+    load,
+    with_guard_rails,
+    with_holds,
+)
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 URL = "https://satellite.example.com"
 CAPLESS = Policy(max_deletions=10 ** 9, max_fraction=1.0, max_shrink=1.0)      # the one rail under test bites alone
+CAPS = replace(CAPLESS, max_shrink=0.3)
 WHERE = ("prod", "RegionOne")
 
 
@@ -106,19 +118,76 @@ def test_instances_that_stay_are_part_of_the_fleet(reason: Reason) -> None:
 
 @pytest.mark.parametrize(("before", "servers", "limit"), [
     (100, 70, 0.3), (100, 100, 0.3), (100, 200, 0.3), (10, 7, 0.3), (1, 1, 0.3), (0, 0, 0.3), (0, 5, 0.0),
-    (100, 100, 0.0), (100, 0, 1.0), (100, 90, 0.1), (100, 58, 0.42)])
+    (100, 100, 0.0), (100, 0, 1.0), (100, 90, 0.1), (100, 58, 0.42), (3, 1, 0.3), (1, 0, 0.3), (100, 98, 0.0)])
 def test_a_cloud_may_shrink_up_to_the_limit(before: int, servers: int, limit: float) -> None:
     made = with_guard_rails(plan(1, 10, regions=[region(servers)]), replace(CAPLESS, max_shrink=limit), {WHERE: before})
     assert (made.refusals, made.shrunk) == ((), False)
 
 
 @pytest.mark.parametrize(("before", "servers", "limit"), [
-    (100, 69, 0.3), (100, 0, 0.3), (10, 6, 0.3), (1, 0, 0.3), (100, 99, 0.0), (100, 0, 0.99), (2, 1, 0.3)])
+    (100, 69, 0.3), (100, 0, 0.3), (10, 6, 0.3), (100, 97, 0.0), (100, 0, 0.99), (4, 1, 0.3)])
 def test_a_cloud_that_shrank_by_more_stops_the_run(before: int, servers: int, limit: float) -> None:
     made = with_guard_rails(plan(1, 10, regions=[region(servers)]), replace(CAPLESS, max_shrink=limit), {WHERE: before})
     (refusal,) = made.refusals
     assert refusal.startswith(f"prod/RegionOne shrank from {before} to {servers} servers (")
     assert made.shrunk
+
+
+def test_servers_that_are_proven_terminated_are_not_lost() -> None:
+    """Three servers, and all are terminated: nobody has to approve that."""
+    made = with_guard_rails(plan(1, 10, regions=[region(40, terminated=60)]), CAPS, {WHERE: 100})
+    assert made.refusals == ()
+    made = with_guard_rails(plan(1, 10, regions=[region(40, terminated=10)]), CAPS, {WHERE: 100})
+    assert made.refusals == ("prod/RegionOne shrank from 100 to 40 servers (60%), 10 of them proven terminated since "
+                             "the last good run, max_shrink is 30%",)
+
+
+# Many that are absent at once, without proof
+
+HOME = "prod/RegionOne"
+
+
+def absent(count: int, hours: float = 0, home: str = HOME, first: int = 0) -> list[Absence]:
+    """As many hosts that are first missed at the same time, or so many hours apart."""
+    return [Absence(first + number, home, NOW - 100 * DAY + number * hours * 60 * MINUTE) for number in range(count)]
+
+
+def vanishing(count: int, first: int = 0) -> Plan:
+    """A plan that deletes so many hosts without proof."""
+    return replace(plan(0, 100), verdicts=tuple(
+        verdict(first + number, reason=Reason.MISSING) for number in range(count)))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_as_many_absent_hosts_as_the_cap_says_may_go_at_once(count: int) -> None:
+    assert with_holds(vanishing(count), Policy(), absent(count)).holds == ()
+
+
+def test_one_more_needs_an_approval_for_all_of_them() -> None:
+    """A small cell that loses its rows stays below every other cap."""
+    (hold,) = with_holds(vanishing(6), Policy(), absent(6)).holds
+    assert hold.host_ids == tuple(range(6))
+    assert hold.why == "6 hosts of prod/RegionOne are absent at once, without proof; max_absent is 5"
+
+
+def test_those_that_still_wait_count_as_well() -> None:
+    (hold,) = with_holds(vanishing(2), Policy(), absent(9)).holds
+    assert hold.host_ids == (0, 1)
+
+
+def test_hosts_of_other_regions_or_missed_on_other_days_do_not_count() -> None:
+    assert with_holds(vanishing(10), Policy(), absent(5) + absent(5, home="prod/RegionTwo", first=5)).holds == ()
+    assert with_holds(vanishing(10), Policy(), absent(10, hours=25)).holds == ()
+
+
+def test_proven_terminations_are_not_held_back() -> None:
+    mixed = replace(vanishing(6), verdicts=(*vanishing(6).verdicts, verdict(50)))
+    assert set(with_holds(mixed, Policy(), absent(6)).held) == set(range(6))
+
+
+def test_a_cap_of_zero_holds_back_every_host_without_proof() -> None:
+    (hold,) = with_holds(vanishing(1), Policy(max_absent=0), absent(1)).holds
+    assert hold.host_ids == (0,)
 
 
 def test_an_emptied_cell_database_is_noticed_before_anything_is_to_go() -> None:
@@ -210,20 +279,27 @@ def test_a_plan_for_another_satellite_is_refused(other: str) -> None:
 words = st.text(max_size=6)
 texts = st.tuples(words, words, words)
 DELETIONS = [Reason.TERMINATED, Reason.MISSING]
-deletions = st.builds(lambda told, number, reason, shape: Verdict(
-    number, *told[:2], Decision.DELETE, reason, told[2], Fingerprint(*shape)),
-    texts, st.integers(1, 10 ** 9), st.sampled_from(DELETIONS), st.tuples(st.none() | words, st.none(), words))
-others = st.builds(lambda told, number, decision, reason: Verdict(number, *told[:2], decision, reason, told[2]),
-                   texts, st.integers(1, 10 ** 9), st.sampled_from([Decision.KEEP, Decision.WAIT]),
-                   st.sampled_from([reason for reason in Reason if reason not in DELETIONS]))
-seen_regions = st.builds(lambda told, servers, alive: RegionSeen(told[0], told[1], servers, told[2], alive=alive),
-                         texts, st.none() | st.integers(0, 10 ** 6), st.integers(0, 99))
+uuids = st.uuids(version=4).map(str)
+deletions = st.builds(lambda told, number, uuid, reason, shape: Verdict(
+    number, told[0], uuid, Decision.DELETE, reason, told[1], Fingerprint(*shape)),
+    texts, st.integers(1, 10 ** 9), uuids, st.sampled_from(DELETIONS), st.tuples(st.none() | words, st.none(), words))
+others = st.builds(lambda told, number, uuid, decision, reason: Verdict(
+    number, told[0], uuid, decision, reason, told[1]),
+    texts, st.integers(1, 10 ** 9), st.just("") | uuids, st.sampled_from([Decision.KEEP, Decision.WAIT]),
+    st.sampled_from([reason for reason in Reason if reason not in DELETIONS]))
+seen_regions = st.builds(
+    lambda told, servers, alive, witnesses, unlisted: RegionSeen(
+        told[0], told[1], servers, told[2], alive=alive, witnesses=tuple(witnesses), unlisted=tuple(unlisted)),
+    texts, st.none() | st.integers(0, 10 ** 6), st.integers(0, 99),
+    st.lists(st.tuples(words, words), max_size=2), st.lists(words, max_size=2))
 zones = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 plans = st.builds(
     lambda told, at, regions, verdicts, refusals, shrunk: Plan(
-        told[0], at, told[1], tuple(regions), tuple(verdicts), tuple(refusals), shrunk),
+        told[0], at, told[1], tuple(regions), tuple(verdicts), tuple(refusals),
+        tuple(Hold(told[2], (verdict.host_id,)) for verdict in verdicts[:1]), shrunk),
     texts, st.datetimes(timezones=zones), st.lists(seen_regions, max_size=1),
-    st.lists(deletions | others, max_size=2), st.lists(words, max_size=1), st.booleans())
+    st.lists(deletions | others, max_size=2, unique_by=lambda verdict: verdict.host_id), st.lists(words, max_size=1),
+    st.booleans())
 
 
 @given(plans)
@@ -317,17 +393,21 @@ def signed(**changes: Any) -> str:
 
 def test_a_plan_of_another_version_says_so() -> None:
     assert load(signed()) == SAMPLE
-    with pytest.raises(PlanError, match="format 2, this version reads 1; make a new one"):
-        load(signed(format=2))
+    with pytest.raises(PlanError, match="format 1, this version reads 2; make a new one"):
+        load(signed(format=1))
 
 
 @pytest.mark.parametrize("change", [
     row(0, 3, "maybe"), row(0, 4, "because"), {"verdicts": [[1, "x"]]}, row(0, 6, ["a"]), {"verdicts": 5},
     {"verdicts": [None]}, {"regions": [[]]}, {"regions": None}, {"made_at": "yesterday"}, {"made_at": 5},
-    {"made_at": None}], ids=first_key)
+    {"made_at": None}, row(0, 0, "0"), row(0, 0, 0.5), row(0, 0, -1), row(0, 0, True), row(0, 1, 5), row(0, 2, "x"),
+    row(0, 2, "../../etc"), row(0, 5, None), row(0, 6, [1, 2, 3]), row(0, 6, "abc"), {"satellite": 5}, {"scope": None},
+    {"refusals": [1]}, {"refusals": "no"}, {"shrunk": 1}, {"holds": [["x"]]}, {"holds": 5}, {"holds": [[1, []]]},
+    {"regions": [["prod", "RegionOne", "many", "", "", "", 0, [], 0, []]]},
+    {"regions": [["prod", "RegionOne", 1, "", "", "", "x", [], 0, []]]}], ids=first_key)
 def test_a_plan_with_a_true_digest_and_parts_that_are_none_is_refused(change: dict[str, Any]) -> None:
     """O4, O9."""
-    with pytest.raises(PlanError, match="this is no plan"):
+    with pytest.raises(PlanError, match="not a plan"):
         load(signed(**change))
 
 
@@ -342,6 +422,14 @@ def test_a_deletion_of_what_is_no_instance_is_refused() -> None:
     rows = [[1, "esx1.example.com", "", "delete", Reason.NOT_OPENSTACK.value, "", None]]
     with pytest.raises(PlanError):
         with_guard_rails(load(signed(verdicts=rows)), CAPLESS, {})
+
+
+@pytest.mark.parametrize("change", [
+    row(0, 6, None), row(0, 2, ""), {"verdicts": [*ROWS, ROWS[0]]}, {"holds": [["many", [99]]]}], ids=first_key)
+def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
+    """O4: a deletion without a mark of the record, a host twice, a hold of a host that is not in it."""
+    with pytest.raises(PlanError, match="make a new one"):
+        load(signed(**change))
 
 
 CHANGES = [{"satellite": "x"}, {"made_at": NOW + SECOND}, {"scope": "x"}, {"regions": ()}, {"refusals": ()},

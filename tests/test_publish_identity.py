@@ -212,6 +212,111 @@ def test_neither_a_proxy_nor_a_redirect_can_answer_in_its_place(machine: Machine
         assert (machine.published, elsewhere.requests) == (None, [])
 
 
+# Machines that no SMBIOS describes, and one that it describes wrongly
+
+def without_dmi(machine: Machine, cpuinfo: str = "processor\t: 0\n") -> Machine:
+    """Take away all that x86 has."""
+    shutil.rmtree(machine.root / "sys/class/dmi")
+    machine.file("proc/cpuinfo", cpuinfo)
+    return machine
+
+
+SYSINFO = f"""Manufacturer:         IBM
+LPAR UUID:            {OTHER}
+
+VM00 Name:            instance
+VM00 Control Program: KVM/Linux
+VM00 UUID:            {UUID}
+VM01 UUID:            {OTHER}
+"""
+ELSEWHERE = {"ppc64le on KVM": ("proc/device-tree/vm,uuid", UUID + "\0"),
+             "ppc64le on PowerVM": ("proc/device-tree/ibm,partition-uuid", UUID + "\0"),
+             "s390x": ("proc/sysinfo", SYSINFO), "Xen": ("sys/hypervisor/uuid", UUID + "\n")}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_without_smbios_the_machines_uuid_stands_elsewhere(machine: Machine, kind: str) -> None:
+    machine.file("sys/hypervisor/type", "xen\n" if kind == "Xen" else "")
+    without_dmi(machine).serve().file(*ELSEWHERE[kind])
+    assert machine.run()[0] == 0
+    assert machine.published == PUBLISHED
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_without_smbios_a_guest_inside_an_instance_does_not_publish_the_one_around_it(
+        machine: Machine, kind: str) -> None:
+    name, text = ELSEWHERE[kind]
+    machine.file("sys/hypervisor/type", "xen\n" if kind == "Xen" else "")
+    without_dmi(machine).serve({**NOVA, "uuid": HARDWARE}, NETWORK).file(name, text)
+    machine.file("sys/class/net/eth0/address", MAC)
+    code, told = machine.run()
+    assert (code, machine.published) == (70, None)
+    assert "a guest inside an instance?" in told
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("proc/device-tree/compatible", "linux,dummy-virt\0"), ("proc/sysinfo", "VM00 Name: ZVM1\n"),
+    ("proc/device-tree/hypervisor", ""), ("proc/device-tree/vm,uuid", "junk")])
+def test_a_machine_without_any_uuid_of_its_own_is_told_where_it_was_looked_for(
+        machine: Machine, name: str, text: str) -> None:
+    without_dmi(machine).serve(network=NETWORK).file(name, text)
+    machine.file("sys/class/net/eth0/address", MAC)
+    code, told = machine.run()
+    assert (code, machine.published, told.count("\n")) == (70, None, 1)
+    assert "no usable UUID of its own" in told and "/proc/device-tree" in told
+
+
+def test_smbios_comes_before_what_the_hypervisor_says(machine: Machine) -> None:
+    machine.file("sys/hypervisor/uuid", OTHER)
+    assert machine.serve().run()[0] == 0
+    assert machine.published["osp.system_uuid"] == UUID
+
+
+def vmware(machine: Machine, tag: str = "OpenStack Nova", mac: str = MAC) -> Machine:
+    """Nova on VMware: the firmware's UUID is the hypervisor's."""
+    for name, text in (("product_uuid", HARDWARE), ("sys_vendor", "VMware, Inc."), ("chassis_asset_tag", tag),
+                       ("product_name", "VMware Virtual Platform")):
+        machine.file(f"sys/class/dmi/id/{name}", text + "\n")
+    machine.file("sys/class/net/ens192/address", mac + "\n")
+    return machine
+
+
+@pytest.mark.parametrize("tag", ["OpenStack Nova", "SAP CCloud VM", "OpenTelekomCloud", "HUAWEICLOUD"])
+def test_an_instance_that_only_the_asset_tag_tells_is_known_by_its_network_interfaces(
+        machine: Machine, tag: str) -> None:
+    assert vmware(machine, tag).serve(network=NETWORK).run()[0] == 0
+    assert machine.published == {**PUBLISHED, "osp.system_uuid": HARDWARE}
+
+
+def test_an_instance_that_only_the_asset_tag_tells_may_have_its_uuid_in_the_firmware(machine: Machine) -> None:
+    vmware(machine, mac="00:50:56:00:00:01").file("sys/class/dmi/id/product_uuid", UUID)
+    assert machine.serve().run()[0] == 0
+    assert machine.published == PUBLISHED
+
+
+@pytest.mark.parametrize(("tag", "mac", "reason"), [
+    ("No Asset Tag", MAC, "a guest inside an instance?"), ("", MAC, "a guest inside an instance?"),
+    ("OpenStack Nova", "00:50:56:00:00:01", "no network interface of this machine")])
+def test_a_guest_of_vmware_is_no_instance_without_both(machine: Machine, tag: str, mac: str, reason: str) -> None:
+    code, told = vmware(machine, tag, mac).serve(network=NETWORK).run()
+    assert (code, machine.published) == (70, None)
+    assert reason in told
+
+
+def test_two_sources_that_disagree_make_a_guest_of_vmware_no_instance(machine: Machine) -> None:
+    code, told = vmware(machine).serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+    assert (code, machine.published) == (70, None)
+    assert UUID in told and OTHER in told
+
+
+def test_the_firmware_of_nova_itself_has_to_name_the_instance_whatever_its_tag_says(machine: Machine) -> None:
+    machine.file("sys/class/dmi/id/product_uuid", HARDWARE)
+    machine.file("sys/class/dmi/id/chassis_asset_tag", "OpenStack Nova")
+    machine.file("sys/class/net/eth0/address", MAC)
+    assert machine.serve(network=NETWORK).run()[0] == 70
+    assert machine.published is None
+
+
 # A machine that is none
 
 def test_a_machine_that_nothing_calls_an_instance_is_left_alone(machine: Machine) -> None:

@@ -97,6 +97,31 @@ def test_without_headers_only_the_rows_are_printed() -> None:
                                                                "12 | db                |"]
 
 
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\u2212"])
+@pytest.mark.parametrize("before", ["", " ", "\t", "\r", "\n", "\u3000", "\ufeff", " \t "])
+def test_no_cell_of_csv_is_a_formula(before: str, sign: str) -> None:
+    text = f'{before}{sign}HYPERLINK("http://evil.example.com";A1)'
+    ((cell, number),) = csv.reader(io.StringIO(render([{"A": text, "B": -5}], Style("csv", headers=False))))
+    assert cell.lstrip().startswith(f"'{sign}")
+    assert number == "-5"
+    assert "'" not in render([{"A": text, "B": -5}], Style("json"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+def test_no_part_of_a_cell_is_a_formula_where_another_separator_is_usual(separator: str) -> None:
+    (other, _) = sorted({",", ";", "|"} - {separator})
+    text = render([{"A": f"web{other} =1+1"}], Style("csv", headers=False, separator=separator))
+    assert f"web{other} '=1+1" in text
+    text = render([{"A": f"web{separator}=1+1"}], Style("csv", headers=False, separator=separator))
+    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [[f"web{separator}=1+1"]]
+
+
+def test_what_is_no_formula_is_left_alone_in_csv() -> None:
+    for text in ("web-1", "a=b", "a@b.example.com", "1+1", "a, b; c", "'x", ""):
+        ((cell,),) = list(csv.reader(io.StringIO(render([{"A": text}], Style("csv", headers=False))))) or [[""]]
+        assert cell == text
+
+
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_another_separator_may_part_the_columns_of_csv(separator: str) -> None:
     text = render([{"A": "x;y|z,", "B": 1}], Style("csv", separator=separator))

@@ -70,6 +70,12 @@ def test_csv_is_for_the_security_team(stage: Stage, call: Any) -> None:
     assert (code, out) == (0, 'Name,Project\n"a,b""c [31m",shop\n')
 
 
+def test_a_servers_name_is_no_formula_in_csv(stage: Stage, call: Any) -> None:
+    add(stage, '=HYPERLINK("http://evil.example.com")', project="shop")
+    _, out, _ = call("--config", stage.config(), "unmanaged", "--output", "csv", "--fields", "Name,Project")
+    assert out == 'Name,Project\n"\'=HYPERLINK(""http://evil.example.com"")",shop\n'
+
+
 @pytest.mark.parametrize(("spoil", "code"), [
     (lambda stage: stage.use_cloud(password="wrong"), 129), (lambda stage: stage.use_cloud("reader"), 77),
     (lambda stage: stage.osp.fail("/servers/detail", 500), 69),

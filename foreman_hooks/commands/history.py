@@ -64,7 +64,7 @@ def _removal(told: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _row(deletion: Mapping[str, Any]) -> Row:
     return {"Id": deletion["id"], "Host": deletion["name"], "Host id": deletion["host_id"], "UUID": deletion["uuid"],
-            "At": _moment(deletion["begun"]).strftime(TIME), "Result": deletion["result"] or "interrupted",
+            "At": _moment(deletion["begun"]).strftime(TIME), "Result": deletion["result"] or "unfinished",
             "Reason": deletion["reason"], "Detail": deletion["detail"] or ""}
 
 
@@ -92,16 +92,18 @@ def history_show(app: App, number: int) -> int:
         app.say(report.plain(f"  {uuid} in {cloud}/{region}: {presence} ({detail})"))
     app.say("Snapshot:")
     for name, value in deletion["snapshot"].items():
+        if name == "parameters":        # their values are kept for 'restore' alone
+            value = list(value) if value is not None else "could not be read"
         app.say(report.plain(f"  {name}: {json.dumps(value, ensure_ascii=False)}"))
     return 0
 
 
 def _deletion(app: App, number: Optional[int] = None, name: Optional[str] = None) -> Mapping[str, Any]:
-    """The deletion of that number, or the last one of that name that went through; raises SatelliteNotFound."""
+    """The deletion of that number, or the last one of that name; raises SatelliteNotFound."""
     with Journal.peek(app.settings().journal) as journal:
-        for one in reversed(journal.deletions()):
-            if one["id"] == number or (one["name"] == name and one["result"] == "deleted"):
-                return one
+        for deletion in reversed(journal.deletions()):
+            if number == deletion["id"] or name == deletion["name"]:
+                return deletion
     raise SatelliteNotFound(f"no deletion {number if name is None else f'of {name}'} is on file")
 
 
@@ -126,6 +128,18 @@ def history_prune(app: App, older_than: str) -> int:
     return 0
 
 
+def _nothing_to_restore(deletion: Mapping[str, Any], consumer: Optional[str]) -> str:
+    """Why an entry that is still there is left alone, and what its deletion took from it."""
+    facet = deletion["snapshot"].get("subscription_facet_attributes") or {}
+    text = (f"{deletion['name']} is still there as host {deletion['host_id']}, nothing has to be restored; deletion "
+            f"{deletion['id']} is on file as {deletion['result'] or 'unfinished'}")
+    if deletion["detail"]:
+        text += f" ({deletion['detail']})"
+    if facet.get("uuid") and not consumer:
+        text += "; it lost its registration: register the machine again if it is alive"
+    return text
+
+
 @click.command()
 @click.argument("host")
 @click.pass_obj
@@ -134,18 +148,20 @@ def restore(app: App, host: str) -> int:
 
     HOST is a name, or the number that 'history list' shows. Name, organization, location, host group, parameters,
     comment and owner come back from the snapshot; what cannot come back, such as the registration, is listed with
-    what to do. An entry that exists is never touched.
+    what to do. An entry that exists is never touched. Of a deletion that is on file as failed or unfinished Satellite
+    is asked whether the entry is gone all the same.
     """
-    found = app.settings()
     number = int(host) if host.isascii() and host.isdigit() else None
     deletion = _deletion(app, number, None if number is not None else host.lower())
-    satellite = satellite_of(found)
+    satellite = satellite_of(app.settings())
     if deletion["satellite"] != satellite.url:
         return complain(f"{deletion['name']} was deleted at {deletion['satellite']}, not at {satellite.url}", 65)
     if deletion["result"] != "deleted":
-        return complain(f"{deletion['name']} was not deleted ({deletion['result'] or 'interrupted'})", 65)
+        there = satellite.record(deletion["host_id"])
+        if there:
+            return complain(_nothing_to_restore(deletion, there.consumer), 65)
     made = make_again(satellite, deletion["snapshot"])
-    app.say(report.plain(f"{made.name} is host {made.host_id} (it was {deletion['host_id']})"))
+    app.say(report.plain(f"restored {made.name} as host {made.host_id} (was {deletion['host_id']})"))
     for what, advice in made.lost:
         app.say(report.plain(f"not restored: {what} -> {advice}"))
     return 0

@@ -65,23 +65,27 @@ def host_fields(satellite: "Satellite") -> dict[str, Field]:
             one(lambda host: host.infrastructure and host.infrastructure.get("smart_proxy_id")), number_check),
     }
     if satellite.katello:
-        fields.update({
-            "activation_key": Field(
-                _names_of(lambda host: (host.subscription or {}).get("activation_keys")), text_check),
-            "content_view": Field(_names_of(lambda host: _content(satellite, host, "content_view")), text_check),
-            "lifecycle_environment": Field(
-                _names_of(lambda host: _content(satellite, host, "lifecycle_environment")), text_check),
-            "host_collection": Field(_names_of(lambda host: host.record.get("host_collections")), text_check),
-            "hypervisor_host": Field(
-                _names_of(lambda host: [(host.subscription or {}).get("virtual_host")]), text_check),
-            "release_version": Field(_registered("release_version"), text_check),
-            "errata_status": Field(_recorded("errata_status"), _choice_check(
-                {"updated": 0, "unknown": 1, "errata_needed": 2, "security_needed": 3})),
-            "hypervisor": Field(one(_is_hypervisor), boolean_check),
-            "last_checkin": Field(_registered("last_checkin"), date_check),
-            "registered_at": Field(_registered("registered_at"), date_check),
-            "subscription_uuid": Field(_registered("uuid"), text_check, Mark.LIKE)})
+        fields.update(_katello_fields(satellite))
     return fields
+
+
+def _katello_fields(satellite: "Satellite") -> dict[str, Field]:
+    return {
+        "activation_key": Field(
+            _names_of(lambda host: (host.subscription or {}).get("activation_keys")), text_check),
+        "content_view": Field(_names_of(lambda host: _content(satellite, host, "content_view")), text_check),
+        "lifecycle_environment": Field(
+            _names_of(lambda host: _content(satellite, host, "lifecycle_environment")), text_check),
+        "host_collection": Field(_names_of(lambda host: host.record.get("host_collections")), text_check),
+        "hypervisor_host": Field(
+            _names_of(lambda host: [(host.subscription or {}).get("virtual_host")]), text_check),
+        "release_version": Field(_registered("release_version"), text_check),
+        "errata_status": Field(_recorded("errata_status"), _choice_check(
+            {"updated": 0, "unknown": 1, "errata_needed": 2, "security_needed": 3})),
+        "hypervisor": Field(one(_is_hypervisor), boolean_check),
+        "last_checkin": Field(_registered("last_checkin"), date_check),
+        "registered_at": Field(_registered("registered_at"), date_check),
+        "subscription_uuid": Field(_registered("uuid"), text_check, Mark.LIKE)}
 
 
 def _names_of(get: Callable[[Host], Any]) -> Callable[[Host, str], Iterable[Any]]:

@@ -40,6 +40,15 @@ VIRTUAL = ("openstack", "kvm", "qemu", "bochs", "vmware", "virtualbox", "innotek
            "virtual machine", "parallels", "bhyve", "ahv", "amazon ec2", "google compute", "alibaba cloud")
 
 
+DMI = "sys/class/dmi/id"
+# Where the machine's own UUID stands: SMBIOS, then what ppc64le has (KVM, PowerVM), then Xen.
+UUID_FILES = (DMI + "/product_uuid", "proc/device-tree/vm,uuid", "proc/device-tree/ibm,partition-uuid",
+              "sys/hypervisor/uuid")
+VIRTUAL_FILES = ("proc/device-tree/hypervisor", "proc/device-tree/vm,uuid", "proc/device-tree/ibm,partition-uuid")
+# Asset tags of clouds that run Nova; cloud-init goes by the same.
+CLOUD_TAGS = ("openstack", "huaweicloud", "opentelekomcloud", "sap ccloud vm", "samsung cloud platform")
+
+
 class Failed(Exception):
     """Why nothing could be published, in one line; `code` is the exit code."""
 
@@ -102,37 +111,39 @@ def identity(root: Path, service: str, hardware: Optional[str]) -> "Optional[dic
     Raises Failed where one does but it cannot be shown to be this machine.
     """
     metal = not is_virtual(root)
-    claims = list(claimed(root, service)) if metal else first_of(claimed(root, service), hardware)
+    claims = list(claimed(root, service)) if metal else own_or_all(claimed(root, service), hardware)
     if not claims:
         return None
     if hardware is None:
-        raise Failed(BROKEN, "nothing published: this machine has no usable SMBIOS UUID to bind the facts to")
-    if metal:
-        check_metal(claims, own_macs(root))
+        raise Failed(BROKEN, "nothing published: this machine has no usable UUID of its own to bind the facts to "
+                             "(looked for in SMBIOS, /proc/device-tree, /proc/sysinfo and /sys/hypervisor)")
+    if metal or (has_cloud_tag(root) and not same(claims[0].uuid, hardware)):
+        check_network(claims, own_macs(root))
     elif not same(claims[0].uuid, hardware):
-        raise Failed(BROKEN, f"nothing published: {claims[0].source} names instance {claims[0].uuid}, but the SMBIOS "
-                             f"UUID of this virtual machine is {hardware} (a guest inside an instance?)")
+        raise Failed(BROKEN, f"nothing published: {claims[0].source} names instance {claims[0].uuid}, but the UUID "
+                             f"of this virtual machine is {hardware} (a guest inside an instance?)")
     facts = {"osp.uuid": claims[0].uuid, "osp.system_uuid": hardware}
     for claim in reversed(claims):
         facts.update(claim.facts)
     return facts
 
 
-def first_of(claims: "Iterable[Claim]", hardware: Optional[str]) -> "list[Claim]":
-    """The first claim that is the machine's own; else the first of all; none where there is none."""
-    other = []
+def own_or_all(claims: "Iterable[Claim]", hardware: Optional[str]) -> "list[Claim]":
+    """The first claim that names the machine's own UUID, alone; all of them where none does."""
+    others = []
     for claim in claims:
         if hardware and same(claim.uuid, hardware):
             return [claim]
-        other.append(claim)
-    return other[:1]
+        others.append(claim)
+    return others
 
 
-def check_metal(claims: "list[Claim]", macs: "frozenset[str]") -> None:
+def check_network(claims: "list[Claim]", macs: "frozenset[str]") -> None:
     """Raise Failed unless all sources agree and one names a network interface of this machine.
 
-    Ironic does not give an instance's UUID to the firmware.  But the network that Nova describes to it is that of the
-    node's own interfaces, and neither a copied config drive nor a borrowed address has those.
+    Neither Ironic nor Nova on VMware gives an instance's UUID to the firmware.  But the network that Nova describes to
+    an instance is that of its own interfaces, and neither a copied config drive, a borrowed address nor a guest inside
+    the instance has those.
     """
     for claim in claims[1:]:
         if claim.uuid != claims[0].uuid:
@@ -146,8 +157,14 @@ def check_metal(claims: "list[Claim]", macs: "frozenset[str]") -> None:
 # What the machine is
 
 def system_uuid(root: Path) -> Optional[str]:
-    """The SMBIOS UUID, lower case and dashed; None where there is no usable one.  Raises OSError."""
-    return parse_uuid((read(root / "sys/class/dmi/id/product_uuid") or b"").decode("ascii", "replace"))
+    """The UUID that firmware or hypervisor gives the machine, lower case and dashed; None where there is no usable one.
+
+    Raises OSError.
+    """
+    texts = [read_text(root / name) for name in UUID_FILES]
+    level = re.search(r"^VM00 UUID:\s*(\S+)", read_text(root / "proc/sysinfo"), re.MULTILINE)     # this very guest
+    texts.append(level.group(1) if level else "")
+    return next((uuid for uuid in map(parse_uuid, texts) if uuid), None)
 
 
 def is_virtual(root: Path) -> bool:
@@ -155,11 +172,24 @@ def is_virtual(root: Path) -> bool:
     cpu = read(root / "proc/cpuinfo")
     if cpu is None or re.search(rb"^flags\s*:.*\bhypervisor\b", cpu, re.MULTILINE):
         return True
-    if read(root / "sys/hypervisor/type") or (root / "proc/device-tree/hypervisor").exists():
+    if read(root / "sys/hypervisor/type") or any((root / name).exists() for name in VIRTUAL_FILES):
         return True
-    makers = [read(root / "sys/class/dmi/id" / name) or b"" for name in ("sys_vendor", "product_name")]
-    text = b" ".join(makers).decode("ascii", "replace").lower()
-    return any(name in text for name in VIRTUAL)
+    if "dummy-virt" in read_text(root / "proc/device-tree/compatible"):
+        return True
+    if re.search("^VM00 ", read_text(root / "proc/sysinfo"), re.MULTILINE):
+        return True
+    return any(name in makers(root) for name in VIRTUAL)
+
+
+def makers(root: Path) -> str:
+    """Maker and product by SMBIOS, in lower case."""
+    return " ".join(read_text(root / DMI / name) for name in ("sys_vendor", "product_name")).lower()
+
+
+def has_cloud_tag(root: Path) -> bool:
+    """Whether the asset tag of the chassis alone says OpenStack, as on VMware: there the UUID is the hypervisor's."""
+    tag = read_text(root / DMI / "chassis_asset_tag").lower()
+    return "openstack" not in makers(root) and any(name in tag for name in CLOUD_TAGS)
 
 
 def own_macs(root: Path) -> "frozenset[str]":
@@ -388,6 +418,11 @@ def read(path: Path) -> Optional[bytes]:
         return None
     with os.fdopen(number, "rb") as file:
         return file.read(LIMIT + 1)
+
+
+def read_text(path: Path) -> str:
+    """The start of a file without the blanks and NULs at its ends; "" where there is none.  Raises OSError."""
+    return (read(path) or b"").decode("ascii", "replace").strip(" \t\r\n\0")
 
 
 def run(arguments: "list[str]", timeout: float, output: Any = subprocess.DEVNULL) -> int:
