@@ -242,7 +242,8 @@ def _checked(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     return Plan(
         _typed(document["satellite"], str), made_at, _typed(document["scope"], str),
         tuple(map(_region, document["regions"])), verdicts,
-        tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)), holds, _typed(document["shrunk"], bool))
+        tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)), holds,
+        _typed(document["shrunk"], bool))
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -25,11 +25,13 @@ from satellites import (
     looked,
 )
 
-from foreman_hooks import identity
+from foreman_hooks import identity, inventory
 from foreman_hooks.identity import MAKER_NAMES, OTHER_GLANCE_NAMES, OTHER_NAMES, RHSM_NAMES, by_makers, identify
-from foreman_hooks.inventory import Glance, facts_now, glance, look_closely
-from foreman_hooks.model import Reason
+from foreman_hooks.inventory import Glance, Scope, facts_now, glance, look_closely
+from foreman_hooks.model import Identity, Reason
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.sandbox.satellite import ANSIBLE, CHEF, PUPPET, RHSM, SALT, Host, Satellite
+from foreman_hooks.sandbox.server import Answer
 from foreman_hooks.satellite import MANNERS, Login, SatelliteError, SatelliteLoginError
 from foreman_hooks.satellite import Satellite as Client
 from foreman_hooks.satellite import SatelliteRefused as Refused
@@ -54,6 +56,16 @@ def many():
     satellite = Satellite()
     add_guests(satellite, 2300)
     return satellite
+
+
+def triples(hosts):
+    """Id, name and UUIDs of each host."""
+    return [(host.id, host.name, host.uuids) for host in hosts]
+
+
+def within(client, search="", organization=None):
+    """The hosts that a run of that scope may judge."""
+    return triples(host for host in glance(client, Scope(search, organization)) if host.in_scope)
 
 
 def number(value):
@@ -82,13 +94,13 @@ def test_every_host_is_found_exactly_once_with_its_uuid_though_all_values_are_eq
     assert [host.name for host in found] == [host.name for host in many.hosts.values()]
     assert {host.uuids for host in found} == {(UUID,)}
     assert not any("page" in request.query for request in server.requests)       # windows, no offsets
-    assert len(server.requests) == 1 + 2 + 3 * 2        # the newest, about, and three windows of two lists
+    assert len(server.requests) == 1 + 2 + 3 * 2 + 1    # the newest, about, three windows of two lists, and the count
 
 
 def test_a_glance_asks_rhsms_leading_uuid_alone(server, double, client):
     """A row of facts is what costs Satellite, and one is enough to find a host alive."""
     double.add(instance(**{PUPPET: PUPPETS}))
-    assert list(glance(client)) == [(1, WEB1, (UUID,))]
+    assert triples(glance(client)) == [(1, WEB1, (UUID,))]
     assert searches(server) == ["fact ^ (virt::uuid) and host_id > 0 and host_id <= 1"]
 
 
@@ -105,18 +117,18 @@ def test_sparse_ids_cost_few_requests_and_lose_nobody(server, double, client, nu
     for host_id in numbers:
         double.add(guest(f"web{host_id}.example.com", id=host_id))
     assert ids(glance(client)) == numbers
-    assert len(server.requests) <= 3 + 2 * len(numbers)
+    assert len(server.requests) <= 4 + 2 * len(numbers)
 
 
 def test_a_window_without_hosts_is_not_asked_for_facts(server, double, narrow):
     hosts = add_guests(double, 30)
     for host in hosts[10:20]:
         del double.hosts[host.id]
-    assert len(list(glance(narrow))) == 20
-    assert server.count("thin=true") == 2               # of fifteen ids each: a window holds about ten hosts
+    assert len(triples(glance(narrow))) == 20
+    assert server.count("thin=true") == 3               # the count, and two windows of fifteen ids each
     server.requests.clear()
-    assert list(glance(narrow, "id > 15")) == [(host.id, host.name, (UUID,)) for host in hosts[20:]]
-    assert (server.count("thin=true"), len(searches(server))) == (2, 1)
+    assert within(narrow, "id > 15") == [(host.id, host.name, (UUID,)) for host in hosts[20:]]
+    assert (server.count("thin=true"), len(searches(server))) == (5, 2)     # the second list says who is in scope
 
 
 def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
@@ -131,29 +143,29 @@ def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
 def test_a_glance_gives_uuids_in_the_one_form_that_nova_knows(double, client, text, uuids):
     """N16."""
     double.add(guest(uuid=text))
-    assert list(glance(client)) == [(1, WEB1, uuids)]
+    assert triples(glance(client)) == [(1, WEB1, uuids)]
 
 
 @pytest.mark.parametrize("value", [7, True, {"a": 1}, [UUID], {UUID: UUID}], ids=str)
 def test_a_uuid_that_is_no_text_is_none(server, client, web1, value):
     change(server, "fact_values", lambda body: {**body, "results": {WEB1: {"virt::uuid": value}}})
-    assert list(glance(client)) == [(1, WEB1, ())]
+    assert triples(glance(client)) == [(1, WEB1, ())]
 
 
 def test_a_host_without_facts_is_handed_out_without_a_uuid(double, client):
     """S5."""
     double.add(guest(facts={}))
-    assert list(glance(client)) == [(1, WEB1, ())]
+    assert triples(glance(client)) == [(1, WEB1, ())]
 
 
 def test_a_plain_foreman_is_asked_for_the_uuids_of_all_sources(server, client):
     double = Satellite(katello=False)
-    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID},
-                                 RHSM: {"dmi::system::uuid": UUID.replace("d", "e")}}))
+    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID}}))
     server.handle = double.handle
     (found,) = glance(client)
-    assert set(found.uuids) == {UUID, OTHER_UUID}       # and not what is left of a Katello that is gone
+    assert set(found.uuids) == {UUID, OTHER_UUID}
     assert searches(server) == [
+        "origin ~ Rhsm",                                # what Katello would have left behind
         f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1 and origin !~ Rhsm"]
 
 
@@ -178,38 +190,38 @@ def test_a_leftover_of_the_same_name_does_not_lend_a_host_its_uuid(double, clien
 
 def test_a_search_narrows_the_hosts(server, double, client):
     add_guests(double, 5)
-    found = list(glance(client, "name ~ web1 or name ~ web3"))
-    assert ids(found) == [1, 3]
-    assert all(host.uuids for host in found)
-    (listed,) = [request for request in server.requests if "thin" in request.query]
-    assert listed.first("search") == "(name ~ web1 or name ~ web3) and id > 0 and id <= 5"
+    found = within(client, "name ~ web1 or name ~ web3")
+    assert [host[0] for host in found] == [1, 3]
+    assert all(host[2] for host in found)
+    lists = [request.first("search") for request in server.requests if "thin" in request.query]
+    assert lists == ["id > 0 and id <= 5", "(name ~ web1 or name ~ web3) and id > 0 and id <= 5", "id <= 5"]
 
 
 def test_a_search_with_or_finds_nobody_outside_the_window_or_twice(double, narrow):
     """Without parentheses `a or b and window` is `a or (b and window)`: Foreman reads it from the right."""
     add_guests(double, 25)
-    assert ids(glance(narrow, "name = web1.example.com or name = web15.example.com")) == [1, 15]
+    assert [host[0] for host in within(narrow, "name = web1.example.com or name = web15.example.com")] == [1, 15]
 
 
 def test_a_search_that_breaks_out_of_its_parentheses_is_found_out(double, narrow):
     add_guests(double, 25)
     with pytest.raises(SatelliteError, match="/api/hosts gave 1 hosts in id > 0 and id <= 10 where 2 were announced"):
-        list(glance(narrow, "name = web15.example.com) or (name = web1.example.com"))
+        within(narrow, "name = web15.example.com) or (name = web1.example.com")
 
 
 def test_a_search_that_matches_nobody_is_an_empty_inventory(client, web1):
-    assert list(glance(client, "name = nobody")) == []
+    assert within(client, "name = nobody") == []
 
 
 def test_a_search_that_satellite_refuses_is_an_error(client, web1):
     with pytest.raises(Refused, match="gave 400: Field 'nonsense' not recognized for searching!"):
-        list(glance(client, "nonsense = 1"))
+        within(client, "nonsense = 1")
 
 
 def test_progress_is_told_window_by_window_to_the_very_end(double, narrow):
     add_guests(double, 23)
     told = []
-    list(glance(narrow, "name ~ web1", lambda done, total: told.append((done, total))))
+    list(glance(narrow, Scope("name ~ web1"), lambda done, total: told.append((done, total))))
     assert told == [(10, 23), (20, 23), (23, 23)]
 
 
@@ -263,6 +275,8 @@ def test_a_closer_look_with_one_bad_answer_is_none(server, double, narrow, patte
         double.add(instance(f"web{at}.example.com"))
     hosts = list(glance(narrow))
     for name, fault in FAULTS.items():
+        if name == "500 JSON" and "11" in pattern:          # halved until it is asked for without the others
+            continue
         spoil(server, pattern, fault)
         found = []
         with pytest.raises(SatelliteError):
@@ -327,8 +341,8 @@ def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_recor
         double.add(guest(uuid=OTHER_UUID))
 
     before(server, "fact_values", replace)
-    assert list(glance(client)) == [(1, WEB1, ())]
-    assert list(glance(client)) == [(2, WEB1, (OTHER_UUID,))]
+    assert triples(glance(client)) == [(1, WEB1, ())]
+    assert triples(glance(client)) == [(2, WEB1, (OTHER_UUID,))]
 
 
 def test_a_new_machine_of_the_same_name_is_not_what_the_old_record_is_looked_at_for(double, client):
@@ -347,7 +361,7 @@ def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(server, 
     host = double.add(instance())
     before(server, pattern, lambda: setattr(host, "name", "other.example.com"))
     if pattern == "fact_values":
-        assert list(glance(client)) == [(1, WEB1, ())]
+        assert list(glance(client))[0].uuids == ()
     else:
         assert [(one.name, one.identity.reason) for one in looked(client)] == [(WEB1, Reason.NO_FACTS)]
 
@@ -355,7 +369,7 @@ def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(server, 
 def test_facts_wiped_by_a_registration_under_way_are_missing_and_not_those_of_before(server, double, client, web1):
     """S5."""
     before(server, "fact_values", web1.facts.clear)
-    assert list(glance(client)) == [(1, WEB1, ())]
+    assert triples(glance(client)) == [(1, WEB1, ())]
 
 
 def test_facts_wiped_after_the_glance_make_no_instance(server, double, client):
@@ -487,9 +501,9 @@ def test_of_those_that_others_made_nothing_but_the_makers_is_asked(server, doubl
     double.add(guest("silent.example.com", facts={}))
     found = list(looked(client))
     assert [(host.identity.uuids, host.identity.reason) for host in found] == [
-        ((UUID,), None), ((UUID,), Reason.NOT_OPENSTACK), ((UUID,), None), ((), Reason.NO_FACTS)]
-    assert list(map(named, searches(server, "host_id .*origin ~ Rhsm"))) == [[1, 2, 3, 4], [1, 3]]
-    assert list(map(named, searches(server, "origin !~ Rhsm"))) == [[1, 3]]
+        ((UUID,), None), ((UUID,), Reason.NOT_OPENSTACK), ((UUID, HARDWARE), None), ((), Reason.NO_FACTS)]
+    assert list(map(named, searches(server, "host_id .*origin ~ Rhsm"))) == [[1, 2, 3, 4], [1, 3, 4]]
+    assert list(map(named, searches(server, "origin !~ Rhsm"))) == [[1, 3, 4]]
 
 
 def test_where_all_were_made_by_others_one_request_is_enough(server, double, client):
@@ -504,24 +518,18 @@ def test_a_closer_look_at_nobody_asks_nothing(server, client):
     assert server.requests == []
 
 
-def test_other_sources_are_asked_only_about_those_that_openstack_made(server, double, client):
-    """Instances or not: a record that names the UUID of another one is to be seen, and the others need not be asked."""
+def test_other_sources_are_asked_about_all_but_those_that_others_made(server, double, client):
+    """No UUID is thrown away: that of a record without RHSM's facts may be an instance's, or another record's."""
     double.add(instance())
-    double.add(guest("metal.example.com", facts={RHSM: {"virt::is_guest": "false"}, PUPPET: PUPPETS}))
+    double.add(guest("metal.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}))
     double.add(guest("silent.example.com", facts={PUPPET: PUPPETS}))
     double.add(instance("web4.example.com", **{PUPPET: {"is_virtual": "false"}}))
     double.add(instance("no-uuid.example.com", ""))
-    found = {host.name.split(".")[0]: host.identity.reason for host in looked(client)}
-    assert found == {"web1": None, "metal": Reason.NO_FACTS, "silent": Reason.NO_FACTS,
-                     "web4": Reason.CONTRADICTING_FACTS, "no-uuid": Reason.NO_UUID}
+    found = {host.name.split(".")[0]: (host.identity.reason, host.identity.doubt) for host in looked(client)}
+    assert found == {"web1": (None, None), "metal": (Reason.NOT_OPENSTACK, None), "silent": (None, Reason.NO_PROOF),
+                     "web4": (None, Reason.CONTRADICTING_FACTS), "no-uuid": (Reason.NO_UUID, Reason.NO_PROOF)}
     (search,) = searches(server, "origin !~ Rhsm")
-    assert named(search) == [1, 4, 5]
-
-
-def test_other_sources_are_not_asked_where_nobody_is_an_instance(server, double, client):
-    add_guests(double, 3)
-    assert {host.identity.reason for host in looked(client)} == {Reason.NO_FACTS}
-    assert searches(server, "origin !~ Rhsm") == []
+    assert named(search) == [1, 3, 4, 5]
 
 
 def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
@@ -532,7 +540,7 @@ def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
     assert [(host.identity.uuids, host.identity.reason) for host in looked(client)] == [
         ((UUID,), None), ((), Reason.NOT_OPENSTACK)]
     assert facts_now(client, 1, WEB1) == {"Puppet": PUPPETS}
-    assert server.count("origin ~ Rhsm") == 0
+    assert server.count("origin ~ Rhsm") == 1           # whether Katello is really not there
     assert [named(search) for search in searches(server, r"\^ \(1,2\) and origin !~ Rhsm")] == [[1, 2]]
 
 
@@ -543,7 +551,7 @@ def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
     one, two = looked(client)
     assert (set(one.identity.uuids), one.identity.uuids[0]) == ({UUID, OTHER_UUID, number(1)}, UUID)
     assert one.identity.reason is None          # what RHSM's dmi::system::uuid would be: ambiguous
-    assert (two.identity.uuids, two.identity.reason) == ((UUID,), Reason.CONTRADICTING_FACTS)
+    assert (two.identity.uuids, two.identity.doubt) == ((UUID,), Reason.CONTRADICTING_FACTS)
 
 
 def test_a_fact_that_is_no_text_is_none(server, double, client):
@@ -553,7 +561,7 @@ def test_a_fact_that_is_no_text_is_none(server, double, client):
     for value in (7, True, ["true"], {"a": "true"}, None):
         change(server, "origin ~ Rhsm", lambda body, value=value: {**body, "results": {
             WEB1: {**body["results"][WEB1], "virt::is_guest": value}}})
-        assert [host.identity.reason for host in looked(client)] == [Reason.NOT_A_GUEST]
+        assert [host.identity.doubt for host in looked(client)] == [Reason.NOT_A_GUEST]
 
 
 def test_the_makers_of_other_clouds_are_those_that_were_named(double, client):
@@ -596,6 +604,101 @@ def test_progress_of_a_closer_look_is_told_to_the_very_end(double, narrow):
     assert told == [(10, 23), (20, 23), (23, 23)]
 
 
+# Fewer than were announced
+
+def test_an_empty_list_where_hosts_were_announced_is_an_error(server, double, client):
+    add_guests(double, 60)
+    change(server, "thin=true", lambda body: {**body, "results": [], "subtotal": 0})
+    with pytest.raises(SatelliteError, match="0 hosts in all windows where 60 were announced"):
+        list(glance(client))
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+def test_a_login_that_sees_nothing_from_some_request_on_is_an_error(server, double, connect, nth):
+    """With numbers that agree: each list is empty and announces none."""
+    add_guests(double, 60)
+    handle, count = server.handle, iter(range(1, 1000))
+
+    def blind(request):
+        answer = handle(request)
+        if request.path in ("/api/hosts", "/api/fact_values") and next(count) > nth:
+            empty = {} if request.path == "/api/fact_values" else []
+            return answer._replace(body={**answer.body, "results": empty, "subtotal": 0, "total": 0})
+        return answer
+
+    server.handle = blind
+    with pytest.raises(SatelliteError, match="announced"):
+        list(glance(connect(page_size=20, workers=1)))
+
+
+def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, double, connect):
+    add_guests(double, 60)
+    change(server, "thin=true.*id > 20 and", lambda body: {**body, "results": [], "subtotal": 0}
+           if isinstance(body.get("results"), list) else body)
+    with pytest.raises(SatelliteError, match="40 hosts in all windows where 60 were announced, and 60 afterwards"):
+        list(glance(connect(page_size=20, workers=1)))
+
+
+def test_a_few_hosts_that_are_deleted_meanwhile_are_no_error(server, double, client):
+    add_guests(double, 10)
+    before(server, "thin=true", lambda: [double.hosts.pop(host_id) for host_id in (2, 3)])
+    assert len(list(glance(client))) == 8
+
+
+# Who shares a UUID
+
+def doomed(uuid=UUID, host_id=1):
+    return inventory.Host(host_id, WEB1, Identity((uuid,)))
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["by a search", "by windows"])
+@pytest.mark.parametrize("facts", [
+    {RHSM: {"virt::uuid": UUID}}, {RHSM: {"dmi::system::uuid": UUID.upper()}},
+    {PUPPET: {"dmi::product::uuid": UUID}}, {PUPPET: {"uuid": swap_bytes(UUID).upper()}},
+    {ANSIBLE: {"ansible_product_uuid": UUID}}, {SALT: {"uuid": UUID}}, {CHEF: {"dmi::system::uuid": UUID}},
+    {ANSIBLE: {"facter_dmi::product::uuid": f" {UUID} "}}], ids=str)
+def test_whoever_names_the_uuid_in_any_source_is_a_twin(double, client, monkeypatch, facts, few):
+    """S7: whatever else the record is, and whatever organization it is in."""
+    monkeypatch.setattr(inventory, "VALUES", 50 if few else 0)
+    double.add(guest())
+    double.add(Host("twin.example.com", facts=facts, organization_id=2))
+    double.add(guest("other.example.com", OTHER_UUID))
+    assert inventory.twins(client, [doomed()]) == {1: ("twin.example.com",)}
+
+
+def test_twins_of_nobody_cost_nothing(server, client):
+    assert inventory.twins(client, []) == {}
+    assert searches(server) == []
+
+
+# Hosts of which Satellite cannot show the facts
+
+def test_one_host_whose_facts_are_a_500_is_out_of_sight_by_name_and_spoils_no_other(server, double, client):
+    for at in range(1, 41):
+        double.add(instance(f"web{at}.example.com", number(at)))
+    handle = server.handle
+
+    def poisoned(request):
+        search = request.first("search") if request.path == "/api/fact_values" else ""
+        if re.search(r"host_id \^ \((.*,)?17(,.*)?\)", search):
+            return Answer(500, {"error": {"message": "undefined method"}})
+        return handle(request)
+
+    server.handle = poisoned
+    found = {host.id: host.identity.reason for host in looked(client)}
+    assert found == {at: Reason.OUT_OF_SIGHT if at == 17 else None for at in range(1, 41)}
+    assert len(server.requests) < 60
+
+
+def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(server, double, client):
+    for at in range(1, 9):
+        double.add(instance(f"web{at}.example.com", number(at)))
+    hosts = list(glance(client))
+    server.fail("fact_values", 500, {"error": {"message": "database is down"}})
+    with pytest.raises(SatelliteError, match="database is down"):
+        list(looked(client, hosts))
+
+
 # Properties: to ask less is to learn the same
 
 VALUES = st.sampled_from([UUID, UUID.upper(), OTHER_UUID, HARDWARE, "true", "false", "guest", "host", "kvm",
@@ -614,10 +717,8 @@ def test_who_is_no_instance_by_rhsm_alone_is_none_by_all_sources_either(facts):
     by_all = identify(facts, katello=True)
     foreign = by_makers(facts[identity.RHSM], (), ("OpenStack",)).reason
     assert foreign in (None, by_rhsm.reason)
-    if by_rhsm.reason is not None:
-        assert by_all.reason is by_rhsm.reason
-    if by_all.reason is None:
-        assert by_rhsm.uuids[0] == by_all.uuids[0]
+    if foreign is not None:
+        assert by_all.reason is foreign
 
 
 @pytest.fixture(scope="module")
@@ -634,7 +735,7 @@ def facing(shared_server):
 def test_a_closer_look_finds_what_all_facts_of_all_sources_say(facing, hosts, katello):
     double = Satellite(katello=katello)
     for at, (rhsm, others) in enumerate(hosts, 1):
-        double.add(guest(f"web{at}.example.com", facts={RHSM: rhsm, PUPPET: others}))
+        double.add(Host(f"web{at}.example.com", facts={PUPPET: others, **({RHSM: rhsm} if katello else {})}))
     found = list(looked(facing(double, page_size=2)))
     assert ids(found) == list(range(1, len(hosts) + 1))
     for host, (rhsm, others) in zip(found, hosts):
