@@ -268,14 +268,14 @@ class Cleanup:
         return records
 
     def _weighed(self, record: Union[Record, str], end: Optional[datetime], now: datetime) -> Union[Record, str]:
-        """The record; where its last report alone speaks against a deletion, with a look at that report."""
+        """The record; where its last report alone speaks against a deletion, with a look at the reports since."""
         if not isinstance(record, Record) or record.report is None or record.report != record.last_sign:
             return record
         without = replace(record, report_failed=True).last_sign
         limit = end + CLOCK_SKEW if end else now - self.policy.silence
         if record.report <= limit or (without is not None and without > limit):
             return record
-        return replace(record, report_failed=self.satellite.report_failed(record))
+        return replace(record, report_failed=self.satellite.reports_failed(record, limit))
 
     def _weighed_twins(self, missing: Iterable[Host], names: Mapping[int, Iterable[str]],
                        records: Mapping[str, Union[Record, str]], ends: Mapping[int, Optional[datetime]],

@@ -31,6 +31,7 @@ MANY = 10_000_000           # rows in one page: "all" is not understood everywhe
 MANNERS = Manners(workers=4)
 RECENT = 20                 # hosts that checked in lately: enough to show that check-ins arrive
 FAILURES = 3                # different hosts in a row at which Satellite fails: then it is not a matter of one host
+MANY_REPORTS = 10_000       # in one page: more than Satellite keeps of one host
 FULL_PAGE = 100             # whole records in one page: each costs Satellite 12 to 15 ms (measured)
 TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's request_timeout)
 CLOCK_SKEW = timedelta(minutes=5)
@@ -348,25 +349,23 @@ class Satellite:
                 recent |= {body["id"]} if when and when > since else set()
         return recent
 
-    def report_failed(self, record: Record) -> bool:
-        """Whether the newest report of that host failed as a whole; False where that cannot be known.
+    def reports_failed(self, record: Record, since: datetime) -> bool:
+        """Whether every report of that host after `since` failed as a whole; False where that cannot be known.
 
         Ansible's callback reports hosts that it could not reach as well, and Foreman takes the time of any report for
-        last_report (config_report_importer.rb).
+        last_report (config_report_importer.rb).  So an older report may be the sign of life.
         """
-        path = f"/api/hosts/{record.id}/config_reports/last"
+        at = since.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        search = f'host_id = {record.id} and reported > "{at}"'
         try:
-            body = self.get(path)
-            newest = moment(body.get("reported_at"))
+            reports = self.listing("/api/config_reports", search=search, per_page=MANY_REPORTS)
+            times = [moment(report.get("reported_at")) for report in reports]
         except (SatelliteForbidden, SatelliteRefused, SatelliteFault):
             return False
-        counts = body.get("status")
-        if not isinstance(counts, dict) or newest is None or record.last_report is None:
+        newest = max((when for when in times if when), default=None)
+        if newest is None or record.last_report is None or newest < record.last_report - CLOCK_SKEW:
             return False
-        failures = sum(count for name, count in counts.items() if name.startswith("failed") and type(count) is int)
-        others = sum(count for name, count in counts.items()
-                     if not name.startswith("failed") and type(count) is int)
-        return newest >= record.last_report - CLOCK_SKEW and failures > 0 and others == 0
+        return all(report.get("host_id") == record.id and _failed(report) for report in reports)
 
     def is_gone(self, host_id: int) -> bool:
         """Whether that host is a 404: only to a login that could read it before does that mean "deleted"."""
@@ -618,6 +617,15 @@ def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite"
         infrastructure=any(infrastructure.values()), compute_resource=_compute_resource(body),
         parameters={one["name"]: str(one.get("value")) for one in inherited or []},
         snapshot=_snapshot(body))
+
+
+def _failed(report: Mapping[str, Any]) -> bool:
+    """Whether a report failed as a whole: nothing in it went well."""
+    counts = report.get("status")
+    if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+        return False
+    failures = sum(count for name, count in counts.items() if name.startswith("failed"))
+    return 0 < failures == sum(counts.values())
 
 
 def _standing(record: Record) -> tuple[Any, ...]:
