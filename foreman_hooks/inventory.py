@@ -97,9 +97,9 @@ def glance(satellite: Satellite, scope: Scope = EVERYTHING, progress: Progress =
 
 
 def _compare(satellite: Satellite, count: int, total: int, highest: int) -> None:
-    """Raise SatelliteError where fewer hosts were read than there are; some may have been deleted meanwhile."""
+    """Raise SatelliteError where fewer hosts were read than there are, or are shown now; a few may be deleted now."""
     left = satellite.count_hosts(highest)
-    if count < left or total - count > max(2, total // 20):
+    if count < left or max(total, count) - min(left, count) > max(2, total // 20):
         satellite.odd("/api/hosts", f"{count} hosts in all windows where {total} were announced, and {left} afterwards")
 
 
@@ -156,6 +156,18 @@ def twins(satellite: Satellite, hosts: Collection[Host]) -> dict[int, tuple[str,
             for form, names in _naming(rows, wanted).items():
                 naming.setdefault(form, set()).update(names)
     return {host.id: _others(host, naming) for host in hosts}
+
+
+def must_still_see(satellite: Satellite, hosts: Sequence[Glance]) -> None:
+    """Raise SatelliteError where not even a fact of these is shown, of which each showed some in this run.
+
+    A login or a server that goes blind in mid-run shows empty lists that are right in themselves: hosts without facts,
+    and nobody who shares a UUID.
+    """
+    ids = ",".join(str(host.id) for host in hosts)
+    names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
+    if not _rows(satellite, f"host_id ^ ({ids})", names, len(hosts)):
+        satellite.odd("/api/fact_values", f"no fact of {hosts[0].name}, which showed some a moment ago")
 
 
 def _forms(uuids: Iterable[str]) -> set[str]:
@@ -226,7 +238,10 @@ def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: 
     others = read("origin !~ Rhsm", OTHER_NAMES)
     for host in open_hosts:
         facts = {RHSM: rhsm.get(host.name, {}), OTHERS: others.get(host.name, {})}
-        identities[host.id] = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+        identity = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+        if host.uuids and identity.reason is Reason.NO_FACTS:
+            identity = Identity(host.uuids, Reason.OUT_OF_SIGHT, "its facts were shown a moment ago, and are not now")
+        identities[host.id] = identity
     return [Host(host.id, host.name, identities[host.id]) for host in hosts]
 
 

@@ -49,6 +49,7 @@ class SatelliteError(Exception):
       +- SatelliteRefused       a well-formed refusal of one request (400, 404, 409, 410, 422)
            +- SatelliteInvalid  422 to a change: what it was sent is not accepted, such as a name that is taken
       +- SatelliteFault         Satellite itself fails at one request (500 with its own words)
+      +- SatelliteBroken        something before Satellite, or one that is starting, answers for it (502, 504)
       +- SatelliteNotFound      no host or organization of that name
       +- SatelliteChanged       the host is not any more what it was a moment ago
       +- SatelliteUnclear       nobody knows whether a deletion was carried out
@@ -95,6 +96,10 @@ class SatelliteFault(SatelliteError):
     """Satellite answered one request with a 500 of its own: that request failed, others need not."""
 
 
+class SatelliteBroken(SatelliteError):
+    """An error status without Satellite's own words: a proxy's, or of a Satellite that is starting."""
+
+
 class SatelliteChanged(SatelliteError):
     """The host is not any more what it was when it was judged; it was not touched."""
 
@@ -105,6 +110,10 @@ class SatelliteUnclear(SatelliteError):
 
 class SatelliteNotFound(SatelliteError):
     """No host or organization of that name is visible."""
+
+
+# What may be a matter of one host in the answer, and none of the whole server.
+OF_ONE_REQUEST = (SatelliteFault, SatelliteBroken, SatelliteRefused, SatelliteForbidden)
 
 
 class About(NamedTuple):
@@ -236,7 +245,10 @@ class Satellite:
 
         Not with `thin`: a thin list is sorted by name, whatever `order` says (hosts_controller, reorder(:name)).
         """
-        body = self.page("/api/hosts", list, order="id DESC", per_page=1)
+        try:
+            body = self.page("/api/hosts", list, order="id DESC", per_page=1)
+        except OF_ONE_REQUEST:
+            return self._newest_by_counting()
         if not body["results"]:
             raise SatelliteForbidden(f"{self.url}: {self._username} sees no host at all; it needs view_hosts and "
                                      "membership of the hosts' organizations and locations")
@@ -245,9 +257,25 @@ class Satellite:
             self.odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
         return highest, total
 
+    def _newest_by_counting(self) -> tuple[int, int]:
+        """The same by some 40 counts, where the newest record cannot be shown."""
+        total = self.page("/api/hosts", list, thin="true", per_page=1).get("total")
+        low, high = 0, 1
+        while self._count(f"id > {high}"):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._count(f"id > {middle}") else (low, middle)
+        if type(total) is not int or not 0 < total <= high:
+            self.odd("/api/hosts", f"{total} hosts and a highest id of {high}")
+        return high, total
+
     def count_hosts(self, highest: int) -> int:
         """How many hosts with an id up to `highest` are visible."""
-        subtotal = self.page("/api/hosts", list, thin="true", per_page=1, search=f"id <= {highest}").get("subtotal")
+        return self._count(f"id <= {highest}")
+
+    def _count(self, search: str) -> int:
+        subtotal = self.page("/api/hosts", list, thin="true", per_page=1, search=search).get("subtotal")
         if type(subtotal) is not int:
             self.odd("/api/hosts", "a list without a subtotal")
         return subtotal
@@ -368,8 +396,14 @@ class Satellite:
         return all(report.get("host_id") == record.id and _failed(report) for report in reports)
 
     def is_gone(self, host_id: int) -> bool:
-        """Whether that host is a 404: only to a login that could read it before does that mean "deleted"."""
-        return self._host(host_id) is None
+        """Whether that host is a 404: only to a login that could read it before does that mean "deleted".
+
+        Raises SatelliteError, also where another host is shown.
+        """
+        body = self._host(host_id)
+        if body is not None and body.get("id") != host_id:
+            self.odd(f"/api/hosts/{host_id}", f"host {body.get('id')}")
+        return body is None
 
     def _host(self, host_id: int) -> Optional[dict[str, Any]]:
         """What GET of that host answers; None for the 404 of a host."""
@@ -575,7 +609,7 @@ class Satellite:
             raise SatelliteFault(f"{where}: {message}")
         if status == 400 and self.url.startswith("http://"):
             message = message or "no JSON (is https:// needed in satellite.url?)"
-        raise SatelliteError(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
+        raise SatelliteBroken(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
 
     def odd(self, path: str, what: str) -> NoReturn:
         """Raise SatelliteError for a 2xx that makes no sense."""
@@ -690,7 +724,7 @@ def in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], _Result],
         try:
             yield ask(part)
             in_a_row = 0
-        except SatelliteFault as error:
+        except OF_ONE_REQUEST as error:
             if len(part) > 1:
                 todo += [part[len(part) // 2:], part[:len(part) // 2]]
                 continue

@@ -118,7 +118,8 @@ def limited(stage: Stage, *permissions: str) -> Login:
 # Two records of one machine
 
 TWINS: dict[str, Facts] = {
-    "Puppet": puppet(), "Ansible": ansible(), "Salt": salt(), "Chef": chef(), "Puppet, swapped": puppet(swap_bytes(UUID)),
+    "Puppet": puppet(), "Ansible": ansible(), "Salt": salt(), "Chef": chef(),
+    "Puppet, swapped": puppet(swap_bytes(UUID)),
     "RHSM, registering": {RHSM: {"dmi::system::uuid": UUID.upper(), **OPENSTACK}},
     "RHSM, of another maker": rhsm(makers=VMWARE)}
 
