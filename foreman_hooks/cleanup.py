@@ -9,13 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any, NamedTuple, Optional, Union
 
 from . import plan as plans
 from . import signs
 from .checkers import Checker, ask_further
 from .identity import identify
-from .inventory import EVERYTHING, Glance, Host, Scope, facts_now, glance, kinds, look_closely, twins
+from .inventory import (
+    EVERYTHING,
+    Glance,
+    Host,
+    Scope,
+    facts_now,
+    glance,
+    kinds,
+    look_closely,
+    must_still_see,
+    twins,
+)
 from .journal import Journal, JournalError, Unfinished
 from .judge import CLOCK_SKEW, Case, judge, steps, tombstone
 from .model import Decision, History, Identity, Outcome, Policy, Reason, Record, Verdict
@@ -38,6 +50,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 20                  # deletions whose instances are asked about again together, a few seconds before
 WITNESSES = 3               # living hosts of one kind that a plan remembers for each region: one may end until 'apply'
+CANARIES = 3                # hosts whose facts were seen first, and have to be seen still at the end
 GAP = timedelta(hours=25)   # misses of daily runs are in a row, however short the grace period is
 
 HOUR = timedelta(hours=1)
@@ -137,7 +150,7 @@ class _Glances(NamedTuple):
 
     `survey`: how the regions answered.  `verdicts`: those on the hosts in scope that a list of servers has.  `rest`:
     all others in scope.  `alive`: place -> the hosts that are alive there, in scope or not.  `elsewhere`: the UUIDs of
-    all others out of scope.
+    all others out of scope.  `canaries`: some of all that showed a fact.
     """
 
     survey: Survey
@@ -145,6 +158,7 @@ class _Glances(NamedTuple):
     rest: list[Glance]
     alive: dict[Place, list[Glance]]
     elsewhere: list[str]
+    canaries: list[Glance]
 
 
 @dataclass(frozen=True)
@@ -180,8 +194,18 @@ class Cleanup:
             counts.update(_homes_now(host, survey).keys())
         self._note_alive(glances, instances, survey)
         missing = [host for host in instances if _is_missing(host, survey)]
-        return Observation(now, glances.verdicts, hosts, survey, counts,
-                           self._look_at_missing(missing, survey, glances.alive, now) if missing else Missing())
+        looked = self._look_at_missing(missing, survey, glances.alive, now) if missing else Missing()
+        self._must_see_facts(glances.canaries, hosts, missing)
+        return Observation(now, glances.verdicts, hosts, survey, counts, looked)
+
+    def _must_see_facts(self, canaries: Sequence[Glance], hosts: Sequence[Host], missing: Sequence[Host]) -> None:
+        """Raise SatelliteError where this run may have been blind: without facts no host is an instance."""
+        blank = [host for host in hosts if host.identity.reason is Reason.NO_FACTS]
+        if canaries and (missing or blank):
+            must_still_see(self.satellite, canaries)
+        elif blank and len(blank) == len(hosts) and not self.scope:
+            raise SatelliteError(f"{self.satellite.url}: not one of {len(hosts)} hosts shows a fact that identifies "
+                                 "it; see 'doctor' (view_facts for all hosts, the setting excluded_facts)")
 
     def _same_satellite(self) -> None:
         """Raise SatelliteError where Katello was there and is not: its facts and check-ins would be taken for gone."""
@@ -208,6 +232,7 @@ class Cleanup:
         verdicts: list[Verdict] = []
         rest: list[Glance] = []
         elsewhere: list[str] = []
+        canaries = list(islice((host for host in hosts if host.uuids), CANARIES))
         hosts.reverse()
         while hosts:                    # taken out one by one, so that of many nothing is kept twice
             host = hosts.pop()
@@ -224,7 +249,7 @@ class Cleanup:
                 judged[place] = judge(Case(host.id, host.name, Identity((uuid,)), survey.of(uuid)), self.policy, now)
             if host.in_scope:
                 verdicts.append(Verdict(host.id, host.name, uuid, *judged[place][3:]))
-        return _Glances(replace(survey, alive={}), verdicts, rest, alive, elsewhere)
+        return _Glances(replace(survey, alive={}), verdicts, rest, alive, elsewhere, canaries)
 
     def _note_alive(self, glances: _Glances, instances: Sequence[Host], survey: Survey) -> None:
         """Put on file who is alive where; a run in which a region failed saw too few."""
@@ -268,14 +293,14 @@ class Cleanup:
         return records
 
     def _weighed(self, record: Union[Record, str], end: Optional[datetime], now: datetime) -> Union[Record, str]:
-        """The record; where its last report alone speaks against a deletion, with a look at that report."""
+        """The record; where its last report alone speaks against a deletion, with a look at the reports since."""
         if not isinstance(record, Record) or record.report is None or record.report != record.last_sign:
             return record
         without = replace(record, report_failed=True).last_sign
         limit = end + CLOCK_SKEW if end else now - self.policy.silence
         if record.report <= limit or (without is not None and without > limit):
             return record
-        return replace(record, report_failed=self.satellite.report_failed(record))
+        return replace(record, report_failed=self.satellite.reports_failed(record, limit))
 
     def _weighed_twins(self, missing: Iterable[Host], names: Mapping[int, Iterable[str]],
                        records: Mapping[str, Union[Record, str]], ends: Mapping[int, Optional[datetime]],
@@ -447,7 +472,7 @@ class Cleanup:
                     log.warning("%s (host %d): its deletion is unfinished; it is out of sight now, but so is more than "
                                 "that: give the login back the rights that it had", row.name, row.host_id)
                     continue
-            except (SatelliteLoginError, SatelliteForbidden):
+            except SatelliteLoginError:
                 raise
             except SatelliteError as error:
                 log.warning("%s (host %d): its deletion is unfinished: %s", row.name, row.host_id, error)

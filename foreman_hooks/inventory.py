@@ -162,6 +162,18 @@ def twins(satellite: Satellite, hosts: Collection[Host]) -> dict[int, tuple[str,
     return {host.id: _others(host, naming) for host in hosts}
 
 
+def must_still_see(satellite: Satellite, hosts: Sequence[Glance]) -> None:
+    """Raise SatelliteError where not even a fact of these is shown, of which each showed some in this run.
+
+    A login or a server that goes blind in mid-run shows empty lists that are right in themselves: hosts without facts,
+    and nobody who shares a UUID.
+    """
+    ids = ",".join(str(host.id) for host in hosts)
+    names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
+    if not _rows(satellite, f"host_id ^ ({ids})", names, len(hosts)):
+        satellite.odd("/api/fact_values", f"no fact of {hosts[0].name}, which showed some a moment ago")
+
+
 def _forms(uuids: Iterable[str]) -> set[str]:
     """These UUIDs in both byte orders."""
     return {form for uuid in uuids for form in (uuid, swap_bytes(uuid))}
@@ -230,7 +242,10 @@ def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: 
     others = read("origin !~ Rhsm", OTHER_NAMES)
     for host in open_hosts:
         facts = {RHSM: rhsm.get(host.name, {}), OTHERS: others.get(host.name, {})}
-        identities[host.id] = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+        identity = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+        if host.uuids and identity.reason is Reason.NO_FACTS:
+            identity = Identity(host.uuids, Reason.OUT_OF_SIGHT, "its facts were shown a moment ago, and are not now")
+        identities[host.id] = identity
     return [Host(host.id, host.name, identities[host.id]) for host in hosts]
 
 

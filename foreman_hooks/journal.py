@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from .events import Note
 from .homes import holds, pack
@@ -227,7 +227,7 @@ class Journal:
         if not regions or not set(regions) <= rows.keys():
             return History(homes=homes, tried=tried)
         counts, beginnings = zip(*(rows[place] for place in regions))
-        return History(min(counts), datetime.fromisoformat(max(beginnings)), homes, tried)
+        return History(min(counts), self._time(max(beginnings), f"the count of misses of {uuid}"), homes, tried)
 
     def note_alive(self, satellite: str, alive: Mapping[Place, Collection[str]], named: Iterable[str]) -> None:
         """Keep which UUIDs were seen alive, by place, for later runs in which they are absent.
@@ -288,7 +288,7 @@ class Journal:
     def events(self) -> list[Note]:
         """What events told and no run has put to use yet."""
         with self._errors() as database:
-            return [Note(event, host_id, name, datetime.fromisoformat(at)) for event, host_id, name, at in
+            return [Note(event, host_id, name, self._time(at, "what an event told")) for event, host_id, name, at in
                     database.execute("SELECT event, host_id, name, at FROM notes ORDER BY at, name, host_id")]
 
     def note_removals(self, satellite: str, removed: Iterable[Note], used: Iterable[Note]) -> None:
@@ -335,9 +335,10 @@ class Journal:
     def servers_before(self) -> dict[Place, tuple[int, datetime]]:
         """How many servers each (cloud, region) listed that the last good run asked, and when that was."""
         with self._errors() as database:
-            return {(cloud, region): (count, datetime.fromisoformat(at)) for cloud, region, count, at in
-                    database.execute("SELECT cloud, region, count, at FROM servers "
-                                     "WHERE run = (SELECT max(run) FROM servers)")}
+            rows = database.execute("SELECT cloud, region, count, at FROM servers "
+                                    "WHERE run = (SELECT max(run) FROM servers)").fetchall()
+        return {(cloud, region): (count, self._time(at, f"the size of {cloud}/{region}"))
+                for cloud, region, count, at in rows}
 
     # What was done
 
@@ -380,9 +381,13 @@ class Journal:
             rows = database.execute(
                 "SELECT id, host_id, name, uuid, begun, evidence FROM deletions WHERE satellite = ? AND result IS NULL "
                 "ORDER BY id", (satellite,)).fetchall()
-        return [Unfinished(number, host_id, name, uuid, datetime.fromisoformat(begun),
-                           self._parsed(number, evidence).get("visibility", {}))
-                for number, host_id, name, uuid, begun, evidence in rows]
+        return [self._unfinished(*row) for row in rows]
+
+    def _unfinished(self, number: int, host_id: Any, name: str, uuid: str, begun: Any, evidence: Any) -> Unfinished:
+        visibility = self._parsed(number, evidence).get("visibility", {})
+        if type(host_id) is not int or not isinstance(visibility, dict):
+            raise self._damaged(number)
+        return Unfinished(number, host_id, name, uuid, self._time(begun, f"deletion {number}"), visibility)
 
     def failures(self, satellite: str) -> set[int]:
         """The ids of the hosts there whose last deletion on file failed, or never ended."""
@@ -401,6 +406,8 @@ class Journal:
             cursor = database.execute("SELECT * FROM deletions ORDER BY id")
             names = [column[0] for column in cursor.description]
             rows = [dict(zip(names, row)) for row in cursor]
+        for row in rows:
+            self._time(row["begun"], f"deletion {row['id']}")
         return [{**row, "evidence": self._parsed(row["id"], row["evidence"]),
                  "snapshot": self._parsed(row["id"], row["snapshot"])} for row in rows]
 
@@ -409,12 +416,25 @@ class Journal:
         try:
             value = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
-            raise JournalError(f"journal {self.path}: deletion {number} is damaged ({error}); restore the file from a "
-                               "backup, or move it away to begin anew") from error
+            raise self._damaged(number) from error
         if not isinstance(value, dict):
-            raise JournalError(f"journal {self.path}: deletion {number} is damaged; restore the file from a backup, or "
-                               "move it away to begin anew")
+            raise self._damaged(number)
         return value
+
+    def _time(self, text: Any, what: str) -> datetime:
+        """A time that is on file; raises JournalError where it is damaged."""
+        try:
+            when = datetime.fromisoformat(text)
+            if when.tzinfo is not None:
+                return when
+        except (TypeError, ValueError):
+            pass
+        raise self._damaged(what)
+
+    def _damaged(self, what: Union[int, str]) -> JournalError:
+        what = f"deletion {what}" if isinstance(what, int) else what
+        return JournalError(f"journal {self.path}: {what} is damaged; restore the file from a backup, or move it away "
+                            "to begin anew")
 
     def prune(self, before: datetime) -> int:
         """Forget what ended before that time: deletions, approvals, the clouds' sizes but the last; how many deletions.

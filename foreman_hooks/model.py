@@ -86,8 +86,8 @@ class Identity(NamedTuple):
 class Record:
     """A host record as Satellite showed it a moment ago.  Times are aware.
 
-    `katello`: whether the agent's check-in is the sign of life, and not the last report alone.  `report_failed`: the
-    newest report failed as a whole, which Satellite's side writes of a dead machine as well, so it does not count.
+    `katello`: whether the agent's check-in is the sign of life, and not the last report alone.  `report_failed`: its
+    latest reports failed as a whole, which Satellite's side writes of a dead machine as well, so it does not count.
     `facts_at`: when facts last arrived.  `parameters` holds inherited ones too.  `snapshot` is what the journal keeps
     of it, secrets removed.
     """

@@ -32,6 +32,7 @@ MANY = 10_000_000           # rows in one page: "all" is not understood everywhe
 MANNERS = Manners(workers=4)
 RECENT = 20                 # hosts that checked in lately: enough to show that check-ins arrive
 FAILURES = 3                # different hosts in a row at which Satellite fails: then it is not a matter of one host
+MANY_REPORTS = 10_000       # in one page: more than Satellite keeps of one host
 FULL_PAGE = 100             # whole records in one page: each costs Satellite 12 to 15 ms (measured)
 TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's request_timeout)
 CLOCK_SKEW = timedelta(minutes=5)
@@ -49,6 +50,7 @@ class SatelliteError(Exception):
       +- SatelliteRefused       a well-formed refusal of one request (400, 404, 409, 410, 422)
            +- SatelliteInvalid  422 to a change: what it was sent is not accepted, such as a name that is taken
       +- SatelliteFault         Satellite itself fails at one request (500 with its own words)
+      +- SatelliteBroken        something before Satellite, or one that is starting, answers for it (502, 504)
       +- SatelliteNotFound      no host or organization of that name
       +- SatelliteChanged       the host is not any more what it was a moment ago
       +- SatelliteUnclear       nobody knows whether a deletion was carried out
@@ -95,6 +97,10 @@ class SatelliteFault(SatelliteError):
     """Satellite answered one request with a 500 of its own: that request failed, others need not."""
 
 
+class SatelliteBroken(SatelliteError):
+    """An error status without Satellite's own words: a proxy's, or of a Satellite that is starting."""
+
+
 class SatelliteChanged(SatelliteError):
     """The host is not any more what it was when it was judged; it was not touched."""
 
@@ -105,6 +111,10 @@ class SatelliteUnclear(SatelliteError):
 
 class SatelliteNotFound(SatelliteError):
     """No host or organization of that name is visible."""
+
+
+# What may be a matter of one host in the answer, and none of the whole server.
+OF_ONE_REQUEST = (SatelliteFault, SatelliteBroken, SatelliteRefused, SatelliteForbidden)
 
 
 class About(NamedTuple):
@@ -236,7 +246,10 @@ class Satellite:
 
         Not with `thin`: a thin list is sorted by name, whatever `order` says (hosts_controller, reorder(:name)).
         """
-        body = self.page("/api/hosts", list, order="id DESC", per_page=1)
+        try:
+            body = self.page("/api/hosts", list, order="id DESC", per_page=1)
+        except OF_ONE_REQUEST:
+            return self._newest_by_counting()
         if not body["results"]:
             raise SatelliteForbidden(f"{self.url}: {self._username} sees no host at all; it needs view_hosts and "
                                      "membership of the hosts' organizations and locations")
@@ -245,9 +258,25 @@ class Satellite:
             self.odd("/api/hosts", f"{total} hosts and a highest id of {highest}")
         return highest, total
 
+    def _newest_by_counting(self) -> tuple[int, int]:
+        """The same by some 40 counts, where the newest record cannot be shown."""
+        total = self.page("/api/hosts", list, thin="true", per_page=1).get("total")
+        low, high = 0, 1
+        while self._count(f"id > {high}"):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._count(f"id > {middle}") else (low, middle)
+        if type(total) is not int or not 0 < total <= high:
+            self.odd("/api/hosts", f"{total} hosts and a highest id of {high}")
+        return high, total
+
     def count_hosts(self, highest: int) -> int:
         """How many hosts with an id up to `highest` are visible."""
-        subtotal = self.page("/api/hosts", list, thin="true", per_page=1, search=f"id <= {highest}").get("subtotal")
+        return self._count(f"id <= {highest}")
+
+    def _count(self, search: str) -> int:
+        subtotal = self.page("/api/hosts", list, thin="true", per_page=1, search=search).get("subtotal")
         if type(subtotal) is not int:
             self.odd("/api/hosts", "a list without a subtotal")
         return subtotal
@@ -351,29 +380,33 @@ class Satellite:
                 recent |= {body["id"]} if when and when > since else set()
         return recent
 
-    def report_failed(self, record: Record) -> bool:
-        """Whether the newest report of that host failed as a whole; False where that cannot be known.
+    def reports_failed(self, record: Record, since: datetime) -> bool:
+        """Whether every report of that host after `since` failed as a whole; False where that cannot be known.
 
         Ansible's callback reports hosts that it could not reach as well, and Foreman takes the time of any report for
-        last_report (config_report_importer.rb).
+        last_report (config_report_importer.rb).  So an older report may be the sign of life.
         """
-        path = f"/api/hosts/{record.id}/config_reports/last"
+        at = since.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        search = f'host_id = {record.id} and reported > "{at}"'
         try:
-            body = self.get(path)
-            newest = moment(body.get("reported_at"))
+            reports = self.listing("/api/config_reports", search=search, per_page=MANY_REPORTS)
+            times = [moment(report.get("reported_at")) for report in reports]
         except (SatelliteForbidden, SatelliteRefused, SatelliteFault):
             return False
-        counts = body.get("status")
-        if not isinstance(counts, dict) or newest is None or record.last_report is None:
+        newest = max((when for when in times if when), default=None)
+        if newest is None or record.last_report is None or newest < record.last_report - CLOCK_SKEW:
             return False
-        failures = sum(count for name, count in counts.items() if name.startswith("failed") and type(count) is int)
-        others = sum(count for name, count in counts.items()
-                     if not name.startswith("failed") and type(count) is int)
-        return newest >= record.last_report - CLOCK_SKEW and failures > 0 and others == 0
+        return all(report.get("host_id") == record.id and _failed(report) for report in reports)
 
     def is_gone(self, host_id: int) -> bool:
-        """Whether that host is a 404: only to a login that could read it before does that mean "deleted"."""
-        return self._host(host_id) is None
+        """Whether that host is a 404: only to a login that could read it before does that mean "deleted".
+
+        Raises SatelliteError, also where another host is shown.
+        """
+        body = self._host(host_id)
+        if body is not None and body.get("id") != host_id:
+            self.odd(f"/api/hosts/{host_id}", f"host {body.get('id')}")
+        return body is None
 
     def _host(self, host_id: int) -> Optional[dict[str, Any]]:
         """What GET of that host answers; None for the 404 of a host."""
@@ -579,7 +612,7 @@ class Satellite:
             raise SatelliteFault(f"{where}: {message}")
         if status == 400 and self.url.startswith("http://"):
             message = message or "no JSON (is https:// needed in satellite.url?)"
-        raise SatelliteError(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
+        raise SatelliteBroken(f"{where}: {message or 'no JSON (a proxy, or Satellite is starting?)'}")
 
     def odd(self, path: str, what: str) -> NoReturn:
         """Raise SatelliteError for a 2xx that makes no sense."""
@@ -625,6 +658,15 @@ def read_record(body: Mapping[str, Any], katello: bool, where: str = "Satellite"
         infrastructure=any(infrastructure.values()), compute_resource=_compute_resource(body),
         parameters={one["name"]: str(one.get("value")) for one in inherited or []},
         snapshot=_snapshot(body, parameters_shown))
+
+
+def _failed(report: Mapping[str, Any]) -> bool:
+    """Whether a report failed as a whole: nothing in it went well."""
+    counts = report.get("status")
+    if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+        return False
+    failures = sum(count for name, count in counts.items() if name.startswith("failed"))
+    return 0 < failures == sum(counts.values())
 
 
 def _standing(record: Record) -> tuple[Any, ...]:
@@ -692,7 +734,7 @@ def in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], _Result],
         try:
             yield ask(part)
             in_a_row = 0
-        except SatelliteFault as error:
+        except OF_ONE_REQUEST as error:
             if len(part) > 1:
                 todo += [part[len(part) // 2:], part[:len(part) // 2]]
                 continue
