@@ -573,7 +573,7 @@ def test_restore_says_which_parameters_were_never_readable(stage: Stage, call: A
                                                                           "destroy_hosts"))
     assert stage.left == {"witness"}
     code, out, _ = call("--config", stage.config(), "restore", "old.example.com")
-    assert (code, "not restored: the host's own parameters" in out, "view_params" in out) == (0, True, True)
+    assert (code, "not restored: its parameters" in out, "view_params" in out) == (0, True, True)
 
 
 def test_restore_names_content_view_and_lifecycle_environment(stage: Stage, call: Any) -> None:
