@@ -593,8 +593,6 @@ class Cleanup:
             return _kept(planned, Reason.COMPUTE_RESOURCE.value)
         self.satellite.confirm(record)
         evidence = {**self._evidence(case, now), "visibility": visibility}
-        if not case.parameters_shown:
-            record = replace(record, snapshot={**record.snapshot, "parameters_hidden": True})
         number = self.journal.begin_deletion(plan.satellite, plan.digest, verdict, evidence, record, now)
         return self._send(number, planned, record, verdict.detail)
 
