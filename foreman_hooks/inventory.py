@@ -97,9 +97,9 @@ def glance(satellite: Satellite, scope: Scope = EVERYTHING, progress: Progress =
 
 
 def _compare(satellite: Satellite, count: int, total: int, highest: int) -> None:
-    """Raise SatelliteError where fewer hosts were read than there are; some may have been deleted meanwhile."""
+    """Raise SatelliteError where fewer hosts were read than there are, or are shown now; a few may be deleted now."""
     left = satellite.count_hosts(highest)
-    if count < left or total - count > max(2, total // 20):
+    if count < left or max(total, count) - min(left, count) > max(2, total // 20):
         satellite.odd("/api/hosts", f"{count} hosts in all windows where {total} were announced, and {left} afterwards")
 
 

@@ -81,13 +81,17 @@ def _lost(snapshot: Mapping[str, Any]) -> list[tuple[str, str]]:
         keys = ", ".join(str(one.get("name")) for one in facet.get("activation_keys") or () if isinstance(one, dict))
         lost.append(("the registration", "on the machine: subscription-manager clean; subscription-manager register "
                      f"--org ORGANIZATION --activationkey {keys or 'KEY'}"))
-    if content.get("content_view_name"):
-        lost.append((f"content view {content['content_view_name']}, lifecycle environment "
-                     f"{content.get('lifecycle_environment_name')}", "comes with the activation key, or set it then"))
+    view, environment = (content.get(key) for key in ("content_view", "lifecycle_environment"))
+    if isinstance(view, dict) and isinstance(environment, dict):
+        lost.append((f"content view {view.get('name')}, lifecycle environment {environment.get('name')}",
+                     "comes with the activation key, or set it then"))
     lost += [(f"host collection {name}", f"hammer host-collection add-host --name {name!r} --host-ids ID")
              for name in snapshot.get("host_collections") or ()]
     if snapshot.get("compute_resource_id"):
         lost.append((f"compute resource {snapshot.get('compute_resource_name')}", "the virtual machine is gone"))
+    if snapshot.get("parameters_hidden"):
+        lost.append(("the host's own parameters", "the login that deleted it could not read them (view_params); set "
+                     "them in Satellite, above all one that protects it"))
     lost += [(f"parameter {name}", "its value was hidden or looked like a secret; set it in Satellite")
              for name, value in snapshot.get("parameters", {}).items() if value == "(not kept)"]
     return lost

@@ -64,7 +64,7 @@ def _removal(told: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _row(deletion: Mapping[str, Any]) -> Row:
     return {"Id": deletion["id"], "Host": deletion["name"], "Host id": deletion["host_id"], "UUID": deletion["uuid"],
-            "At": _moment(deletion["begun"]).strftime(TIME), "Result": deletion["result"] or "interrupted",
+            "At": _moment(deletion["begun"]).strftime(TIME), "Result": deletion["result"] or "unfinished",
             "Reason": deletion["reason"], "Detail": deletion["detail"] or ""}
 
 
@@ -97,10 +97,10 @@ def history_show(app: App, number: int) -> int:
 
 
 def _deletion(app: App, number: Optional[int] = None, name: Optional[str] = None) -> Mapping[str, Any]:
-    """The deletion of that number, or the last one of that name that went through; raises SatelliteNotFound."""
+    """The deletion of that number, or the last of that name that did not fail; raises SatelliteNotFound."""
     with Journal.peek(app.settings().journal) as journal:
         for one in reversed(journal.deletions()):
-            if one["id"] == number or (one["name"] == name and one["result"] == "deleted"):
+            if one["id"] == number or (one["name"] == name and one["result"] in ("deleted", None)):
                 return one
     raise SatelliteNotFound(f"no deletion {number if name is None else f'of {name}'} is on file")
 
@@ -142,8 +142,11 @@ def restore(app: App, host: str) -> int:
     satellite = satellite_of(found)
     if deletion["satellite"] != satellite.url:
         return complain(f"{deletion['name']} was deleted at {deletion['satellite']}, not at {satellite.url}", 65)
-    if deletion["result"] != "deleted":
-        return complain(f"{deletion['name']} was not deleted ({deletion['result'] or 'interrupted'})", 65)
+    if deletion["result"] not in ("deleted", None):
+        return complain(f"{deletion['name']} was not deleted ({deletion['result']})", 65)
+    if deletion["result"] is None and satellite.record(deletion["host_id"]):
+        return complain(f"{deletion['name']} is still there; its deletion is unfinished, and the next run finds out "
+                        "what became of it", 65)
     made = make_again(satellite, deletion["snapshot"])
     app.say(report.plain(f"{made.name} is host {made.host_id} (it was {deletion['host_id']})"))
     for what, advice in made.lost:
