@@ -54,6 +54,7 @@ CANARIES = 3                # hosts whose facts were seen first, and have to be 
 GAP = timedelta(hours=25)   # misses of daily runs are in a row, however short the grace period is
 
 HOUR = timedelta(hours=1)
+BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 Progress = Callable[[str, int, int], None]      # what is done, done, total (0: not known)
 Clock = Callable[[], datetime]
@@ -297,7 +298,7 @@ class Cleanup:
         if not isinstance(record, Record) or record.report is None or record.report != record.last_sign:
             return record
         without = replace(record, report_failed=True).last_sign
-        limit = end + CLOCK_SKEW if end else now - self.policy.silence
+        limit = end + CLOCK_SKEW if end else _before(now, self.policy.silence)
         if record.report <= limit or (without is not None and without > limit):
             return record
         return replace(record, report_failed=self.satellite.reports_failed(record, limit))
@@ -335,7 +336,7 @@ class Cleanup:
         """Whether other hosts checked in lately: if none did, that of an absent one says nothing."""
         if not absent:
             return False
-        recent = self.satellite.recent_checkins(now - self.policy.silence)
+        recent = self.satellite.recent_checkins(_before(now, self.policy.silence))
         return bool(recent - {host.id for host in absent})
 
     def _stage(self, what: str) -> Callable[[int, int], None]:
@@ -630,7 +631,7 @@ class Cleanup:
         weighed = self._weighed(record, end, now) if record else None
         return _case(host, sightings, plan.regions, Missing(
             {}, {host.id: history}, names, twin_records, {},
-            end is not None or bool(self.satellite.recent_checkins(now - self.policy.silence) - {host.id}),
+            end is not None or bool(self.satellite.recent_checkins(_before(now, self.policy.silence)) - {host.id}),
             self.satellite.may("view_params"), self._detachable([record] if record else [])), weighed,
             _still_alive(plan, survey))
 
@@ -693,6 +694,11 @@ def _still_alive(plan: Plan, survey: Survey) -> set[tuple[Place, str]]:
     return {((region.cloud, region.region), kind) for region in plan.regions for kind, uuid in region.witnesses
             if any(sighting.presence is Presence.PRESENT and sighting[1:3] == (region.cloud, region.region)
                    for sighting in survey.of(uuid))}
+
+
+def _before(when: datetime, span: timedelta) -> datetime:
+    """That time less a span, and not before the times that Satellite can hold: a policy may say a million days."""
+    return when - min(span, when - BEGINNING)
 
 
 def _outcome(verdict: Verdict, result: str, detail: str) -> Outcome:

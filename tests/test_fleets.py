@@ -25,6 +25,7 @@ from foreman_hooks.sandbox.satellite import (
 )
 from foreman_hooks.sandbox.world import add_instance, named_uuid, registration, stamp
 from foreman_hooks.satellite import Login
+from foreman_hooks.survey import CloudScope, LocalChecker
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROLE = ("view_hosts", "view_facts", "view_params", "destroy_hosts")
@@ -487,7 +488,7 @@ def test_an_unfinished_deletion_can_be_restored_before_anybody_found_out(stage: 
     stage.terminated("slow1")
     stage.satellite.deletion_faults[2] = DeletionFault(504, "", effect=Effect.DELETED, after=5)
     assert results(stage.run()) == {"slow1": "unfinished"}
-    code, out, err = call("--config", stage.config(), "restore", "slow1.example.com")
+    code, _, err = call("--config", stage.config(), "restore", "slow1.example.com")
     assert (code, "unfinished" in err, stage.left) == (65, True, {"witness", "slow1"})      # it is still there
     for _ in range(6):
         stage.satellite.handle(stage.foreman.requests[0])
@@ -686,3 +687,55 @@ def test_where_candlepin_is_down_doctor_says_so_and_nothing_is_lost(stage: Stage
     assert results(stage.run()) == {"old": "failed"}
     stage.satellite.candlepin_down = False
     assert results(stage.run()) == {"old": "deleted"}
+
+
+# Regions that nobody asks
+
+def scope_of(stage: Stage, *regions: str, **entry: Any) -> LocalChecker:
+    """The checker for a clouds.yaml with these keys; regions of the catalog are not left out by name."""
+    stage.use_cloud(**entry)
+    return LocalChecker([CloudScope("prod", regions)])
+
+
+REGIONS: dict[str, dict[str, Any]] = {
+    "one name": {"region_name": "RegionOne"}, "a list": {"region_name": ["RegionOne", "RegionTwo"]},
+    "a text with commas": {"region_name": "RegionOne,RegionTwo"}}
+
+
+@pytest.mark.parametrize("entry", REGIONS.values(), ids=REGIONS)
+def test_a_server_of_another_region_of_the_catalog_keeps_its_record_while_it_is_off(stage: Stage,
+                                                                                   entry: dict[str, Any]) -> None:
+    """Even where all clouds are said to be listed; a proven termination goes all the same."""
+    for name, status in (("far-off", "SHUTOFF"), ("far-on", "ACTIVE")):
+        uuid = stage.host(name, checked_in=9 * DAY.total_seconds(), server=status)
+        stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(uuid)
+    stays(stage, "far-off", "far-on", policy=Policy(max_fraction=1.0, all_clouds_listed=True),
+          checker=scope_of(stage, **entry))
+
+
+def test_the_nova_that_an_override_names_is_the_one_whose_servers_live(stage: Stage) -> None:
+    uuid = stage.host("far", checked_in=9 * DAY.total_seconds())
+    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(uuid)
+    checker = scope_of(stage, compute_endpoint_override=f"{stage.osp.url}/compute/RegionTwo/v2.1")
+    assert stage.reasons(checker=checker)["far"] == "ALIVE"
+    assert several_runs(stage, Policy(max_fraction=1.0, all_clouds_listed=True), checker=checker) == {}
+    assert stage.left == {"witness", "far"}
+
+
+def test_a_plan_names_the_region_that_is_not_asked(stage: Stage, call: Any) -> None:
+    stage.vanished("missing")
+    stage.use_cloud()
+    config = stage.config(clouds=[{"cloud": "prod"}], policy={"all_clouds_listed": True})
+    code, out, _ = call("--config", config, "plan")
+    assert (code, "RegionTwo, which is not asked" in out) == (0, True)
+    assert "absent, but a region of the cloud is not asked" in out
+
+
+# The longest waits
+
+@pytest.mark.parametrize("which", ["quiet", "silence", "grace"])
+def test_waits_of_a_million_days_only_wait(stage: Stage, which: str) -> None:
+    stage.archived("missing")
+    stage.terminated("dead", ago=20 * DAY, checked_in=21 * DAY, reports=[report(timedelta(minutes=30), failed=1)])
+    become = several_runs(stage, Policy(max_fraction=1.0, **{which: timedelta(days=10 ** 6)}))
+    assert become == ({"missing": "deleted"} if which == "quiet" else {"dead": "deleted"})
