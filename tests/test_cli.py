@@ -159,7 +159,7 @@ def test_explain_shows_every_rule_up_to_the_one_that_decides(stage: Any, call: A
     code, out, _ = call("--config", config, "explain", "old.example.com")
     assert code == 0
     assert out.splitlines()[-1] == "verdict: delete"
-    assert len([line for line in out.splitlines() if line.startswith("  ok")]) == 14
+    assert len([line for line in out.splitlines() if line.startswith("  ok")]) == 12
     _, out, _ = call("--config", config, "explain", "talking.example.com")
     assert "  stop silent since it was terminated" in out
     assert "not deleted, checked in after its termination" in out.splitlines()[-1]

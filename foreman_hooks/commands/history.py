@@ -130,11 +130,12 @@ def history_prune(app: App, older_than: str) -> int:
 @click.argument("host")
 @click.pass_obj
 def restore(app: App, host: str) -> int:
-    """Make a deleted host entry again.
+    """Restore a deleted host record.
 
     HOST is a name, or the number that 'history list' shows. Name, organization, location, host group, parameters,
     comment and owner come back from the snapshot; what cannot come back, such as the registration, is listed with
-    what to do. An entry that exists is never touched.
+    what to do. An entry that exists is never touched. Of a deletion that is on file as failed or unfinished Satellite
+    is asked whether the entry is gone all the same.
     """
     found = app.settings()
     number = int(host) if host.isascii() and host.isdigit() else None
