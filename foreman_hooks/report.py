@@ -137,7 +137,8 @@ def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
     lines += [f"{'needs attention':<17}{one.name}: {one.reason.value}; {one.detail}"
               for one in plan.verdicts if one.reason in LOUD - UNKNOWN_REASONS]
     if plan.unknown:
-        lines.append(f"{'needs attention':<17}{plan.unknown} of {len(plan.verdicts)} records: nothing could be learned about them")
+        lines.append(f"{'needs attention':<17}{plan.unknown} of {len(plan.verdicts)} records: nothing could be learned "
+                     "about them")
         lines += list(dict.fromkeys(f"{'':<17}{one.reason.value}: {one.detail}" for one in plan.verdicts
                                     if one.reason in UNKNOWN_REASONS))[:_EXAMPLES]
     if lines:
@@ -158,8 +159,9 @@ def summary(plan: Plan) -> str:
         told = "no answer" if seen.error else f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
         lines.append(plain(f"  {seen.cloud}/{seen.region}: {told}"))
         if seen.unlisted:
-            lines.append(plain(f"  {seen.cloud}: the catalog also has {', '.join(seen.unlisted)}, not asked; nothing is "
-                               "deleted without proof until 'regions' or 'ignore_regions' names all of it"))
+            lines.append(plain(
+                f"  {seen.cloud}: the catalog also has {', '.join(seen.unlisted)}, not asked; nothing is deleted "
+                "without proof until 'regions' or 'ignore_regions' names all of it"))
     backlog = sum(one.reason is Reason.NEVER_SEEN for one in plan.verdicts)
     if backlog:
         records = "1 absent record was" if backlog == 1 else f"{backlog} absent records were"
