@@ -52,7 +52,7 @@ def show(say: Callable[[str], None], keep: bool = False) -> int:
             _clean_up(say, Cleanup(Client(Login(satellite.url, "admin", "changeme")),
                                    LocalChecker([CloudScope("demo", (REGION,))]), journal, Policy()))
         left = {host.name for host in world.satellite.hosts.values()}
-        say(f"3. {before - len(left)} records are gone, {len(left)} remain.  What waits goes by itself, in a later run.\n")
+        say(f"3. {before - len(left)} records are gone, {len(left)} remain.  What waits goes in a later run.\n")
         say(_CLOSING)
         if keep:
             _stay(say, folder, satellite.url, clouds)
