@@ -33,14 +33,14 @@ EXIT_CODES = {
     3: "refused by a guard rail; nothing was deleted",
     64: "usage: a wrong option or argument",
     65: "bad data: not a UUID, or a plan that is damaged, changed, old or another Satellite's",
-    69: "Satellite or OpenStack cannot be reached, or gave an answer without sense",
-    70: "an error of our own, or of the journal",
+    69: "Satellite or OpenStack cannot be reached, or returned an invalid response",
+    70: "internal error, or the journal cannot be used",
     75: "try again: another run, maintenance mode, a full spool of events, or not finished within 'deadline'",
     77: "forbidden: a permission is missing",
     78: "configuration",
-    128: "not found; check: terminated or absent",
+    128: "not found (check: terminated or absent)",
     129: "wrong login",
-    130: "interrupted",
+    130: "interrupted (Ctrl-C, SIGTERM)",
 }
 # By the names of our errors, so that no module has to be loaded for those it might raise.
 CODES = {
@@ -53,13 +53,13 @@ CODES = {
 COMMANDS = {
     "apply": ("run", "Carry out a plan that 'plan' wrote."),
     "check": ("check", "Ask OpenStack whether instances exist."),
-    "demo": ("demo", "Show it all on loopback."),
+    "demo": ("demo", "Show it all on a simulated Satellite and OpenStack."),
     "doctor": ("doctor", "Examine both sides and say what to do."),
     "event": ("event", "Leave a note of an event of Foreman for the next run."),
     "explain": ("explain", "Show every rule for one host."),
     "history": ("history", "What was deleted, when, and why."),
     "plan": ("run", "Show what would be deleted, and why; deletes nothing."),
-    "restore": ("history", "Make a deleted host entry again."),
+    "restore": ("history", "Restore a deleted host record."),
     "run": ("run", "Plan, and with --apply delete."),
     "schedule": ("schedule", "Let cron or systemd run it every hour."),
     "templates": ("templates", "Job templates for Satellite's remote execution."),
@@ -117,7 +117,7 @@ def _invoke(command: click.Command, argv: Optional[Sequence[str]], deadline: Dea
         log.debug("traceback", exc_info=True)
         code = code_of(error)
         return complain(str(error), code) if code else complain(
-            f"this is an error of ours: {type(error).__name__}: {error}; run with -d for more", 70)
+            f"internal error (please report): {type(error).__name__}: {error}; run with -d for more", 70)
 
 
 class Terminated(BaseException):

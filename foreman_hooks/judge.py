@@ -104,7 +104,7 @@ def _presence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     elif unknown or not _asked_everywhere(case):
         yield Step("every cloud and region answered", _shown(unknown) or "not asked everywhere", Reason.UNKNOWN)
     else:
-        yield Step("every cloud and region answered, and none has it alive", _shown(list(case.sightings)))
+        yield Step("every cloud and region answered, and it is alive in none", _shown(list(case.sightings)))
 
 
 def _asked_everywhere(case: Case) -> bool:
@@ -118,7 +118,7 @@ def _asked_everywhere(case: Case) -> bool:
 def _record(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
     record = case.record
     if record is None:
-        yield Step("its record can be read", case.problem or "it cannot be read, or no longer", Reason.OUT_OF_SIGHT)
+        yield Step("its record can be read", case.problem or "it cannot be read now", Reason.OUT_OF_SIGHT)
         return
     same = (record.id, record.name) == (case.host_id, case.name)
     yield Step("its record is the one that was listed", f"id {record.id}, name {record.name}",
@@ -199,7 +199,7 @@ def _silent_since(case: Case, end: datetime) -> Iterator[Step]:
             yield Step(rule, f"terminated {_at(end)}, last sign of life{who} {_at(sign)} ({_kind_of_sign(record)})",
                        Reason.CHECKED_IN)
     names = ", ".join(twin.name for twin in case.twins)
-    yield Step(rule, f"also {names}, which names the same instance" if names else "no sign of life since")
+    yield Step(rule, f"no sign of life since{f', nor of {names}, which names the same instance' if names else ''}")
 
 
 def _kind_of_sign(record: Record) -> str:
@@ -232,12 +232,13 @@ def _scope(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
                f"{unlisted} is in the catalog, but not in 'regions' or 'ignore_regions' of the configuration"
                if unlisted else "yes", Reason.UNLISTED_REGION if unlisted else None)
     homes = ", ".join(sorted("/".join(place) for place in case.history.homes))
+    rule = "an earlier run saw it alive here, or every cloud is listed"
     if policy.all_clouds_listed and not homes:
-        yield Step("it has a past here", "policy.all_clouds_listed is true: it can live nowhere else")
+        yield Step(rule, "policy.all_clouds_listed is true: it cannot live anywhere else")
         return
     shown = f"seen alive in {homes}" if homes else (
-        "no run saw it alive in a region in scope; policy.all_clouds_listed: true would let absence count all the same")
-    yield Step("it has a past here", shown, None if homes else Reason.NEVER_SEEN)
+        "no run saw it alive in a region in scope; with policy.all_clouds_listed: true its absence counts all the same")
+    yield Step(rule, shown, None if homes else Reason.NEVER_SEEN)
 
 
 def _witness(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:

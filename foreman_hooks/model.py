@@ -34,10 +34,10 @@ class Reason(str, Enum):
     COMPUTE_RESOURCE = "compute resource cannot be detached"
     NO_CHECKIN = "no check-in time"
     # with proof of the termination
-    UNLISTED_LEADER = "its main UUID may be in a region that is not asked"
+    UNLISTED_LEADER = "its main UUID may exist in a region that is not asked"
     CLOCKS_DISAGREE = "clocks disagree"
     CHECKED_IN = "checked in after its termination"
-    QUIET = "terminated, within one check-in interval"
+    QUIET = "terminated, waiting one check-in interval"
     TERMINATED = "terminated, with proof"
     # without: absent from OpenStack
     NOT_A_GUEST = "absent, not shown to be a virtual guest"
@@ -47,13 +47,13 @@ class Reason(str, Enum):
     NO_PROOF = "absent, without the proof it needs"
     HYPERVISOR = "absent, hypervisor record"
     NOT_REGISTERED = "absent, not registered"
-    SHARED_UUID = "absent, several records with one UUID"
-    UNLISTED_REGION = "absent, but a region of the cloud is not asked"
+    SHARED_UUID = "absent, several records share its UUID"
+    UNLISTED_REGION = "absent, but a region of its cloud is not asked"
     NEVER_SEEN = "absent, and never seen alive here"
     NO_WITNESS = "absent, no host of its kind alive in that region"
-    NO_CHECKINS = "absent, but no other host checked in lately"
+    NO_CHECKINS = "absent, but no other host checked in recently"
     GRACE = "absent, within the grace period"
-    SILENCE = "absent, but checked in lately"
+    SILENCE = "absent, but checked in recently"
     MISSING = "absent for the whole grace period"
 
 

@@ -130,7 +130,7 @@ def sighting_rows(sightings: Iterable[Sighting]) -> list[Row]:
 
 
 def noteworthy(verdict: Verdict) -> bool:
-    """Whether a person wants to read of it: what goes, what waits, and what contradicts itself."""
+    """Whether a person wants to read of it: what goes, what waits, and what needs attention."""
     return verdict.decision is not Decision.KEEP or verdict.reason in LOUD or verdict.reason is Reason.PROTECTED
 
 
@@ -138,7 +138,7 @@ _EXAMPLES = 5           # of what is one thing, most often: why OpenStack could 
 
 
 def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
-    """What cron mails: what was deleted (or would be), what waits and until when, what needs a person.
+    """What cron mails: what was deleted (or would be), what needs attention, what waits and until when.
 
     Nothing where nothing is to be done: that something waits as it did before is no news.
     """
@@ -148,17 +148,18 @@ def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
     for one in plan.deletions:
         needs = "held back" if one.host_id in plan.held and not plan.refusals else otherwise
         result, detail = done.get(one.host_id, (needs, one.detail))
-        lines.append(f"{result:<12}{one.name}: {one.reason.value}; {detail}")
+        lines.append(f"{result:<17}{one.name}: {one.reason.value}; {detail}")
     if plan.refusals and len(lines) > _EXAMPLES:        # a plan that breaks a cap can be of thousands, every hour
-        lines[_EXAMPLES:] = [f"{'':<12}and {len(lines) - _EXAMPLES} more: see 'plan'"]
-    lines += [f"{'look at':<12}{one.name}: {one.reason.value}; {one.detail}"
+        lines[_EXAMPLES:] = [f"{'':<17}and {len(lines) - _EXAMPLES} more: see 'plan'"]
+    lines += [f"{'needs attention':<17}{one.name}: {one.reason.value}; {one.detail}"
               for one in plan.verdicts if one.reason in LOUD - UNKNOWN_REASONS]
     if plan.unknown:
-        lines.append(f"{'look at':<12}{plan.unknown} of {len(plan.verdicts)} records: nothing could be learned of them")
-        lines += list(dict.fromkeys(f"{'':<12}{one.reason.value}: {one.detail}" for one in plan.verdicts
+        lines.append(f"{'needs attention':<17}{plan.unknown} of {len(plan.verdicts)} records: nothing could be learned "
+                     "about them")
+        lines += list(dict.fromkeys(f"{'':<17}{one.reason.value}: {one.detail}" for one in plan.verdicts
                                     if one.reason in UNKNOWN_REASONS))[:_EXAMPLES]
     if lines:
-        lines += [f"{'waits':<12}{one.name}: {one.reason.value}; {one.detail}"
+        lines += [f"{'waits':<17}{one.name}: {one.reason.value}; {one.detail}"
                   for one in plan.verdicts if one.decision is Decision.WAIT]
     return "".join(f"{plain(line)}\n" for line in lines)
 
@@ -175,12 +176,14 @@ def summary(plan: Plan) -> str:
         told = "no answer" if seen.error else f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
         lines.append(plain(f"  {seen.cloud}/{seen.region}: {told}"))
         if seen.unlisted:
-            lines.append(plain(f"  {seen.cloud}: the catalog also has {', '.join(seen.unlisted)}, which is not asked; "
-                               "until 'regions' or 'ignore_regions' names it, nothing goes without proof"))
+            lines.append(plain(
+                f"  {seen.cloud}: the catalog also has {', '.join(seen.unlisted)}, not asked; nothing is deleted "
+                "without proof until 'regions' or 'ignore_regions' names all of it"))
     backlog = sum(one.reason is Reason.NEVER_SEEN for one in plan.verdicts)
     if backlog:
-        lines.append(f"  {backlog} absent records were never seen alive here: they may be of another cloud; if every "
-                     "cloud is listed, policy.all_clouds_listed: true lets them go after the grace period")
+        records = "1 absent record was" if backlog == 1 else f"{backlog} absent records were"
+        lines.append(f"  {records} never seen alive here and may belong to another cloud; if every cloud is listed, "
+                     "policy.all_clouds_listed: true lets such records go after the grace period")
     return "\n".join(lines) + "\n"
 
 

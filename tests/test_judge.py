@@ -607,7 +607,8 @@ def test_the_steps_of_a_deletion_tell_every_point_and_stop_at_none(dead: Callabl
     assert all(step.rule for step in told)
     text = " ".join(step.rule for step in told)
     points = {terminated: ("Nova says", "no other instance", "check-in interval"),
-              vanished: ("OpenStack guest", "hypervisor", "registered", "no other record", "every region", "past here",
+              vanished: ("OpenStack guest", "hypervisor", "registered", "no other record", "every region",
+                         "an earlier run saw it alive here",
                          "another host of its kind", "check-ins arrive", "missing in")}
     for point in ("name an instance", "every cloud and region answered", "record is the one", "Satellite or a Capsule",
                   "build mode", "osp_cleanup_protect", "compute resource", "check-in time", "silent", *points[dead]):

@@ -172,7 +172,7 @@ class Outline(HTMLParser):
 
 def test_what_will_be_deleted_stands_on_top_and_every_record_below() -> None:
     text = Outline(page.render(MIXED)).text
-    assert text.index("What is to be deleted") < text.index("What needs a person") < text.index("Every record")
+    assert text.index("What is to be deleted") < text.index("What needs attention") < text.index("Every record")
     assert "1 of 4 host records to delete" in text and "2025/03/01 12:30:05 UTC" in text
     assert all(text.count(one.name) >= 1 for one in MIXED.verdicts)
     assert "server x of another project was read" in text

@@ -255,8 +255,8 @@ def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answ
         "       2 keep   instance exists\n"
         "       1 keep   OpenStack could not be asked\n"
         "  prod/RegionOne: 120 servers, 2 hosts alive; server x was read\n"
-        "  prod: the catalog also has RegionThree, which is not asked; until 'regions' or 'ignore_regions' names it, "
-        "nothing goes without proof\n"
+        "  prod: the catalog also has RegionThree, not asked; nothing is deleted without proof until 'regions' or "
+        "'ignore_regions' names all of it\n"
         "  prod/RegionTwo: no answer\n")
 
 
@@ -290,8 +290,8 @@ def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
     unknown = [Verdict(number, f"{number}.example.com", "u", Decision.KEEP, Reason.UNKNOWN, "prod/RegionOne: no")
                for number in (1, 2)]
     assert brief(plan(unknown)) == (
-        "look at     2 of 2 records: nothing could be learned of them\n"
-        "            OpenStack could not be asked: prod/RegionOne: no\n")
+        "needs attention  2 of 2 records: nothing could be learned about them\n"
+        "                 OpenStack could not be asked: prod/RegionOne: no\n")
 
 
 def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
@@ -306,12 +306,12 @@ def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() ->
                 Verdict(3, "d.example.com", "u", Decision.DELETE, Reason.TERMINATED, "terminated yesterday"),
                 Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")]
     assert brief(plan(verdicts)) == (
-        "to delete   d.example.com: terminated, with proof; terminated yesterday\n"
-        "look at     l.example.com: checked in after its termination; an hour [2J ago\n"
-        "waits       w.example.com: absent, within the grace period; not before 2026/11/22\n")
+        "to delete        d.example.com: terminated, with proof; terminated yesterday\n"
+        "needs attention  l.example.com: checked in after its termination; an hour [2J ago\n"
+        "waits            w.example.com: absent, within the grace period; not before 2026/11/22\n")
     outcomes = [Outcome(3, "d.example.com", "u", "failed", "Satellite said no")]
     assert brief(plan(verdicts), outcomes).startswith(
-        "failed      d.example.com: terminated, with proof; Satellite said no\n")
+        "failed           d.example.com: terminated, with proof; Satellite said no\n")
 
 
 def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
@@ -319,6 +319,6 @@ def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
     made = plan([Verdict(number, f"h{number}", UUID, Decision.DELETE, Reason.TERMINATED, "d")
                  for number in range(5000)])
     lines = brief(replace(made, refusals=("too many",))).splitlines()
-    assert lines[0] == "refused     h0: terminated, with proof; d"
+    assert lines[0] == "refused          h0: terminated, with proof; d"
     assert len(lines) == 6 and lines[-1].strip() == "and 4995 more: see 'plan'"
     assert len(brief(made).splitlines()) == 5000

@@ -8,8 +8,8 @@ from ..sandbox.demo import show
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave both servers running until Ctrl-C, to try other commands on them.")
 def demo(keep: bool) -> int:
-    """Show it all on loopback.
+    """Show it all on a simulated Satellite and OpenStack.
 
-    Starts a Satellite and an OSP of our own, with every kind of host that matters, and cleans up there.
+    Starts both on loopback, with every kind of host that matters, and cleans up there. Nothing real is asked.
     """
     return show(click.echo, keep)

@@ -144,7 +144,7 @@ def _nothing_to_restore(deletion: Mapping[str, Any], consumer: Optional[str]) ->
 @click.argument("host")
 @click.pass_obj
 def restore(app: App, host: str) -> int:
-    """Make a deleted host entry again.
+    """Restore a deleted host record.
 
     HOST is a name, or the number that 'history list' shows. Name, organization, location, host group, parameters,
     comment and owner come back from the snapshot; what cannot come back, such as the registration, is listed with

@@ -43,8 +43,8 @@ def plan(app: App, search: Optional[str], organization: Optional[str], max_delet
          show_hammer: bool, style: Style) -> int:
     """Show what would be deleted, and why; deletes nothing.
 
-    Every run counts: an instance of which OpenStack has no trace left may only go after it was missing in
-    several runs ('policy.misses') over some time ('policy.grace').
+    Every run counts: an instance of which OpenStack has no trace left may only go if an earlier run saw it alive, and
+    after it was missing in several runs ('policy.misses') over some time ('policy.grace').
     """
     with recorded(metrics) as record:
         with app.cleanup(search, organization, max_deletions) as cleanup:
@@ -77,7 +77,9 @@ def _write_page(file: Optional[Path], made: Plan, outcomes: Optional[Sequence[Ou
 
 @click.command()
 @click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
-@click.option("--approve", metavar="DIGEST", help="Lift the caps for this plan, once; the journal keeps who and when.")
+@click.option("--approve", metavar="DIGEST",
+              help="Lift the caps for this plan, once, also those that hold back some deletions; the "
+                   "journal keeps who and when.")
 @output_options
 @click.pass_obj
 def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> int:
@@ -118,8 +120,8 @@ def run(app: App, search: Optional[str], organization: Optional[str], max_deleti
     another output than table is asked for.
 
     With --uuid or --host, for whoever has just deleted a server, the same rules decide on that one alone and its
-    verdict is always shown: with proof its record goes right away, without proof it waits as ever. Exits with 128
-    where no record is found.
+    verdict is always shown: with proof its record goes once 'policy.quiet' has passed, without proof it waits as ever.
+    Exits with 128 where no record is found.
     """
     maintenance.refuse()
     target = _target(uuid, host)

@@ -19,10 +19,10 @@ from .server import Server
 from .world import REGION, World, build
 
 _INTRODUCTION = """\
-A Satellite with {hosts} hosts ({satellite})
-and an OSP with {servers} servers ({osp}) now run on loopback.
+A simulated Satellite with {hosts} hosts ({satellite})
+and a simulated OpenStack with {servers} servers ({osp}) run on loopback now.
 
-1. satellite-osp-cleanup plan: what would go, what waits, and what needs a person
+1. satellite-osp-cleanup plan: what would be deleted, what waits, and what needs attention
 """
 _CLOSING = """\
 On a real Satellite nothing more is needed than hammer's configuration and a clouds.yaml:
@@ -52,7 +52,7 @@ def show(say: Callable[[str], None], keep: bool = False) -> int:
             _clean_up(say, Cleanup(Client(Login(satellite.url, "admin", "changeme")),
                                    LocalChecker([CloudScope("demo", (REGION,))]), journal, Policy()))
         left = {host.name for host in world.satellite.hosts.values()}
-        say(f"3. {before - len(left)} records are gone, {len(left)} remain.  Run again, there is nothing to do.\n")
+        say(f"3. {before - len(left)} records are gone, {len(left)} remain.  What waits goes in a later run.\n")
         say(_CLOSING)
         if keep:
             _stay(say, folder, satellite.url, clouds)
@@ -64,7 +64,7 @@ def _clean_up(say: Callable[[str], None], cleanup: Cleanup) -> None:
     say(report.render(report.verdict_rows(one for one in plan.verdicts if report.noteworthy(one)),
                       report.Style(fields=("Id", "Name", "Decision", "Reason", "Detail"))))
     say(report.summary(plan))
-    say("2. satellite-osp-cleanup apply: each is looked at again first, and seen to be gone afterwards\n")
+    say("2. satellite-osp-cleanup apply: each is looked at again first, and shown to be gone afterwards\n")
     say(report.render(report.outcome_rows(cleanup.apply(plan)), report.Style(fields=("Id", "Name", "Result"))))
 
 

@@ -84,7 +84,7 @@ def add_instance(world: World, name: str, uuid: str, *, project: str = "shop", t
 
 def _living(world: World) -> None:
     """All of them exist: only deleted counts, not off."""
-    for number in range(1, 25):
+    for number in range(1, 31):
         name = f"app-{number:02}"
         add_instance(world, name, add_host(world, name, "keep"), project="shop" if number % 2 else "bank")
     for name, status in (("db-off", "SHUTOFF"), ("db-shelved", "SHELVED_OFFLOADED"), ("batch-error", "ERROR"),
@@ -97,27 +97,31 @@ def _living(world: World) -> None:
 
 def _terminated(world: World) -> None:
     """Nova still has the deleted rows of these, and the machines are silent."""
-    for name in ("web-old-1", "web-old-2"):
-        uuid = add_host(world, name, "delete", checked_in=3 * DAY)
-        add_instance(world, name, uuid, terminated=2 * DAY)
-    uuid = add_host(world, "job-runner", "delete", checked_in=2 * HOUR,
+    uuid = add_host(world, "web-old", "delete", checked_in=3 * DAY)
+    add_instance(world, "web-old", uuid, terminated=2 * DAY)
+    uuid = add_host(world, "job-runner", "delete", checked_in=9 * HOUR,
                     record={"compute_resource_id": 1, "compute_resource_name": "osp",
                             "uuid": named_uuid("job-runner")})
-    add_instance(world, "job-runner", uuid, terminated=HOUR)
+    add_instance(world, "job-runner", uuid, terminated=8 * HOUR)
+    uuid = named_uuid("renamed")                # registered twice, under two names: both records go
+    for name in ("renamed-old", "renamed-new"):
+        add_host(world, name, "delete", uuid=uuid, checked_in=3 * DAY)
+    add_instance(world, "renamed", uuid, terminated=2 * DAY)
+    uuid = add_host(world, "just-ended", "wait", checked_in=2 * HOUR)   # not for a whole check-in interval yet
+    add_instance(world, "just-ended", uuid, terminated=HOUR)
 
 
 def _special(world: World) -> None:
     """Gone, or so it seems; each has one thing that speaks against a deletion."""
-    add_host(world, "archived", "wait", checked_in=30 * DAY)            # no row is left: no proof
+    add_host(world, "archived", "keep", checked_in=30 * DAY)            # no row is left, and no run saw it alive
     uuid = add_host(world, "still-talking", "keep", checked_in=HOUR)    # its agent says otherwise
     add_instance(world, "still-talking", uuid, terminated=DAY)
     uuid = add_host(world, "protected", "keep", checked_in=3 * DAY, parameters={"osp_cleanup_protect": "true"})
     add_instance(world, "protected", uuid, terminated=2 * DAY)
     add_instance(world, "reborn", add_host(world, "reborn", "keep", uuid=named_uuid("reborn, second life")))
-    uuid = named_uuid("twins")
-    for name in ("twin-a", "twin-b"):           # two records with one UUID: a person has to look
-        add_host(world, name, "keep", uuid=uuid, checked_in=3 * DAY)
-    add_instance(world, "twins", uuid, terminated=2 * DAY)
+    uuid = add_host(world, "cloned", "keep", checked_in=3 * DAY)        # another record with its UUID still checks in
+    add_host(world, "clone", "keep", uuid=uuid)
+    add_instance(world, "cloned", uuid, terminated=DAY)
 
 
 def _no_instances(world: World) -> None:
