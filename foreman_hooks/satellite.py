@@ -608,7 +608,7 @@ class Satellite:
         if isinstance(body, dict) and status in (400, 404, 409, 410, 422):
             kind = SatelliteInvalid if status == 422 and method in ("POST", "PUT") else SatelliteRefused
             raise kind(status, f"{where}: {message}", body)
-        if isinstance(body, dict) and status == 500:
+        if message and isinstance(body, dict) and status == 500:
             raise SatelliteFault(f"{where}: {message}")
         if status == 400 and self.url.startswith("http://"):
             message = message or "no JSON (is https:// needed in satellite.url?)"

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from functools import partial
 
 import pytest
 import requests
@@ -45,7 +44,7 @@ from satellites import (
 )
 
 from foreman_hooks.cli import code_of
-from foreman_hooks.inventory import Glance, facts_now, glance, look_closely
+from foreman_hooks.inventory import Glance, Scope, facts_now, glance, look_closely
 from foreman_hooks.model import Record
 from foreman_hooks.osp_checker import PATIENCE, TRIES
 from foreman_hooks.sandbox.satellite import ORGANIZATION, RHSM, Host, Satellite, User
@@ -53,11 +52,13 @@ from foreman_hooks.sandbox.server import Answer, Fault, Server
 from foreman_hooks.satellite import (
     FULL_PAGE,
     Login,
+    SatelliteChanged,
     SatelliteError,
     SatelliteForbidden,
     SatelliteInvalid,
     SatelliteLoginError,
     SatelliteNotFound,
+    SatelliteUnclear,
     SatelliteUnreachable,
     moment,
     quoted,
@@ -80,16 +81,24 @@ CALLS = {
     "closer look": lambda client: list(look_closely(client, [Glance(1, "web1.example.com", ())], ())),
     "host_facts": lambda client: facts_now(client, 1, "web1.example.com"),
     "find_host": lambda client: client.find_host("web1.example.com"),
-    "hosts_with_parameter": lambda client: client.hosts_with_parameter("osp_cleanup_protect"),
     "record": lambda client: client.record(1),
     "records": lambda client: client.records([1]),
     "destroys_vms": lambda client: client.destroys_vms(),
     "permissions": lambda client: client.permissions(1),
     "create_host": lambda client: client.create_host({"name": "made.example.com"}),
     "own_permissions": lambda client: client.own_permissions(),
-    "disassociate": lambda client: client.disassociate(Record(1, "web1.example.com")),
-    "delete": lambda client: client.delete(Record(1, "web1.example.com")),
+    "visibility": lambda client: client.visibility(),
+    "disassociate": lambda client: client.disassociate(client.record(1)),
+    "delete": lambda client: delete(client, client.record(1)),
 }
+# These get round an answer that may be a matter of one host.
+TOLERANT = {"newest_host", "inventory", "records", "closer look", "organizations", "visibility"}
+
+
+def delete(client, record):
+    """The last look and the deletion, as a run does them."""
+    client.confirm(record)
+    return client.delete(record)
 
 
 @pytest.fixture
@@ -188,8 +197,8 @@ def test_a_401_to_the_check_after_a_delete_is_no_proof_of_anything(server, clien
     """S15."""
     record = client.record(1)
     server.fail("^GET /api/hosts/1$", 401, skip=1)
-    with pytest.raises(SatelliteLoginError):
-        client.delete(record)
+    with pytest.raises(SatelliteUnclear):
+        delete(client, record)
 
 
 # What a request carries
@@ -352,7 +361,7 @@ def test_a_rest_is_taken_after_each_answer(server, connect, web1, waited):
 
 def test_a_rest_is_taken_after_an_answer_that_is_an_error_too(server, connect, waited):
     server.fail("", 500)
-    assert all(outcomes(lambda: connect(pause=0.25)).values())
+    outcomes(lambda: connect(pause=0.25))
     assert waited == [0.25] * len(server.requests)
 
 
@@ -376,7 +385,7 @@ def test_no_rest_is_taken_unless_told(connect, web1, waited):
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize(("ask", "pattern"), [
-    (lambda client: list(glance(client)), "thin=true"),
+    (lambda client: list(glance(client)), "thin=true.*id > "),
     (lambda client: list(look_closely(client, [Glance(number, "", ()) for number in range(1, 10)], ())), "Rhsm")],
     ids=["glance", "closer look"])
 def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(
@@ -695,10 +704,10 @@ def test_an_odd_answer_is_an_error_and_never_a_result(server, connect, web1, sta
     """S15."""
     server.fail("", status, body)
     for name, error in outcomes(connect).items():
-        assert type(error) in (SatelliteError, Refused), name
-        assert str(error).startswith(f"{server.url}: "), name
+        assert isinstance(error, SatelliteError) or name in TOLERANT, name
+        assert error is None or str(error).startswith(f"{server.url}: "), name
         assert "\n" not in str(error), name
-    assert len(server.requests) == len(CALLS)
+    assert len(server.requests) <= len(CALLS) + len(TOLERANT)
 
 
 @pytest.mark.parametrize("how", ["reset", "cut"])
@@ -718,7 +727,7 @@ def test_a_redirect_is_named_and_not_followed(server, double, client, web1, meth
     server.handle = lambda request: true(request) if request.method != method else Answer(
         status, "", {"Location": f"{server.url}/api/hosts/2"})
     with pytest.raises(SatelliteError, match=rf"{method} /api/hosts/1 is redirected; is there a proxy"):
-        client.delete(record)
+        delete(client, record)
     assert server.count("/api/hosts/2") == 0
     assert len(double.hosts) == 2
 
@@ -787,7 +796,7 @@ def test_a_satellite_without_hosts_looks_like_a_lack_of_rights(client):
 
 
 def test_the_smallest_role_reads_and_deletes(double, cleaner, web1):
-    assert list(glance(cleaner)) == [(1, "web1.example.com", (UUID,))]
+    assert list(glance(cleaner)) == [Glance(1, "web1.example.com", (UUID,))]
     assert [host.identity.uuids for host in looked(cleaner)] == [(UUID,)]
     assert facts_now(cleaner, 1, "web1.example.com") == {"RHSM": {"virt::uuid": UUID, "virt::is_guest": "true"}}
     assert cleaner.delete(cleaner.record(1)) is True
@@ -920,63 +929,39 @@ def two(double):
 
 
 @pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret")])
-def test_an_organization_narrows_every_list(server, double, connect, two, login):
-    double.parameters["osp_cleanup_protect"] = "true"
+def test_an_organization_says_who_is_in_scope_and_hides_nobody(server, double, connect, two, login):
+    """All others are witnesses, and may share a UUID."""
     client = connect(*login)
-    assert ids(glance(client)) == [1, 2]
-    client.organization = client.organization_id('Acme "West"')
-    assert client.organization == SECOND
+    scope = Scope(organization=client.organization_id('Acme "West"'))
+    assert scope.organization == SECOND
     server.requests.clear()
-    assert list(glance(client)) == [(2, "web2.example.com", (UUID,))]
-    assert [(host.id, host.identity.uuids) for host in looked(client)] == [(2, (UUID,))]
-    assert set(facts_now(client, 2, "web2.example.com")) == {"RHSM"}
-    assert client.newest_host() == (2, 1)
-    assert client.hosts_with_parameter("osp_cleanup_protect") == {2}
-    assert client.find_host("web2.example.com") == (2, "web2.example.com")
-    with pytest.raises(SatelliteNotFound):
-        client.find_host("web1.example.com")
-    lists = [request for request in server.requests if request.path in ("/api/hosts", "/api/fact_values")]
-    assert len(lists) == 3 + (3 + 3) + 6 + 1 + 1 + 2      # in the order of the questions above
-    assert all(request.query["organization_id"] == [str(SECOND)] for request in lists)
+    assert [(host.id, host.in_scope) for host in glance(client, scope)] == [(1, False), (2, True)]
+    narrowed = [request for request in server.requests if request.query.get("organization_id")]
+    assert [request.query["organization_id"] for request in narrowed] == [[str(SECOND)]]
 
 
-@pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret")])
-def test_records_are_read_and_deleted_with_an_organization_as_without(double, connect, two, login):
-    client = connect(*login)
-    client.organization = SECOND
-    assert client.about().katello == "4.14.3"
-    assert client.delete(client.record(2)) is True
-    assert double.deleted == [2]
-
-
-def test_an_organization_without_the_permission_to_view_it_is_no_empty_inventory(double, connect, two):
+def test_an_organization_without_the_permission_to_view_it_selects_nobody(double, connect, two):
     """S2: Satellite answers 200 and no hosts."""
     client = connect(*user(double, *MINIMUM, organizations=frozenset({SECOND})))
-    client.organization = SECOND
-    with pytest.raises(SatelliteForbidden):
-        list(glance(client))
+    assert [host.in_scope for host in glance(client, Scope(organization=SECOND))] == [False]
 
 
 def test_an_unknown_organization_is_refused(client, web1):
-    client.organization = 9
     with pytest.raises(Refused, match="gave 404: Organization with id 9 not found") as raised:
-        list(glance(client))
+        list(glance(client, Scope(organization=9)))
     assert (raised.value.no_resource, raised.value.no_route) == (False, False)
 
 
 @pytest.mark.parametrize("told", ["1; Default Organization", "; ANY", "70; Acme", "17; Acme", "Acme"])
 def test_an_answer_of_another_organization_is_an_error(server, double, client, two, told):
     """S2."""
-    def elsewhere(pattern, request):
+    def elsewhere(request):
         answer = double.handle(request)
-        return answer._replace(headers={**answer.headers, "Foreman_current_organization": told}) if re.search(
-            pattern, request.line) else answer
+        return answer._replace(headers={**answer.headers, "Foreman_current_organization": told})
 
-    client.organization = SECOND
-    for pattern in ("order=id DESC", "thin=true", "fact_values"):
-        server.handle = partial(elsewhere, pattern)
-        with pytest.raises(SatelliteError, match=f"gave organization '{told}' where 7 was asked for"):
-            list(glance(client))
+    server.handle = elsewhere
+    with pytest.raises(SatelliteError, match=f"gave organization '{told}' where 7 was asked for"):
+        list(glance(client, Scope(organization=SECOND)))
 
 
 @pytest.mark.parametrize("name", ["default organization", "Default", "Default Organization ", "*", "", 'a" or name ~ "',
@@ -1011,7 +996,7 @@ def test_any_list_that_is_short_or_odd_is_an_error(server, double, connect, web1
     """S1."""
     double.parameters["osp_cleanup_protect"] = "true"
     change(server, "per_page=(2|10000000)(&|$)", mend)
-    for name in ("organization_id", "organizations", "find_host", "hosts_with_parameter", "destroys_vms"):
+    for name in ("organization_id", "organizations", "find_host", "destroys_vms"):
         assert type(error_of(CALLS[name], connect())) is SatelliteError, name
 
 
@@ -1049,46 +1034,6 @@ def test_a_host_without_a_name_or_number_is_an_error(server, client, web1, text,
         client.find_host(text)
 
 
-# Protected hosts
-
-@pytest.mark.parametrize("value", ["true", "yes", "on", "1", "t", "y", "True", "TRUE", "Yes", "ON", "T", "Y"])
-@pytest.mark.parametrize("inherited", [False, True], ids=["own", "inherited"])
-def test_a_protecting_parameter_is_seen_without_the_right_to_see_parameters(double, cleaner, value, inherited):
-    """S19: such a login is shown the global ones alone."""
-    host = double.add(guest(parameters={} if inherited else {"osp_cleanup_protect": value}))
-    if inherited:
-        double.parameters["osp_cleanup_protect"] = value
-    assert cleaner.record(1).parameters == ({"osp_cleanup_protect": value} if inherited else {})
-    assert cleaner.hosts_with_parameter("osp_cleanup_protect") == {host.id}
-    assert cleaner.hosts_with_parameter("osp_cleanup_protect", 1) == {1}
-
-
-@pytest.mark.parametrize("value", ["false", "no", "off", "0", "f", "n"])
-def test_a_parameter_that_says_no_protects_nothing(double, client, value):
-    double.parameters["osp_cleanup_protect"] = "true"
-    double.add(guest(parameters={"osp_cleanup_protect": value}))
-    assert client.hosts_with_parameter("osp_cleanup_protect") == set()
-
-
-def test_every_protected_host_is_named_and_no_other(double, client):
-    """S19."""
-    hosts = add_guests(double, 120)
-    for host in hosts[::3]:
-        host.parameters["osp_cleanup_protect"] = "true"
-    assert client.hosts_with_parameter("osp_cleanup_protect") == {host.id for host in hosts[::3]}
-    assert client.hosts_with_parameter("osp_cleanup_protect", 4) == {4}
-    assert client.hosts_with_parameter("osp_cleanup_protect", 5) == set()
-
-
-@pytest.mark.parametrize("mend", [entry(id=None), entry(id="1"), lambda body: {**body, "results": [{}]}])
-def test_a_protected_host_without_a_number_is_an_error(server, double, client, web1, mend):
-    """S19."""
-    web1.parameters["osp_cleanup_protect"] = "true"
-    change(server, "params", mend)
-    with pytest.raises(SatelliteError):
-        client.hosts_with_parameter("osp_cleanup_protect")
-
-
 # Records
 
 def utc(*parts):
@@ -1103,7 +1048,7 @@ def test_a_record_holds_what_a_verdict_needs(double, client):
     record = client.record(1)
     assert (record.id, record.name, record.consumer, record.registered) == (1, "web1.example.com", CONSUMER, True)
     assert (record.registered_at, record.last_report) == (utc(2022, 11, 3, 11, 43, 54), utc(2022, 11, 4))
-    assert (record.last_checkin, record.last_seen) == (utc(2022, 11, 5), utc(2022, 11, 5))
+    assert (record.last_checkin, record.last_sign) == (utc(2022, 11, 5), utc(2022, 11, 5))
     assert (record.build, record.hypervisor, record.infrastructure, record.compute_resource) == (
         False, False, False, None)
     assert record.parameters == {"role": "web", "site": "west"}
@@ -1160,15 +1105,15 @@ def test_a_plain_foreman_has_reports_for_check_ins_and_every_host_counts_as_regi
     double.add(Host("web2.example.com"))
     server.handle = double.handle
     record = client.record(1)
-    assert (record.last_checkin, record.last_report, record.registered) == (
+    assert (record.contact, record.last_report, record.registered) == (
         utc(2022, 11, 3, 11, 43, 54), utc(2022, 11, 3, 11, 43, 54), True)
-    assert client.record(2).last_checkin is None
+    assert client.record(2).contact is None
 
 
 def test_with_katello_a_report_is_no_check_in(double, client):
     double.add(guest(record={"last_report": THEN}))
     record = client.record(1)
-    assert (record.last_checkin, record.last_seen, record.last_report) == (None, None, utc(2022, 11, 3, 11, 43, 54))
+    assert (record.last_checkin, record.contact, record.last_report) == (None, None, utc(2022, 11, 3, 11, 43, 54))
 
 
 FORMS = {
@@ -1198,7 +1143,7 @@ def test_a_date_that_is_null_is_none_and_no_early_one(double, client, nothing):
     double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": nothing, "registered_at": nothing},
                      record={"last_report": nothing}))
     record = client.record(1)
-    assert (record.last_checkin, record.registered_at, record.last_report, record.last_seen) == (
+    assert (record.last_checkin, record.registered_at, record.last_report, record.contact) == (
         None, None, None, None)
     assert moment(nothing) is None
 
@@ -1240,7 +1185,7 @@ def test_a_record_of_an_odd_form_is_an_error(server, client, web1, odd_fields):
 
 def test_a_record_without_its_list_of_parameters_is_an_error():
     """S19: a protecting parameter could have stood in it."""
-    with pytest.raises(SatelliteError, match="GET of a host gave something else"):
+    with pytest.raises(SatelliteError, match="the record of host web1.example.com cannot be read"):
         read_record({"id": 1, "name": "web1.example.com"}, katello=True)
 
 
@@ -1270,13 +1215,71 @@ def test_a_full_page_of_records_is_whole(double, client):
 
 
 @pytest.mark.parametrize("mend", [
-    lambda body: {**body, "results": [{**body["results"][0], "id": 7}]}, lambda body: {**body, "results": []},
-    lambda body: {**body, "results": [{**body["results"][0], "all_parameters": None}]}])
+    lambda body: {**body, "results": [{**body["results"][0], "id": 7}]}, lambda body: {**body, "results": []}])
 def test_records_that_are_short_or_of_others_are_an_error(server, client, web1, mend):
     """S1."""
     change(server, "include", mend)
     with pytest.raises(SatelliteError):
         client.records([1])
+
+
+@pytest.mark.parametrize("flaw", [
+    {"all_parameters": None}, {"last_report": "n/a"}, {"last_report": "0000-00-00 00:00:00 UTC"},
+    {"subscription_facet_attributes": {"last_checkin": "yesterday"}}], ids=str)
+def test_one_record_that_cannot_be_read_is_named_and_spoils_no_other(server, double, client, flaw):
+    add_guests(double, 5)
+    change(server, "include", lambda body: {**body, "results": [
+        {**entry, **flaw} if entry["id"] == 3 else entry for entry in body["results"]]})
+    found = client.records([1, 2, 3, 4, 5])
+    assert [host_id for host_id, record in found.items() if isinstance(record, Record)] == [1, 2, 4, 5]
+    assert isinstance(found[3], str)
+    assert list(client.records_named([f"web{number}.example.com" for number in range(1, 6)]).values())[2] == found[3]
+
+
+def poison(server, double, *host_ids):
+    """Lists that would show one of these hosts whole are a 500, and so is the host itself."""
+    handle = server.handle
+
+    def poisoned(request):
+        answer = handle(request)
+        results = answer.body.get("results") if isinstance(answer.body, dict) else None
+        shown = results if isinstance(results, list) else [answer.body]
+        whole = [entry for entry in shown if isinstance(entry, dict) and "all_parameters" in entry]
+        if any(entry.get("id") in host_ids for entry in whole):
+            return Answer(500, {"error": {"message": "undefined method"}})
+        return answer
+
+    server.handle = poisoned
+
+
+def test_one_poisoned_record_among_a_hundred_is_named_and_all_others_are_read(server, double, client):
+    hosts = add_guests(double, 100)
+    poison(server, double, 42)
+    found = client.records([host.id for host in hosts])
+    assert [host_id for host_id, record in found.items() if isinstance(record, str)] == [42]
+    assert len(found) == 100
+    assert "undefined method" in found[42]
+    assert len(server.requests) < 25
+
+
+def test_where_several_records_in_a_row_are_poisoned_it_is_no_matter_of_one(server, double, client):
+    add_guests(double, 9)
+    poison(server, double, *range(1, 10))
+    with pytest.raises(SatelliteError, match="undefined method"):
+        client.records(range(1, 10))
+
+
+def test_check_ins_are_compared_again_since_a_date_that_satellite_cannot_read_matches_every_host(
+        server, double, client):
+    now = datetime.now(timezone.utc)
+    fresh = (now - timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": fresh}))
+    double.add(guest("web2.example.com", subscription={"uuid": CONSUMER, "last_checkin": THEN}))
+    handle = server.handle
+    server.handle = lambda request: handle(request._replace(query={**request.query, "search": [""]})
+                                           if "last_checkin" in request.first("search") else request)
+    assert client.recent_checkins(now - timedelta(days=1)) == {1}
+    assert client.recent_checkins(now) == set()
 
 
 def test_a_host_that_is_not_there_has_no_record(client, web1):
@@ -1336,10 +1339,24 @@ def test_several_threads_may_read_at_once(double, client):
 def test_a_delete_is_a_look_a_delete_and_a_look(server, double, client, web1):
     record = client.record(1)
     server.requests.clear()
-    assert client.delete(record) is True
+    assert delete(client, record) is True
     assert lines(server) == ["GET /api/hosts/1", "DELETE /api/hosts/1", "GET /api/hosts/1"]
     assert double.deleted == [1]
     assert double.hosts == {}
+
+
+@pytest.mark.parametrize("change", [
+    {"name": "web2.example.com"}, {"subscription": None}, {"subscription": {"uuid": "another"}},
+    {"subscription": {"uuid": CONSUMER, "last_checkin": THEN}}, {"record": {"last_report": THEN}},
+    {"subscription": {"uuid": CONSUMER, "registered_at": THEN}}], ids=str)
+def test_the_last_look_refuses_a_record_that_changed_in_anything(client, web1, change):
+    """S4: a new machine that took the record over shows itself in that very look."""
+    record = client.record(1)
+    client.confirm(record)
+    for name, value in change.items():
+        setattr(web1, name, value)
+    with pytest.raises(SatelliteChanged, match="is not what it was a moment ago"):
+        client.confirm(record)
 
 
 def test_only_the_host_that_was_meant_goes_and_never_by_name_search_or_bulk(server, double, client):
@@ -1351,33 +1368,23 @@ def test_only_the_host_that_was_meant_goes_and_never_by_name_search_or_bulk(serv
     assert double.bulk_calls == []
 
 
-@pytest.mark.parametrize("record", [Record(1, "web2.example.com"), Record(1, "WEB1.example.com"), Record(1, ""),
-                                    Record(2, "web1.example.com")])
-def test_a_record_whose_number_or_name_is_another_is_not_deleted(server, double, client, web1, record):
+@pytest.mark.parametrize("changes", [
+    {"name": "web2.example.com"}, {"name": "WEB1.example.com"}, {"name": ""}, {"id": 2}], ids=str)
+def test_a_record_whose_number_or_name_is_another_is_not_deleted(server, double, client, web1, changes):
     """S4."""
-    with pytest.raises(SatelliteError, match=f"host {record.id} is no longer {record.name}; not deleted"):
-        client.delete(record)
-    assert server.count("^DELETE") == 0
-
-
-def test_a_record_that_was_renamed_since_is_not_deleted(server, double, client, web1):
-    """S4."""
-    record = client.record(1)
-    web1.name = "web2.example.com"
-    with pytest.raises(SatelliteError, match="no longer web1.example.com"):
-        client.delete(record)
+    with pytest.raises(SatelliteChanged):
+        delete(client, replace(client.record(1), **changes))
     assert server.count("^DELETE") == 0
 
 
 def test_a_name_of_digits_never_leads_to_another_host(server, double, client, digits):
     """S12: neither to the one of that name, when the number is meant, nor to the one of that number."""
     named, numbered = digits
-    with pytest.raises(SatelliteError, match="host 3 is no longer web3.example.com; not deleted"):
-        client.delete(Record(3, "web3.example.com"))
-    with pytest.raises(SatelliteError, match="host 3 is no longer 3; not deleted"):
-        client.delete(Record(3, "3"))
+    for name in ("web3.example.com", "3"):
+        with pytest.raises(SatelliteChanged):
+            delete(client, Record(3, name))
     assert server.count("^DELETE") == 0
-    assert client.delete(Record(1, "3")) is True
+    assert delete(client, client.record(1)) is True
     assert double.deleted == [1]
     assert 3 in double.hosts
 
@@ -1406,7 +1413,7 @@ def test_a_record_that_stays_behind_a_name_of_digits_is_not_gone(server, double,
 def test_a_delete_that_satellite_only_says_it_did_is_none(server, katello):
     """S13: a 200 to the DELETE proves nothing."""
     double = Satellite(katello=katello)
-    double.add(guest())
+    double.add(guest() if katello else Host("web1.example.com"))
     double.stubborn.add(1)
     server.handle = double.handle
     client = Client(Login(server.url, "admin", "changeme"))
@@ -1417,36 +1424,71 @@ def test_a_delete_that_satellite_only_says_it_did_is_none(server, katello):
 def test_a_record_out_of_sight_is_not_deleted_and_not_taken_for_deleted(server, double, connect, web1):
     """S14: to that login every record is a 404, gone or not."""
     client = connect(*user(double, *MINIMUM, sees=lambda host: False))
-    with pytest.raises(SatelliteError, match="not deleted"):
-        client.delete(Record(1, "web1.example.com"))
+    with pytest.raises(SatelliteChanged, match="is not there any more"):
+        delete(client, Record(1, "web1.example.com"))
     assert server.count("^DELETE") == 0
 
 
 def test_a_record_that_was_gone_already_is_not_deleted_again(server, double, client, web1):
     record = client.record(1)
-    assert client.delete(record) is True
+    assert delete(client, record) is True
     server.requests.clear()
-    with pytest.raises(SatelliteError, match="not deleted"):
-        client.delete(record)
+    with pytest.raises(SatelliteChanged):
+        delete(client, record)
     assert lines(server) == ["GET /api/hosts/1"]
 
 
-def test_a_record_that_goes_at_the_last_moment_is_refused(server, double, client, web1):
+def test_a_record_that_goes_at_the_last_moment_is_gone(server, double, client, web1):
     record = client.record(1)
     before(server, "^DELETE", lambda: double.hosts.pop(1))
-    with pytest.raises(Refused, match="DELETE /api/hosts/1 gave 404") as raised:
-        client.delete(record)
-    assert raised.value.no_resource
+    assert client.delete(record) is True
 
 
 def test_a_record_that_comes_back_under_a_new_number_is_left_alone(server, double, client, web1):
     """S4: a machine that uploads its facts makes its host again."""
     record = client.record(1)
-    assert client.delete(record) is True
+    assert delete(client, record) is True
     double.add(guest())
-    with pytest.raises(SatelliteError, match="not deleted"):
-        client.delete(record)
+    with pytest.raises(SatelliteChanged):
+        delete(client, record)
     assert list(double.hosts) == [2]
+
+
+@pytest.mark.parametrize("answer", [
+    (504, "<html>"), (502, "<html>"), (503, ""), (200, "<html>Please log in</html>"), (200, []), (302, ""),
+    (500, "<html>"), (200, {"id": 7}), None], ids=str)
+def test_after_an_answer_that_leaves_it_open_a_look_tells_whether_it_is_gone(server, double, client, web1, answer):
+    """A gateway gives up, and Katello goes on and deletes."""
+    record = client.record(1)
+    before(server, "^DELETE", lambda: double.hosts.pop(1))
+    server.fail("^DELETE", *answer) if answer else server.fail("^DELETE", reset=True)
+    double.hosts.pop(1)
+    assert client.delete(record) is True
+
+
+@pytest.mark.parametrize("answer", [(504, "<html>"), (502, "<html>"), (200, []), (200, {"id": 7})], ids=str)
+def test_where_a_look_does_not_tell_nobody_knows(server, double, client, web1, answer):
+    """The record is still there, and the deletion may be under way."""
+    record = client.record(1)
+    server.fail("^DELETE", *answer)
+    with pytest.raises(SatelliteUnclear, match="still there, the deletion may be under way"):
+        client.delete(record)
+    server.fail("^GET /api/hosts/1$", 502, "<html>")
+    with pytest.raises(SatelliteUnclear, match="looking for it then"):
+        client.delete(record)
+    assert server.count("^DELETE") == 2
+
+
+@pytest.mark.parametrize("answer", [
+    (500, {"error": {"message": "PG::ForeignKeyViolation"}}), (409, {"message": "locked"}), (410, {"message": "gone"}),
+    (403, {"error": {"message": "no"}}), (422, {"error": {"full_messages": ["DNS"]}})], ids=str)
+def test_what_satellite_itself_refuses_or_fails_at_was_not_done(server, double, client, web1, answer):
+    record = client.record(1)
+    server.fail("^DELETE", *answer)
+    with pytest.raises(SatelliteError) as raised:
+        client.delete(record)
+    assert not isinstance(raised.value, (SatelliteUnclear, SatelliteChanged))
+    assert list(double.hosts) == [1]
 
 
 @pytest.mark.parametrize("step", ["look", "delete", "look again"])
@@ -1463,9 +1505,9 @@ def test_no_odd_answer_to_any_step_of_a_delete_passes_for_done(server, client, w
         server.fail("^DELETE", 200, {})         # what it says is of no account, and the record is there for the next
         passed = []
         with pytest.raises(SatelliteError):
-            passed.append((name, client.delete(record)))
+            passed.append((name, delete(client, record)))
         assert passed == []
-        assert len(server.requests) == {"look": 1, "delete": 2, "look again": 3}[step], name
+        assert server.count("^DELETE") == {"look": 0, "delete": 1, "look again": 1}[step], name
 
 
 @pytest.mark.parametrize("how", ["reset", "cut"])
@@ -1473,8 +1515,7 @@ def test_a_delete_whose_answer_is_lost_is_not_sent_twice(server, double, client,
     """S15."""
     record = client.record(1)
     server.fail("^DELETE", **{how: True})
-    with pytest.raises(SatelliteError, match="not reachable|no JSON object"):
-        client.delete(record)
+    assert client.delete(record) is True        # what was lost is the answer alone
     assert server.count("^DELETE") == 1
 
 
@@ -1533,7 +1574,7 @@ def test_a_host_that_is_detached_takes_no_vm_along(server, double, client):
     """S11."""
     double.settings["destroy_vm_on_host_delete"] = True
     double.add(guest(record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": UUID}))
-    client.disassociate(Record(1, "web1.example.com"))
+    client.disassociate(client.record(1))
     assert lines(server)[-1] == "PUT /api/hosts/1/disassociate"
     record = client.record(1)
     assert record.compute_resource is None
@@ -1633,7 +1674,7 @@ def test_no_error_tells_a_secret_of_the_answer(caplog, server, connect, web1, st
     caplog.set_level(logging.DEBUG)
     server.fail("", status, body)
     errors = [error for error in outcomes(connect).values() if error]
-    assert len(errors) >= len(CALLS) - 2
+    assert len(errors) >= len(CALLS) - len(TOLERANT) - 2
     for error in errors:
         assert told(str(error), repr(error), "".join(traceback.format_exception(
             type(error), error, error.__traceback__))) == set()
