@@ -177,7 +177,8 @@ def _show_refusals(made: Plan) -> None:
         warn(f"refused: {refusal}; nothing is deleted")
     for hold in made.holds:
         count = len(hold.host_ids)
-        warn(f"needs an approval: {hold.why}; {count} deletion{'s are' if count > 1 else ' is'} held back, no other is")
+        which = "1 deletion is" if count == 1 else f"{count} deletions are"
+        warn(f"needs an approval: {hold.why}; {which} held back, the others are not")
 
 
 def _plan_code(made: Plan, detailed: bool) -> int:
