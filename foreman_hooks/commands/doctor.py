@@ -16,12 +16,14 @@ def doctor(app: App) -> int:
     Looks at the journal, at Satellite (reachable, TLS, version, log-in, clock, permissions, facts) and at every cloud
     and region (log-in, endpoint, proof that other projects are visible). Exits with 1 if anything fails.
     """
-    worst = 0
+    count = failures = 0
     for finding in examine(app.settings()):
         app.say(report.plain(f"{finding.state:<8} {finding.what}"))
         if finding.advice:
             app.say(report.plain(f"{'':<8} -> {finding.advice}"))
         if app.quiet and finding.state == "fail":
             warn("; ".join(filter(None, ("fail: " + finding.what, finding.advice))))
-        worst = max(worst, {"ok": 0, "warning": 0, "fail": 1}[finding.state])
-    return worst
+        count, failures = count + 1, failures + (finding.state == "fail")
+    if failures and not app.quiet:
+        warn(f"{failures} of {count} checks failed: see 'fail' above")
+    return 1 if failures else 0

@@ -47,7 +47,7 @@ class Teams:
         list(publish(Client(Login(server.url, "cleaner", PASSWORD)), build()))
 
     def config(self, checker: str = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}",
-               cloud: str = "admin", policy: str = "{max_fraction: 1.0}") -> Path:
+               cloud: str = "admin", policy: str = "{max_fraction: 1.0, quiet: 0s}") -> Path:
         path = self.ours / "config.yml"
         path.write_text(f"satellite: {{url: '{self.server.url}', username: cleaner, password: {PASSWORD}}}\n"
                         f"clouds: [{{cloud: {cloud}, regions: [RegionOne, RegionTwo]}}]\nchecker: {checker}\n"
