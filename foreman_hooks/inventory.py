@@ -242,18 +242,11 @@ def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: 
     others = read("origin !~ Rhsm", OTHER_NAMES)
     for host in open_hosts:
         facts = {RHSM: rhsm.get(host.name, {}), OTHERS: others.get(host.name, {})}
-        identities[host.id] = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
-    _must_show_facts(satellite, [host for host in hosts if host.uuids], identities)
+        identity = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+        if host.uuids and identity.reason is Reason.NO_FACTS:
+            identity = Identity(host.uuids, Reason.OUT_OF_SIGHT, "its facts were shown a moment ago, and are not now")
+        identities[host.id] = identity
     return [Host(host.id, host.name, identities[host.id]) for host in hosts]
-
-
-def _must_show_facts(satellite: Satellite, hosts: Sequence[Glance], identities: Mapping[int, Identity]) -> None:
-    """Raise SatelliteError where several hosts showed facts a moment ago, and not one does now.
-
-    Of one alone they may just have been wiped: it registers anew.
-    """
-    if len(hosts) > 1 and all(identities[host.id].reason is Reason.NO_FACTS for host in hosts):
-        satellite.odd("/api/fact_values", f"no fact of {len(hosts)} hosts that showed some a moment ago")
 
 
 def _facts(satellite: Satellite, search: str, names: tuple[str, ...], hosts: int) -> dict[str, dict[str, str]]:
