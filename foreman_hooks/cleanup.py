@@ -15,14 +15,13 @@ from typing import Any, NamedTuple, Optional, Union
 from . import plan as plans
 from . import signs
 from .checkers import Checker, ask_further
-from .identity import identify
 from .inventory import (
     EVERYTHING,
     Glance,
     Host,
     Scope,
-    facts_now,
     glance,
+    identity_now,
     kinds,
     look_closely,
     must_still_see,
@@ -615,8 +614,8 @@ class Cleanup:
     def _case_now(self, plan: Plan, planned: Verdict, survey: Survey) -> Case:
         """The host and its twins as both servers show them now."""
         record = self.satellite.record(planned.host_id)
-        facts = facts_now(self.satellite, record.id, record.name) if record else {}
-        identity = identify(facts, katello=self.satellite.katello, openstack_names=self.policy.openstack_names)
+        identity = identity_now(self.satellite, record.id, record.name, self.policy.openstack_names) if record else (
+            Identity((), Reason.NO_FACTS))
         host = Host(planned.host_id, planned.name, identity)
         asked = survey if set(identity.uuids) <= survey.asked.keys() else self.checker.ask(identity.uuids)
         sightings = tuple(sighting for uuid in identity.uuids for sighting in asked.of(uuid))

@@ -69,7 +69,7 @@ GLANCE_NAMES = _RHSM.leading                    # what is enough to find a host 
 MAKER_NAMES = (*_RHSM.makers, *_RHSM.tags, PUBLISHED)           # what is enough to find it foreign, most often
 OTHER_GLANCE_NAMES = tuple(dict.fromkeys(name for family in _OTHERS for name in family.leading))
 # Every fact in which a record may name an instance: who shares a UUID is looked for in all of them.
-UUID_NAMES = tuple(dict.fromkeys((*_RHSM.leading, *_RHSM.further, *OTHER_GLANCE_NAMES)))
+UUID_NAMES = tuple(dict.fromkeys((*_RHSM.leading, *_RHSM.further, PUBLISHED, *OTHER_GLANCE_NAMES)))
 
 
 class _Statement(NamedTuple):
@@ -95,8 +95,9 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
              freshest: str = "") -> Identity:
     """What a host is, by its facts (origin -> name -> value; names as in RHSM_NAMES and OTHER_NAMES).
 
-    With `katello` RHSM's facts lead, where there are any; without, those of the source `freshest`, else all others
-    together.  Only a leader that names another maker, and no OpenStack in the asset tag, makes the host foreign.
+    With `katello` RHSM's facts lead, where there are any; without, those of the source `freshest`, the origin whose
+    facts arrived last (see `disagree`).  Only a leader that names another maker, and no OpenStack in the asset tag,
+    makes the host foreign.
     OpenStack's are those whose maker, product or asset tag holds one of `openstack_names` (case does not matter): Nova
     writes "OpenStack Foundation" and "OpenStack Nova", Red Hat's builds "Red Hat" and "OpenStack Compute".
     """
@@ -110,12 +111,20 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
     if leader is None and not published:
         return Identity((), Reason.NO_FACTS, evidence)
     others = [statement for statement in statements if statement is not leader]
-    uuids = _distinct([*([leader.uuids] if leader else []), *(statement.uuids for statement in others)], published)
-    foreign = leader is not None and _is_foreign(leader, others, freshest)
-    reason = Reason.NOT_OPENSTACK if foreign else None if uuids else Reason.NO_UUID
     led = leader is not None and (leader.source == RHSM) is katello
+    leading = [leader.uuids] if leader else []
+    leading.insert(1 if led else 0, (published,) if published else ())     # RHSM's own word, before all other sources'
+    uuids = _distinct([*leading, *(statement.uuids for statement in others)], published)
+    foreign = leader is not None and (led or not published) and _is_foreign(leader, others, katello, freshest)
+    reason = Reason.NOT_OPENSTACK if foreign else None if uuids else Reason.NO_UUID
     doubt = _doubt(leader, others, published) if leader and led else Reason.NO_PROOF
     return Identity(uuids, reason, evidence, doubt, _kind(leader) if leader else "")
+
+
+def disagree(facts: Facts, openstack_names: Sequence[str]) -> bool:
+    """Whether one of these sources says OpenStack and another one names another maker."""
+    says = {statement.openstack for statement in _statements({**facts, RHSM: {}}, tuple(openstack_names))}
+    return {True, False} <= says
 
 
 def by_makers(rhsm: Mapping[str, str], uuids: tuple[str, ...], openstack_names: tuple[str, ...]) -> Identity:
@@ -189,15 +198,16 @@ def _leader(statements: Sequence[_Statement], katello: bool, freshest: str) -> O
     return next(iter([*fresh, *statements]), None)
 
 
-def _is_foreign(leader: _Statement, others: Sequence[_Statement], freshest: str) -> bool:
+def _is_foreign(leader: _Statement, others: Sequence[_Statement], katello: bool, freshest: str) -> bool:
     """Whether the leading source itself names another maker.
 
-    Of sources among which none leads (no RHSM, and nobody knows which is the freshest), no other may say OpenStack.
+    Where none leads, one of several that disagree is enough without Katello: it may be the one that is true now.  With
+    Katello all of them may be of an earlier machine, and none may say OpenStack.
     """
     if leader.source in (RHSM, freshest):
         return leader.openstack is False
     says = [statement.openstack for statement in (leader, *others)]
-    return False in says and True not in says
+    return False in says and (True not in says or not katello)
 
 
 def _kind(statement: _Statement) -> str:

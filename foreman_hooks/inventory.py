@@ -16,6 +16,7 @@ from .identity import (
     RHSM_NAMES,
     UUID_NAMES,
     by_makers,
+    disagree,
     identify,
 )
 from .model import Identity, Reason
@@ -214,6 +215,33 @@ def facts_now(satellite: Satellite, host_id: int, name: str) -> dict[str, dict[s
     return found
 
 
+def identity_now(satellite: Satellite, host_id: int, name: str, openstack_names: tuple[str, ...]) -> Identity:
+    """What a host is by its facts as they are now, each origin on its own; raises SatelliteError.
+
+    Without Katello, and where origins disagree on the maker, the one whose facts arrived last leads.
+    """
+    facts = facts_now(satellite, host_id, name)
+    freshest = ""
+    if not satellite.katello and disagree(facts, openstack_names):
+        freshest = _freshest(satellite, host_id, facts)
+    return identify(facts, katello=satellite.katello, openstack_names=openstack_names, freshest=freshest)
+
+
+def _freshest(satellite: Satellite, host_id: int, origins: Iterable[str]) -> str:
+    """The origin of the fact that changed last; "" where that cannot be told.
+
+    No answer has the time of a fact, but lists can be sorted by it (fact_value.rb: reported_at is updated_at).
+    """
+    rows = satellite.page("/api/fact_values", dict, search=f"host_id = {host_id} and origin !~ Rhsm",
+                          order="reported_at DESC", per_page=1)["results"]
+    newest = [fact for values in rows.values() for fact in values]
+    if len(newest) != 1:
+        return ""
+    found = [origin for origin in origins if origin != OTHERS and _rows(
+        satellite, f"host_id = {host_id} and origin ~ {origin}", (newest[0],), 1)]
+    return found[0] if len(found) == 1 else ""
+
+
 def _identified_in_parts(satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]) -> list[Host]:
     def ask(some: Sequence[Glance]) -> list[Host]:
         return _identified(satellite, some, openstack_names)
@@ -243,6 +271,8 @@ def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: 
     for host in open_hosts:
         facts = {RHSM: rhsm.get(host.name, {}), OTHERS: others.get(host.name, {})}
         identity = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
+        if not satellite.katello and disagree(facts, openstack_names):
+            identity = identity_now(satellite, host.id, host.name, openstack_names)
         if host.uuids and identity.reason is Reason.NO_FACTS:
             identity = Identity(host.uuids, Reason.OUT_OF_SIGHT, "its facts were shown a moment ago, and are not now")
         identities[host.id] = identity

@@ -75,6 +75,7 @@ INVENTORY = {
     "kinds": lambda client: list(inventory.kinds(client, [Glance(1, "web1.example.com", ("a",))], ())),
     "twins": lambda client: inventory.twins(client, [inventory.Host(1, "web1.example.com", Identity((UUID,)))]),
     "must_still_see": lambda client: inventory.must_still_see(client, [Glance(1, "web1.example.com", ("a",))]),
+    "identity_now": lambda client: inventory.identity_now(client, 1, "web1.example.com", ("OpenStack",)),
     "facts_now": lambda client: inventory.facts_now(client, 1, "web1.example.com"),
 }
 JOBS = {

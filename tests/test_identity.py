@@ -12,6 +12,7 @@ from foreman_hooks.identity import (
     OTHER_NAMES,
     RHSM,
     RHSM_NAMES,
+    UUID_NAMES,
     identify,
     same_machine,
 )
@@ -90,6 +91,38 @@ def test_a_cloud_may_name_itself_in_the_chassis_asset_tag_only(tag: str) -> None
     assert found.kind == f"vmware, inc. / vmware7,1 / {tag.lower()}"
 
 
+@pytest.mark.parametrize("tag", ["OpenStack Nova", "HUAWEICLOUD", "OpenTelekomCloud", "SAP CCloud VM",
+                                 "Samsung Cloud Platform"])
+@pytest.mark.parametrize("changes", [
+    {}, {"dmi__system__manufacturer": "Xen", "dmi__system__product_name": "HVM domU"},
+    {"dmi__system__manufacturer": None, "dmi__system__product_name": None},
+    {"dmi__system__manufacturer": "Not Specified", "dmi__system__product_name": "NA"}],
+    ids=["beside OpenStack", "beside another maker", "without a maker", "beside words that say nothing"])
+def test_an_asset_tag_of_a_cloud_says_openstack_whatever_maker_stands_beside(changes: Any, tag: str) -> None:
+    found = of_rhsm(rhsm(dmi__chassis__asset_tag=tag, **changes))
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, None)
+    assert found.kind.endswith(tag.lower())
+
+
+@pytest.mark.parametrize("facts", [
+    facter(dmi__manufacturer="Xen", dmi__product__name="HVM domU", dmi__chassis__asset_tag="OpenTelekomCloud"),
+    {"ansible_product_uuid": UUID, "ansible_system_vendor": "VMware, Inc.", "ansible_virtualization_role": "guest",
+     "ansible_chassis_asset_tag": "OpenStack Nova"},
+    {"facter_dmi::product::uuid": UUID, "facter_dmi::manufacturer": "Xen", "facter_is_virtual": "true",
+     "facter_dmi::chassis::asset_tag": "HUAWEICLOUD"}], ids=["facter", "ansible", "ansible-facter"])
+def test_other_sources_know_the_asset_tag_too(facts: dict[str, str]) -> None:
+    found = identify({"Puppet": facts}, katello=False, freshest="Puppet")
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, None)
+    assert of_rhsm(rhsm(), Puppet=facts).doubt is None
+
+
+def test_a_cloud_that_was_named_may_stand_in_the_asset_tag() -> None:
+    facts = {RHSM: rhsm(dmi__system__manufacturer="Acme", dmi__system__product_name="Box",
+                        dmi__chassis__asset_tag="Acme Cloud 3")}
+    assert identify(facts, katello=True).reason is Reason.NOT_OPENSTACK
+    assert identify(facts, katello=True, openstack_names=("acme cloud",)).reason is None
+
+
 @pytest.mark.parametrize("tag", ["No Asset Tag", "Asset-1234567890", "rack 7", "Amazon EC2", "",
                                  "To Be Filled By O.E.M."])
 def test_any_other_asset_tag_makes_no_instance_of_another_makers_guest(tag: str) -> None:
@@ -102,6 +135,17 @@ def test_guests_of_two_openstack_clouds_are_of_different_kinds_by_their_asset_ta
     """A living guest of one is no witness for one of the other."""
     assert of_rhsm(rhsm(dmi__chassis__asset_tag="HUAWEICLOUD")).kind != of_rhsm(rhsm()).kind
     assert of_rhsm(rhsm(dmi__chassis__asset_tag="Not Specified")).kind == of_rhsm(rhsm()).kind
+
+
+def test_where_a_maker_was_named_as_openstacks_its_plain_guests_are_of_another_kind() -> None:
+    """So a living instance of that cloud is no witness for a plain guest of the same vendor."""
+    vmware = {"dmi__system__manufacturer": "VMware, Inc.", "dmi__system__product_name": "VMware Virtual Platform"}
+    instance, plain = (
+        identify({RHSM: rhsm(**vmware, dmi__chassis__asset_tag=tag)}, katello=True, openstack_names=("VMware",))
+        for tag in ("OpenStack Nova", "No Asset Tag"))
+    assert (instance.reason, plain.reason) == (None, None)
+    assert instance.kind == "vmware, inc. / vmware virtual platform / openstack nova"
+    assert plain.kind == "vmware, inc. / vmware virtual platform"
 
 
 @pytest.mark.parametrize("value", ["true", "True", "1", "yes", " true "])
@@ -197,6 +241,32 @@ def test_a_uuid_without_a_maker_needs_proof() -> None:
     assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
 
 
+@pytest.mark.parametrize("word", [
+    "Not Specified", "Not Present", "Not Available", "NA", "N/A", "Unknown", "None", " ", "System manufacturer",
+    "To Be Filled By O.E.M.", "Default string", "O.E.M.", "0123456789"])
+def test_words_that_say_nothing_are_no_other_maker(word: str) -> None:
+    found = of_rhsm(rhsm(dmi__system__manufacturer=word, dmi__system__product_name=f" {word.upper()}"))
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+    assert found.kind == ""
+    assert "maker unknown" in found.seen
+
+
+@pytest.mark.parametrize("published", [{}, {"osp::uuid": UUID, "osp::system_uuid": UUID}], ids=["", "published"])
+@pytest.mark.parametrize("more", [{}, {"uname::machine": "ppc64le"}, {"dmi::chassis::asset_tag": "rack 7"}],
+                         ids=["no dmi stored", "ppc64le", "another tag"])
+def test_a_guest_without_a_maker_is_asked_about_and_needs_proof(more: dict[str, str],
+                                                               published: dict[str, str]) -> None:
+    found = of_rhsm({"virt::uuid": UUID, "virt::is_guest": "true", "virt::host_type": "kvm", **more, **published})
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+
+
+@pytest.mark.parametrize("facts", [{"virt::is_guest": "Unknown"}, {"virt::is_guest": "NA"}, {},
+                                   {"virt::is_guest": "false", "virt::host_type": "Not Applicable"}])
+def test_where_virt_what_failed_or_is_blind_the_dmi_uuid_is_asked_about_and_needs_proof(facts: Any) -> None:
+    found = of_rhsm({**rhsm(virt__uuid=None, virt__is_guest=None), **facts})
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NOT_A_GUEST)
+
+
 def test_with_katello_a_uuid_that_only_other_sources_name_needs_proof() -> None:
     """S6: those of Puppet or Ansible may still describe the machine that had the record before."""
     found = identify({"Puppet": facter()}, katello=True)
@@ -249,6 +319,30 @@ def test_another_source_that_says_otherwise_leaves_a_doubt_and_no_more(facts: di
 
 
 @pytest.mark.parametrize("facts", [
+    {"ansible_product_uuid": UUID.upper(), "ansible_system_vendor": "RDO", "ansible_virtualization_type": "kvm",
+     "ansible_product_name": "OpenStack Compute", "ansible_virtualization_role": "host"},
+    facter(virtual="physical", is_virtual="false", dmi__product__uuid=UUID.upper()),
+    {"virtual": "physical", "productname": "OpenStack Nova", "manufacturer": "OpenStack Foundation", "uuid": UUID}],
+    ids=["ansible", "facter", "salt"])
+def test_a_source_that_is_wrong_about_a_guest_it_calls_openstacks_leaves_a_doubt_and_no_more(facts: Any) -> None:
+    """Well known of Ansible, Facter and Salt on OpenStack."""
+    found = of_rhsm(rhsm(), Puppet=facts)
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.CONTRADICTING_FACTS)
+    plain = identify({"Puppet": facts}, katello=False)
+    assert (plain.uuids, plain.reason, plain.doubt) == ((UUID,), None, Reason.NOT_A_GUEST)
+
+
+def test_the_uuid_of_the_platform_that_a_machine_came_from_is_asked_about_after_its_own() -> None:
+    found = of_rhsm(rhsm(), Ansible={
+        "ansible_system_vendor": "VMware, Inc.", "ansible_product_name": "VMware7,1",
+        "ansible_virtualization_role": "guest", "ansible_product_uuid": OTHER})
+    assert (found.uuids, found.reason, found.doubt) == ((UUID, OTHER), None, Reason.CONTRADICTING_FACTS)
+
+
+@pytest.mark.parametrize("facts", [
+    {"ansible_product_uuid": UUID.upper(), "ansible_system_vendor": "RDO",
+     "ansible_product_name": "OpenStack Compute", "ansible_virtualization_role": "NA",
+     "ansible_virtualization_type": "NA"},
     {"ansible_virtualization_role": "NA", "ansible_virtualization_type": "NA"}, {"virtual": "kubevirt"},
     {"virtual": "rhev"}, {"virtual": "ovirt"}, {"virtual": "gce"}, {"virtual": "lxc"}, {"is_virtual": "Unknown"},
     {"manufacturer": "NA"}, {"ansible_system_vendor": "Not Present"}, {"dmi::manufacturer": "To Be Filled By O.E.M."}])
@@ -272,10 +366,47 @@ def test_every_uuid_that_any_source_names_is_named_the_leading_one_first() -> No
     assert (found.uuids, found.reason) == ((UUID, OTHER, THIRD), None)
 
 
+def test_every_source_there_is_may_name_a_uuid_of_its_own_at_once() -> None:
+    own = [f"{at}{UUID[1:]}" for at in range(1, 9)]
+    facts = {RHSM: {**rhsm(virt__uuid=own[0], dmi__system__uuid=own[1]), "osp::uuid": own[2],
+                    "osp::system_uuid": own[1]},
+             "Puppet": {"dmi::product::uuid": own[3]}, "Salt": {"uuid": own[4]},
+             "Ansible": {"ansible_product_uuid": own[5], "facter_dmi::product::uuid": own[6]},
+             "Chef": {"dmi::system::uuid": own[7]}}
+    for form in (str, str.upper, swap_bytes):
+        forms = {origin: {name: form(value) if parse_uuid(value) else value for name, value in values.items()}
+                 for origin, values in facts.items()}
+        found = identify(forms, katello=True)
+        assert found.uuids[0] == parse_uuid(form(own[0]))
+        assert set(found.uuids) == {parse_uuid(form(uuid)) for uuid in own}
+        merged = {RHSM: forms[RHSM], "other sources": {
+            name: value for origin in ("Puppet", "Salt", "Ansible", "Chef") for name, value in forms[origin].items()}}
+        assert set(identify(merged, katello=True).uuids) == set(found.uuids)
+
+
 def test_one_source_may_name_several_uuids_in_several_ways() -> None:
     found = identify({"other sources": {**facter(), "uuid": OTHER, "ansible_product_uuid": THIRD}}, katello=False)
     assert found.uuids == (UUID, OTHER, THIRD)
     assert found.doubt is Reason.AMBIGUOUS_UUID
+
+
+OF_VMWARE = facter(dmi__manufacturer="VMware, Inc.", dmi__product__name="VMware7,1", dmi__product__uuid=OTHER)
+OF_ANSIBLE = {"ansible_product_uuid": UUID, "ansible_product_name": "OpenStack Nova",
+              "ansible_virtualization_role": "guest"}
+
+
+def test_without_katello_the_freshest_source_says_what_the_machine_is_now() -> None:
+    facts = {"Puppet": OF_VMWARE, "Ansible": OF_ANSIBLE}
+    found = identify(facts, katello=False, freshest="Ansible")
+    assert (found.uuids, found.reason, found.doubt) == ((UUID, OTHER), None, Reason.CONTRADICTING_FACTS)
+    assert identify(facts, katello=False, freshest="Puppet").reason is Reason.NOT_OPENSTACK
+    assert set(identify(facts, katello=False, freshest="Puppet").uuids) == {UUID, OTHER}
+
+
+def test_with_katello_no_other_source_leads_however_fresh_it_is() -> None:
+    found = of_rhsm(rhsm(), Puppet=OF_VMWARE)
+    assert found == identify({RHSM: rhsm(), "Puppet": OF_VMWARE}, katello=True, freshest="Puppet")
+    assert found.reason is None
 
 
 def test_what_the_facts_say_is_told_for_people() -> None:
@@ -338,9 +469,24 @@ def test_what_a_foreign_guest_published_makes_no_instance_of_it(published: str) 
 
 def test_where_rhsm_names_no_hardware_what_was_published_is_the_identity_and_needs_proof() -> None:
     """s390x, and aarch64 without SMBIOS: nothing shows that it came along with a disk."""
-    found = of_rhsm({"virt::is_guest": "true", "osp::uuid": UUID, "osp::system_uuid": OTHER})
-    assert (found.uuids, found.reason) == ((UUID,), None)
-    assert found.doubt is not None
+    published = {"osp::uuid": UUID, "osp::system_uuid": OTHER}
+    for facts in (published, {"virt::is_guest": "Unknown", **published}, {"osp::uuid": UUID}):
+        found = of_rhsm(facts)
+        assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NO_PROOF)
+    found = of_rhsm({"virt::is_guest": "true", **published})
+    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+
+
+@pytest.mark.parametrize("guest", ["true", "Unknown"])
+@pytest.mark.parametrize("others", [
+    facter(dmi__product__uuid=OTHER), {"manufacturer": "IBM", "uuid": OTHER}, {"uuid": OTHER}],
+    ids=["of OpenStack", "of another maker", "of no maker"])
+def test_where_rhsm_names_no_hardware_what_was_published_comes_before_what_other_sources_name(
+        others: dict[str, str], guest: str) -> None:
+    """It is RHSM's own word, and no other source's facts are wiped when a new machine takes the record over."""
+    found = of_rhsm({"virt::is_guest": guest, "osp::uuid": UUID, "osp::system_uuid": THIRD}, Puppet=others)
+    assert (found.uuids, found.reason) == ((UUID, OTHER), None)
+    assert found.doubt in (Reason.NO_PROOF, Reason.UNKNOWN_MAKER)
 
 
 def test_on_ppc64le_what_was_published_and_the_virtual_uuid_agree() -> None:
@@ -465,15 +611,21 @@ def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(facts: Any, ka
         assert found.uuids
 
 
-@given(st.one_of(hosts, nearly), st.booleans())
-@settings(max_examples=60)
-def test_no_uuid_that_any_source_names_is_thrown_away(facts: Any, katello: bool) -> None:
+uuid_facts = st.dictionaries(st.sampled_from(UUID_NAMES), st.uuids().map(str) | uuid_texts, max_size=3)
+naming = st.builds(lambda *several: {origin: {**facts, **uuids} for origin, facts, uuids in several}, *(
+    st.tuples(st.just(origin), st.one_of(sources, st.just(base)), uuid_facts)
+    for origin, base in ((RHSM, rhsm()), ("Puppet", facter()), ("Ansible", {}), ("Chef", {}))))
+
+
+@given(st.one_of(hosts, nearly, naming), st.booleans(), st.sampled_from(["", "Puppet", "Chef", "Salt"]))
+@settings(max_examples=100)
+def test_no_uuid_that_any_source_names_is_thrown_away(facts: Any, katello: bool, freshest: str) -> None:
     """S6: each has to be asked about, whatever the same source says of maker and guest."""
-    found = identify(facts, katello=katello)
+    found = identify(facts, katello=katello, freshest=freshest)
     for origin, values in facts.items():
         if (origin == RHSM) <= katello:
-            names = RHSM_UUIDS if origin == RHSM else OTHER_GLANCE_NAMES
-            for uuid in filter(None, (parse_uuid(values.get(name)) for name in names)):
+            of_its_own = RHSM_UUIDS if origin == RHSM else OTHER_GLANCE_NAMES
+            for uuid in filter(None, (parse_uuid(values.get(name)) for name in UUID_NAMES if name in of_its_own)):
                 assert any(same_machine(uuid, known) for known in found.uuids)
 
 

@@ -731,6 +731,35 @@ def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(server, double
         list(looked(client, hosts))
 
 
+# Without Katello: which source leads
+
+@pytest.mark.parametrize(("puppet", "ansible", "reason"), [
+    ("2026-01-02 00:00:00 UTC", "2025-01-02 00:00:00 UTC", None),
+    ("2025-01-02 00:00:00 UTC", "2026-01-02 00:00:00 UTC", Reason.NOT_OPENSTACK)])
+def test_without_katello_the_source_whose_facts_arrived_last_says_what_the_machine_is(
+        server, client, puppet, ansible, reason):
+    """S6: the facts of the platform that it came from, or went to, are still there."""
+    double = Satellite(katello=False)
+    double.add(Host(WEB1, facts={
+        PUPPET: {**PUPPETS, "_timestamp": puppet},
+        ANSIBLE: {"ansible_product_uuid": OTHER_UUID, "ansible_system_vendor": "VMware, Inc.", "_timestamp": ansible}}))
+    server.handle = double.handle
+    (found,) = looked(client)
+    assert found.identity.reason is reason
+    assert set(found.identity.uuids) == {UUID, OTHER_UUID}
+    assert inventory.identity_now(client, 1, WEB1, ("OpenStack",)) == found.identity
+
+
+def test_without_katello_sources_that_disagree_are_foreign_where_it_cannot_be_told_which_is_newer(server, client):
+    double = Satellite(katello=False)
+    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_system_vendor": "Dell Inc."}}))
+    handle = double.handle
+    server.handle = lambda request: handle(request) if "reported_at" not in request.first("order") else (
+        handle(request)._replace(body={"results": {}, "per_page": 1, "subtotal": 0, "total": 0, "page": 1}))
+    (found,) = looked(client)
+    assert found.identity.reason is Reason.NOT_OPENSTACK
+
+
 # Properties: to ask less is to learn the same
 
 VALUES = st.sampled_from([UUID, UUID.upper(), OTHER_UUID, HARDWARE, "true", "false", "guest", "host", "kvm",
