@@ -112,9 +112,9 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
         return Identity((), Reason.NO_FACTS, evidence)
     others = [statement for statement in statements if statement is not leader]
     led = leader is not None and (leader.source == RHSM) is katello
-    leading = [leader.uuids] if leader else []
-    leading.insert(1 if led else 0, (published,) if published else ())     # RHSM's own word, before all other sources'
-    uuids = _distinct([*leading, *(statement.uuids for statement in others)], published)
+    main, own = leader.uuids if leader else (), (published,) if published else ()
+    first = (main, own) if led else (own, main)         # what was published is RHSM's word, before all other sources'
+    uuids = _distinct([*first, *(statement.uuids for statement in others)], published)
     foreign = leader is not None and (led or not published) and _is_foreign(leader, others, katello, freshest)
     reason = Reason.NOT_OPENSTACK if foreign else None if uuids else Reason.NO_UUID
     doubt = _doubt(leader, others, published) if leader and led else Reason.NO_PROOF
@@ -241,10 +241,7 @@ def _distinct(groups: Iterable[Sequence[str]], published: Optional[str]) -> tupl
     for uuid in (uuid for group in groups for uuid in group):
         if not any(same_machine(uuid, known) for known in uuids):
             uuids.append(uuid)
-    if published:
-        same = [uuid for uuid in uuids if same_machine(uuid, published)]
-        uuids = [published if uuid in same else uuid for uuid in uuids] if same else [*uuids, published]
-    return tuple(uuids)
+    return tuple(published if published and same_machine(uuid, published) else uuid for uuid in uuids)
 
 
 # What was published

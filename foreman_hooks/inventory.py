@@ -153,8 +153,9 @@ def twins(satellite: Satellite, hosts: Collection[Host]) -> dict[int, tuple[str,
         searches = [(f"({values})", len(wanted) * VALUES)] if wanted else []
     else:
         highest, total = satellite.newest_host()
-        searches = [(f"host_id > {low} and host_id <= {high}", high - low)
-                    for low, high in _windows(highest, total, satellite.manners.page_size)]
+        searches = [(f"host_id > {low} and host_id <= {high} and origin {which} Rhsm", high - low)
+                    for low, high in _windows(highest, total, satellite.manners.page_size)
+                    for which in ("~", "!~")]           # apart, else Chef's dmi::system::uuid hides RHSM's
     naming: dict[str, set[str]] = {}
     with workers(satellite.manners.workers) as pool:
         for rows in pool.map(lambda search: _rows(satellite, search[0], UUID_NAMES, search[1]), searches):

@@ -73,6 +73,11 @@ def number(value):
     return str(uuid.UUID(int=value))
 
 
+def lopsided(value):
+    """A UUID whose other byte order is another text."""
+    return f"{value:08x}-abcd-4000-8000-000000000000"
+
+
 def searches(server, pattern=""):
     """What was searched for among the facts."""
     found = [one.first("search") for one in server.requests if one.path == "/api/fact_values"]
@@ -196,6 +201,27 @@ def test_a_search_narrows_the_hosts(server, double, client):
     assert all(host[2] for host in found)
     lists = [request.first("search") for request in server.requests if "thin" in request.query]
     assert lists == ["id > 0 and id <= 5", "(name ~ web1 or name ~ web3) and id > 0 and id <= 5", "id <= 5"]
+
+
+def test_hosts_out_of_scope_are_handed_out_too_and_marked(double, narrow):
+    """They are no less witnesses and twins."""
+    for at in range(1, 31):
+        double.add(guest(f"web{at}.example.com", number(at), organization_id=2 if at % 3 else 1))
+    every = list(range(1, 31))
+    scopes = {
+        (): every, ("name ~ web2",): [2, *range(20, 30)], ("", 1): list(range(3, 31, 3)),
+        ("name ~ web2", 1): [21, 24, 27], ("name = nobody",): []}
+    for scope, expected in scopes.items():
+        found = list(glance(narrow, Scope(*scope)))
+        assert triples(found) == [(at, f"web{at}.example.com", (number(at),)) for at in every]
+        assert ids(host for host in found if host.in_scope) == expected
+
+
+def test_a_scope_without_search_and_organization_narrows_nothing():
+    assert not Scope()
+    assert not inventory.EVERYTHING
+    assert Scope("name ~ web")
+    assert Scope(organization=1)
 
 
 def test_a_search_with_or_finds_nobody_outside_the_window_or_twice(double, narrow):
@@ -671,10 +697,57 @@ def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, d
         list(glance(connect(page_size=20, workers=1)))
 
 
-def test_a_few_hosts_that_are_deleted_meanwhile_are_no_error(server, double, client):
-    add_guests(double, 10)
-    before(server, "thin=true", lambda: [double.hosts.pop(host_id) for host_id in (2, 3)])
-    assert len(list(glance(client))) == 8
+@pytest.mark.parametrize("pattern", ["thin=true", "fact_values", "thin=true.*id > 20 ", "search=id <= 60"])
+@pytest.mark.parametrize("gone", [(1,), (2, 3), (25, 60), tuple(range(1, 60, 10))], ids=str)
+def test_a_few_hosts_that_are_deleted_meanwhile_are_no_error(server, double, connect, gone, pattern):
+    add_guests(double, 60)
+    before(server, pattern, lambda: [double.hosts.pop(host_id) for host_id in gone])
+    found = ids(glance(connect(page_size=20, workers=1)))
+    assert set(double.hosts) <= set(found) <= set(range(1, 61))
+
+
+def test_where_most_hosts_go_out_of_sight_in_mid_run_it_is_an_error(server, double, connect):
+    add_guests(double, 60)
+    before(server, "thin=true.*id > 20 ", lambda: [double.hosts.pop(host_id) for host_id in range(11, 61)])
+    with pytest.raises(SatelliteError, match="where 60 were announced, and 10 afterwards"):
+        list(glance(connect(page_size=20, workers=1)))
+
+
+# Of what kind the living ones are
+
+def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(server, double, connect):
+    """Else a living host would be no witness for a missing one that is just like it."""
+    client = connect(page_size=10)
+    tags = ["HUAWEICLOUD", "Not Specified", "OpenStack Nova", ""]
+    for at in range(1, 26):
+        double.add(guest(f"web{at}.example.com", facts={RHSM: {
+            **INSTANCE, "virt::uuid": number(at), "dmi::chassis::asset_tag": tags[at % 4]}}))
+    hosts = list(glance(client))
+    expected = [(host.identity.uuids[0], host.identity.kind) for host in looked(client, hosts)]
+    server.requests.clear()
+    assert list(inventory.kinds(client, hosts, ("OpenStack",))) == expected
+    assert len({kind for _, kind in expected}) == 3
+    assert len(server.requests) == 3
+
+
+def test_on_a_plain_foreman_the_kinds_are_those_of_the_other_sources(server, client):
+    double = Satellite(katello=False)
+    double.add(Host(WEB1, facts={PUPPET: {**PUPPETS, "dmi::product::name": "OpenStack Nova"}}))
+    server.handle = double.handle
+    assert list(inventory.kinds(client, list(glance(client)), ("OpenStack",))) == [
+        (UUID, "openstack foundation / openstack nova")]
+
+
+def test_where_no_fact_is_shown_of_hosts_that_showed_some_it_is_an_error(server, double, client):
+    add_guests(double, 3)
+    hosts = list(glance(client))
+    inventory.must_still_see(client, hosts)
+    double.hosts[1].facts.clear()                       # it registers anew
+    inventory.must_still_see(client, hosts)
+    for host in double.hosts.values():
+        host.facts.clear()
+    with pytest.raises(SatelliteError, match="no fact of web1.example.com, which showed some a moment ago"):
+        inventory.must_still_see(client, hosts)
 
 
 # Who shares a UUID
@@ -698,6 +771,60 @@ def test_whoever_names_the_uuid_in_any_source_is_a_twin(double, client, monkeypa
     assert inventory.twins(client, [doomed()]) == {1: ("twin.example.com",)}
 
 
+@pytest.mark.parametrize("form", [str, str.upper, swap_bytes, lambda uuid: swap_bytes(uuid).upper()],
+                         ids=["as it is", "upper case", "other byte order", "both"])
+@pytest.mark.parametrize("count", [3, 40], ids=["few", "many"])
+def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(server, double, connect, form, count):
+    """S7: by a search for those of a few, by windows for those of many."""
+    client = connect(page_size=30)
+    names = [(RHSM, "virt::uuid"), (RHSM, "dmi::system::uuid"), (RHSM, "osp::uuid"), (PUPPET, "dmi::product::uuid"),
+             (SALT, "uuid"), (ANSIBLE, "ansible_product_uuid"), (ANSIBLE, "facter_dmi::product::uuid"),
+             (CHEF, "dmi::system::uuid")]
+    hosts, expected = [], {}
+    for at in range(1, count + 1):
+        double.add(instance(f"web{at}.example.com", lopsided(at)))
+        hosts.append(inventory.Host(at, f"web{at}.example.com", Identity((lopsided(at),))))
+    for at in range(1, count + 1, 2):
+        origin, name = names[at // 2 % len(names)]
+        twin = double.add(Host(f"twin{at}.example.com", facts={origin: {name: form(lopsided(at))}}, organization_id=2))
+        expected[at] = (twin.name,)
+    server.requests.clear()
+    assert inventory.twins(client, hosts) == {host.id: expected.get(host.id, ()) for host in hosts}
+    assert len(searches(server, "value ~")) == (1 if count == 3 else 0)
+    assert len(server.requests) == (1 if count == 3 else 1 + 2 * 2)     # else: the newest, two windows of two lists
+
+
+def test_several_twins_are_named_in_order_and_a_uuid_of_each_of_several_counts(double, client):
+    double.add(instance(uuid=UUID))
+    for name, uuid_ in (("z", UUID), ("a", OTHER_UUID), ("m", UUID.upper())):
+        double.add(instance(f"{name}.example.com", uuid_))
+    both = inventory.Host(1, WEB1, Identity((UUID, OTHER_UUID)))
+    assert inventory.twins(client, [both]) == {1: ("a.example.com", "m.example.com", "z.example.com")}
+
+
+@pytest.mark.parametrize("count", [1, 40], ids=["few", "many"])
+def test_a_twin_that_two_sources_describe_under_one_name_is_no_secret(double, connect, count):
+    """S6: in one answer the last row would win, and RHSM and Chef both write dmi::system::uuid."""
+    hosts = [inventory.Host(at, f"web{at}.example.com", Identity((lopsided(at),))) for at in range(1, count + 1)]
+    for host in hosts:
+        double.add(instance(host.name, lopsided(host.id)))
+    for name, origins in (("first", (RHSM, CHEF)), ("last", (CHEF, RHSM))):
+        double.add(Host(f"{name}.example.com", facts={
+            origin: {"dmi::system::uuid": value} for origin, value in zip(origins, (lopsided(1), OTHER_UUID))}))
+    assert inventory.twins(connect(page_size=30), hosts)[1] == ("first.example.com", "last.example.com")
+
+
+@pytest.mark.parametrize("count", [3, 40], ids=["few", "many"])
+def test_a_search_for_twins_with_one_bad_answer_is_none(server, double, connect, count):
+    """S15: who shares a UUID with nobody is what lets a record go."""
+    add_guests(double, 60)
+    hosts = [doomed(lopsided(at), at) for at in range(1, count + 1)]
+    for fault in FAULTS.values():
+        spoil(server, "fact_values", fault)
+        with pytest.raises(SatelliteError):
+            inventory.twins(connect(page_size=20), hosts)
+
+
 def test_twins_of_nobody_cost_nothing(server, client):
     assert inventory.twins(client, []) == {}
     assert searches(server) == []
@@ -717,9 +844,31 @@ def test_one_host_whose_facts_are_a_500_is_out_of_sight_by_name_and_spoils_no_ot
         return handle(request)
 
     server.handle = poisoned
-    found = {host.id: host.identity.reason for host in looked(client)}
-    assert found == {at: Reason.OUT_OF_SIGHT if at == 17 else None for at in range(1, 41)}
+    hosts = {host.id: host for host in looked(client)}
+    assert {at: host.identity.reason for at, host in hosts.items()} == {
+        at: Reason.OUT_OF_SIGHT if at == 17 else None for at in range(1, 41)}
+    assert (hosts[17].name, hosts[17].identity.uuids) == ("web17.example.com", (number(17),))
+    assert "undefined method" in hosts[17].identity.seen
     assert len(server.requests) < 60
+
+
+@pytest.mark.parametrize("spoilt", [1, 13, 25])
+@pytest.mark.parametrize(("katello", "start", "end"), [
+    (True, r"\(dmi::", "origin ~ Rhsm"), (True, r"\(virt::", "origin ~ Rhsm"), (True, "", "origin !~ Rhsm"),
+    (False, "", "origin !~ Rhsm")], ids=["makers", "RHSM", "other sources", "a plain Foreman"])
+def test_whichever_question_a_host_spoils_it_alone_is_out_of_sight(server, connect, katello, start, end, spoilt):
+    double = Satellite(katello=katello)
+    for at in range(1, 26):
+        own = {"dmi::product::uuid": number(at), "dmi::product::name": "OpenStack Nova", "is_virtual": "true"}
+        double.add(Host(f"web{at}.example.com", facts={
+            PUPPET: own, **({RHSM: {**INSTANCE, "virt::uuid": number(at)}} if katello else {})}))
+    server.handle = double.handle
+    client = connect(page_size=10)
+    hosts = list(glance(client))
+    server.fail(rf"fact_values.*{start}.*host_id \^ \((\d+,)*{spoilt}(,\d+)*\).*{end}", 500,
+                {"error": {"message": "undefined method"}})
+    found = {host.id: host.identity.reason for host in looked(client, hosts)}
+    assert found == {at: Reason.OUT_OF_SIGHT if at == spoilt else None for at in range(1, 26)}
 
 
 def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(server, double, client):
@@ -800,7 +949,10 @@ def test_a_closer_look_finds_what_all_facts_of_all_sources_say(facing, hosts, ka
     found = list(looked(facing(double, page_size=2)))
     assert ids(found) == list(range(1, len(hosts) + 1))
     for host, (rhsm, others) in zip(found, hosts):
-        expected = identify({identity.RHSM: rhsm if katello else {}, "other sources": others}, katello=katello)
+        facts = {identity.RHSM: rhsm if katello else {}, "other sources": others}
+        expected = identify(facts, katello=katello)
+        if not katello and identity.disagree(facts, ("OpenStack",)):        # then the freshest leads, its only source
+            expected = identify({"Puppet": others}, katello=False, freshest="Puppet")
         assert host.identity.reason is expected.reason
         if expected.reason is None:
             assert host.identity == expected
