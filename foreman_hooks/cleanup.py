@@ -523,10 +523,10 @@ class Cleanup:
             yield from self._apply(plan, todo, stopped)
 
     def _apply(self, plan: Plan, todo: Sequence[Verdict], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+        visibility = self.satellite.visibility()        # asks for the permissions anew
         if not self.satellite.may("destroy_hosts"):
             raise SatelliteForbidden(f"{self.satellite.url}: this login may not delete hosts; give its role "
                                      "destroy_hosts (nothing was deleted)")
-        visibility = self.satellite.visibility()
         broken, in_a_row = "", 0
         for start in range(0, len(todo), BATCH):
             batch = todo[start:start + BATCH]

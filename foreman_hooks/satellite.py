@@ -206,12 +206,11 @@ class Satellite:
         return permission in self._permissions
 
     def visibility(self) -> dict[str, Any]:
-        """How much this login may see: a 404 says nothing to one that may see less than before.
+        """How much this login may see now: a 404 says nothing to one that may see less than before.
 
         `hosts`: how many; `organizations`: which; `permissions`: a digest of their names.
         """
-        if self._permissions is None:
-            self._permissions = self.own_permissions()
+        self._permissions = self.own_permissions()
         names = hashlib.sha256(" ".join(sorted(self._permissions)).encode()).hexdigest()
         return {"login": self._username, "permissions": names, "organizations": sorted(self.organizations()),
                 "hosts": self.newest_host()[1]}

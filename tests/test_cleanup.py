@@ -989,3 +989,17 @@ def test_a_cloud_that_shrank_holds_the_one_as_well(stage: Any) -> None:
     stage.openstack.terminate("RegionOne", servers[0], stage.now.timestamp())
     with pytest.raises(PlanError, match="shrank from 10 to 4 servers"):
         one(stage, Policy(max_fraction=1.0, quiet=timedelta(0)), uuid=servers[0])
+
+
+def test_a_role_that_lost_view_params_since_the_plan_deletes_nothing(stage: Any) -> None:
+    """S19: in the same run, a moment later."""
+    stage.terminated("old", parameters={"osp_cleanup_protect": "false"})
+    login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal, login=login)
+        plan = cleanup.plan()
+        assert len(plan.deletions) == 1
+        stage.satellite.users["limited"].permissions = frozenset({"view_hosts", "view_facts", "destroy_hosts"})
+        (outcome,) = list(cleanup.apply(plan))
+    assert outcome.result == "kept"
+    assert "old" in stage.left
