@@ -163,10 +163,8 @@ class Server:
 
             def send(self, answer: Answer, cut: bool) -> None:
                 body, kind = encode(answer.body)
-                if "Date" in answer.headers:
-                    self.send_response_only(answer.status)
-                else:
-                    self.send_response(answer.status)
+                own_date = "Date" in answer.headers
+                (self.send_response_only if own_date else self.send_response)(answer.status)
                 for name, value in {"Content-Type": kind, **answer.headers}.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
