@@ -6,6 +6,7 @@ objects; here the one error is picked out of them that says what happened.
 
 import http.client
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ def why(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             what, advice = _CERTIFICATES.get(cause.verify_code, (_words(cause.verify_message), _OWN_CA))
             return f"TLS check failed: {what}; {advice}"
+        if type(cause).__name__ == "CertificateError":      # urllib3 1 compares names itself
+            code = 64 if re.search(r"hostname '[0-9.:]+'", str(cause)) else 62
+            return f"TLS check failed: {'; '.join(_CERTIFICATES[code])}"
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return _tls(cause)

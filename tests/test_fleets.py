@@ -709,8 +709,13 @@ def test_a_server_of_another_region_of_the_catalog_keeps_its_record_while_it_is_
     for name, status in (("far-off", "SHUTOFF"), ("far-on", "ACTIVE")):
         uuid = stage.host(name, checked_in=9 * DAY.total_seconds(), server=status)
         stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(uuid)
-    stays(stage, "far-off", "far-on", policy=Policy(max_fraction=1.0, all_clouds_listed=True),
-          checker=scope_of(stage, **entry))
+    checker, policy = scope_of(stage, **entry), Policy(max_fraction=1.0, all_clouds_listed=True)
+    checker.open()
+    if checker.errors:                  # openstacksdk 1.0 reads one region's name only, and says so
+        assert several_runs(stage, policy, checker=checker) == {}
+        assert stage.left == {"witness", "far-off", "far-on"}
+    else:
+        stays(stage, "far-off", "far-on", policy=policy, checker=checker)
 
 
 def test_the_nova_that_an_override_names_is_the_one_whose_servers_live(stage: Stage) -> None:

@@ -63,7 +63,7 @@ def raw(tmp_path: Path) -> Callable[..., Path]:
     def written(text: str, name: str) -> Path:
         path = tmp_path / "home/.hammer/cli.modules.d" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="")
+        path.write_bytes(text.encode())
         return path
     return written
 
