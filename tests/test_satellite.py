@@ -598,7 +598,6 @@ def raw(answer):
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")        # urllib3 1 leaves sockets
 @pytest.mark.parametrize(("answer", "said"), [
     (b"", "ended the connection"), (b"220 mail.example.com ESMTP\r\n", "the answer is not HTTP"),
     (OK + b"Content-Length: 90\r\n\r\n{", "ended the connection"),
