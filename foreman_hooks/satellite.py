@@ -38,6 +38,7 @@ TIMEOUT = (10.0, 120.0)     # seconds to connect, and for an answer (hammer's re
 CLOCK_SKEW = timedelta(minutes=5)
 _DESTROYS = "destroy_vm_on_host_delete"
 _HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
+_Key = TypeVar("_Key", int, str)
 
 
 class SatelliteError(Exception):
@@ -322,42 +323,43 @@ class Satellite:
 
     def records(self, host_ids: Sequence[int]) -> dict[int, Union[Record, str]]:
         """Those of these records that Satellite shows, by id; a text says why that one cannot be read."""
-        def ask(ids: Sequence[int]) -> dict[int, Union[Record, str]]:
-            bodies = self._whole_hosts(f"id ^ ({','.join(map(str, ids))})")
-            if not {body["id"] for body in bodies} <= set(ids):
-                self.odd("/api/hosts", "other hosts than were asked for")
-            return {body["id"]: self._read(body) for body in bodies}
-
-        def spoilt(host_id: int, error: SatelliteError) -> dict[int, Union[Record, str]]:
-            return {host_id: str(error)}
-
-        answers: dict[int, Union[Record, str]] = {}
-        for part in in_parts(host_ids, ask, spoilt, FULL_PAGE):
-            answers.update(part)
-        return answers
+        return self._records_by("id", host_ids, str, FULL_PAGE)
 
     def records_named(self, names: Sequence[str]) -> dict[str, Union[Record, str]]:
         """The same by name; a name without a host is not in the result."""
-        def ask(some: Sequence[str]) -> dict[str, Union[Record, str]]:
-            bodies = self._whole_hosts(f"name ^ ({','.join(map(quoted, some))})")
-            return {body["name"]: self._read(body) for body in bodies}
+        return self._records_by("name", names, quoted, FULL_PAGE // 4)
 
-        def spoilt(name: str, error: SatelliteError) -> dict[str, Union[Record, str]]:
-            return {name: str(error)}
+    def _records_by(self, field: str, wanted: Sequence[_Key], written: Callable[[_Key], str],
+                    size: int) -> dict[_Key, Union[Record, str]]:
+        """Whole records by their id or name, at most `size` in one request."""
+        def ask(some: Sequence[_Key]) -> dict[_Key, Union[Record, str]]:
+            bodies = self._whole_hosts(field, f"{field} ^ ({','.join(map(written, some))})")
+            if not bodies.keys() <= set(some):
+                self.odd("/api/hosts", "other hosts than were asked for")
+            return {key: self._read(body) for key, body in bodies.items()}
 
-        answers: dict[str, Union[Record, str]] = {}
-        for part in in_parts(names, ask, spoilt, FULL_PAGE // 4):
+        def spoilt(key: _Key, error: SatelliteError) -> dict[_Key, Union[Record, str]]:
+            return {key: str(error)}
+
+        answers: dict[_Key, Union[Record, str]] = {}
+        for part in in_parts(wanted, ask, spoilt, size):
             answers.update(part)
         return answers
 
-    def _whole_hosts(self, search: str) -> list[dict[str, Any]]:
-        """Whole hosts; of an entry that cannot be read not even the id, nothing is said."""
+    def _whole_hosts(self, field: str, search: str) -> dict[Any, dict[str, Any]]:
+        """Whole hosts by that field.  An entry without it could be any host of them: SatelliteFault, as for a 500."""
         path = "/api/hosts"
         body = self.get(path, search=search, per_page=FULL_PAGE, **{"include[]": "all_parameters"})
         results = body.get("results")
         if not isinstance(results, list) or len(results) != body.get("subtotal") or body.get("per_page") != FULL_PAGE:
             self.odd(path, "no list, or fewer hosts than it announced")
-        return [entry for entry in results if isinstance(entry, dict) and _is_host(entry)]
+        kind = int if field == "id" else str
+        if not all(isinstance(entry, dict) and type(entry.get(field)) is kind for entry in results):
+            raise SatelliteFault(f"{self.url}: {path} shows a host without {field}")
+        bodies = {entry[field]: entry for entry in results}
+        if len(bodies) < len(results):
+            self.odd(path, "the same host twice")
+        return bodies
 
     def _read(self, body: Mapping[str, Any]) -> Union[Record, str]:
         try:
