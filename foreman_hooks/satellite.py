@@ -367,12 +367,24 @@ class Satellite:
         except SatelliteError as error:
             return str(error)
 
+    def _recent_by_record(self, search: str, since: datetime) -> set[int]:
+        """The ids of such hosts, from records that are read in parts, so that one of them spoils no other."""
+        hosts = self.page("/api/hosts", list, search=search, thin="true", per_page=RECENT)["results"]
+        records = self.records([host["id"] for host in hosts]).values()
+        return {record.id for record in records
+                if isinstance(record, Record) and record.contact and record.contact > since}
+
     def recent_checkins(self, since: datetime) -> set[int]:
         """The ids of some hosts that checked in (without Katello: reported) after that time."""
         field = "last_checkin" if self.katello else "last_report"
         at = since.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        bodies = self.page("/api/hosts", list, search=f'{field} > "{at}"', order=f"{field} DESC",
-                           per_page=RECENT)["results"]
+        search = f'{field} > "{at}"'
+        try:
+            bodies = self.page("/api/hosts", list, search=search, order=f"{field} DESC", per_page=RECENT)["results"]
+        except (SatelliteLoginError, SatelliteUnreachable):
+            raise
+        except SatelliteError:          # Satellite may be unable to show one of them
+            return self._recent_by_record(search, since)
         recent = set()
         for body in bodies:             # compared here again: a date that Satellite cannot read matches every host
             facet = body.get("subscription_facet_attributes") if self.katello else body
