@@ -589,8 +589,10 @@ class Cleanup:
         assert record                   # no verdict says delete without one
         if (verdict.uuid, verdict.fingerprint, verdict.reason) != (planned.uuid, planned.fingerprint, planned.reason):
             return _kept(planned, f"{Reason.CHANGED.value}: UUID, registration, check-in or proof is another now")
-        if record.compute_resource and not self._detach(record):
-            return _kept(planned, Reason.COMPUTE_RESOURCE.value)
+        if record.compute_resource:
+            if not self._detach(record):
+                return _kept(planned, Reason.COMPUTE_RESOURCE.value)
+            record = replace(record, compute_resource=None)
         self.satellite.confirm(record)
         evidence = {**self._evidence(case, now), "visibility": visibility}
         number = self.journal.begin_deletion(plan.satellite, plan.digest, verdict, evidence, record, now)

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn, Optional, TypeVar, Union
@@ -504,10 +504,12 @@ class Satellite:
     def confirm(self, record: Record) -> None:
         """The last look: raise SatelliteChanged unless Satellite still shows that very record, unchanged."""
         now = self.record(record.id)
-        if now is None or _standing(now) != _standing(record):
-            what = "is not there any more" if now is None else "is not what it was a moment ago"
-            raise SatelliteChanged(f"host {record.id} ({record.name}) {what}: name, registration, check-in or report "
-                                   "changed")
+        if now is None:
+            raise SatelliteChanged(f"host {record.id} ({record.name}) is not there any more")
+        changed = _changes(record, now)
+        if changed:
+            raise SatelliteChanged(f"host {record.id} ({record.name}) is not what it was a moment ago: "
+                                   f"{', '.join(changed)} changed")
 
     def delete(self, record: Record) -> bool:
         """Delete the record with that id, which `confirm` has just seen; whether it is gone.
@@ -682,9 +684,14 @@ def _failed(report: Mapping[str, Any]) -> bool:
     return 0 < failures == sum(counts.values())
 
 
-def _standing(record: Record) -> tuple[Any, ...]:
-    """All that tells a record from the same one taken over by a new machine, or from one that spoke again."""
-    return (record.id, record.name, record.consumer, record.registered_at, record.last_checkin, record.last_report)
+def _changes(then: Record, now: Record) -> list[str]:
+    """In what two looks at a record differ, in words without values.
+
+    Everything counts that a verdict does: who the machine is, whether it spoke, and what protects it or its VM.
+    """
+    ours = ("report_failed", "snapshot")            # the former is no part of Satellite's answer
+    names = (field.name for field in fields(Record) if field.name not in ours)
+    return [name.replace("_", " ") for name in names if getattr(then, name) != getattr(now, name)]
 
 
 def _is_host(body: Mapping[str, Any]) -> bool:
