@@ -189,11 +189,17 @@ class Satellite:
 
     def _must_be_plain(self) -> None:
         """Raise SatelliteError where a host or a fact shows that Katello is there all the same."""
-        hosts = self.page("/api/hosts", list, order="id DESC", per_page=1)["results"]
         facts = self.page("/api/fact_values", dict, search="origin ~ Rhsm", per_page=1)["results"]
-        if facts or any("subscription_facet_attributes" in host for host in hosts):
+        if facts or any("subscription_facet_attributes" in host for host in self._any_hosts()):
             raise SatelliteError(f"{self.url}: /katello/api/status says that Katello is not there, but hosts have its "
                                  "facts or registrations; look at the Katello plugin, or at a proxy in between")
+
+    def _any_hosts(self) -> list[dict[str, Any]]:
+        """The newest host or, where Satellite cannot show that, the oldest; none where there is none."""
+        try:
+            return self.page("/api/hosts", list, order="id DESC", per_page=1)["results"]
+        except SatelliteFault:
+            return self.page("/api/hosts", list, order="id ASC", per_page=1)["results"]
 
     @property
     def katello(self) -> bool:

@@ -364,6 +364,23 @@ def test_one_missing_route_makes_no_plain_foreman_of_a_satellite_whose_hosts_are
     assert client.about().katello == "4.14.3"
 
 
+@pytest.mark.parametrize("katello", [True, False])
+def test_a_newest_host_that_cannot_be_shown_leaves_it_open_no_more_than_any_other(
+        server: Server, katello: bool) -> None:
+    double = Satellite(katello=katello)
+    for number in range(1, 4):
+        double.add(Host(f"web{number}.example.com", subscription={"uuid": CONSUMER} if katello else None))
+    double.read_faults[3] = NO_METHOD
+    server.handle = double.handle
+    without_katello_for_once(server)
+    client = Client(Login(server.url, "admin", "changeme"))
+    if katello:
+        with pytest.raises(SatelliteError, match="look at the Katello plugin"):
+            client.about()
+    else:
+        assert client.about() == ("3.12.0", None)
+
+
 def test_records_that_are_read_agree_with_what_the_server_is(server: Server, double: Satellite) -> None:
     """A facet on a Foreman that was taken for a plain one."""
     plain = Satellite(katello=False)
