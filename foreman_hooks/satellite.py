@@ -410,7 +410,9 @@ class Satellite:
         try:
             reports = self.listing("/api/config_reports", search=search, per_page=MANY_REPORTS)
             times = [moment(report.get("reported_at")) for report in reports]
-        except (SatelliteForbidden, SatelliteRefused, SatelliteFault):
+        except (SatelliteLoginError, SatelliteUnreachable):
+            raise
+        except SatelliteError:          # a matter of this host: its reports count, and it stays
             return False
         newest = max((when for when in times if when), default=None)
         if newest is None or record.last_report is None or newest < record.last_report - CLOCK_SKEW:

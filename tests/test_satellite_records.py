@@ -20,6 +20,7 @@ from satellites import (
 )
 
 from foreman_hooks.model import Record
+from foreman_hooks.sandbox.records import Report
 from foreman_hooks.sandbox.satellite import ANSIBLE, ORGANIZATION, RHSM, Host, Satellite, User
 from foreman_hooks.sandbox.server import Answer, Server
 from foreman_hooks.satellite import (
@@ -29,6 +30,7 @@ from foreman_hooks.satellite import (
     SatelliteError,
     SatelliteLoginError,
     SatelliteUnclear,
+    SatelliteUnreachable,
 )
 from foreman_hooks.satellite import Satellite as Client
 
@@ -175,6 +177,89 @@ def test_where_nothing_answers_check_ins_are_an_error_and_not_none(server: Serve
     server.fail("GET /api/hosts", 502, "<html>")
     with pytest.raises(SatelliteError, match="gave 502"):
         client.recent_checkins(yesterday())
+
+
+# Reports
+
+FAILED = {"failed": 1}
+
+
+def reported(hours: int, **status: int) -> Report:
+    return Report(ago(hours=hours), status)
+
+
+def all_failed(client: Client) -> bool:
+    record = client.record(1)
+    assert record
+    return client.reports_failed(record, yesterday())
+
+
+@pytest.mark.parametrize(("reports", "failed"), [
+    ([reported(1, failed=1)], True), ([reported(1, failed=2, failed_restarts=1)], True),
+    ([reported(1, failed_restarts=1)], True), ([reported(1, failed=1, applied=1)], False),
+    ([reported(1, failed=1, skipped=1)], False), ([reported(1, failed=1, pending=1)], False),
+    ([reported(1)], False), ([reported(1, applied=3)], False), ([], False),
+    ([reported(1, failed=1), reported(2, failed=1)], True), ([reported(1, failed=1), reported(2)], False),
+    ([reported(1, failed=1), reported(48, applied=1)], True), ([reported(48, failed=1)], False)])
+def test_reports_failed_if_nothing_in_any_of_them_since_went_well(
+        double: Satellite, client: Client, reports: list[Report], failed: bool) -> None:
+    double.add(guest(reports=reports))
+    assert all_failed(client) is failed
+
+
+REPORT = {"host_id": 1, "reported_at": ago(hours=1), "status": FAILED}
+ODD_REPORTS: dict[str, Any] = {
+    "no time": {**REPORT, "reported_at": None}, "an odd time": {**REPORT, "reported_at": "n/a"},
+    "the year 0": {**REPORT, "reported_at": "0000-00-00 00:00:00 UTC"},
+    "older than the last report": {**REPORT, "reported_at": ago(hours=3)},
+    "of another host": {**REPORT, "host_id": 2}, "of no host": {**REPORT, "host_id": None},
+    "no status": {**REPORT, "status": None}, "a status of words": {**REPORT, "status": "failed"},
+    "a status that is a list": {**REPORT, "status": ["failed"]}, "an empty status": {**REPORT, "status": {}},
+    "a count that is a text": {**REPORT, "status": {"failed": 1, "applied": "1"}},
+    "a count that is no whole number": {**REPORT, "status": {"failed": 1, "applied": 1.0}},
+    "a count that is true": {**REPORT, "status": {"failed": True}},
+    "no object": "failed"}
+
+
+@pytest.mark.parametrize("report", ODD_REPORTS.values(), ids=ODD_REPORTS)
+def test_a_report_that_cannot_be_read_is_no_failed_one(
+        server: Server, double: Satellite, client: Client, report: Any) -> None:
+    double.add(guest(reports=[reported(1, failed=1)]))
+    assert all_failed(client) is True
+    change(server, "config_reports", lambda body: {**body, "results": [report], "subtotal": 1})
+    assert all_failed(client) is False
+
+
+REFUSALS = [(403, {"error": {"message": "Access denied"}}), (404, UNKNOWN_HOST), (404, UNKNOWN_ROUTE),
+            (500, {"error": {"message": "no"}}), (504, "<html>"), (410, {"message": "gone"}), (200, []), (302, "")]
+
+
+@pytest.mark.parametrize("answer", REFUSALS, ids=str)
+def test_reports_that_satellite_does_not_show_are_no_failed_ones(
+        server: Server, double: Satellite, client: Client, answer: Any) -> None:
+    double.add(guest(reports=[reported(1, failed=1)]))
+    server.fail("config_reports", *answer)
+    assert all_failed(client) is False
+
+
+def test_a_connection_that_is_lost_over_reports_is_an_error(
+        server: Server, double: Satellite, client: Client) -> None:
+    double.add(guest(reports=[reported(1, failed=1)]))
+    server.fail("config_reports", reset=True)
+    with pytest.raises(SatelliteUnreachable):
+        all_failed(client)
+
+
+@pytest.mark.parametrize("answer", REFUSALS, ids=str)
+def test_a_host_whose_reports_cannot_be_read_stays_and_holds_up_no_other(stage: Stage, answer: Any) -> None:
+    stage.terminated("old-1")
+    stage.terminated("dead", reports=[reported(1, failed=1)])
+    stage.terminated("old-2")
+    stage.foreman.fail("config_reports", *answer)
+    assert [outcome.name.split(".")[0] for outcome in stage.run() if outcome.result == "deleted"] == ["old-1", "old-2"]
+    assert stage.left == {"witness", "dead"}
+    stage.foreman.faults.clear()
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
 
 
 # The last look
