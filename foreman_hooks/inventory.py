@@ -27,6 +27,8 @@ SOURCES = 5                 # fact sources that may hold the same name for one h
 LONGEST_LIST = 7_000        # characters of ids in one search: Apache takes 8 KB of address, and refuses more
 # Every kind of source but RHSM, by what its `origin` holds: asked one by one they cannot hide each other's facts.
 ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
+SALT = "Salt"               # it writes some names of Puppet's old facts, with values of its own
+SHARED_NAMES = frozenset({"uuid", "manufacturer", "productname"})
 OTHERS = "other sources"
 
 
@@ -268,9 +270,13 @@ def _identified(satellite: Satellite, hosts: Sequence[Glance], openstack_names: 
         identities = {host.id: by_makers(makers.get(host.name, {}), host.uuids, openstack_names) for host in hosts}
         open_hosts = [host for host in hosts if identities[host.id].reason is None]
         rhsm = read("origin ~ Rhsm", RHSM_NAMES)
-    others = read("origin !~ Rhsm", OTHER_NAMES)
+    others = {OTHERS: read("origin !~ Rhsm", OTHER_NAMES)}
+    if any(not SHARED_NAMES.isdisjoint(values) for values in others[OTHERS].values()):
+        others = {OTHERS: read(f"origin !~ Rhsm and origin !~ {SALT}", OTHER_NAMES),
+                  SALT: read(f"origin ~ {SALT}", OTHER_NAMES)}      # else one hides what the other says
     for host in open_hosts:
-        facts = {RHSM: rhsm.get(host.name, {}), OTHERS: others.get(host.name, {})}
+        facts = {RHSM: rhsm.get(host.name, {}),
+                 **{origin: found.get(host.name, {}) for origin, found in others.items()}}
         identity = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
         if not satellite.katello and disagree(facts, openstack_names):
             identity = identity_now(satellite, host.id, host.name, openstack_names)

@@ -526,7 +526,7 @@ def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, doubl
     hosts = list(glance(client))
     assert len(hosts) == 3
     assert len(list(looked(client, hosts))) == 3
-    assert len(searches(server, "origin !~ Rhsm")) == 1
+    assert len(searches(server, "origin !~ Rhsm")) == 2     # all other sources, and those but Salt
     for host in hosts:
         found = facts_now(client, host.id, host.name)
         assert found.pop("RHSM").keys() == set(RHSM_NAMES)
@@ -955,6 +955,21 @@ def test_a_closer_look_finds_what_all_facts_of_all_sources_say(facing, hosts, ka
         assert host.identity.reason is expected.reason
         if expected.reason is None:
             assert host.identity == expected
+
+
+@pytest.mark.parametrize("origins", [(PUPPET, SALT), (SALT, PUPPET)], ids=str)
+@pytest.mark.parametrize("katello", [True, False])
+def test_a_closer_look_sees_what_puppet_and_salt_say_under_one_name(server, client, origins, katello):
+    """S6: in one answer the last row would win, and one of two UUIDs would never be asked about."""
+    double = Satellite(katello=katello)
+    server.handle = double.handle
+    values = ({"uuid": UUID, "manufacturer": "OpenStack Foundation"}, {"uuid": OTHER_UUID, "manufacturer": "NA"})
+    double.add(Host(WEB1, facts=dict(zip(origins, values))))
+    double.add(Host("web2.example.com", facts={PUPPET: PUPPETS}))
+    first, second = looked(client)
+    assert set(first.identity.uuids) == {UUID, OTHER_UUID}
+    assert first.identity.reason is None
+    assert second.identity.uuids == (UUID,)
 
 
 # The facts of one host
