@@ -104,7 +104,7 @@ def identify(facts: Facts, *, katello: bool, openstack_names: Sequence[str] = ("
     rhsm = facts.get(RHSM, {}) if katello else {}
     statements = _statements(facts if katello else {**facts, RHSM: {}}, tuple(openstack_names))
     evidence = "; ".join([*map(str, statements), *_publication(rhsm)]) or "nothing"
-    published = _published(rhsm)
+    published = published_uuid(rhsm)
     if published and _is_metal(rhsm):
         return _metal(published, statements, evidence)
     leader = _leader(statements, katello, freshest)
@@ -246,7 +246,7 @@ def _distinct(groups: Iterable[Sequence[str]], published: Optional[str]) -> tupl
 
 # What was published
 
-def _published(rhsm: Mapping[str, str]) -> Optional[str]:
+def published_uuid(rhsm: Mapping[str, str]) -> Optional[str]:
     """The UUID that was published on this machine; None where none was, or a disk image brought it along.
 
     It travelled where it was published on other hardware than RHSM describes now.  Where RHSM names no hardware at all

@@ -12,16 +12,18 @@ from .identity import (
     MAKER_NAMES,
     OTHER_GLANCE_NAMES,
     OTHER_NAMES,
+    PUBLISHED,
     RHSM,
     RHSM_NAMES,
     UUID_NAMES,
     by_makers,
     disagree,
     identify,
+    published_uuid,
 )
 from .model import Identity, Reason
 from .osp_checker import Progress, parse_uuid, swap_bytes, workers
-from .satellite import Satellite, SatelliteError, in_parts
+from .satellite import Satellite, SatelliteError, in_parts, quoted
 
 SOURCES = 5                 # fact sources that may hold the same name for one host, at most
 LONGEST_LIST = 7_000        # characters of ids in one search: Apache takes 8 KB of address, and refuses more
@@ -33,6 +35,7 @@ OTHERS = "other sources"
 
 
 MANY_AT_ONCE = 10           # hosts: so many are not deleted by hand while a list is read
+NAMES = 25                  # hosts in one search by name: a name has up to 255 characters
 VALUES = 50                 # values in one search for them: of a hundred terms Satellite begins to sweat (measured)
 
 
@@ -159,10 +162,14 @@ def twins(satellite: Satellite, hosts: Collection[Host]) -> dict[int, tuple[str,
                     for low, high in _windows(highest, total, satellite.manners.page_size)
                     for which in ("~", "!~")]           # apart, else Chef's dmi::system::uuid hides RHSM's
     naming: dict[str, set[str]] = {}
+    publishing: dict[str, str] = {}
     with workers(satellite.manners.workers) as pool:
         for rows in pool.map(lambda search: _rows(satellite, search[0], UUID_NAMES, search[1]), searches):
             for form, names in _naming(rows, wanted).items():
                 naming.setdefault(form, set()).update(names)
+            publishing.update((name, values[PUBLISHED]) for name, values in rows.items() if values.get(PUBLISHED))
+    for name, form in _published(satellite, publishing, naming, wanted):
+        naming.setdefault(form, set()).add(name)
     return {host.id: _others(host, naming) for host in hosts}
 
 
@@ -183,11 +190,31 @@ def _forms(uuids: Iterable[str]) -> set[str]:
     return {form for uuid in uuids for form in (uuid, swap_bytes(uuid))}
 
 
+def _published(satellite: Satellite, publishing: Mapping[str, str], naming: Mapping[str, Collection[str]],
+               wanted: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Name and UUID of the hosts on which alone what was published names one that is wanted.
+
+    What an image of a disk brought along from another machine names nobody: else whatever is made of that image would
+    hold the record of its origin for ever.
+    """
+    named = {name: parse_uuid(text) for name, text in publishing.items()}
+    names = [name for name, form in sorted(named.items()) if form and form in wanted
+             and not any(name in naming.get(known, ()) for known in (form, swap_bytes(form)))]
+    for start in range(0, len(names), NAMES):
+        some = names[start:start + NAMES]
+        search = " or ".join(f"host = {quoted(name)}" for name in some)
+        facts = _facts(satellite, f"({search}) and origin ~ Rhsm", RHSM_NAMES, len(some))
+        for name in some:
+            form = published_uuid(facts.get(name, {}))
+            if form:
+                yield name, form
+
+
 def _naming(rows: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
-    """UUID -> names of the hosts in whose rows it stands."""
+    """UUID -> names of the hosts in whose rows it stands, but for what was published."""
     naming: dict[str, set[str]] = {}
     for name, values in rows.items():
-        for uuid in _uuids(values.values()):
+        for uuid in _uuids(value for fact, value in values.items() if fact != PUBLISHED):
             if uuid in wanted:
                 naming.setdefault(uuid, set()).add(name)
     return naming

@@ -791,7 +791,19 @@ def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(server, do
     server.requests.clear()
     assert inventory.twins(client, hosts) == {host.id: expected.get(host.id, ()) for host in hosts}
     assert len(searches(server, "value ~")) == (1 if count == 3 else 0)
-    assert len(server.requests) == (1 if count == 3 else 1 + 2 * 2)     # else: the newest, two windows of two lists
+    # of many: the newest, two windows of two lists, and the hardware of those on which alone what is published names it
+    assert len(server.requests) == (1 if count == 3 else 1 + 2 * 2 + 1)
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["by a search", "by windows"])
+def test_a_machine_made_of_an_image_is_no_twin_of_the_one_that_published_into_it(double, client, monkeypatch, few):
+    """S7: its check-ins would hold the record of the image's origin for ever."""
+    monkeypatch.setattr(inventory, "VALUES", 50 if few else 0)
+    double.add(guest())
+    for name, hardware in (("copy", HARDWARE), ("twin", OTHER_UUID)):
+        double.add(guest(f"{name}.example.com", facts={RHSM: {
+            "dmi::system::uuid": OTHER_UUID, "osp::uuid": UUID.upper(), "osp::system_uuid": hardware}}))
+    assert inventory.twins(client, [doomed()]) == {1: ("twin.example.com",)}
 
 
 def test_several_twins_are_named_in_order_and_a_uuid_of_each_of_several_counts(double, client):
