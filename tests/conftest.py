@@ -34,8 +34,10 @@ from foreman_hooks.survey import CloudScope, LocalChecker
 
 DAY = timedelta(days=1)
 
-# A busy machine is no failure, so no deadline; raise the number to search longer.
-hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
+# A busy machine is no failure, so no deadline.  The same examples each time, so that a failure is of the change at
+# hand; to search on, with new ones: pytest --hypothesis-profile long
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("quick")
 
 
