@@ -1,6 +1,7 @@
 """The command line: finds the command, and turns what it raises into one line and an exit code.
 
-The one place that exits.  A command's module is loaded when it is asked for, so that help and events are quick.
+The one place that exits.  A command's module is loaded when it is asked for, so that help and
+events are quick.
 """
 
 import gc
@@ -44,11 +45,31 @@ EXIT_CODES = {
 }
 # By the names of our errors, so that no module has to be loaded for those it might raise.
 CODES = {
-    "OSPConfigError": 78, "OSPLoginError": 129, "OSPForbidden": 77, "OSPError": 69, "SatelliteLoginError": 129,
-    "SatelliteForbidden": 77, "SatelliteNotFound": 128, "SatelliteInvalid": 65, "SatelliteError": 69,
-    "SettingsError": 78, "ScheduleError": 78, "ScheduleForbidden": 77, "MetricsError": 78,
-    "MaintenanceMode": 75, "JournalBusy": 75, "JournalError": 70, "PlanError": 65, "UnknownField": 64,
-    "EventError": 65, "SpoolForbidden": 77, "SpoolBusy": 75, "SpoolError": 70, "DeadlineError": 75, "Terminated": 130}
+    "OSPConfigError": 78,
+    "OSPLoginError": 129,
+    "OSPForbidden": 77,
+    "OSPError": 69,
+    "SatelliteLoginError": 129,
+    "SatelliteForbidden": 77,
+    "SatelliteNotFound": 128,
+    "SatelliteInvalid": 65,
+    "SatelliteError": 69,
+    "SettingsError": 78,
+    "ScheduleError": 78,
+    "ScheduleForbidden": 77,
+    "MetricsError": 78,
+    "MaintenanceMode": 75,
+    "JournalBusy": 75,
+    "JournalError": 70,
+    "PlanError": 65,
+    "UnknownField": 64,
+    "EventError": 65,
+    "SpoolForbidden": 77,
+    "SpoolBusy": 75,
+    "SpoolError": 70,
+    "DeadlineError": 75,
+    "Terminated": 130,
+}
 # Command -> its module in `commands`, and what the overview says of it.
 COMMANDS = {
     "apply": ("run", "Carry out a plan that 'plan' wrote."),
@@ -65,10 +86,11 @@ COMMANDS = {
     "templates": ("templates", "Job templates for Satellite's remote execution."),
     "unmanaged": ("unmanaged", "List the servers of OpenStack that have no host record."),
 }
-# These have to start at once: they get --config alone, and not an App, which takes all of our dependencies to load.
+# These have to start at once: they get --config alone, and not an App, which takes all of our
+# dependencies to load.
 LIGHT = {"event"}
-ENDLESS = {"demo"}          # runs until somebody ends it
-reasons: list[str] = []     # what this command line said on stderr of why it fails
+ENDLESS = {"demo"}  # runs until somebody ends it
+reasons: list[str] = []  # what this command line said on stderr of why it fails
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -90,7 +112,7 @@ def _run(command: click.Command, argv: Optional[Sequence[str]]) -> int:
     try:
         with Deadline() as deadline, _terminable():
             code = _invoke(command, argv, deadline)
-    except DeadlineError as error:      # also one that comes while another error is being told
+    except DeadlineError as error:  # also one that comes while another error is being told
         return complain(str(error), code_of(error))
     if code == 2 and not reasons:
         warn("deletions are pending")
@@ -101,7 +123,9 @@ def _run(command: click.Command, argv: Optional[Sequence[str]]) -> int:
 
 def _invoke(command: click.Command, argv: Optional[Sequence[str]], deadline: Deadline) -> int:
     try:
-        result = command.main(args=None if argv is None else list(argv), standalone_mode=False, obj=deadline)
+        result = command.main(
+            args=None if argv is None else list(argv), standalone_mode=False, obj=deadline
+        )
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
@@ -110,14 +134,20 @@ def _invoke(command: click.Command, argv: Optional[Sequence[str]], deadline: Dea
         return complain(error.format_message(), 64)
     except (click.Abort, KeyboardInterrupt, Terminated):
         return complain("interrupted; what was done before is in the journal", 130)
-    except BrokenPipeError:         # whoever read our output has seen enough
+    except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:      # noqa: BLE001  a bug of ours too: in one line, and never as success
+    except Exception as error:  # noqa: BLE001  a bug of ours too: in one line, and never as success
         log.debug("traceback", exc_info=True)
         code = code_of(error)
-        return complain(str(error), code) if code else complain(
-            f"internal error (please report): {type(error).__name__}: {error}; run with -d for more", 70)
+        return (
+            complain(str(error), code)
+            if code
+            else complain(
+                f"internal error (please report): {type(error).__name__}: {error}; run with -d for more",
+                70,
+            )
+        )
 
 
 class Terminated(BaseException):
@@ -130,7 +160,9 @@ def _terminate(number: int, frame: Optional[FrameType]) -> NoReturn:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: with a line, and with all that was begun put in order."""
+    """Let SIGTERM end a command as Ctrl-C does: with a line, and with all that was begun put in
+    order.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -190,21 +222,44 @@ class _Commands(click.Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-             epilog="Exit codes: see the README. Nothing is deleted but by 'apply' and 'run --apply'.")
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: see the README. Nothing is deleted but by 'apply' and 'run --apply'.",
+)
 @click.version_option(package_name="satellite-osp-cleanup")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
-              help=f"Configuration.  [default: {CONFIG}, if it is there]")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Configuration.  [default: {CONFIG}, if it is there]",
+)
 @click.option("-v", "--verbose", is_flag=True, help="List every record, and log what is done.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-d", "--debug", is_flag=True, help="Log every request (never a secret).")
-@click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True,
-              help="How log lines look; json: one object a line.")
-@click.option("--log-file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Append what is done and printed to FILE, too.")
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    show_default=True,
+    help="How log lines look; json: one object a line.",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append what is done and printed to FILE, too.",
+)
 @click.pass_context
-def cli(context: click.Context, config: Optional[Path], verbose: bool, quiet: bool, debug: bool, log_format: str,
-        log_file: Optional[Path]) -> None:
+def cli(
+    context: click.Context,
+    config: Optional[Path],
+    verbose: bool,
+    quiet: bool,
+    debug: bool,
+    log_format: str,
+    log_file: Optional[Path],
+) -> None:
     """Remove the Satellite host records of terminated OpenStack instances, and no others."""
     deadline: Deadline = context.obj
     if context.invoked_subcommand in ENDLESS:
@@ -216,9 +271,15 @@ def cli(context: click.Context, config: Optional[Path], verbose: bool, quiet: bo
 
         context.obj = App(config, verbose, quiet, deadline)
     try:
-        logs.set_up(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING, log_format, log_file)
+        logs.set_up(
+            logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING,
+            log_format,
+            log_file,
+        )
     except OSError as error:
-        raise click.BadParameter(f"{log_file}: {error.strerror}", param_hint="--log-file") from error
+        raise click.BadParameter(
+            f"{log_file}: {error.strerror}", param_hint="--log-file"
+        ) from error
     logs.said.info("%s starts", context.invoked_subcommand)
 
 
@@ -235,12 +296,14 @@ def check_entry_point() -> NoReturn:
 
 
 def _tame_libraries() -> None:
-    """No warnings: they are for developers, and would be a mail of cron every hour; of TLS doctor reminds.
+    """No warnings: they are for developers, and would be a mail of cron every hour; of TLS doctor
+    reminds.
 
-    No search for cycles of garbage: it takes a fifth of the time of a long run, and finds nothing (measured).
+    No search for cycles of garbage: it takes a fifth of the time of a long run, and finds nothing
+    (measured).
 
-    And of openstacksdk only what is asked for, its reader of clouds.yaml: the package by itself would load the clients
-    of all services, which takes longer than a check.
+    And of openstacksdk only what is asked for, its reader of clouds.yaml: the package by itself
+    would load the clients of all services, which takes longer than a check.
     """
     warnings.simplefilter("ignore")
     gc.disable()
@@ -250,7 +313,9 @@ def _tame_libraries() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit, without waiting for requests under way whose answers nobody wants any more: after Ctrl-C, or an error."""
+    """Exit, without waiting for requests under way whose answers nobody wants any more: after
+    Ctrl-C, or an error.
+    """
     if threading.active_count() > 1:
         with suppress(OSError):
             sys.stdout.flush()

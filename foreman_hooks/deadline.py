@@ -1,8 +1,9 @@
 """The end of every run: whatever a command waits for, it ends after a given time.
 
-An answer of which a byte comes every second never meets a time limit of its own, and a library may dead-lock on its
-own lock.  So the kernel's timer interrupts the main thread, which raises DeadlineError out of any wait.  Where even
-the way out hangs, the process ends some minutes later all the same; the kernel then frees the journal's lock.
+An answer of which a byte comes every second never meets a time limit of its own, and a library may
+dead-lock on its own lock.  So the kernel's timer interrupts the main thread, which raises
+DeadlineError out of any wait.  Where even the way out hangs, the process ends some minutes later
+all the same; the kernel then frees the journal's lock.
 """
 
 import os
@@ -19,13 +20,17 @@ from typing import Any, NoReturn, Optional
 from .durations import spell
 
 DEADLINE = timedelta(hours=2)
-GRACE = timedelta(minutes=5)        # for a deletion under way to end; never longer than the deadline itself
+GRACE = timedelta(
+    minutes=5
+)  # for a deletion under way to end; never longer than the deadline itself
 EXIT_CODE = 75
-_LONGEST = 10.0 ** 8                # seconds: three years, and what setitimer takes everywhere
+_LONGEST = 10.0**8  # seconds: three years, and what setitimer takes everywhere
 
 
 class DeadlineError(BaseException):
-    """The time is up.  No Exception, so that nobody who guards against a failed request can swallow it."""
+    """The time is up.  No Exception, so that nobody who guards against a failed request can swallow
+    it.
+    """
 
 
 class Deadline:
@@ -66,7 +71,9 @@ class Deadline:
 
     @contextmanager
     def gently(self) -> Iterator[Callable[[], bool]]:
-        """Within, the end is only told by what is yielded, and comes GRACE later where nobody heeds it."""
+        """Within, the end is only told by what is yielded, and comes GRACE later where nobody heeds
+        it.
+        """
         self._gentle = True
         try:
             yield lambda: self._late
@@ -75,8 +82,10 @@ class Deadline:
 
     def message(self) -> str:
         """That the time is up, in a line."""
-        return (f"not finished within {spell(self._span)}; whether what was under way was done is not known: run it "
-                "again, and raise 'deadline' in the configuration if it needs longer")
+        return (
+            f"not finished within {spell(self._span)}; whether what was under way was done is not known: run it "
+            "again, and raise 'deadline' in the configuration if it needs longer"
+        )
 
     def _ring(self, number: int, frame: Optional[FrameType]) -> None:
         if self._gentle and not self._late:
@@ -90,5 +99,8 @@ class Deadline:
     def _leave(self) -> NoReturn:
         """End the process although something holds the main thread on its way out."""
         with suppress(OSError, ValueError):
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"error: {self.message()}\n".encode())
+            os.write(
+                sys.__stderr__.fileno() if sys.__stderr__ else 2,
+                f"error: {self.message()}\n".encode(),
+            )
         os._exit(EXIT_CODE)

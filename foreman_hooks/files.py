@@ -10,8 +10,8 @@ from pathlib import Path
 def replace(path: Path, text: str, mode: int) -> None:
     """Put `text` (UTF-8) into the place of `path`, on the disk when this returns; raises OSError.
 
-    The folder may be another user's: the name of the new file cannot be guessed, and no link is followed.  What is
-    neither a file nor a link to one (/dev/stdout) stays.
+    The folder may be another user's: the name of the new file cannot be guessed, and no link is
+    followed.  What is neither a file nor a link to one (/dev/stdout) stays.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file")

@@ -1,9 +1,10 @@
-"""hammer's own files, read as hammer reads them: where Satellite is, who logs in, and which CA it trusts.
+"""hammer's own files, read as hammer reads them: where Satellite is, who logs in, and which CA it
+trusts.
 
-hammer goes on where it can.  What is broken or foreign in its folders is a warning; of a key that stands there twice
-the last one counts, and so does a later file; keys are Ruby symbols (`:host:`).  Its folders are the system's and the
-user's: hammer also looks into ./config, we do not, since whoever may write to the folder that a run happens to start
-in would choose the Satellite.
+hammer goes on where it can.  What is broken or foreign in its folders is a warning; of a key that
+stands there twice the last one counts, and so does a later file; keys are Ruby symbols (`:host:`).
+Its folders are the system's and the user's: hammer also looks into ./config, we do not, since
+whoever may write to the folder that a run happens to start in would choose the Satellite.
 """
 
 import re
@@ -18,14 +19,15 @@ from urllib.parse import urlsplit
 import yaml
 
 FOLDERS = (Path("/etc/hammer"), Path("~/.hammer"))
-CERTIFICATES = "certs"          # in the user's folder: what `hammer --fetch-ca-cert` stored
+CERTIFICATES = "certs"  # in the user's folder: what `hammer --fetch-ca-cert` stored
 _SECTIONS = ("foreman", "ssl")
 _BASIC = "Basic_Auth"
 _METHODS = {
     "Basic_Auth_External": "an external log-in (Basic_Auth_External)",
     "Negotiate_Auth": "Kerberos (Negotiate_Auth)",
     "Oauth_Password_Grant": "OpenID Connect (Oauth_Password_Grant)",
-    "Oauth_Authentication_Code_Grant": "OpenID Connect (Oauth_Authentication_Code_Grant)"}
+    "Oauth_Authentication_Code_Grant": "OpenID Connect (Oauth_Authentication_Code_Grant)",
+}
 
 
 class Entry(NamedTuple):
@@ -39,8 +41,9 @@ class Entry(NamedTuple):
 class Hammer:
     """What hammer's files say.
 
-    `entries`: (section, key) -> value and file; empty values are left out.  `home`: the user's folder, None without
-    one.  `warnings`: one line for each file or part that was passed over.  `secrets`: the files that hold a password.
+    `entries`: (section, key) -> value and file; empty values are left out.  `home`: the user's
+    folder, None without one.  `warnings`: one line for each file or part that was passed over.
+    `secrets`: the files that hold a password.
     """
 
     entries: Mapping[tuple[str, str], Entry] = field(default_factory=dict)
@@ -49,7 +52,9 @@ class Hammer:
     secrets: tuple[Path, ...] = ()
 
     def text(self, section: str, key: str) -> str:
-        """A value as Ruby would print it (100123, true); "" where there is none or it is no plain value."""
+        """A value as Ruby would print it (100123, true); "" where there is none or it is no plain
+        value.
+        """
         entry = self.entries.get((section, key))
         return _ruby_text(entry.value) if entry else ""
 
@@ -64,18 +69,25 @@ class Hammer:
 
     @property
     def verifies(self) -> bool:
-        """Whether hammer checks TLS: unless `:verify_ssl:` is false; the text 'false' is true to Ruby."""
+        """Whether hammer checks TLS: unless `:verify_ssl:` is false; the text 'false' is true to
+        Ruby.
+        """
         entry = self.entries.get(("ssl", "verify_ssl"))
         return entry is None or entry.value is not False
 
     @property
     def method(self) -> str:
-        """How hammer logs in, where it passes over the user and password of its files: in words; "" where it uses them.
+        """How hammer logs in, where it passes over the user and password of its files: in words; ""
+        where it uses them.
 
-        A session alone is not such a method: who allows sessions may have a password in the files all the same.
+        A session alone is not such a method: who allows sessions may have a password in the files
+        all the same.
         """
-        if self.truthy("ssl", "ssl_client_cert") and self.truthy("ssl", "ssl_client_key") and not self.truthy(
-                "ssl", "ssl_with_basic_auth"):
+        if (
+            self.truthy("ssl", "ssl_client_cert")
+            and self.truthy("ssl", "ssl_client_key")
+            and not self.truthy("ssl", "ssl_with_basic_auth")
+        ):
             return f"a client certificate ({self.where('ssl', 'ssl_client_cert')})"
         kind = self.text("foreman", "default_auth_type")
         if kind in ("", _BASIC):
@@ -90,7 +102,9 @@ class Hammer:
         return f"a session ({self.where('foreman', 'use_sessions')})"
 
     def stored_ca(self, url: str) -> Optional[Path]:
-        """The CA certificate that `hammer --fetch-ca-cert` stored for that Satellite; None where there is none."""
+        """The CA certificate that `hammer --fetch-ca-cert` stored for that Satellite; None where
+        there is none.
+        """
         folder = self.text("ssl", "local_ca_store_path")
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname or not (folder or self.home):
@@ -115,8 +129,10 @@ def read(home: Optional[Path]) -> Hammer:
     given = {name: entry for name, entry in entries.items() if entry.value not in (None, "")}
     verify = given.get(("ssl", "verify_ssl"))
     if verify and not isinstance(verify.value, bool):
-        warnings.append(f"{verify.path}: :ssl: :verify_ssl: is {reprlib.repr(verify.value)}, which Ruby takes for "
-                        "true: TLS is checked; only false, without quotes, turns that off")
+        warnings.append(
+            f"{verify.path}: :ssl: :verify_ssl: is {reprlib.repr(verify.value)}, which Ruby takes for "
+            "true: TLS is checked; only false, without quotes, turns that off"
+        )
     return Hammer(given, folder, tuple(warnings), tuple(secrets))
 
 
@@ -132,11 +148,16 @@ def _values(path: Path, warnings: list[str]) -> Iterator[tuple[tuple[str, str], 
 
 
 def _files(folders: list[Path], warnings: list[str]) -> Iterator[Path]:
-    """hammer's files in the order in which it reads them; what is no file is passed over, as hammer does."""
+    """hammer's files in the order in which it reads them; what is no file is passed over, as hammer
+    does.
+    """
     for folder in folders:
         try:
-            modules = sorted(path for path in (folder / "cli.modules.d").iterdir()
-                             if path.suffix == ".yml" and not path.name.startswith("."))
+            modules = sorted(
+                path
+                for path in (folder / "cli.modules.d").iterdir()
+                if path.suffix == ".yml" and not path.name.startswith(".")
+            )
         except (FileNotFoundError, NotADirectoryError):
             modules = []
         except OSError as error:
@@ -148,7 +169,7 @@ def _files(folders: list[Path], warnings: list[str]) -> Iterator[Path]:
 def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError):       # ValueError: a NUL in the name
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return False
 
 
@@ -165,7 +186,7 @@ def _load(path: Path, warnings: list[str]) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or "cannot be parsed"
         reason = f"not valid YAML ({problem}{f', line {mark.line + 1}' if mark else ''})"
     except (RecursionError, ValueError, LookupError, TypeError, AttributeError, OverflowError):
-        reason = "not valid YAML (a value is not what its tag says)"     # PyYAML lets these pass
+        reason = "not valid YAML (a value is not what its tag says)"  # PyYAML lets these pass
     else:
         if content is None or isinstance(content, dict):
             return _plain_keys(content or {})
@@ -212,6 +233,11 @@ def _untagged(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 _RubyLoader.add_implicit_resolver("!ruby/symbol", re.compile(r":[^:\s].*"), [":"])
-for _tag in ("!ruby/sym", "!ruby/symbol", "tag:ruby.yaml.org,2002:sym", "tag:ruby.yaml.org,2002:symbol"):
+for _tag in (
+    "!ruby/sym",
+    "!ruby/symbol",
+    "tag:ruby.yaml.org,2002:sym",
+    "tag:ruby.yaml.org,2002:symbol",
+):
     _RubyLoader.add_constructor(_tag, _symbol)
 _RubyLoader.add_constructor(None, _untagged)

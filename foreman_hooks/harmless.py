@@ -38,11 +38,13 @@ _NUMBER = re.compile(r"[+-]?\d{1,5}(?:\.\d{1,3})?")
 _VERSION = re.compile(r"v?\d{1,4}(?:\.\d{1,4}){1,3}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?(?: ?(?:UTC|Z|[+-]\d\d:?\d\d))?")
 _URL = re.compile(
-    r"(?:https?|ldaps?|ntp|nfs|ftp)://(?P<host>[A-Za-z0-9.-]+)(?::\d{1,5})?(?P<path>(?:/[^/]*)*)")
+    r"(?:https?|ldaps?|ntp|nfs|ftp)://(?P<host>[A-Za-z0-9.-]+)(?::\d{1,5})?(?P<path>(?:/[^/]*)*)"
+)
 _BREAKS = re.compile(r"[ ,;:/._@+-]+")
 # web, WEB, Web, RedHat, openStack; up to three digits may follow
 _WORD = re.compile(
-    r"(?:[a-z]{1,20}|[A-Z]{1,12}|(?:[a-z]{2,}|[A-Z][a-z]+)(?:[A-Z][a-z]{2,})*)\d{0,3}")
+    r"(?:[a-z]{1,20}|[A-Z]{1,12}|(?:[a-z]{2,}|[A-Z][a-z]+)(?:[A-Z][a-z]{2,})*)\d{0,3}"
+)
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _USUAL_PAIRS = _words("""
     ab ac ad ag ai al am an ap ar as at au av ay ba be bl bo br ca ce ch ci ck co ct da de di do du
@@ -98,7 +100,8 @@ def _is_harmless_value(value: Any, depth: int) -> bool:
         return False
     names, items = (value, value.values()) if isinstance(value, dict) else ((), value)
     return all(map(is_harmless_name, names)) and all(
-        _is_harmless_value(item, depth - 1) for item in items)
+        _is_harmless_value(item, depth - 1) for item in items
+    )
 
 
 def _is_harmless_text(text: str) -> bool:
@@ -143,5 +146,5 @@ def _is_plain_word(word: str) -> bool:
 def _can_be_spoken(letters: str) -> bool:
     """Whether half the pairs of letters in a longer word are usual ones; at random a fifth is."""
     low = letters.lower()
-    pairs = [low[i:i + 2] for i in range(len(low) - 1)]
+    pairs = [low[i : i + 2] for i in range(len(low) - 1)]
     return len(low) <= 5 or 2 * sum(pair in _USUAL_PAIRS for pair in pairs) >= len(pairs)

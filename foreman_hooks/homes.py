@@ -1,6 +1,7 @@
 """Many UUIDs in a compact form: sorted, 16 bytes each, looked up without unpacking.  Pure.
 
-A million of them are 16 MB, packed in 0.6 s; a row of SQLite for each would cost a run a tenth of its time.
+A million of them are 16 MB, packed in 0.6 s; a row of SQLite for each would cost a run a tenth of
+its time.
 """
 
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ def _holds(packed: bytes, uuid: str) -> bool:
     low, high = 0, len(packed) // _SIZE
     while low < high:
         middle = (low + high) // 2
-        at = packed[middle * _SIZE:(middle + 1) * _SIZE]
+        at = packed[middle * _SIZE : (middle + 1) * _SIZE]
         if at == wanted:
             return True
         low, high = (middle + 1, high) if at < wanted else (low, middle)

@@ -1,7 +1,7 @@
 """Where log lines go: stderr for whoever looks on, and a file of its own for whoever asks later.
 
-The file gets what was printed as well, so that cron can mail the news (stdout) and the errors (stderr) as ever while
-the log has every run; a redirection by the shell would have to choose.
+The file gets what was printed as well, so that cron can mail the news (stdout) and the errors
+(stderr) as ever while the log has every run; a redirection by the shell would have to choose.
 """
 
 import errno
@@ -15,24 +15,31 @@ from pathlib import Path
 from typing import Optional
 
 FORMATS = ("text", "json")
-SAID = "foreman_hooks.said"         # what was printed: for the file alone, a terminal has it already
+SAID = "foreman_hooks.said"  # what was printed: for the file alone, a terminal has it already
 said = logging.getLogger(SAID)
 
 
 class Json(logging.Formatter):
-    """One JSON object a line: time (UTC, ISO 8601), level, logger, message, and the traceback where there is one."""
+    """One JSON object a line: time (UTC, ISO 8601), level, logger, message, and the traceback where
+    there is one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
-        line = {"time": _utc(record), "level": record.levelname, "logger": record.name,
-                "message": record.getMessage()}
+        line = {
+            "time": _utc(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
 class Text(logging.Formatter):
-    """A line for people.  What could not be seen is escaped: no server or tenant steers the terminal.
+    """A line for people.  What could not be seen is escaped: no server or tenant steers the
+    terminal.
 
     With the time for a file, which has no other clock.
     """
@@ -59,7 +66,9 @@ def _utc(record: logging.LogRecord) -> str:
 
 
 def set_up(level: int, kind: str = "text", file: Optional[Path] = None) -> None:
-    """Log from `level` on to stderr, and to `file` also whatever was done and printed; raises OSError."""
+    """Log from `level` on to stderr, and to `file` also whatever was done and printed; raises
+    OSError.
+    """
     stderr = logging.StreamHandler()
     stderr.setLevel(level)
     stderr.addFilter(lambda record: record.name != SAID)
@@ -77,7 +86,9 @@ def set_up(level: int, kind: str = "text", file: Optional[Path] = None) -> None:
 
 
 class _File(logging.FileHandler):
-    """The log, to append to; its folder may be another user's (/var/log/foreman is), so no link is followed."""
+    """The log, to append to; its folder may be another user's (/var/log/foreman is), so no link is
+    followed.
+    """
 
     def _open(self) -> TextIOWrapper:
         # O_NONBLOCK: a pipe that nobody reads would hold us for ever

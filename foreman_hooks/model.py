@@ -1,4 +1,6 @@
-"""The values that the parts hand to each other: frozen, and without anything of the servers' raw answers."""
+"""The values that the parts hand to each other: frozen, and without anything of the servers' raw
+answers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,9 +60,19 @@ class Reason(str, Enum):
 
 
 # These need attention: the servers contradict each other, or something has to be configured.
-LOUD = frozenset({Reason.CHECKED_IN, Reason.CLOCKS_DISAGREE, Reason.SHARED_UUID, Reason.AMBIGUOUS_UUID,
-                  Reason.CONTRADICTING_FACTS, Reason.UNLISTED_LEADER, Reason.UNLISTED_REGION,
-                  Reason.HIDDEN_PARAMETERS, Reason.OUT_OF_SIGHT})
+LOUD = frozenset(
+    {
+        Reason.CHECKED_IN,
+        Reason.CLOCKS_DISAGREE,
+        Reason.SHARED_UUID,
+        Reason.AMBIGUOUS_UUID,
+        Reason.CONTRADICTING_FACTS,
+        Reason.UNLISTED_LEADER,
+        Reason.UNLISTED_REGION,
+        Reason.HIDDEN_PARAMETERS,
+        Reason.OUT_OF_SIGHT,
+    }
+)
 # Nothing could be learned of these in this run.
 UNKNOWN_REASONS = frozenset({Reason.UNKNOWN, Reason.OUT_OF_SIGHT, Reason.HIDDEN_PARAMETERS})
 
@@ -68,11 +80,11 @@ UNKNOWN_REASONS = frozenset({Reason.UNKNOWN, Reason.OUT_OF_SIGHT, Reason.HIDDEN_
 class Identity(NamedTuple):
     """What the facts of a host say it is.
 
-    `uuids`: every instance UUID that any source names (lower case, dashed), the leading source's first.
-    `reason`: why OpenStack is not asked about it (NOT_OPENSTACK, NO_FACTS, NO_UUID), None where it is.
-    `doubt`: what speaks against an OpenStack guest; it holds the record unless the termination is proven.
-    `seen`: the facts, for people.  `kind`: what its firmware calls itself (maker, product, asset tag): only a living
-    host of the same kind is a witness for it.
+    `uuids`: every instance UUID that any source names (lower case, dashed), the leading source's
+    first. `reason`: why OpenStack is not asked about it (NOT_OPENSTACK, NO_FACTS, NO_UUID), None
+    where it is. `doubt`: what speaks against an OpenStack guest; it holds the record unless the
+    termination is proven. `seen`: the facts, for people.  `kind`: what its firmware calls itself
+    (maker, product, asset tag): only a living host of the same kind is a witness for it.
     """
 
     uuids: tuple[str, ...] = ()
@@ -86,18 +98,18 @@ class Identity(NamedTuple):
 class Record:
     """A host record as Satellite showed it a moment ago.  Times are aware.
 
-    `katello`: whether the agent's check-in is the sign of life, and not the last report alone.  `report_failed`: its
-    latest reports failed as a whole, which Satellite's side writes of a dead machine as well, so it does not count.
-    `facts_at`: when facts last arrived.  `parameters` holds inherited ones too.  `snapshot` is what the journal keeps
-    of it, secrets removed.
+    `katello`: whether the agent's check-in is the sign of life, and not the last report alone.
+    `report_failed`: its latest reports failed as a whole, which Satellite's side writes of a dead
+    machine as well, so it does not count. `facts_at`: when facts last arrived.  `parameters` holds
+    inherited ones too.  `snapshot` is what the journal keeps of it, secrets removed.
     """
 
     id: int
     name: str
-    consumer: Optional[str] = None              # Candlepin's UUID of the registration
+    consumer: Optional[str] = None  # Candlepin's UUID of the registration
     registered: bool = False
     registered_at: Optional[datetime] = None
-    last_checkin: Optional[datetime] = None     # rhsmcertd's; None without Katello
+    last_checkin: Optional[datetime] = None  # rhsmcertd's; None without Katello
     last_report: Optional[datetime] = None
     report_failed: bool = False
     facts_at: Optional[datetime] = None
@@ -106,7 +118,7 @@ class Record:
     hypervisor: bool = False
     infrastructure: bool = False
     compute_resource: Optional[str] = None
-    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)     # may hold secrets
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
     snapshot: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -121,7 +133,9 @@ class Record:
 
     @property
     def last_sign(self) -> Optional[datetime]:
-        """The latest sign of life: check-in, report or registration; else the last facts; None without any."""
+        """The latest sign of life: check-in, report or registration; else the last facts; None
+        without any.
+        """
         signs = [when for when in (self.last_checkin, self.report, self.registered_at) if when]
         return max(signs, default=self.facts_at)
 
@@ -142,8 +156,9 @@ class Fingerprint(NamedTuple):
 class History(NamedTuple):
     """What earlier runs know of a UUID.
 
-    `misses`: in how many runs in a row it was missing while every cloud answered, `since` when (aware).  `homes`: the
-    places in scope where a run saw it alive.  `tried`: a deletion of this record is on file that did not succeed.
+    `misses`: in how many runs in a row it was missing while every cloud answered, `since` when
+    (aware).  `homes`: the places in scope where a run saw it alive.  `tried`: a deletion of this
+    record is on file that did not succeed.
     """
 
     misses: int = 0
@@ -161,7 +176,7 @@ class Verdict(NamedTuple):
     decision: Decision
     reason: Reason
     detail: str = ""
-    fingerprint: Optional[Fingerprint] = None   # of every DELETE
+    fingerprint: Optional[Fingerprint] = None  # of every DELETE
 
 
 class Outcome(NamedTuple):
@@ -181,10 +196,11 @@ class Outcome(NamedTuple):
 class Policy:
     """How sure, and how much at once.  A cap of 0 means that none may go.
 
-    `quiet`: how long after a proven termination nothing is deleted (rhsmcertd checks in every 240 minutes).
-    `all_clouds_listed`: every OpenStack cloud of this Satellite's hosts is in the configuration, so absence from all
-    of them says something also of an instance that no run ever saw.  `max_absent`: how many hosts of one region may
-    be deleted at once without proof.  `protect_parameter` may be "": none protects.
+    `quiet`: how long after a proven termination nothing is deleted (rhsmcertd checks in every 240
+    minutes). `all_clouds_listed`: every OpenStack cloud of this Satellite's hosts is in the
+    configuration, so absence from all of them says something also of an instance that no run ever
+    saw.  `max_absent`: how many hosts of one region may be deleted at once without proof.
+    `protect_parameter` may be "": none protects.
     """
 
     quiet: timedelta = timedelta(hours=4, minutes=30)

@@ -226,7 +226,7 @@ def _of_cause(link: BaseException) -> str:
         advice = _NO_TRUST.get(getattr(link, "verify_code", 0), _OWN_CA)
         hint = _of_no_use() if advice == _OWN_CA else ""
         return f"certificate verify failed: {words}; {advice}{hint}"
-    if type(link).__name__ == "CertificateError":      # urllib3 1 compares names itself
+    if type(link).__name__ == "CertificateError":  # urllib3 1 compares names itself
         return f"certificate verify failed: {gist(link)}; {_NO_TRUST[62]}"
     if isinstance(link, ssl.SSLError):
         return _of_tls(link)

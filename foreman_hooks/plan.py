@@ -1,4 +1,6 @@
-"""A plan: all verdicts of a run, the guard rails of the run as a whole, and the file it travels in.  Pure."""
+"""A plan: all verdicts of a run, the guard rails of the run as a whole, and the file it travels in.
+Pure.
+"""
 
 import hashlib
 import json
@@ -14,7 +16,7 @@ from .osp_checker import parse_uuid
 from .survey import Place
 
 FORMAT = 2
-SHRINK_FLOOR = 2                        # so few servers less are no sign of a region that lost its servers
+SHRINK_FLOOR = 2  # so few servers less are no sign of a region that lost its servers
 MAX_AGE = timedelta(days=1)
 _CLOCK_SLACK = timedelta(minutes=5)
 
@@ -26,11 +28,11 @@ class PlanError(Exception):
 class RegionSeen(NamedTuple):
     """One region as the run saw it.
 
-    `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown.  `error`: why it is
-    unknown, `error_kind` the name of the error's class.  `alive`: how many hosts of this Satellite were seen alive
-    in it.  `witnesses`: some of these, (kind, UUID), of each kind that an absent host needs one of.  `terminated`: how
-    many of its servers are proven terminated since the last good run.  `unlisted`: regions of its cloud that are not
-    asked.
+    `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown.
+    `error`: why it is unknown, `error_kind` the name of the error's class.  `alive`: how many hosts
+    of this Satellite were seen alive in it.  `witnesses`: some of these, (kind, UUID), of each kind
+    that an absent host needs one of.  `terminated`: how many of its servers are proven terminated
+    since the last good run.  `unlisted`: regions of its cloud that are not asked.
     """
 
     cloud: str
@@ -46,7 +48,9 @@ class RegionSeen(NamedTuple):
 
 
 class Absence(NamedTuple):
-    """A host that is missing without proof: where it was seen alive ("" where nobody knows), since when (aware)."""
+    """A host that is missing without proof: where it was seen alive ("" where nobody knows), since
+    when (aware).
+    """
 
     host_id: int
     home: str
@@ -62,12 +66,14 @@ class Hold(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run decided, host by host.  `made_at` is aware; `scope` says which hosts were looked at.
+    """What a run decided, host by host.  `made_at` is aware; `scope` says which hosts were looked
+    at.
 
-    `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.  `holds` are those that
-    concern some deletions only: without an approval the others are applied.  `shrunk`: a cloud has lost more servers
-    than max_shrink since the last good run, so its size now is not taken for normal.
-    `fleet`: how many instances were looked at, where the verdicts are of one alone; None where they are of all.
+    `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.
+    `holds` are those that concern some deletions only: without an approval the others are applied.
+    `shrunk`: a cloud has lost more servers than max_shrink since the last good run, so its size now
+    is not taken for normal. `fleet`: how many instances were looked at, where the verdicts are of
+    one alone; None where they are of all.
     """
 
     satellite: str
@@ -107,15 +113,32 @@ class Plan:
 
 
 # Hosts that are no instances do not count as the fleet of which a fraction may go.
-_NO_INSTANCES = frozenset({Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.UNKNOWN_MAKER, Reason.NO_FACTS,
-                           Reason.NO_UUID, Reason.NO_PROOF, Reason.NEVER_SEEN})     # of another cloud, most often
+_NO_INSTANCES = frozenset(
+    {
+        Reason.NOT_OPENSTACK,
+        Reason.NOT_A_GUEST,
+        Reason.UNKNOWN_MAKER,
+        Reason.NO_FACTS,
+        Reason.NO_UUID,
+        Reason.NO_PROOF,
+        Reason.NEVER_SEEN,
+    }
+)  # of another cloud, most often
 
 
 def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
     """The plan for these hosts alone, made from that of all."""
-    holds = [Hold(hold.why, tuple(host_id for host_id in hold.host_ids if host_id in host_ids)) for hold in plan.holds]
-    return replace(plan, scope=scope, fleet=_instances(plan), holds=tuple(hold for hold in holds if hold.host_ids),
-                   verdicts=tuple(verdict for verdict in plan.verdicts if verdict.host_id in host_ids))
+    holds = [
+        Hold(hold.why, tuple(host_id for host_id in hold.host_ids if host_id in host_ids))
+        for hold in plan.holds
+    ]
+    return replace(
+        plan,
+        scope=scope,
+        fleet=_instances(plan),
+        holds=tuple(hold for hold in holds if hold.host_ids),
+        verdicts=tuple(verdict for verdict in plan.verdicts if verdict.host_id in host_ids),
+    )
 
 
 def _instances(plan: Plan) -> int:
@@ -125,10 +148,12 @@ def _instances(plan: Plan) -> int:
 
 
 def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Plan:
-    """The plan with the deletions that need an approval: too many hosts of one region are absent at once.
+    """The plan with the deletions that need an approval: too many hosts of one region are absent at
+    once.
 
-    A small cell that loses its rows makes its servers absent under every other cap.  At once are those that were first
-    missed within `silence` of each other; those that still wait count as well.
+    A small cell that loses its rows makes its servers absent under every other cap.  At once are
+    those that were first missed within `silence` of each other; those that still wait count as
+    well.
     """
     doomed = {verdict.host_id for verdict in plan.deletions if verdict.reason is Reason.MISSING}
     holds = []
@@ -140,17 +165,25 @@ def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Pla
             if absence.host_id in doomed and together > policy.max_absent:
                 held[absence.host_id] = together
         if held:
-            holds.append(Hold(f"{max(held.values())} hosts {f'of {home} ' if home else ''}are absent at once, without "
-                              f"proof; max_absent is {policy.max_absent}", tuple(sorted(held))))
+            holds.append(
+                Hold(
+                    f"{max(held.values())} hosts {f'of {home} ' if home else ''}are absent at once, without "
+                    f"proof; max_absent is {policy.max_absent}",
+                    tuple(sorted(held)),
+                )
+            )
     return replace(plan, holds=tuple(holds))
 
 
-def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[Place, int], before: int = 0) -> Plan:
+def with_guard_rails(
+    plan: Plan, policy: Policy, servers_before: Mapping[Place, int], before: int = 0
+) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 
-    `servers_before`: (cloud, region) -> how many servers it listed, for each that the last good run asked.  A cap of
-    0 lets none go.  `before`: how many went in the last hour, for the plan of one alone: many such runs are to stay
-    within the caps of one run, and one may go where max_fraction would let none of so small a fleet.
+    `servers_before`: (cloud, region) -> how many servers it listed, for each that the last good run
+    asked.  A cap of 0 lets none go.  `before`: how many went in the last hour, for the plan of one
+    alone: many such runs are to stay within the caps of one run, and one may go where max_fraction
+    would let none of so small a fleet.
     """
     doomed, fleet = len(plan.deletions), _instances(plan)
     share = _share(fleet, policy.max_fraction)
@@ -160,22 +193,32 @@ def with_guard_rails(plan: Plan, policy: Policy, servers_before: Mapping[Place, 
     in_an_hour = " within an hour" if doomed > len(plan.deletions) else ""
     refusals = []
     if doomed > policy.max_deletions:
-        refusals.append(f"{doomed} records are to go{in_an_hour}, max_deletions is {policy.max_deletions}")
+        refusals.append(
+            f"{doomed} records are to go{in_an_hour}, max_deletions is {policy.max_deletions}"
+        )
     if doomed > share:
-        refusals.append(f"{doomed} of {fleet} instances ({doomed / max(fleet, 1):.0%}) are to go{in_an_hour}, "
-                        f"max_fraction is {policy.max_fraction:.0%}")
-    shrinkages = [_shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy) for seen in plan.regions]
+        refusals.append(
+            f"{doomed} of {fleet} instances ({doomed / max(fleet, 1):.0%}) are to go{in_an_hour}, "
+            f"max_fraction is {policy.max_fraction:.0%}"
+        )
+    shrinkages = [
+        _shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy)
+        for seen in plan.regions
+    ]
     shrunk = [told for told in shrinkages if told]
-    shrunk += [f"{cloud}/{region} was asked in the last good run and is out of scope now; its hosts would look gone"
-               for cloud, region in servers_before.keys() - {(seen.cloud, seen.region) for seen in plan.regions}]
+    shrunk += [
+        f"{cloud}/{region} was asked in the last good run and is out of scope now; its hosts would look gone"
+        for cloud, region in servers_before.keys()
+        - {(seen.cloud, seen.region) for seen in plan.regions}
+    ]
     return replace(plan, refusals=(*refusals, *shrunk), shrunk=bool(shrunk))
 
 
 def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
     """How a region shrank by more than it may, '' where it did not.
 
-    Asked even where nothing is to go: the hosts of an emptied cell database only wait for their grace to pass.
-    Servers that are proven terminated are not lost.
+    Asked even where nothing is to go: the hosts of an emptied cell database only wait for their
+    grace to pass. Servers that are proven terminated are not lost.
     """
     if seen.servers is None:
         return ""
@@ -183,13 +226,17 @@ def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
     if lost <= SHRINK_FLOOR or lost <= _share(before, policy.max_shrink):
         return ""
     proven = f", {seen.terminated} of them proven terminated" if seen.terminated else ""
-    return (f"{seen.cloud}/{seen.region} shrank from {before} to {seen.servers} servers "
-            f"({1 - seen.servers / before:.0%}){proven} since the last good run, "
-            f"max_shrink is {policy.max_shrink:.0%}")
+    return (
+        f"{seen.cloud}/{seen.region} shrank from {before} to {seen.servers} servers "
+        f"({1 - seen.servers / before:.0%}){proven} since the last good run, "
+        f"max_shrink is {policy.max_shrink:.0%}"
+    )
 
 
 def _share(whole: int, fraction: float) -> float:
-    """`fraction` of `whole`, without the last digits of a float: 0.29 of 100 is 29 and not a little less."""
+    """`fraction` of `whole`, without the last digits of a float: 0.29 of 100 is 29 and not a little
+    less.
+    """
     return round(whole * fraction, 6)
 
 
@@ -199,17 +246,21 @@ def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
         raise PlanError(f"the plan is for {plan.satellite}, this is {satellite}; make a new one")
     age = now - plan.made_at
     if age > MAX_AGE:
-        raise PlanError(f"the plan is {age.total_seconds() / 3600:.0f} hours old, the limit is "
-                        f"{MAX_AGE.total_seconds() / 3600:.0f}; make a new one")
+        raise PlanError(
+            f"the plan is {age.total_seconds() / 3600:.0f} hours old, the limit is "
+            f"{MAX_AGE.total_seconds() / 3600:.0f}; make a new one"
+        )
     if age < -_CLOCK_SLACK:
-        raise PlanError(f"the plan is from the future ({plan.made_at.isoformat()}); check the clock")
+        raise PlanError(
+            f"the plan is from the future ({plan.made_at.isoformat()}); check the clock"
+        )
 
 
 def dump(plan: Plan) -> str:
     """The plan as JSON text, one verdict a line, with its digest."""
     rows = ",\n  ".join(map(json.dumps, plan.verdicts))
     head = json.dumps({"digest": plan.digest, **_head(plan)}, indent=1)
-    return f"{head[:-2]},\n \"verdicts\": [\n  {rows}\n ]\n}}\n"
+    return f'{head[:-2]},\n "verdicts": [\n  {rows}\n ]\n}}\n'
 
 
 def load(text: str) -> Plan:
@@ -218,14 +269,25 @@ def load(text: str) -> Plan:
         document = json.loads(text)
         digest = document.pop("digest")
         if document["format"] != FORMAT:
-            raise PlanError(f"the plan has format {document['format']}, this version reads {FORMAT}; make a new one")
+            raise PlanError(
+                f"the plan has format {document['format']}, this version reads {FORMAT}; make a new one"
+            )
         verdicts = document.pop("verdicts")
         if _digest(document, verdicts) != digest:
-            raise PlanError("the plan was changed after it was made (its digest does not match); make a new one")
-        if "fleet" in document:         # nobody writes one; it could say anything of how many there are
+            raise PlanError(
+                "the plan was changed after it was made (its digest does not match); make a new one"
+            )
+        if "fleet" in document:  # nobody writes one; it could say anything of how many there are
             raise PlanError("the plan is of one instance alone; use run --uuid for that")
         return _checked(document, verdicts)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise PlanError("not a plan that 'plan --out' wrote; make a new one") from error
 
 
@@ -237,13 +299,23 @@ def _checked(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     verdicts = tuple(map(_verdict, rows))
     known = {verdict.host_id for verdict in verdicts}
     holds = tuple(Hold(_typed(why, str), tuple(ids)) for why, ids in document["holds"])
-    if len(known) < len(verdicts) or not {host_id for hold in holds for host_id in hold.host_ids} <= known:
-        raise PlanError("the plan names a host twice, or holds a host that it does not name; make a new one")
+    if (
+        len(known) < len(verdicts)
+        or not {host_id for hold in holds for host_id in hold.host_ids} <= known
+    ):
+        raise PlanError(
+            "the plan names a host twice, or holds a host that it does not name; make a new one"
+        )
     return Plan(
-        _typed(document["satellite"], str), made_at, _typed(document["scope"], str),
-        tuple(map(_region, document["regions"])), verdicts,
-        tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)), holds,
-        _typed(document["shrunk"], bool))
+        _typed(document["satellite"], str),
+        made_at,
+        _typed(document["scope"], str),
+        tuple(map(_region, document["regions"])),
+        verdicts,
+        tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)),
+        holds,
+        _typed(document["shrunk"], bool),
+    )
 
 
 def _typed(value: Any, kind: type) -> Any:
@@ -259,8 +331,18 @@ def _region(row: Sequence[Any]) -> RegionSeen:
         _typed(servers, int)
     pairs = tuple((_typed(kind, str), _typed(uuid, str)) for kind, uuid in witnesses)
     texts = [_typed(text, str) for text in (cloud, region, proof, error, error_kind)]
-    return RegionSeen(texts[0], texts[1], servers, texts[2], texts[3], texts[4], _typed(alive, int), pairs,
-                      _typed(terminated, int), tuple(_typed(name, str) for name in unlisted))
+    return RegionSeen(
+        texts[0],
+        texts[1],
+        servers,
+        texts[2],
+        texts[3],
+        texts[4],
+        _typed(alive, int),
+        pairs,
+        _typed(terminated, int),
+        tuple(_typed(name, str) for name in unlisted),
+    )
 
 
 def _verdict(row: Sequence[Any]) -> Verdict:
@@ -269,22 +351,44 @@ def _verdict(row: Sequence[Any]) -> Verdict:
         raise ValueError("not the id of a host, or not a UUID")
     marks = None
     if fingerprint is not None:
-        marks = Fingerprint(*(None if text is None else _typed(text, str) for text in _typed(fingerprint, list)))
-    verdict = Verdict(host_id, _typed(name, str), _typed(uuid, str), Decision(decision), Reason(reason),
-                      _typed(detail, str), marks)
-    if (verdict.decision is Decision.DELETE) != (verdict.reason in (Reason.TERMINATED, Reason.MISSING)):
-        raise PlanError(f"the plan says {verdict.decision.value} of {name} since: {verdict.reason.value}")
+        marks = Fingerprint(
+            *(None if text is None else _typed(text, str) for text in _typed(fingerprint, list))
+        )
+    verdict = Verdict(
+        host_id,
+        _typed(name, str),
+        _typed(uuid, str),
+        Decision(decision),
+        Reason(reason),
+        _typed(detail, str),
+        marks,
+    )
+    if (verdict.decision is Decision.DELETE) != (
+        verdict.reason in (Reason.TERMINATED, Reason.MISSING)
+    ):
+        raise PlanError(
+            f"the plan says {verdict.decision.value} of {name} since: {verdict.reason.value}"
+        )
     if (verdict.decision is Decision.DELETE) != (marks is not None) or (marks and not verdict.uuid):
-        raise PlanError(f"the plan does not say what the record of {name} looked like; make a new one")
+        raise PlanError(
+            f"the plan does not say what the record of {name} looked like; make a new one"
+        )
     return verdict
 
 
 def _head(plan: Plan) -> dict[str, Any]:
     """All but the verdicts."""
-    return {"format": FORMAT, "satellite": plan.satellite, "made_at": plan.made_at.isoformat(), "scope": plan.scope,
-            "refusals": list(plan.refusals), "shrunk": plan.shrunk, "holds": [list(hold) for hold in plan.holds],
-            **({} if plan.fleet is None else {"fleet": plan.fleet}),
-            "regions": [list(region) for region in plan.regions]}
+    return {
+        "format": FORMAT,
+        "satellite": plan.satellite,
+        "made_at": plan.made_at.isoformat(),
+        "scope": plan.scope,
+        "refusals": list(plan.refusals),
+        "shrunk": plan.shrunk,
+        "holds": [list(hold) for hold in plan.holds],
+        **({} if plan.fleet is None else {"fleet": plan.fleet}),
+        "regions": [list(region) for region in plan.regions],
+    }
 
 
 def _digest(head: Mapping[str, Any], verdicts: Iterable[Sequence[Any]]) -> str:

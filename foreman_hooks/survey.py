@@ -24,12 +24,13 @@ from .osp_checker import (
 )
 from .osp_login import LogIns
 
-Place = tuple[str, str]                 # cloud, region
+Place = tuple[str, str]  # cloud, region
 
 
 @dataclass(frozen=True)
 class CloudScope:
-    """One cloud of clouds.yaml (None: the default, or OS_*), its regions (empty: those that clouds.yaml names).
+    """One cloud of clouds.yaml (None: the default, or OS_*), its regions (empty: those that
+    clouds.yaml names).
 
     `ignore_regions`: compute regions of the catalog that are left out on purpose.
     """
@@ -44,7 +45,8 @@ class CloudScope:
 class Seen(NamedTuple):
     """How one cloud and region answered; `servers` is None where no list of them was read.
 
-    `unlisted`: compute regions of this log-in's catalog that are neither in scope nor ignored by name.
+    `unlisted`: compute regions of this log-in's catalog that are neither in scope nor ignored by
+    name.
     """
 
     cloud: str
@@ -59,12 +61,15 @@ class Seen(NamedTuple):
 class Survey:
     """What all clouds in scope know of the UUIDs that were asked.
 
-    `at`: when a checker host answered, by its own clock; None where the clouds were asked from here.
+    `at`: when a checker host answered, by its own clock; None where the clouds were asked from
+    here.
     """
 
     regions: tuple[Seen, ...]
-    alive: Mapping[str, Place]                      # found in a list, which is all that was asked of them
-    asked: Mapping[str, tuple[Sighting, ...]]       # asked one by one: a Sighting for each cloud and region
+    alive: Mapping[str, Place]  # found in a list, which is all that was asked of them
+    asked: Mapping[
+        str, tuple[Sighting, ...]
+    ]  # asked one by one: a Sighting for each cloud and region
     at: Optional[datetime] = None
 
     def of(self, uuid: str) -> tuple[Sighting, ...]:
@@ -78,15 +83,15 @@ class Survey:
 class LocalChecker:
     """Asks Keystone and Nova from here, all regions side by side.
 
-    A cloud that cannot be opened or prepared is noted in `errors`, makes every UUID unknown, and is not asked again.
-    What `prepare` listed is looked up once and then let go, since it is large.
+    A cloud that cannot be opened or prepared is noted in `errors`, makes every UUID unknown, and is
+    not asked again. What `prepare` listed is looked up once and then let go, since it is large.
     `unlisted`: compute regions of a log-in's catalog that are neither in scope nor ignored by name.
     """
 
     scopes: Sequence[CloudScope]
     regions: dict[Place, Region] = field(default_factory=dict)
     errors: dict[Place, OSPError] = field(default_factory=dict)
-    servers: dict[Place, int] = field(default_factory=dict)         # how many each lists
+    servers: dict[Place, int] = field(default_factory=dict)  # how many each lists
     unlisted: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     _log_ins: LogIns = field(default_factory=LogIns, repr=False)
     _lists: dict[Place, Set[str]] = field(default_factory=dict)
@@ -111,14 +116,23 @@ class LocalChecker:
         for place, region in self.regions.items():
             # what is in scope and failed is not forgotten: it is an error of its own
             meant = {name for cloud, name in self.errors if cloud == region.cloud}
-            meant.update(name for scope in self.scopes if scope.cloud in (None, region.cloud)
-                         for name in scope.ignore_regions)
+            meant.update(
+                name
+                for scope in self.scopes
+                if scope.cloud in (None, region.cloud)
+                for name in scope.ignore_regions
+            )
             self.unlisted[place] = region.log_in.left_out(asked, meant) if region.log_in else ()
 
     def _open_region(self, scope: CloudScope, name: str) -> None:
         try:
-            region = Region.open(scope.cloud, name, empty_is_absent=scope.lists_fail_on_down_cell,
-                                 manners=scope.manners, log_ins=self._log_ins)
+            region = Region.open(
+                scope.cloud,
+                name,
+                empty_is_absent=scope.lists_fail_on_down_cell,
+                manners=scope.manners,
+                log_ins=self._log_ins,
+            )
             self.regions[region.cloud, region.region] = region
         except OSPError as error:
             self.errors[scope.cloud or "(environment)", name] = error
@@ -133,6 +147,7 @@ class LocalChecker:
                 counts[place] = done
                 if progress:
                     progress(sum(counts.values()), 0)
+
             try:
                 self._lists[place] = self.regions[place].list_servers(told)
                 self.servers[place] = len(self._lists[place])
@@ -175,7 +190,9 @@ class LocalChecker:
         return self._joined({}, self._look(list(uuids), progress))
 
     def _look(self, uuids: Sequence[str], progress: Optional[Progress]) -> list[Look]:
-        """Ask all regions; where one is unknown the rest is not asked, since no UUID can be known then."""
+        """Ask all regions; where one is unknown the rest is not asked, since no UUID can be known
+        then.
+        """
         done = dict.fromkeys(self.regions, 0)
 
         def look_one(place: Place) -> Look:
@@ -183,6 +200,7 @@ class LocalChecker:
                 done[place] = count
                 if progress:
                     progress(sum(done.values()), total * len(done))
+
             return self.regions[place].look(uuids if not self.errors else (), told)
 
         fine = [place for place in self.regions if place not in self.errors]
@@ -199,33 +217,57 @@ class LocalChecker:
         return Survey(regions, alive, asked)
 
     def _seen(self, look: Look) -> Seen:
-        """A region that failed has no number of servers: with a cell down its list is short without a sign."""
+        """A region that failed has no number of servers: with a cell down its list is short without
+        a sign.
+        """
         place = (look.cloud, look.region)
         unlisted = self.unlisted.get(place, ())
         if look.error:
             return Seen(*place, None, "", look.error, unlisted)
         visibility = self.regions[place].visibility
-        return Seen(*place, self.servers.get(place), visibility.proof if visibility else "", None, unlisted)
+        return Seen(
+            *place, self.servers.get(place), visibility.proof if visibility else "", None, unlisted
+        )
 
 
 def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
-    """One Survey of the answers to several questions; of these UUIDs, what nobody answered is UNKNOWN."""
+    """One Survey of the answers to several questions; of these UUIDs, what nobody answered is
+    UNKNOWN.
+    """
     regions: dict[Place, Seen] = {}
     for seen in (seen for survey in surveys for seen in survey.regions):
         known = regions.get((seen.cloud, seen.region), seen)
         regions[seen.cloud, seen.region] = Seen(
-            seen.cloud, seen.region, known.servers if seen.servers is None else seen.servers,
-            known.proof or seen.proof, known.error or seen.error,
-            tuple(sorted({*known.unlisted, *seen.unlisted})))
+            seen.cloud,
+            seen.region,
+            known.servers if seen.servers is None else seen.servers,
+            known.proof or seen.proof,
+            known.error or seen.error,
+            tuple(sorted({*known.unlisted, *seen.unlisted})),
+        )
     alive = {uuid: place for survey in surveys for uuid, place in survey.alive.items()}
-    said = {(one.uuid, one.cloud, one.region): one
-            for survey in surveys for found in survey.asked.values() for one in found}
-    return Survey(tuple(seen._replace(servers=None) if seen.error else seen for seen in regions.values()), alive, {
-        uuid: tuple(_of(uuid, seen, said.get((uuid, *place))) for place, seen in regions.items())
-        for uuid in uuids if uuid not in alive})
+    said = {
+        (one.uuid, one.cloud, one.region): one
+        for survey in surveys
+        for found in survey.asked.values()
+        for one in found
+    }
+    return Survey(
+        tuple(seen._replace(servers=None) if seen.error else seen for seen in regions.values()),
+        alive,
+        {
+            uuid: tuple(
+                _of(uuid, seen, said.get((uuid, *place))) for place, seen in regions.items()
+            )
+            for uuid in uuids
+            if uuid not in alive
+        },
+    )
 
 
 def _of(uuid: str, seen: Seen, said: Optional[Sighting]) -> Sighting:
     if seen.error or said is None:
-        return Sighting(uuid, seen.cloud, seen.region, Presence.UNKNOWN, str(seen.error or "not asked"))
+        return Sighting(
+            uuid, seen.cloud, seen.region, Presence.UNKNOWN, str(seen.error or "not asked")
+        )
     return said

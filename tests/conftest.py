@@ -1,4 +1,6 @@
-"""What every test gets: an environment of its own, no network but loopback, and on request both doubles."""
+"""What every test gets: an environment of its own, no network but loopback, and on request both
+doubles.
+"""
 
 import os
 import socket
@@ -34,8 +36,8 @@ from foreman_hooks.survey import CloudScope, LocalChecker
 
 DAY = timedelta(days=1)
 
-# A busy machine is no failure, so no deadline.  The same examples each time, so that a failure is of the change at
-# hand; to search on, with new ones: pytest --hypothesis-profile long
+# A busy machine is no failure, so no deadline.  The same examples each time, so that a failure is
+# of the change at hand; to search on, with new ones: pytest --hypothesis-profile long
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("quick")
@@ -59,14 +61,17 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
-        assert self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1", "localhost"), address
+        assert self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1", "localhost"), (
+            address
+        )
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
 class Stage:
-    """Both doubles behind HTTP, empty but for one living host in RegionOne, and the true client against them.
+    """Both doubles behind HTTP, empty but for one living host in RegionOne, and the true client
+    against them.
 
     The records' and servers' own times are relative to the real one.
     """
@@ -74,9 +79,14 @@ class Stage:
     def __init__(self, folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.monkeypatch = folder, monkeypatch
         self.satellite = Satellite(users=[User("admin", "changeme")])
-        self.openstack = OpenStack(regions=("RegionOne", "RegionTwo"), accounts=[
-            Account("admin", "changeme"), Account("reader", "changeme", project="shop", roles=("reader",)),
-            Account("checker", "changeme", project="shop", roles=("host_checker",))])
+        self.openstack = OpenStack(
+            regions=("RegionOne", "RegionTwo"),
+            accounts=[
+                Account("admin", "changeme"),
+                Account("reader", "changeme", project="shop", roles=("reader",)),
+                Account("checker", "changeme", project="shop", roles=("host_checker",)),
+            ],
+        )
         self.world = worlds.World(self.satellite, self.openstack, {})
         self.foreman = stack.enter_context(Server(self.satellite.handle))
         self.osp = stack.enter_context(Server(self.openstack.handle))
@@ -93,20 +103,29 @@ class Stage:
     def now(self, when: datetime) -> None:
         """Time passes, and the witness keeps checking in."""
         self._now = when
-        witness = next((host for host in self.satellite.hosts.values() if host.name.startswith("witness")), None)
+        witness = next(
+            (host for host in self.satellite.hosts.values() if host.name.startswith("witness")),
+            None,
+        )
         if witness and witness.subscription:
             checked_in = (when - timedelta(hours=1)).astimezone(timezone.utc)
             witness.subscription["last_checkin"] = checked_in.strftime("%Y-%m-%d %H:%M:%S UTC")
 
-    def host(self, name: str, *, server: Optional[str] = "ACTIVE", project: str = "bank", **more: Any) -> str:
+    def host(
+        self, name: str, *, server: Optional[str] = "ACTIVE", project: str = "bank", **more: Any
+    ) -> str:
         """A registered guest and, unless `server` is None, its server in that status; its UUID."""
         uuid = worlds.add_host(self.world, name, "", **more)
         if server:
             worlds.add_instance(self.world, name, uuid, project=project, status=server)
         return uuid
 
-    def terminated(self, name: str, ago: timedelta = 2 * DAY, checked_in: timedelta = 3 * DAY, **more: Any) -> str:
-        """A guest whose server was deleted `ago`, and that last checked in `checked_in` ago; its UUID."""
+    def terminated(
+        self, name: str, ago: timedelta = 2 * DAY, checked_in: timedelta = 3 * DAY, **more: Any
+    ) -> str:
+        """A guest whose server was deleted `ago`, and that last checked in `checked_in` ago; its
+        UUID.
+        """
         uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
         worlds.add_instance(self.world, name, uuid, terminated=ago.total_seconds())
         return uuid
@@ -127,21 +146,53 @@ class Stage:
     def use_cloud(self, account: str = "admin", password: str = "changeme", **entry: Any) -> Path:
         """Write clouds.yaml with one cloud, `prod`, and let it be found."""
         path = self.folder / "clouds.yaml"
-        path.write_text(yaml.safe_dump({"clouds": {"prod": {"region_name": "RegionOne", "auth": {
-            "auth_url": f"{self.osp.url}/v3", "username": account, "password": password,
-            "project_name": "shop" if account in ("reader", "checker") else "admin",
-            "user_domain_name": "Default", "project_domain_name": "Default"}, **entry}}}))
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "clouds": {
+                        "prod": {
+                            "region_name": "RegionOne",
+                            "auth": {
+                                "auth_url": f"{self.osp.url}/v3",
+                                "username": account,
+                                "password": password,
+                                "project_name": "shop"
+                                if account in ("reader", "checker")
+                                else "admin",
+                                "user_domain_name": "Default",
+                                "project_domain_name": "Default",
+                            },
+                            **entry,
+                        }
+                    }
+                }
+            )
+        )
         self.monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
         return path
 
-    def cleanup(self, journal: Journal, policy: Optional[Policy] = None, *, regions: tuple[str, ...] = ("RegionOne",),
-                login: Optional[Login] = None, search: str = "", checker: Optional[Checker] = None,
-                manners: Manners = MANNERS, organization: Optional[int] = None) -> Cleanup:
+    def cleanup(
+        self,
+        journal: Journal,
+        policy: Optional[Policy] = None,
+        *,
+        regions: tuple[str, ...] = ("RegionOne",),
+        login: Optional[Login] = None,
+        search: str = "",
+        checker: Optional[Checker] = None,
+        manners: Manners = MANNERS,
+        organization: Optional[int] = None,
+    ) -> Cleanup:
         """The true client against both; caps that do not bite unless a policy says so."""
         scope = CloudScope("prod", regions, manners=manners, ignore_regions=self.ignored(regions))
-        return Cleanup(Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
-                       checker or LocalChecker([scope]), journal,
-                       policy or Policy(max_fraction=1.0), Scope(search, organization), clock=lambda: self.now)
+        return Cleanup(
+            Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
+            checker or LocalChecker([scope]),
+            journal,
+            policy or Policy(max_fraction=1.0),
+            Scope(search, organization),
+            clock=lambda: self.now,
+        )
 
     def ignored(self, regions: tuple[str, ...]) -> tuple[str, ...]:
         """The regions of the catalog that are left out by name."""
@@ -164,7 +215,9 @@ class Stage:
 
     def reasons(self, policy: Optional[Policy] = None, **how: Any) -> dict[str, str]:
         """Short host name -> reason, by a run up to the plan."""
-        return {one.name.split(".")[0]: one.reason.name for one in self.plan(policy, **how).verdicts}
+        return {
+            one.name.split(".")[0]: one.reason.name for one in self.plan(policy, **how).verdicts
+        }
 
     @property
     def left(self) -> set[str]:
@@ -174,10 +227,23 @@ class Stage:
     def config(self, **sections: Any) -> Path:
         """A configuration file that leads to both doubles."""
         path = self.folder / "config.yml"
-        path.write_text(yaml.safe_dump({
-            "satellite": {"url": self.foreman.url, "username": "admin", "password": "changeme"},
-            "clouds": [{"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]}],
-            "journal": str(self.folder / "journal.sqlite3"), "policy": {"max_fraction": 1.0}, **sections}))
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "satellite": {
+                        "url": self.foreman.url,
+                        "username": "admin",
+                        "password": "changeme",
+                    },
+                    "clouds": [
+                        {"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]}
+                    ],
+                    "journal": str(self.folder / "journal.sqlite3"),
+                    "policy": {"max_fraction": 1.0},
+                    **sections,
+                }
+            )
+        )
         return path
 
 
@@ -190,10 +256,12 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str]) -> Any:
     """Run one command line in this process: exit code, stdout, stderr."""
+
     def run(*argv: Any) -> tuple[int, str, str]:
         code = cli.main([str(word) for word in argv])
         out, err = capfd.readouterr()
         return code, out, err
+
     return run
 
 
@@ -206,7 +274,9 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Shared:
-    """One server for a whole file, since to stop one takes a moment; each test puts a Satellite on it."""
+    """One server for a whole file, since to stop one takes a moment; each test puts a Satellite on
+    it.
+    """
 
     def __init__(self) -> None:
         self.satellite = Satellite()
@@ -230,6 +300,7 @@ def shared() -> Iterator[Shared]:
 
 # The client and the inventory against a Satellite alone
 
+
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[Server]:
     """One for a whole file, since to stop one takes a moment."""
@@ -239,8 +310,12 @@ def shared_server() -> Iterator[Server]:
 
 @pytest.fixture
 def double() -> Satellite:
-    return Satellite(users=[
-        User("admin", "changeme"), User("cleaner", "secret", permissions=MINIMUM, tokens={"a-token"})])
+    return Satellite(
+        users=[
+            User("admin", "changeme"),
+            User("cleaner", "secret", permissions=MINIMUM, tokens={"a-token"}),
+        ]
+    )
 
 
 @pytest.fixture
@@ -256,7 +331,8 @@ def server(shared_server: Server, double: Satellite, monkeypatch: pytest.MonkeyP
 def connect(server: Server) -> Callable[..., Client]:
     """A new client for a login, with manners of its own where they are named."""
     return lambda user="admin", password="changeme", **manners: Client(
-        Login(server.url, user, password), MANNERS._replace(**manners))
+        Login(server.url, user, password), MANNERS._replace(**manners)
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""What the tests of the client and of the inventory put into the Satellite in memory, and how they bend its answers."""
+"""What the tests of the client and of the inventory put into the Satellite in memory, and how they
+bend its answers.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,8 +16,12 @@ UUID = "d9cfa777-571e-5252-92d9-0bcdebe7a3c9"
 OTHER_UUID = "1d1c54ad-0000-4000-8000-00000000beef"
 CONSUMER = "6d1b7e2c-93f4-43a1-a1ab-25c7d1f5a3f7"
 MINIMUM = frozenset({"view_hosts", "view_facts", "destroy_hosts"})
-INSTANCE = {"virt::uuid": UUID, "virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack Foundation",
-            "dmi::system::product_name": "OpenStack Nova"}
+INSTANCE = {
+    "virt::uuid": UUID,
+    "virt::is_guest": "true",
+    "dmi::system::manufacturer": "OpenStack Foundation",
+    "dmi::system::product_name": "OpenStack Nova",
+}
 
 Mend = Callable[[Any], Any]
 
@@ -24,27 +30,59 @@ UNKNOWN_ROUTE = {"status": 404, "error": "Not Found"}
 UNKNOWN_ORGANIZATION = {"message": "Organization with id 9 not found"}
 
 ODD = {
-    "HTML 502": (502, "<html>Bad Gateway</html>"), "HTML 503": (503, "<html>starting</html>"),
-    "HTML 200": (200, "<html>Please log in</html>"), "HTML 404": (404, "<html>Not Found</html>"),
-    "301": (301, ""), "308": (308, ""), "302 with JSON": (302, {"results": []}), "empty 200": (200, ""),
-    "204": (204, ""), "400 without a body": (400, ""), "413": (413, "<html>"), "429": (429, "slow down"),
-    "500 JSON": (500, {"error": {"message": "reset has failed"}}), "JSON that is cut": (200, b'{"results": [{"id"'),
+    "HTML 502": (502, "<html>Bad Gateway</html>"),
+    "HTML 503": (503, "<html>starting</html>"),
+    "HTML 200": (200, "<html>Please log in</html>"),
+    "HTML 404": (404, "<html>Not Found</html>"),
+    "301": (301, ""),
+    "308": (308, ""),
+    "302 with JSON": (302, {"results": []}),
+    "empty 200": (200, ""),
+    "204": (204, ""),
+    "400 without a body": (400, ""),
+    "413": (413, "<html>"),
+    "429": (429, "slow down"),
+    "500 JSON": (500, {"error": {"message": "reset has failed"}}),
+    "JSON that is cut": (200, b'{"results": [{"id"'),
     "too deep": (200, b"[" * 100_000),
-    "list": (200, []), "text": (200, b'"ok"'), "number": (200, 1), "true": (200, True), "null": (200, None),
-    "200 with an error": (200, {"error": {"message": "no"}, "id": 1, "name": "web1.example.com", "all_parameters": [],
-                                "version": "3.12.0", "results": [], "subtotal": 0, "total": 0, "permissions": {}}),
-    "422 list": (422, []), "415": (415, {"error": {"message": "Media type is unsupported"}}),
+    "list": (200, []),
+    "text": (200, b'"ok"'),
+    "number": (200, 1),
+    "true": (200, True),
+    "null": (200, None),
+    "200 with an error": (
+        200,
+        {
+            "error": {"message": "no"},
+            "id": 1,
+            "name": "web1.example.com",
+            "all_parameters": [],
+            "version": "3.12.0",
+            "results": [],
+            "subtotal": 0,
+            "total": 0,
+            "permissions": {},
+        },
+    ),
+    "422 list": (422, []),
+    "415": (415, {"error": {"message": "Media type is unsupported"}}),
 }
 REFUSALS = {
-    "403": (403, {"error": {"message": "Access denied"}}), "404 of a host": (404, UNKNOWN_HOST),
-    "404 of a route": (404, UNKNOWN_ROUTE), "404 of an organization": (404, UNKNOWN_ORGANIZATION),
-    "400": (400, {"error": {"message": "bad search"}}), "422": (422, {"error": {"full_messages": ["wrong"]}}),
+    "403": (403, {"error": {"message": "Access denied"}}),
+    "404 of a host": (404, UNKNOWN_HOST),
+    "404 of a route": (404, UNKNOWN_ROUTE),
+    "404 of an organization": (404, UNKNOWN_ORGANIZATION),
+    "400": (400, {"error": {"message": "bad search"}}),
+    "422": (422, {"error": {"full_messages": ["wrong"]}}),
 }
 
 
 def entry(**changes: Any) -> Mend:
     """A change of the first result of a list."""
-    return lambda body: {**body, "results": [{**body["results"][0], **changes}, *body["results"][1:]]}
+    return lambda body: {
+        **body,
+        "results": [{**body["results"][0], **changes}, *body["results"][1:]],
+    }
 
 
 ODD_LISTS: dict[str, Mend] = {
@@ -68,11 +106,19 @@ ODD_LISTS: dict[str, Mend] = {
 
 def guest(name: str = "web1.example.com", uuid: str = UUID, **more: Any) -> sandbox.Host:
     """A registered guest that says nothing of its maker."""
-    return sandbox.Host(name, **{"facts": {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}},
-                                 "subscription": {"uuid": CONSUMER}, **more})
+    return sandbox.Host(
+        name,
+        **{
+            "facts": {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}},
+            "subscription": {"uuid": CONSUMER},
+            **more,
+        },
+    )
 
 
-def instance(name: str = "web1.example.com", uuid: str = UUID, **others: dict[str, str]) -> sandbox.Host:
+def instance(
+    name: str = "web1.example.com", uuid: str = UUID, **others: dict[str, str]
+) -> sandbox.Host:
     """A guest that its RHSM facts make an instance; `others` are the facts of other sources."""
     return guest(name, facts={RHSM: {**INSTANCE, "virt::uuid": uuid}, **others})
 
@@ -94,12 +140,16 @@ def user(double: Satellite, *permissions: str, **more: Any) -> tuple[str, str]:
 
 
 def change(server: Server, pattern: str, mend: Mend) -> None:
-    """Hand the body of every true answer to requests that match to `mend`, and answer what that returns."""
+    """Hand the body of every true answer to requests that match to `mend`, and answer what that
+    returns.
+    """
     handle = server.handle
 
     def changed(request: Request) -> Answer:
         answer = handle(request)
-        return answer._replace(body=mend(answer.body)) if re.search(pattern, request.line) else answer
+        return (
+            answer._replace(body=mend(answer.body)) if re.search(pattern, request.line) else answer
+        )
 
     server.handle = changed
 
@@ -110,7 +160,7 @@ def before(server: Server, pattern: str, act: Callable[[], Any]) -> None:
 
     def acting(request: Request) -> Answer:
         if re.search(pattern, request.line):
-            for once in todo:           # an iterator, so that of several requests at once only one finds it
+            for once in todo:  # an iterator, so that of several requests at once only one finds it
                 once()
         return handle(request)
 

@@ -1,4 +1,6 @@
-"""LocalChecker against doubles of two clouds over HTTP: what one of them cannot say is unknown everywhere."""
+"""LocalChecker against doubles of two clouds over HTTP: what one of them cannot say is unknown
+everywhere.
+"""
 
 import json
 import re
@@ -7,7 +9,14 @@ from datetime import datetime, timezone
 
 import pytest
 
-from foreman_hooks.osp_checker import OSPConfigError, OSPError, OSPForbidden, OSPLoginError, Presence, swap_bytes
+from foreman_hooks.osp_checker import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    swap_bytes,
+)
 from foreman_hooks.sandbox.openstack import Account, Instance, OpenStack, project_id
 from foreman_hooks.sandbox.server import Server
 from foreman_hooks.survey import CloudScope, LocalChecker, Survey
@@ -15,7 +24,7 @@ from foreman_hooks.survey import CloudScope, LocalChecker, Survey
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
 Y = "2c5f39cb-3fb2-42e3-984f-caa872cef40c"
-CANARY = "0a11afee-0000-4000-8000-000000000001"        # lower than X and Y: the first to be looked at
+CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and Y: the first to be looked at
 DIED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 ONE, TWO = "RegionOne", "RegionTwo"
 PROD, LAB = CloudScope("prod"), CloudScope("lab")
@@ -28,13 +37,29 @@ class Cloud:
 
     def __init__(self, server, handlers):
         self.server, self.regions = server, {"region_name": ONE}
-        self.double = OpenStack(regions=(ONE, TWO), accounts=[
-            Account("admin", "changeme", HIGH, ("admin",)), Account("lister", "changeme", HIGH, ("lister",))])
+        self.double = OpenStack(
+            regions=(ONE, TWO),
+            accounts=[
+                Account("admin", "changeme", HIGH, ("admin",)),
+                Account("lister", "changeme", HIGH, ("lister",)),
+            ],
+        )
         self.double.policy["lister"] = {
-            "index", "detail", "index:get_all_tenants", "detail:get_all_tenants", "allow_all_filters"}
+            "index",
+            "detail",
+            "index:get_all_tenants",
+            "detail:get_all_tenants",
+            "allow_all_filters",
+        }
         self.double.skip_down_cells = False
-        self.auth = {"auth_url": server.url + "/v3", "username": "admin", "password": "changeme", "project_name": HIGH,
-                     "user_domain_id": "default", "project_domain_id": "default"}
+        self.auth = {
+            "auth_url": server.url + "/v3",
+            "username": "admin",
+            "password": "changeme",
+            "project_name": HIGH,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        }
         handlers[:] = [self.double.handle]
         server.faults.clear()
         server.requests.clear()
@@ -63,8 +88,16 @@ class Clouds:
 
     def checker(self, *scopes):
         """A new LocalChecker, by the clouds.yaml of now."""
-        self.file.write_text(json.dumps({"clouds": {
-            name: {"auth": cloud.auth, **cloud.regions} for name, cloud in (("prod", self.prod), ("lab", self.lab))}}))
+        self.file.write_text(
+            json.dumps(
+                {
+                    "clouds": {
+                        name: {"auth": cloud.auth, **cloud.regions}
+                        for name, cloud in (("prod", self.prod), ("lab", self.lab))
+                    }
+                }
+            )
+        )
         return LocalChecker(scopes or (PROD,))
 
     def survey(self, uuids, *scopes):
@@ -78,7 +111,10 @@ class Clouds:
 def wires():
     """Two servers for the whole file, since to stop one takes a moment."""
     first, second = [], []
-    with Server(lambda request: first[0](request)) as one, Server(lambda request: second[0](request)) as two:
+    with (
+        Server(lambda request: first[0](request)) as one,
+        Server(lambda request: second[0](request)) as two,
+    ):
         yield (one, first), (two, second)
 
 
@@ -86,7 +122,7 @@ def wires():
 def clouds(wires, tmp_path, monkeypatch):
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     yield Clouds(tmp_path / "clouds.yaml", *(Cloud(*wire) for wire in wires))
-    for thread in threading.enumerate():            # a look that failed leaves questions under way
+    for thread in threading.enumerate():  # a look that failed leaves questions under way
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join(10)
 
@@ -107,7 +143,9 @@ def told(survey, uuid=X):
 
 
 def errors(survey):
-    return {f"{seen.cloud}/{seen.region}": type(seen.error) for seen in survey.regions if seen.error}
+    return {
+        f"{seen.cloud}/{seen.region}": type(seen.error) for seen in survey.regions if seen.error
+    }
 
 
 def numbered(count, kind=1):
@@ -115,6 +153,7 @@ def numbered(count, kind=1):
 
 
 # A survey: listed means alive, the rest is asked
+
 
 def test_a_listed_server_is_alive_and_the_others_are_asked(clouds, prod):
     prod.add(X)
@@ -143,7 +182,9 @@ def test_a_server_listed_in_the_other_byte_order_is_alive(clouds, prod):
     assert prod.count(f"/servers/{X}") == 0
 
 
-@pytest.mark.parametrize("row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"])
+@pytest.mark.parametrize(
+    "row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"]
+)
 def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row):
     prod.add(X, **row)
     survey = clouds.survey([X])
@@ -152,7 +193,9 @@ def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row
 
 
 def test_what_was_listed_is_let_go_once_it_was_looked_up(clouds, prod):
-    """The list of a large cloud is large; who looks again is told nothing, and would ask one by one."""
+    """The list of a large cloud is large; who looks again is told nothing, and would ask one by
+    one.
+    """
     prod.add(X)
     checker = clouds.checker(CloudScope("prod", (ONE,)))
     checker.prepare()
@@ -187,11 +230,12 @@ def test_the_lists_and_the_questions_tell_their_progress(clouds, prod):
     checker, listed, asked = clouds.checker(CloudScope("prod", (ONE, TWO))), [], []
     checker.prepare(lambda *step: listed.append(step))
     checker.survey([X, Y, *numbered(2)], lambda *step: asked.append(step))
-    assert sorted(listed)[-2:] == [(3, 0), (3, 3)]      # how many there will be is known at the end
+    assert sorted(listed)[-2:] == [(3, 0), (3, 3)]  # how many there will be is known at the end
     assert sorted(asked)[0] == (1, 6) and sorted(asked)[-1] == (6, 6)
 
 
 # What it costs
+
 
 def test_a_survey_costs_the_pages_and_what_the_dead_ones_need(clouds, prod):
     prod.double.max_limit = 10
@@ -203,12 +247,26 @@ def test_a_survey_costs_the_pages_and_what_the_dead_ones_need(clouds, prod):
     survey = clouds.survey([*alive, *dead])
     assert set(survey.alive) == set(alive)
     assert [told(survey, uuid) for uuid in dead] == [{"prod/RegionOne": DELETED}] * 2
-    assert {what: prod.count(what) for what in (
-        "GET /v3$", "POST", "sort_key", f"/servers/{CANARY}", "limit=1000", "/servers/ffff", "changes-since")} == {
-        "GET /v3$": 1, "POST": 1,
-        "sort_key": 1, f"/servers/{CANARY}": 1,                         # visibility
-        "limit=1000": 4,                                                # 26 servers: 10 + 10 + 6 + the empty page
-        "/servers/ffff": 2, "changes-since": 2}                         # for each dead one a GET and its tombstone
+    assert {
+        what: prod.count(what)
+        for what in (
+            "GET /v3$",
+            "POST",
+            "sort_key",
+            f"/servers/{CANARY}",
+            "limit=1000",
+            "/servers/ffff",
+            "changes-since",
+        )
+    } == {
+        "GET /v3$": 1,
+        "POST": 1,
+        "sort_key": 1,
+        f"/servers/{CANARY}": 1,  # visibility
+        "limit=1000": 4,  # 26 servers: 10 + 10 + 6 + the empty page
+        "/servers/ffff": 2,
+        "changes-since": 2,
+    }  # for each dead one a GET and its tombstone
     assert prod.count() == 2 + 2 + 4 + 4
 
 
@@ -248,10 +306,17 @@ def test_two_clouds_and_their_regions_each_have_their_say(clouds, prod, lab):
     prod.add_dead(X, TWO)
     lab.add(Y)
     survey = clouds.survey([X, Y], *SCOPES)
-    assert told(survey) == {"prod/RegionOne": ABSENT, "prod/RegionTwo": DELETED, "lab/RegionOne": ABSENT}
+    assert told(survey) == {
+        "prod/RegionOne": ABSENT,
+        "prod/RegionTwo": DELETED,
+        "lab/RegionOne": ABSENT,
+    }
     assert survey.alive == {Y: ("lab", ONE)}
     assert [(seen.cloud, seen.region, seen.servers) for seen in survey.regions] == [
-        ("prod", ONE, 1), ("prod", TWO, 1), ("lab", ONE, 2)]
+        ("prod", ONE, 1),
+        ("prod", TWO, 1),
+        ("lab", ONE, 2),
+    ]
 
 
 def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(clouds, prod, lab):
@@ -274,7 +339,11 @@ def test_a_cloud_that_refused_the_login_is_not_asked_again(clouds, lab):
     assert lab.count("POST") == 1
 
 
-FAULTS = {"its list": "limit=1000", "its canary": "sort_key", "its canary's GET": f"RegionTwo.*/servers/{CANARY}$"}
+FAULTS = {
+    "its list": "limit=1000",
+    "its canary": "sort_key",
+    "its canary's GET": f"RegionTwo.*/servers/{CANARY}$",
+}
 
 
 @pytest.mark.parametrize("pattern", FAULTS.values(), ids=FAULTS)
@@ -295,14 +364,22 @@ def test_a_region_that_failed_has_no_number_of_servers_and_no_proof(clouds, prod
     seen = {(seen.cloud, seen.region): seen for seen in regions}
     assert len(seen) == len(regions) == 3
     assert seen["prod", ONE].servers == 1 and seen["prod", ONE].proof
-    assert seen["prod", TWO].servers is None and not seen["prod", TWO].proof and seen["prod", TWO].error
+    assert (
+        seen["prod", TWO].servers is None
+        and not seen["prod", TWO].proof
+        and seen["prod", TWO].error
+    )
 
 
 def test_a_region_that_fails_while_it_is_asked_makes_its_part_unknown(clouds, prod):
     prod.add_dead(X)
     prod.server.fail(f"RegionTwo.*{X}", 500)
     survey = clouds.survey([X], *SCOPES)
-    assert told(survey) == {"prod/RegionOne": DELETED, "prod/RegionTwo": UNKNOWN, "lab/RegionOne": ABSENT}
+    assert told(survey) == {
+        "prod/RegionOne": DELETED,
+        "prod/RegionTwo": UNKNOWN,
+        "lab/RegionOne": ABSENT,
+    }
     assert errors(survey) == {"prod/RegionTwo": OSPError}
     assert [seen.servers for seen in survey.regions] == [1, None, 1]
 
@@ -312,7 +389,10 @@ def test_a_region_that_fails_once_while_it_is_asked_may_answer_the_next_time(clo
     prod.server.fail(f"/servers/{X}$", 500, times=1)
     checker = clouds.checker()
     checker.prepare()
-    assert [told(checker.ask([X])) for _ in range(2)] == [{"prod/RegionOne": UNKNOWN}, {"prod/RegionOne": DELETED}]
+    assert [told(checker.ask([X])) for _ in range(2)] == [
+        {"prod/RegionOne": UNKNOWN},
+        {"prod/RegionOne": DELETED},
+    ]
 
 
 def test_with_a_cell_down_in_one_region_nothing_in_it_is_gone(clouds, prod):
@@ -361,8 +441,9 @@ def test_a_login_that_answers_nonsense_makes_all_unknown(clouds, prod, lab, mish
     assert told(clouds.survey([X], *SCOPES)) == {"lab/RegionOne": UNKNOWN}
 
 
-@pytest.mark.parametrize("page", [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"],
-                         ids=str)
+@pytest.mark.parametrize(
+    "page", [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"], ids=str
+)
 def test_a_list_of_nonsense_makes_all_unknown(clouds, prod, lab, page):
     prod.add_dead(X)
     lab.server.fail("limit=1000", 200, page)
@@ -381,6 +462,7 @@ def test_a_row_of_nonsense_is_unknown_and_breaks_nothing_off(clouds, prod, row):
 
 
 # Asking anew, immediately before a deletion
+
 
 def test_asking_ignores_what_a_list_said_before(clouds, prod):
     prod.add(X)
@@ -403,7 +485,11 @@ def test_asking_finds_alive_what_was_dead_before(clouds, prod):
 def test_asking_needs_no_list(clouds, prod):
     prod.add_dead(X)
     survey = clouds.checker(*SCOPES).ask([X, "junk"])
-    assert told(survey) == {"prod/RegionOne": DELETED, "prod/RegionTwo": ABSENT, "lab/RegionOne": ABSENT}
+    assert told(survey) == {
+        "prod/RegionOne": DELETED,
+        "prod/RegionTwo": ABSENT,
+        "lab/RegionOne": ABSENT,
+    }
     assert set(told(survey, "junk").values()) == {INVALID}
     assert [seen.servers for seen in survey.regions] == [None] * 3
     assert prod.count("limit=1000") == 0
@@ -419,6 +505,7 @@ def test_asking_after_a_list_failed_asks_nobody_and_knows_nothing(clouds, prod):
 
 
 # Scopes
+
 
 def test_a_scope_without_regions_takes_those_of_clouds_yaml(clouds, prod):
     prod.regions = {"regions": [TWO, ONE]}

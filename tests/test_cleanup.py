@@ -1,4 +1,6 @@
-"""Whole runs against both doubles: what goes, what stays, and that nothing goes without being on file."""
+"""Whole runs against both doubles: what goes, what stays, and that nothing goes without being on
+file.
+"""
 
 import fcntl
 import sqlite3
@@ -17,13 +19,26 @@ from foreman_hooks.model import Decision, Policy
 from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.plan import PlanError, dump, load
 from foreman_hooks.sandbox.satellite import RHSM, Host, User
-from foreman_hooks.sandbox.world import add_host, add_instance, guest_facts, named_uuid, registration
-from foreman_hooks.satellite import Login, SatelliteError, SatelliteForbidden, SatelliteLoginError, SatelliteNotFound
+from foreman_hooks.sandbox.world import (
+    add_host,
+    add_instance,
+    guest_facts,
+    named_uuid,
+    registration,
+)
+from foreman_hooks.satellite import (
+    Login,
+    SatelliteError,
+    SatelliteForbidden,
+    SatelliteLoginError,
+    SatelliteNotFound,
+)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 # What must go: a termination that nothing speaks against
+
 
 def test_a_terminated_instance_goes_in_the_same_run_that_sees_it(stage: Any) -> None:
     stage.terminated("old")
@@ -32,12 +47,18 @@ def test_a_terminated_instance_goes_in_the_same_run_that_sees_it(stage: Any) -> 
     assert stage.left == {"witness"}
 
 
-def test_where_no_quiet_is_wanted_an_instance_terminated_minutes_ago_goes_as_well(stage: Any) -> None:
+def test_where_no_quiet_is_wanted_an_instance_terminated_minutes_ago_goes_as_well(
+    stage: Any,
+) -> None:
     stage.terminated("old", ago=timedelta(minutes=10), checked_in=timedelta(minutes=12))
-    assert [one.result for one in stage.run(Policy(max_fraction=1.0, quiet=timedelta(0)))] == ["deleted"]
+    assert [one.result for one in stage.run(Policy(max_fraction=1.0, quiet=timedelta(0)))] == [
+        "deleted"
+    ]
 
 
-def test_for_one_check_in_interval_a_terminated_instance_waits_for_what_was_made_of_its_disk(stage: Any) -> None:
+def test_for_one_check_in_interval_a_terminated_instance_waits_for_what_was_made_of_its_disk(
+    stage: Any,
+) -> None:
     stage.terminated("old", ago=timedelta(hours=4), checked_in=timedelta(hours=5))
     assert stage.run() == []
     stage.now += HOUR
@@ -91,7 +112,9 @@ def test_a_run_with_a_cloud_that_cannot_answer_counts_as_no_miss(stage: Any) -> 
     assert stage.reasons()["old"] == "UNKNOWN"
     assert stage.reasons()["old"] == "UNKNOWN"
     stage.osp.faults.remove(fault)
-    assert "in 2 runs (3 needed)" in next(one.detail for one in stage.plan().verdicts if one.name.startswith("old"))
+    assert "in 2 runs (3 needed)" in next(
+        one.detail for one in stage.plan().verdicts if one.name.startswith("old")
+    )
 
 
 def test_a_clock_that_goes_back_starts_the_count_anew(stage: Any) -> None:
@@ -106,7 +129,7 @@ def test_a_clock_that_goes_back_starts_the_count_anew(stage: Any) -> None:
 
 
 def test_many_deletions_are_all_done_and_all_on_file(stage: Any) -> None:
-    for number in range(25):                    # more than are asked about together
+    for number in range(25):  # more than are asked about together
         stage.terminated(f"old-{number}")
     outcomes = stage.run()
     assert len(outcomes) == 25
@@ -119,24 +142,58 @@ def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stag
     stage.satellite.katello = False
     witness = stage.satellite.hosts[1]
     witness.subscription = None
-    witness.facts = {"PuppetFactName": {"dmi::product::uuid": named_uuid("witness"), "is_virtual": "true"}}
-    facts = {"PuppetFactName": {"dmi::product::uuid": named_uuid("old"), "is_virtual": "true",
-                                "dmi::manufacturer": "OpenStack Foundation", "dmi::product::name": "OpenStack Nova"}}
+    witness.facts = {
+        "PuppetFactName": {"dmi::product::uuid": named_uuid("witness"), "is_virtual": "true"}
+    }
+    facts = {
+        "PuppetFactName": {
+            "dmi::product::uuid": named_uuid("old"),
+            "is_virtual": "true",
+            "dmi::manufacturer": "OpenStack Foundation",
+            "dmi::product::name": "OpenStack Nova",
+        }
+    }
     alive = {"PuppetFactName": {**facts["PuppetFactName"], "dmi::product::uuid": named_uuid("new")}}
     report = {"last_report": registration(3 * 86400.0)["last_checkin"]}
     stage.terminated("old", facts=facts, subscription=None, record=report)
     stage.host("new", facts=alive, subscription=None, record=report)
-    stage.terminated("unreported", subscription=None, facts={"PuppetFactName": {
-        **facts["PuppetFactName"], "dmi::product::uuid": named_uuid("unreported")}})
+    stage.terminated(
+        "unreported",
+        subscription=None,
+        facts={
+            "PuppetFactName": {
+                **facts["PuppetFactName"],
+                "dmi::product::uuid": named_uuid("unreported"),
+            }
+        },
+    )
     reasons = stage.reasons()
-    assert (reasons["old"], reasons["new"], reasons["unreported"]) == ("TERMINATED", "ALIVE", "NO_CHECKIN")
+    assert (reasons["old"], reasons["new"], reasons["unreported"]) == (
+        "TERMINATED",
+        "ALIVE",
+        "NO_CHECKIN",
+    )
     assert [one.result for one in stage.run()] == ["deleted"]
 
 
 # What must stay
 
-@pytest.mark.parametrize("status", ["SHUTOFF", "SHELVED", "SHELVED_OFFLOADED", "ERROR", "BUILD", "RESCUE", "PAUSED",
-                                    "SUSPENDED", "VERIFY_RESIZE", "SOFT_DELETED"])
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "SHUTOFF",
+        "SHELVED",
+        "SHELVED_OFFLOADED",
+        "ERROR",
+        "BUILD",
+        "RESCUE",
+        "PAUSED",
+        "SUSPENDED",
+        "VERIFY_RESIZE",
+        "SOFT_DELETED",
+    ],
+)
 def test_a_server_in_any_status_but_deleted_keeps_its_record(stage: Any, status: str) -> None:
     """N4, N15."""
     stage.host("quiet", server=status, checked_in=90 * 86400.0)
@@ -167,14 +224,27 @@ def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(stage: 
 
 
 _REQUESTS = ("/v3/auth/tokens", "/servers/detail", r"/servers\?", "/servers/[0-9a-f]{8}")
-_FAILURES: "tuple[dict[str, Any], ...]" = ({"status": 500}, {"status": 404}, {"status": 403}, {"status": 200},
-                                           {"cut": True})
+_FAILURES: "tuple[dict[str, Any], ...]" = (
+    {"status": 500},
+    {"status": 404},
+    {"status": 403},
+    {"status": 200},
+    {"cut": True},
+)
 
 
-@pytest.mark.parametrize(("broken", "how"), [
-    (broken, how) for broken in _REQUESTS for how in _FAILURES
-    if (broken, how) != (_REQUESTS[3], {"status": 403})])     # a role that may list and not show, see below
-def test_no_failure_of_openstack_deletes_anything(stage: Any, broken: str, how: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("broken", "how"),
+    [
+        (broken, how)
+        for broken in _REQUESTS
+        for how in _FAILURES
+        if (broken, how) != (_REQUESTS[3], {"status": 403})
+    ],
+)  # a role that may list and not show, see below
+def test_no_failure_of_openstack_deletes_anything(
+    stage: Any, broken: str, how: dict[str, Any]
+) -> None:
     """N8, N10."""
     stage.terminated("old")
     stage.host("quiet", server="SOFT_DELETED", checked_in=90 * 86400.0)
@@ -188,16 +258,25 @@ def test_a_role_that_may_list_but_not_show_proves_by_the_list_alone(stage: Any) 
     stage.terminated("old")
     stage.host("quiet", server="SOFT_DELETED", checked_in=90 * 86400.0)
     stage.archived("gone")
-    stage.openstack.policy["host_checker"] = {"index", "detail", "index:get_all_tenants", "detail:get_all_tenants",
-                                              "allow_all_filters"}
+    stage.openstack.policy["host_checker"] = {
+        "index",
+        "detail",
+        "index:get_all_tenants",
+        "detail:get_all_tenants",
+        "allow_all_filters",
+    }
     stage.use_cloud("checker")
-    reasons = stage.reasons(Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)))
+    reasons = stage.reasons(
+        Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0))
+    )
     assert (reasons["old"], reasons["quiet"], reasons["gone"]) == ("TERMINATED", "ALIVE", "UNKNOWN")
 
 
 def test_two_regions_both_have_to_answer(stage: Any) -> None:
     stage.terminated("old")
-    plan = stage.plan(regions=("RegionOne", "RegionTwo"))       # RegionTwo has no server: nothing can be proven
+    plan = stage.plan(
+        regions=("RegionOne", "RegionTwo")
+    )  # RegionTwo has no server: nothing can be proven
     assert plan.deletions == ()
     assert "no active server" in plan.regions[1].error
 
@@ -205,7 +284,9 @@ def test_two_regions_both_have_to_answer(stage: Any) -> None:
 def test_an_instance_of_another_region_is_alive(stage: Any) -> None:
     """N5."""
     uuid = stage.host("far", server=None, checked_in=90 * 86400.0)
-    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(named_uuid("witness"))
+    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(
+        named_uuid("witness")
+    )
     add_instance(stage.world, "near", stage.host("near", server=None))
     stage.openstack.instances["RegionTwo"][uuid].uuid = uuid
     assert stage.reasons(regions=("RegionOne", "RegionTwo"))["far"] == "ALIVE"
@@ -222,7 +303,7 @@ def test_an_emptied_cloud_deletes_nothing_ever(stage: Any) -> None:
     for _ in range(6):
         stage.now += 30 * HOUR
         plan = stage.plan(policy)
-        assert "shrank from 6 to 1 servers" in plan.refusals[0]         # N17
+        assert "shrank from 6 to 1 servers" in plan.refusals[0]  # N17
     assert len(plan.deletions) == 5
     with stage.journal() as journal, pytest.raises(PlanError, match="shrank"):
         list(stage.cleanup(journal).apply(plan))
@@ -235,19 +316,30 @@ def test_a_region_that_leaves_the_scope_is_no_region_whose_hosts_are_gone(stage:
     far = stage.host("far", server=None)
     add_instance(stage.world, "far", far)
     stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances["RegionOne"].pop(far)
-    hasty = Policy(max_fraction=1.0, max_shrink=1.0, grace=timedelta(0), misses=1, silence=timedelta(0))
+    hasty = Policy(
+        max_fraction=1.0, max_shrink=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)
+    )
     assert stage.run(hasty, regions=("RegionOne", "RegionTwo")) == []
     plan = stage.plan(hasty)
-    assert plan.deletions == ()         # no run saw it alive in a region that is in scope now
-    assert plan.refusals == ("prod/RegionTwo was asked in the last good run and is out of scope now; its hosts would "
-                             "look gone",)
+    assert plan.deletions == ()  # no run saw it alive in a region that is in scope now
+    assert plan.refusals == (
+        "prod/RegionTwo was asked in the last good run and is out of scope now; its hosts would "
+        "look gone",
+    )
 
 
-def test_without_a_living_host_of_its_kind_in_the_same_region_nothing_goes_without_proof(stage: Any) -> None:
+def test_without_a_living_host_of_its_kind_in_the_same_region_nothing_goes_without_proof(
+    stage: Any,
+) -> None:
     stage.archived("old")
     stage.terminated("proven")
-    stage.satellite.hosts.pop(1)        # the witness's record; its server still lives
-    stage.host("other", facts=guest_facts(named_uuid("other"), vendor="OpenStack Foundation", product="OpenStack Nova"))
+    stage.satellite.hosts.pop(1)  # the witness's record; its server still lives
+    stage.host(
+        "other",
+        facts=guest_facts(
+            named_uuid("other"), vendor="OpenStack Foundation", product="OpenStack Nova"
+        ),
+    )
     reasons = stage.reasons()
     assert (reasons["old"], reasons["proven"]) == ("NO_WITNESS", "TERMINATED")
 
@@ -259,40 +351,54 @@ def test_a_login_that_sees_one_project_only_deletes_nothing(stage: Any) -> None:
     assert stage.reasons()["old"] == "UNKNOWN"
 
 
-@pytest.mark.parametrize(("more", "reason"), [
-    ({"infrastructure": {"foreman_instance": True}}, "INFRASTRUCTURE"),
-    ({"infrastructure": {"foreman_instance": False, "smart_proxy_id": 3}}, "INFRASTRUCTURE"),
-    ({"record": {"build": True}}, "BUILDING"),
-    ({"subscription": None}, "NO_CHECKIN"),
-    ({"parameters": {"osp_cleanup_protect": "true"}}, "PROTECTED"),
-    ({"parameters": {"osp_cleanup_protect": "because I say so"}}, "PROTECTED"),
-])
-def test_records_that_are_never_touched_stay_even_with_proof(stage: Any, more: dict[str, Any], reason: str) -> None:
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"infrastructure": {"foreman_instance": True}}, "INFRASTRUCTURE"),
+        ({"infrastructure": {"foreman_instance": False, "smart_proxy_id": 3}}, "INFRASTRUCTURE"),
+        ({"record": {"build": True}}, "BUILDING"),
+        ({"subscription": None}, "NO_CHECKIN"),
+        ({"parameters": {"osp_cleanup_protect": "true"}}, "PROTECTED"),
+        ({"parameters": {"osp_cleanup_protect": "because I say so"}}, "PROTECTED"),
+    ],
+)
+def test_records_that_are_never_touched_stay_even_with_proof(
+    stage: Any, more: dict[str, Any], reason: str
+) -> None:
     """S8, S18, S19."""
     stage.terminated("kept", **more)
     assert stage.reasons()["kept"] == reason
 
 
-@pytest.mark.parametrize(("name", "more", "reason"), [
-    ("virt-who-node-1", {}, "HYPERVISOR"),
-    ("nested", {"subscription": registration(9e5, hypervisor=True)}, "HYPERVISOR"),
-    ("unregistered", {"subscription": None}, "NOT_REGISTERED"),
-    ("silent", {"subscription": registration(None)}, "NO_CHECKIN"),
-])
-def test_records_of_which_absence_says_nothing_stay_without_proof(stage: Any, name: str, more: dict[str, Any],
-                                                                  reason: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "more", "reason"),
+    [
+        ("virt-who-node-1", {}, "HYPERVISOR"),
+        ("nested", {"subscription": registration(9e5, hypervisor=True)}, "HYPERVISOR"),
+        ("unregistered", {"subscription": None}, "NOT_REGISTERED"),
+        ("silent", {"subscription": registration(None)}, "NO_CHECKIN"),
+    ],
+)
+def test_records_of_which_absence_says_nothing_stay_without_proof(
+    stage: Any, name: str, more: dict[str, Any], reason: str
+) -> None:
     """S8, S18."""
     stage.archived(name, **more)
     assert stage.reasons()[name] == reason
 
 
 def test_without_view_params_nothing_is_deleted(stage: Any) -> None:
-    """S19: such a login is shown the global parameters only, and a search for the others misses some."""
+    """S19: such a login is shown the global parameters only, and a search for the others misses
+    some.
+    """
     stage.terminated("old")
     limited = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts")
     assert stage.reasons(login=limited)["old"] == "HIDDEN_PARAMETERS"
     assert stage.run(login=limited) == []
-    assert stage.reasons(Policy(max_fraction=1.0, protect_parameter=""), login=limited)["old"] == "TERMINATED"
+    assert (
+        stage.reasons(Policy(max_fraction=1.0, protect_parameter=""), login=limited)["old"]
+        == "TERMINATED"
+    )
 
 
 def test_a_parameter_set_to_false_protects_nothing(stage: Any) -> None:
@@ -307,12 +413,16 @@ def test_a_machine_that_checked_in_after_its_termination_stays(stage: Any) -> No
     assert stage.run() == []
 
 
-def test_two_records_of_one_terminated_instance_go_together_if_neither_gave_a_sign_since(stage: Any) -> None:
+def test_two_records_of_one_terminated_instance_go_together_if_neither_gave_a_sign_since(
+    stage: Any,
+) -> None:
     """S7."""
     uuid = stage.terminated("one")
     stage.host("other", server=None, uuid=uuid.upper(), checked_in=9e5)
     assert [(one.name, one.result) for one in stage.run()] == [
-        ("one.example.com", "deleted"), ("other.example.com", "deleted")]
+        ("one.example.com", "deleted"),
+        ("other.example.com", "deleted"),
+    ]
 
 
 def test_two_records_with_one_uuid_stay_where_nothing_proves_its_termination(stage: Any) -> None:
@@ -326,17 +436,26 @@ def test_two_records_with_one_uuid_stay_where_nothing_proves_its_termination(sta
 def test_a_host_whose_facts_were_wiped_stays(stage: Any) -> None:
     """S5: a registration is under way."""
     stage.terminated("wiped", facts={})
-    stage.terminated("half", facts={RHSM: {"virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack"}})
+    stage.terminated(
+        "half", facts={RHSM: {"virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack"}}
+    )
     reasons = stage.reasons()
     assert (reasons["wiped"], reasons["half"]) == ("NO_FACTS", "NO_UUID")
 
 
-def test_stale_facts_of_another_source_that_name_a_living_instance_keep_the_record(stage: Any) -> None:
+def test_stale_facts_of_another_source_that_name_a_living_instance_keep_the_record(
+    stage: Any,
+) -> None:
     """S6."""
     alive = stage.host("new")
     old = named_uuid("mixed")
-    facts = {**guest_facts(old), "ForemanAnsible::FactName": {
-        "ansible_product_uuid": alive, "ansible_product_name": "OpenStack Compute"}}
+    facts = {
+        **guest_facts(old),
+        "ForemanAnsible::FactName": {
+            "ansible_product_uuid": alive,
+            "ansible_product_name": "OpenStack Compute",
+        },
+    }
     stage.terminated("mixed", facts=facts)
     assert stage.reasons()["mixed"] == "ALIVE"
 
@@ -344,8 +463,13 @@ def test_stale_facts_of_another_source_that_name_a_living_instance_keep_the_reco
 def test_hosts_that_are_no_instances_cost_no_request_of_their_own(stage: Any) -> None:
     """S9."""
     for number in range(30):
-        stage.host(f"vmware-{number}", server=None, facts=guest_facts(
-            named_uuid(f"vmware-{number}"), vendor="VMware, Inc.", product="VMware7,1"))
+        stage.host(
+            f"vmware-{number}",
+            server=None,
+            facts=guest_facts(
+                named_uuid(f"vmware-{number}"), vendor="VMware, Inc.", product="VMware7,1"
+            ),
+        )
     before = stage.foreman.count(), stage.osp.count()
     assert stage.reasons()["vmware-7"] == "NOT_OPENSTACK"
     plain = stage.foreman.count() - before[0], stage.osp.count() - before[1]
@@ -355,14 +479,30 @@ def test_hosts_that_are_no_instances_cost_no_request_of_their_own(stage: Any) ->
 
 # At a glance
 
+
 def test_what_a_glance_settles_a_closer_look_would_keep_as_well(stage: Any) -> None:
     """Whoever a list of servers has is alive, whatever his other facts say."""
     stage.host("plain")
-    stage.host("ambiguous", facts={"Katello::RhsmFactName": {
-        **guest_facts(named_uuid("ambiguous"))["Katello::RhsmFactName"], "dmi::system::uuid": named_uuid("other")}})
-    stage.host("foreign", facts=guest_facts(named_uuid("foreign"), vendor="VMware, Inc.", product="VMware7,1"))
-    stage.host("contradicted", facts={**guest_facts(named_uuid("contradicted")), "PuppetFactName": {
-        "dmi::manufacturer": "Dell Inc.", "is_virtual": "false"}})
+    stage.host(
+        "ambiguous",
+        facts={
+            "Katello::RhsmFactName": {
+                **guest_facts(named_uuid("ambiguous"))["Katello::RhsmFactName"],
+                "dmi::system::uuid": named_uuid("other"),
+            }
+        },
+    )
+    stage.host(
+        "foreign",
+        facts=guest_facts(named_uuid("foreign"), vendor="VMware, Inc.", product="VMware7,1"),
+    )
+    stage.host(
+        "contradicted",
+        facts={
+            **guest_facts(named_uuid("contradicted")),
+            "PuppetFactName": {"dmi::manufacturer": "Dell Inc.", "is_virtual": "false"},
+        },
+    )
     stage.terminated("old")
     everyone = list(stage.satellite.hosts)
     with stage.journal() as journal:
@@ -371,7 +511,8 @@ def test_what_a_glance_settles_a_closer_look_would_keep_as_well(stage: Any) -> N
         plans = [cleanup._judged(cleanup.note(observation)) for observation in (glanced, closely)]
     assert (len(glanced.alive), len(closely.alive)) == (5, 0)
     assert [(one.name, one.decision) for one in plans[0].verdicts] == [
-        (one.name, one.decision) for one in plans[1].verdicts]
+        (one.name, one.decision) for one in plans[1].verdicts
+    ]
     assert [one.name for one in plans[0].deletions] == ["old.example.com"]
 
 
@@ -384,13 +525,25 @@ def test_a_host_in_a_list_by_the_other_byte_order_is_alive_at_a_glance(stage: An
     assert stage.osp.count(f"/servers/{swap_bytes(uuid)}") == 0
 
 
-def test_a_record_that_registers_anew_and_names_the_uuid_by_another_source_keeps_the_old_one(stage: Any) -> None:
-    """S5, S6: RHSM's facts are wiped at a registration, and Ansible's still say which machine it is."""
+def test_a_record_that_registers_anew_and_names_the_uuid_by_another_source_keeps_the_old_one(
+    stage: Any,
+) -> None:
+    """S5, S6: RHSM's facts are wiped at a registration, and Ansible's still say which machine it
+    is.
+    """
     uuid = stage.terminated("old")
-    stage.host("anew", server=None, facts={
-        "Katello::RhsmFactName": {"dmi::system::manufacturer": "RDO", "dmi::system::product_name": "OpenStack Compute",
-                                  "virt::is_guest": "true"},
-        "ForemanAnsible::FactName": {"ansible_product_uuid": uuid}})
+    stage.host(
+        "anew",
+        server=None,
+        facts={
+            "Katello::RhsmFactName": {
+                "dmi::system::manufacturer": "RDO",
+                "dmi::system::product_name": "OpenStack Compute",
+                "virt::is_guest": "true",
+            },
+            "ForemanAnsible::FactName": {"ansible_product_uuid": uuid},
+        },
+    )
     reasons = stage.reasons()
     assert (reasons["old"], reasons["anew"]) == ("CHECKED_IN", "CHECKED_IN")
 
@@ -399,10 +552,12 @@ def test_a_witness_may_be_any_host_that_a_list_has(stage: Any) -> None:
     stage.archived("old")
     plan = stage.plan()
     assert [(seen.alive, seen.witnesses) for seen in plan.regions] == [
-        (1, (("red hat / openstack compute", named_uuid("witness")),))]
+        (1, (("red hat / openstack compute", named_uuid("witness")),))
+    ]
 
 
 # Between plan and apply
+
 
 def planned(stage: Any) -> Any:
     stage.terminated("old")
@@ -423,7 +578,9 @@ def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(
     with stage.journal() as journal:
         plan = stage.cleanup(journal, regions=("RegionOne", "RegionTwo")).plan()
         assert [one.name for one in plan.deletions] == ["old.example.com"]
-        with pytest.raises(PlanError, match="prod/RegionTwo was asked for the plan and is out of scope now"):
+        with pytest.raises(
+            PlanError, match="prod/RegionTwo was asked for the plan and is out of scope now"
+        ):
             list(stage.cleanup(journal).apply(plan))
     assert "old" in stage.left
 
@@ -439,12 +596,22 @@ def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
     assert (outcome.result, "instance exists" in outcome.detail) == ("kept", True)
 
 
-@pytest.mark.parametrize("facet", [registration(3 * 86400.0), {**registration(0.0)},
-                                   {**registration(3 * 86400.0), "registered_at": registration(0.0)["last_checkin"]}])
-def test_a_record_registered_anew_or_checked_in_since_the_plan_stays(stage: Any, facet: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "facet",
+    [
+        registration(3 * 86400.0),
+        {**registration(0.0)},
+        {**registration(3 * 86400.0), "registered_at": registration(0.0)["last_checkin"]},
+    ],
+)
+def test_a_record_registered_anew_or_checked_in_since_the_plan_stays(
+    stage: Any, facet: dict[str, Any]
+) -> None:
     """S4: the facts are still the old ones, the registration is not."""
     plan = planned(stage)
-    next(one for one in stage.satellite.hosts.values() if one.name.startswith("old")).subscription = facet
+    next(
+        one for one in stage.satellite.hosts.values() if one.name.startswith("old")
+    ).subscription = facet
     (outcome,) = applied(stage, plan)
     assert outcome.result == "kept"
     assert "old" in stage.left
@@ -461,7 +628,8 @@ def test_a_record_that_went_by_itself_is_reported_as_kept_back_not_as_a_failure(
 def test_a_host_protected_since_the_plan_stays(stage: Any) -> None:
     plan = planned(stage)
     next(one for one in stage.satellite.hosts.values() if one.name.startswith("old")).parameters[
-        "osp_cleanup_protect"] = "true"
+        "osp_cleanup_protect"
+    ] = "true"
     assert [one.result for one in applied(stage, plan)] == ["kept"]
 
 
@@ -502,16 +670,23 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
 
 # Satellite's side fails
 
+
 def test_a_role_without_organization_is_an_error_and_not_an_empty_satellite(stage: Any) -> None:
     """S2."""
-    stage.satellite.users["nobody"] = User("nobody", "changeme", permissions=frozenset({"view_hosts", "view_facts"}),
-                                           organizations=frozenset())
+    stage.satellite.users["nobody"] = User(
+        "nobody",
+        "changeme",
+        permissions=frozenset({"view_hosts", "view_facts"}),
+        organizations=frozenset(),
+    )
     with pytest.raises(SatelliteForbidden, match="sees no host at all"):
         stage.plan(login=Login(stage.foreman.url, "nobody", "changeme"))
 
 
 def limited_user(stage: Any, *permissions: str) -> Login:
-    stage.satellite.users["limited"] = User("limited", "changeme", permissions=frozenset(permissions))
+    stage.satellite.users["limited"] = User(
+        "limited", "changeme", permissions=frozenset(permissions)
+    )
     return Login(stage.foreman.url, "limited", "changeme")
 
 
@@ -541,10 +716,20 @@ def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(stage: Any)
         assert journal.deletions() == []
 
 
-@pytest.mark.parametrize(("status", "result"), [
-    (403, "failed"), (409, "failed"), (500, "unfinished"), (502, "unfinished"), (504, "unfinished"),
-    (301, "unfinished")])
-def test_three_hosts_in_a_row_that_cannot_be_deleted_end_the_deletions(stage: Any, status: int, result: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        (403, "failed"),
+        (409, "failed"),
+        (500, "unfinished"),
+        (502, "unfinished"),
+        (504, "unfinished"),
+        (301, "unfinished"),
+    ],
+)
+def test_three_hosts_in_a_row_that_cannot_be_deleted_end_the_deletions(
+    stage: Any, status: int, result: str
+) -> None:
     """S15."""
     for number in range(5):
         stage.terminated(f"old-{number}")
@@ -567,7 +752,9 @@ def test_a_refusal_of_one_host_does_not_stop_the_others(stage: Any) -> None:
     """S15: a 422 is about that host."""
     for number in range(3):
         stage.terminated(f"old-{number}")
-    stage.foreman.fail("^DELETE", 422, {"error": {"id": 2, "full_messages": ["DNS says no"]}}, times=1)
+    stage.foreman.fail(
+        "^DELETE", 422, {"error": {"id": 2, "full_messages": ["DNS says no"]}}, times=1
+    )
     assert [one.result for one in stage.run()] == ["failed", "deleted", "deleted"]
 
 
@@ -585,18 +772,23 @@ def test_a_satellite_that_answers_html_ends_the_run(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("setting", [True, False])
-def test_a_compute_resource_is_detached_first_and_its_vm_never_destroyed(stage: Any, setting: bool) -> None:
+def test_a_compute_resource_is_detached_first_and_its_vm_never_destroyed(
+    stage: Any, setting: bool
+) -> None:
     """S11."""
     stage.satellite.settings["destroy_vm_on_host_delete"] = setting
-    stage.terminated("old", record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": "x"})
+    stage.terminated(
+        "old", record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": "x"}
+    )
     assert [one.result for one in stage.run()] == ["deleted"]
     assert stage.satellite.destroyed_vms == []
     assert stage.foreman.count("^PUT .*/disassociate") == 1
 
 
 @pytest.mark.parametrize("permissions", [{"edit_hosts"}, {"view_settings"}])
-def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(stage: Any,
-                                                                              permissions: set[str]) -> None:
+def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(
+    stage: Any, permissions: set[str]
+) -> None:
     """S11: the setting cannot be read, or the link cannot be cut."""
     stage.satellite.settings["destroy_vm_on_host_delete"] = True
     stage.terminated("old", record={"compute_resource_id": 1, "uuid": "x"})
@@ -608,30 +800,44 @@ def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(st
 
 def test_names_in_digits_never_lead_to_another_host(stage: Any) -> None:
     """S12."""
-    witness_id = next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("witness"))
+    witness_id = next(
+        host.id for host in stage.satellite.hosts.values() if host.name.startswith("witness")
+    )
     uuid = named_uuid("digits")
     add_instance(stage.world, "digits", uuid, terminated=2 * 86400.0)
-    stage.satellite.add(Host(str(witness_id), facts=guest_facts(uuid), parameters={},
-                             subscription=registration(9e5)))
+    stage.satellite.add(
+        Host(
+            str(witness_id), facts=guest_facts(uuid), parameters={}, subscription=registration(9e5)
+        )
+    )
     stage.run()
     assert "witness" in stage.left
 
 
 # The journal
 
-def test_every_point_of_the_promise_and_the_record_are_on_file_before_the_delete(stage: Any) -> None:
-    stage.terminated("old", record={"comment": "rack 7", "root_pass": "hunter2"}, parameters={"role": "web"})
-    stage.foreman.fail("^DELETE", 500)          # so what is on file was there before
+
+def test_every_point_of_the_promise_and_the_record_are_on_file_before_the_delete(
+    stage: Any,
+) -> None:
+    stage.terminated(
+        "old", record={"comment": "rack 7", "root_pass": "hunter2"}, parameters={"role": "web"}
+    )
+    stage.foreman.fail("^DELETE", 500)  # so what is on file was there before
     stage.run()
     with stage.journal() as journal:
         (row,) = journal.deletions()
-    assert (row["name"], row["uuid"], row["reason"]) == ("old.example.com", named_uuid("old"), "terminated, with proof")
+    assert (row["name"], row["uuid"], row["reason"]) == (
+        "old.example.com",
+        named_uuid("old"),
+        "terminated, with proof",
+    )
     rules = [rule for rule, _ in row["evidence"]["rules"]]
     assert any("silent" in rule for rule in rules)
     assert any("terminated" in rule for rule in rules)
     assert row["snapshot"]["comment"] == "rack 7"
     assert row["snapshot"]["parameters"] == {"role": "web"}
-    assert "hunter2" not in str(row)            # S17
+    assert "hunter2" not in str(row)  # S17
 
 
 def test_no_journal_no_deletion(stage: Any) -> None:
@@ -653,8 +859,10 @@ def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(stage: 
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
         plan = cleanup.plan()
-        journal._database.execute("CREATE TRIGGER full BEFORE INSERT ON deletions "
-                                  "BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        journal._database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON deletions "
+            "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
         (outcome,) = list(cleanup.apply(plan))
     assert outcome.result == "failed"
     assert stage.foreman.count("^DELETE") == 0
@@ -691,9 +899,14 @@ def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
 
 # What Foreman's events told
 
-def tell(stage: Any, event: str, name: str = "", host_id: int = 0, ago: timedelta = timedelta()) -> None:
-    events.leave(events.spool_of(stage.folder / "journal.sqlite3"),
-                 events.Note(event, host_id, f"{name}.example.com" if name else "", stage.now - ago))
+
+def tell(
+    stage: Any, event: str, name: str = "", host_id: int = 0, ago: timedelta = timedelta()
+) -> None:
+    events.leave(
+        events.spool_of(stage.folder / "journal.sqlite3"),
+        events.Note(event, host_id, f"{name}.example.com" if name else "", stage.now - ago),
+    )
 
 
 def waiting(stage: Any, name: str) -> str:
@@ -703,7 +916,9 @@ def waiting(stage: Any, name: str) -> str:
     return verdict.detail
 
 
-def test_a_waiting_record_whose_machine_uploaded_facts_begins_its_grace_period_anew(stage: Any) -> None:
+def test_a_waiting_record_whose_machine_uploaded_facts_begins_its_grace_period_anew(
+    stage: Any,
+) -> None:
     stage.archived("old")
     for _ in range(3):
         stage.plan()
@@ -721,7 +936,9 @@ def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(s
     uuid = stage.archived("old")
     stage.archived("other")
     stage.plan()
-    host_id = next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("old"))
+    host_id = next(
+        host.id for host in stage.satellite.hosts.values() if host.name.startswith("old")
+    )
     tell(stage, events.FACTS, host_id=host_id)
     assert "in 1 run (3 needed)" in waiting(stage, "old")
     assert "in 3 runs (3 needed)" in waiting(stage, "other")
@@ -730,7 +947,9 @@ def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(s
     tell(stage, events.CREATED, "twin")
     stage.plan()
     with stage.journal() as journal:
-        assert journal.history(stage.foreman.url, host_id, uuid, [("prod", "RegionOne")]).misses == 1
+        assert (
+            journal.history(stage.foreman.url, host_id, uuid, [("prod", "RegionOne")]).misses == 1
+        )
 
 
 def test_a_sign_of_life_waits_for_a_run_that_sees_its_host(stage: Any) -> None:
@@ -739,7 +958,7 @@ def test_a_sign_of_life_waits_for_a_run_that_sees_its_host(stage: Any) -> None:
     tell(stage, events.FACTS, "old")
     stage.plan(search="name = witness.example.com")
     assert "in 1 run (3 needed)" in waiting(stage, "old")
-    assert "in 2 runs (3 needed)" in waiting(stage, "old")       # put to use once
+    assert "in 2 runs (3 needed)" in waiting(stage, "old")  # put to use once
 
 
 def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage: Any) -> None:
@@ -761,7 +980,9 @@ def test_a_run_that_satellite_stops_does_not_lose_what_events_told(stage: Any) -
     assert "in 1 run (3 needed)" in waiting(stage, "old")
 
 
-def test_a_sign_of_life_after_the_plan_was_made_keeps_the_record_that_has_no_proof(stage: Any) -> None:
+def test_a_sign_of_life_after_the_plan_was_made_keeps_the_record_that_has_no_proof(
+    stage: Any,
+) -> None:
     stage.archived("old")
     stage.terminated("proven")
     for _ in range(3):
@@ -789,7 +1010,8 @@ def test_a_journal_that_cannot_be_read_for_what_events_told_stops_the_deletions(
 
 
 def test_where_the_spool_was_full_every_count_begins_anew(
-        stage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    stage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     stage.archived("old")
     stage.plan()
     monkeypatch.setattr(events, "MAX_SPOOL", 10)
@@ -800,7 +1022,9 @@ def test_where_the_spool_was_full_every_count_begins_anew(
     assert "in 2 runs (3 needed)" in waiting(stage, "old")
 
 
-def test_a_spool_that_cannot_be_read_holds_up_no_deletion_with_proof(stage: Any, caplog: Any) -> None:
+def test_a_spool_that_cannot_be_read_holds_up_no_deletion_with_proof(
+    stage: Any, caplog: Any
+) -> None:
     stage.terminated("old")
     events.spool_of(stage.folder / "journal.sqlite3").mkdir()
     assert [one.result for one in stage.run()] == ["deleted"]
@@ -809,7 +1033,8 @@ def test_a_spool_that_cannot_be_read_holds_up_no_deletion_with_proof(stage: Any,
 
 @pytest.mark.parametrize("how", ["held", "a folder", "a link", "damaged"])
 def test_where_the_spool_cannot_be_read_every_count_begins_anew(
-        stage: Any, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    stage: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     """Signs of life may be in it."""
     stage.archived("old")
     stage.plan()
@@ -828,7 +1053,9 @@ def test_where_the_spool_cannot_be_read_every_count_begins_anew(
         assert "in 1 run (3 needed)" in waiting(stage, "old")
 
 
-def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_are_not(stage: Any) -> None:
+def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_are_not(
+    stage: Any,
+) -> None:
     stage.terminated("ours")
     stage.run()
     stage.now += timedelta(seconds=1)
@@ -839,12 +1066,16 @@ def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_
     stage.plan()
     with stage.journal() as journal:
         assert [(row["host_id"], row["name"]) for row in journal.removals()] == [
-            (0, "nameless-id.example.com"), (77, "theirs.example.com")]
+            (0, "nameless-id.example.com"),
+            (77, "theirs.example.com"),
+        ]
         assert {row["satellite"] for row in journal.removals()} == {stage.foreman.url}
 
 
 def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
-    """before_destroy comes before anything is gone, and a create hook is called as destroy for a rollback."""
+    """before_destroy comes before anything is gone, and a create hook is called as destroy for a
+    rollback.
+    """
     tell(stage, events.DESTROYED, "witness", 1)
     tell(stage, events.DESTROYED, "witness")
     stage.plan()
@@ -852,13 +1083,24 @@ def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
         assert (journal.removals(), journal.events()) == ([], [])
 
 
-@hypothesis.settings(max_examples=6, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
-@hypothesis.given(notes=st.lists(st.tuples(
-    st.sampled_from([events.CREATED, events.FACTS, events.DESTROYED]),
-    st.sampled_from(["", "old", "proven", "witness", "late", "unknown"]), st.integers(0, 6), st.integers(0, 40)),
-    max_size=6), junk=st.binary(max_size=20))
+@hypothesis.settings(
+    max_examples=6, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(
+    notes=st.lists(
+        st.tuples(
+            st.sampled_from([events.CREATED, events.FACTS, events.DESTROYED]),
+            st.sampled_from(["", "old", "proven", "witness", "late", "unknown"]),
+            st.integers(0, 6),
+            st.integers(0, 40),
+        ),
+        max_size=6,
+    ),
+    junk=st.binary(max_size=20),
+)
 def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_without(
-        stage: Any, notes: Any, junk: bytes) -> None:
+    stage: Any, notes: Any, junk: bytes
+) -> None:
     if "old" not in stage.left:
         stage.archived("old")
         stage.archived("late")
@@ -879,14 +1121,18 @@ def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_wit
     assert deletions <= without
     spoken = {name for event, name, *_ in notes if event != events.DESTROYED}
     kept = {host.id for host in stage.satellite.hosts.values() if host.name.split(".")[0] in spoken}
-    assert not deletions & kept - {next(host.id for host in stage.satellite.hosts.values()
-                                        if host.name.startswith("proven"))}
+    assert not deletions & kept - {
+        next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("proven"))
+    }
     (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
 
 
 # One instance at once
 
-def one(stage: Any, policy: Optional[Policy] = None, apply: bool = True, **target: str) -> list[Any]:
+
+def one(
+    stage: Any, policy: Optional[Policy] = None, apply: bool = True, **target: str
+) -> list[Any]:
     """A run for one instance: its verdicts, or what became of the deletions."""
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal, policy)
@@ -898,7 +1144,8 @@ def test_with_proof_one_instance_goes_at_once_and_no_other_does(stage: Any) -> N
     uuid = stage.terminated("old")
     stage.terminated("other")
     assert [(found.name, found.result) for found in one(stage, uuid=swap_bytes(uuid))] == [
-        ("old.example.com", "deleted")]
+        ("old.example.com", "deleted")
+    ]
     assert stage.left == {"witness", "other"}
     assert [found.result for found in one(stage, name="Other.example.com")] == ["deleted"]
 
@@ -916,7 +1163,9 @@ def test_without_proof_one_instance_waits_however_often_it_is_called(stage: Any)
     assert [found.result for found in outcomes] == ["deleted"]
 
 
-def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for_normal(stage: Any) -> None:
+def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for_normal(
+    stage: Any,
+) -> None:
     uuid, other = stage.archived("old"), stage.archived("other")
     stage.plan()
     with stage.journal() as journal:
@@ -925,12 +1174,16 @@ def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for
     stage.now += 30 * HOUR
     one(stage, uuid=uuid)
     with stage.journal() as journal:
-        assert [journal.history(stage.foreman.url, 0, form, [("prod", "RegionOne")]).misses
-                for form in (uuid, other)] == [2, 1]
+        assert [
+            journal.history(stage.foreman.url, 0, form, [("prod", "RegionOne")]).misses
+            for form in (uuid, other)
+        ] == [2, 1]
         assert journal.servers_before() == before
 
 
-@pytest.mark.parametrize("target", [{"uuid": named_uuid("nobody")}, {"name": "nobody"}, {"name": "2"}])
+@pytest.mark.parametrize(
+    "target", [{"uuid": named_uuid("nobody")}, {"name": "nobody"}, {"name": "2"}]
+)
 def test_an_instance_without_a_record_is_not_found(stage: Any, target: Any) -> None:
     with pytest.raises(SatelliteNotFound, match="no host record of"):
         one(stage, **target)
@@ -942,30 +1195,40 @@ def test_an_instance_out_of_the_configured_scope_is_not_found(stage: Any) -> Non
         stage.cleanup(journal, search="name = witness.example.com").plan_one(Target(uuid))
 
 
-def test_several_records_with_the_uuid_are_all_shown_and_without_proof_none_goes(stage: Any) -> None:
+def test_several_records_with_the_uuid_are_all_shown_and_without_proof_none_goes(
+    stage: Any,
+) -> None:
     uuid = stage.archived("twin-a")
     stage.terminated("other")
     add_host(stage.world, "twin-b", "", uuid=swap_bytes(uuid), checked_in=3 * 86400.0)
     assert {found.reason.name for found in one(stage, apply=False, uuid=uuid)} == {"SHARED_UUID"}
-    assert {found.reason.name for found in one(stage, apply=False, name="twin-a.example.com")} == {"SHARED_UUID"}
+    assert {found.reason.name for found in one(stage, apply=False, name="twin-a.example.com")} == {
+        "SHARED_UUID"
+    }
 
 
 def test_all_rules_hold_for_one_instance_too(stage: Any) -> None:
     alive = stage.host("alive")
     talking = stage.terminated("talking", ago=2 * DAY, checked_in=DAY)
-    assert [found.reason.name for uuid in (alive, talking) for found in one(stage, apply=False, uuid=uuid)] == [
-        "ALIVE", "CHECKED_IN"]
+    assert [
+        found.reason.name
+        for uuid in (alive, talking)
+        for found in one(stage, apply=False, uuid=uuid)
+    ] == ["ALIVE", "CHECKED_IN"]
     uuid = stage.terminated("old")
     stage.osp.fail("/servers", 503)
     assert [found.reason.name for found in one(stage, apply=False, uuid=uuid)] == ["UNKNOWN"]
 
 
 def test_one_instance_may_go_where_the_fleet_is_too_small_for_the_fraction_but_not_one_after_the_other(
-        stage: Any) -> None:
+    stage: Any,
+) -> None:
     """A loop over the cloud's servers is held by the caps of one run, an hour long."""
     first, second = stage.terminated("first"), stage.terminated("second")
     assert [found.result for found in one(stage, Policy(), uuid=first)] == ["deleted"]
-    with pytest.raises(PlanError, match=r"2 of 2 instances \(100%\) are to go within an hour, max_fraction is 10%"):
+    with pytest.raises(
+        PlanError, match=r"2 of 2 instances \(100%\) are to go within an hour, max_fraction is 10%"
+    ):
         one(stage, Policy(), uuid=second)
     with pytest.raises(PlanError, match="2 records are to go within an hour, max_deletions is 1"):
         one(stage, Policy(max_fraction=1.0, max_deletions=1), uuid=second)
@@ -999,7 +1262,9 @@ def test_a_role_that_lost_view_params_since_the_plan_deletes_nothing(stage: Any)
         cleanup = stage.cleanup(journal, login=login)
         plan = cleanup.plan()
         assert len(plan.deletions) == 1
-        stage.satellite.users["limited"].permissions = frozenset({"view_hosts", "view_facts", "destroy_hosts"})
+        stage.satellite.users["limited"].permissions = frozenset(
+            {"view_hosts", "view_facts", "destroy_hosts"}
+        )
         (outcome,) = list(cleanup.apply(plan))
     assert outcome.result == "kept"
     assert "old" in stage.left

@@ -32,6 +32,7 @@ def one_line(text: str) -> str:
 
 # plan, apply, run
 
+
 def test_plan_lists_what_would_go_and_deletes_nothing(stage: Any, call: Any) -> None:
     stage.terminated("old")
     code, out, err = call("--config", stage.config(), "plan")
@@ -44,10 +45,14 @@ def test_plan_lists_what_would_go_and_deletes_nothing(stage: Any, call: Any) -> 
 
 def test_plan_in_json_lists_every_record(stage: Any, call: Any) -> None:
     stage.terminated("old")
-    code, out, err = call("--config", stage.config(), "plan", "--output", "json", "--fields", "Name,Decision")
+    code, out, err = call(
+        "--config", stage.config(), "plan", "--output", "json", "--fields", "Name,Decision"
+    )
     assert code == 0
-    assert json.loads(out) == [{"Name": "witness.example.com", "Decision": "keep"},
-                               {"Name": "old.example.com", "Decision": "delete"}]
+    assert json.loads(out) == [
+        {"Name": "witness.example.com", "Decision": "keep"},
+        {"Name": "old.example.com", "Decision": "delete"},
+    ]
 
 
 def test_detailed_exitcode_says_that_deletions_are_pending(stage: Any, call: Any) -> None:
@@ -73,7 +78,9 @@ def test_a_plan_that_was_written_can_be_applied(stage: Any, call: Any) -> None:
     assert (code, err) == (0, "")
     assert "1 of 1 records deleted" in out
     assert stage.left == {"witness"}
-    code, out, _ = call("--config", config, "apply", path)      # again: it is gone, and nothing else goes
+    code, out, _ = call(
+        "--config", config, "apply", path
+    )  # again: it is gone, and nothing else goes
     assert code == 1
     assert stage.left == {"witness"}
 
@@ -142,8 +149,20 @@ def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None
     stage.terminated("old")
     stage.terminated("older")
     config = stage.config()
-    _, out, _ = call("--config", config, "plan", "--search", "name = old.example.com", "--output", "csv",
-                     "--no-headers", "--fields", "Name", "--csv-separator", ";")
+    _, out, _ = call(
+        "--config",
+        config,
+        "plan",
+        "--search",
+        "name = old.example.com",
+        "--output",
+        "csv",
+        "--no-headers",
+        "--fields",
+        "Name",
+        "--csv-separator",
+        ";",
+    )
     assert out == "old.example.com\n"
     code, out, _ = call("--config", config, "plan", "--organization", "Default Organization")
     assert "3 host records (organization Default Organization)" in out
@@ -151,6 +170,7 @@ def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None
 
 
 # explain, check, doctor
+
 
 def test_explain_shows_every_rule_up_to_the_one_that_decides(stage: Any, call: Any) -> None:
     stage.terminated("old")
@@ -169,16 +189,22 @@ def test_explain_counts_no_miss(stage: Any, call: Any) -> None:
     stage.archived("old")
     for _ in range(3):
         call("--config", stage.config(), "explain", "old.example.com")
-    assert "in 1 run (3 needed)" in next(one.detail for one in stage.plan().verdicts if one.name.startswith("old"))
+    assert "in 1 run (3 needed)" in next(
+        one.detail for one in stage.plan().verdicts if one.name.startswith("old")
+    )
 
 
 def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
     alive, gone = named_uuid("witness"), stage.terminated("old")
     config = stage.config()
     assert call("--config", config, "check", alive)[0] == 0
-    code, out, _ = call("--config", config, "check", alive, gone, "--output", "csv", "--fields", "Code,Presence")
+    code, out, _ = call(
+        "--config", config, "check", alive, gone, "--output", "csv", "--fields", "Code,Presence"
+    )
     assert (code, out) == (128, "Code,Presence\n200,present\n404,deleted\n")
-    code, out, err = call("--config", config, "check", "x; rm -rf /", alive, "--output", "csv", "--fields", "Code")
+    code, out, err = call(
+        "--config", config, "check", "x; rm -rf /", alive, "--output", "csv", "--fields", "Code"
+    )
     assert (code, out) == (65, "Code\n400\n200\n")
     assert one_line(err) == "error: not a UUID: 'x; rm -rf /'\n"
     stage.osp.fail("/servers/", 500)
@@ -188,18 +214,31 @@ def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
 
 def test_check_of_a_living_instance_costs_a_token_and_one_get(stage: Any, call: Any) -> None:
     call("--config", stage.config(), "check", named_uuid("witness"))
-    assert [request.method for request in stage.osp.requests] == ["GET", "POST", "GET"]     # version, token, server
+    assert [request.method for request in stage.osp.requests] == [
+        "GET",
+        "POST",
+        "GET",
+    ]  # version, token, server
 
 
 def test_check_loads_no_client_of_a_service_that_it_does_not_ask(stage: Any) -> None:
     """openstacksdk's own package loads those of all services, which takes longer than a check."""
-    done = subprocess.run([sys.executable, "-c", f"""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"""
 import sys
 from foreman_hooks import cli
 cli._tame_libraries()
 assert cli.main(["--config", {str(stage.config())!r}, "check", {named_uuid("witness")!r}]) == 0
 print([name for name in ("openstack.connection", "novaclient", "rich", "jinja2") if name in sys.modules])
-"""], capture_output=True, text=True, check=True)
+""",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stderr == ""
 
@@ -210,10 +249,18 @@ def test_check_of_bad_uuids_alone_asks_nobody(stage: Any, call: Any) -> None:
 
 
 def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -> None:
-    program = [sys.executable, "-c", "from foreman_hooks.cli import check_entry_point; check_entry_point()"]
+    program = [
+        sys.executable,
+        "-c",
+        "from foreman_hooks.cli import check_entry_point; check_entry_point()",
+    ]
     lines = "\n".join([named_uuid("witness"), "", f"  {named_uuid('nobody').upper()}  "])
-    done = subprocess.run([*program, "--cloud", "prod", "--output", "json"], input=lines, capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [*program, "--cloud", "prod", "--output", "json"],
+        input=lines,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 128
     assert [row["Presence"] for row in json.loads(done.stdout)] == ["present", "absent"]
     assert done.stderr == f"no such instance: {named_uuid('nobody')}\n"
@@ -223,26 +270,35 @@ def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
     uuids = [stage.host(f"app-{number}") for number in range(60)]
     code, out, _ = call("--config", stage.config(), "check", "--output", "json", *uuids)
     assert (code, len(json.loads(out))) == (0, 60)
-    assert stage.osp.count("/servers/[0-9a-f]{8}") == 1         # the canary
+    assert stage.osp.count("/servers/[0-9a-f]{8}") == 1  # the canary
 
 
 # A check by a job
 
+
 @pytest.fixture
 def delegated(stage: Any) -> Any:
-    """A configuration with a check job, and a checker host that runs it as a process with a home of its own."""
+    """A configuration with a check job, and a checker host that runs it as a process with a home of
+    its own.
+    """
     home = stage.folder / "checker"
     (home / ".config" / "openstack").mkdir(parents=True)
     stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
     host = stage.satellite.add(Host("osp-checker.example.com"))
-    stage.satellite.jobs.targets[host.id] = Process(home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"})
-    config = stage.config(checker={"job_template": "OSP - Check instances", "search": f"id = {host.id}"})
+    stage.satellite.jobs.targets[host.id] = Process(
+        home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    )
+    config = stage.config(
+        checker={"job_template": "OSP - Check instances", "search": f"id = {host.id}"}
+    )
     assert cli.main(["-q", "--config", str(config), "templates", "publish"]) == 0
     yield config
     stage.satellite.jobs.close()
 
 
-def test_check_explain_and_doctor_work_through_the_job(stage: Any, call: Any, delegated: Path) -> None:
+def test_check_explain_and_doctor_work_through_the_job(
+    stage: Any, call: Any, delegated: Path
+) -> None:
     uuid = stage.terminated("old")
     code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
     assert (code, err, json.loads(out)[0]["Code"]) == (128, f"no such instance: {uuid}\n", 404)
@@ -254,7 +310,9 @@ def test_check_explain_and_doctor_work_through_the_job(stage: Any, call: Any, de
     assert re.search(r"ok +prod/RegionOne: 1 servers; server .* of another project was read", out)
 
 
-def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(stage: Any, call: Any) -> None:
+def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(
+    stage: Any, call: Any
+) -> None:
     for number in range(3):
         stage.terminated(f"old-{number}")
     config = stage.config(policy={"max_fraction": 1.0, "max_deletions": 2})
@@ -268,25 +326,34 @@ def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(stage: Any
 
 # Bad input
 
-@pytest.mark.parametrize(("argv", "code", "told"), [
-    (["paln"], 64, "No such command"),
-    (["plan", "--serach", "x"], 64, "--search"),
-    (["plan", "--output", "xml"], 64, "xml"),
-    (["plan", "--fields", "Nonsense"], 64, "no field Nonsense"),
-    (["plan", "--csv-separator", "ab"], 64, "one character"),
-    (["plan", "--search", "(name = a"], 64, "malformed"),
-    (["plan", "--search", "="], 64, "malformed"),
-    (["plan", "--search", "name ="], 64, "malformed"),
-    (["run", "--search", 'last_checkin < "garbage"'], 64, "--search: last_checkin < 'garbage': not a date"),
-    (["plan", "--search", "nosuch = 1"], 69, "nosuch"),
-    (["apply", "/nowhere/plan.json"], 65, "No such file"),
-    (["apply", "/dev/null"], 65, "not a plan"),
-    (["explain", "nobody.example.com"], 128, "no host"),
-    (["--config", "/nowhere.yml", "plan"], 78, "No such file"),
-    (["plan", "--out", "/nowhere/plan.json"], 65, "No such file"),
-])
-def test_bad_input_gets_one_line_and_its_exit_code(stage: Any, call: Any, argv: list[str], code: int,
-                                                   told: str) -> None:
+
+@pytest.mark.parametrize(
+    ("argv", "code", "told"),
+    [
+        (["paln"], 64, "No such command"),
+        (["plan", "--serach", "x"], 64, "--search"),
+        (["plan", "--output", "xml"], 64, "xml"),
+        (["plan", "--fields", "Nonsense"], 64, "no field Nonsense"),
+        (["plan", "--csv-separator", "ab"], 64, "one character"),
+        (["plan", "--search", "(name = a"], 64, "malformed"),
+        (["plan", "--search", "="], 64, "malformed"),
+        (["plan", "--search", "name ="], 64, "malformed"),
+        (
+            ["run", "--search", 'last_checkin < "garbage"'],
+            64,
+            "--search: last_checkin < 'garbage': not a date",
+        ),
+        (["plan", "--search", "nosuch = 1"], 69, "nosuch"),
+        (["apply", "/nowhere/plan.json"], 65, "No such file"),
+        (["apply", "/dev/null"], 65, "not a plan"),
+        (["explain", "nobody.example.com"], 128, "no host"),
+        (["--config", "/nowhere.yml", "plan"], 78, "No such file"),
+        (["plan", "--out", "/nowhere/plan.json"], 65, "No such file"),
+    ],
+)
+def test_bad_input_gets_one_line_and_its_exit_code(
+    stage: Any, call: Any, argv: list[str], code: int, told: str
+) -> None:
     """O6."""
     stage.terminated("old")
     found, _, err = call("--config", stage.config(), *argv)
@@ -294,31 +361,51 @@ def test_bad_input_gets_one_line_and_its_exit_code(stage: Any, call: Any, argv: 
     assert "old" in stage.left
 
 
-@pytest.mark.parametrize(("section", "told"), [
-    ({"plicy": {}}, "did you mean policy"),
-    ({"policy": {"max_deletion": 1}}, "did you mean max_deletions"),
-    ({"policy": {"grace": "soon"}}, "must be a duration"),
-    ({"satellite": {"url": "satellite"}}, "must look like https://"),
-    ({"satellite": {"search": "created_at > soon"}}, "satellite.search: created_at > 'soon': not a date"),
-    ({"satellite": {"url": "https://localhost", "username": "a", "password": "b", "ca_file": "/nowhere.pem"}},
-     "CA file /nowhere.pem: No such file"),
-])
-def test_a_bad_configuration_is_named_with_what_is_right(stage: Any, call: Any, section: dict[str, Any],
-                                                        told: str) -> None:
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"plicy": {}}, "did you mean policy"),
+        ({"policy": {"max_deletion": 1}}, "did you mean max_deletions"),
+        ({"policy": {"grace": "soon"}}, "must be a duration"),
+        ({"satellite": {"url": "satellite"}}, "must look like https://"),
+        (
+            {"satellite": {"search": "created_at > soon"}},
+            "satellite.search: created_at > 'soon': not a date",
+        ),
+        (
+            {
+                "satellite": {
+                    "url": "https://localhost",
+                    "username": "a",
+                    "password": "b",
+                    "ca_file": "/nowhere.pem",
+                }
+            },
+            "CA file /nowhere.pem: No such file",
+        ),
+    ],
+)
+def test_a_bad_configuration_is_named_with_what_is_right(
+    stage: Any, call: Any, section: dict[str, Any], told: str
+) -> None:
     """O6."""
     code, _, err = call("--config", stage.config(**section), "plan")
     assert (code, told in one_line(err)) == (78, True), err
 
 
 def test_a_wrong_satellite_password_exits_129(stage: Any, call: Any) -> None:
-    config = stage.config(satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"})
+    config = stage.config(
+        satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"}
+    )
     code, _, err = call("--config", config, "plan")
     assert (code, "log-in of admin is refused" in one_line(err)) == (129, True)
     assert "wrong" not in err
 
 
 def test_a_satellite_that_is_down_exits_69(stage: Any, call: Any) -> None:
-    config = stage.config(satellite={"url": "http://127.0.0.1:9", "username": "admin", "password": "changeme"})
+    config = stage.config(
+        satellite={"url": "http://127.0.0.1:9", "username": "admin", "password": "changeme"}
+    )
     code, _, err = call("--config", config, "plan")
     assert (code, "not reachable" in one_line(err)) == (69, True)
 
@@ -326,8 +413,17 @@ def test_a_satellite_that_is_down_exits_69(stage: Any, call: Any) -> None:
 def test_hammers_own_files_are_configuration_enough(stage: Any, call: Any) -> None:
     folder = Path(os.environ["HOME"], ".hammer/cli.modules.d")
     folder.mkdir(parents=True)
-    (folder / "foreman.yml").write_text(yaml.safe_dump({":foreman": {
-        ":host": stage.foreman.url, ":username": "admin", ":password": "changeme"}}))
+    (folder / "foreman.yml").write_text(
+        yaml.safe_dump(
+            {
+                ":foreman": {
+                    ":host": stage.foreman.url,
+                    ":username": "admin",
+                    ":password": "changeme",
+                }
+            }
+        )
+    )
     path = stage.folder / "only-journal.yml"
     path.write_text(f"journal: {stage.folder}/journal.sqlite3\nclouds: [{{cloud: prod}}]\n")
     code, out, err = call("--config", path, "plan")
@@ -340,8 +436,15 @@ def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCapt
     stage.terminated("old", record={"root_pass": "hunter2"})
     path = stage.folder / "plan.json"
     config = stage.config()
-    outputs = [call("-d", "-v", "--config", config, *argv) for argv in (
-        ["plan", "--out", str(path)], ["doctor"], ["explain", "old.example.com"], ["apply", str(path)])]
+    outputs = [
+        call("-d", "-v", "--config", config, *argv)
+        for argv in (
+            ["plan", "--out", str(path)],
+            ["doctor"],
+            ["explain", "old.example.com"],
+            ["apply", str(path)],
+        )
+    ]
     journal = (stage.folder / "journal.sqlite3").read_bytes().decode("latin1")
     text = f"{outputs}{caplog.text}{path.read_text()}{journal}"
     assert "hunter2" not in text
@@ -350,25 +453,40 @@ def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCapt
 
 # A code that is not 0 always has its reason on stderr
 
+
 @pytest.mark.parametrize("options", [[], ["-q"]])
-@pytest.mark.parametrize(("spoil", "command", "code"), [
-    (lambda stage: stage.terminated("old"), ["plan", "--detailed-exitcode"], 2),
-    (lambda stage: stage.terminated("old"), ["run", "--detailed-exitcode"], 2),
-    (lambda stage: stage.use_cloud(password="wrong"), ["run"], 129),
-    (lambda stage: stage.use_cloud(password="wrong"), ["doctor"], 1),
-    (lambda stage: stage.foreman.fail("/api", 502, "<html>"), ["explain", "witness.example.com"], 69),
-    (lambda stage: None, ["check", named_uuid("nobody")], 128), (lambda stage: None, ["check", "x"], 65),
-    (lambda stage: None, ["history", "list"], 70), (lambda stage: None, ["restore", "nobody"], 70),
-    (lambda stage: None, ["plan", "--nosuch"], 64), (lambda stage: None, ["nosuch"], 64)])
-def test_a_command_that_does_not_end_well_says_why_on_stderr(stage: Any, call: Any, options: list[str], spoil: Any,
-                                                             command: list[str], code: int) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "command", "code"),
+    [
+        (lambda stage: stage.terminated("old"), ["plan", "--detailed-exitcode"], 2),
+        (lambda stage: stage.terminated("old"), ["run", "--detailed-exitcode"], 2),
+        (lambda stage: stage.use_cloud(password="wrong"), ["run"], 129),
+        (lambda stage: stage.use_cloud(password="wrong"), ["doctor"], 1),
+        (
+            lambda stage: stage.foreman.fail("/api", 502, "<html>"),
+            ["explain", "witness.example.com"],
+            69,
+        ),
+        (lambda stage: None, ["check", named_uuid("nobody")], 128),
+        (lambda stage: None, ["check", "x"], 65),
+        (lambda stage: None, ["history", "list"], 70),
+        (lambda stage: None, ["restore", "nobody"], 70),
+        (lambda stage: None, ["plan", "--nosuch"], 64),
+        (lambda stage: None, ["nosuch"], 64),
+    ],
+)
+def test_a_command_that_does_not_end_well_says_why_on_stderr(
+    stage: Any, call: Any, options: list[str], spoil: Any, command: list[str], code: int
+) -> None:
     spoil(stage)
     found, out, err = call(*options, "--config", stage.config(), *command)
     assert (found, err.strip() != "") == (code, True)
     assert not options or out == ""
 
 
-def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wanted(stage: Any, call: Any) -> None:
+def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wanted(
+    stage: Any, call: Any
+) -> None:
     path = Path(os.environ["HOME"], ".hammer/cli_config.yml")
     path.parent.mkdir()
     path.write_text(":katello:\n\t:enable_module: true\n")
@@ -381,8 +499,12 @@ def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wan
 def test_no_answer_of_a_server_steers_the_terminal(stage: Any) -> None:
     """It stands in errors, and with -d in the log on stderr."""
     stage.foreman.fail("/api/status", 500, {"error": {"message": "\x1b]0;owned\x07\x1b[2J\x9b1m"}})
-    done = subprocess.run([*PROGRAM, "-d", "--config", str(stage.config()), "plan"], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [*PROGRAM, "-d", "--config", str(stage.config()), "plan"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "owned" in done.stderr
     assert not set("\x1b\x07\x9b") & set(done.stderr)
 
@@ -399,6 +521,7 @@ def test_a_log_line_on_stderr_escapes_what_cannot_be_seen(capfd: Any) -> None:
 
 
 # Files that are written
+
 
 def test_a_plan_goes_through_no_link_and_no_name_that_was_laid_ready(stage: Any, call: Any) -> None:
     victim, path = stage.folder / "victim", stage.folder / "plan.json"
@@ -422,7 +545,10 @@ def test_what_is_no_file_is_not_replaced_by_one(stage: Any, call: Any) -> None:
 
 # A host named like another's id
 
-def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(stage: Any, call: Any) -> None:
+
+def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(
+    stage: Any, call: Any
+) -> None:
     stage.terminated("old")
     host = stage.satellite.add(Host("2"))
     config = stage.config()
@@ -441,12 +567,17 @@ def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(stage: 
 
 # Interruptions
 
+
 def test_ctrl_c_lets_the_deletion_under_way_end_and_reports(stage: Any) -> None:
     """O1."""
     for number in range(6):
         stage.terminated(f"old-{number}")
-    process = subprocess.Popen([*PROGRAM, "--config", str(stage.config()), "run", "--apply"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*PROGRAM, "--config", str(stage.config()), "run", "--apply"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not stage.foreman.count("^DELETE"):
         assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGINT)
@@ -464,7 +595,9 @@ def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, cal
     for number in range(6):
         stage.terminated(f"old-{number}")
     config = stage.config()
-    process = subprocess.Popen([*PROGRAM, "--config", str(config), "run", "--apply"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*PROGRAM, "--config", str(config), "run", "--apply"], stdout=subprocess.DEVNULL
+    )
     while stage.foreman.count("^DELETE") < 2:
         assert process.poll() is None
     process.kill()
@@ -474,19 +607,36 @@ def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, cal
     with stage.journal() as journal:
         rows = journal.deletions()
     assert {row["result"] for row in rows} <= {"deleted", "failed"}
-    assert {row["name"] for row in rows if row["result"] == "deleted"} == {f"old-{n}.example.com" for n in range(6)}
+    assert {row["name"] for row in rows if row["result"] == "deleted"} == {
+        f"old-{n}.example.com" for n in range(6)
+    }
 
 
 def test_a_reader_that_goes_away_is_no_error(stage: Any) -> None:
-    done = subprocess.run(" ".join(["exec 2>&1;", sys.executable, "-c",
-                                    "'from foreman_hooks.cli import entry_point; entry_point()'", "--help", "| true"]),
-                          shell=True, capture_output=True, text=True)
+    done = subprocess.run(
+        " ".join(
+            [
+                "exec 2>&1;",
+                sys.executable,
+                "-c",
+                "'from foreman_hooks.cli import entry_point; entry_point()'",
+                "--help",
+                "| true",
+            ]
+        ),
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
     assert "rror" not in done.stdout
 
 
 def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None:
-    stage.foreman.fail("/api/hosts/2$", 200, {"id": 2, "name": "old.example.com", "all_parameters": [],
-                                              "host_collections": 7})
+    stage.foreman.fail(
+        "/api/hosts/2$",
+        200,
+        {"id": 2, "name": "old.example.com", "all_parameters": [], "host_collections": 7},
+    )
     stage.terminated("old")
     code, _, err = call("--config", stage.config(), "run", "--apply")
     assert code in (1, 69, 70)
@@ -503,9 +653,13 @@ def test_an_error_does_not_wait_for_what_is_under_way_at_the_other_server(stage:
         return answer(request)
 
     stage.osp.handle = hang
-    config = stage.config(satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"})
+    config = stage.config(
+        satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"}
+    )
     try:
-        done = subprocess.run([*PROGRAM, "--config", str(config), "plan"], capture_output=True, text=True, timeout=50)
+        done = subprocess.run(
+            [*PROGRAM, "--config", str(config), "plan"], capture_output=True, text=True, timeout=50
+        )
     finally:
         release.set()
     assert done.returncode == 129
@@ -516,11 +670,16 @@ def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: An
     for number in range(30):
         stage.terminated(f"old-{number}")
     ours, theirs = pty.openpty()
-    with subprocess.Popen([*PROGRAM, "--config", str(stage.config()), "plan"], stdout=subprocess.PIPE, stderr=theirs,
-                          env={**os.environ, "TERM": "xterm"}, text=True) as running:
+    with subprocess.Popen(
+        [*PROGRAM, "--config", str(stage.config()), "plan"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        text=True,
+    ) as running:
         os.close(theirs)
         shown = b""
-        with contextlib.suppress(OSError):      # the end of a terminal
+        with contextlib.suppress(OSError):  # the end of a terminal
             while chunk := os.read(ours, 65536):
                 shown += chunk
         out, _ = running.communicate(timeout=60)
@@ -528,11 +687,14 @@ def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: An
     assert running.returncode == 0
     frames = shown.decode().split("hosts of Satellite")
     assert len(frames) > 2
-    assert max(frame.count("instances asked about") for frame in frames) == 1      # though many workers tell of it
+    assert (
+        max(frame.count("instances asked about") for frame in frames) == 1
+    )  # though many workers tell of it
     assert "\x1b" not in out
 
 
 # run, for one instance at once
+
 
 def test_run_for_one_instance_with_proof_deletes_its_record_at_once(stage: Any, call: Any) -> None:
     uuid = stage.terminated("old")
@@ -547,31 +709,48 @@ def test_run_for_one_instance_with_proof_deletes_its_record_at_once(stage: Any, 
     assert f"no host record of UUID {uuid}" in one_line(err)
 
 
-def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(stage: Any, call: Any) -> None:
+def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(
+    stage: Any, call: Any
+) -> None:
     stage.archived("old")
     for _ in range(3):
-        code, out, err = call("--config", stage.config(), "run", "--host", "OLD.example.com", "--apply")
+        code, out, err = call(
+            "--config", stage.config(), "run", "--host", "OLD.example.com", "--apply"
+        )
         assert (code, err) == (0, "")
-        assert re.search(r"old\.example\.com .* wait +\| absent, within the grace period \| missing in 1 run ", out)
+        assert re.search(
+            r"old\.example\.com .* wait +\| absent, within the grace period \| missing in 1 run ",
+            out,
+        )
         assert "can go after" in out
     assert stage.left == {"witness", "old"}
 
 
-def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_silent(stage: Any, call: Any) -> None:
+def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_silent(
+    stage: Any, call: Any
+) -> None:
     assert call("--config", stage.config(), "run") == (0, "", "")
     code, out, _ = call("--config", stage.config(), "run", "--host", "witness.example.com")
     assert code == 0
     assert re.search(r"witness\.example\.com .* keep +\| instance exists", out)
 
 
-@pytest.mark.parametrize(("options", "code", "told"), [
-    (("--uuid", "web01"), 65, "not a UUID: 'web01'"), (("--uuid", ""), 65, "not a UUID"),
-    (("--uuid", "0" * 8 + "-0000-0000-0000-" + "0" * 12), 65, "not a UUID"),
-    (("--uuid", "$(reboot)\n\x1b[2J"), 65, "not a UUID"), (("--host", " "), 64, "--host is empty"),
-    (("--uuid", "x", "--host", "y"), 64, "not both"), (("--host", "y", "--search", "name = y"), 64, "do not go with"),
-    (("--host", "y", "--organization", "ACME"), 64, "do not go with")])
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--uuid", "web01"), 65, "not a UUID: 'web01'"),
+        (("--uuid", ""), 65, "not a UUID"),
+        (("--uuid", "0" * 8 + "-0000-0000-0000-" + "0" * 12), 65, "not a UUID"),
+        (("--uuid", "$(reboot)\n\x1b[2J"), 65, "not a UUID"),
+        (("--host", " "), 64, "--host is empty"),
+        (("--uuid", "x", "--host", "y"), 64, "not both"),
+        (("--host", "y", "--search", "name = y"), 64, "do not go with"),
+        (("--host", "y", "--organization", "ACME"), 64, "do not go with"),
+    ],
+)
 def test_run_for_one_instance_refuses_what_names_none_before_it_asks_anybody(
-        options: Any, code: int, told: str, call: Any, tmp_path: Path) -> None:
+    options: Any, code: int, told: str, call: Any, tmp_path: Path
+) -> None:
     found, out, err = call("--config", tmp_path / "none.yml", "run", *options)
     assert (found, out) == (code, "")
     assert told in one_line(err)
@@ -582,5 +761,7 @@ def test_an_event_is_put_to_use_by_the_next_run(stage: Any, call: Any) -> None:
     config = stage.config()
     for _ in range(2):
         call("--config", config, "plan")
-    assert call("--config", config, "event", "host_facts_updated.event.foreman", "old.example.com") == (0, "", "")
+    assert call(
+        "--config", config, "event", "host_facts_updated.event.foreman", "old.example.com"
+    ) == (0, "", "")
     assert "in 1 run (3 needed)" in call("--config", config, "plan")[1]

@@ -1,6 +1,7 @@
 """Whatever a command waits for, it ends, says so in a line, and leaves the journal to the next run.
 
-The deadlines here are time limits of the program under test, over real sockets; nothing is measured.
+The deadlines here are time limits of the program under test, over real sockets; nothing is
+measured.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from foreman_hooks.sandbox.server import Answer
 from foreman_hooks.sandbox.world import named_uuid
 
 PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
-LIMIT = 60                      # seconds after which a test gives up
+LIMIT = 60  # seconds after which a test gives up
 
 
 @pytest.fixture(params=["silent", "trickling"])
@@ -31,8 +32,10 @@ def endless(request: pytest.FixtureRequest) -> Iterator[str]:
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             if request.param == "trickling":
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                                   b"Content-Length: 9999999\r\n\r\n")
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: 9999999\r\n\r\n"
+                )
                 while not over.wait(0.1):
                     connection.sendall(b" ")
             over.wait(2 * LIMIT)
@@ -51,30 +54,47 @@ def endless(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def ran(*argv: Any) -> tuple[int, str]:
     """Exit code and stderr of a process of its own: what hangs in it must not hang these tests."""
-    done = subprocess.run([*PROGRAM, *map(str, argv)], capture_output=True, text=True, timeout=LIMIT, check=False,
-                          stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*PROGRAM, *map(str, argv)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     return done.returncode, done.stderr
 
 
 def told_once(err: str) -> None:
     assert err.count("\n") == 1, err
-    assert err.startswith("error: not finished within 1s; whether what was under way was done is not known: run it "
-                          "again, and raise 'deadline'")
+    assert err.startswith(
+        "error: not finished within 1s; whether what was under way was done is not known: run it "
+        "again, and raise 'deadline'"
+    )
 
 
-@pytest.mark.parametrize("command", [["run", "--apply"], ["plan"], ["doctor"], ["explain", "web"], ["unmanaged"],
-                                     ["-q", "run"]])
-def test_a_satellite_that_never_ends_its_answer_holds_no_command(stage: Any, endless: str, command: list[str]) -> None:
-    config = stage.config(deadline="1s", satellite={"url": endless, "username": "admin", "password": "changeme"})
+@pytest.mark.parametrize(
+    "command",
+    [["run", "--apply"], ["plan"], ["doctor"], ["explain", "web"], ["unmanaged"], ["-q", "run"]],
+)
+def test_a_satellite_that_never_ends_its_answer_holds_no_command(
+    stage: Any, endless: str, command: list[str]
+) -> None:
+    config = stage.config(
+        deadline="1s", satellite={"url": endless, "username": "admin", "password": "changeme"}
+    )
     code, err = ran("--config", config, *command)
     assert code == 75
     told_once(err)
     stage.journal().close()
 
 
-@pytest.mark.parametrize("command", [["run", "--apply"], ["doctor"], ["check", named_uuid("witness")]])
-def test_an_openstack_that_never_ends_its_answer_holds_no_command(stage: Any, endless: str,
-                                                                  command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command", [["run", "--apply"], ["doctor"], ["check", named_uuid("witness")]]
+)
+def test_an_openstack_that_never_ends_its_answer_holds_no_command(
+    stage: Any, endless: str, command: list[str]
+) -> None:
     path = stage.use_cloud()
     path.write_text(path.read_text().replace(stage.osp.url, endless))
     code, err = ran("--config", stage.config(deadline="1s"), *command)
@@ -102,7 +122,9 @@ def request(*args, **kwargs):
 keystoneauth1.session.Session.request = request
 cli._leave(cli.main(["--config", {str(config)!r}, "check", {named_uuid("witness")!r}]))
 """
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False
+        )
         assert done.returncode == 75
         told_once(done.stderr)
 
@@ -119,21 +141,29 @@ with Deadline() as deadline:
     finally:
         threading.Event().wait()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
     assert done.returncode == 75
     told_once(done.stderr)
 
 
 def test_standard_input_that_never_ends_holds_no_command(stage: Any) -> None:
     config = stage.config(deadline="1s")
-    with subprocess.Popen([*PROGRAM, "--config", str(config), "check"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True) as process:
+    with subprocess.Popen(
+        [*PROGRAM, "--config", str(config), "check"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stderr
         told_once(process.stderr.read())
         assert process.wait(LIMIT) == 75
 
 
-def test_at_the_deadline_the_deletion_under_way_ends_and_the_others_are_reported(stage: Any) -> None:
+def test_at_the_deadline_the_deletion_under_way_ends_and_the_others_are_reported(
+    stage: Any,
+) -> None:
     """The answer to the first DELETE takes until the deadline is over, and not much longer."""
     for number in range(3):
         stage.terminated(f"old-{number}")
@@ -155,7 +185,9 @@ def test_at_the_deadline_the_deletion_under_way_ends_and_the_others_are_reported
         assert [row["result"] for row in journal.deletions()] == ["deleted"]
 
 
-def test_a_deletion_that_never_ends_is_left_for_the_next_run_to_find_out(stage: Any, call: Any) -> None:
+def test_a_deletion_that_never_ends_is_left_for_the_next_run_to_find_out(
+    stage: Any, call: Any
+) -> None:
     stage.terminated("old")
     answer = stage.foreman.handle
     over = threading.Event()
@@ -181,7 +213,9 @@ def test_a_deletion_that_never_ends_is_left_for_the_next_run_to_find_out(stage: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_planning_is_told_in_a_line_and_frees_the_journal(stage: Any, number: signal.Signals) -> None:
+def test_a_signal_while_planning_is_told_in_a_line_and_frees_the_journal(
+    stage: Any, number: signal.Signals
+) -> None:
     asked, over = threading.Event(), threading.Event()
 
     def hang(request: Any) -> Any:
@@ -190,25 +224,35 @@ def test_a_signal_while_planning_is_told_in_a_line_and_frees_the_journal(stage: 
         return Answer(503)
 
     stage.foreman.handle = hang
-    with subprocess.Popen([*PROGRAM, "--config", str(stage.config()), "run", "--apply"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*PROGRAM, "--config", str(stage.config()), "run", "--apply"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert asked.wait(LIMIT)
         process.send_signal(number)
         out, err = process.communicate(timeout=LIMIT)
     over.set()
     assert (process.returncode, out) == (130, "")
-    assert err.strip() == "error: interrupted; what was done before is in the journal"      # click ends ^C's line
+    assert (
+        err.strip() == "error: interrupted; what was done before is in the journal"
+    )  # click ends ^C's line
     stage.journal().close()
 
 
-def test_a_command_that_ends_in_time_leaves_timer_and_signals_as_they_were(stage: Any, call: Any) -> None:
+def test_a_command_that_ends_in_time_leaves_timer_and_signals_as_they_were(
+    stage: Any, call: Any
+) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)]
     assert call("--config", stage.config(deadline="1m"), "plan")[0] == 0
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert [signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)] == before
 
 
-def test_a_command_line_in_another_thread_works_without_a_deadline(stage: Any, capfd: Any, tmp_path: Path) -> None:
+def test_a_command_line_in_another_thread_works_without_a_deadline(
+    stage: Any, capfd: Any, tmp_path: Path
+) -> None:
     """The kernel's timer reaches the main thread only."""
     from foreman_hooks import cli
 

@@ -21,5 +21,7 @@ def test_the_demo_shows_every_decision_and_how_a_backlog_is_cleared() -> None:
     assert set(re.findall(r"\| (delete|wait|keep) ", text)) == {"delete", "wait", "keep"}
     assert "policy.all_clouds_listed: true lets such records go" in text
     assert re.search(r"just-ended.*\| wait .*can go after", text)
-    assert re.search(r"renamed-old.*\| delete ", text) and re.search(r"renamed-new.*\| delete ", text)
+    assert re.search(r"renamed-old.*\| delete ", text) and re.search(
+        r"renamed-new.*\| delete ", text
+    )
     assert re.search(r"cloned.*\| keep .*clone.example.com, which names the same instance", text)

@@ -1,4 +1,6 @@
-"""The delegated check: what a job answers counts as if we had asked, and what it does not answer is unknown."""
+"""The delegated check: what a job answers counts as if we had asked, and what it does not answer is
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,16 @@ from satellite_remote_exec.scripts import check_instances
 
 NAME = "osp-checker.example.com"
 GONE = "11111111-0000-4000-8000-000000000000"
-TO_CHECK = frozenset({"create_job_invocations", "view_job_templates", "view_hosts", "create_template_invocations",
-                      "view_smart_proxies", "cancel_job_invocations"})
+TO_CHECK = frozenset(
+    {
+        "create_job_invocations",
+        "view_job_templates",
+        "view_hosts",
+        "create_template_invocations",
+        "view_smart_proxies",
+        "cancel_job_invocations",
+    }
+)
 
 
 TEMPLATE = next(one.text for one in build() if one.name == "OSP - Check instances")
@@ -50,15 +60,23 @@ TEMPLATE = next(one.text for one in build() if one.name == "OSP - Check instance
 
 def inputs_of(script: str) -> tuple[Question, str]:
     """What the rendered script would call its main with."""
-    call = script[script.rindex("sys.exit(main(") + len("sys.exit("):].rstrip()[:-1]
-    return eval(call, {"main": lambda question, path: (question, path), "Question": Question, "null": None})
+    call = script[script.rindex("sys.exit(main(") + len("sys.exit(") :].rstrip()[:-1]
+    return eval(
+        call, {"main": lambda question, path: (question, path), "Question": Question, "null": None}
+    )
 
 
-def answering(*known: str, change: Callable[[str], Any] = str) -> Callable[[str, threading.Event], Ran]:
-    """A checker host that knows these clouds and runs the script's own functions; `change` spoils its output."""
+def answering(
+    *known: str, change: Callable[[str], Any] = str
+) -> Callable[[str, threading.Event], Ran]:
+    """A checker host that knows these clouds and runs the script's own functions; `change` spoils
+    its output.
+    """
+
     def run(script: str, stop: threading.Event) -> Ran:
         changed = change(check_instances.answer(inputs_of(script)[0], known))
         return changed if isinstance(changed, Ran) else Ran(f"{changed}\n".encode())
+
     return run
 
 
@@ -68,8 +86,11 @@ class JobStage:
     def __init__(self, stage: Stage) -> None:
         self.stage, self.jobs = stage, stage.satellite.jobs
         client = Client(Login(stage.foreman.url, "admin", "changeme"))
-        client.call("POST", "/api/job_templates/import", json={
-            "template": TEMPLATE, "organization_id": 1, "location_id": 2})
+        client.call(
+            "POST",
+            "/api/job_templates/import",
+            json={"template": TEMPLATE, "organization_id": 1, "location_id": 2},
+        )
         self.checker_host = self.add_host(NAME, answering("prod"))
 
     def add_host(self, name: str, target: Any, **more: Any) -> Host:
@@ -81,11 +102,21 @@ class JobStage:
         """What the checker host does from now on."""
         self.jobs.targets[self.checker_host.id] = target
 
-    def checker(self, *scopes: CloudScope, search: str = f"name = {NAME}", login: str = "admin", seconds: float = 30,
-                template: str = "OSP - Check instances") -> JobChecker:
+    def checker(
+        self,
+        *scopes: CloudScope,
+        search: str = f"name = {NAME}",
+        login: str = "admin",
+        seconds: float = 30,
+        template: str = "OSP - Check instances",
+    ) -> JobChecker:
         client = Client(Login(self.stage.foreman.url, login, "changeme"))
-        return JobChecker(RemoteExecution(client), CheckJob(template, search, deadline=timedelta(seconds=seconds)),
-                          scopes or [CloudScope("prod", ("RegionOne",), ignore_regions=("RegionTwo",))], pause=0.01)
+        return JobChecker(
+            RemoteExecution(client),
+            CheckJob(template, search, deadline=timedelta(seconds=seconds)),
+            scopes or [CloudScope("prod", ("RegionOne",), ignore_regions=("RegionTwo",))],
+            pause=0.01,
+        )
 
     @property
     def started(self) -> int:
@@ -101,10 +132,15 @@ def job(stage: Stage) -> Iterator[JobStage]:
 
 def all_unknown(survey: Survey) -> bool:
     found = [one.presence for sightings in survey.asked.values() for one in sightings]
-    return bool(found) and set(found) == {Presence.UNKNOWN} and all(seen.error for seen in survey.regions)
+    return (
+        bool(found)
+        and set(found) == {Presence.UNKNOWN}
+        and all(seen.error for seen in survey.regions)
+    )
 
 
 # What is answered
+
 
 def in_region_two(stage: Stage) -> str:
     """A server in RegionTwo, without which that region proves nothing; its UUID."""
@@ -115,9 +151,13 @@ def in_region_two(stage: Stage) -> str:
 
 def fill(stage: Stage) -> dict[str, str]:
     """Instances of every fate."""
-    return {"alive": stage.host("alive"), "off": stage.host("off", server="SHUTOFF"),
-            "terminated": stage.terminated("terminated"), "archived": stage.archived("archived"),
-            "soft": stage.host("soft", server="SOFT_DELETED")}
+    return {
+        "alive": stage.host("alive"),
+        "off": stage.host("off", server="SHUTOFF"),
+        "terminated": stage.terminated("terminated"),
+        "archived": stage.archived("archived"),
+        "soft": stage.host("soft", server="SOFT_DELETED"),
+    }
 
 
 def test_the_answer_is_that_of_the_local_check(job: JobStage) -> None:
@@ -136,7 +176,9 @@ def test_the_error_of_a_region_is_told_as_the_local_check_tells_it(job: JobStage
     local = LocalChecker([both])
     local.prepare()
     found, known = job.checker(both).survey([GONE]), local.survey([GONE])
-    assert [str(seen.error) for seen in found.regions] == [str(seen.error) for seen in known.regions]
+    assert [str(seen.error) for seen in found.regions] == [
+        str(seen.error) for seen in known.regions
+    ]
     assert {one.presence for one in found.asked[GONE]} == {Presence.UNKNOWN}
 
 
@@ -145,7 +187,9 @@ def test_a_plan_says_the_same_and_an_apply_removes_the_same(job: JobStage) -> No
     with job.stage.journal() as journal:
         local = job.stage.cleanup(journal)
         delegated = job.stage.cleanup(journal, checker=job.checker())
-        assert [one[:5] for one in delegated.plan().verdicts] == [one[:5] for one in local.plan().verdicts]
+        assert [one[:5] for one in delegated.plan().verdicts] == [
+            one[:5] for one in local.plan().verdicts
+        ]
         outcomes = list(delegated.apply(delegated.plan()))
     assert [(one.name, one.result) for one in outcomes] == [("terminated.example.com", "deleted")]
     assert job.stage.left == {"witness", "alive", "off", "archived", "soft", "osp-checker"}
@@ -190,10 +234,19 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
         uuids = question.uuids.split()
         asked.append(len(uuids))
         row = [0, "absent", "no row of it is left", None]
-        return Ran(check_instances.dump(question, Survey(
-            (Seen("prod", "RegionOne", 1, "seen", None),), {},
-            {uuid: (Sighting(uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])),) for uuid in uuids}
-        )).encode())
+        return Ran(
+            check_instances.dump(
+                question,
+                Survey(
+                    (Seen("prod", "RegionOne", 1, "seen", None),),
+                    {},
+                    {
+                        uuid: (Sighting(uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])),)
+                        for uuid in uuids
+                    },
+                ),
+            ).encode()
+        )
 
     job.answers(target)
     uuids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(10_001)]
@@ -205,9 +258,17 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
     assert told == [(0, 10_001), (10_000, 10_001), (10_001, 10_001)]
 
 
-@pytest.mark.parametrize("around", [
-    "Welcome to the machine\n{}", "no line end{}", "{}warning: x\n", "{}\r\n", "{}{}",
-    f"{MARK} 0 {'0' * 64} {{}}\n{{}}"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "Welcome to the machine\n{}",
+        "no line end{}",
+        "{}warning: x\n",
+        "{}\r\n",
+        "{}{}",
+        f"{MARK} 0 {'0' * 64} {{}}\n{{}}",
+    ],
+)
 def test_other_text_around_the_answer_does_no_harm(job: JobStage, around: str) -> None:
     job.answers(answering("prod", change=lambda line: around.replace("{}", f"\n{line}\n")))
     survey = job.checker().survey([GONE])
@@ -216,19 +277,34 @@ def test_other_text_around_the_answer_does_no_harm(job: JobStage, around: str) -
 
 # What is not answered is unknown
 
+
 def earlier(line: str) -> str:
     """The answer to a question that was the same, but for its nonce."""
     return re.sub(rf"^({MARK}) \S+", rf"\1 {'0' * 32}", line)
 
 
-@pytest.mark.parametrize("change", [
-    lambda line: "", lambda line: line[:-1], lambda line: line[:100], lambda line: line[100:], earlier,
-    lambda line: line.replace("absent", "deleted"), lambda line: line.replace(GONE, GONE[::-1]),
-    lambda line: Ran(f"{line}\n".encode(), 1), lambda line: Ran(f"{line}\n".encode(), 255),
-    lambda line: Ran(f"{line}\n".encode(), EXCEPTION, "Runner error"), lambda line: Ran(b"", 127),
-    lambda line: Ran(f"{line}\n\xff".encode("latin-1")), lambda line: Ran(f"{line}\n\0".encode()),
-    lambda line: Ran(b"", EXCEPTION, "Could not establish connection")])
-def test_an_answer_that_is_not_whole_and_ours_is_none(job: JobStage, change: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: "",
+        lambda line: line[:-1],
+        lambda line: line[:100],
+        lambda line: line[100:],
+        earlier,
+        lambda line: line.replace("absent", "deleted"),
+        lambda line: line.replace(GONE, GONE[::-1]),
+        lambda line: Ran(f"{line}\n".encode(), 1),
+        lambda line: Ran(f"{line}\n".encode(), 255),
+        lambda line: Ran(f"{line}\n".encode(), EXCEPTION, "Runner error"),
+        lambda line: Ran(b"", 127),
+        lambda line: Ran(f"{line}\n\xff".encode("latin-1")),
+        lambda line: Ran(f"{line}\n\0".encode()),
+        lambda line: Ran(b"", EXCEPTION, "Could not establish connection"),
+    ],
+)
+def test_an_answer_that_is_not_whole_and_ours_is_none(
+    job: JobStage, change: Callable[[str], Any]
+) -> None:
     job.answers(answering("prod", change=change))
     checker = job.checker()
     assert all_unknown(checker.survey([GONE]))
@@ -246,20 +322,31 @@ def test_what_does_not_end_in_time_is_unknown_and_cancelled(job: JobStage, statu
 
 def test_a_failed_rendering_is_unknown_and_told(job: JobStage) -> None:
     (template,) = job.jobs.templates.by_id.values()
-    template.template = template.template.replace("to_json(input('nonce'))", "input('nonce').to_json")
+    template.template = template.template.replace(
+        "to_json(input('nonce'))", "input('nonce').to_json"
+    )
     survey = job.checker().survey([GONE])
     assert all_unknown(survey)
     assert "Failed rendering template" in str(survey.regions[0].error)
 
 
 def test_the_scripts_own_error_line_is_told(job: JobStage) -> None:
-    job.answers(lambda script, stop: Ran(b"motd\nerror: no clouds.yaml with a cloud is found\n", 78))
-    assert "no clouds.yaml with a cloud is found" in str(job.checker().survey([GONE]).regions[0].error)
+    job.answers(
+        lambda script, stop: Ran(b"motd\nerror: no clouds.yaml with a cloud is found\n", 78)
+    )
+    assert "no clouds.yaml with a cloud is found" in str(
+        job.checker().survey([GONE]).regions[0].error
+    )
 
 
 def test_a_region_that_nobody_answers_for_makes_everything_unknown(job: JobStage) -> None:
-    survey = job.checker(CloudScope("prod", ("RegionOne",)), CloudScope("other", ("North",))).survey([GONE])
-    assert [(seen.cloud, bool(seen.error)) for seen in survey.regions] == [("prod", False), ("other", True)]
+    survey = job.checker(
+        CloudScope("prod", ("RegionOne",)), CloudScope("other", ("North",))
+    ).survey([GONE])
+    assert [(seen.cloud, bool(seen.error)) for seen in survey.regions] == [
+        ("prod", False),
+        ("other", True),
+    ]
     assert Presence.UNKNOWN in [one.presence for one in survey.asked[GONE]]
 
 
@@ -274,7 +361,9 @@ def test_an_answer_about_a_region_that_was_not_asked_for_is_none(job: JobStage) 
 
 
 def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(job: JobStage) -> None:
-    """A Satellite or Capsule is left out in silence, for want of execute_jobs_on_infrastructure_hosts."""
+    """A Satellite or Capsule is left out in silence, for want of
+    execute_jobs_on_infrastructure_hosts.
+    """
     job.stage.satellite.users["starter"] = User("starter", "changeme", TO_CHECK)
     assert not all_unknown(job.checker(login="starter").survey([GONE]))
     job.checker_host.infrastructure = {"foreman_instance": True, "smart_proxy_id": None}
@@ -283,18 +372,31 @@ def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(job: JobSta
     assert "left it out" in str(survey.regions[0].error)
 
 
-@pytest.mark.parametrize(("missing", "kind"), [
-    ("create_job_invocations", OSPForbidden), ("view_job_templates", OSPForbidden), ("view_hosts", OSPForbidden),
-    ("create_template_invocations", OSPError), ("view_smart_proxies", OSPError)])
-def test_without_one_of_the_permissions_everything_is_unknown(job: JobStage, missing: str, kind: type) -> None:
+@pytest.mark.parametrize(
+    ("missing", "kind"),
+    [
+        ("create_job_invocations", OSPForbidden),
+        ("view_job_templates", OSPForbidden),
+        ("view_hosts", OSPForbidden),
+        ("create_template_invocations", OSPError),
+        ("view_smart_proxies", OSPError),
+    ],
+)
+def test_without_one_of_the_permissions_everything_is_unknown(
+    job: JobStage, missing: str, kind: type
+) -> None:
     job.stage.satellite.users["starter"] = User("starter", "changeme", TO_CHECK - {missing})
     survey = job.checker(login="starter").survey([GONE])
     assert all_unknown(survey)
     assert type(survey.regions[0].error) is kind
 
 
-@pytest.mark.parametrize("how", [{"search": "name = nosuch.example.com"}, {"template": "No such template"}])
-def test_a_checker_host_or_template_that_is_not_there_is_a_matter_of_configuration(job: JobStage, how: Any) -> None:
+@pytest.mark.parametrize(
+    "how", [{"search": "name = nosuch.example.com"}, {"template": "No such template"}]
+)
+def test_a_checker_host_or_template_that_is_not_there_is_a_matter_of_configuration(
+    job: JobStage, how: Any
+) -> None:
     survey = job.checker(**how).survey([GONE])
     assert all_unknown(survey)
     assert type(survey.regions[0].error) is OSPConfigError
@@ -309,18 +411,30 @@ def test_a_login_that_is_refused_is_unknown(job: JobStage) -> None:
 POST, POLL = "^POST /api/job_invocations$", r"^GET /api/job_invocations/\d+/hosts/\d+$"
 
 
-@pytest.mark.parametrize(("pattern", "answer"), [
-    (POST, (500, {"error": {"message": "ERF42"}})), (POST, (201, {"id": 1})), (POST, (201, {"id": None})),
-    (POST, (201, [])),
-    (POST, (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": []}})),
-    (POST, (201, {"id": 1, "total_hosts": "N/A", "targeting": {"hosts": [{"id": 3}]}})),
-    (POST, (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": [{"id": 999}]}})),
-    (POST, (201, {"id": 1, "total_hosts": 0, "targeting": {"hosts": []}})),
-    (POLL, (500, "<html>")), (POLL, (404, {"error": {"message": "Host with id '3' was not found"}})), (POLL, (200, {})),
-    (POLL, (200, {"complete": True, "output": None})), (POLL, (200, {"complete": "yes", "output": []})),
-    (POLL, (200, {"complete": True, "output": [{"output": None}]})), (POLL, (200, {"complete": True, "output": []})),
-    (POLL, (200, {"complete": True, "output": [5]}))])
-def test_an_odd_answer_of_satellite_is_unknown(job: JobStage, pattern: str, answer: tuple[int, Any]) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "answer"),
+    [
+        (POST, (500, {"error": {"message": "ERF42"}})),
+        (POST, (201, {"id": 1})),
+        (POST, (201, {"id": None})),
+        (POST, (201, [])),
+        (POST, (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": []}})),
+        (POST, (201, {"id": 1, "total_hosts": "N/A", "targeting": {"hosts": [{"id": 3}]}})),
+        (POST, (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": [{"id": 999}]}})),
+        (POST, (201, {"id": 1, "total_hosts": 0, "targeting": {"hosts": []}})),
+        (POLL, (500, "<html>")),
+        (POLL, (404, {"error": {"message": "Host with id '3' was not found"}})),
+        (POLL, (200, {})),
+        (POLL, (200, {"complete": True, "output": None})),
+        (POLL, (200, {"complete": "yes", "output": []})),
+        (POLL, (200, {"complete": True, "output": [{"output": None}]})),
+        (POLL, (200, {"complete": True, "output": []})),
+        (POLL, (200, {"complete": True, "output": [5]})),
+    ],
+)
+def test_an_odd_answer_of_satellite_is_unknown(
+    job: JobStage, pattern: str, answer: tuple[int, Any]
+) -> None:
     job.stage.foreman.fail(pattern, *answer)
     checker = job.checker(seconds=0.05)
     assert all_unknown(checker.survey([GONE]))
@@ -344,11 +458,12 @@ def test_ctrl_c_ends_the_job(job: JobStage) -> None:
 
     job.answers(forever)
     checker = job.checker()
+
     def interrupted(*_: Any) -> Any:
         begun.wait(5)
         raise KeyboardInterrupt
 
-    checker._wait = interrupted     # type: ignore[method-assign]  stands in for a signal in the middle of the wait
+    checker._wait = interrupted  # type: ignore[method-assign]  stands in for a signal in the middle of the wait
     with pytest.raises(KeyboardInterrupt):
         checker.survey([GONE])
     assert job.stage.foreman.count("^POST /api/job_invocations/1/cancel$") == 1
@@ -366,6 +481,7 @@ def test_a_run_that_cannot_ask_deletes_nothing(job: JobStage) -> None:
 
 # Several checker hosts
 
+
 @pytest.fixture
 def two(job: JobStage) -> JobStage:
     """A second checker host, for a second cloud (another name for the same one)."""
@@ -373,8 +489,16 @@ def two(job: JobStage) -> JobStage:
 
     path = job.stage.use_cloud()
     clouds = yaml.safe_load(path.read_text())["clouds"]
-    path.write_text(yaml.safe_dump({"clouds": {"prod": clouds["prod"], "north": {
-        **clouds["prod"], "region_name": "RegionTwo"}}}))
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "clouds": {
+                    "prod": clouds["prod"],
+                    "north": {**clouds["prod"], "region_name": "RegionTwo"},
+                }
+            }
+        )
+    )
     job.add_host("osp-checker2.example.com", answering("north"))
     in_region_two(job.stage)
     return job
@@ -403,8 +527,12 @@ def test_regions_that_the_scope_ignores_are_not_named(job: JobStage) -> None:
     assert [seen.unlisted for seen in job.checker(ignoring).survey([GONE]).regions] == [()]
 
 
-@pytest.mark.parametrize("ahead", [timedelta(minutes=-7), timedelta(minutes=7), timedelta(hours=25)], ids=str)
-def test_a_checker_host_whose_clock_is_far_from_ours_makes_all_unknown(job: JobStage, ahead: timedelta) -> None:
+@pytest.mark.parametrize(
+    "ahead", [timedelta(minutes=-7), timedelta(minutes=7), timedelta(hours=25)], ids=str
+)
+def test_a_checker_host_whose_clock_is_far_from_ours_makes_all_unknown(
+    job: JobStage, ahead: timedelta
+) -> None:
     def target(script: str, stop: threading.Event) -> Ran:
         question = inputs_of(script)[0]
         line = check_instances.answer(question, ["prod"])
@@ -419,6 +547,7 @@ def test_a_checker_host_whose_clock_is_far_from_ours_makes_all_unknown(job: JobS
 
 def test_a_job_that_takes_long_is_not_taken_for_a_clock_that_is_behind(job: JobStage) -> None:
     """The answer was given at some time between the start of the job and its end."""
+
     def target(script: str, stop: threading.Event) -> Ran:
         question = inputs_of(script)[0]
         line = check_instances.answer(question, ["prod"])
@@ -437,14 +566,18 @@ def without_ids(job: JobStage) -> None:
         found = current(request)
         if not re.search(r"/job_invocations/\d+/hosts/\d+$", request.path):
             return found
-        chunks = [{key: chunk[key] for key in ("output_type", "output", "timestamp")}
-                  for chunk in found.body["output"]]
+        chunks = [
+            {key: chunk[key] for key in ("output_type", "output", "timestamp")}
+            for chunk in found.body["output"]
+        ]
         return found._replace(body={**found.body, "output": chunks})
 
     job.stage.foreman.handle = old
 
 
-def test_chunks_without_ids_end_with_the_exit_line_and_all_others_are_printed(job: JobStage) -> None:
+def test_chunks_without_ids_end_with_the_exit_line_and_all_others_are_printed(
+    job: JobStage,
+) -> None:
     uuids = list(fill(job.stage).values())
     expected = job.checker().survey(uuids)
     without_ids(job)
@@ -469,7 +602,9 @@ def test_doctor_praises_no_check_job_that_failed(job: JobStage) -> None:
 
 def test_doctor_names_the_regions_that_a_checker_host_leaves_out(job: JobStage) -> None:
     checker = job.checker(CloudScope("prod", ("RegionOne",)))
-    [warning] = [finding for finding in _check_job(checker.job, checker) if finding.state == "warning"]
+    [warning] = [
+        finding for finding in _check_job(checker.job, checker) if finding.state == "warning"
+    ]
     assert "the catalog also has compute in RegionTwo" in warning.what
 
 
@@ -477,8 +612,12 @@ def test_only_what_is_in_no_list_is_asked_about(two: JobStage) -> None:
     """Else each host would ask about the instances of all others, one by one."""
     uuids = [two.stage.host(f"alive{number}") for number in range(9)]
     ask_both(two, [*uuids, GONE])
-    asked = {request.path[-36:] for request in two.stage.osp.requests if "/servers/" in request.path}
-    assert GONE in asked and len(set(uuids) & asked) <= 1       # one of them may be the server that proves visibility
+    asked = {
+        request.path[-36:] for request in two.stage.osp.requests if "/servers/" in request.path
+    }
+    assert (
+        GONE in asked and len(set(uuids) & asked) <= 1
+    )  # one of them may be the server that proves visibility
 
 
 def test_when_one_of_them_fails_nothing_is_known_to_be_gone(two: JobStage) -> None:
@@ -498,8 +637,13 @@ def test_two_hosts_that_answer_for_one_cloud_are_one_too_many(two: JobStage) -> 
 
 # The script itself, as a process of its own
 
-def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own(job: JobStage, tmp_path: Path) -> None:
-    """With a home and an environment of its own, a greeting before its answer, and of our packages only OpenStack's."""
+
+def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own(
+    job: JobStage, tmp_path: Path
+) -> None:
+    """With a home and an environment of its own, a greeting before its answer, and of our packages
+    only OpenStack's.
+    """
     uuid = job.stage.terminated("terminated")
     living = [f"{number:08x}-0000-4000-8000-00000000000a" for number in range(9_999)]
     for each in living:
@@ -507,10 +651,24 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
     home = tmp_path / "of the checker"
     (home / ".config" / "openstack").mkdir(parents=True)
     job.stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
-    missing = ("foreman_hooks", "satellite_remote_exec", "click", "jinja2", "rich", "prometheus_client")
-    (home / "sitecustomize.py").write_text(f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n")
-    job.answers(Process(home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(home)},
-                        banner=b"Welcome! "))
+    missing = (
+        "foreman_hooks",
+        "satellite_remote_exec",
+        "click",
+        "jinja2",
+        "rich",
+        "prometheus_client",
+    )
+    (home / "sitecustomize.py").write_text(
+        f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"
+    )
+    job.answers(
+        Process(
+            home,
+            {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(home)},
+            banner=b"Welcome! ",
+        )
+    )
     survey = job.checker().survey([*living, uuid])
     (sighting,) = survey.asked.pop(uuid)
     assert sighting.presence is Presence.DELETED and sighting.terminated_at
@@ -521,7 +679,7 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
 def test_a_host_without_the_packages_says_which(job: JobStage, tmp_path: Path) -> None:
     python = tmp_path / "bin" / "python3"
     python.parent.mkdir()
-    python.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S \"$@\"\n")      # -S: without site-packages
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # -S: without site-packages
     python.chmod(0o755)
     job.answers(Process(tmp_path, {"PATH": f"{python.parent}:/usr/bin:/bin"}))
     error = job.checker().survey([GONE]).regions[0].error

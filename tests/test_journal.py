@@ -1,4 +1,6 @@
-"""The journal: what it remembers from run to run, that it holds one run at a time, and every way it can fail."""
+"""The journal: what it remembers from run to run, that it holds one run at a time, and every way it
+can fail.
+"""
 
 import os
 import sqlite3
@@ -29,8 +31,20 @@ SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 URL = "https://satellite.example.com"
 A, B = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab", "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
 ONE, TWO = ("prod", "RegionOne"), ("prod", "RegionTwo")
-VERDICT = Verdict(7, "web-7.example.com", A, Decision.DELETE, Reason.TERMINATED, "ended", Fingerprint("c", None, "t"))
-RECORD = Record(7, "web-7.example.com", snapshot={"id": 7, "comment": "ä \u2028 \0", "host_collections": ["web"]})
+VERDICT = Verdict(
+    7,
+    "web-7.example.com",
+    A,
+    Decision.DELETE,
+    Reason.TERMINATED,
+    "ended",
+    Fingerprint("c", None, "t"),
+)
+RECORD = Record(
+    7,
+    "web-7.example.com",
+    snapshot={"id": 7, "comment": "ä \u2028 \0", "host_collections": ["web"]},
+)
 EVIDENCE = {"rules": [["no UUID of it is alive", "prod/RegionOne: deleted"]]}
 
 
@@ -45,8 +59,13 @@ def journal(path: Path) -> Iterator[Journal]:
         yield opened
 
 
-def miss(journal: Journal, *uuids: str, at: datetime = NOW, alive: tuple[str, ...] = (),
-         regions: tuple[tuple[str, str], ...] = (ONE,)) -> None:
+def miss(
+    journal: Journal,
+    *uuids: str,
+    at: datetime = NOW,
+    alive: tuple[str, ...] = (),
+    regions: tuple[tuple[str, str], ...] = (ONE,),
+) -> None:
     journal.note_misses([(uuid, *where) for uuid in uuids for where in regions], alive, at)
 
 
@@ -55,8 +74,14 @@ def history(journal: Journal, uuid: str, places: "list[tuple[str, str]]") -> His
 
 
 def begin(journal: Journal, satellite: str = URL, **snapshot: Any) -> int:
-    return journal.begin_deletion(satellite, "d1935", VERDICT, EVIDENCE,
-                                  replace(RECORD, snapshot={**RECORD.snapshot, **snapshot}), NOW)
+    return journal.begin_deletion(
+        satellite,
+        "d1935",
+        VERDICT,
+        EVIDENCE,
+        replace(RECORD, snapshot={**RECORD.snapshot, **snapshot}),
+        NOW,
+    )
 
 
 def end(journal: Journal, number: int, result: str = "deleted") -> None:
@@ -65,17 +90,26 @@ def end(journal: Journal, number: int, result: str = "deleted") -> None:
 
 def python(code: str, *args: object, **how: Any) -> "subprocess.CompletedProcess[str]":
     """Run a script that has the journal at hand, in a process of its own."""
-    head = ("import os, resource, signal, sys\nfrom datetime import *\nfrom pathlib import Path\n"
-            "from foreman_hooks.journal import Journal, JournalBusy, JournalError\n"
-            "from foreman_hooks.model import *\nNOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)\n"
-            "VERDICT = Verdict(7, 'web-7.example.com', 'u', Decision.DELETE, Reason.TERMINATED, 'ended')\n"
-            f"RECORD = Record(7, 'web-7.example.com', snapshot={RECORD.snapshot!r})\n"
-            "path = Path(sys.argv[1])\n")
-    return subprocess.run([sys.executable, "-c", head + code, *map(str, args)], capture_output=True, text=True,
-                          timeout=60, check=False, **how)
+    head = (
+        "import os, resource, signal, sys\nfrom datetime import *\nfrom pathlib import Path\n"
+        "from foreman_hooks.journal import Journal, JournalBusy, JournalError\n"
+        "from foreman_hooks.model import *\nNOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)\n"
+        "VERDICT = Verdict(7, 'web-7.example.com', 'u', Decision.DELETE, Reason.TERMINATED, 'ended')\n"
+        f"RECORD = Record(7, 'web-7.example.com', snapshot={RECORD.snapshot!r})\n"
+        "path = Path(sys.argv[1])\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", head + code, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **how,
+    )
 
 
 # O7: misses
+
 
 def test_a_uuid_that_was_never_missing_has_no_history(journal: Journal) -> None:
     assert history(journal, A, [ONE]) == History()
@@ -122,7 +156,9 @@ def test_the_region_that_missed_it_least_and_last_counts(journal: Journal) -> No
     miss(journal, A, at=NOW + 3 * HOUR, regions=(ONE,))
     assert history(journal, A, [ONE]) == History(3, NOW)
     assert history(journal, A, [TWO]) == History(2, NOW + HOUR)
-    assert history(journal, A, [ONE, TWO]) == history(journal, A, [TWO, ONE]) == History(2, NOW + HOUR)
+    assert (
+        history(journal, A, [ONE, TWO]) == history(journal, A, [TWO, ONE]) == History(2, NOW + HOUR)
+    )
 
 
 def test_a_region_that_never_missed_it_leaves_it_without_a_history(journal: Journal) -> None:
@@ -170,6 +206,7 @@ def test_a_whole_second_is_not_later_than_its_fraction(journal: Journal) -> None
 
 def test_all_of_a_run_is_noted_or_nothing(journal: Journal) -> None:
     """O1."""
+
     def broken() -> Iterator[tuple[str, str, str]]:
         yield (A, *ONE)
         raise KeyboardInterrupt
@@ -183,8 +220,14 @@ def test_all_of_a_run_is_noted_or_nothing(journal: Journal) -> None:
     assert history(journal, B, [ONE]) == History(2, NOW)
 
 
-runs = st.lists(st.tuples(st.sets(st.tuples(st.sampled_from([A, B]), st.sampled_from([ONE, TWO]))),
-                          st.sets(st.sampled_from([A, B])), st.integers(-3, 9)), max_size=8)
+runs = st.lists(
+    st.tuples(
+        st.sets(st.tuples(st.sampled_from([A, B]), st.sampled_from([ONE, TWO]))),
+        st.sets(st.sampled_from([A, B])),
+        st.integers(-3, 9),
+    ),
+    max_size=8,
+)
 
 
 @given(runs)
@@ -193,11 +236,16 @@ def test_the_count_is_that_of_the_misses_since_it_was_last_seen(steps: Any) -> N
     """O3, O7: against a model of a few lines."""
     model: dict[Any, list[Any]] = {}
     now = NOW
-    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder, "journal.sqlite3")) as journal:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Journal.open(Path(folder, "journal.sqlite3")) as journal,
+    ):
         for missing, alive, hours in steps:
             now += hours * HOUR
             journal.note_misses([(uuid, *where) for uuid, where in missing], alive, now)
-            model = {key: row for key, row in model.items() if key[0] not in alive and row[2] <= now}
+            model = {
+                key: row for key, row in model.items() if key[0] not in alive and row[2] <= now
+            }
             for key in missing:
                 count, since, _ = model.get(key, [0, now, now])
                 model[key] = [count + 1, since, now]
@@ -219,13 +267,14 @@ def test_a_gap_longer_than_the_grace_period_begins_the_count_anew(journal: Journ
 
 # Who was seen alive, and where
 
+
 def test_a_uuid_that_was_seen_alive_has_a_past_there_in_either_byte_order(path: Path) -> None:
     with Journal.open(path) as journal:
         journal.note_alive(URL, {ONE: [A], TWO: []}, [])
     with Journal.open(path) as journal:
         for form in (A, swap_bytes(A)):
             assert history(journal, form, [ONE, TWO]).homes == {ONE}
-        assert history(journal, A, [TWO]).homes == set()        # not in scope any more
+        assert history(journal, A, [TWO]).homes == set()  # not in scope any more
         assert history(journal, B, [ONE, TWO]).homes == set()
         assert journal.history("https://satellite2.example.com", 7, A, [ONE]).homes == set()
 
@@ -235,7 +284,7 @@ def test_who_is_not_alive_any_more_keeps_the_past_while_a_record_names_it(journa
     journal.note_alive(URL, {ONE: []}, [swap_bytes(A)])
     assert history(journal, A, [ONE]).homes == {ONE}
     assert history(journal, B, [ONE]).homes == set()
-    journal.note_alive(URL, {TWO: [B]}, [])                      # a run that did not ask ONE says nothing of it
+    journal.note_alive(URL, {TWO: [B]}, [])  # a run that did not ask ONE says nothing of it
     assert history(journal, A, [ONE]).homes == {ONE}
 
 
@@ -245,7 +294,9 @@ def test_packed_uuids_hold_just_these_in_either_byte_order(uuids: Any, other: An
     packed = pack(map(str, uuids))
     assert len(packed) == 16 * len(uuids)
     assert all(holds(packed, str(uuid)) and holds(packed, swap_bytes(str(uuid))) for uuid in uuids)
-    assert holds(packed, str(other)) == (other in uuids or swap_bytes(str(other)) in set(map(str, uuids)))
+    assert holds(packed, str(other)) == (
+        other in uuids or swap_bytes(str(other)) in set(map(str, uuids))
+    )
 
 
 def test_a_satellite_that_had_katello_is_known_by_its_url(path: Path) -> None:
@@ -259,6 +310,7 @@ def test_a_satellite_that_had_katello_is_known_by_its_url(path: Path) -> None:
 
 # N17: how many servers there were
 
+
 def test_the_size_of_each_region_is_that_of_the_last_good_run(path: Path) -> None:
     with Journal.open(path) as journal:
         assert journal.servers_before() == {}
@@ -266,30 +318,50 @@ def test_the_size_of_each_region_is_that_of_the_last_good_run(path: Path) -> Non
         journal.note_servers({ONE: 90}, NOW + HOUR)
         journal.note_servers({}, NOW + 2 * HOUR)
     with Journal.open(path) as journal:
-        assert journal.servers_before() == {ONE: (90, NOW + HOUR)}    # TWO was not asked any more
-        journal.note_servers({ONE: 0, TWO: 7}, NOW - HOUR)      # the last that was noted, not the latest by the clock
+        assert journal.servers_before() == {ONE: (90, NOW + HOUR)}  # TWO was not asked any more
+        journal.note_servers(
+            {ONE: 0, TWO: 7}, NOW - HOUR
+        )  # the last that was noted, not the latest by the clock
         assert journal.servers_before() == {ONE: (0, NOW - HOUR), TWO: (7, NOW - HOUR)}
 
 
 # Approvals
 
+
 def test_a_plan_is_approved_once(path: Path) -> None:
     with Journal.open(path) as journal:
         journal.note_approval("d1935" * 12, "ann", NOW)
         journal.note_approval("other", "ann", NOW)
-    with Journal.open(path) as journal, pytest.raises(JournalError, match="already approved by ann at 2025-03-01"):
+    with (
+        Journal.open(path) as journal,
+        pytest.raises(JournalError, match="already approved by ann at 2025-03-01"),
+    ):
         journal.note_approval("d1935" * 12, "bob", NOW + HOUR)
 
 
 # Deletions
 
-def test_a_deletion_is_on_file_before_it_happens_with_its_evidence_and_snapshot(journal: Journal) -> None:
+
+def test_a_deletion_is_on_file_before_it_happens_with_its_evidence_and_snapshot(
+    journal: Journal,
+) -> None:
     number = begin(journal)
     (row,) = journal.deletions()
     assert row == {
-        "id": number, "satellite": URL, "plan": "d1935", "host_id": 7, "name": "web-7.example.com", "uuid": A,
-        "reason": "terminated, with proof", "evidence": EVIDENCE, "snapshot": RECORD.snapshot,
-        "begun": "2025-03-01T12:00:00.000000+00:00", "result": None, "detail": None, "ended": None}
+        "id": number,
+        "satellite": URL,
+        "plan": "d1935",
+        "host_id": 7,
+        "name": "web-7.example.com",
+        "uuid": A,
+        "reason": "terminated, with proof",
+        "evidence": EVIDENCE,
+        "snapshot": RECORD.snapshot,
+        "begun": "2025-03-01T12:00:00.000000+00:00",
+        "result": None,
+        "detail": None,
+        "ended": None,
+    }
 
 
 @pytest.mark.parametrize("result", ["deleted", "failed"])
@@ -297,7 +369,9 @@ def test_what_became_of_it_is_on_file_too(journal: Journal, result: str) -> None
     first, second = begin(journal), begin(journal)
     end(journal, second, result)
     assert [(row["id"], row["result"], row["ended"]) for row in journal.deletions()] == [
-        (first, None, None), (second, result, "2025-03-01T12:00:01.000000+00:00")]
+        (first, None, None),
+        (second, result, "2025-03-01T12:00:01.000000+00:00"),
+    ]
 
 
 def test_those_that_were_begun_and_never_ended_are_known_for_each_satellite(path: Path) -> None:
@@ -313,7 +387,9 @@ def test_hosts_whose_last_deletion_did_not_succeed_are_known(journal: Journal) -
     cases = (["failed"], ["failed", "deleted"], ["deleted", "failed"], [None], ["deleted"])
     for host_id, results in enumerate(cases, 1):
         for result in results:
-            number = journal.begin_deletion(URL, "p", VERDICT._replace(host_id=host_id), {}, RECORD, NOW)
+            number = journal.begin_deletion(
+                URL, "p", VERDICT._replace(host_id=host_id), {}, RECORD, NOW
+            )
             if result:
                 end(journal, number, result)
     assert journal.failures(URL) == {1, 3, 4}
@@ -321,7 +397,9 @@ def test_hosts_whose_last_deletion_did_not_succeed_are_known(journal: Journal) -
     assert tried == [True, True, True, False, False]
 
 
-def test_what_a_login_could_see_is_on_file_with_a_deletion_that_never_ended(journal: Journal) -> None:
+def test_what_a_login_could_see_is_on_file_with_a_deletion_that_never_ended(
+    journal: Journal,
+) -> None:
     journal.begin_deletion(URL, "p", VERDICT, {"visibility": {"hosts": 7}}, RECORD, NOW)
     (row,) = journal.unfinished(URL)
     assert (row.visibility, row.begun) == ({"hosts": 7}, NOW)
@@ -329,7 +407,9 @@ def test_what_a_login_could_see_is_on_file_with_a_deletion_that_never_ended(jour
 
 @pytest.mark.parametrize("damage", ["", "{", "null", "[]", "\x00"])
 @pytest.mark.parametrize("column", ["evidence", "snapshot"])
-def test_a_damaged_row_is_an_error_that_names_it(journal: Journal, column: str, damage: str) -> None:
+def test_a_damaged_row_is_an_error_that_names_it(
+    journal: Journal, column: str, damage: str
+) -> None:
     number = begin(journal)
     journal._database.execute(f"UPDATE deletions SET {column} = ?", (damage,))
     with pytest.raises(JournalError, match=f"deletion {number} is damaged"):
@@ -346,9 +426,12 @@ def test_to_find_what_never_ended_costs_nothing_for_all_that_did(journal: Journa
 
 def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> None:
     """O1: from the moment that begin_deletion returns."""
-    done = python("journal = Journal.open(path)\n"
-                  "journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n"
-                  "os.kill(os.getpid(), signal.SIGKILL)", path)
+    done = python(
+        "journal = Journal.open(path)\n"
+        "journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        path,
+    )
     assert done.returncode == -9, done.stderr
     with Journal.open(path) as journal:
         (row,) = journal.unfinished(URL)
@@ -357,17 +440,23 @@ def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> Non
 
 
 def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(path: Path) -> None:
-    """O1: it had written far more than SQLite keeps in memory, so part of it was in the file already."""
+    """O1: it had written far more than SQLite keeps in memory, so part of it was in the file
+    already.
+    """
     with Journal.open(path) as journal:
         miss(journal, A)
         begin(journal)
     before = path.stat().st_size
-    done = python("def missing():\n"
-                  "    for number in range(40000):\n"
-                  "        yield f'{number:036}', 'prod', 'RegionOne'\n"
-                  "    print(path.stat().st_size, flush=True)\n"
-                  "    os.kill(os.getpid(), signal.SIGKILL)\n"
-                  "Journal.open(path).note_misses(missing(), [sys.argv[2]], NOW)", path, A)
+    done = python(
+        "def missing():\n"
+        "    for number in range(40000):\n"
+        "        yield f'{number:036}', 'prod', 'RegionOne'\n"
+        "    print(path.stat().st_size, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Journal.open(path).note_misses(missing(), [sys.argv[2]], NOW)",
+        path,
+        A,
+    )
     assert done.returncode == -9, done.stderr
     assert int(done.stdout) > before
     with Journal.open(path) as journal:
@@ -380,9 +469,11 @@ def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(path:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_again(journal: Journal) -> None:
+def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_again(
+    journal: Journal,
+) -> None:
     """O1: somebody reads the file with sqlite3 at that moment."""
-    journal._database.execute("PRAGMA busy_timeout = 0")        # a test cannot wait for five seconds
+    journal._database.execute("PRAGMA busy_timeout = 0")  # a test cannot wait for five seconds
     miss(journal, A)
     with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -404,16 +495,19 @@ def test_evidence_that_cannot_be_written_down_is_no_deletion(journal: Journal) -
 
 # O2: one run at a time
 
+
 def test_a_second_run_in_the_same_process_is_turned_away(path: Path) -> None:
     with Journal.open(path):
         with pytest.raises(JournalBusy, match="another run holds the journal"):
             Journal.open(path)
-        with pytest.raises(JournalBusy):        # the first refusal did not let go of the lock
+        with pytest.raises(JournalBusy):  # the first refusal did not let go of the lock
             Journal.open(path)
     Journal.open(path).close()
 
 
-TRY = "try:\n    Journal.open(path)\nexcept JournalBusy:\n    print('busy')\nelse:\n    print('open')"
+TRY = (
+    "try:\n    Journal.open(path)\nexcept JournalBusy:\n    print('busy')\nelse:\n    print('open')"
+)
 
 
 def test_a_second_run_in_another_process_is_turned_away(path: Path) -> None:
@@ -433,16 +527,25 @@ def test_another_path_to_the_same_folder_leads_to_the_same_lock(path: Path, tmp_
 
 def test_a_process_that_was_killed_holds_nobody_up(path: Path) -> None:
     """O1, O2: no lock file has to be removed by hand."""
-    assert python("journal = Journal.open(path)\nos.kill(os.getpid(), signal.SIGKILL)", path).returncode == -9
+    assert (
+        python(
+            "journal = Journal.open(path)\nos.kill(os.getpid(), signal.SIGKILL)", path
+        ).returncode
+        == -9
+    )
     Journal.open(path).close()
 
 
 def test_what_a_run_starts_does_not_hold_the_lock_after_it(path: Path) -> None:
     with Journal.open(path):
-        child = subprocess.Popen([sys.executable, "-c", "print(flush=True), input()"], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, close_fds=False)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True), input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            close_fds=False,
+        )
         assert child.stdout is not None
-        child.stdout.readline()         # from now on it is another program, and has what was left to it
+        child.stdout.readline()  # from now on it is another program, and has what was left to it
     try:
         Journal.open(path).close()
     finally:
@@ -457,7 +560,9 @@ def test_a_file_beside_the_journal_that_is_removed_lets_nobody_in(path: Path) ->
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced", "a link", "a folder moved away"])
-def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(path: Path, how: str) -> None:
+def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(
+    path: Path, how: str
+) -> None:
     """The next run would begin with a new file, and not wait for this one."""
     with Journal.open(path) as journal:
         begin(journal)
@@ -489,6 +594,7 @@ def test_two_journals_do_not_hold_each_other_up(tmp_path: Path) -> None:
 
 # Who may read it
 
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -515,17 +621,22 @@ def test_an_existing_folder_keeps_its_mode(path: Path) -> None:
 
 # O1: every way in which it can fail; no journal line, no deletion
 
-def test_a_journal_that_can_be_written_says_so_and_keeps_nothing_of_the_question(journal: Journal) -> None:
+
+def test_a_journal_that_can_be_written_says_so_and_keeps_nothing_of_the_question(
+    journal: Journal,
+) -> None:
     for _ in range(2):
         journal.check_writable()
-    journal.note_approval("", "ann", NOW)       # nor stands the line that was tried in anybody's way
+    journal.note_approval("", "ann", NOW)  # nor stands the line that was tried in anybody's way
 
 
 GARBAGE = b"this is no database, but long enough to be one" * 100
 
 
 @pytest.mark.parametrize("content", [GARBAGE, b"SQLite format 3\0" + GARBAGE])
-def test_a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is(path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is(
+    path: Path, content: bytes
+) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(JournalError) as caught:
@@ -533,7 +644,7 @@ def test_a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is(path: Pat
     assert str(path) in str(caught.value)
     assert path.read_bytes() == content
     path.unlink()
-    Journal.open(path).close()      # and the lock was let go
+    Journal.open(path).close()  # and the lock was let go
 
 
 def test_an_open_that_failed_leaves_no_file_open(path: Path) -> None:
@@ -557,7 +668,7 @@ def test_damage_in_the_middle_is_an_error_when_it_is_met(path: Path) -> None:
     with Journal.open(path) as journal:
         begin(journal, comment="x" * 50_000)
     content = bytearray(path.read_bytes())
-    content[4096 * 2:] = b"\xff" * len(content[4096 * 2:])
+    content[4096 * 2 :] = b"\xff" * len(content[4096 * 2 :])
     path.write_bytes(content)
     with pytest.raises(JournalError), Journal.open(path) as journal:
         journal.deletions()
@@ -608,9 +719,16 @@ def obstacle(path: Path, kind: str) -> Optional[Path]:
     return path
 
 
-@pytest.mark.parametrize("kind", [
-    "a folder in its place", "a file in the folder's place", "a folder beside it", "a name too long",
-    "a link that leads nowhere"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a folder in its place",
+        "a file in the folder's place",
+        "a folder beside it",
+        "a name too long",
+        "a link that leads nowhere",
+    ],
+)
 def test_what_stands_in_its_way_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
     found = obstacle(path, kind)
     assert found
@@ -619,7 +737,9 @@ def test_what_stands_in_its_way_is_an_error_that_names_the_file(path: Path, kind
 
 
 @pytest.mark.parametrize("beside", ["", "-journal", "-wal"])
-def test_a_link_in_its_place_is_refused_and_what_it_leads_to_is_left_alone(path: Path, beside: str) -> None:
+def test_a_link_in_its_place_is_refused_and_what_it_leads_to_is_left_alone(
+    path: Path, beside: str
+) -> None:
     path.parent.mkdir()
     target = path.with_name("other")
     target.write_text("of somebody else")
@@ -641,19 +761,29 @@ def test_a_pipe_or_a_device_in_its_place_is_refused_and_not_waited_for(path: Pat
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("what", ["the file", "its folder", "what SQLite left beside it"])
-def test_what_belongs_to_another_user_is_refused_and_nothing_is_written(path: Path, what: str) -> None:
+def test_what_belongs_to_another_user_is_refused_and_nothing_is_written(
+    path: Path, what: str
+) -> None:
     Journal.open(path).close()
     beside = Path(f"{path}-journal")
     beside.write_bytes(b"hot")
     content = path.read_bytes()
-    os.chown({"the file": path, "its folder": path.parent, "what SQLite left beside it": beside}[what], 65534, 65534)
-    with pytest.raises(JournalError, match=f"journal {path}: .*belongs to another user .uid 65534."):
+    os.chown(
+        {"the file": path, "its folder": path.parent, "what SQLite left beside it": beside}[what],
+        65534,
+        65534,
+    )
+    with pytest.raises(
+        JournalError, match=f"journal {path}: .*belongs to another user .uid 65534."
+    ):
         Journal.open(path)
     assert (path.read_bytes(), beside.read_bytes()) == (content, b"hot")
 
 
 @pytest.mark.parametrize("content", [GARBAGE, b"SQLite format 3\0" + GARBAGE, b""])
-def test_a_damaged_file_that_is_only_read_is_an_error_that_names_it(path: Path, content: bytes) -> None:
+def test_a_damaged_file_that_is_only_read_is_an_error_that_names_it(
+    path: Path, content: bytes
+) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(JournalError, match=f"^journal {path}: "):
@@ -663,75 +793,99 @@ def test_a_damaged_file_that_is_only_read_is_an_error_that_names_it(path: Path, 
 
 @pytest.fixture
 def open_to_all() -> Iterator[Path]:
-    """A folder that any user may write to: as root no mode would stop us, so the script changes its user."""
+    """A folder that any user may write to: as root no mode would stop us, so the script changes its
+    user.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o777)
         yield folder / "journal.sqlite3"
 
 
-AS_NOBODY = ("if os.geteuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
-             "def begin():\n"
-             "    return journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n")
+AS_NOBODY = (
+    "if os.geteuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
+    "def begin():\n"
+    "    return journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n"
+)
 
 
 def test_a_read_only_journal_is_an_error_and_nothing_is_lost(open_to_all: Path) -> None:
-    done = python(AS_NOBODY + "with Journal.open(path) as journal:\n    begin()\n"
-                  "path.chmod(0o400)\n"
-                  "try:\n    Journal.open(path)\n"
-                  "except JournalError as error:\n    print(error)\n"
-                  "path.chmod(0o600)\n"
-                  "print(len(Journal.open(path).deletions()))", open_to_all)
+    done = python(
+        AS_NOBODY + "with Journal.open(path) as journal:\n    begin()\n"
+        "path.chmod(0o400)\n"
+        "try:\n    Journal.open(path)\n"
+        "except JournalError as error:\n    print(error)\n"
+        "path.chmod(0o600)\n"
+        "print(len(Journal.open(path).deletions()))",
+        open_to_all,
+    )
     assert done.stdout == (
-        f"journal {open_to_all}: Permission denied; correct 'journal' or the folder's mode\n1\n"), done.stderr
+        f"journal {open_to_all}: Permission denied; correct 'journal' or the folder's mode\n1\n"
+    ), done.stderr
 
 
-def test_a_folder_that_becomes_read_only_stops_the_next_deletion_and_keeps_the_last(open_to_all: Path) -> None:
-    done = python(AS_NOBODY + "path = path.parent / 'own' / path.name\n"
-                  "journal = Journal.open(path)\nbegin()\n"
-                  "path.parent.chmod(0o500)\n"
-                  "for attempt in (journal.check_writable, begin):\n"
-                  "    try:\n        attempt()\n"
-                  "    except JournalError as error:\n        print('JournalError')\n"
-                  "print(len(journal.deletions()))\n"
-                  "path.parent.chmod(0o700)\nbegin()\n"
-                  "print(len(journal.deletions()))", open_to_all)
+def test_a_folder_that_becomes_read_only_stops_the_next_deletion_and_keeps_the_last(
+    open_to_all: Path,
+) -> None:
+    done = python(
+        AS_NOBODY + "path = path.parent / 'own' / path.name\n"
+        "journal = Journal.open(path)\nbegin()\n"
+        "path.parent.chmod(0o500)\n"
+        "for attempt in (journal.check_writable, begin):\n"
+        "    try:\n        attempt()\n"
+        "    except JournalError as error:\n        print('JournalError')\n"
+        "print(len(journal.deletions()))\n"
+        "path.parent.chmod(0o700)\nbegin()\n"
+        "print(len(journal.deletions()))",
+        open_to_all,
+    )
     assert done.stdout == "JournalError\nJournalError\n1\n2\n", done.stderr
 
 
 def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(path: Path) -> None:
     """O1: no file may grow beyond what the journal has now; afterwards there is room again."""
-    done = python("journal = Journal.open(path)\n"
-                  "def begin(comment):\n"
-                  "    record = replace(RECORD, snapshot={'comment': comment})\n"
-                  "    return journal.begin_deletion('https://s', 'd1935', VERDICT, {}, record, NOW)\n"
-                  "from dataclasses import replace\n"
-                  "first = begin('small')\n"
-                  "size = path.stat().st_size\n"
-                  "resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
-                  "try:\n    begin('x' * 10 * size)\n"
-                  "except JournalError as error:\n    print('JournalError')\n"
-                  "print([row['snapshot'] for row in journal.deletions()])\n"
-                  "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
-                  "outcome = Outcome(7, 'web-7', 'u', 'deleted', 'gone')\n"
-                  "for attempt in (journal.check_writable, lambda: journal.end_deletion(first, outcome, NOW)):\n"
-                  "    try:\n        attempt()\n"
-                  "    except JournalError as error:\n        print('JournalError')\n"
-                  "print([row['result'] for row in journal.deletions()])\n"
-                  "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
-                  "begin('y')\n"
-                  "journal.end_deletion(first, outcome, NOW)\n"
-                  "journal.close()\n"
-                  "print([row['result'] for row in Journal.open(path).deletions()])\n", path)
+    done = python(
+        "journal = Journal.open(path)\n"
+        "def begin(comment):\n"
+        "    record = replace(RECORD, snapshot={'comment': comment})\n"
+        "    return journal.begin_deletion('https://s', 'd1935', VERDICT, {}, record, NOW)\n"
+        "from dataclasses import replace\n"
+        "first = begin('small')\n"
+        "size = path.stat().st_size\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+        "try:\n    begin('x' * 10 * size)\n"
+        "except JournalError as error:\n    print('JournalError')\n"
+        "print([row['snapshot'] for row in journal.deletions()])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "outcome = Outcome(7, 'web-7', 'u', 'deleted', 'gone')\n"
+        "for attempt in (journal.check_writable, lambda: journal.end_deletion(first, outcome, NOW)):\n"
+        "    try:\n        attempt()\n"
+        "    except JournalError as error:\n        print('JournalError')\n"
+        "print([row['result'] for row in journal.deletions()])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "begin('y')\n"
+        "journal.end_deletion(first, outcome, NOW)\n"
+        "journal.close()\n"
+        "print([row['result'] for row in Journal.open(path).deletions()])\n",
+        path,
+    )
     assert done.stdout.splitlines() == [
-        "JournalError", "[{'comment': 'small'}]", "JournalError", "JournalError", "[None]", "['deleted', None]"
+        "JournalError",
+        "[{'comment': 'small'}]",
+        "JournalError",
+        "JournalError",
+        "[None]",
+        "['deleted', None]",
     ], done.stderr
 
 
 def test_a_new_journal_on_a_full_disk_is_an_error(path: Path) -> None:
-    done = python("resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
-                  "try:\n    Journal.open(path)\n"
-                  "except JournalError as error:\n    print('JournalError')", path)
+    done = python(
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "try:\n    Journal.open(path)\n"
+        "except JournalError as error:\n    print('JournalError')",
+        path,
+    )
     assert done.stdout == "JournalError\n", done.stderr
 
 
@@ -739,16 +893,23 @@ def test_what_is_on_file_can_be_read_while_the_disk_is_full(path: Path) -> None:
     """`history` and `restore` are needed then most of all."""
     with Journal.open(path) as journal:
         begin(journal)
-    done = python("resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
-                  "print(len(Journal.open(path).deletions()))", path)
+    done = python(
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "print(len(Journal.open(path).deletions()))",
+        path,
+    )
     assert done.stdout == "1\n", done.stderr
 
 
 # What events told
 
+
 def test_of_the_same_event_of_the_same_host_the_latest_is_kept(journal: Journal) -> None:
-    early, late, other = (Note("host_created", 7, "web-7", NOW), Note("host_created", 7, "web-7", NOW + HOUR),
-                          Note("host_created", 0, "web-7", NOW + HOUR))
+    early, late, other = (
+        Note("host_created", 7, "web-7", NOW),
+        Note("host_created", 7, "web-7", NOW + HOUR),
+        Note("host_created", 0, "web-7", NOW + HOUR),
+    )
     journal.note_events([late, early])
     journal.note_events([early, other])
     assert sorted(journal.events()) == [other, late]
@@ -760,12 +921,12 @@ def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(journal: Jou
     miss(journal, A)
     journal.note_events([old])
     with pytest.raises(OverflowError):
-        journal.note_misses([], [A], NOW, used=[old, Note("host_created", 2 ** 99, "", NOW)])
+        journal.note_misses([], [A], NOW, used=[old, Note("host_created", 2**99, "", NOW)])
     assert (history(journal, A, [ONE]), journal.events()) == (History(1, NOW), [old])
     journal.note_misses([], [A], NOW, used=[old])
     assert (history(journal, A, [ONE]), journal.events()) == (History(), [])
     journal.note_events([new])
-    journal.note_misses([], [], NOW, used=[old])        # told again in the meantime: not used yet
+    journal.note_misses([], [], NOW, used=[old])  # told again in the meantime: not used yet
     assert journal.events() == [new]
 
 
@@ -783,7 +944,8 @@ def test_where_signs_of_life_were_lost_every_count_begins_anew(journal: Journal)
 
 
 def test_more_notes_than_there_can_be_hosts_are_not_kept_but_heeded(
-        journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journals, "MAX_NOTES", 2)
     miss(journal, A)
     journal.note_events([Note("host_created", number, "", NOW) for number in (1, 2)])
@@ -801,12 +963,24 @@ def test_misses_too_close_to_each_other_count_once_where_that_is_asked(journal: 
 WEB = "web-7.example.com"
 
 
-@pytest.mark.parametrize(("note", "ours"), [
-    ((7, WEB, 0), True), ((7, "", 0), True), ((7, "renamed", 0), True), ((0, WEB, 0), True),
-    ((8, WEB, 0), False), ((0, "web-8.example.com", 0), False),
-    ((7, "", 90 * 24), True),           # a webhook that was late; an id is never used again
-    ((0, WEB, 0.9), True), ((0, WEB, 1.1), False), ((0, WEB, -1), False)])
-def test_our_own_deletions_are_told_from_those_of_others(journal: Journal, note: Any, ours: bool) -> None:
+@pytest.mark.parametrize(
+    ("note", "ours"),
+    [
+        ((7, WEB, 0), True),
+        ((7, "", 0), True),
+        ((7, "renamed", 0), True),
+        ((0, WEB, 0), True),
+        ((8, WEB, 0), False),
+        ((0, "web-8.example.com", 0), False),
+        ((7, "", 90 * 24), True),  # a webhook that was late; an id is never used again
+        ((0, WEB, 0.9), True),
+        ((0, WEB, 1.1), False),
+        ((0, WEB, -1), False),
+    ],
+)
+def test_our_own_deletions_are_told_from_those_of_others(
+    journal: Journal, note: Any, ours: bool
+) -> None:
     end(journal, begin(journal))
     host_id, name, hours = note
     told = Note("host_destroyed", host_id, name, NOW + hours * HOUR)
@@ -827,8 +1001,15 @@ def test_a_removal_is_kept_once_however_often_it_is_told(journal: Journal, path:
         journal.note_events([note])
         journal.note_removals(URL, [note], [note])
     assert journal.events() == []
-    assert journal.removals() == [{"id": 1, "satellite": URL, "host_id": 7, "name": "web-7.example.com",
-                                   "at": "2025-03-01T12:00:00.000000+00:00"}]
+    assert journal.removals() == [
+        {
+            "id": 1,
+            "satellite": URL,
+            "host_id": 7,
+            "name": "web-7.example.com",
+            "at": "2025-03-01T12:00:00.000000+00:00",
+        }
+    ]
     journal.prune(NOW + HOUR)
     assert journal.removals() == []
 

@@ -1,4 +1,5 @@
-"""The checker against the double of Keystone and Nova over HTTP: what is alive is never said to be gone.
+"""The checker against the double of Keystone and Nova over HTTP: what is alive is never said to be
+gone.
 
 Tests named N1 to N16 in their docstrings are the Nova side of the hazard catalogue.
 """
@@ -35,14 +36,20 @@ from foreman_hooks.osp_checker import (
     swap_bytes,
 )
 from foreman_hooks.sandbox.nova import STATES
-from foreman_hooks.sandbox.openstack import Account, ApplicationCredential, Instance, OpenStack, project_id
+from foreman_hooks.sandbox.openstack import (
+    Account,
+    ApplicationCredential,
+    Instance,
+    OpenStack,
+    project_id,
+)
 from foreman_hooks.sandbox.server import Answer, Fault, Server
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 GONE = {DELETED, ABSENT}
 WORKERS = Manners().workers
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
-CANARY = "0a11afee-0000-4000-8000-000000000001"        # lower than X and OTHER: the first to be looked at
+CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and OTHER: the first to be looked at
 OTHER = "0dd0b0d1-0000-4000-8000-000000000002"
 SWAPPED = swap_bytes(X)
 # Canaries are looked for by project, lowest id first: a login of LOW meets its own servers first.
@@ -67,8 +74,11 @@ class Lab:
 
     def __init__(self, server, handlers, folder, monkeypatch):
         self.server, self.config = server, folder / "clouds.yaml"
-        self.cloud = OpenStack(regions=("RegionOne", "RegionTwo"), accounts=(ADMIN, READER, LISTER),
-                               application_credentials=[ApplicationCredential(*CREDENTIAL, account="admin")])
+        self.cloud = OpenStack(
+            regions=("RegionOne", "RegionTwo"),
+            accounts=(ADMIN, READER, LISTER),
+            application_credentials=[ApplicationCredential(*CREDENTIAL, account="admin")],
+        )
         self.cloud.policy["lister"] = set(RIGHTS)
         self.release = threading.Event()
         handlers[:] = [self.cloud.handle]
@@ -77,7 +87,9 @@ class Lab:
         server.requests.clear()
         monkeypatch.setattr("foreman_hooks.osp_checker.BREATH", 0.001)
         monkeypatch.setattr("foreman_hooks.osp_session.BREATH", 0.001)
-        for name in list(os.environ):       # for `quiet` too, which is older than any one test's own environment
+        for name in list(
+            os.environ
+        ):  # for `quiet` too, which is older than any one test's own environment
             if name.startswith("OS_") or name.lower().endswith("_proxy"):
                 monkeypatch.delenv(name)
         monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(self.config))
@@ -87,29 +99,52 @@ class Lab:
         """Write the one entry of clouds.yaml, of the cloud called prod."""
         auth = {"auth_url": self.server.url + "/v3", **entry.pop("auth")}
         named = {"region_name": "RegionOne", **entry}
-        self.write({"prod": {"auth": auth, **{key: value for key, value in named.items() if value is not None}}})
+        self.write(
+            {
+                "prod": {
+                    "auth": auth,
+                    **{key: value for key, value in named.items() if value is not None},
+                }
+            }
+        )
 
     def write(self, clouds):
         self.config.write_text(json.dumps({"clouds": clouds}))
 
     def log_in_as(self, account, **entry):
-        self.configure(auth={
-            "username": account.name, "password": account.password, "project_name": account.project,
-            "user_domain_id": "default", "project_domain_id": "default"}, **entry)
+        self.configure(
+            auth={
+                "username": account.name,
+                "password": account.password,
+                "project_name": account.project,
+                "user_domain_id": "default",
+                "project_domain_id": "default",
+            },
+            **entry,
+        )
 
     def log_in_with_credential(self):
-        self.configure(auth_type="v3applicationcredential", auth={
-            "application_credential_id": CREDENTIAL[0], "application_credential_secret": CREDENTIAL[1]})
+        self.configure(
+            auth_type="v3applicationcredential",
+            auth={
+                "application_credential_id": CREDENTIAL[0],
+                "application_credential_secret": CREDENTIAL[1],
+            },
+        )
         return self.cloud.application_credentials[0]
 
     def log_in_with_token(self):
         token = self.open().nova.session.get_token()
-        self.configure(auth_type="v3token", auth={
-            "token": token, "project_name": ADMIN.project, "project_domain_id": "default"})
+        self.configure(
+            auth_type="v3token",
+            auth={"token": token, "project_name": ADMIN.project, "project_domain_id": "default"},
+        )
 
     def add(self, uuid=X, region="RegionOne", **more):
-        return self.cloud.add(region, Instance(uuid, **{"project": HIGH, "created": CHANGED, "updated": CHANGED,
-                                                        **more}))
+        return self.cloud.add(
+            region,
+            Instance(uuid, **{"project": HIGH, "created": CHANGED, "updated": CHANGED, **more}),
+        )
 
     def add_dead(self, uuid=X, region="RegionOne", **more):
         self.add(uuid, region, **more)
@@ -130,10 +165,12 @@ class Lab:
 
     def hang(self, pattern):
         """Do not answer such requests until the test is over."""
+
         def handle(request):
             if re.search(pattern, request.line):
                 self.release.wait(30)
             return self.cloud.handle(request)
+
         self.handlers[:] = [handle]
 
     def settle(self):
@@ -144,7 +181,9 @@ class Lab:
                 thread.join(10)
 
     def lines(self, pattern=""):
-        return [request.line for request in self.server.requests if re.search(pattern, request.line)]
+        return [
+            request.line for request in self.server.requests if re.search(pattern, request.line)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +255,7 @@ def error_of(lab, uuid=X):
 
 # The four answers
 
+
 def test_a_living_server_is_present_with_its_status(lab):
     lab.add(status="SHUTOFF")
     sighting = one(lab.open().look([X]))
@@ -227,7 +267,9 @@ def test_a_terminated_server_is_deleted_with_the_time_and_the_proof(lab):
     lab.add_dead()
     sighting = one(lab.open().look([X]))
     assert (sighting.presence, sighting.terminated_at, sighting.code) == (DELETED, DIED, 404)
-    assert sighting.detail == f"Nova's row says DELETED; server {CANARY} of another project was read"
+    assert (
+        sighting.detail == f"Nova's row says DELETED; server {CANARY} of another project was read"
+    )
 
 
 def test_a_server_whose_row_was_archived_is_absent_without_a_time(lab):
@@ -252,7 +294,10 @@ def test_a_look_at_many_keeps_the_order_and_tells_its_progress(lab):
     told = []
     look = lab.open().look([OTHER, X, "junk", X], lambda *step: told.append(step))
     assert {uuid: sighting.presence for uuid, sighting in look.sightings.items()} == {
-        OTHER: DELETED, X: PRESENT, "junk": INVALID}
+        OTHER: DELETED,
+        X: PRESENT,
+        "junk": INVALID,
+    }
     assert list(look.sightings) == [OTHER, X, "junk"]
     assert told == [(1, 3), (2, 3), (3, 3)]
 
@@ -266,6 +311,7 @@ def test_a_look_at_nothing_asks_nothing(lab):
 
 # N1, N2, N5: lists and what they may hide
 
+
 def test_a_page_limit_of_nova_loses_no_server(bare):
     """N1."""
     uuids = {str(UUID(int=number << 64 | 1)) for number in range(1, 11)}
@@ -275,7 +321,7 @@ def test_a_page_limit_of_nova_loses_no_server(bare):
     told = []
     assert bare.open().list_servers(lambda *step: told.append(step)) == uuids
     assert told == [(3, 0), (6, 0), (9, 0), (10, 0)]
-    assert len(bare.lines(LIST)) == 5       # 3 + 3 + 3 + 1, and the empty page that ends it
+    assert len(bare.lines(LIST)) == 5  # 3 + 3 + 3 + 1, and the empty page that ends it
 
 
 def test_servers_of_every_project_and_cell_are_listed(lab):
@@ -289,7 +335,11 @@ def test_every_list_asks_for_all_tenants(lab):
     region = lab.open()
     region.list_servers()
     region.look([X])
-    lists = [request for request in lab.server.requests if re.search(r"/servers(/detail)?$", request.path)]
+    lists = [
+        request
+        for request in lab.server.requests
+        if re.search(r"/servers(/detail)?$", request.path)
+    ]
     assert len(lists) > 4
     assert {request.first("all_tenants") for request in lists} == {"1"}
 
@@ -337,8 +387,9 @@ def test_the_region_that_was_named_is_the_one_asked(lab):
 
 
 @pytest.mark.parametrize("page", [0, 1], ids=["first page", "second page"])
-@pytest.mark.parametrize("entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, {"id": X.upper()}, None, X, [X]],
-                         ids=str)
+@pytest.mark.parametrize(
+    "entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, {"id": X.upper()}, None, X, [X]], ids=str
+)
 def test_a_list_with_an_entry_that_is_no_server_is_an_error(fresh, entry, page):
     lab, region = fresh
     lab.cloud.max_limit = 1
@@ -362,7 +413,9 @@ def test_a_server_that_is_no_marker_loses_no_page(bare, mapped):
         bare.add(uuid, mapped=mapped or uuid not in (uuids[2], uuids[5]))
     bare.cloud.max_limit = 3
     if mapped:
-        bare.fail(f"marker={uuids[2]}", 400, {"badRequest": {"code": 400, "message": "marker not found"}})
+        bare.fail(
+            f"marker={uuids[2]}", 400, {"badRequest": {"code": 400, "message": "marker not found"}}
+        )
     assert bare.open().list_servers() == set(uuids)
 
 
@@ -385,7 +438,10 @@ def test_only_a_400_is_taken_for_a_bad_marker(lab, status):
 # N3: a cell that is down
 
 HIDDEN_BY_A_DOWN_CELL = {
-    "active": {}, "soft-deleted": {"status": "SOFT_DELETED"}, "shelved": {"status": "SHELVED_OFFLOADED"}}
+    "active": {},
+    "soft-deleted": {"status": "SOFT_DELETED"},
+    "shelved": {"status": "SHELVED_OFFLOADED"},
+}
 
 
 @pytest.mark.parametrize("row", HIDDEN_BY_A_DOWN_CELL.values(), ids=HIDDEN_BY_A_DOWN_CELL)
@@ -430,6 +486,7 @@ def test_a_cell_that_fails_only_the_second_question_makes_the_region_unknown(lab
 
 # N4, N14, N15: alive in a way that lists or GETs do not show
 
+
 @pytest.mark.parametrize("login", [ADMIN, LISTER], ids=["by GET", "by list"])
 def test_a_server_of_any_status_but_deleted_is_present(lab, login):
     """N4, N15."""
@@ -438,11 +495,15 @@ def test_a_server_of_any_status_but_deleted_is_present(lab, login):
     for number, status in enumerate(sorted(set(STATES) - {"DELETED"}), 1):
         expected[lab.add(str(UUID(int=number << 64 | 1)), status=status).uuid] = (PRESENT, status)
     look = lab.open(empty_is_absent=True).look(expected)
-    assert {uuid: (sighting.presence, sighting.detail) for uuid, sighting in look.sightings.items()} == expected
+    assert {
+        uuid: (sighting.presence, sighting.detail) for uuid, sighting in look.sightings.items()
+    } == expected
     assert len(expected) == 18
 
 
-@pytest.mark.parametrize("row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"])
+@pytest.mark.parametrize(
+    "row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"]
+)
 def test_a_server_that_no_plain_list_shows_is_still_found(lab, row):
     """N4, and N15 for the hidden half of a cross-cell resize."""
     lab.add(**row)
@@ -458,7 +519,9 @@ def test_a_build_request_without_a_cell_is_present(lab):
 
 @pytest.mark.parametrize("updated", [CHANGED, None], ids=["changed", "never changed"])
 def test_a_server_without_instance_mapping_is_present(lab, updated):
-    """N14: listed, but its GET is Nova's own 404; where updated_at is NULL, changes-since misses it as well."""
+    """N14: listed, but its GET is Nova's own 404; where updated_at is NULL, changes-since misses it
+    as well.
+    """
     lab.add(mapped=False, updated=updated)
     assert seen(lab) is PRESENT
     assert len(lab.lines(ASKING_GET)) == 1
@@ -473,6 +536,7 @@ def test_a_deleted_row_that_was_never_changed_is_no_proof(lab):
 
 # N16: UUIDs
 
+
 def test_a_uuid_is_asked_for_in_the_form_that_nova_knows(lab):
     lab.add()
     for text in (X.upper(), f"{X} ", f"\t{X}\n", X.title()):
@@ -480,9 +544,26 @@ def test_a_uuid_is_asked_for_in_the_form_that_nova_knows(lab):
     assert {line.rpartition("/")[2] for line in lab.lines("/servers/")} == {X}
 
 
-JUNK = ("", " ", "Not Settable", "Not Present", "None", "detail", str(UUID(int=0)), str(UUID(int=2**128 - 1)),
-        str(UUID(int=2**128 - 1)).upper(), f"{{{X}}}", f"urn:uuid:{X}", X.replace("-", ""), X[:-1], X + "0",
-        f"{X}\n{OTHER}", f"../{X}", X.replace("b", "\uff42"), X.replace("1", "\u0661"))
+JUNK = (
+    "",
+    " ",
+    "Not Settable",
+    "Not Present",
+    "None",
+    "detail",
+    str(UUID(int=0)),
+    str(UUID(int=2**128 - 1)),
+    str(UUID(int=2**128 - 1)).upper(),
+    f"{{{X}}}",
+    f"urn:uuid:{X}",
+    X.replace("-", ""),
+    X[:-1],
+    X + "0",
+    f"{X}\n{OTHER}",
+    f"../{X}",
+    X.replace("b", "\uff42"),
+    X.replace("1", "\u0661"),
+)
 
 
 @pytest.mark.parametrize("text", JUNK)
@@ -496,7 +577,10 @@ def test_what_is_no_uuid_is_invalid_and_never_asked(fresh, text):
 def test_junk_stays_invalid_where_the_region_is_unknown(lab):
     lab.fail(ASKING_GET, 500)
     look = lab.open().look(["junk", X])
-    assert {text: sighting.presence for text, sighting in look.sightings.items()} == {"junk": INVALID, X: UNKNOWN}
+    assert {text: sighting.presence for text, sighting in look.sightings.items()} == {
+        "junk": INVALID,
+        X: UNKNOWN,
+    }
 
 
 @given(st.uuids())
@@ -506,8 +590,15 @@ def test_a_uuid_reads_the_same_in_any_case_and_swapping_it_twice_changes_nothing
     assert UUID(swap_bytes(form)).bytes == uuid.bytes_le
 
 
-@given(st.one_of(st.text(), st.integers(), st.none(), st.uuids(),
-                 st.text("0123456789abcdefABCDEF-{} ", min_size=30, max_size=40)))
+@given(
+    st.one_of(
+        st.text(),
+        st.integers(),
+        st.none(),
+        st.uuids(),
+        st.text("0123456789abcdefABCDEF-{} ", min_size=30, max_size=40),
+    )
+)
 def test_what_is_read_as_a_uuid_is_one_in_novas_form(value):
     form = parse_uuid(value)
     assert form is None or (form == str(UUID(form)) and form == str(value).strip().lower())
@@ -548,6 +639,7 @@ def test_a_uuid_that_reads_the_same_in_both_byte_orders_is_asked_once(lab):
 
 # N7, N8, N12: answers about something else
 
+
 def test_a_role_whose_uuid_filter_is_dropped_is_forbidden(lab):
     """N7: without allow_all_filters a page of other servers comes back."""
     lab.cloud.policy["lister"].remove("allow_all_filters")
@@ -566,13 +658,24 @@ def test_the_filter_test_is_not_fooled_by_a_cloud_with_a_single_server(lab):
 
 
 def row(uuid=X, status="DELETED", terminated_at="2026-01-02T03:04:05.000000", **more):
-    return {"id": uuid, "status": status, "tenant_id": project_id(HIGH), "OS-SRV-USG:terminated_at": terminated_at,
-            "updated": "2026-01-02T03:04:06Z", **more}
+    return {
+        "id": uuid,
+        "status": status,
+        "tenant_id": project_id(HIGH),
+        "OS-SRV-USG:terminated_at": terminated_at,
+        "updated": "2026-01-02T03:04:06Z",
+        **more,
+    }
 
 
 ABOUT_OTHERS = {
-    "another's": [row(OTHER)], "with another's": [row(), row(OTHER)], "another's first": [row(OTHER), row()],
-    "twice": [row(), row()], "in capitals": [row(X.upper())], "in the other byte order": [row(SWAPPED)]}
+    "another's": [row(OTHER)],
+    "with another's": [row(), row(OTHER)],
+    "another's first": [row(OTHER), row()],
+    "twice": [row(), row()],
+    "in capitals": [row(X.upper())],
+    "in the other byte order": [row(SWAPPED)],
+}
 
 
 @pytest.mark.parametrize("page", ABOUT_OTHERS.values(), ids=ABOUT_OTHERS)
@@ -592,8 +695,11 @@ NOT_NOVAS_OWN = {
     "a proxy's HTML": (404, "<html>404 Not Found</html>", REQUEST_ID),
     "about another server": (404, nova_404(OTHER), REQUEST_ID),
     "without a request id": (404, nova_404(X), {}),
-    "of Keystone's form": (404, {"error": {"code": 404, "message": f"Could not find {X}", "title": "Not Found"}},
-                           REQUEST_ID),
+    "of Keystone's form": (
+        404,
+        {"error": {"code": 404, "message": f"Could not find {X}", "title": "Not Found"}},
+        REQUEST_ID,
+    ),
     "an empty object": (404, {}, REQUEST_ID),
     "without message": (404, {"itemNotFound": {"code": 404}}, REQUEST_ID),
     "no object in it": (404, {"itemNotFound": f"Instance {X} could not be found."}, REQUEST_ID),
@@ -609,7 +715,8 @@ NOT_NOVAS_OWN = {
     "another server": (200, {"server": row(OTHER, "ACTIVE")}, REQUEST_ID),
     "the server in capitals": (200, {"server": row(X.upper(), "ACTIVE")}, REQUEST_ID),
     "a server without id": (200, {"server": {"status": "ACTIVE"}}, REQUEST_ID),
-    "a 200 with Nova's 404": (200, nova_404(X), REQUEST_ID)}
+    "a 200 with Nova's 404": (200, nova_404(X), REQUEST_ID),
+}
 
 
 @pytest.mark.parametrize("answer", NOT_NOVAS_OWN.values(), ids=NOT_NOVAS_OWN)
@@ -629,13 +736,17 @@ def test_either_header_with_the_request_id_will_do(lab):
     assert seen(lab) is DELETED
 
 
-FORBIDDEN = {"Nova's own": {"forbidden": {"code": 403, "message": "Policy doesn't allow it."}},
-             "a proxy's": "<html>Forbidden</html>"}
+FORBIDDEN = {
+    "Nova's own": {"forbidden": {"code": 403, "message": "Policy doesn't allow it."}},
+    "a proxy's": "<html>Forbidden</html>",
+}
 
 
 @pytest.mark.parametrize("body", FORBIDDEN.values(), ids=FORBIDDEN)
 @pytest.mark.parametrize("known", [True, False], ids=["proven before", "proven after"])
-def test_a_login_that_reads_others_but_not_this_server_takes_nothing_for_its_absence(lab, known, body):
+def test_a_login_that_reads_others_but_not_this_server_takes_nothing_for_its_absence(
+    lab, known, body
+):
     """Nor does the list, which lacks it as well: here for being the hidden half of a resize."""
     lab.add(hidden=True)
     region = lab.open()
@@ -647,8 +758,11 @@ def test_a_login_that_reads_others_but_not_this_server_takes_nothing_for_its_abs
 
 # The tombstone's contents
 
+
 def after_nova_404(fresh, *entries):
-    """The sighting where Nova says 404, and the question for the row is answered with those entries."""
+    """The sighting where Nova says 404, and the question for the row is answered with those
+    entries.
+    """
     lab, region = fresh
     lab.fail(TOMBSTONE, 200, {"servers": list(entries)})
     return one(region.look([X]))
@@ -656,7 +770,9 @@ def after_nova_404(fresh, *entries):
 
 @pytest.mark.parametrize("updated", [None, "2026-01-02T03:04:05Z"])
 def test_a_tombstone_without_the_time_of_the_termination_is_no_proof(fresh, updated):
-    """The time of the last change does not stand in for it: where that is NULL Nova prints the present."""
+    """The time of the last change does not stand in for it: where that is NULL Nova prints the
+    present.
+    """
     sighting = after_nova_404(fresh, row(terminated_at=None, updated=updated))
     assert (sighting.presence, sighting.terminated_at) == (ABSENT, None)
     assert "has no time" in sighting.detail
@@ -672,18 +788,34 @@ def test_the_time_is_that_of_the_termination_and_not_of_a_later_change(fresh):
     assert (sighting.presence, sighting.terminated_at) == (DELETED, DIED)
 
 
-@pytest.mark.parametrize("status", ["ACTIVE", "SOFT_DELETED", "UNKNOWN", "deleted", "DELETED ", "", None, 0,
-                                    ["DELETED"], {"DELETED": 1}])
+@pytest.mark.parametrize(
+    "status",
+    [
+        "ACTIVE",
+        "SOFT_DELETED",
+        "UNKNOWN",
+        "deleted",
+        "DELETED ",
+        "",
+        None,
+        0,
+        ["DELETED"],
+        {"DELETED": 1},
+    ],
+)
 def test_a_row_of_any_other_status_is_alive(fresh, status):
     assert after_nova_404(fresh, row(status=status)).presence is PRESENT
 
 
-@pytest.mark.parametrize("entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, None, X, [X]], ids=str)
+@pytest.mark.parametrize(
+    "entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, None, X, [X]], ids=str
+)
 def test_a_row_that_is_no_server_is_unknown(fresh, entry):
     assert after_nova_404(fresh, entry).presence is UNKNOWN
 
 
 # Visibility, without which no 404 means anything
+
 
 def proof(lab, **how):
     return lab.open(**how).prove_visibility()
@@ -714,7 +846,10 @@ def test_another_projects_server_is_found_at_either_end_of_the_list(bare, projec
 
 def test_an_admin_whose_cloud_has_no_other_project_relies_on_the_role(bare):
     bare.add(CANARY, project=LOW)
-    assert proof(bare) == (True, "all servers are of the login's own project; relies on its role admin")
+    assert proof(bare) == (
+        True,
+        "all servers are of the login's own project; relies on its role admin",
+    )
     bare.add_dead(project=LOW)
     assert seen(bare) is DELETED
 
@@ -723,7 +858,10 @@ def test_a_lister_whose_cloud_has_no_other_project_relies_on_all_tenants(bare):
     bare.log_in_as(LISTER)
     bare.cloud.policy["lister"].add("show")
     bare.add(CANARY, project=LOW)
-    assert proof(bare) == (False, "all servers are of the login's own project; relies on all_tenants being honoured")
+    assert proof(bare) == (
+        False,
+        "all servers are of the login's own project; relies on all_tenants being honoured",
+    )
 
 
 def test_a_login_that_may_show_and_list_but_not_filter_proves_nothing_by_its_own_servers(bare):
@@ -748,17 +886,26 @@ def test_a_build_request_before_an_own_server_does_not_prove_visibility(bare):
     assert not bare.lines(f"/servers/{CANARY}$")
 
 
-@pytest.mark.parametrize("status", ["REBOOT", "HARD_REBOOT", "MIGRATING", "PASSWORD", "REBUILD", "RESIZE"])
+@pytest.mark.parametrize(
+    "status", ["REBOOT", "HARD_REBOOT", "MIGRATING", "PASSWORD", "REBUILD", "RESIZE"]
+)
 def test_a_canary_that_is_just_busy_proves_visibility(bare, status):
-    """Nova's filter is for the vm_state: it gives these for ACTIVE too, with the status that they show."""
+    """Nova's filter is for the vm_state: it gives these for ACTIVE too, with the status that they
+    show.
+    """
     bare.add(CANARY, status=status)
     assert proof(bare).by_get
 
 
 NO_CANARY = {
-    "a build request, the filter ignored": {"id": OTHER, "status": "BUILD", "tenant_id": project_id(HIGH)},
+    "a build request, the filter ignored": {
+        "id": OTHER,
+        "status": "BUILD",
+        "tenant_id": project_id(HIGH),
+    },
     "of no project": {"id": OTHER, "status": "ACTIVE"},
-    "of a project that is null": {"id": OTHER, "status": "ACTIVE", "tenant_id": None}}
+    "of a project that is null": {"id": OTHER, "status": "ACTIVE", "tenant_id": None},
+}
 
 
 @pytest.mark.parametrize("entry", NO_CANARY.values(), ids=NO_CANARY)
@@ -784,9 +931,16 @@ def test_a_canary_without_instance_mapping_is_proof_enough_for_a_tombstone(bare)
     assert seen(bare) is DELETED
 
 
-@pytest.mark.parametrize("answer", [
-    (200, {"server": row(OTHER, "ACTIVE")}), (200, "<html>Please log in</html>"), (404, "<html>proxy</html>"),
-    (302, ""), (400, {})])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {"server": row(OTHER, "ACTIVE")}),
+        (200, "<html>Please log in</html>"),
+        (404, "<html>proxy</html>"),
+        (302, ""),
+        (400, {}),
+    ],
+)
 def test_a_canary_that_is_not_read_proves_nothing(lab, answer):
     lab.add_dead()
     lab.fail(f"/servers/{CANARY}$", *answer)
@@ -801,6 +955,7 @@ def test_visibility_that_could_not_be_proven_is_tried_again_by_the_next_look(lab
 
 
 # The least-privilege role: it lists, and filters, but its GET is a 404 for others' servers
+
 
 @pytest.fixture
 def lister(lab):
@@ -840,7 +995,9 @@ def test_a_lister_takes_an_empty_list_for_unknown(lister):
     assert "lists_fail_on_down_cell" in sighting.detail
 
 
-def test_a_lister_may_take_an_empty_list_for_absent_where_the_cloud_does_not_skip_down_cells(lister):
+def test_a_lister_may_take_an_empty_list_for_absent_where_the_cloud_does_not_skip_down_cells(
+    lister,
+):
     lister.cloud.skip_down_cells = False
     assert seen(lister, empty_is_absent=True) is ABSENT
     lister.add(cell="cell2")
@@ -849,7 +1006,9 @@ def test_a_lister_may_take_an_empty_list_for_absent_where_the_cloud_does_not_ski
 
 
 def test_the_flag_for_empty_lists_promises_that_nobody_resizes_across_cells(lister):
-    """No request of this role tells a row that is hidden from one that is gone, so without the flag it is unknown."""
+    """No request of this role tells a row that is hidden from one that is gone, so without the flag
+    it is unknown.
+    """
     lister.add(hidden=True)
     assert seen(lister) is UNKNOWN
     assert seen(lister, empty_is_absent=True) is ABSENT
@@ -875,16 +1034,27 @@ def test_a_lister_without_the_detailed_list_is_forbidden(lister):
 
 # N9, N11, N13: logging in
 
+
 def refused(lab, region="RegionOne"):
     with pytest.raises(OSPError) as caught:
         lab.open(region)
     return caught.value
 
 
-@pytest.mark.parametrize("change", [{"password": "wrong"}, {"username": "nobody"}, {"project_name": "elsewhere"}])
+@pytest.mark.parametrize(
+    "change", [{"password": "wrong"}, {"username": "nobody"}, {"project_name": "elsewhere"}]
+)
 def test_a_wrong_login_is_refused_as_such(lab, change):
-    lab.configure(auth={"username": "admin", "password": "changeme", "project_name": LOW, "user_domain_id": "default",
-                        "project_domain_id": "default", **change})
+    lab.configure(
+        auth={
+            "username": "admin",
+            "password": "changeme",
+            "project_name": LOW,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+            **change,
+        }
+    )
     assert isinstance(refused(lab), OSPLoginError)
 
 
@@ -1005,13 +1175,26 @@ def test_a_login_without_a_project_is_a_configuration_error(lab):
     assert isinstance(refused(lab), OSPConfigError)
 
 
-@pytest.mark.parametrize("url, kind", [
-    ("http://127.0.0.1:1/v3", OSPError), ("https://127.0.0.1:{port}/v3", OSPError), ("{url}/identity/v3", OSPError),
-    ("nonsense", OSPError)])
+@pytest.mark.parametrize(
+    "url, kind",
+    [
+        ("http://127.0.0.1:1/v3", OSPError),
+        ("https://127.0.0.1:{port}/v3", OSPError),
+        ("{url}/identity/v3", OSPError),
+        ("nonsense", OSPError),
+    ],
+)
 def test_an_auth_url_that_leads_nowhere_is_an_error(lab, url, kind):
-    lab.configure(auth={"auth_url": url.format(url=lab.server.url, port=lab.server.url.rpartition(":")[2]),
-                        "username": "admin", "password": "changeme", "project_name": LOW,
-                        "user_domain_id": "default", "project_domain_id": "default"})
+    lab.configure(
+        auth={
+            "auth_url": url.format(url=lab.server.url, port=lab.server.url.rpartition(":")[2]),
+            "username": "admin",
+            "password": "changeme",
+            "project_name": LOW,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        }
+    )
     assert isinstance(refused(lab), kind)
 
 
@@ -1023,9 +1206,17 @@ def test_an_auth_url_with_a_wrong_path_is_a_refused_login(lab):
 
 
 def test_a_ca_file_that_is_missing_is_a_configuration_error(lab):
-    lab.configure(auth={"auth_url": lab.server.url.replace("http", "https"), "username": "admin",
-                        "password": "changeme", "project_name": LOW, "user_domain_id": "default",
-                        "project_domain_id": "default"}, cacert="/nowhere/ca.crt")
+    lab.configure(
+        auth={
+            "auth_url": lab.server.url.replace("http", "https"),
+            "username": "admin",
+            "password": "changeme",
+            "project_name": LOW,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        },
+        cacert="/nowhere/ca.crt",
+    )
     assert isinstance(refused(lab), OSPConfigError)
 
 
@@ -1033,9 +1224,15 @@ def test_a_ca_file_that_is_missing_is_a_configuration_error(lab):
 def environment(lab, monkeypatch):
     """A log-in by OS_* variables alone."""
     lab.config.unlink()
-    for name, value in {"AUTH_URL": lab.server.url + "/v3", "USERNAME": "admin", "PASSWORD": "changeme",
-                        "PROJECT_NAME": LOW, "USER_DOMAIN_ID": "default", "PROJECT_DOMAIN_ID": "default",
-                        "REGION_NAME": "RegionTwo"}.items():
+    for name, value in {
+        "AUTH_URL": lab.server.url + "/v3",
+        "USERNAME": "admin",
+        "PASSWORD": "changeme",
+        "PROJECT_NAME": LOW,
+        "USER_DOMAIN_ID": "default",
+        "PROJECT_DOMAIN_ID": "default",
+        "REGION_NAME": "RegionTwo",
+    }.items():
         monkeypatch.setenv(f"OS_{name}", value)
     return lab
 
@@ -1056,18 +1253,24 @@ def test_a_region_that_only_the_catalog_names_can_be_asked(lab):
     assert seen(lab, region="RegionTwo") is PRESENT
 
 
-def test_a_region_that_only_the_catalog_names_can_be_asked_of_the_cloud_in_os_cloud(lab, monkeypatch):
+def test_a_region_that_only_the_catalog_names_can_be_asked_of_the_cloud_in_os_cloud(
+    lab, monkeypatch
+):
     monkeypatch.setenv("OS_CLOUD", "prod")
     lab.add(region="RegionTwo")
     assert one(Region.open(None, "RegionTwo").look([X])).presence is PRESENT
 
 
-def test_a_stray_variable_of_the_environment_does_not_keep_a_named_cloud_from_being_used(lab, monkeypatch):
+def test_a_stray_variable_of_the_environment_does_not_keep_a_named_cloud_from_being_used(
+    lab, monkeypatch
+):
     monkeypatch.setenv("OS_COMPUTE_API_VERSION", "2.90")
     lab.add()
     assert region_names("prod") == ["RegionOne"]
     assert seen(lab) is PRESENT
-    assert {request.headers["X-OpenStack-Nova-API-Version"] for request in lab.server.requests[2:]} == {"2.1"}
+    assert {
+        request.headers["X-OpenStack-Nova-API-Version"] for request in lab.server.requests[2:]
+    } == {"2.1"}
 
 
 def test_another_cloud_that_is_broken_does_not_keep_a_named_one_from_being_used(lab):
@@ -1084,12 +1287,20 @@ def test_a_cloud_that_clouds_yaml_does_not_name_is_a_configuration_error(lab):
             ask()
 
 
-BROKEN_FILES = {"no YAML": "clouds: [", "a control character": "\0", "empty": "", "a number": "3",
-                "clouds a number": "clouds: 3", "no cloud": "clouds: {}", "the cloud null": "clouds: {prod: null}",
-                "the cloud a number": "clouds: {prod: 3}", "auth a number": "clouds: {prod: {auth: 3}}",
-                "an unknown auth_type": "clouds: {prod: {auth_type: magic}}",
-                "regions without name": "clouds: {prod: {regions: [{}]}}",
-                "a region that is null": "clouds: {prod: {region_name: null}}"}
+BROKEN_FILES = {
+    "no YAML": "clouds: [",
+    "a control character": "\0",
+    "empty": "",
+    "a number": "3",
+    "clouds a number": "clouds: 3",
+    "no cloud": "clouds: {}",
+    "the cloud null": "clouds: {prod: null}",
+    "the cloud a number": "clouds: {prod: 3}",
+    "auth a number": "clouds: {prod: {auth: 3}}",
+    "an unknown auth_type": "clouds: {prod: {auth_type: magic}}",
+    "regions without name": "clouds: {prod: {regions: [{}]}}",
+    "a region that is null": "clouds: {prod: {region_name: null}}",
+}
 
 
 @pytest.mark.parametrize("text", BROKEN_FILES.values(), ids=BROKEN_FILES)
@@ -1115,43 +1326,87 @@ def test_the_regions_are_those_of_clouds_yaml(lab):
 
 
 def test_a_login_and_its_secrets_are_in_no_error(lab):
-    lab.configure(auth={"username": "admin", "password": "hunter2", "project_name": LOW, "user_domain_id": "default",
-                        "project_domain_id": "default"})
+    lab.configure(
+        auth={
+            "username": "admin",
+            "password": "hunter2",
+            "project_name": LOW,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        }
+    )
     assert "hunter2" not in str(refused(lab))
 
 
 # N10: whatever goes wrong, at whatever request
 
 QUESTIONS = {
-    "the first list for a canary": "sort_dir=asc", "the second list for a canary": "sort_dir=desc",
-    "the canary's GET": f"/servers/{CANARY}$", "the asking GET": ASKING_GET, "the tombstone": TOMBSTONE,
-    "the row without changes-since": PLAIN_ROW, "the other byte order's GET": f"/servers/{SWAPPED}$",
+    "the first list for a canary": "sort_dir=asc",
+    "the second list for a canary": "sort_dir=desc",
+    "the canary's GET": f"/servers/{CANARY}$",
+    "the asking GET": ASKING_GET,
+    "the tombstone": TOMBSTONE,
+    "the row without changes-since": PLAIN_ROW,
+    "the other byte order's GET": f"/servers/{SWAPPED}$",
     "the other byte order's tombstone": f"uuid={SWAPPED}.*changes-since",
-    "the other byte order's row": f"uuid={SWAPPED}&limit=2$"}
+    "the other byte order's row": f"uuid={SWAPPED}&limit=2$",
+}
 MISHAPS = {
-    "500": (500, {"computeFault": {"code": 500, "message": "Unexpected API Error."}}), "502": (502,), "503": (503,),
-    "504": (504, ""), "429": (429, {"overLimit": {"code": 429}}),
-    "401": (401, {"error": {"code": 401}}), "400": (400, {"badRequest": {"code": 400}}), "406": (406, {}),
-    "403 of a proxy": (403,), "404 of a proxy": (404,), "404 in JSON": (404, {"error": {"code": 404}}),
-    "302": (302, "", {"Location": "/login"}), "307": (307, "", {"Location": "/v3"}), "200 HTML": (200, "<html>"),
-    "invalid JSON": (200, '{"servers": [{"id": '), "null": (200, "null"), "a string": (200, '"servers"'),
-    "a list": (200, [{"id": CANARY}]), "an object": (200, {"server": None, "servers": None}),
-    "nested too deep": (200, "[" * 100_000), "a number too long": (200, "1" * 10_000), "not text": (200, b"\xff\xfe\0"),
+    "500": (500, {"computeFault": {"code": 500, "message": "Unexpected API Error."}}),
+    "502": (502,),
+    "503": (503,),
+    "504": (504, ""),
+    "429": (429, {"overLimit": {"code": 429}}),
+    "401": (401, {"error": {"code": 401}}),
+    "400": (400, {"badRequest": {"code": 400}}),
+    "406": (406, {}),
+    "403 of a proxy": (403,),
+    "404 of a proxy": (404,),
+    "404 in JSON": (404, {"error": {"code": 404}}),
+    "302": (302, "", {"Location": "/login"}),
+    "307": (307, "", {"Location": "/v3"}),
+    "200 HTML": (200, "<html>"),
+    "invalid JSON": (200, '{"servers": [{"id": '),
+    "null": (200, "null"),
+    "a string": (200, '"servers"'),
+    "a list": (200, [{"id": CANARY}]),
+    "an object": (200, {"server": None, "servers": None}),
+    "nested too deep": (200, "[" * 100_000),
+    "a number too long": (200, "1" * 10_000),
+    "not text": (200, b"\xff\xfe\0"),
     "no gzip": (200, "plain", {"Content-Encoding": "gzip"}),
-    "another charset": (200, b"{", {"Content-Type": "a; charset=b"})}
+    "another charset": (200, b"{", {"Content-Type": "a; charset=b"}),
+}
 
 
 # where the decision is made, all of them; elsewhere one of each sort
-USUAL = ("500", "503", "429", "401", "403 of a proxy", "404 of a proxy", "302", "200 HTML", "invalid JSON", "null")
+USUAL = (
+    "500",
+    "503",
+    "429",
+    "401",
+    "403 of a proxy",
+    "404 of a proxy",
+    "302",
+    "200 HTML",
+    "invalid JSON",
+    "null",
+)
 DECIDING = ("the asking GET", "the tombstone")
-MATRIX = [pytest.param(pattern, mishap, id=f"{question}-{name}") for question, pattern in QUESTIONS.items()
-          for name, mishap in MISHAPS.items() if question in DECIDING or name in USUAL]
+MATRIX = [
+    pytest.param(pattern, mishap, id=f"{question}-{name}")
+    for question, pattern in QUESTIONS.items()
+    for name, mishap in MISHAPS.items()
+    if question in DECIDING or name in USUAL
+]
 
 
 def test_without_a_mishap_every_question_is_asked_once(fresh):
     lab, region = fresh
     assert one(region.look([X])).presence is ABSENT
-    assert {name: len(lab.lines(pattern)) for name, pattern in QUESTIONS.items()} == dict.fromkeys(QUESTIONS, 1)
+    assert {name: len(lab.lines(pattern)) for name, pattern in QUESTIONS.items()} == dict.fromkeys(
+        QUESTIONS, 1
+    )
     assert len(lab.lines()) == len(QUESTIONS)
 
 
@@ -1177,8 +1432,11 @@ SECOND_TRIES = {"503": {"status": 503}, "reset": {"reset": True}, "401": {"statu
 
 
 @pytest.mark.parametrize("how", SECOND_TRIES.values(), ids=SECOND_TRIES)
-@pytest.mark.parametrize("question", [CANARY_LIST, f"/servers/{CANARY}$", ASKING_GET, TOMBSTONE],
-                         ids=["the list for a canary", "the canary's GET", "the asking GET", "the tombstone"])
+@pytest.mark.parametrize(
+    "question",
+    [CANARY_LIST, f"/servers/{CANARY}$", ASKING_GET, TOMBSTONE],
+    ids=["the list for a canary", "the canary's GET", "the asking GET", "the tombstone"],
+)
 def test_a_hiccup_at_any_question_is_overcome_by_asking_again(fresh, question, how):
     lab, region = fresh
     fault = lab.fail(question, times=1, **how)
@@ -1205,7 +1463,9 @@ def test_any_question_is_put_again_where_nova_asks_for_patience(fresh, waited, q
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_nova_that_goes_on_asking_for_patience_makes_the_region_unknown_in_the_end(fresh, waited, status):
+def test_a_nova_that_goes_on_asking_for_patience_makes_the_region_unknown_in_the_end(
+    fresh, waited, status
+):
     lab, region = fresh
     fault = busy(lab, "0", status=status)
     look = region.look([X])
@@ -1221,8 +1481,11 @@ def test_as_long_as_our_patience_lasts_nova_is_waited_for(fresh, waited):
     assert waited == [PATIENCE]
 
 
-@pytest.mark.parametrize("text", [f"{PATIENCE + 1:.0f}", "86400", "9" * 400, http_date(PATIENCE + 3600)],
-                         ids=["a second more", "a day", "for ever", "a moment"])
+@pytest.mark.parametrize(
+    "text",
+    [f"{PATIENCE + 1:.0f}", "86400", "9" * 400, http_date(PATIENCE + 3600)],
+    ids=["a second more", "a day", "for ever", "a moment"],
+)
 def test_a_nova_that_asks_for_more_than_our_patience_is_not_waited_for(fresh, waited, text):
     lab, region = fresh
     fault = busy(lab, text, status=429)
@@ -1230,7 +1493,9 @@ def test_a_nova_that_asks_for_more_than_our_patience_is_not_waited_for(fresh, wa
     assert (fault.hits, waited) == (1, [])
 
 
-@pytest.mark.parametrize(("ahead", "least", "most"), [(60, 1, 60), (-3600, 0, 0)], ids=["to come", "over"])
+@pytest.mark.parametrize(
+    ("ahead", "least", "most"), [(60, 1, 60), (-3600, 0, 0)], ids=["to come", "over"]
+)
 def test_patience_may_be_asked_for_up_to_a_moment(fresh, waited, ahead, least, most):
     lab, region = fresh
     fault = busy(lab, http_date(ahead), times=1)
@@ -1239,8 +1504,20 @@ def test_patience_may_be_asked_for_up_to_a_moment(fresh, waited, ahead, least, m
     assert least <= sum(waited) <= most
 
 
-NONSENSE = ("", " ", "soon", "-1", "1.5", "1e1", "inf", "nan", "\xb2", "1 2", "Sun, 99 Nov 2026 12:00:00 GMT",
-            "Sun, 22 Nov 99999 12:00:00 GMT")
+NONSENSE = (
+    "",
+    " ",
+    "soon",
+    "-1",
+    "1.5",
+    "1e1",
+    "inf",
+    "nan",
+    "\xb2",
+    "1 2",
+    "Sun, 99 Nov 2026 12:00:00 GMT",
+    "Sun, 22 Nov 99999 12:00:00 GMT",
+)
 
 
 @pytest.mark.parametrize("text", NONSENSE)
@@ -1294,8 +1571,12 @@ def test_a_page_of_servers_is_as_large_as_told(bare):
     for uuid in numbered(5):
         bare.add(uuid)
     assert bare.open(manners=Manners(page_size=2)).list_servers() == set(numbered(5))
-    assert [line.partition("limit=")[2].partition("&")[0] for line in bare.lines("limit=.*marker")] == ["2"] * 3
-    assert len(bare.lines(r"/servers\?all_tenants=1&limit=2")) == 4       # 2 + 2 + 1, and the empty page that ends it
+    assert [
+        line.partition("limit=")[2].partition("&")[0] for line in bare.lines("limit=.*marker")
+    ] == ["2"] * 3
+    assert (
+        len(bare.lines(r"/servers\?all_tenants=1&limit=2")) == 4
+    )  # 2 + 2 + 1, and the empty page that ends it
 
 
 def test_a_cell_that_is_down_is_not_asked_again(fresh):
@@ -1348,15 +1629,36 @@ def test_a_page_that_breaks_off_is_an_error(fresh, how):
         region.list_servers()
 
 
-KEYSTONE_MISHAPS = {**{name: MISHAPS[name] for name in (
-    "500", "503", "429", "400", "403 of a proxy", "404 of a proxy", "404 in JSON", "200 HTML", "invalid JSON", "null",
-    "a string", "a list", "an object", "nested too deep")},
+KEYSTONE_MISHAPS = {
+    **{
+        name: MISHAPS[name]
+        for name in (
+            "500",
+            "503",
+            "429",
+            "400",
+            "403 of a proxy",
+            "404 of a proxy",
+            "404 in JSON",
+            "200 HTML",
+            "invalid JSON",
+            "null",
+            "a string",
+            "a list",
+            "an object",
+            "nested too deep",
+        )
+    },
     "a token without contents": (201, {"token": {}}, {"X-Subject-Token": "t"}),
     "a token that is null": (201, {"token": None}, {"X-Subject-Token": "t"}),
     "a token without its header": (201, {"token": {"expires_at": "2099-01-01T00:00:00.000000Z"}}),
-    "a catalog that is none": (201, {"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": 3}},
-                               {"X-Subject-Token": "t"}),
-    "a time that is none": (201, {"token": {"expires_at": "soon"}}, {"X-Subject-Token": "t"})}
+    "a catalog that is none": (
+        201,
+        {"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": 3}},
+        {"X-Subject-Token": "t"},
+    ),
+    "a time that is none": (201, {"token": {"expires_at": "soon"}}, {"X-Subject-Token": "t"}),
+}
 
 
 @pytest.mark.parametrize("mishap", KEYSTONE_MISHAPS.values(), ids=KEYSTONE_MISHAPS)
@@ -1389,9 +1691,22 @@ def test_a_mishap_at_a_second_login_leaves_the_server_unknown(lab, mishap):
 
 
 @pytest.mark.filterwarnings("ignore:Failed to discover")
-@pytest.mark.parametrize("mishap", [
-    (500,), (404,), (200, "<html>"), (200, "{"), (200, "null"), (200, '"text"'), (200, []), (300, {}),
-    (200, {"version": {}}), (200, "[" * 100_000)], ids=lambda mishap: "-".join(str(part)[:15] for part in mishap))
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        (500,),
+        (404,),
+        (200, "<html>"),
+        (200, "{"),
+        (200, "null"),
+        (200, '"text"'),
+        (200, []),
+        (300, {}),
+        (200, {"version": {}}),
+        (200, "[" * 100_000),
+    ],
+    ids=lambda mishap: "-".join(str(part)[:15] for part in mishap),
+)
 def test_a_mishap_at_keystones_version_either_is_overcome_or_an_error_of_ours(lab, mishap):
     lab.add_dead()
     fault = lab.fail("GET /v3$", *mishap)
@@ -1402,13 +1717,24 @@ def test_a_mishap_at_keystones_version_either_is_overcome_or_an_error_of_ours(la
     assert fault.hits
 
 
-@pytest.mark.parametrize("question", [ASKING_GET, TOMBSTONE], ids=["the asking GET", "the tombstone"])
-@pytest.mark.parametrize("error", [
-    requests.exceptions.SSLError("bad certificate"), requests.exceptions.ReadTimeout("slow"),
-    requests.exceptions.ConnectTimeout("slow"), requests.exceptions.ConnectionError("no route"),
-    requests.exceptions.ChunkedEncodingError("half a chunk"), requests.exceptions.ContentDecodingError("no gzip"),
-    requests.exceptions.TooManyRedirects("round and round"), requests.exceptions.InvalidHeader("a header"),
-    OSError("a socket")], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "question", [ASKING_GET, TOMBSTONE], ids=["the asking GET", "the tombstone"]
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.SSLError("bad certificate"),
+        requests.exceptions.ReadTimeout("slow"),
+        requests.exceptions.ConnectTimeout("slow"),
+        requests.exceptions.ConnectionError("no route"),
+        requests.exceptions.ChunkedEncodingError("half a chunk"),
+        requests.exceptions.ContentDecodingError("no gzip"),
+        requests.exceptions.TooManyRedirects("round and round"),
+        requests.exceptions.InvalidHeader("a header"),
+        OSError("a socket"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_an_error_of_the_wire_leaves_the_server_unknown(fresh, question, error):
     lab, region = fresh
     lab.add_dead()
@@ -1425,6 +1751,7 @@ def test_an_error_of_the_wire_leaves_the_server_unknown(fresh, question, error):
 
 # What it costs
 
+
 def cost(lab, uuids=(X,), **how):
     """The kinds of requests that one look takes, the log-in included."""
     lab.server.requests.clear()
@@ -1433,8 +1760,16 @@ def cost(lab, uuids=(X,), **how):
 
 
 def kind(line):
-    kinds = (("GET /v3$", "version"), ("POST /v3/auth/tokens$", "token"), (CANARY_LIST, "canary list"), (LIST, "list"),
-             ("changes-since", "tombstone"), ("uuid=", "row"), ("/servers/[^/?]+$", "GET"), ("", line))
+    kinds = (
+        ("GET /v3$", "version"),
+        ("POST /v3/auth/tokens$", "token"),
+        (CANARY_LIST, "canary list"),
+        (LIST, "list"),
+        ("changes-since", "tombstone"),
+        ("uuid=", "row"),
+        ("/servers/[^/?]+$", "GET"),
+        ("", line),
+    )
     return next(name for pattern, name in kinds if re.search(pattern, line))
 
 
@@ -1455,7 +1790,14 @@ def test_where_the_own_project_comes_first_the_canary_costs_one_more_list(lab):
 
 
 def test_one_archived_uuid_costs_a_second_row_and_the_other_byte_order(lab):
-    assert cost(lab) == {"version": 1, "token": 1, "GET": 3, "canary list": 1, "tombstone": 2, "row": 2}
+    assert cost(lab) == {
+        "version": 1,
+        "token": 1,
+        "GET": 3,
+        "canary list": 1,
+        "tombstone": 2,
+        "row": 2,
+    }
 
 
 def test_once_visibility_is_proven_a_dead_uuid_costs_two_requests(lab):
@@ -1498,7 +1840,7 @@ def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_await
         if len(lab.lines("/servers/0000")) >= len(uuids):
             enough.set()
         if request.path.endswith(uuids[0]):
-            enough.wait(0.5)        # slow, but no longer than it takes to ask all others
+            enough.wait(0.5)  # slow, but no longer than it takes to ask all others
         return lab.cloud.handle(request)
 
     lab.handlers[:] = [handle]
@@ -1513,7 +1855,7 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
     for uuid in uuids:
         lab.add(uuid)
     under_way, most, lock = [0], [0], threading.Lock()
-    full = threading.Barrier(workers, timeout=10)       # fewer than that would not come to an end
+    full = threading.Barrier(workers, timeout=10)  # fewer than that would not come to an end
 
     def handle(request):
         with lock:
@@ -1532,39 +1874,111 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
 
 # Properties: no body and no status but Nova's own form says that a server is gone
 
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
-                    st.text())
-KEYS = st.one_of(st.sampled_from(["server", "servers", "id", "status", "itemNotFound", "message"]), st.text())
-ANY_JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-                        max_leaves=8)
-IDS = st.sampled_from([X, X, X, X.upper(), f"{X} ", f"{{{X}}}", X.replace("-", ""), SWAPPED, CANARY, OTHER, "", None, 0,
-                       [X], {}])
-ROWS = st.fixed_dictionaries({}, optional={
-    "id": IDS, "status": st.sampled_from(["DELETED", "DELETED", "ACTIVE", "SOFT_DELETED", "deleted", "", None, 1, []]),
-    "OS-SRV-USG:terminated_at": st.sampled_from(["2026-01-02T03:04:05.000000", None, "", "soon", 0]),
-    "updated": st.sampled_from(["2026-01-02T03:04:05Z", None, "", "soon", 0]),
-    "tenant_id": st.sampled_from([project_id(LOW), project_id(HIGH), None])})
-PROBLEMS = st.fixed_dictionaries({"code": st.just(404)}, optional={"message": st.sampled_from(
-    [f"Instance {X} could not be found.", f"Instance {OTHER} could not be found.", "Not found", "", None])})
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+)
+KEYS = st.one_of(
+    st.sampled_from(["server", "servers", "id", "status", "itemNotFound", "message"]), st.text()
+)
+ANY_JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+IDS = st.sampled_from(
+    [
+        X,
+        X,
+        X,
+        X.upper(),
+        f"{X} ",
+        f"{{{X}}}",
+        X.replace("-", ""),
+        SWAPPED,
+        CANARY,
+        OTHER,
+        "",
+        None,
+        0,
+        [X],
+        {},
+    ]
+)
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": IDS,
+        "status": st.sampled_from(
+            ["DELETED", "DELETED", "ACTIVE", "SOFT_DELETED", "deleted", "", None, 1, []]
+        ),
+        "OS-SRV-USG:terminated_at": st.sampled_from(
+            ["2026-01-02T03:04:05.000000", None, "", "soon", 0]
+        ),
+        "updated": st.sampled_from(["2026-01-02T03:04:05Z", None, "", "soon", 0]),
+        "tenant_id": st.sampled_from([project_id(LOW), project_id(HIGH), None]),
+    },
+)
+PROBLEMS = st.fixed_dictionaries(
+    {"code": st.just(404)},
+    optional={
+        "message": st.sampled_from(
+            [
+                f"Instance {X} could not be found.",
+                f"Instance {OTHER} could not be found.",
+                "Not found",
+                "",
+                None,
+            ]
+        )
+    },
+)
 BODIES = st.one_of(
-    ANY_JSON, st.text(), st.binary(), st.sampled_from(["<html>404</html>", "", "null", "{", "[" * 2000]),
-    st.fixed_dictionaries({"servers": st.one_of(st.lists(ROWS, max_size=2), st.lists(ROWS | ANY_JSON), ANY_JSON)}),
-    st.fixed_dictionaries({"server": ROWS | ANY_JSON}), st.fixed_dictionaries({"itemNotFound": PROBLEMS | ANY_JSON}))
+    ANY_JSON,
+    st.text(),
+    st.binary(),
+    st.sampled_from(["<html>404</html>", "", "null", "{", "[" * 2000]),
+    st.fixed_dictionaries(
+        {"servers": st.one_of(st.lists(ROWS, max_size=2), st.lists(ROWS | ANY_JSON), ANY_JSON)}
+    ),
+    st.fixed_dictionaries({"server": ROWS | ANY_JSON}),
+    st.fixed_dictionaries({"itemNotFound": PROBLEMS | ANY_JSON}),
+)
 # no body may follow a 204 or a 304, so they are left to a test of their own
-STATUSES = st.one_of(st.sampled_from([200, 404, 403, 401, 300, 429, 500]),
-                     st.integers(200, 599).filter(lambda status: status not in (204, 304)))
-HEADERS = st.sampled_from([REQUEST_ID, {"x-compute-request-id": "req-2"}, {}, {"x-openstack-request-id": ""},
-                           {"Content-Type": "text/html"}])
+STATUSES = st.one_of(
+    st.sampled_from([200, 404, 403, 401, 300, 429, 500]),
+    st.integers(200, 599).filter(lambda status: status not in (204, 304)),
+)
+HEADERS = st.sampled_from(
+    [
+        REQUEST_ID,
+        {"x-compute-request-id": "req-2"},
+        {},
+        {"x-openstack-request-id": ""},
+        {"Content-Type": "text/html"},
+    ]
+)
 WILD = st.builds(Answer, STATUSES, BODIES, HEADERS)
 GETS = st.one_of(
-    st.just(Answer(404, nova_404(X), REQUEST_ID)), WILD, st.builds(Answer, st.just(404), BODIES, HEADERS),
-    st.builds(Answer, STATUSES, st.just(nova_404(X)), HEADERS))
+    st.just(Answer(404, nova_404(X), REQUEST_ID)),
+    WILD,
+    st.builds(Answer, st.just(404), BODIES, HEADERS),
+    st.builds(Answer, STATUSES, st.just(nova_404(X)), HEADERS),
+)
 PAGES = st.one_of(
-    st.just(Answer(200, {"servers": []})), st.just(Answer(200, {"servers": [row()]})), WILD,
+    st.just(Answer(200, {"servers": []})),
+    st.just(Answer(200, {"servers": [row()]})),
+    WILD,
     st.builds(Answer, st.just(200), BODIES, HEADERS),
     st.builds(Answer, STATUSES, st.just({"servers": [row()]}), HEADERS),
-    st.builds(lambda one: Answer(200, {"servers": [one]}), ROWS))
-BROAD = settings(max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    st.builds(lambda one: Answer(200, {"servers": [one]}), ROWS),
+)
+BROAD = settings(
+    max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def parsed(answer):
@@ -1580,8 +1994,14 @@ def parsed(answer):
 
 def is_novas_404(answer):
     problem = parsed(answer).get("itemNotFound")
-    return (answer.status == 404 and isinstance(problem, dict) and X in str(problem.get("message"))
-            and any(answer.headers.get(name) for name in ("x-openstack-request-id", "x-compute-request-id")))
+    return (
+        answer.status == 404
+        and isinstance(problem, dict)
+        and X in str(problem.get("message"))
+        and any(
+            answer.headers.get(name) for name in ("x-openstack-request-id", "x-compute-request-id")
+        )
+    )
 
 
 def servers_of(answer):
@@ -1592,22 +2012,46 @@ def servers_of(answer):
 
 def is_tombstone(answer):
     [only] = servers_of(answer) if len(servers_of(answer) or ()) == 1 else [None]
-    return (isinstance(only, dict) and only.get("id") == X and only.get("status") == "DELETED"
-            and any(str(only.get(name)).startswith("2026-01-02T03:04:05") for name in (
-                "OS-SRV-USG:terminated_at", "updated")))
+    return (
+        isinstance(only, dict)
+        and only.get("id") == X
+        and only.get("status") == "DELETED"
+        and any(
+            str(only.get(name)).startswith("2026-01-02T03:04:05")
+            for name in ("OS-SRV-USG:terminated_at", "updated")
+        )
+    )
 
 
 @settings(BROAD, max_examples=80)
 @given(GETS, PAGES, PAGES)
-@example(Answer(404, nova_404(X), REQUEST_ID), Answer(200, {"servers": [{}]}), Answer(200, {"servers": []}))
-@example(Answer(403, nova_404(X), REQUEST_ID), Answer(200, {"servers": []}), Answer(200, {"servers": []}))
-@example(Answer(404, nova_404(X), {}), Answer(200, {"servers": [row()]}), Answer(200, {"servers": []}))
-@example(Answer(404, nova_404(X), REQUEST_ID), Answer(206, {"servers": [row()]}), Answer(200, {"servers": []}))
-@example(Answer(404, nova_404(X), REQUEST_ID), Answer(404, {"servers": []}), Answer(400, {"servers": []}))
+@example(
+    Answer(404, nova_404(X), REQUEST_ID),
+    Answer(200, {"servers": [{}]}),
+    Answer(200, {"servers": []}),
+)
+@example(
+    Answer(403, nova_404(X), REQUEST_ID), Answer(200, {"servers": []}), Answer(200, {"servers": []})
+)
+@example(
+    Answer(404, nova_404(X), {}), Answer(200, {"servers": [row()]}), Answer(200, {"servers": []})
+)
+@example(
+    Answer(404, nova_404(X), REQUEST_ID),
+    Answer(206, {"servers": [row()]}),
+    Answer(200, {"servers": []}),
+)
+@example(
+    Answer(404, nova_404(X), REQUEST_ID), Answer(404, {"servers": []}), Answer(400, {"servers": []})
+)
 def test_nothing_but_novas_own_form_says_that_a_server_is_gone(quiet, get, since, plain):
     lab, region = quiet
     lab.handlers[:] = [lab.cloud.handle]
-    lab.server.faults[:] = [Fault(ASKING_GET, get), Fault(TOMBSTONE, since), Fault(PLAIN_ROW, plain)]
+    lab.server.faults[:] = [
+        Fault(ASKING_GET, get),
+        Fault(TOMBSTONE, since),
+        Fault(PLAIN_ROW, plain),
+    ]
     sighting = one(region.look([X]))
     asked_twice = servers_of(since) == []
     proven = is_novas_404(get) and (is_tombstone(since) or (asked_twice and is_tombstone(plain)))
@@ -1622,15 +2066,22 @@ def is_read(answer):
     return answer.status == 200 and isinstance(server, dict) and server.get("id") == CANARY
 
 
-CANARY_ROWS = st.one_of(st.just(row(CANARY, "ACTIVE")), st.builds(
-    lambda one, uuid: {**one, "id": uuid}, ROWS, st.sampled_from([CANARY, CANARY, X, "", None])))
+CANARY_ROWS = st.one_of(
+    st.just(row(CANARY, "ACTIVE")),
+    st.builds(
+        lambda one, uuid: {**one, "id": uuid}, ROWS, st.sampled_from([CANARY, CANARY, X, "", None])
+    ),
+)
 CANARY_PAGES = st.one_of(WILD, st.builds(lambda one: Answer(200, {"servers": [one]}), CANARY_ROWS))
 CANARY_GETS = st.one_of(WILD, st.builds(lambda one: Answer(200, {"server": one}), CANARY_ROWS))
 
 
 @BROAD
 @given(CANARY_PAGES, CANARY_GETS)
-@example(Answer(200, {"servers": [row(CANARY, "ACTIVE")]}), Answer(200, {"server": row(CANARY, "ACTIVE")}))
+@example(
+    Answer(200, {"servers": [row(CANARY, "ACTIVE")]}),
+    Answer(200, {"server": row(CANARY, "ACTIVE")}),
+)
 @example(Answer(200, {"servers": [{"id": None}]}), Answer(200, {"server": row(CANARY, "ACTIVE")}))
 @example(Answer(200, {"servers": [{}]}), Answer(200, {"server": row(CANARY, "ACTIVE")}))
 def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(quiet, listed, get):
@@ -1641,13 +2092,21 @@ def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(
     entries = servers_of(listed) or [None]
     found = isinstance(entries[0], dict) and entries[0].get("id") == CANARY
     if sighting.presence in GONE:
-        assert found and (is_read(get) or get.status == 403)     # a 403: the filtered list has to show it
+        assert found and (
+            is_read(get) or get.status == 403
+        )  # a 403: the filtered list has to show it
     else:
         assert sighting.presence is UNKNOWN
-        assert not (listed.body == {"servers": [row(CANARY, "ACTIVE")]} and listed.status == 200 and is_read(get))
+        assert not (
+            listed.body == {"servers": [row(CANARY, "ACTIVE")]}
+            and listed.status == 200
+            and is_read(get)
+        )
 
 
-LIST_PAGES = PAGES.filter(lambda answer: answer.status not in (400, 401, 429, 503))     # these are asked for once more
+LIST_PAGES = PAGES.filter(
+    lambda answer: answer.status not in (400, 401, 429, 503)
+)  # these are asked for once more
 
 
 @BROAD
@@ -1656,8 +2115,11 @@ LIST_PAGES = PAGES.filter(lambda answer: answer.status not in (400, 401, 429, 50
 def test_a_list_either_holds_true_ids_or_is_an_error_of_ours(quiet, first, second):
     lab, region = quiet
     lab.handlers[:] = [lab.cloud.handle]
-    lab.server.faults[:] = [Fault(LIST, first, times=1), Fault(LIST, second, times=1),
-                            Fault(LIST, Answer(200, {"servers": []}))]
+    lab.server.faults[:] = [
+        Fault(LIST, first, times=1),
+        Fault(LIST, second, times=1),
+        Fault(LIST, Answer(200, {"servers": []})),
+    ]
     try:
         listed = region.list_servers()
     except OSPError:
@@ -1669,8 +2131,16 @@ def test_a_list_either_holds_true_ids_or_is_an_error_of_ours(quiet, first, secon
 
 # The environment
 
-@pytest.mark.parametrize(("names", "trusts"), [
-    ((), False), (("https_proxy",), True), (("no_proxy",), True), (("REQUESTS_CA_BUNDLE",), False)])
+
+@pytest.mark.parametrize(
+    ("names", "trusts"),
+    [
+        ((), False),
+        (("https_proxy",), True),
+        (("no_proxy",), True),
+        (("REQUESTS_CA_BUNDLE",), False),
+    ],
+)
 def test_the_environment_is_looked_at_again_only_for_proxies(monkeypatch, names, trusts):
     for name in names:
         monkeypatch.setenv(name, "/ca.pem")
@@ -1679,10 +2149,19 @@ def test_the_environment_is_looked_at_again_only_for_proxies(monkeypatch, names,
     assert http.trust_env is trusts
 
 
-@pytest.mark.parametrize(("name", "verify", "found"), [
-    (None, True, True), ("REQUESTS_CA_BUNDLE", True, "/ca.pem"), ("CURL_CA_BUNDLE", True, "/ca.pem"),
-    ("REQUESTS_CA_BUNDLE", "/ours.pem", "/ours.pem"), ("REQUESTS_CA_BUNDLE", False, False)])
-def test_a_ca_file_of_the_environment_counts_where_ours_says_nothing(monkeypatch, name, verify, found):
+@pytest.mark.parametrize(
+    ("name", "verify", "found"),
+    [
+        (None, True, True),
+        ("REQUESTS_CA_BUNDLE", True, "/ca.pem"),
+        ("CURL_CA_BUNDLE", True, "/ca.pem"),
+        ("REQUESTS_CA_BUNDLE", "/ours.pem", "/ours.pem"),
+        ("REQUESTS_CA_BUNDLE", False, False),
+    ],
+)
+def test_a_ca_file_of_the_environment_counts_where_ours_says_nothing(
+    monkeypatch, name, verify, found
+):
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     if name:
         monkeypatch.setenv(name, "/ca.pem")

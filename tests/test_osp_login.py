@@ -1,4 +1,6 @@
-"""Log-ins, clouds.yaml and the catalog, over HTTP: which Novas are asked, how often, and what a user is told."""
+"""Log-ins, clouds.yaml and the catalog, over HTTP: which Novas are asked, how often, and what a
+user is told.
+"""
 
 import os
 import re
@@ -24,7 +26,13 @@ from foreman_hooks.osp_checker import (
     region_names,
 )
 from foreman_hooks.osp_errors import gist, shown
-from foreman_hooks.sandbox.openstack import Account, ApplicationCredential, Instance, OpenStack, project_id
+from foreman_hooks.sandbox.openstack import (
+    Account,
+    ApplicationCredential,
+    Instance,
+    OpenStack,
+    project_id,
+)
 from foreman_hooks.sandbox.server import Answer, Fault, Server
 from foreman_hooks.survey import CloudScope, LocalChecker
 
@@ -41,15 +49,26 @@ class Site:
         self.server, self.cloud, self.path = server, cloud, folder / "clouds.yaml"
         for region in (ONE, TWO):
             cloud.add(region, Instance(CANARY, project="shop"))
-        self.auth = {"auth_url": f"{server.url}/v3", "username": "admin", "password": "changeme",
-                     "project_name": "ops", "user_domain_name": "Default", "project_domain_name": "Default"}
+        self.auth = {
+            "auth_url": f"{server.url}/v3",
+            "username": "admin",
+            "password": "changeme",
+            "project_name": "ops",
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        }
         self.write()
 
     def write(self, auth=None, **entry):
         """One cloud, prod; keys that are None are left out."""
         merged = {**self.auth, **(auth or {})}
-        self.write_all(prod={"region_name": ONE, "auth": {
-            key: value for key, value in merged.items() if value is not None}, **entry})
+        self.write_all(
+            prod={
+                "region_name": ONE,
+                "auth": {key: value for key, value in merged.items() if value is not None},
+                **entry,
+            }
+        )
 
     def write_all(self, **clouds):
         self.path.write_text(yaml.safe_dump({"clouds": clouds}))
@@ -62,7 +81,9 @@ class Site:
         return self.server.faults[-1]
 
     def refuse(self, status, message, **how):
-        return self.fail(LOG_IN, status, {"error": {"code": status, "message": message, "title": "x"}}, **how)
+        return self.fail(
+            LOG_IN, status, {"error": {"code": status, "message": message, "title": "x"}}, **how
+        )
 
     def add(self, region=ONE, uuid=X, **more):
         self.cloud.add(region, Instance(uuid, project="shop", **more))
@@ -78,8 +99,11 @@ def site(tmp_path, monkeypatch):
         if name.startswith("OS_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("foreman_hooks.osp_session.BREATH", 0.0)
-    cloud = OpenStack(regions=(ONE, TWO), accounts=[Account("admin", "changeme", "ops")],
-                      application_credentials=[ApplicationCredential("5ca1ab1e", "sesame", account="admin")])
+    cloud = OpenStack(
+        regions=(ONE, TWO),
+        accounts=[Account("admin", "changeme", "ops")],
+        application_credentials=[ApplicationCredential("5ca1ab1e", "sesame", account="admin")],
+    )
     with Server(cloud.handle) as server:
         site = Site(server, cloud, tmp_path)
         monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(site.path))
@@ -107,6 +131,7 @@ def presence(region=ONE):
 
 # Which regions
 
+
 @pytest.mark.filterwarnings("ignore:Comma separated lists")
 @pytest.mark.parametrize("named", [[ONE, TWO], f"{ONE},{TWO}", f"{ONE}, {TWO}"], ids=str)
 def test_every_region_that_region_name_names_is_asked(site, named):
@@ -127,21 +152,30 @@ def test_the_regions_of_a_vendor_profile_are_asked(site, tmp_path, monkeypatch):
 
 def test_a_region_that_logs_in_otherwise_has_a_log_in_of_its_own(site):
     site.cloud.accounts.append(Account("other", "changeme", "ops"))
-    site.write(region_name=None, regions=[ONE, {"name": TWO, "values": {"auth": {"username": "other"}}}])
+    site.write(
+        region_name=None, regions=[ONE, {"name": TWO, "values": {"auth": {"username": "other"}}}]
+    )
     assert set(checked().regions) == {("prod", ONE), ("prod", TWO)}
-    users = [request.json()["auth"]["identity"]["password"]["user"]["name"]
-             for request in site.server.requests if request.method == "POST"]
+    users = [
+        request.json()["auth"]["identity"]["password"]["user"]["name"]
+        for request in site.server.requests
+        if request.method == "POST"
+    ]
     assert sorted(users) == ["admin", "other"]
 
 
 # Regions that nobody names
 
+
 def test_a_compute_region_of_the_catalog_that_is_not_in_scope_is_named(site):
     assert [seen.unlisted for seen in checked().ask([X]).regions] == [(TWO,)]
 
 
-@pytest.mark.parametrize("scope", [
-    CloudScope("prod", (ONE, TWO)), CloudScope("prod", (ONE,), ignore_regions=(TWO,))], ids=["asked", "ignored"])
+@pytest.mark.parametrize(
+    "scope",
+    [CloudScope("prod", (ONE, TWO)), CloudScope("prod", (ONE,), ignore_regions=(TWO,))],
+    ids=["asked", "ignored"],
+)
 def test_a_region_that_is_asked_or_ignored_is_not_named(site, scope):
     assert {seen.unlisted for seen in checked(scope).ask([X]).regions} == {()}
 
@@ -156,7 +190,9 @@ def test_a_region_that_another_entry_of_the_same_cloud_asks_is_not_named(site):
 
 
 def test_a_region_of_the_same_name_in_another_cloud_does_not_count(site):
-    with Server(OpenStack(regions=(TWO,), accounts=[Account("admin", "changeme", "ops")]).handle) as elsewhere:
+    with Server(
+        OpenStack(regions=(TWO,), accounts=[Account("admin", "changeme", "ops")]).handle
+    ) as elsewhere:
         there = {**site.auth, "auth_url": f"{elsewhere.url}/v3"}
         site.write_all(prod=site.entry(), second={"region_name": TWO, "auth": there})
         assert checked(CloudScope("prod"), CloudScope("second")).unlisted["prod", ONE] == (TWO,)
@@ -171,9 +207,16 @@ def test_a_region_that_is_in_scope_and_fails_is_an_error_and_not_named_besides(s
 
 # Which Nova
 
-@pytest.mark.parametrize("keys", [
-    {"compute_endpoint_override": "{url}/compute/RegionTwo/v2.1"},
-    {"compute_endpoint_override": "{url}/compute/RegionTwo"}, {"compute_region_name": TWO}], ids=str)
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"compute_endpoint_override": "{url}/compute/RegionTwo/v2.1"},
+        {"compute_endpoint_override": "{url}/compute/RegionTwo"},
+        {"compute_region_name": TWO},
+    ],
+    ids=str,
+)
 def test_the_nova_that_openstacksdk_would_ask_is_asked_and_the_regions_own_is_named(site, keys):
     site.add(TWO)
     site.write(**{key: value.format(url=site.server.url) for key, value in keys.items()})
@@ -204,7 +247,9 @@ def test_one_override_does_not_stand_for_two_regions(site):
 
 def test_an_override_that_is_no_url_is_named(site):
     site.write(compute_endpoint_override="nova.example.com/v2.1")
-    assert "compute_endpoint_override 'nova.example.com/v2.1' is not an http(s):// URL" in refused(OSPConfigError)
+    assert "compute_endpoint_override 'nova.example.com/v2.1' is not an http(s):// URL" in refused(
+        OSPConfigError
+    )
 
 
 def test_two_compute_services_in_one_region_are_both_named_with_the_key_that_tells_them_apart(site):
@@ -250,7 +295,11 @@ def test_an_endpoint_without_a_version_that_tells_none_is_named(site):
 
 
 def test_a_redirect_of_nova_is_named_with_its_target(site):
-    site.fail("/servers", 301, headers={"Location": "https://nova.example.com:8774/v2.1/servers?token=secret"})
+    site.fail(
+        "/servers",
+        301,
+        headers={"Location": "https://nova.example.com:8774/v2.1/servers?token=secret"},
+    )
     look = Region.open("prod", ONE).look([X])
     assert look.sightings[X].presence is Presence.UNKNOWN
     assert type(look.error) is OSPConfigError
@@ -259,14 +308,22 @@ def test_a_redirect_of_nova_is_named_with_its_target(site):
 
 # Which clouds.yaml
 
-BROKEN = {"clouds:\n  prod:\n    auth_type: v3password    interface: public\n": "line 3: not valid YAML",
-          "clouds: [": "line 1: not valid YAML", "": "no mapping called clouds", "clouds: [prod]": "no mapping",
-          "clouds: {prod: }": "empty or not a mapping", "clouds: {prod: {auth: }}": "auth is empty or not a mapping",
-          "clouds: {prof: {}, lab: {}}": "no such cloud; it has lab, prof", "\xff\xfe": "not valid YAML"}
+BROKEN = {
+    "clouds:\n  prod:\n    auth_type: v3password    interface: public\n": "line 3: not valid YAML",
+    "clouds: [": "line 1: not valid YAML",
+    "": "no mapping called clouds",
+    "clouds: [prod]": "no mapping",
+    "clouds: {prod: }": "empty or not a mapping",
+    "clouds: {prod: {auth: }}": "auth is empty or not a mapping",
+    "clouds: {prof: {}, lab: {}}": "no such cloud; it has lab, prof",
+    "\xff\xfe": "not valid YAML",
+}
 
 
 @pytest.mark.parametrize(("text", "problem"), BROKEN.items(), ids=list(BROKEN.values()))
-def test_a_file_that_is_broken_is_named_with_what_is_wrong_and_no_other_is_asked(site, text, problem, monkeypatch):
+def test_a_file_that_is_broken_is_named_with_what_is_wrong_and_no_other_is_asked(
+    site, text, problem, monkeypatch
+):
     fallback = site.path.with_name("fallback.yaml")
     fallback.write_bytes(site.path.read_bytes())
     monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [str(fallback)])
@@ -320,7 +377,9 @@ def test_without_any_file_it_is_said_where_one_belongs(site, monkeypatch):
 
 
 def test_the_file_the_address_and_whether_tls_is_checked_go_with_the_log_in(site):
-    site.write(verify=False, auth={"auth_url": site.server.url.replace("//", "//user:secret@") + "/v3"})
+    site.write(
+        verify=False, auth={"auth_url": site.server.url.replace("//", "//user:secret@") + "/v3"}
+    )
     log_in = Region.open("prod", ONE).log_in
     assert (log_in.source, log_in.keystone) == (str(site.path), f"{site.server.url}/v3")
     assert not log_in.verified
@@ -332,28 +391,55 @@ NO_LOG_IN = [
     ({"auth": {"password": None}}, "no password is given"),
     ({"auth": {"username": None}}, "no username is given"),
     ({"auth": {"auth_url": None}}, "auth_url is missing"),
-    ({"auth": {"auth_url": "127.0.0.1:5000/v3"}}, "auth_url '127.0.0.1:5000/v3' is not an http(s):// URL"),
+    (
+        {"auth": {"auth_url": "127.0.0.1:5000/v3"}},
+        "auth_url '127.0.0.1:5000/v3' is not an http(s):// URL",
+    ),
     ({"auth": {"auth_url": "'http://127.0.0.1:5000/v3'"}}, "is not an http(s):// URL"),
     ({"auth": {"auth_url": "http://[::1/v3"}}, "is not an http(s):// URL"),
-    ({"auth": {"application_credential_id": "a"}}, "auth_type password does not take application_credential_id; "
-                                                   "set auth_type: v3applicationcredential"),
-    ({"auth": {"insecure": True}}, "auth_type password does not take insecure; these belong beside auth"),
-    ({"auth": {"token": "t"}, "auth_type": "password"}, "does not take token; remove it from auth (OS_TOKEN)"),
-    ({"auth_type": "token", "auth": {"token": "t", "username": None, "password": None}},
-     "auth_type token does not take user_domain_name"),
+    (
+        {"auth": {"application_credential_id": "a"}},
+        "auth_type password does not take application_credential_id; "
+        "set auth_type: v3applicationcredential",
+    ),
+    (
+        {"auth": {"insecure": True}},
+        "auth_type password does not take insecure; these belong beside auth",
+    ),
+    (
+        {"auth": {"token": "t"}, "auth_type": "password"},
+        "does not take token; remove it from auth (OS_TOKEN)",
+    ),
+    (
+        {"auth_type": "token", "auth": {"token": "t", "username": None, "password": None}},
+        "auth_type token does not take user_domain_name",
+    ),
     ({"auth_type": "magic"}, "auth_type 'magic' is not known here"),
     ({"auth_type": ""}, "auth_type is empty or none"),
     ({"auth_type": "none", "auth": {"endpoint": "http://x"}}, "auth_type is empty or none"),
-    ({"auth_type": "v3applicationcredential", "auth": {
-        "application_credential_id": "a", "application_credential_secret": "s", "username": None, "password": None,
-        "user_domain_name": None, "project_domain_name": None}}, "an application credential brings its project along"),
+    (
+        {
+            "auth_type": "v3applicationcredential",
+            "auth": {
+                "application_credential_id": "a",
+                "application_credential_secret": "s",
+                "username": None,
+                "password": None,
+                "user_domain_name": None,
+                "project_domain_name": None,
+            },
+        },
+        "an application credential brings its project along",
+    ),
     ({"api_timeout": "soon"}, "api_timeout 'soon' is not a number"),
     ({"cacert": "/nowhere/ca.crt"}, "there is no CA file /nowhere/ca.crt; correct cacert"),
     ({"auth": {"trust_id": "t"}}, "give only one of project, domain, trust and system"),
 ]
 
 
-@pytest.mark.parametrize(("entry", "problem"), NO_LOG_IN, ids=[problem[:40] for _, problem in NO_LOG_IN])
+@pytest.mark.parametrize(
+    ("entry", "problem"), NO_LOG_IN, ids=[problem[:40] for _, problem in NO_LOG_IN]
+)
 def test_what_cannot_be_sent_is_a_matter_of_configuration_and_names_the_key(site, entry, problem):
     site.write(**entry)
     text = refused(OSPConfigError)
@@ -371,9 +457,14 @@ def test_a_secure_file_beside_that_is_not_read_is_named(site):
 
 def test_a_cloud_without_a_password_does_not_keep_the_others_from_being_asked(site):
     site.add()
-    site.write_all(prod=site.entry(), empty={"region_name": ONE, "auth": {**site.auth, "password": ""}})
+    site.write_all(
+        prod=site.entry(), empty={"region_name": ONE, "auth": {**site.auth, "password": ""}}
+    )
     survey = checked(CloudScope("empty"), CloudScope("prod")).ask([X])
-    assert {seen.cloud: type(seen.error) for seen in survey.regions} == {"empty": OSPConfigError, "prod": type(None)}
+    assert {seen.cloud: type(seen.error) for seen in survey.regions} == {
+        "empty": OSPConfigError,
+        "prod": type(None),
+    }
 
 
 @pytest.mark.parametrize(("name", "value"), [("OS_TOKEN", "t"), ("OS_AUTH_TYPE", "")])
@@ -393,9 +484,12 @@ REFUSALS = [
     (401, "The account is disabled for user: 1.", "have it enabled"),
     (401, "Attempted to authenticate with an unsupported method.", "set another auth_type"),
     (401, "Application credentials cannot request a scope.", "remove project_name"),
-    (400, "Expecting to find domain in project. The server could not comply with the request since it is either "
-          "malformed or otherwise incorrect. The client is assumed to be in error.",
-     "set user_domain_name and project_domain_name"),
+    (
+        400,
+        "Expecting to find domain in project. The server could not comply with the request since it is either "
+        "malformed or otherwise incorrect. The client is assumed to be in error.",
+        "set user_domain_name and project_domain_name",
+    ),
     (400, "Something else.", "correct the log-in in clouds.yaml"),
     (403, "You are not authorized.", "correct the log-in in clouds.yaml"),
     (404, "Could not find Application Credential: 1.", "make a new one"),
@@ -404,8 +498,12 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "message", "advice"), REFUSALS, ids=[advice[:30] for *_, advice in REFUSALS])
-def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(site, status, message, advice):
+@pytest.mark.parametrize(
+    ("status", "message", "advice"), REFUSALS, ids=[advice[:30] for *_, advice in REFUSALS]
+)
+def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(
+    site, status, message, advice
+):
     site.refuse(status, message)
     text = refused(OSPLoginError)
     assert f"log-in to cloud prod at {site.server.url}/v3 by {site.path}: " in text
@@ -415,21 +513,43 @@ def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(site, st
 
 
 def test_an_application_credential_with_a_scope_is_told_so(site):
-    site.write_all(prod={"region_name": ONE, "auth_type": "v3applicationcredential", "auth": {
-        "auth_url": site.auth["auth_url"], "application_credential_id": "5ca1ab1e",
-        "application_credential_secret": "sesame", "project_id": project_id("ops")}})
+    site.write_all(
+        prod={
+            "region_name": ONE,
+            "auth_type": "v3applicationcredential",
+            "auth": {
+                "auth_url": site.auth["auth_url"],
+                "application_credential_id": "5ca1ab1e",
+                "application_credential_secret": "sesame",
+                "project_id": project_id("ops"),
+            },
+        }
+    )
     assert "remove project_name, project_id" in refused(OSPLoginError)
 
 
-SCOPES = [({}, "has no project; set project_name"), ({"system": {"all": True}}, "is scoped to the system"),
-          ({"domain": {"id": "default", "name": "Default"}}, "is scoped to a domain")]
+SCOPES = [
+    ({}, "has no project; set project_name"),
+    ({"system": {"all": True}}, "is scoped to the system"),
+    ({"domain": {"id": "default", "name": "Default"}}, "is scoped to a domain"),
+]
 
 
 @pytest.mark.parametrize(("scope", "problem"), SCOPES, ids=["none", "system", "domain"])
-def test_a_token_without_a_project_is_told_so_and_not_as_a_want_of_roles_or_regions(site, scope, problem):
-    expires = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
-    token = {"expires_at": expires, "issued_at": expires, "methods": ["password"], "roles": [],
-             "user": {"id": "1", "name": "admin", "domain": {"id": "default", "name": "Default"}}, **scope}
+def test_a_token_without_a_project_is_told_so_and_not_as_a_want_of_roles_or_regions(
+    site, scope, problem
+):
+    expires = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime(
+        "%Y-%m-%dT%H:%M:%S.000000Z"
+    )
+    token = {
+        "expires_at": expires,
+        "issued_at": expires,
+        "methods": ["password"],
+        "roles": [],
+        "user": {"id": "1", "name": "admin", "domain": {"id": "default", "name": "Default"}},
+        **scope,
+    }
     site.fail(LOG_IN, 201, {"token": token}, {"X-Subject-Token": "t"})
     assert problem in refused(OSPConfigError)
 
@@ -447,7 +567,9 @@ def test_novas_own_403_speaks_of_roles(site):
         Region.open("prod", ONE).list_servers()
 
 
-@pytest.mark.parametrize("answer", [(200, "<html>"), (201, []), (201, {"token": None}), (302, "")], ids=str)
+@pytest.mark.parametrize(
+    "answer", [(200, "<html>"), (201, []), (201, {"token": None}), (302, "")], ids=str
+)
 def test_what_is_not_keystones_is_told_without_a_word_of_python(site, answer):
     site.fail(LOG_IN, *answer)
     text = refused(OSPError)
@@ -461,14 +583,19 @@ def test_no_message_ends_within_a_word():
     assert set(gist(words).split()[:-1]) <= set(words.split())
 
 
-@pytest.mark.parametrize(("url", "printed"), [
-    ("https://user:secret@host:5000/v3?token=x#y", "https://host:5000/v3"),
-    ("http://[::1/v3", "(a URL that cannot be read)")])
+@pytest.mark.parametrize(
+    ("url", "printed"),
+    [
+        ("https://user:secret@host:5000/v3?token=x#y", "https://host:5000/v3"),
+        ("http://[::1/v3", "(a URL that cannot be read)"),
+    ],
+)
 def test_a_url_is_shown_without_what_is_secret_in_it(url, printed):
     assert shown(url) == printed
 
 
 # How often
+
 
 def test_one_log_in_serves_all_regions_of_a_cloud(site):
     survey = checked(CloudScope("prod", (ONE, TWO))).ask([X])
@@ -484,18 +611,26 @@ def test_entries_with_the_same_log_in_share_it(site):
 
 def test_a_refused_log_in_is_tried_once_however_many_regions_and_entries_have_it(site):
     wrong = {**site.auth, "password": "typo"}
-    site.write_all(prod={"region_name": ONE, "auth": wrong}, second={"region_name": TWO, "auth": {
-        **wrong, "project_name": "shop", "auth_url": f"{site.server.url}/v3/"}})
+    site.write_all(
+        prod={"region_name": ONE, "auth": wrong},
+        second={
+            "region_name": TWO,
+            "auth": {**wrong, "project_name": "shop", "auth_url": f"{site.server.url}/v3/"},
+        },
+    )
     survey = checked(CloudScope("prod", (ONE, TWO, "R3", "R4")), CloudScope("second")).ask([X])
     assert site.log_ins == 1
     assert len(survey.regions) == 5
     assert {type(seen.error) for seen in survey.regions} == {OSPLoginError}
     assert {str(seen.error).partition(": ")[2] for seen in survey.regions} == {
-        str(survey.regions[0].error).partition(": ")[2]}
+        str(survey.regions[0].error).partition(": ")[2]
+    }
 
 
 def test_another_credential_is_tried_after_a_refused_one(site):
-    site.write_all(prod={"region_name": ONE, "auth": {**site.auth, "password": "typo"}}, second=site.entry())
+    site.write_all(
+        prod={"region_name": ONE, "auth": {**site.auth, "password": "typo"}}, second=site.entry()
+    )
     assert set(checked(CloudScope("prod"), CloudScope("second")).regions) == {("second", ONE)}
 
 
@@ -513,6 +648,7 @@ def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_worker
 
 
 # Patience
+
 
 @pytest.fixture
 def waits(monkeypatch):
@@ -558,6 +694,7 @@ def test_a_log_in_in_mid_run_is_as_patient(site, waits):
 
 # No end
 
+
 @pytest.mark.parametrize("more", [{}, {"auth_type": "v3password"}], ids=["password", "v3password"])
 @pytest.mark.filterwarnings("ignore:Failed to discover")
 def test_a_keystone_that_wants_a_log_in_to_tell_its_versions_ends_at_once(site, more):
@@ -580,6 +717,7 @@ def test_that_also_holds_where_only_the_versions_are_kept_back(site):
 
 # Clocks
 
+
 @pytest.mark.parametrize("minutes", [-6, 6, 60 * 25])
 @pytest.mark.parametrize("whose", ["Keystone", "Nova"])
 def test_a_clock_that_is_far_from_ours_makes_the_region_unknown(site, whose, minutes):
@@ -587,7 +725,10 @@ def test_a_clock_that_is_far_from_ours_makes_the_region_unknown(site, whose, min
     [seen] = checked().ask([X]).regions
     direction = "ahead of" if minutes > 0 else "behind"
     assert type(seen.error) is OSPError
-    assert f"the clock of {whose} is {abs(minutes)} minutes {direction} ours; synchronise both" in str(seen.error)
+    assert (
+        f"the clock of {whose} is {abs(minutes)} minutes {direction} ours; synchronise both"
+        in str(seen.error)
+    )
 
 
 @pytest.mark.parametrize("minutes", [-4, 4])
@@ -605,6 +746,7 @@ def test_a_clock_that_jumps_in_mid_run_is_noticed(site):
 
 # The environment
 
+
 @pytest.mark.parametrize("variable", ["no_proxy", "https_proxy"])
 def test_netrc_is_never_sent_also_where_a_proxy_variable_is_set(site, monkeypatch, variable):
     netrc = site.path.with_name("netrc")
@@ -618,6 +760,7 @@ def test_netrc_is_never_sent_also_where_a_proxy_variable_is_set(site, monkeypatc
 
 # TLS and connections
 
+
 def certificate(folder, *, names=("127.0.0.1",), days=(-1, 1)):
     """A self-signed certificate and its key in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -626,28 +769,52 @@ def certificate(folder, *, names=("127.0.0.1",), days=(-1, 1)):
     import ipaddress
 
     alternative = [x509.IPAddress(ipaddress.ip_address(name)) for name in names]
-    signed = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-              .serial_number(x509.random_serial_number()).not_valid_before(now + timedelta(days=days[0]))
-              .not_valid_after(now + timedelta(days=days[1]))
-              .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
-              .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-              .sign(key, hashes.SHA256()))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(days=days[0]))
+        .not_valid_after(now + timedelta(days=days[1]))
+        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
     path = folder / "server.pem"
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    path.write_bytes(
+        signed.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
     return path
 
 
 TLS = [
-    ({}, False, "certificate verify failed: self-signed certificate", "name the CA's certificate with cacert"),
+    (
+        {},
+        False,
+        "certificate verify failed: self-signed certificate",
+        "name the CA's certificate with cacert",
+    ),
     ({"days": (-9, -2)}, True, "certificate has expired", "have the server's certificate renewed"),
     ({"days": (2, 9)}, True, "certificate is not yet valid", "compare this host's clock"),
-    ({"names": ("127.0.0.2",)}, True, "IP address mismatch", "use the name that the certificate holds"),
+    (
+        {"names": ("127.0.0.2",)},
+        True,
+        "IP address mismatch",
+        "use the name that the certificate holds",
+    ),
 ]
 
 
 @pytest.mark.filterwarnings("ignore:Failed to discover")
-@pytest.mark.parametrize(("look", "trusted", "reason", "advice"), TLS, ids=[row[2][-20:] for row in TLS])
+@pytest.mark.parametrize(
+    ("look", "trusted", "reason", "advice"), TLS, ids=[row[2][-20:] for row in TLS]
+)
 def test_why_tls_fails_is_told_with_what_to_do(site, tmp_path, look, trusted, reason, advice):
     path = certificate(tmp_path, **look)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -655,11 +822,15 @@ def test_why_tls_fails_is_told_with_what_to_do(site, tmp_path, look, trusted, re
     server = Server(site.cloud.handle)
     server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
     with server:
-        site.write(auth={"auth_url": server.url.replace("http:", "https:") + "/v3"},
-                   **({"cacert": str(path)} if trusted else {}))
+        site.write(
+            auth={"auth_url": server.url.replace("http:", "https:") + "/v3"},
+            **({"cacert": str(path)} if trusted else {}),
+        )
         text = refused()
     text = text.replace("self signed", "self-signed")
-    assert reason in text or ("mismatch" in reason and "doesn't match '127.0.0.2'" in text)     # urllib3 1
+    assert reason in text or (
+        "mismatch" in reason and "doesn't match '127.0.0.2'" in text
+    )  # urllib3 1
     assert advice in text and "/v3" in text
 
 
@@ -669,7 +840,10 @@ def test_https_to_a_port_that_speaks_http_is_told_so(site):
     assert "plain http?" in refused()
 
 
-UNREACHABLE = [("http://127.0.0.1:1/v3", "connection refused"), ("http://nowhere.invalid/v3", "name is not resolved")]
+UNREACHABLE = [
+    ("http://127.0.0.1:1/v3", "connection refused"),
+    ("http://nowhere.invalid/v3", "name is not resolved"),
+]
 
 
 @pytest.mark.filterwarnings("ignore:Failed to discover")
@@ -695,7 +869,9 @@ def test_a_ca_variable_that_does_nothing_is_named(site, tmp_path, monkeypatch):
     server = Server(site.cloud.handle)
     server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
     with server:
-        site.write(auth={"auth_url": server.url.replace("http:", "https:") + "/v3"}, auth_type="v3password")
+        site.write(
+            auth={"auth_url": server.url.replace("http:", "https:") + "/v3"}, auth_type="v3password"
+        )
         assert re.search(r"\(OS_CACERT.*: no effect on a cloud of clouds.yaml\)", refused())
 
 

@@ -1,4 +1,6 @@
-"""What a distribution's package holds: its spec, the manual page, completion, and every file that is read."""
+"""What a distribution's package holds: its spec, the manual page, completion, and every file that
+is read.
+"""
 
 import configparser
 import os
@@ -36,10 +38,13 @@ def tool(name: str) -> str:
 
 # The spec
 
-@pytest.mark.parametrize(("tag", "key"), [("Name", "name"), ("Version", "version"), ("License", "license"),
-                                          ("Summary", "description")])
+
+@pytest.mark.parametrize(
+    ("tag", "key"),
+    [("Name", "name"), ("Version", "version"), ("License", "license"), ("Summary", "description")],
+)
 def test_the_spec_says_what_setup_cfg_says(tag: str, key: str) -> None:
-    assert re.search(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)[1] == setup_cfg()["metadata"][key]    # type: ignore[index]
+    assert re.search(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)[1] == setup_cfg()["metadata"][key]  # type: ignore[index]
 
 
 def test_the_spec_requires_what_setup_cfg_requires() -> None:
@@ -51,10 +56,24 @@ def test_the_spec_requires_what_setup_cfg_requires() -> None:
 
 
 def test_the_spec_is_one_that_rpm_reads() -> None:
-    done = subprocess.run([tool("rpmspec"), "--query", "--define", f"__python3 {sys.executable}",
-                           "--queryformat", "%{NAME} %{VERSION} %{ARCH}\n", str(FOLDER / f"{NAME}.spec")],
-                          capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == (f"{NAME} {setup_cfg()['metadata']['version']} noarch\n", "")
+    done = subprocess.run(
+        [
+            tool("rpmspec"),
+            "--query",
+            "--define",
+            f"__python3 {sys.executable}",
+            "--queryformat",
+            "%{NAME} %{VERSION} %{ARCH}\n",
+            str(FOLDER / f"{NAME}.spec"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (
+        f"{NAME} {setup_cfg()['metadata']['version']} noarch\n",
+        "",
+    )
 
 
 def test_every_file_of_the_packages_that_is_no_python_is_in_the_wheel() -> None:
@@ -68,6 +87,7 @@ def test_every_file_of_the_packages_that_is_no_python_is_in_the_wheel() -> None:
 
 
 # The manual page
+
 
 def test_the_manual_page_has_the_help_texts_of_today() -> None:
     assert manual.render() == manual.PAGE.read_text(encoding="utf-8"), "run: make man"
@@ -85,29 +105,50 @@ def test_mandoc_and_groff_have_nothing_to_say_about_the_manual_page() -> None:
     """But that it has no date, which would be a lie a release later."""
     complaints = []
     if shutil.which("groff"):
-        done = subprocess.run(["groff", "-man", "-ww", "-z", "-Tutf8", str(manual.PAGE)], capture_output=True,
-                              text=True, check=True)
+        done = subprocess.run(
+            ["groff", "-man", "-ww", "-z", "-Tutf8", str(manual.PAGE)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         complaints += done.stderr.splitlines()
-    done = subprocess.run([tool("mandoc"), "-Tlint", "-Wwarning", str(manual.PAGE)], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [tool("mandoc"), "-Tlint", "-Wwarning", str(manual.PAGE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     complaints += [line for line in done.stdout.splitlines() if "missing date" not in line]
     assert complaints == []
 
 
-@pytest.mark.parametrize(("text", "page"), [
-    (".so /etc/passwd", "\\&.so /etc/passwd"), ("'x", "\\&'x"), ("a\\b", "a\\eb"), ("--apply", "\\-\\-apply"),
-    ("a\n  b", "a b")])
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        (".so /etc/passwd", "\\&.so /etc/passwd"),
+        ("'x", "\\&'x"),
+        ("a\\b", "a\\eb"),
+        ("--apply", "\\-\\-apply"),
+        ("a\n  b", "a b"),
+    ],
+)
 def test_no_help_text_can_be_a_request_of_troff(text: str, page: str) -> None:
     assert manual.prose(text) == page
 
 
 # Completion
 
+
 def bash(script: str) -> str:
     """What bash prints, with our own programs first on its PATH."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run([tool("bash"), "--norc", "-euc", script], env={**os.environ, "PATH": path},
-                          capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [tool("bash"), "--norc", "-euc", script],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_bash_completes_commands_and_options_by_the_script_of_the_package() -> None:
@@ -127,17 +168,30 @@ def test_bash_completes_commands_and_options_by_the_script_of_the_package() -> N
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_scripts_of_the_package_are_those_that_the_program_prints(shell: str) -> None:
-    done = subprocess.run([Path(sys.executable).with_name(NAME)], capture_output=True, text=True, check=True,
-                          env={**os.environ, "_SATELLITE_OSP_CLEANUP_COMPLETE": f"{shell}_source"})
+    done = subprocess.run(
+        [Path(sys.executable).with_name(NAME)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "_SATELLITE_OSP_CLEANUP_COMPLETE": f"{shell}_source"},
+    )
     kept = (FOLDER / f"{NAME}.{shell}").read_text(encoding="utf-8")
     assert {"complete", "compdef"} & set(re.findall(r"\w+", kept))
     # versions of click differ in small things, but not in how the program is asked
     asked = re.compile(r"_SATELLITE_OSP_CLEANUP_COMPLETE=\w+")
-    assert asked.findall(done.stdout) == asked.findall(kept) == [f"_SATELLITE_OSP_CLEANUP_COMPLETE={shell}_complete"]
+    assert (
+        asked.findall(done.stdout)
+        == asked.findall(kept)
+        == [f"_SATELLITE_OSP_CLEANUP_COMPLETE={shell}_complete"]
+    )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_shell_itself_takes_its_script(shell: str) -> None:
-    done = subprocess.run([tool(shell), "-n", str(FOLDER / f"{NAME}.{shell}")], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [tool(shell), "-n", str(FOLDER / f"{NAME}.{shell}")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")

@@ -14,8 +14,17 @@ from foreman_hooks.satellite import Satellite as Client
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import CHECK, Published, publish
 
-TO_PUBLISH = frozenset({"create_job_templates", "edit_job_templates", "view_job_templates", "assign_organizations",
-                        "assign_locations", "view_organizations", "view_locations"})
+TO_PUBLISH = frozenset(
+    {
+        "create_job_templates",
+        "edit_job_templates",
+        "view_job_templates",
+        "assign_organizations",
+        "assign_locations",
+        "view_organizations",
+        "view_locations",
+    }
+)
 
 
 def published(stage: Stage, login: str = "admin", **how: Any) -> dict[str, Published]:
@@ -50,7 +59,10 @@ def test_what_is_brought_up_to_date_is_told(stage: Stage) -> None:
     old.template, old.job_category = "#!/bin/sh\necho old", "Commands"
     del old.inputs[0]
     found = published(stage)
-    assert (found[CHECK].change, found[CHECK].detail) == ("updated", "template, job category, inputs")
+    assert (found[CHECK].change, found[CHECK].detail) == (
+        "updated",
+        "template, job category, inputs",
+    )
     assert template(stage).template.startswith("#!/usr/bin/env python3")
 
 
@@ -65,8 +77,14 @@ def test_only_what_is_named_and_nothing_is_taken_away(stage: Stage) -> None:
 
 def test_what_must_run_as_root_does_and_the_check_as_whom_one_says(stage: Stage) -> None:
     published(stage, check_user="osp")
-    assert {one.name: one.effective_user["value"] for one in stage.satellite.jobs.templates.by_id.values()} == {
-        CHECK: "osp", "OSP - Clean up terminated hosts": "root", "OSP - Publish instance identity": "root"}
+    assert {
+        one.name: one.effective_user["value"]
+        for one in stage.satellite.jobs.templates.by_id.values()
+    } == {
+        CHECK: "osp",
+        "OSP - Clean up terminated hosts": "root",
+        "OSP - Publish instance identity": "root",
+    }
 
 
 def test_an_effective_user_that_somebody_chose_stays_and_that_is_said(stage: Stage) -> None:
@@ -76,9 +94,14 @@ def test_an_effective_user_that_somebody_chose_stays_and_that_is_said(stage: Sta
     assert (found.change, found.detail) == ("unchanged", "effective user stays chosen, not osp")
     template(stage).job_category = "Commands"
     found = published(stage, check_user="osp")[CHECK]
-    assert (found.change, found.detail) == ("updated", "job category, effective user stays chosen, not osp")
+    assert (found.change, found.detail) == (
+        "updated",
+        "job category, effective user stays chosen, not osp",
+    )
     assert template(stage).effective_user["value"] == "chosen"
-    assert published(stage, check_user="chosen")[CHECK].detail == published(stage)[CHECK].detail == ""
+    assert (
+        published(stage, check_user="chosen")[CHECK].detail == published(stage)[CHECK].detail == ""
+    )
 
 
 def test_what_needs_root_says_so_where_somebody_chose_another_user(stage: Stage) -> None:
@@ -90,9 +113,12 @@ def test_what_needs_root_says_so_where_somebody_chose_another_user(stage: Stage)
 
 @pytest.mark.parametrize("status", [200, 403])
 def test_where_remote_execution_is_not_installed_that_is_said_and_nothing_else(
-        stage: Stage, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    stage: Stage, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The permissions do not exist there either, so no other login would help."""
-    stage.satellite.users["admin"] = User("admin", "changeme", None if status == 200 else frozenset())
+    stage.satellite.users["admin"] = User(
+        "admin", "changeme", None if status == 200 else frozenset()
+    )
     stage.foreman.fail("/api/job_templates", 404, {"status": 404, "error": "Not Found"})
     assert cli.main(["--config", str(stage.config()), "templates", "publish"]) == 128
     error = capsys.readouterr().err
@@ -114,8 +140,9 @@ def test_a_permission_that_is_missing_is_named(stage: Stage, missing: str) -> No
 
 
 @pytest.mark.parametrize("how", [{"organizations": ["Nowhere"]}, {"locations": ["Nowhere"]}])
-def test_an_organization_or_location_that_is_not_there_ends_it_before_anything_is_changed(stage: Stage,
-                                                                                         how: Any) -> None:
+def test_an_organization_or_location_that_is_not_there_ends_it_before_anything_is_changed(
+    stage: Stage, how: Any
+) -> None:
     with pytest.raises(SatelliteNotFound, match="Nowhere"):
         published(stage, **how)
     assert stage.foreman.count("^POST") == 0
@@ -126,18 +153,27 @@ def test_the_command_prints_what_changed(stage: Stage, capsys: pytest.CaptureFix
     assert cli.main(argv) == 0
     assert cli.main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "created   OSP - Check instances (in Default Organization / Default Location, as osp)"
+    assert (
+        lines[0]
+        == "created   OSP - Check instances (in Default Organization / Default Location, as osp)"
+    )
     assert lines[3] == "unchanged OSP - Check instances"
 
 
-def test_a_403_names_the_permission_on_one_line(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    stage.satellite.users["admin"] = User("admin", "changeme", TO_PUBLISH - {"create_job_templates"})
+def test_a_403_names_the_permission_on_one_line(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.satellite.users["admin"] = User(
+        "admin", "changeme", TO_PUBLISH - {"create_job_templates"}
+    )
     assert cli.main(["--config", str(stage.config()), "templates", "publish"]) == 77
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "create_job_templates" in error
 
 
-def test_build_writes_the_files_that_hammer_imports(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_writes_the_files_that_hammer_imports(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = stage.folder / "new" / "folder"
     assert cli.main(["templates", "build", "--out", str(folder)]) == 0
     assert {path.read_text() for path in folder.iterdir()} == {one.text for one in build()}

@@ -1,4 +1,6 @@
-"""What is published on a machine: its own instance, or nothing; over true HTTP, with false roots and programs."""
+"""What is published on a machine: its own instance, or nothing; over true HTTP, with false roots
+and programs.
+"""
 
 import ast
 import errno
@@ -18,26 +20,51 @@ from foreman_hooks.sandbox.server import Answer, Request, Server
 from satellite_remote_exec.scripts import publish_identity
 
 UUID = "78d7e200-b7d6-4cfe-b7a9-5700e8094df3"
-SWAPPED = "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"        # the same machine in the other byte order
+SWAPPED = "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"  # the same machine in the other byte order
 OTHER = "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
 HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"
 MAC = "3c:ec:ef:00:00:01"
 SECRET = "s3cret"
-NOVA = {"uuid": UUID, "project_id": "71f5edaa1c1d4ffb88406b608e052cb3", "availability_zone": "nova",
-        "hostname": "web-1", "admin_pass": SECRET, "keys": [{"data": SECRET}], "meta": {"password": SECRET},
-        "random_seed": SECRET, "public_keys": {"me": SECRET}}
-NETWORK = {"links": [{"type": "phy", "ethernet_mac_address": MAC.upper()}, {"type": "bond"}, "junk"], "networks": []}
-PUBLISHED = {"osp.uuid": UUID, "osp.system_uuid": UUID, "osp.project": NOVA["project_id"],
-             "osp.availability_zone": "nova"}
+NOVA = {
+    "uuid": UUID,
+    "project_id": "71f5edaa1c1d4ffb88406b608e052cb3",
+    "availability_zone": "nova",
+    "hostname": "web-1",
+    "admin_pass": SECRET,
+    "keys": [{"data": SECRET}],
+    "meta": {"password": SECRET},
+    "random_seed": SECRET,
+    "public_keys": {"me": SECRET},
+}
+NETWORK = {
+    "links": [{"type": "phy", "ethernet_mac_address": MAC.upper()}, {"type": "bond"}, "junk"],
+    "networks": [],
+}
+PUBLISHED = {
+    "osp.uuid": UUID,
+    "osp.system_uuid": UUID,
+    "osp.project": NOVA["project_id"],
+    "osp.availability_zone": "nova",
+}
 SOURCE = Path(publish_identity.__file__)
-OLD_PYTHONS = [*Path.home().glob(".pyenv/versions/3.6*/bin/python3.6"), *filter(None, [shutil.which("python3.6")])]
+OLD_PYTHONS = [
+    *Path.home().glob(".pyenv/versions/3.6*/bin/python3.6"),
+    *filter(None, [shutil.which("python3.6")]),
+]
 
 
 class Machine:
-    """A root directory, a metadata service and the programs on PATH; a virtual instance until told otherwise."""
+    """A root directory, a metadata service and the programs on PATH; a virtual instance until told
+    otherwise.
+    """
 
-    def __init__(self, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch,
-                 capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
         self.folder, self.root, self.capsys = folder, folder / "root", capsys
         self.facts = self.root / "etc/rhsm/facts/osp.facts"
         self.answers: dict[str, Any] = {}
@@ -57,7 +84,11 @@ class Machine:
     def handle(self, request: Request) -> Answer:
         name = request.path.rsplit("/", 1)[-1]
         found = self.answers.get(name) if request.path.startswith("/openstack/latest/") else None
-        return found if isinstance(found, Answer) else Answer(404 if found is None else 200, found or "not found")
+        return (
+            found
+            if isinstance(found, Answer)
+            else Answer(404 if found is None else 200, found or "not found")
+        )
 
     def file(self, name: str, text: str) -> Path:
         path = self.root / name
@@ -68,7 +99,9 @@ class Machine:
     def program(self, name: str, script: str = "", code: int = 0, folder: str = "bin") -> None:
         path = self.folder / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'#!/bin/sh\necho {name} "$@" >>{self.folder}/calls\n{script}\nexit {code}\n')
+        path.write_text(
+            f'#!/bin/sh\necho {name} "$@" >>{self.folder}/calls\n{script}\nexit {code}\n'
+        )
         path.chmod(0o755)
 
     def serve(self, found: Any = NOVA, network: Any = None) -> "Machine":
@@ -88,7 +121,10 @@ class Machine:
 
     def cloud_init(self, v1: Any, ds: Any) -> "Machine":
         """Let cloud-init have noted this at boot."""
-        self.file("run/cloud-init/instance-data.json", json.dumps({"v1": v1, "ds": ds, "sensitive_keys": []}))
+        self.file(
+            "run/cloud-init/instance-data.json",
+            json.dumps({"v1": v1, "ds": ds, "sensitive_keys": []}),
+        )
         return self
 
     def metal(self, mac: str = MAC) -> "Machine":
@@ -108,7 +144,11 @@ class Machine:
         assert printed.err == ""
         assert printed.out.isascii()
         assert SECRET not in printed.out + (self.facts.read_text() if self.facts.exists() else "")
-        assert not [path for path in self.folder.rglob("*") if path.name.startswith((".osp-", "osp-identity-"))]
+        assert not [
+            path
+            for path in self.folder.rglob("*")
+            if path.name.startswith((".osp-", "osp-identity-"))
+        ]
         return code, printed.out
 
     @property
@@ -130,8 +170,12 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch,
-            capsys: pytest.CaptureFixture[str]) -> Machine:
+def machine(
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Machine:
     server.requests.clear()
     server.faults.clear()
     return Machine(tmp_path / "machine", server, monkeypatch, capsys)
@@ -139,7 +183,10 @@ def machine(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch,
 
 # An instance says which one it is
 
-def test_a_virtual_instance_publishes_what_the_metadata_service_says_and_uploads_it(machine: Machine) -> None:
+
+def test_a_virtual_instance_publishes_what_the_metadata_service_says_and_uploads_it(
+    machine: Machine,
+) -> None:
     code, told = machine.serve().run()
     assert (code, machine.published) == (0, PUBLISHED)
     assert told == f"published instance {UUID} in {machine.facts}\nuploaded to Satellite\n"
@@ -148,14 +195,18 @@ def test_a_virtual_instance_publishes_what_the_metadata_service_says_and_uploads
 
 
 @pytest.mark.parametrize("firmware", [UUID, UUID.upper(), SWAPPED, f" {SWAPPED.upper()}\n"])
-def test_the_firmwares_uuid_may_be_in_either_byte_order_and_case(machine: Machine, firmware: str) -> None:
+def test_the_firmwares_uuid_may_be_in_either_byte_order_and_case(
+    machine: Machine, firmware: str
+) -> None:
     machine.file("sys/class/dmi/id/product_uuid", firmware)
     assert machine.serve().run()[0] == 0
     assert machine.published == {**PUBLISHED, "osp.system_uuid": firmware.strip().lower()}
 
 
 @pytest.mark.parametrize("label", ["config-2", "CONFIG-2"])
-def test_without_a_metadata_service_the_config_drive_speaks_and_is_unmounted(machine: Machine, label: str) -> None:
+def test_without_a_metadata_service_the_config_drive_speaks_and_is_unmounted(
+    machine: Machine, label: str
+) -> None:
     assert machine.drive(label=label).run()[0] == 0
     assert machine.published == PUBLISHED
     mount, umount, upload = machine.calls
@@ -165,14 +216,43 @@ def test_without_a_metadata_service_the_config_drive_speaks_and_is_unmounted(mac
     assert upload == "subscription-manager facts --update"
 
 
-@pytest.mark.parametrize(("v1", "ds"), [
-    ({"platform": "openstack", "cloud_name": "openstack", "region": "RegionOne"},
-     {"meta_data": {"uuid": UUID, "project_id": NOVA["project_id"], "availability_zone": "nova"}}),
-    ({"cloud-name": "openstack", "region": "RegionOne", "availability_zone": "nova"},
-     {"meta-data": {"instance-id": UUID, "project_id": NOVA["project_id"]}}),
-    ({"cloud_name": "openstack", "platform": "configdrive", "region": "RegionOne", "availability_zone": "nova"},
-     {"meta_data": {"instance_id": UUID, "project_id": NOVA["project_id"], "admin_pass": SECRET}})])
-def test_without_both_cloud_init_speaks_in_any_of_its_forms(machine: Machine, v1: Any, ds: Any) -> None:
+@pytest.mark.parametrize(
+    ("v1", "ds"),
+    [
+        (
+            {"platform": "openstack", "cloud_name": "openstack", "region": "RegionOne"},
+            {
+                "meta_data": {
+                    "uuid": UUID,
+                    "project_id": NOVA["project_id"],
+                    "availability_zone": "nova",
+                }
+            },
+        ),
+        (
+            {"cloud-name": "openstack", "region": "RegionOne", "availability_zone": "nova"},
+            {"meta-data": {"instance-id": UUID, "project_id": NOVA["project_id"]}},
+        ),
+        (
+            {
+                "cloud_name": "openstack",
+                "platform": "configdrive",
+                "region": "RegionOne",
+                "availability_zone": "nova",
+            },
+            {
+                "meta_data": {
+                    "instance_id": UUID,
+                    "project_id": NOVA["project_id"],
+                    "admin_pass": SECRET,
+                }
+            },
+        ),
+    ],
+)
+def test_without_both_cloud_init_speaks_in_any_of_its_forms(
+    machine: Machine, v1: Any, ds: Any
+) -> None:
     assert machine.cloud_init(v1, ds).run()[0] == 0
     assert machine.published == {**PUBLISHED, "osp.region": "RegionOne"}
 
@@ -194,25 +274,41 @@ def test_what_changed_is_published_in_place_of_the_old(machine: Machine) -> None
     assert machine.published["osp.availability_zone"] == "az2"
 
 
-@pytest.mark.parametrize("junk", ["", "x" * 256, "a\nb", "K\N{LATIN SMALL LETTER O WITH DIAERESIS}ln", 7, None,
-                                  ["nova"], {"a": 1}, "\x1b[31m"])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "x" * 256,
+        "a\nb",
+        "K\N{LATIN SMALL LETTER O WITH DIAERESIS}ln",
+        7,
+        None,
+        ["nova"],
+        {"a": 1},
+        "\x1b[31m",
+    ],
+)
 def test_a_field_that_is_no_short_plain_text_is_left_out(machine: Machine, junk: Any) -> None:
     assert machine.serve({**NOVA, "availability_zone": junk, "project_id": junk}).run()[0] == 0
     assert machine.published == {"osp.uuid": UUID, "osp.system_uuid": UUID}
 
 
-def test_neither_a_proxy_nor_a_redirect_can_answer_in_its_place(machine: Machine,
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_a_proxy_nor_a_redirect_can_answer_in_its_place(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Server(lambda request: Answer(200, NOVA)) as elsewhere:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, elsewhere.url)
         for status in (301, 302, 303, 307, 308):
-            machine.serve(Answer(status, "", {"Location": f"{elsewhere.url}/openstack/latest/meta_data.json"}))
+            machine.serve(
+                Answer(status, "", {"Location": f"{elsewhere.url}/openstack/latest/meta_data.json"})
+            )
             assert machine.run()[0] == 69
         assert (machine.published, elsewhere.requests) == (None, [])
 
 
 # Machines that no SMBIOS describes, and one that it describes wrongly
+
 
 def without_dmi(machine: Machine, cpuinfo: str = "processor\t: 0\n") -> Machine:
     """Take away all that x86 has."""
@@ -229,9 +325,12 @@ VM00 Control Program: KVM/Linux
 VM00 UUID:            {UUID}
 VM01 UUID:            {OTHER}
 """
-ELSEWHERE = {"ppc64le on KVM": ("proc/device-tree/vm,uuid", UUID + "\0"),
-             "ppc64le on PowerVM": ("proc/device-tree/ibm,partition-uuid", UUID + "\0"),
-             "s390x": ("proc/sysinfo", SYSINFO), "Xen": ("sys/hypervisor/uuid", UUID + "\n")}
+ELSEWHERE = {
+    "ppc64le on KVM": ("proc/device-tree/vm,uuid", UUID + "\0"),
+    "ppc64le on PowerVM": ("proc/device-tree/ibm,partition-uuid", UUID + "\0"),
+    "s390x": ("proc/sysinfo", SYSINFO),
+    "Xen": ("sys/hypervisor/uuid", UUID + "\n"),
+}
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
@@ -244,7 +343,8 @@ def test_without_smbios_the_machines_uuid_stands_elsewhere(machine: Machine, kin
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_without_smbios_a_guest_inside_an_instance_does_not_publish_the_one_around_it(
-        machine: Machine, kind: str) -> None:
+    machine: Machine, kind: str
+) -> None:
     name, text = ELSEWHERE[kind]
     machine.file("sys/hypervisor/type", "xen\n" if kind == "Xen" else "")
     without_dmi(machine).serve({**NOVA, "uuid": HARDWARE}, NETWORK).file(name, text)
@@ -254,11 +354,18 @@ def test_without_smbios_a_guest_inside_an_instance_does_not_publish_the_one_arou
     assert "a guest inside an instance?" in told
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("proc/device-tree/compatible", "linux,dummy-virt\0"), ("proc/sysinfo", "VM00 Name: ZVM1\n"),
-    ("proc/device-tree/hypervisor", ""), ("proc/device-tree/vm,uuid", "junk")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("proc/device-tree/compatible", "linux,dummy-virt\0"),
+        ("proc/sysinfo", "VM00 Name: ZVM1\n"),
+        ("proc/device-tree/hypervisor", ""),
+        ("proc/device-tree/vm,uuid", "junk"),
+    ],
+)
 def test_a_machine_without_any_uuid_of_its_own_is_told_where_it_was_looked_for(
-        machine: Machine, name: str, text: str) -> None:
+    machine: Machine, name: str, text: str
+) -> None:
     without_dmi(machine).serve(network=NETWORK).file(name, text)
     machine.file("sys/class/net/eth0/address", MAC)
     code, told = machine.run()
@@ -274,42 +381,62 @@ def test_smbios_comes_before_what_the_hypervisor_says(machine: Machine) -> None:
 
 def vmware(machine: Machine, tag: str = "OpenStack Nova", mac: str = MAC) -> Machine:
     """Nova on VMware: the firmware's UUID is the hypervisor's."""
-    for name, text in (("product_uuid", HARDWARE), ("sys_vendor", "VMware, Inc."), ("chassis_asset_tag", tag),
-                       ("product_name", "VMware Virtual Platform")):
+    for name, text in (
+        ("product_uuid", HARDWARE),
+        ("sys_vendor", "VMware, Inc."),
+        ("chassis_asset_tag", tag),
+        ("product_name", "VMware Virtual Platform"),
+    ):
         machine.file(f"sys/class/dmi/id/{name}", text + "\n")
     machine.file("sys/class/net/ens192/address", mac + "\n")
     return machine
 
 
-@pytest.mark.parametrize("tag", ["OpenStack Nova", "SAP CCloud VM", "OpenTelekomCloud", "HUAWEICLOUD"])
+@pytest.mark.parametrize(
+    "tag", ["OpenStack Nova", "SAP CCloud VM", "OpenTelekomCloud", "HUAWEICLOUD"]
+)
 def test_an_instance_that_only_the_asset_tag_tells_is_known_by_its_network_interfaces(
-        machine: Machine, tag: str) -> None:
+    machine: Machine, tag: str
+) -> None:
     assert vmware(machine, tag).serve(network=NETWORK).run()[0] == 0
     assert machine.published == {**PUBLISHED, "osp.system_uuid": HARDWARE}
 
 
-def test_an_instance_that_only_the_asset_tag_tells_may_have_its_uuid_in_the_firmware(machine: Machine) -> None:
+def test_an_instance_that_only_the_asset_tag_tells_may_have_its_uuid_in_the_firmware(
+    machine: Machine,
+) -> None:
     vmware(machine, mac="00:50:56:00:00:01").file("sys/class/dmi/id/product_uuid", UUID)
     assert machine.serve().run()[0] == 0
     assert machine.published == PUBLISHED
 
 
-@pytest.mark.parametrize(("tag", "mac", "reason"), [
-    ("No Asset Tag", MAC, "a guest inside an instance?"), ("", MAC, "a guest inside an instance?"),
-    ("OpenStack Nova", "00:50:56:00:00:01", "no network interface of this machine")])
-def test_a_guest_of_vmware_is_no_instance_without_both(machine: Machine, tag: str, mac: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("tag", "mac", "reason"),
+    [
+        ("No Asset Tag", MAC, "a guest inside an instance?"),
+        ("", MAC, "a guest inside an instance?"),
+        ("OpenStack Nova", "00:50:56:00:00:01", "no network interface of this machine"),
+    ],
+)
+def test_a_guest_of_vmware_is_no_instance_without_both(
+    machine: Machine, tag: str, mac: str, reason: str
+) -> None:
     code, told = vmware(machine, tag, mac).serve(network=NETWORK).run()
     assert (code, machine.published) == (70, None)
     assert reason in told
 
 
 def test_two_sources_that_disagree_make_a_guest_of_vmware_no_instance(machine: Machine) -> None:
-    code, told = vmware(machine).serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+    code, told = (
+        vmware(machine).serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+    )
     assert (code, machine.published) == (70, None)
     assert UUID in told and OTHER in told
 
 
-def test_the_firmware_of_nova_itself_has_to_name_the_instance_whatever_its_tag_says(machine: Machine) -> None:
+def test_the_firmware_of_nova_itself_has_to_name_the_instance_whatever_its_tag_says(
+    machine: Machine,
+) -> None:
     machine.file("sys/class/dmi/id/product_uuid", HARDWARE)
     machine.file("sys/class/dmi/id/chassis_asset_tag", "OpenStack Nova")
     machine.file("sys/class/net/eth0/address", MAC)
@@ -318,6 +445,7 @@ def test_the_firmware_of_nova_itself_has_to_name_the_instance_whatever_its_tag_s
 
 
 # A machine that is none
+
 
 def test_a_machine_that_nothing_calls_an_instance_is_left_alone(machine: Machine) -> None:
     """Another cloud's metadata service knows no such address."""
@@ -334,7 +462,9 @@ def test_no_metadata_service_at_all_is_no_error(machine: Machine) -> None:
     assert machine.published is None
 
 
-@pytest.mark.parametrize("v1", [{"platform": "ec2", "cloud_name": "aws"}, {"cloud_name": "nocloud"}, {}, None, []])
+@pytest.mark.parametrize(
+    "v1", [{"platform": "ec2", "cloud_name": "aws"}, {"cloud_name": "nocloud"}, {}, None, []]
+)
 def test_cloud_inits_word_of_another_cloud_is_none(machine: Machine, v1: Any) -> None:
     assert machine.cloud_init(v1, {"meta_data": {"uuid": UUID}}).run()[0] == 0
     assert machine.published is None
@@ -347,7 +477,10 @@ def test_a_drive_without_openstacks_metadata_is_none(machine: Machine) -> None:
 
 # What cannot be shown to be this machine's is not published
 
-def test_a_guest_inside_an_instance_does_not_publish_the_instance_around_it(machine: Machine) -> None:
+
+def test_a_guest_inside_an_instance_does_not_publish_the_instance_around_it(
+    machine: Machine,
+) -> None:
     machine.file("sys/class/dmi/id/product_uuid", OTHER)
     code, told = machine.serve().run()
     assert (code, machine.published, machine.calls) == (70, None, [])
@@ -356,19 +489,40 @@ def test_a_guest_inside_an_instance_does_not_publish_the_instance_around_it(mach
     assert told.count("\n") == 1
 
 
-def test_a_guest_inside_an_instance_that_has_a_config_drive_of_its_own_publishes_that(machine: Machine) -> None:
+def test_a_guest_inside_an_instance_that_has_a_config_drive_of_its_own_publishes_that(
+    machine: Machine,
+) -> None:
     machine.file("sys/class/dmi/id/product_uuid", OTHER)
     assert machine.serve().drive({**NOVA, "uuid": OTHER}).run()[0] == 0
     assert machine.published["osp.uuid"] == OTHER
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("proc/cpuinfo", "flags : fpu hypervisor\n"), ("sys/hypervisor/type", "xen\n"),
-    ("proc/device-tree/hypervisor", ""), *[("sys/class/dmi/id/sys_vendor", maker) for maker in (
-        "QEMU", "VMware, Inc.", "OpenStack Foundation", "Xen", "innotek GmbH", "Amazon EC2")],
-    *[("sys/class/dmi/id/product_name", product) for product in ("KVM", "OpenStack Compute", "Virtual Machine")]])
-def test_one_sign_of_a_hypervisor_is_enough_to_ask_for_the_firmwares_uuid(machine: Machine, name: str,
-                                                                          text: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("proc/cpuinfo", "flags : fpu hypervisor\n"),
+        ("sys/hypervisor/type", "xen\n"),
+        ("proc/device-tree/hypervisor", ""),
+        *[
+            ("sys/class/dmi/id/sys_vendor", maker)
+            for maker in (
+                "QEMU",
+                "VMware, Inc.",
+                "OpenStack Foundation",
+                "Xen",
+                "innotek GmbH",
+                "Amazon EC2",
+            )
+        ],
+        *[
+            ("sys/class/dmi/id/product_name", product)
+            for product in ("KVM", "OpenStack Compute", "Virtual Machine")
+        ],
+    ],
+)
+def test_one_sign_of_a_hypervisor_is_enough_to_ask_for_the_firmwares_uuid(
+    machine: Machine, name: str, text: str
+) -> None:
     machine.metal().serve(network=NETWORK).file(name, text)
     assert machine.run()[0] == 70
     assert machine.published is None
@@ -382,7 +536,9 @@ def test_a_machine_that_cannot_be_examined_is_taken_for_a_virtual_one(machine: M
 
 
 @pytest.mark.parametrize("source", ["service", "drive", "cloud-init"])
-def test_an_instance_on_bare_metal_is_known_by_its_network_interfaces(machine: Machine, source: str) -> None:
+def test_an_instance_on_bare_metal_is_known_by_its_network_interfaces(
+    machine: Machine, source: str
+) -> None:
     """Ironic does not give the instance's UUID to the firmware."""
     machine.metal()
     if source == "service":
@@ -395,11 +551,19 @@ def test_an_instance_on_bare_metal_is_known_by_its_network_interfaces(machine: M
     assert machine.published == {**PUBLISHED, "osp.system_uuid": HARDWARE}
 
 
-def test_what_several_sources_know_is_published_together_the_first_ones_word_counts(machine: Machine) -> None:
+def test_what_several_sources_know_is_published_together_the_first_ones_word_counts(
+    machine: Machine,
+) -> None:
     machine.metal().serve(network=NETWORK).cloud_init(
-        {"platform": "openstack", "region": "RegionOne"}, {"meta_data": {**NOVA, "availability_zone": "az2"}})
+        {"platform": "openstack", "region": "RegionOne"},
+        {"meta_data": {**NOVA, "availability_zone": "az2"}},
+    )
     assert machine.run()[0] == 0
-    assert machine.published == {**PUBLISHED, "osp.system_uuid": HARDWARE, "osp.region": "RegionOne"}
+    assert machine.published == {
+        **PUBLISHED,
+        "osp.system_uuid": HARDWARE,
+        "osp.region": "RegionOne",
+    }
 
 
 def test_an_interface_that_is_part_of_a_bond_is_known_by_its_own_address(machine: Machine) -> None:
@@ -408,31 +572,56 @@ def test_an_interface_that_is_part_of_a_bond_is_known_by_its_own_address(machine
     assert machine.run()[0] == 0
 
 
-@pytest.mark.parametrize("network", [None, "<html>", [], {"links": None}, {"links": [{"ethernet_mac_address": None}]},
-                                     {"links": [{"ethernet_mac_address": "fa:16:3e:00:00:01"}]},
-                                     {"links": [{"ethernet_mac_address": "00:00:00:00:00:00"}]}])
+@pytest.mark.parametrize(
+    "network",
+    [
+        None,
+        "<html>",
+        [],
+        {"links": None},
+        {"links": [{"ethernet_mac_address": None}]},
+        {"links": [{"ethernet_mac_address": "fa:16:3e:00:00:01"}]},
+        {"links": [{"ethernet_mac_address": "00:00:00:00:00:00"}]},
+    ],
+)
 @pytest.mark.parametrize("source", ["service", "drive"])
 def test_a_copied_config_drive_or_a_borrowed_address_makes_no_bare_metal_an_instance(
-        machine: Machine, source: str, network: Any) -> None:
+    machine: Machine, source: str, network: Any
+) -> None:
     machine.metal()
-    code, told = (machine.serve(network=network) if source == "service" else machine.drive(network=network)).run()
+    code, told = (
+        machine.serve(network=network) if source == "service" else machine.drive(network=network)
+    ).run()
     assert (code, machine.published) == (70, None)
     assert "no network interface of this machine" in told
 
 
 def test_a_node_whose_old_config_drive_is_still_there_publishes_nothing(machine: Machine) -> None:
     """It was deployed anew: the two sources name different instances, and both have its interfaces."""
-    code, told = machine.metal().serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+    code, told = (
+        machine.metal().serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+    )
     assert (code, machine.published) == (70, None)
     assert UUID in told
     assert OTHER in told
 
 
-@pytest.mark.parametrize("firmware", [None, "", "Not Settable", "00000000-0000-0000-0000-000000000000", UUID[:-1],
-                                      "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "03000200-0400-0500-0006-000700080009"])
+@pytest.mark.parametrize(
+    "firmware",
+    [
+        None,
+        "",
+        "Not Settable",
+        "00000000-0000-0000-0000-000000000000",
+        UUID[:-1],
+        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+        "03000200-0400-0500-0006-000700080009",
+    ],
+)
 @pytest.mark.parametrize("metal", [True, False])
-def test_without_a_uuid_of_the_hardware_nothing_is_published(machine: Machine, metal: bool,
-                                                             firmware: Optional[str]) -> None:
+def test_without_a_uuid_of_the_hardware_nothing_is_published(
+    machine: Machine, metal: bool, firmware: Optional[str]
+) -> None:
     """The facts could not be bound to it; some boards all have the same one."""
     machine = machine.metal() if metal else machine
     path = machine.serve(network=NETWORK).file("sys/class/dmi/id/product_uuid", firmware or "")
@@ -448,16 +637,35 @@ def test_without_a_uuid_of_the_hardware_nothing_is_published(machine: Machine, m
 STALE = {"osp.uuid": OTHER, "osp.system_uuid": OTHER}
 
 
-@pytest.mark.parametrize("text", [json.dumps(STALE), json.dumps({"osp.uuid": UUID}), "", "{", "[]", "[" * 100000,
-                                  json.dumps({"osp.system_uuid": 7})], ids=lambda text: text[:20])
-def test_facts_of_another_machine_are_removed_from_one_that_is_no_instance(machine: Machine, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(STALE),
+        json.dumps({"osp.uuid": UUID}),
+        "",
+        "{",
+        "[]",
+        "[" * 100000,
+        json.dumps({"osp.system_uuid": 7}),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_facts_of_another_machine_are_removed_from_one_that_is_no_instance(
+    machine: Machine, text: str
+) -> None:
     machine.file("etc/rhsm/facts/osp.facts", text)
     code, told = machine.run()
-    assert (code, machine.published, machine.calls) == (0, None, ["subscription-manager facts --update"])
+    assert (code, machine.published, machine.calls) == (
+        0,
+        None,
+        ["subscription-manager facts --update"],
+    )
     assert told.startswith(f"removed {machine.facts}: it was not published on this hardware\n")
 
 
-def test_facts_of_another_machine_are_removed_even_where_nothing_is_published_instead(machine: Machine) -> None:
+def test_facts_of_another_machine_are_removed_even_where_nothing_is_published_instead(
+    machine: Machine,
+) -> None:
     machine.file("etc/rhsm/facts/osp.facts", json.dumps(STALE))
     machine.file("sys/class/dmi/id/product_uuid", HARDWARE)
     assert machine.serve().run()[0] == 70
@@ -487,7 +695,9 @@ def test_facts_of_this_machine_stay_while_no_source_answers(machine: Machine, bo
     assert machine.published["osp.uuid"] == UUID
 
 
-def test_where_the_hardware_has_no_uuid_nothing_shows_that_the_facts_are_anothers(machine: Machine) -> None:
+def test_where_the_hardware_has_no_uuid_nothing_shows_that_the_facts_are_anothers(
+    machine: Machine,
+) -> None:
     machine.file("etc/rhsm/facts/osp.facts", json.dumps(STALE))
     machine.file("sys/class/dmi/id/product_uuid", "Not Settable")
     assert machine.run()[0] == 0
@@ -497,18 +707,34 @@ def test_where_the_hardware_has_no_uuid_nothing_shows_that_the_facts_are_another
 # Sources that make no sense
 
 GARBAGE = {
-    "HTML": "<html>Login</html>", "nothing": "", "a list": [NOVA], "a text": json.dumps("x"), "null": "null",
-    "cut": json.dumps(NOVA)[:-5], "too much": json.dumps(NOVA).encode() + b" " * publish_identity.LIMIT,
-    "deep JSON": b"[" * 200_000, "deep objects": b'{"a":' * 100_000, "no UTF-8": b'{"uuid": "\xff"}', "no UUID": {},
-    "a number": {**NOVA, "uuid": 7}, "an object": {**NOVA, "uuid": NOVA}, "an EC2 id": {**NOVA, "uuid": "i-0abc"},
-    "zeros": {**NOVA, "uuid": "00000000-0000-0000-0000-000000000000"}, "two": {**NOVA, "uuid": f"{UUID},{OTHER}"},
-    "more": {**NOVA, "uuid": f"{UUID}\nx"}, "500": Answer(500, NOVA), "503": Answer(503, "busy"),
-    "403": Answer(403, "no"), "a redirect": Answer(302, "", {"Location": "http://[bad"}),
+    "HTML": "<html>Login</html>",
+    "nothing": "",
+    "a list": [NOVA],
+    "a text": json.dumps("x"),
+    "null": "null",
+    "cut": json.dumps(NOVA)[:-5],
+    "too much": json.dumps(NOVA).encode() + b" " * publish_identity.LIMIT,
+    "deep JSON": b"[" * 200_000,
+    "deep objects": b'{"a":' * 100_000,
+    "no UTF-8": b'{"uuid": "\xff"}',
+    "no UUID": {},
+    "a number": {**NOVA, "uuid": 7},
+    "an object": {**NOVA, "uuid": NOVA},
+    "an EC2 id": {**NOVA, "uuid": "i-0abc"},
+    "zeros": {**NOVA, "uuid": "00000000-0000-0000-0000-000000000000"},
+    "two": {**NOVA, "uuid": f"{UUID},{OTHER}"},
+    "more": {**NOVA, "uuid": f"{UUID}\nx"},
+    "500": Answer(500, NOVA),
+    "503": Answer(503, "busy"),
+    "403": Answer(403, "no"),
+    "a redirect": Answer(302, "", {"Location": "http://[bad"}),
 }
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-def test_a_metadata_service_that_makes_no_sense_is_told_in_one_line(machine: Machine, garbage: str) -> None:
+def test_a_metadata_service_that_makes_no_sense_is_told_in_one_line(
+    machine: Machine, garbage: str
+) -> None:
     code, told = machine.serve(GARBAGE[garbage]).run()
     assert (code, machine.published, machine.calls) == (69, None, [])
     assert told.startswith("nothing published: ")
@@ -532,7 +758,9 @@ def test_where_the_metadata_service_makes_no_sense_another_source_may(machine: M
     assert machine.published == PUBLISHED
 
 
-def test_a_socket_that_never_answers_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_that_never_answers_is_given_up(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publish_identity, "TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         machine.service = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -543,7 +771,7 @@ def test_a_socket_that_never_answers_is_given_up(machine: Machine, monkeypatch: 
 
 def test_of_an_answer_without_an_end_no_more_is_read_than_makes_sense() -> None:
     class Endless:
-        length, read = 10 ** 9, 0
+        length, read = 10**9, 0
 
         def read1(self, size: int) -> bytes:
             self.read += size
@@ -567,9 +795,14 @@ def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
         publish_identity.body(Trickle())
 
 
-@pytest.mark.parametrize("garbage", ["<html>", "", "[]", json.dumps({"uuid": "x"}), "[" * 100000],
-                         ids=lambda text: text[:9])
-def test_a_config_drive_that_makes_no_sense_is_unmounted_all_the_same(machine: Machine, garbage: str) -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    ["<html>", "", "[]", json.dumps({"uuid": "x"}), "[" * 100000],
+    ids=lambda text: text[:9],
+)
+def test_a_config_drive_that_makes_no_sense_is_unmounted_all_the_same(
+    machine: Machine, garbage: str
+) -> None:
     code, told = machine.drive(garbage).run()
     assert (code, machine.published) == (70, None)
     assert told.count("\n") == 1
@@ -584,7 +817,8 @@ def test_a_config_drive_that_cannot_be_mounted_is_told(machine: Machine) -> None
 
 @pytest.mark.parametrize("program", ["mount", "umount"])
 def test_without_the_programs_to_mount_a_config_drive_nothing_is_left_behind(
-        machine: Machine, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
     machine.drive(found=None)
     (machine.folder / "bin" / program).unlink()
     machine.program("mount", code=0) if program == "umount" else None
@@ -606,6 +840,7 @@ def test_a_link_on_a_config_drive_leads_nowhere(machine: Machine) -> None:
 
 # What can go wrong on the machine
 
+
 def failing(monkeypatch: pytest.MonkeyPatch, where: str, number: int, path: str = "") -> None:
     """Let a call of the operating system fail, for paths that end in `path`."""
     module, name = where.split(".")
@@ -619,12 +854,26 @@ def failing(monkeypatch: pytest.MonkeyPatch, where: str, number: int, path: str 
     monkeypatch.setattr(where, fail)
 
 
-@pytest.mark.parametrize(("where", "number", "path", "expected"), [
-    ("os.open", errno.EACCES, "product_uuid", 77), ("tempfile.mkstemp", errno.EACCES, "", 77),
-    ("os.open", errno.EIO, "product_uuid", 70), ("tempfile.mkstemp", errno.EROFS, "", 70),
-    ("os.fsync", errno.ENOSPC, "", 70), ("os.fchmod", errno.EPERM, "", 77), ("os.open", errno.EIO, "osp.facts", 70)])
+@pytest.mark.parametrize(
+    ("where", "number", "path", "expected"),
+    [
+        ("os.open", errno.EACCES, "product_uuid", 77),
+        ("tempfile.mkstemp", errno.EACCES, "", 77),
+        ("os.open", errno.EIO, "product_uuid", 70),
+        ("tempfile.mkstemp", errno.EROFS, "", 70),
+        ("os.fsync", errno.ENOSPC, "", 70),
+        ("os.fchmod", errno.EPERM, "", 77),
+        ("os.open", errno.EIO, "osp.facts", 70),
+    ],
+)
 def test_what_the_system_refuses_is_told_in_one_line_and_leaves_nothing_behind(
-        machine: Machine, monkeypatch: pytest.MonkeyPatch, where: str, number: int, path: str, expected: int) -> None:
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    number: int,
+    path: str,
+    expected: int,
+) -> None:
     failing(monkeypatch, where, number, path)
     code, told = machine.serve().run()
     assert (code, machine.published, machine.calls) == (expected, None, [])
@@ -634,18 +883,26 @@ def test_what_the_system_refuses_is_told_in_one_line_and_leaves_nothing_behind(
     assert not folder.exists() or not list(folder.iterdir())
 
 
-def test_a_full_disk_leaves_the_old_facts_whole(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_facts_whole(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.serve().run()
     failing(monkeypatch, "os.fsync", errno.ENOSPC)
     assert machine.serve({**NOVA, "availability_zone": "az2"}).run()[0] == 70
     assert machine.published == PUBLISHED
 
 
-@pytest.mark.parametrize(("script", "code", "expected", "told"), [
-    ("echo This system is not yet registered. Try --help", 1, 0, "not registered"),
-    ("echo Unable to verify server identity", 70, 70, "gave 70"), ("kill -9 $$", 0, 70, "gave -9")])
-def test_an_upload_that_fails_is_told_and_the_facts_stay(machine: Machine, script: str, code: int, expected: int,
-                                                         told: str) -> None:
+@pytest.mark.parametrize(
+    ("script", "code", "expected", "told"),
+    [
+        ("echo This system is not yet registered. Try --help", 1, 0, "not registered"),
+        ("echo Unable to verify server identity", 70, 70, "gave 70"),
+        ("kill -9 $$", 0, 70, "gave -9"),
+    ],
+)
+def test_an_upload_that_fails_is_told_and_the_facts_stay(
+    machine: Machine, script: str, code: int, expected: int, told: str
+) -> None:
     machine.serve().program("subscription-manager", script, code)
     found, printed = machine.run()
     assert found == expected
@@ -653,7 +910,9 @@ def test_an_upload_that_fails_is_told_and_the_facts_stay(machine: Machine, scrip
     assert machine.published == PUBLISHED
 
 
-def test_an_upload_that_hangs_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_hangs_is_given_up(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publish_identity, "UPLOAD_TIMEOUT", 0.05)
     machine.serve().program("subscription-manager", "exec tail -f /dev/null")
     code, told = machine.run()
@@ -665,20 +924,45 @@ def test_subscription_manager_is_found_off_the_path_too(machine: Machine) -> Non
     (machine.folder / "bin/subscription-manager").unlink()
     assert "no subscription-manager here" in machine.serve().run()[1]
     machine.program("subscription-manager", folder="root/usr/sbin")
-    assert machine.run() == (0, f"already published: instance {UUID} in {machine.facts}\nuploaded to Satellite\n")
+    assert machine.run() == (
+        0,
+        f"already published: instance {UUID} in {machine.facts}\nuploaded to Satellite\n",
+    )
 
 
 # The text itself, which travels inside a job template
+
 
 def test_the_script_is_plain_text_that_needs_nothing_but_python() -> None:
     text = SOURCE.read_text(encoding="ascii")
     assert "<%" not in text
     assert "__name__ ==" not in text
-    imported = {name.split(".")[0] for node in ast.walk(ast.parse(text, feature_version=(3, 6)))
-                for name in ([node.module or ""] if isinstance(node, ast.ImportFrom)
-                             else [one.name for one in node.names] if isinstance(node, ast.Import) else [])}
-    assert imported <= {"collections", "http", "json", "os", "pathlib", "re", "shutil", "subprocess", "tempfile",
-                        "time", "typing", "urllib", "uuid"}
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(text, feature_version=(3, 6)))
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [one.name for one in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
+    assert imported <= {
+        "collections",
+        "http",
+        "json",
+        "os",
+        "pathlib",
+        "re",
+        "shutil",
+        "subprocess",
+        "tempfile",
+        "time",
+        "typing",
+        "urllib",
+        "uuid",
+    }
 
 
 @pytest.mark.skipif(not OLD_PYTHONS, reason="there is no Python 3.6 here")
@@ -687,10 +971,19 @@ def test_the_oldest_python_does_the_same(machine: Machine, kind: str) -> None:
     if kind == "virtual":
         machine.drive()
     else:
-        machine.metal().serve(network=NETWORK) if kind == "metal" else machine.serve(GARBAGE["deep JSON"])
-    call = ("import pathlib, runpy, sys; "
-            "sys.exit(runpy.run_path(sys.argv[1])['main'](pathlib.Path(sys.argv[2]), sys.argv[3]))")
-    done = subprocess.run([str(OLD_PYTHONS[0]), "-I", "-B", "-c", call, SOURCE, machine.root, machine.service],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+        machine.metal().serve(network=NETWORK) if kind == "metal" else machine.serve(
+            GARBAGE["deep JSON"]
+        )
+    call = (
+        "import pathlib, runpy, sys; "
+        "sys.exit(runpy.run_path(sys.argv[1])['main'](pathlib.Path(sys.argv[2]), sys.argv[3]))"
+    )
+    done = subprocess.run(
+        [str(OLD_PYTHONS[0]), "-I", "-B", "-c", call, SOURCE, machine.root, machine.service],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == (69 if kind == "garbage" else 0), done.stdout
     assert (machine.published or {}).get("osp.uuid") == (None if kind == "garbage" else UUID)

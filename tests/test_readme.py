@@ -90,7 +90,12 @@ def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(tmp_pa
     path.write_text(delegated[1])
     checker = settings.load(path).checker
     assert checker and checker.deadline == CheckJob.deadline
-    assert set(yaml.safe_load(delegated[1])["checker"]) == {"job_template", "search", "clouds_yaml", "deadline"}
+    assert set(yaml.safe_load(delegated[1])["checker"]) == {
+        "job_template",
+        "search",
+        "clouds_yaml",
+        "deadline",
+    }
 
 
 def test_the_roles_shown_are_those_that_doctor_looks_for() -> None:

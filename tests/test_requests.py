@@ -9,7 +9,7 @@ from foreman_hooks.model import Decision, Policy
 from foreman_hooks.osp_checker import Manners
 from foreman_hooks.sandbox.world import guest_facts, named_uuid
 
-PAGE = 10                                       # windows and pages of ten, so that few hosts fill several
+PAGE = 10  # windows and pages of ten, so that few hosts fill several
 FREE = Policy(max_fraction=1.0, max_deletions=1000)
 
 
@@ -36,21 +36,32 @@ VMWARE = ("VMware, Inc.", "VMware7,1", "true")
 def foreign(stage: Any, numbers: range, kind: tuple[str, str, str] = VMWARE) -> None:
     vendor, product, guest = kind
     for number in numbers:
-        stage.host(f"foreign-{number}", server=None, facts=guest_facts(
-            named_uuid(f"foreign-{number}"), vendor=vendor, product=product, guest=guest))
+        stage.host(
+            f"foreign-{number}",
+            server=None,
+            facts=guest_facts(
+                named_uuid(f"foreign-{number}"), vendor=vendor, product=product, guest=guest
+            ),
+        )
 
 
 @pytest.mark.parametrize("count", [1, 9, 30, 95])
-def test_living_instances_cost_the_pages_of_both_lists_and_no_request_of_their_own(stage: Any, count: int) -> None:
+def test_living_instances_cost_the_pages_of_both_lists_and_no_request_of_their_own(
+    stage: Any, count: int
+) -> None:
     living(stage, count)
     requests, plan = cost(stage)
     assert {one.reason.name for one in plan.verdicts} == {"ALIVE"}
-    assert len(plan.verdicts) == count + 1      # the stage has one that lives already
-    assert requests <= bound(count + 1, count + 1) - math.ceil((count + 1) / PAGE)      # two a window are enough
+    assert len(plan.verdicts) == count + 1  # the stage has one that lives already
+    assert requests <= bound(count + 1, count + 1) - math.ceil(
+        (count + 1) / PAGE
+    )  # two a window are enough
 
 
 @pytest.mark.parametrize("kind", [VMWARE, ("Dell Inc.", "PowerEdge R640", "false")])
-def test_machines_of_another_maker_cost_no_request_of_their_own(stage: Any, kind: tuple[str, str, str]) -> None:
+def test_machines_of_another_maker_cost_no_request_of_their_own(
+    stage: Any, kind: tuple[str, str, str]
+) -> None:
     living(stage, 5)
     foreign(stage, range(10), kind)
     few, _ = cost(stage)
@@ -58,11 +69,13 @@ def test_machines_of_another_maker_cost_no_request_of_their_own(stage: Any, kind
     many, plan = cost(stage)
     assert sum(one.reason.name == "NOT_OPENSTACK" for one in plan.verdicts) == 40
     assert many <= bound(46, 6)
-    assert many - few <= 3 * 3                  # three windows more
+    assert many - few <= 3 * 3  # three windows more
 
 
 @pytest.mark.parametrize(("count", "dead", "others"), [(40, 1, 0), (40, 20, 20), (10, 60, 5)])
-def test_a_terminated_instance_costs_at_most_four_requests(stage: Any, count: int, dead: int, others: int) -> None:
+def test_a_terminated_instance_costs_at_most_four_requests(
+    stage: Any, count: int, dead: int, others: int
+) -> None:
     living(stage, count)
     foreign(stage, range(others))
     for number in range(dead):
@@ -73,10 +86,12 @@ def test_a_terminated_instance_costs_at_most_four_requests(stage: Any, count: in
 
 
 def test_an_instance_without_a_trace_costs_six_questions_since_its_uuid_is_asked_for_in_either_byte_order(
-        stage: Any) -> None:
+    stage: Any,
+) -> None:
     """Each way to ask has a hole that another one fills: see Region.ask.
 
-    For all of them together: who shares their UUIDs, of which kind the living are, and whether check-ins arrive.
+    For all of them together: who shares their UUIDs, of which kind the living are, and whether
+    check-ins arrive.
     """
     living(stage, 20)
     without, _ = cost(stage)
@@ -105,9 +120,15 @@ def test_records_of_missing_instances_come_in_pages(stage: Any) -> None:
 
 
 def test_only_virt_uuid_is_read_of_a_living_host(stage: Any) -> None:
-    """A row of facts costs Satellite 0.15 ms: at a hundred thousand hosts nine of each took two minutes."""
+    """A row of facts costs Satellite 0.15 ms: at a hundred thousand hosts nine of each took two
+    minutes.
+    """
     living(stage, 25)
     cost(stage)
-    searches = [request.first("search") for request in stage.foreman.requests if request.path == "/api/fact_values"]
+    searches = [
+        request.first("search")
+        for request in stage.foreman.requests
+        if request.path == "/api/fact_values"
+    ]
     assert searches
     assert all(search.startswith("fact ^ (virt::uuid) and host_id > ") for search in searches)

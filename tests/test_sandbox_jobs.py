@@ -1,4 +1,6 @@
-"""The Satellite double runs jobs as Foreman 3.12 with remote execution 13.2 was measured to: one test a quirk."""
+"""The Satellite double runs jobs as Foreman 3.12 with remote execution 13.2 was measured to: one
+test a quirk.
+"""
 
 import json
 import os
@@ -18,8 +20,15 @@ from foreman_hooks.sandbox.jobs import EXCEPTION, LAG, LOST, SILENT, Process, Ra
 from foreman_hooks.sandbox.satellite import LOCATION, ORGANIZATION, Host, Satellite, User
 
 ADMIN, RUNNER, IMPORTER = ("admin", "changeme"), ("runner", "secret"), ("importer", "secret")
-RUNNING = frozenset({"create_job_invocations", "view_job_templates", "view_hosts", "create_template_invocations",
-                     "view_smart_proxies"})
+RUNNING = frozenset(
+    {
+        "create_job_invocations",
+        "view_job_templates",
+        "view_hosts",
+        "create_template_invocations",
+        "view_smart_proxies",
+    }
+)
 IMPORTING = frozenset({"create_job_templates", "assign_organizations", "assign_locations"})
 PLACE = {"organization_id": ORGANIZATION, "location_id": LOCATION}
 METADATA = """<%#
@@ -53,8 +62,15 @@ class Api:
         return Api(self.url, self.http, auth)
 
     def __call__(self, method, path, body=None, headers=None, **params):
-        return self.http.request(method, f"{self.url}/api/v2{path}", json=body, params=params, auth=self.auth,
-                                 headers=headers, timeout=20)
+        return self.http.request(
+            method,
+            f"{self.url}/api/v2{path}",
+            json=body,
+            params=params,
+            auth=self.auth,
+            headers=headers,
+            timeout=20,
+        )
 
     def get(self, path, **params):
         answer = self("GET", path, **params)
@@ -67,9 +83,19 @@ class Api:
         return answer.json()
 
     def invoke(self, template, search="name = web1.example.com", inputs=None, **more):
-        return self("POST", "/job_invocations", {"job_invocation": {
-            "job_template_id": template, "targeting_type": "static_query", "search_query": search,
-            "inputs": {"p": "x"} if inputs is None else inputs, **more}})
+        return self(
+            "POST",
+            "/job_invocations",
+            {
+                "job_invocation": {
+                    "job_template_id": template,
+                    "targeting_type": "static_query",
+                    "search_query": search,
+                    "inputs": {"p": "x"} if inputs is None else inputs,
+                    **more,
+                }
+            },
+        )
 
     def started(self, *args, **more):
         answer = self.invoke(*args, **more)
@@ -113,9 +139,16 @@ class Job(NamedTuple):
 
 @pytest.fixture
 def satellite():
-    satellite = Satellite(users=[User(*ADMIN), User(*RUNNER, permissions=RUNNING),
-                                 User(*IMPORTER, permissions=IMPORTING)])
-    satellite.jobs.targets[satellite.add(Host("web1.example.com")).id] = lambda script, stop: Ran(b"hello\n")
+    satellite = Satellite(
+        users=[
+            User(*ADMIN),
+            User(*RUNNER, permissions=RUNNING),
+            User(*IMPORTER, permissions=IMPORTING),
+        ]
+    )
+    satellite.jobs.targets[satellite.add(Host("web1.example.com")).id] = lambda script, stop: Ran(
+        b"hello\n"
+    )
     yield satellite
     satellite.jobs.close()
 
@@ -138,8 +171,10 @@ def runner(api):
 @pytest.fixture
 def put(satellite):
     """Give web1 another target."""
+
     def put(target):
         satellite.jobs.targets[1] = target if callable(target) else lambda script, stop: target
+
     return put
 
 
@@ -150,13 +185,20 @@ def errors(answer, status=422):
 
 # Templates
 
+
 def test_an_import_answers_the_row_without_its_metadata_and_what_a_blank_line_left(api):
-    answer = api("POST", "/job_templates/import", {"template": METADATA + "\n\n#!/bin/sh\r\necho\n\n\n"})
+    answer = api(
+        "POST", "/job_templates/import", {"template": METADATA + "\n\n#!/bin/sh\r\necho\n\n\n"}
+    )
     assert answer.status_code == 201
     row = answer.json()
     assert row["template"] == "#!/bin/sh\necho"
     assert (row["name"], row["job_category"], row["provider_type"], row["description_format"]) == (
-        "Lab", "Labs", "script", "Lab %{p}")
+        "Lab",
+        "Labs",
+        "script",
+        "Lab %{p}",
+    )
     assert answer.headers["Location"].endswith(f"/job_templates/{row['id']}-Lab")
     assert row["created_at"].endswith("Z")
 
@@ -164,8 +206,11 @@ def test_an_import_answers_the_row_without_its_metadata_and_what_a_blank_line_le
 def test_a_name_can_be_taken_once_unless_overwritten(api):
     first = api.imported()
     refused = errors(api("POST", "/job_templates/import", {"template": METADATA + "other"}))
-    assert refused == {"id": None, "errors": {"name": ["has already been taken"]},
-                       "full_messages": ["Name has already been taken"]}
+    assert refused == {
+        "id": None,
+        "errors": {"name": ["has already been taken"]},
+        "full_messages": ["Name has already been taken"],
+    }
     second = api.imported(METADATA + "other", overwrite=True)
     assert (second["id"], second["template"]) == (first["id"], "other")
 
@@ -175,11 +220,15 @@ def test_without_metadata_there_is_no_name_and_no_provider(api, text):
     refused = errors(api("POST", "/job_templates/import", {"template": text}))
     assert refused["errors"]["name"] == ["can't be blank"]
     assert refused["full_messages"][:2] == ["Name can't be blank", "Provider type can't be blank"]
-    assert refused["full_messages"][2].startswith("Provider type translation missing: en.activerecord")
+    assert refused["full_messages"][2].startswith(
+        "Provider type translation missing: en.activerecord"
+    )
 
 
 def test_an_import_of_nothing_is_a_server_error(api):
-    assert errors(api("POST", "/job_templates/import", {}), 500)["message"].startswith("Internal Server Error")
+    assert errors(api("POST", "/job_templates/import", {}), 500)["message"].startswith(
+        "Internal Server Error"
+    )
 
 
 def test_letters_behind_the_opening_of_the_metadata_are_swallowed():
@@ -190,15 +239,19 @@ def test_letters_behind_the_opening_of_the_metadata_are_swallowed():
 def test_an_unknown_key_in_an_input_is_refused(api):
     text = METADATA.replace("  required: true\n", "  requird: true\n")
     assert errors(api("POST", "/job_templates/import", {"template": text}), 500)["message"] == (
-        "unknown attribute 'requird' for TemplateInput.")
+        "unknown attribute 'requird' for TemplateInput."
+    )
 
 
 def test_an_input_must_be_of_a_known_type_and_its_default_one_of_its_options(api):
-    text = METADATA.replace("input_type: user\n  required: true", "input_type: usr\n  options: |-\n    a\n    b\n"
-                                                                 "  default: c")
+    text = METADATA.replace(
+        "input_type: user\n  required: true",
+        "input_type: usr\n  options: |-\n    a\n    b\n  default: c",
+    )
     assert errors(api("POST", "/job_templates/import", {"template": text}))["errors"] == {
         "template_inputs.input_type": ["is not included in the list"],
-        "template_inputs.default": ["is not included in the list"]}
+        "template_inputs.default": ["is not included in the list"],
+    }
 
 
 def test_an_overwritten_input_keeps_its_id_and_what_is_not_said_any_more(api, satellite):
@@ -215,8 +268,18 @@ def test_the_list_finds_by_name_and_has_the_envelope_of_lists(api, template):
     assert (found["total"], found["subtotal"], found["page"], found["per_page"]) == (1, 1, 1, 20)
     assert found["sort"] == {"by": None, "order": None}
     row = found["results"][0]
-    assert sorted(row) == sorted(["id", "name", "job_category", "provider_type", "snippet", "description_format",
-                                  "created_at", "updated_at"])
+    assert sorted(row) == sorted(
+        [
+            "id",
+            "name",
+            "job_category",
+            "provider_type",
+            "snippet",
+            "description_format",
+            "created_at",
+            "updated_at",
+        ]
+    )
     assert (row["id"], row["name"]) == (template, "Lab") and row["created_at"].endswith(" UTC")
     assert api.get("/job_templates", search='name = "Lab 2"')["results"] == []
 
@@ -224,34 +287,62 @@ def test_the_list_finds_by_name_and_has_the_envelope_of_lists(api, template):
 def test_one_template_shows_its_inputs_places_and_effective_user(api, template):
     shown = api.get(f"/job_templates/{template}")
     assert shown == api.get("/job_templates/Lab")
-    assert [(each["name"], each["input_type"]) for each in shown["template_inputs"]] == [("p", "user"), ("q", "user")]
+    assert [(each["name"], each["input_type"]) for each in shown["template_inputs"]] == [
+        ("p", "user"),
+        ("q", "user"),
+    ]
     assert shown["effective_user"] == {"value": None, "current_user": False, "overridable": True}
-    assert [place["id"] for place in (*shown["organizations"], *shown["locations"])] == [ORGANIZATION, LOCATION]
-    assert errors(api("GET", "/job_templates/99"), 404) == {"message": "Resource job_template not found by id '99'"}
+    assert [place["id"] for place in (*shown["organizations"], *shown["locations"])] == [
+        ORGANIZATION,
+        LOCATION,
+    ]
+    assert errors(api("GET", "/job_templates/99"), 404) == {
+        "message": "Resource job_template not found by id '99'"
+    }
 
 
 def test_a_put_changes_places_effective_user_and_text(api):
     key = api.imported()["id"]
-    answer = api("PUT", f"/job_templates/{key}", {"job_template": {
-        "organization_ids": [ORGANIZATION], "location_ids": [LOCATION], "template": "echo\r\n",
-        "effective_user_attributes": {"value": "osp", "overridable": False}}})
+    answer = api(
+        "PUT",
+        f"/job_templates/{key}",
+        {
+            "job_template": {
+                "organization_ids": [ORGANIZATION],
+                "location_ids": [LOCATION],
+                "template": "echo\r\n",
+                "effective_user_attributes": {"value": "osp", "overridable": False},
+            }
+        },
+    )
     assert answer.status_code == 200
     shown = answer.json()
     assert shown["effective_user"] == {"value": "osp", "current_user": False, "overridable": False}
-    assert shown["organizations"][0]["name"] == "Default Organization" and shown["template"] == "echo\n"
+    assert (
+        shown["organizations"][0]["name"] == "Default Organization"
+        and shown["template"] == "echo\n"
+    )
 
 
 def test_an_export_can_be_imported_again(api, template):
     answer = api("GET", f"/job_templates/{template}/export")
     assert answer.headers["Content-Type"] == "text/plain"
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="lab.erb"; filename*=UTF-8\'\'lab.erb'
-    assert answer.text.startswith("<%#\nname: Lab\nsnippet: false\ntemplate_inputs:\n- name: p\n  required: true\n"
-                                  "  input_type: user\n  description: something\n  advanced: false\n"
-                                  "  value_type: plain\n  hidden_value: false\n")
+    assert (
+        answer.headers["Content-Disposition"]
+        == "attachment; filename=\"lab.erb\"; filename*=UTF-8''lab.erb"
+    )
+    assert answer.text.startswith(
+        "<%#\nname: Lab\nsnippet: false\ntemplate_inputs:\n- name: p\n  required: true\n"
+        "  input_type: user\n  description: something\n  advanced: false\n"
+        "  value_type: plain\n  hidden_value: false\n"
+    )
     assert answer.text.endswith("%>\n\n" + BODY.strip())
     metadata = parse_metadata(answer.text)
-    assert {"model": "JobTemplate", "kind": "job_template", "organizations": ["Default Organization"]}.items() <= (
-        metadata.items())
+    assert {
+        "model": "JobTemplate",
+        "kind": "job_template",
+        "organizations": ["Default Organization"],
+    }.items() <= (metadata.items())
     again = api.imported(answer.text, overwrite=True)
     assert (again["id"], again["template"]) == (template, BODY.strip())
 
@@ -263,8 +354,10 @@ def test_a_deleted_template_is_answered_once_more_and_is_gone(api, template):
 
 def test_an_import_needs_a_permission_and_says_which(runner):
     assert errors(runner("POST", "/job_templates/import", {"template": METADATA}), 403) == {
-        "message": "Access denied", "missing_permissions": ["create_job_templates"],
-        "details": "Missing one of the required permissions: create_job_templates"}
+        "message": "Access denied",
+        "missing_permissions": ["create_job_templates"],
+        "details": "Missing one of the required permissions: create_job_templates",
+    }
 
 
 def test_a_limited_login_imports_into_a_place_of_its_own_or_not_at_all(api):
@@ -273,14 +366,21 @@ def test_a_limited_login_imports_into_a_place_of_its_own_or_not_at_all(api):
     assert sorted(refused["errors"]) == ["location_ids", "organization_ids"]
     assert refused["full_messages"][0] == (
         "Organization ids Invalid organizations selection, you must select at least one of yours and have "
-        "'assign_organizations' permission.")
-    assert importer("POST", "/job_templates/import", {"template": METADATA}, **PLACE).status_code == 201
+        "'assign_organizations' permission."
+    )
+    assert (
+        importer("POST", "/job_templates/import", {"template": METADATA}, **PLACE).status_code
+        == 201
+    )
 
 
 def test_places_in_the_metadata_are_not_heeded(api):
     places = "organizations: [Default Organization]\nlocations: [Default Location]\n"
     text = METADATA.replace("snippet:", f"{places}snippet:")
-    assert errors(api.as_user(IMPORTER)("POST", "/job_templates/import", {"template": text}))["id"] is None
+    assert (
+        errors(api.as_user(IMPORTER)("POST", "/job_templates/import", {"template": text}))["id"]
+        is None
+    )
     assert api.get(f"/job_templates/{api.imported(text)['id']}")["organizations"] == []
 
 
@@ -288,7 +388,9 @@ def test_overwriting_needs_the_permission_to_edit(api, satellite, template):
     body = {"template": METADATA + "new", "overwrite": True, **PLACE}
     refused = errors(api.as_user(IMPORTER)("POST", "/job_templates/import", body))
     assert refused["id"] == template
-    assert refused["errors"]["base"][0].startswith("You don't have permission edit_job_templates with attributes")
+    assert refused["errors"]["base"][0].startswith(
+        "You don't have permission edit_job_templates with attributes"
+    )
     satellite.users["importer"].permissions |= {"edit_job_templates"}
     assert api.as_user(IMPORTER)("POST", "/job_templates/import", body).json()["template"] == "new"
 
@@ -307,7 +409,7 @@ RENDERED = [
     ("a <%# gone %> b", "a  b"),
     ("a <%# gone -%>\nb", "a b"),
     ("% line\n%% line", "% line\n%% line"),
-    ("a <% b\nprint(2)", "a  b\nprint(2)"),                      # measured: only the tag's opening vanishes
+    ("a <% b\nprint(2)", "a  b\nprint(2)"),  # measured: only the tag's opening vanishes
     ("x = <%= to_json(input('p')) %>", 'x = "v"'),
     ('x = <%= to_json( input("p") ) -%>\ny', 'x = "v"y'),
     ("<%= to_json(input('left out')) %>", "null"),
@@ -320,8 +422,17 @@ def test_a_template_renders(text, script):
     assert render(text, {"p": "v", "left out": None}) == script
 
 
-@pytest.mark.parametrize("text", ["<%= 1+1 %>", "print('a <% b')\nprint('c %> d')", "<%= input('p') %>", "<%- x -%>",
-                                  "<%= input('p').to_json %>", "<%= `id` %>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<%= 1+1 %>",
+        "print('a <% b')\nprint('c %> d')",
+        "<%= input('p') %>",
+        "<%- x -%>",
+        "<%= input('p').to_json %>",
+        "<%= `id` %>",
+    ],
+)
 def test_whatever_else_is_in_a_tag_fails(text):
     with pytest.raises(RenderError, match="all ERB tags properly closed"):
         render(text, {"p": "v"})
@@ -352,11 +463,18 @@ end
 def ruby():
     if not shutil.which("ruby"):
         pytest.skip("there is no ruby to compare with")
-    with subprocess.Popen(["ruby", "-W0", "-Ku", "-e", RUBY], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          encoding="utf-8", env={**os.environ, "LC_ALL": "C.UTF-8"}) as process:
+    with subprocess.Popen(
+        ["ruby", "-W0", "-Ku", "-e", RUBY],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    ) as process:
+
         def rendered(text, values):
             print(json.dumps([text, values]), file=process.stdin, flush=True)
             return json.loads(process.stdout.readline())
+
         yield rendered
         process.stdin.close()
 
@@ -366,37 +484,75 @@ def test_ruby_renders_the_same(ruby, text, script):
     assert ruby(text, {"p": "v", "left out": None}) == script
 
 
-PIECES = st.sampled_from(["<%", "<%%", "<%#", "<%=", "%>", "-%>", "%%>", "%", "\n", "  ", "a", "'", "#", "-",
-                          "<%= to_json(input('p')) %>", "<%= to_json(input(\"p\")) -%>", "<%# x %>"])
+PIECES = st.sampled_from(
+    [
+        "<%",
+        "<%%",
+        "<%#",
+        "<%=",
+        "%>",
+        "-%>",
+        "%%>",
+        "%",
+        "\n",
+        "  ",
+        "a",
+        "'",
+        "#",
+        "-",
+        "<%= to_json(input('p')) %>",
+        '<%= to_json(input("p")) -%>',
+        "<%# x %>",
+    ]
+)
 
 
 @hypothesis.settings(max_examples=300, derandomize=True)
-@hypothesis.given(text=st.lists(PIECES, max_size=12).map("".join), value=st.one_of(
-    st.none(), st.text(st.characters(blacklist_categories=["Cs"]))))
+@hypothesis.given(
+    text=st.lists(PIECES, max_size=12).map("".join),
+    value=st.one_of(st.none(), st.text(st.characters(blacklist_categories=["Cs"]))),
+)
 def test_what_renders_here_renders_the_same_in_ruby(ruby, text, value):
     try:
         script = render(text, {"p": value})
-    except RenderError:         # a real server may know better
+    except RenderError:  # a real server may know better
         return
     assert ruby(text, {"p": value}) == script
 
 
 def test_json_is_written_as_active_support_does():
-    assert to_json("<%= & \u2028\u2029 ü 💡 \x01 \x7f / \r\n\"\\") == (
-        '"\\u003c%= \\u0026 \\u2028\\u2029 ü 💡 \\u0001 \x7f / \\r\\n\\"\\\\"')
+    assert to_json('<%= & \u2028\u2029 ü 💡 \x01 \x7f / \r\n"\\') == (
+        '"\\u003c%= \\u0026 \\u2028\\u2029 ü 💡 \\u0001 \x7f / \\r\\n\\"\\\\"'
+    )
 
 
 # Starting
 
+
 def test_a_job_starts_running_and_names_its_hosts(api, template):
     answer = api.started(template).answer
     assert answer["targeting"] == {
-        "bookmark_id": None, "search_query": "name = web1.example.com", "targeting_type": "static_query", "user_id": 4,
+        "bookmark_id": None,
+        "search_query": "name = web1.example.com",
+        "targeting_type": "static_query",
+        "user_id": 4,
         "randomized_ordering": None,
-        "hosts": [{"name": "web1.example.com", "id": 1, "display_name": "web1.example.com"}]}
-    assert {"status": 3, "status_label": "running", "pending": 1, "total": 1, "total_hosts": 1, "missing": 0,
-            "description": "Lab x", "job_category": "Labs", "effective_user": "root", "template_name": "Lab",
-            "ssh_user": None, "time_to_pickup": None}.items() <= answer.items()
+        "hosts": [{"name": "web1.example.com", "id": 1, "display_name": "web1.example.com"}],
+    }
+    assert {
+        "status": 3,
+        "status_label": "running",
+        "pending": 1,
+        "total": 1,
+        "total_hosts": 1,
+        "missing": 0,
+        "description": "Lab x",
+        "job_category": "Labs",
+        "effective_user": "root",
+        "template_name": "Lab",
+        "ssh_user": None,
+        "time_to_pickup": None,
+    }.items() <= answer.items()
     assert answer["task"] == answer["dynflow_task"] and answer["task"]["state"] == "planned"
     assert "template_invocations" not in answer
 
@@ -405,7 +561,10 @@ def test_the_second_look_finds_it_done_and_the_job_itself_runs_on_for_a_while(ap
     job = api.started(template)
     first = job.show(host_status="true")
     assert (first["pending"], first["task"]["state"]) == (1, "running")
-    assert first["targeting"]["hosts"][0]["job_status"] == "N/A" and "template_invocations" not in first
+    assert (
+        first["targeting"]["hosts"][0]["job_status"] == "N/A"
+        and "template_invocations" not in first
+    )
     looks = [job.show(host_status="true") for _ in range(LAG + 1)]
     assert [look["status_label"] for look in looks] == ["running"] * LAG + ["succeeded"]
     assert {(look["succeeded"], look["pending"]) for look in looks} == {(1, 0)}
@@ -417,11 +576,16 @@ def test_the_answers_show_inputs_whole_but_not_hidden_ones(api, template):
     job = api.started(template, inputs={"p": "x" * 100000, "q": "secret"})
     job.look()
     values = job.show()["template_invocations"][0]["template_invocation_input_values"]
-    assert [(each["template_input_name"], each["value"]) for each in values] == [("p", "x" * 100000), ("q", "*****")]
+    assert [(each["template_input_name"], each["value"]) for each in values] == [
+        ("p", "x" * 100000),
+        ("q", "*****"),
+    ]
     assert len(job.answer["description"]) == 255
 
 
-def test_the_script_arrives_with_its_inputs_stripped_and_what_was_left_out_as_null(api, template, put):
+def test_the_script_arrives_with_its_inputs_stripped_and_what_was_left_out_as_null(
+    api, template, put
+):
     scripts = []
     put(lambda script, stop: scripts.append(script) or Ran())
     api.started(template, inputs={"p": " \t<a\nb>\r\n "}).chunks()
@@ -430,37 +594,58 @@ def test_the_script_arrives_with_its_inputs_stripped_and_what_was_left_out_as_nu
     assert scripts[1] == '#!/bin/sh\necho "x" ""\n'
 
 
-@pytest.mark.parametrize(("inputs", "message"), [
-    ({"p": "  \n"}, "Validation failed: Template lab: Input p: Value can't be blank"),
-    ({}, "Validation failed: Template lab: Not all required inputs have values. Missing inputs: p"),
-    ({"p": "x", "zz": "1"}, "ERF42-7285 [Foreman::Exception]: Unknown input zz for template Lab"),
-    ({"p": "a\0b"}, "string contains null byte"),
-])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"p": "  \n"}, "Validation failed: Template lab: Input p: Value can't be blank"),
+        (
+            {},
+            "Validation failed: Template lab: Not all required inputs have values. Missing inputs: p",
+        ),
+        (
+            {"p": "x", "zz": "1"},
+            "ERF42-7285 [Foreman::Exception]: Unknown input zz for template Lab",
+        ),
+        ({"p": "a\0b"}, "string contains null byte"),
+    ],
+)
 def test_wrong_inputs_are_a_server_error(api, template, inputs, message):
     assert errors(api.invoke(template, inputs=inputs), 500) == {"message": message}
 
 
 def test_a_default_stands_for_a_required_input_and_a_value_must_be_one_of_the_options(api):
-    key = api.imported(METADATA.replace("  required: true\n", "  required: true\n  default: a\n  options: |-\n    a\n"
-                                                              "    b\n"))["id"]
+    key = api.imported(
+        METADATA.replace(
+            "  required: true\n", "  required: true\n  default: a\n  options: |-\n    a\n    b\n"
+        )
+    )["id"]
     assert api.started(key, inputs={}).answer["description"] == "Lab a"
     assert errors(api.invoke(key, inputs={"p": "c"}), 500)["message"] == (
-        "Validation failed: Template lab: Input p: Value is not included in the list")
+        "Validation failed: Template lab: Input p: Value is not included in the list"
+    )
 
 
 def test_a_job_needs_a_template_and_a_query_that_can_be_read(api, template):
     assert errors(api.invoke(99999), 404) == {"message": "Template with id '99999' was not found"}
     assert errors(api.invoke(template, ""), 500)["message"] == (
         "Validation failed: Targeting: Bookmark Must select a bookmark or enter a search query, "
-        "Search query Must select a bookmark or enter a search query")
-    assert errors(api.invoke(template, "nosuchfield = x"), 400)["class"] == "ScopedSearch::QueryNotSupported"
+        "Search query Must select a bookmark or enter a search query"
+    )
+    assert (
+        errors(api.invoke(template, "nosuchfield = x"), 400)["class"]
+        == "ScopedSearch::QueryNotSupported"
+    )
 
 
 def test_a_job_without_hosts_succeeds(api, template):
     job = api.started(template, "name = nosuch.example.com")
     assert (job.answer["total_hosts"], job.answer["status_label"]) == (0, "running")
     shown = job.show()
-    assert (shown["status_label"], shown["total"], shown["targeting"]["hosts"]) == ("succeeded", 0, [])
+    assert (shown["status_label"], shown["total"], shown["targeting"]["hosts"]) == (
+        "succeeded",
+        0,
+        [],
+    )
     assert api.get(f"{job.path}/outputs") == {"outputs": []}
 
 
@@ -468,29 +653,43 @@ def test_a_login_without_view_hosts_starts_a_job_without_hosts(satellite, runner
     satellite.users["runner"].permissions -= {"view_hosts"}
     job = runner.started(template)
     assert job.answer["total_hosts"] == 0 and job.show()["status_label"] == "succeeded"
-    assert errors(runner("GET", f"{job.path}/hosts/1"), 404) == {"message": "Host with id '1' was not found"}
+    assert errors(runner("GET", f"{job.path}/hosts/1"), 404) == {
+        "message": "Host with id '1' was not found"
+    }
 
 
-def test_hosts_out_of_sight_and_the_satellite_itself_are_left_out_in_silence(api, satellite, runner, template):
+def test_hosts_out_of_sight_and_the_satellite_itself_are_left_out_in_silence(
+    api, satellite, runner, template
+):
     satellite.add(Host("web2.example.com", organization_id=7))
     satellite.add(Host("satellite.example.com", infrastructure={"foreman_instance": True}))
     everything = "name ~ example.com"
-    assert [host["id"] for host in runner.started(template, everything).answer["targeting"]["hosts"]] == [1]
+    assert [
+        host["id"] for host in runner.started(template, everything).answer["targeting"]["hosts"]
+    ] == [1]
     satellite.users["runner"].permissions |= {"execute_jobs_on_infrastructure_hosts"}
     assert runner.started(template, everything).answer["total_hosts"] == 2
-    names = [host["name"] for host in api.started(template, everything).answer["targeting"]["hosts"]]
+    names = [
+        host["name"] for host in api.started(template, everything).answer["targeting"]["hosts"]
+    ]
     assert names == ["satellite.example.com", "web1.example.com", "web2.example.com"]
 
 
-def test_without_the_permission_on_template_invocations_the_start_is_a_server_error(satellite, runner, template):
+def test_without_the_permission_on_template_invocations_the_start_is_a_server_error(
+    satellite, runner, template
+):
     satellite.users["runner"].permissions -= {"create_template_invocations"}
-    assert errors(runner.invoke(template), 500)["message"].startswith("PG::NotNullViolation: ERROR:  null value in")
+    assert errors(runner.invoke(template), 500)["message"].startswith(
+        "PG::NotNullViolation: ERROR:  null value in"
+    )
 
 
 def test_a_filter_on_hosts_of_that_permission_is_the_same_server_error(satellite, runner, template):
     """Measured: such a filter lets no template through."""
     satellite.users["runner"].host_filtered = {"create_template_invocations"}
-    assert errors(runner.invoke(template), 500)["message"].startswith("PG::NotNullViolation: ERROR:  null value in")
+    assert errors(runner.invoke(template), 500)["message"].startswith(
+        "PG::NotNullViolation: ERROR:  null value in"
+    )
 
 
 def test_hosts_are_found_by_the_job_that_ran_on_them(api, satellite, template):
@@ -502,21 +701,32 @@ def test_hosts_are_found_by_the_job_that_ran_on_them(api, satellite, template):
 
 def test_without_view_job_templates_the_template_is_not_found(satellite, runner, template):
     satellite.users["runner"].permissions -= {"view_job_templates"}
-    assert errors(runner.invoke(template), 404) == {"message": f"Template with id '{template}' was not found"}
+    assert errors(runner.invoke(template), 404) == {
+        "message": f"Template with id '{template}' was not found"
+    }
 
 
-def test_without_view_smart_proxies_the_job_ends_without_an_exit_status(satellite, runner, template):
+def test_without_view_smart_proxies_the_job_ends_without_an_exit_status(
+    satellite, runner, template
+):
     satellite.users["runner"].permissions -= {"view_smart_proxies"}
     chunks = runner.started(template).chunks()
     assert [sorted(chunk) for chunk in chunks] == [["output", "output_type", "timestamp"]]
     assert chunks[0]["output"].startswith(
-        'Failed to initialize: RuntimeError - Could not use any proxy for the ["SSH", "Script"] job.')
+        'Failed to initialize: RuntimeError - Could not use any proxy for the ["SSH", "Script"] job.'
+    )
 
 
 def test_a_proxy_that_is_down_fails_the_job_too(api, satellite, template):
     satellite.jobs.proxy_down = True
-    assert api.started(template).texts() == [("debug", (
-        "Failed to initialize: RuntimeError - The only applicable proxy proxy.example.com is down"))]
+    assert api.started(template).texts() == [
+        (
+            "debug",
+            (
+                "Failed to initialize: RuntimeError - The only applicable proxy proxy.example.com is down"
+            ),
+        )
+    ]
 
 
 def test_a_template_that_does_not_render_is_seen_only_in_the_output(api):
@@ -524,27 +734,38 @@ def test_a_template_that_does_not_render_is_seen_only_in_the_output(api):
     job = api.started(key)
     ((kind, text),) = job.texts()
     assert kind == "debug"
-    assert text.startswith("Failed to initialize: RuntimeError - Failed rendering template: error during rendering: ")
+    assert text.startswith(
+        "Failed to initialize: RuntimeError - Failed rendering template: error during rendering: "
+    )
     assert job.show()["failed"] == 1
 
 
 def test_the_effective_user_is_the_templates_unless_it_may_be_overridden(api, template):
     assert api.started(template, ssh={"effective_user": "osp"}).answer["effective_user"] == "osp"
-    api("PUT", f"/job_templates/{template}", {"job_template": {
-        "effective_user_attributes": {"value": "nova", "overridable": False}}})
+    api(
+        "PUT",
+        f"/job_templates/{template}",
+        {"job_template": {"effective_user_attributes": {"value": "nova", "overridable": False}}},
+    )
     assert api.started(template, ssh={"effective_user": "osp"}).answer["effective_user"] == "nova"
 
 
 # Who reads and cancels
 
-def test_a_login_reads_its_own_jobs_and_with_the_permission_those_of_others(api, satellite, runner, template):
+
+def test_a_login_reads_its_own_jobs_and_with_the_permission_those_of_others(
+    api, satellite, runner, template
+):
     own, foreign = runner.started(template), api.started(template)
     assert own.show()["id"] == own.answer["id"]
     assert errors(runner("GET", foreign.path), 404) == {
-        "message": f"Resource job_invocation not found by id '{foreign.answer['id']}'"}
+        "message": f"Resource job_invocation not found by id '{foreign.answer['id']}'"
+    }
     answer = runner("GET", f"{foreign.path}/hosts/1")
     assert (answer.status_code, answer.json()) == (
-        404, {"message": f"Job invocation not found by id '{foreign.answer['id']}'"})
+        404,
+        {"message": f"Job invocation not found by id '{foreign.answer['id']}'"},
+    )
     satellite.users["runner"].permissions |= {"view_job_invocations"}
     assert runner("GET", foreign.path).status_code == 200
 
@@ -553,7 +774,9 @@ def test_the_output_of_a_host_is_asked_for_by_its_number(api, template):
     job = api.started(template)
     by_name = api("GET", f"{job.path}/hosts/web1.example.com")
     assert (by_name.status_code, by_name.json()) == (404, {"status": 404, "error": "Not Found"})
-    assert errors(api("GET", f"{job.path}/hosts/7"), 404) == {"message": "Host with id '7' was not found"}
+    assert errors(api("GET", f"{job.path}/hosts/7"), 404) == {
+        "message": "Host with id '7' was not found"
+    }
 
 
 def test_a_cancelled_job_fails_and_cannot_be_cancelled_again(api, template, put):
@@ -563,26 +786,40 @@ def test_a_cancelled_job_fails_and_cannot_be_cancelled_again(api, template, put)
         answer = job.look()
     assert not answer["complete"] and [chunk["output"] for chunk in answer["output"]] == ["start\n"]
     assert job.cancel().json() == {"cancelled": True, "id": job.answer["id"]}
-    assert job.texts() == [("stdout", "start\n"), ("stdout", "Exit status: 255"), (
-        "debug", "ForemanTasks::Task::TaskCancelledException: ERF22-3835 "
-                 "[ForemanTasks::Task::TaskCancelledException]: Task cancelled")]
+    assert job.texts() == [
+        ("stdout", "start\n"),
+        ("stdout", "Exit status: 255"),
+        (
+            "debug",
+            "ForemanTasks::Task::TaskCancelledException: ERF22-3835 "
+            "[ForemanTasks::Task::TaskCancelledException]: Task cancelled",
+        ),
+    ]
     for _ in range(LAG + 1):
         shown = job.show(host_status="true")
     assert (shown["status"], shown["failed"], shown["cancelled"]) == (1, 0, 1)
     assert shown["targeting"]["hosts"][0]["job_status"] == "cancelled"
     answer = job.cancel()
-    assert (answer.status_code, answer.json()) == (422, {"message": "The job could not be cancelled."})
+    assert (answer.status_code, answer.json()) == (
+        422,
+        {"message": "The job could not be cancelled."},
+    )
 
 
 def test_a_job_that_is_cancelled_by_force_has_no_exit_status(api, template, put):
     put(Ran(b"start\n", SILENT))
     job = api.started(template)
     job.cancel(force=True)
-    assert [text[-32:] for _, text in job.texts()] == ["start\n", "might be still running on the proxy"[-32:]]
+    assert [text[-32:] for _, text in job.texts()] == [
+        "start\n",
+        "might be still running on the proxy"[-32:],
+    ]
 
 
 def test_cancelling_needs_a_permission(runner, template):
-    assert errors(runner.started(template).cancel(), 403)["missing_permissions"] == ["cancel_job_invocations"]
+    assert errors(runner.started(template).cancel(), 403)["missing_permissions"] == [
+        "cancel_job_invocations"
+    ]
 
 
 def test_a_job_whose_proxy_was_restarted_ends_only_by_force(api, template, put):
@@ -592,7 +829,8 @@ def test_a_job_whose_proxy_was_restarted_ends_only_by_force(api, template, put):
     assert job.cancel().status_code == 200
     answer = job.look()
     assert not answer["complete"] and answer["output"][-1]["output"] == (
-        "Error loading data from proxy: RestClient::NotFound - 404 Not Found")
+        "Error loading data from proxy: RestClient::NotFound - 404 Not Found"
+    )
     job.cancel(force=True)
     assert job.look()["complete"]
 
@@ -602,8 +840,11 @@ def test_a_job_whose_time_is_over_is_stopped(api, satellite, template, put):
     ended = threading.Event()
     put(lambda script, stop: stop.wait() and ended.set() or Ran(b"start\n"))
     assert api.started(template, execution_timeout_interval=1).texts() == [
-        ("stdout", "start\n"), ("debug", "Timeout for execution passed, trying to stop the job"),
-        ("stdout", "Exit status: 255"), ("debug", FAILED)]
+        ("stdout", "start\n"),
+        ("debug", "Timeout for execution passed, trying to stop the job"),
+        ("stdout", "Exit status: 255"),
+        ("debug", FAILED),
+    ]
     assert ended.is_set()
 
 
@@ -622,13 +863,25 @@ def test_a_host_that_is_deleted_in_mid_job_is_missing(api, satellite, template):
 
 # Output
 
+
 def test_the_first_look_finds_nothing_and_the_second_everything(api, template):
     job = api.started(template)
     assert job.look() == {"complete": False, "refresh": True, "output": []}
     printed, status = job.look()["output"]
-    assert printed == {"id": printed["id"], "template_invocation_id": 2, "timestamp": printed["timestamp"],
-                       "meta": None, "sequence_id": 0, "output_type": "stdout", "output": "hello\n"}
-    assert status == {"output_type": "stdout", "output": "Exit status: 0", "timestamp": printed["timestamp"]}
+    assert printed == {
+        "id": printed["id"],
+        "template_invocation_id": 2,
+        "timestamp": printed["timestamp"],
+        "meta": None,
+        "sequence_id": 0,
+        "output_type": "stdout",
+        "output": "hello\n",
+    }
+    assert status == {
+        "output_type": "stdout",
+        "output": "Exit status: 0",
+        "timestamp": printed["timestamp"],
+    }
 
 
 def test_since_can_lose_the_exit_status(api, template):
@@ -645,9 +898,15 @@ def test_after_an_exit_status_that_is_not_zero_comes_a_complaint(api, template, 
     assert job.show()["failed"] == 1
 
 
-@pytest.mark.parametrize(("languages", "text"), [
-    ("es", "Estado de salida: 0"), ("de-DE,de;q=0.9,en;q=0.5", "Exit-Status: 0"), ("xx, fr", "Statut de sortie : 0"),
-    ("en-GB, es", "Exit status: 0")])
+@pytest.mark.parametrize(
+    ("languages", "text"),
+    [
+        ("es", "Estado de salida: 0"),
+        ("de-DE,de;q=0.9,en;q=0.5", "Exit-Status: 0"),
+        ("xx, fr", "Statut de sortie : 0"),
+        ("en-GB, es", "Exit status: 0"),
+    ],
+)
 def test_the_exit_status_is_told_in_the_callers_language(api, template, languages, text):
     job = api.started(template)
     job.chunks()
@@ -673,16 +932,23 @@ def test_a_test_can_say_what_each_read_gets(api, template, put):
 
 
 @pytest.mark.parametrize("output", [b"caf\xe9\n", "€".encode() * 30, [b"\xe2", b"\x82\xac"]])
-def test_bytes_that_are_no_utf8_kill_the_job_and_so_does_a_split_character(api, template, put, output):
+def test_bytes_that_are_no_utf8_kill_the_job_and_so_does_a_split_character(
+    api, template, put, output
+):
     put(Ran(output))
     assert api.started(template).texts() == [
         ("debug", "Runner error: ArgumentError - invalid byte sequence in UTF-8"),
-        ("stdout", "Exit status: EXCEPTION"), ("debug", FAILED)]
+        ("stdout", "Exit status: EXCEPTION"),
+        ("debug", FAILED),
+    ]
 
 
 def test_what_was_printed_before_the_bad_bytes_stays(api, template, put):
     put(Ran([b"good\n", b"\xff"]))
-    assert [text for _, text in api.started(template).texts()][0::2] == ["good\n", "Exit status: EXCEPTION"]
+    assert [text for _, text in api.started(template).texts()][0::2] == [
+        "good\n",
+        "Exit status: EXCEPTION",
+    ]
 
 
 def test_a_nul_in_the_output_leaves_nothing_but_a_complaint(api, template, put):
@@ -695,9 +961,12 @@ def test_a_nul_in_the_output_leaves_nothing_but_a_complaint(api, template, put):
 def test_a_host_without_a_target_cannot_be_reached(api, satellite, template):
     satellite.add(Host("lost.example.com"))
     complaint, status, failed = api.started(template, "name = lost.example.com").texts()
-    assert complaint[0] == "debug" and complaint[1].startswith("Error initializing command: RuntimeError - Could not "
-                                                               "establish connection to remote host")
-    assert complaint[1].endswith("ssh: Could not resolve hostname lost.example.com: Name or service not known\r\n")
+    assert complaint[0] == "debug" and complaint[1].startswith(
+        "Error initializing command: RuntimeError - Could not establish connection to remote host"
+    )
+    assert complaint[1].endswith(
+        "ssh: Could not resolve hostname lost.example.com: Name or service not known\r\n"
+    )
     assert (status, failed) == (("stdout", f"Exit status: {EXCEPTION}"), ("debug", FAILED))
 
 
@@ -709,15 +978,24 @@ def test_raw_output_is_one_text_of_all_chunks(api, template, put):
     text = f"a\nbExit status: 3{FAILED}"
     assert api.get(path) == {"complete": True, "refresh": False, "output": text}
     assert api.get(f"{job.path}/outputs", raw="true") == {
-        "outputs": [{"complete": True, "refresh": False, "output": text, "host_id": 1}]}
+        "outputs": [{"complete": True, "refresh": False, "output": text, "host_id": 1}]
+    }
 
 
 def test_outputs_are_of_all_hosts_or_of_those_searched_for(api, satellite, template):
-    satellite.jobs.targets[satellite.add(Host("web2.example.com")).id] = lambda script, stop: Ran(b"two\n")
+    satellite.jobs.targets[satellite.add(Host("web2.example.com")).id] = lambda script, stop: Ran(
+        b"two\n"
+    )
     job = api.started(template, "name ~ example.com")
-    assert [each["complete"] for each in api.get(f"{job.path}/outputs")["outputs"]] == [False, False]
+    assert [each["complete"] for each in api.get(f"{job.path}/outputs")["outputs"]] == [
+        False,
+        False,
+    ]
     both = api.get(f"{job.path}/outputs")["outputs"]
-    assert [(each["host_id"], each["output"][0]["output"]) for each in both] == [(1, "hello\n"), (2, "two\n")]
+    assert [(each["host_id"], each["output"][0]["output"]) for each in both] == [
+        (1, "hello\n"),
+        (2, "two\n"),
+    ]
     assert both[0]["output"] == job.look()["output"]
     found = api.get(f"{job.path}/outputs", search_query="name = web2.example.com")["outputs"]
     assert [each["host_id"] for each in found] == [2]
@@ -730,9 +1008,11 @@ def test_a_target_may_ask_the_satellite_itself(api, template, put):
 
 # True processes
 
+
 @pytest.fixture
 def execute(api, satellite, tmp_path, put):
     """Run a script as a process, to its end."""
+
     def execute(body, environment=None, banner=b"", **more):
         home = tmp_path / "root"
         home.mkdir(exist_ok=True)
@@ -741,17 +1021,22 @@ def execute(api, satellite, tmp_path, put):
         job = api.started(key, **more)
         assert satellite.jobs.settle()
         return "".join(text for _, text in job.texts())
+
     return execute
 
 
 def test_a_process_has_only_its_own_environment_and_begins_at_home(execute, tmp_path):
-    text = execute("#!/usr/bin/env python3\nimport os, sys, json\nold = os.umask(0)\n"
-                   "print(json.dumps([dict(os.environ), os.getcwd(), old, sys.stdin.read(), "
-                   "oct(os.stat(__file__).st_mode)]))", {"OS_CLOUD": "prod"})
+    text = execute(
+        "#!/usr/bin/env python3\nimport os, sys, json\nold = os.umask(0)\n"
+        "print(json.dumps([dict(os.environ), os.getcwd(), old, sys.stdin.read(), "
+        "oct(os.stat(__file__).st_mode)]))",
+        {"OS_CLOUD": "prod"},
+    )
     environment, cwd, umask, stdin, mode = json.loads(text.partition("Exit status: 0")[0])
     home = str(tmp_path / "root")
-    assert {name: value for name, value in environment.items() if name not in ("PATH", "LC_CTYPE")} == {
-        "HOME": home, "OS_CLOUD": "prod"}
+    assert {
+        name: value for name, value in environment.items() if name not in ("PATH", "LC_CTYPE")
+    } == {"HOME": home, "OS_CLOUD": "prod"}
     assert (cwd, umask, stdin, mode) == (home, 0o022, "", "0o100500")
 
 
@@ -762,20 +1047,28 @@ def test_what_goes_to_stderr_comes_first_and_the_banner_before_all(execute):
 
 def test_a_script_without_a_shebang_is_the_shells_and_a_bad_one_is_not_found(execute):
     assert execute("echo $((20 + 3))") == "23\nExit status: 0"
-    assert execute("#!/no/such/interpreter\n").endswith(f"No such file or directory\nExit status: 127{FAILED}")
+    assert execute("#!/no/such/interpreter\n").endswith(
+        f"No such file or directory\nExit status: 127{FAILED}"
+    )
 
 
 def test_inputs_travel_exactly_into_a_python_script(execute):
-    value = ("l1\nl2 <%= 1+1 %> <%% \"dq\" 'sq' $(id) `id` back\\slash \\n \t ünï 💡 ''' \"\"\" #{1+1} EOF\r\n"
-             "last \u2028 &")
-    text = execute("#!/usr/bin/env python3\nprint(ascii(<%= to_json(input('p')) %>))", inputs={"p": value})
+    value = (
+        "l1\nl2 <%= 1+1 %> <%% \"dq\" 'sq' $(id) `id` back\\slash \\n \t ünï 💡 ''' \"\"\" #{1+1} EOF\r\n"
+        "last \u2028 &"
+    )
+    text = execute(
+        "#!/usr/bin/env python3\nprint(ascii(<%= to_json(input('p')) %>))", inputs={"p": value}
+    )
     assert text == f"{ascii(value)}\nExit status: 0"
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_cancelled_process_is_killed_with_its_children(api, satellite, tmp_path, put, force):
     put(Process(tmp_path, {}))
-    key = api.imported(METADATA + "#!/bin/sh\nmkfifo begun; echo start; sleep 1000 & echo $! > begun; wait")["id"]
+    key = api.imported(
+        METADATA + "#!/bin/sh\nmkfifo begun; echo start; sleep 1000 & echo $! > begun; wait"
+    )["id"]
     job = api.started(key)
     fifo = tmp_path / "begun"
     while not fifo.exists():
@@ -790,13 +1083,25 @@ def test_a_cancelled_process_is_killed_with_its_children(api, satellite, tmp_pat
 
 # Permissions
 
+
 def test_everybody_may_ask_what_they_may_do(api, runner, satellite):
     mine = runner.get("/permissions/current_permissions")
-    assert {row["name"] for row in mine["results"]} == RUNNING and mine["total"] == mine["subtotal"] == len(RUNNING)
+    assert {row["name"] for row in mine["results"]} == RUNNING and mine["total"] == mine[
+        "subtotal"
+    ] == len(RUNNING)
     assert {(row["name"], row["resource_type"]) for row in mine["results"]} >= {
-        ("view_hosts", "Host"), ("create_job_invocations", "JobInvocation"), ("view_smart_proxies", "SmartProxy")}
-    everything = {row["id"]: row["name"] for row in api.get("/permissions/current_permissions")["results"]}
-    assert set(everything.values()) >= RUNNING | IMPORTING | {"view_facts", "destroy_hosts", "cancel_job_invocations"}
+        ("view_hosts", "Host"),
+        ("create_job_invocations", "JobInvocation"),
+        ("view_smart_proxies", "SmartProxy"),
+    }
+    everything = {
+        row["id"]: row["name"] for row in api.get("/permissions/current_permissions")["results"]
+    }
+    assert set(everything.values()) >= RUNNING | IMPORTING | {
+        "view_facts",
+        "destroy_hosts",
+        "cancel_job_invocations",
+    }
     assert all(everything[row["id"]] == row["name"] for row in mine["results"])
 
 

@@ -13,8 +13,9 @@ from .common import App
 def doctor(app: App) -> int:
     """Examine both sides and say what to do.
 
-    Looks at the journal, at Satellite (reachable, TLS, version, log-in, clock, permissions, facts) and at every cloud
-    and region (log-in, endpoint, proof that other projects are visible). Exits with 1 if anything fails.
+    Looks at the journal, at Satellite (reachable, TLS, version, log-in, clock, permissions, facts)
+    and at every cloud and region (log-in, endpoint, proof that other projects are visible). Exits
+    with 1 if anything fails.
     """
     count = failures = 0
     for finding in examine(app.settings()):

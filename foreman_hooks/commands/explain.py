@@ -17,7 +17,8 @@ from .common import App
 def explain(app: App, host: str) -> int:
     """Show every rule for one host.
 
-    HOST is a name, or else an id. Each line says what a rule asks and what was seen; the verdict comes last.
+    HOST is a name, or else an id. Each line says what a rule asks and what was seen; the verdict
+    comes last.
     """
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, scope=EVERYTHING)
@@ -27,9 +28,15 @@ def explain(app: App, host: str) -> int:
     if found is None:
         raise SatelliteNotFound(f"host {name} went away in the meantime")
     app.say(f"{name} (id {host_id})")
-    other = next((one.name for one in observation.everyone() if str(one.id) == host != str(host_id)), None)
+    other = next(
+        (one.name for one in observation.everyone() if str(one.id) == host != str(host_id)), None
+    )
     if other:
-        app.say(report.plain(f"  note: {host} is also the id of {other}; the host of that name is explained"))
+        app.say(
+            report.plain(
+                f"  note: {host} is also the id of {other}; the host of that name is explained"
+            )
+        )
     reason = None
     for step in steps(observation.case(found), cleanup.policy, observation.made_at):
         app.say(report.plain(f"  {'stop' if step.reason else 'ok':<5}{step.rule}: {step.seen}"))

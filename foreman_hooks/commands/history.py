@@ -22,7 +22,9 @@ TIME = "%Y/%m/%d %H:%M:%S"
 DATE = click.DateTime(["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME])
 
 
-def _utc(context: click.Context, option: click.Parameter, value: Optional[datetime]) -> Optional[datetime]:
+def _utc(
+    context: click.Context, option: click.Parameter, value: Optional[datetime]
+) -> Optional[datetime]:
     return value and value.replace(tzinfo=timezone.utc)
 
 
@@ -34,12 +36,22 @@ def history() -> None:
 @history.command("list")
 @click.option("--host", metavar="NAME", help="Only records of this name.")
 @click.option("--uuid", metavar="UUID", help="Only this instance.")
-@click.option("--since", metavar="DATE", type=DATE, callback=_utc, help="Only from that day on, in UTC.")
-@click.option("--until", metavar="DATE", type=DATE, callback=_utc, help="Only before that day, in UTC.")
+@click.option(
+    "--since", metavar="DATE", type=DATE, callback=_utc, help="Only from that day on, in UTC."
+)
+@click.option(
+    "--until", metavar="DATE", type=DATE, callback=_utc, help="Only before that day, in UTC."
+)
 @output_options
 @click.pass_obj
-def history_list(app: App, host: Optional[str], uuid: Optional[str], since: Optional[datetime],
-                 until: Optional[datetime], style: Style) -> int:
+def history_list(
+    app: App,
+    host: Optional[str],
+    uuid: Optional[str],
+    since: Optional[datetime],
+    until: Optional[datetime],
+    style: Style,
+) -> int:
     """List the deletions on file, the oldest first.
 
     Also hosts that somebody else removed, where Foreman's events are noted ('event').
@@ -48,24 +60,42 @@ def history_list(app: App, host: Optional[str], uuid: Optional[str], since: Opti
         return complain(f"not a UUID: {uuid!r}", 65)
     with Journal.peek(app.settings().journal) as journal:
         found = [*journal.deletions(), *map(_removal, journal.removals())]
-    wanted = [one for one in sorted(found, key=lambda one: one["begun"])
-              if host in (None, one["name"]) and (uuid is None or one["uuid"] == parse_uuid(uuid))
-              and (since is None or _moment(one["begun"]) >= since)
-              and (until is None or _moment(one["begun"]) < until)]
+    wanted = [
+        one
+        for one in sorted(found, key=lambda one: one["begun"])
+        if host in (None, one["name"])
+        and (uuid is None or one["uuid"] == parse_uuid(uuid))
+        and (since is None or _moment(one["begun"]) >= since)
+        and (until is None or _moment(one["begun"]) < until)
+    ]
     app.say(report.render(map(_row, wanted), style))
     return 0
 
 
 def _removal(told: Mapping[str, Any]) -> Mapping[str, Any]:
     """What an event told, in the shape of a deletion."""
-    return {**told, "id": "", "uuid": "", "begun": told["at"], "result": "removed", "reason": "by somebody else",
-            "detail": "as an event of Foreman told"}
+    return {
+        **told,
+        "id": "",
+        "uuid": "",
+        "begun": told["at"],
+        "result": "removed",
+        "reason": "by somebody else",
+        "detail": "as an event of Foreman told",
+    }
 
 
 def _row(deletion: Mapping[str, Any]) -> Row:
-    return {"Id": deletion["id"], "Host": deletion["name"], "Host id": deletion["host_id"], "UUID": deletion["uuid"],
-            "At": _moment(deletion["begun"]).strftime(TIME), "Result": deletion["result"] or "unfinished",
-            "Reason": deletion["reason"], "Detail": deletion["detail"] or ""}
+    return {
+        "Id": deletion["id"],
+        "Host": deletion["name"],
+        "Host id": deletion["host_id"],
+        "UUID": deletion["uuid"],
+        "At": _moment(deletion["begun"]).strftime(TIME),
+        "Result": deletion["result"] or "unfinished",
+        "Reason": deletion["reason"],
+        "Detail": deletion["detail"] or "",
+    }
 
 
 def _moment(text: str) -> datetime:
@@ -92,13 +122,15 @@ def history_show(app: App, number: int) -> int:
         app.say(report.plain(f"  {uuid} in {cloud}/{region}: {presence} ({detail})"))
     app.say("Snapshot:")
     for name, value in deletion["snapshot"].items():
-        if name == "parameters":        # their values are kept for 'restore' alone
+        if name == "parameters":  # their values are kept for 'restore' alone
             value = list(value) if value is not None else "could not be read"
         app.say(report.plain(f"  {name}: {json.dumps(value, ensure_ascii=False)}"))
     return 0
 
 
-def _deletion(app: App, number: Optional[int] = None, name: Optional[str] = None) -> Mapping[str, Any]:
+def _deletion(
+    app: App, number: Optional[int] = None, name: Optional[str] = None
+) -> Mapping[str, Any]:
     """The deletion of that number, or the last one of that name; raises SatelliteNotFound."""
     with Journal.peek(app.settings().journal) as journal:
         for deletion in reversed(journal.deletions()):
@@ -113,7 +145,8 @@ def _deletion(app: App, number: Optional[int] = None, name: Optional[str] = None
 def history_prune(app: App, older_than: str) -> int:
     """Forget deletions that ended longer ago.
 
-    Their snapshots go as well, so that they cannot be restored any more. What is missing or under way is kept.
+    Their snapshots go as well, so that they cannot be restored any more. What is missing or under
+    way is kept.
     """
     try:
         span = duration("history prune", "--older-than", older_than)
@@ -131,8 +164,10 @@ def history_prune(app: App, older_than: str) -> int:
 def _nothing_to_restore(deletion: Mapping[str, Any], consumer: Optional[str]) -> str:
     """Why an entry that is still there is left alone, and what its deletion took from it."""
     facet = deletion["snapshot"].get("subscription_facet_attributes") or {}
-    text = (f"{deletion['name']} is still there as host {deletion['host_id']}, nothing has to be restored; deletion "
-            f"{deletion['id']} is on file as {deletion['result'] or 'unfinished'}")
+    text = (
+        f"{deletion['name']} is still there as host {deletion['host_id']}, nothing has to be restored; deletion "
+        f"{deletion['id']} is on file as {deletion['result'] or 'unfinished'}"
+    )
     if deletion["detail"]:
         text += f" ({deletion['detail']})"
     if facet.get("uuid") and not consumer:
@@ -146,22 +181,27 @@ def _nothing_to_restore(deletion: Mapping[str, Any], consumer: Optional[str]) ->
 def restore(app: App, host: str) -> int:
     """Restore a deleted host record.
 
-    HOST is a name, or the number that 'history list' shows. Name, organization, location, host group, parameters,
-    comment and owner come back from the snapshot; what cannot come back, such as the registration, is listed with
-    what to do. An entry that exists is never touched. Of a deletion that is on file as failed or unfinished Satellite
-    is asked whether the entry is gone all the same.
+    HOST is a name, or the number that 'history list' shows. Name, organization, location, host
+    group, parameters, comment and owner come back from the snapshot; what cannot come back, such as
+    the registration, is listed with what to do. An entry that exists is never touched. Of a
+    deletion that is on file as failed or unfinished Satellite is asked whether the entry is gone
+    all the same.
     """
     number = int(host) if host.isascii() and host.isdigit() else None
     deletion = _deletion(app, number, None if number is not None else host.lower())
     satellite = satellite_of(app.settings())
     if deletion["satellite"] != satellite.url:
-        return complain(f"{deletion['name']} was deleted at {deletion['satellite']}, not at {satellite.url}", 65)
+        return complain(
+            f"{deletion['name']} was deleted at {deletion['satellite']}, not at {satellite.url}", 65
+        )
     if deletion["result"] != "deleted":
         there = satellite.record(deletion["host_id"])
         if there:
             return complain(_nothing_to_restore(deletion, there.consumer), 65)
     made = make_again(satellite, deletion["snapshot"])
-    app.say(report.plain(f"restored {made.name} as host {made.host_id} (was {deletion['host_id']})"))
+    app.say(
+        report.plain(f"restored {made.name} as host {made.host_id} (was {deletion['host_id']})")
+    )
     for what, advice in made.lost:
         app.say(report.plain(f"not restored: {what} -> {advice}"))
     return 0

@@ -15,9 +15,16 @@ from ..schedule.install import Change
 from .common import App, with_options
 
 where_options = [
-    click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("/"),
-                 metavar="DIR", help="Write below DIR, for an image; systemd is not told."),
-    click.option("--dry-run", is_flag=True, help="Show what would be done, with the changed lines."),
+    click.option(
+        "--root",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        default=Path("/"),
+        metavar="DIR",
+        help="Write below DIR, for an image; systemd is not told.",
+    ),
+    click.option(
+        "--dry-run", is_flag=True, help="Show what would be done, with the changed lines."
+    ),
 ]
 
 
@@ -27,20 +34,44 @@ def schedule() -> None:
 
 
 @schedule.command("install")
-@click.option("--cron", "how", flag_value="cron", help="By cron, which mails news.  [default: as it is now, else cron]")
-@click.option("--systemd", "how", flag_value="systemd", help="By a timer of systemd; news stand in its journal.")
-@click.option("--apply", "apply_it", is_flag=True, help="Delete; without it, runs only plan and report.")
+@click.option(
+    "--cron",
+    "how",
+    flag_value="cron",
+    help="By cron, which mails news.  [default: as it is now, else cron]",
+)
+@click.option(
+    "--systemd",
+    "how",
+    flag_value="systemd",
+    help="By a timer of systemd; news stand in its journal.",
+)
+@click.option(
+    "--apply", "apply_it", is_flag=True, help="Delete; without it, runs only plan and report."
+)
 @click.option("--shellhook", is_flag=True, help="Also a shellhook for Satellite's webhooks.")
-@click.option("--foreman-hook", "hooks", metavar="DIR",
-              help=f"Also scripts for foreman_hooks, which looks in {files.FOREMAN_HOOKS}.")
+@click.option(
+    "--foreman-hook",
+    "hooks",
+    metavar="DIR",
+    help=f"Also scripts for foreman_hooks, which looks in {files.FOREMAN_HOOKS}.",
+)
 @with_options(where_options)
 @click.pass_obj
-def schedule_install(app: App, how: Optional[str], apply_it: bool, shellhook: bool, hooks: Optional[str], root: Path,
-                     dry_run: bool) -> int:
+def schedule_install(
+    app: App,
+    how: Optional[str],
+    apply_it: bool,
+    shellhook: bool,
+    hooks: Optional[str],
+    root: Path,
+    dry_run: bool,
+) -> int:
     """Let cron or systemd run it every hour.
 
-    Writes the schedule, rotation of the log, folders, and where none is there a configuration to fill in. The other
-    way to schedule is removed. Nothing is deleted by what it installs unless --apply is given, each time anew.
+    Writes the schedule, rotation of the log, folders, and where none is there a configuration to
+    fill in. The other way to schedule is removed. Nothing is deleted by what it installs unless
+    --apply is given, each time anew.
     """
     config = click.get_current_context().find_root().params.get("config")
     if hooks and not hooks.startswith("/"):
@@ -50,8 +81,19 @@ def schedule_install(app: App, how: Optional[str], apply_it: bool, shellhook: bo
     command = (install.program(), *(("--config", str(config.absolute())) if config else ()))
     journal = install.journal(root, config)
     noted = install.exists(root, files.spool_of(journal))
-    wanted = files.wanted(Choice(command, socket.gethostname(), how, apply_it, journal, bool(other), shellhook, hooks,
-                                 noted))
+    wanted = files.wanted(
+        Choice(
+            command,
+            socket.gethostname(),
+            how,
+            apply_it,
+            journal,
+            bool(other),
+            shellhook,
+            hooks,
+            noted,
+        )
+    )
     unwanted = [*files.unwanted(how), *([files.LOGROTATE] if other else [])]
     changes = install.compare(root, wanted, unwanted)
     code = _carry_out(app, root, changes, dry_run)
@@ -60,22 +102,33 @@ def schedule_install(app: App, how: Optional[str], apply_it: bool, shellhook: bo
     for path in install.others(root):
         code = max(code, complain(f"{path} runs it as well; take that out", 1))
     if not dry_run and code == 0:
-        app.say(f"{how} runs it every hour; " + ("it deletes" if apply_it else "it deletes nothing without --apply"))
+        app.say(
+            f"{how} runs it every hour; "
+            + ("it deletes" if apply_it else "it deletes nothing without --apply")
+        )
     return code
 
 
 @schedule.command("remove")
-@click.option("--foreman-hook", "hooks", metavar="DIR", default=files.FOREMAN_HOOKS, show_default=True,
-              help="Where the scripts for foreman_hooks were installed.")
+@click.option(
+    "--foreman-hook",
+    "hooks",
+    metavar="DIR",
+    default=files.FOREMAN_HOOKS,
+    show_default=True,
+    help="Where the scripts for foreman_hooks were installed.",
+)
 @with_options(where_options)
 @click.pass_obj
 def schedule_remove(app: App, hooks: str, root: Path, dry_run: bool) -> int:
     """Remove what 'schedule install' wrote.
 
-    Configuration, journal and log stay. A file that was changed since is kept as FILE.rpmsave, where it does nothing;
-    one that is not of ours stays where it is.
+    Configuration, journal and log stay. A file that was changed since is kept as FILE.rpmsave,
+    where it does nothing; one that is not of ours stays where it is.
     """
-    changes = install.take_away(root, [*files.unwanted(None), files.SHELLHOOK, *files.hook_paths(hooks)])
+    changes = install.take_away(
+        root, [*files.unwanted(None), files.SHELLHOOK, *files.hook_paths(hooks)]
+    )
     code = _carry_out(app, root, changes, dry_run)
     if not changes:
         app.say("nothing is installed")
@@ -93,8 +146,10 @@ def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -
         return 0
     install.check_rights(root)
     code = _tell_systemd(root, install.systemctl_before(changes))
-    for part in ([one for one in changes if one.state != "removed"],
-                 [one for one in changes if one.state == "removed"]):
+    for part in (
+        [one for one in changes if one.state != "removed"],
+        [one for one in changes if one.state == "removed"],
+    ):
         if code == 0:
             install.carry_out(root, part)
             _show(app, part, diffs=app.verbose)
@@ -104,7 +159,9 @@ def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -
 
 def _show(app: App, changes: Sequence[Change], diffs: bool) -> None:
     for one in changes:
-        app.say(report.plain(f"{one.state:<10}{one.path}" + (f" ({one.detail})" if one.detail else "")))
+        app.say(
+            report.plain(f"{one.state:<10}{one.path}" + (f" ({one.detail})" if one.detail else ""))
+        )
         if one.diff and diffs:
             app.say("\n".join(f"    {report.plain(line)}" for line in one.diff.splitlines()))
 

@@ -19,8 +19,13 @@ def templates() -> None:
 
 
 @templates.command("build")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR",
-              help="Where to write them.  [default: here]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="DIR",
+    help="Where to write them.  [default: here]",
+)
 @click.pass_obj
 def templates_build(app: App, out: Path) -> int:
     """Write the job templates as files.
@@ -38,19 +43,38 @@ def templates_build(app: App, out: Path) -> int:
 
 
 @templates.command("publish")
-@click.option("--organization", "organizations", multiple=True, metavar="NAME",
-              help="Where they can be used; may be repeated.  [default: all that are visible]")
-@click.option("--location", "locations", multiple=True, metavar="NAME",
-              help="Where they can be used; may be repeated.  [default: all that are visible]")
-@click.option("--check-user", metavar="USER",
-              help="Effective user of the check: whose clouds.yaml it reads.  [default: Satellite's setting]")
+@click.option(
+    "--organization",
+    "organizations",
+    multiple=True,
+    metavar="NAME",
+    help="Where they can be used; may be repeated.  [default: all that are visible]",
+)
+@click.option(
+    "--location",
+    "locations",
+    multiple=True,
+    metavar="NAME",
+    help="Where they can be used; may be repeated.  [default: all that are visible]",
+)
+@click.option(
+    "--check-user",
+    metavar="USER",
+    help="Effective user of the check: whose clouds.yaml it reads.  [default: Satellite's setting]",
+)
 @click.pass_obj
-def templates_publish(app: App, organizations: Sequence[str], locations: Sequence[str],
-                      check_user: Optional[str]) -> int:
+def templates_publish(
+    app: App, organizations: Sequence[str], locations: Sequence[str], check_user: Optional[str]
+) -> int:
     """Bring the job templates into Satellite.
 
-    New ones are created, others brought up to date; prints what changed. An effective user that is set already stays.
+    New ones are created, others brought up to date; prints what changed. An effective user that is
+    set already stays.
     """
-    for one in publish(satellite_of(app.settings()), job_templates.build(), organizations, locations, check_user):
-        app.say(report.plain(f"{one.change:<10}{one.name}" + (f" ({one.detail})" if one.detail else "")))
+    for one in publish(
+        satellite_of(app.settings()), job_templates.build(), organizations, locations, check_user
+    ):
+        app.say(
+            report.plain(f"{one.change:<10}{one.name}" + (f" ({one.detail})" if one.detail else ""))
+        )
     return 0

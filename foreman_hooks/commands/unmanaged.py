@@ -25,12 +25,19 @@ from .common import App, output_options, satellite_of, show_progress
 @click.option("--older-than", metavar="SPAN", help="Only servers made longer ago, as 24h or 30d.")
 @output_options
 @click.pass_obj
-def unmanaged(app: App, project: Optional[str], name: Optional[str], image: Optional[str], older_than: Optional[str],
-              style: Style) -> int:
+def unmanaged(
+    app: App,
+    project: Optional[str],
+    name: Optional[str],
+    image: Optional[str],
+    older_than: Optional[str],
+    style: Style,
+) -> int:
     """List the servers of OpenStack that have no host record.
 
-    Nobody patches these. Every host that the Satellite login sees counts, whatever 'satellite.search' says; a server
-    is known by the UUID in the facts, so one that registered but reports no facts is listed as well.
+    Nobody patches these. Every host that the Satellite login sees counts, whatever
+    'satellite.search' says; a server is known by the UUID in the facts, so one that registered but
+    reports no facts is listed as well.
     """
     try:
         age = duration("unmanaged", "--older-than", older_than) if older_than else None
@@ -38,18 +45,33 @@ def unmanaged(app: App, project: Optional[str], name: Optional[str], image: Opti
         raise click.UsageError(str(error)) from error
     found = app.settings()
     if found.checker is not None:
-        raise SettingsError("unmanaged asks the clouds itself, and the configuration leaves them to a job "
-                            "(checker.job_template); run it with another configuration, where clouds.yaml is")
+        raise SettingsError(
+            "unmanaged asks the clouds itself, and the configuration leaves them to a job "
+            "(checker.job_template); run it with another configuration, where clouds.yaml is"
+        )
     satellite = satellite_of(found)
     checker = LocalChecker(found.clouds)
     checker.open()
     if checker.errors:
         raise next(iter(checker.errors.values()))
     with show_progress(app.quiet) as progress:
-        hosts = list(glance(satellite, EVERYTHING, lambda done, total: progress("hosts of Satellite", done, total)))
-        servers = [server for region in checker.regions.values() for server in described(
-            region, lambda done, total: progress("servers of OpenStack", done, total))]
-        known = _known(satellite, hosts, {server.uuid for server in servers}, found.policy.openstack_names)
+        hosts = list(
+            glance(
+                satellite,
+                EVERYTHING,
+                lambda done, total: progress("hosts of Satellite", done, total),
+            )
+        )
+        servers = [
+            server
+            for region in checker.regions.values()
+            for server in described(
+                region, lambda done, total: progress("servers of OpenStack", done, total)
+            )
+        ]
+        known = _known(
+            satellite, hosts, {server.uuid for server in servers}, found.policy.openstack_names
+        )
     rows = _rows(select(servers, known, Filter(project, name, image, age), utc_now()))
     app.say(report.render(rows, style))
     if style.output == "table":
@@ -57,16 +79,37 @@ def unmanaged(app: App, project: Optional[str], name: Optional[str], image: Opti
     return 0
 
 
-def _known(satellite: Satellite, hosts: Sequence[Glance], servers: set[str],
-           openstack_names: tuple[str, ...]) -> set[str]:
-    """Every UUID that a record names; of those that no server has at a glance, by all of their facts."""
+def _known(
+    satellite: Satellite,
+    hosts: Sequence[Glance],
+    servers: set[str],
+    openstack_names: tuple[str, ...],
+) -> set[str]:
+    """Every UUID that a record names; of those that no server has at a glance, by all of their
+    facts.
+    """
     known = {uuid for host in hosts for uuid in host.uuids}
-    rest = [host for host in hosts
-            if not any(uuid in servers or swap_bytes(uuid) in servers for uuid in host.uuids)]
-    return known.union(*(host.identity.uuids for host in look_closely(satellite, rest, openstack_names)))
+    rest = [
+        host
+        for host in hosts
+        if not any(uuid in servers or swap_bytes(uuid) in servers for uuid in host.uuids)
+    ]
+    return known.union(
+        *(host.identity.uuids for host in look_closely(satellite, rest, openstack_names))
+    )
 
 
 def _rows(servers: Iterable[Server]) -> list[Row]:
-    return [{"UUID": one.uuid, "Name": one.name, "Status": one.status, "Cloud": one.cloud, "Region": one.region,
-             "Project": one.project_name or one.project, "Image": one.image,
-             "Created": one.created.strftime("%Y/%m/%d %H:%M:%S") if one.created else ""} for one in servers]
+    return [
+        {
+            "UUID": one.uuid,
+            "Name": one.name,
+            "Status": one.status,
+            "Cloud": one.cloud,
+            "Region": one.region,
+            "Project": one.project_name or one.project,
+            "Image": one.image,
+            "Created": one.created.strftime("%Y/%m/%d %H:%M:%S") if one.created else "",
+        }
+        for one in servers
+    ]

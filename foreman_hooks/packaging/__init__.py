@@ -1,1 +1,3 @@
-"""What a distribution's package holds beside the Python code: its spec, the manual page, completion for shells."""
+"""What a distribution's package holds beside the Python code: its spec, the manual page, completion
+for shells.
+"""

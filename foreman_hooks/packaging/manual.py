@@ -1,6 +1,7 @@
 """The manual page, from the help texts of the commands themselves.
 
-`python -m foreman_hooks.packaging.manual` writes it beside this file, where the RPM's spec finds it.
+`python -m foreman_hooks.packaging.manual` writes it beside this file, where the RPM's spec finds
+it.
 """
 
 import configparser
@@ -22,7 +23,9 @@ PAGE = Path(__file__).with_name(f"{NAME}.8")
 
 
 class Entry(NamedTuple):
-    """One command as the page shows it: its words, its synopsis, paragraphs of help, options with their help."""
+    """One command as the page shows it: its words, its synopsis, paragraphs of help, options with
+    their help.
+    """
 
     words: str
     usage: str
@@ -32,18 +35,27 @@ class Entry(NamedTuple):
 
 def render() -> str:
     """The page as troff."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE.parent), undefined=jinja2.StrictUndefined,
-                                     trim_blocks=True, keep_trailing_newline=True,
-                                     autoescape=False)  # noqa: S701  no HTML
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE.parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )  # noqa: S701  no HTML
     environment.filters.update(troff=troff, prose=prose)
-    program, *commands = _entries(click.Context(cli.cli, info_name=NAME, **cli.cli.context_settings), "")
+    program, *commands = _entries(
+        click.Context(cli.cli, info_name=NAME, **cli.cli.context_settings), ""
+    )
     text = environment.get_template(f"{NAME}.8.j2").render(
-        name=NAME, version=_version(), program=program, commands=commands, codes=cli.EXIT_CODES)
+        name=NAME, version=_version(), program=program, commands=commands, codes=cli.EXIT_CODES
+    )
     return re.sub(r"\n{2,}", "\n", text)
 
 
 def troff(text: str) -> str:
-    """Words within a line that troff prints as they are: no escapes, and dashes that can be typed again."""
+    """Words within a line that troff prints as they are: no escapes, and dashes that can be typed
+    again.
+    """
     return " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
 
 
@@ -57,9 +69,16 @@ def _entries(context: click.Context, words: str) -> Iterator[Entry]:
     """The command, and all below it."""
     command = context.command
     help_text = (command.help or "").replace("\b", "")
-    records = [record for option in command.get_params(context) if isinstance(option, click.Option)
-               for record in [option.get_help_record(context)] if record]
-    yield Entry(words, " ".join(command.collect_usage_pieces(context)), help_text.split("\n\n"), records)
+    records = [
+        record
+        for option in command.get_params(context)
+        if isinstance(option, click.Option)
+        for record in [option.get_help_record(context)]
+        if record
+    ]
+    yield Entry(
+        words, " ".join(command.collect_usage_pieces(context)), help_text.split("\n\n"), records
+    )
     if not isinstance(command, click.Group):
         return
     for name in command.list_commands(context):
@@ -70,7 +89,9 @@ def _entries(context: click.Context, words: str) -> Iterator[Entry]:
 
 
 def _version() -> str:
-    """That of setup.cfg in a clone, where an editable installation may be older, else the installed one."""
+    """That of setup.cfg in a clone, where an editable installation may be older, else the installed
+    one.
+    """
     source = configparser.ConfigParser()
     source.read(PAGE.parents[2] / "setup.cfg")
     return source.get("metadata", "version", fallback="") or version(NAME)

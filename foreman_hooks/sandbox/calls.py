@@ -9,19 +9,52 @@ from .records import User
 from .search import DatabaseError
 from .server import Answer, Request
 
-PERMISSIONS = {             # of what kind of record each is; those that anything here asks for
-    **dict.fromkeys(("view_hosts", "create_hosts", "edit_hosts", "destroy_hosts", "build_hosts", "power_hosts",
-                     "console_hosts", "cockpit_hosts", "ipmi_boot_hosts", "forget_status_hosts"), "Host"),
+PERMISSIONS = {  # of what kind of record each is; those that anything here asks for
+    **dict.fromkeys(
+        (
+            "view_hosts",
+            "create_hosts",
+            "edit_hosts",
+            "destroy_hosts",
+            "build_hosts",
+            "power_hosts",
+            "console_hosts",
+            "cockpit_hosts",
+            "ipmi_boot_hosts",
+            "forget_status_hosts",
+        ),
+        "Host",
+    ),
     **dict.fromkeys(("view_facts", "upload_facts"), "FactValue"),
     **dict.fromkeys(("view_settings", "edit_settings"), "Setting"),
-    **dict.fromkeys(("view_organizations", "edit_organizations", "assign_organizations"), "Organization"),
+    **dict.fromkeys(
+        ("view_organizations", "edit_organizations", "assign_organizations"), "Organization"
+    ),
     **dict.fromkeys(("view_locations", "edit_locations", "assign_locations"), "Location"),
-    **dict.fromkeys(("view_job_templates", "create_job_templates", "edit_job_templates", "destroy_job_templates"),
-                    "JobTemplate"),
-    **dict.fromkeys(("view_job_invocations", "create_job_invocations", "cancel_job_invocations",
-                     "execute_jobs_on_infrastructure_hosts"), "JobInvocation"),
-    "create_template_invocations": "TemplateInvocation", "view_smart_proxies": "SmartProxy", "view_params": "Parameter",
-    "view_config_reports": "ConfigReport", "view_users": "User", "view_usergroups": "Usergroup",
+    **dict.fromkeys(
+        (
+            "view_job_templates",
+            "create_job_templates",
+            "edit_job_templates",
+            "destroy_job_templates",
+        ),
+        "JobTemplate",
+    ),
+    **dict.fromkeys(
+        (
+            "view_job_invocations",
+            "create_job_invocations",
+            "cancel_job_invocations",
+            "execute_jobs_on_infrastructure_hosts",
+        ),
+        "JobInvocation",
+    ),
+    "create_template_invocations": "TemplateInvocation",
+    "view_smart_proxies": "SmartProxy",
+    "view_params": "Parameter",
+    "view_config_reports": "ConfigReport",
+    "view_users": "User",
+    "view_usergroups": "Usergroup",
 }
 
 
@@ -56,23 +89,35 @@ class Page(NamedTuple):
     """Which rows of a list are asked for."""
 
     number: int
-    per_page: int           # as the envelope says it
+    per_page: int  # as the envelope says it
     start: int
     limit: int
 
     def cut(self, rows: Sequence[Any]) -> Sequence[Any]:
         """Those of the rows that the page shows."""
-        return rows[self.start:self.start + self.limit]
+        return rows[self.start : self.start + self.limit]
 
 
-def listed(call: Call, page: Page, total: int, subtotal: int, results: Any, search: Optional[str] = None) -> Answer:
+def listed(
+    call: Call, page: Page, total: int, subtotal: int, results: Any, search: Optional[str] = None
+) -> Answer:
     """The envelope of every list.  The name of `results` is the caller's choice (`root_name`)."""
     order = call.first("order").split()
-    return Answer(200, {
-        "total": total, "subtotal": subtotal, "page": page.number, "per_page": page.per_page,
-        "search": call.request.query.get("search", [None])[0] if search is None else search,
-        "sort": {"by": order[0] if order else None, "order": [*order, "ASC"][1] if order else None},
-        call.first("root_name") or "results": results})
+    return Answer(
+        200,
+        {
+            "total": total,
+            "subtotal": subtotal,
+            "page": page.number,
+            "per_page": page.per_page,
+            "search": call.request.query.get("search", [None])[0] if search is None else search,
+            "sort": {
+                "by": order[0] if order else None,
+                "order": [*order, "ASC"][1] if order else None,
+            },
+            call.first("root_name") or "results": results,
+        },
+    )
 
 
 def leading_number(text: str) -> int:
@@ -91,7 +136,9 @@ def not_found(message: str) -> RefusedError:
     return RefusedError(404, {"error": {"message": message}})
 
 
-def server_error(message: str = "Internal Server Error: the server was unable to finish the request.") -> DatabaseError:
+def server_error(
+    message: str = "Internal Server Error: the server was unable to finish the request.",
+) -> DatabaseError:
     """500, with the exception's own message where it has one."""
     return DatabaseError(message)
 
@@ -102,5 +149,7 @@ def unprocessable(key: Optional[int], errors: Iterable[tuple[str, str]]) -> Refu
     full = []
     for name, message in errors:
         by_name.setdefault(name, []).append(message)
-        full.append(message if name == "base" else f"{re.sub('[_.]', ' ', name).capitalize()} {message}")
+        full.append(
+            message if name == "base" else f"{re.sub('[_.]', ' ', name).capitalize()} {message}"
+        )
     return RefusedError(422, {"error": {"id": key, "errors": by_name, "full_messages": full}})

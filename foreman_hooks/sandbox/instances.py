@@ -7,7 +7,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .keystone import project_id
 
-SortSpec = tuple[tuple[str, str], ...]      # (key, "asc" or "desc"), the most important first
+SortSpec = tuple[tuple[str, str], ...]  # (key, "asc" or "desc"), the most important first
 
 # status: vm_state, task_state, power_state
 STATES: "dict[str, tuple[str, Optional[str], int]]" = {
@@ -37,21 +37,25 @@ STATES: "dict[str, tuple[str, Optional[str], int]]" = {
 class Instance:
     """A row of a cell's instances table, and its mapping.  Times are epoch seconds, UTC.
 
-    Fields may be changed in place, but those that lists are sorted by (`created`, `updated`, `project`,
-    `name`, `cell`) only followed by another `OpenStack.add`.
+    Fields may be changed in place, but those that lists are sorted by (`created`, `updated`,
+    `project`, `name`, `cell`) only followed by another `OpenStack.add`.
     """
 
     uuid: str
     name: str = ""
-    project: str = "project-a"              # a name; `project_id` makes the id of it
-    status: str = "ACTIVE"                  # a key of STATES but DELETED
-    cell: str = "cell1"                     # "": a build request, not in any cell yet
+    project: str = "project-a"  # a name; `project_id` makes the id of it
+    status: str = "ACTIVE"  # a key of STATES but DELETED
+    cell: str = "cell1"  # "": a build request, not in any cell yet
     created: float = field(default_factory=time.time)
-    updated: Optional[float] = field(default_factory=time.time)     # None: NULL, which changes-since never finds
-    terminated: Optional[float] = None      # a tombstone: GET is 404, only lists that ask for such show it
-    hidden: bool = False                    # the other half of a cross-cell resize: in no list, but GET finds it
-    mapped: bool = True                     # False: in lists, but GET does not find it
-    deleting: bool = False                  # a delete is under way: shown with the status it had
+    updated: Optional[float] = field(
+        default_factory=time.time
+    )  # None: NULL, which changes-since never finds
+    terminated: Optional[float] = (
+        None  # a tombstone: GET is 404, only lists that ask for such show it
+    )
+    hidden: bool = False  # the other half of a cross-cell resize: in no list, but GET finds it
+    mapped: bool = True  # False: in lists, but GET does not find it
+    deleting: bool = False  # a delete is under way: shown with the status it had
 
     @property
     def shown_status(self) -> str:
@@ -66,7 +70,11 @@ class Instance:
     @property
     def task_state(self) -> Optional[str]:
         """What is being done to it, in Nova's own words."""
-        return "deleting" if self.deleting and self.terminated is None else STATES[self.shown_status][1]
+        return (
+            "deleting"
+            if self.deleting and self.terminated is None
+            else STATES[self.shown_status][1]
+        )
 
     @property
     def queued_for_delete(self) -> bool:
@@ -86,7 +94,9 @@ SORTABLE: "dict[str, Callable[[Instance], Any]]" = {
 
 
 class Order(NamedTuple):
-    """The rows of one region in one order, and where each stands in it; `builds` are not in a cell yet."""
+    """The rows of one region in one order, and where each stands in it; `builds` are not in a cell
+    yet.
+    """
 
     table: dict[str, Instance]
     size: int
@@ -102,11 +112,19 @@ class Order(NamedTuple):
         for key, direction in reversed(spec):
             everything.sort(key=SORTABLE[key], reverse=direction == "desc")
         rows = [row for row in everything if row.cell]
-        return cls(table, len(table), rows, [row for row in everything if not row.cell],
-                   {row.uuid: place for place, row in enumerate(rows)}, frozenset(row.cell for row in rows))
+        return cls(
+            table,
+            len(table),
+            rows,
+            [row for row in everything if not row.cell],
+            {row.uuid: place for place, row in enumerate(rows)},
+            frozenset(row.cell for row in rows),
+        )
 
     def is_of(self, table: dict[str, Instance]) -> bool:
-        """Whether it still holds: a row put in or taken out without `OpenStack.add` or `archive` shows, too."""
+        """Whether it still holds: a row put in or taken out without `OpenStack.add` or `archive`
+        shows, too.
+        """
         return self.table is table and self.size == len(table)
 
 
@@ -116,25 +134,32 @@ class Search:
 
     uuid: Optional[str] = None
     project: Optional[str] = None
-    name: Optional[str] = None              # a regular expression
+    name: Optional[str] = None  # a regular expression
     vm_states: Optional[set[str]] = None
     task_states: Optional[set[str]] = None
     since: Optional[float] = None
     before: Optional[float] = None
-    deleted: Optional[bool] = False         # None: deleted or not
+    deleted: Optional[bool] = False  # None: deleted or not
     soft_deleted: bool = False
 
     def fits(self, row: Instance) -> bool:
         """Whether the row passes the filters that build requests are held against as well."""
-        return ((self.uuid is None or row.uuid == self.uuid)
-                and (self.project is None or project_id(row.project) == self.project)
-                and (self.vm_states is None or row.vm_state in self.vm_states)
-                and (self.task_states is None or row.task_state in self.task_states)
-                and (self.name is None or re.search(self.name, row.name) is not None))
+        return (
+            (self.uuid is None or row.uuid == self.uuid)
+            and (self.project is None or project_id(row.project) == self.project)
+            and (self.vm_states is None or row.vm_state in self.vm_states)
+            and (self.task_states is None or row.task_state in self.task_states)
+            and (self.name is None or re.search(self.name, row.name) is not None)
+        )
 
     def finds(self, row: Instance) -> bool:
         """Whether a row of a cell belongs in the list."""
-        return not row.hidden and self._takes_deletion_of(row) and self._takes_change_of(row) and self.fits(row)
+        return (
+            not row.hidden
+            and self._takes_deletion_of(row)
+            and self._takes_change_of(row)
+            and self.fits(row)
+        )
 
     def _takes_deletion_of(self, row: Instance) -> bool:
         if self.deleted is None:
@@ -149,4 +174,5 @@ class Search:
             return True
         return row.updated is not None and not (
             (self.since is not None and row.updated < self.since)
-            or (self.before is not None and row.updated > self.before))
+            or (self.before is not None and row.updated > self.before)
+        )

@@ -1,7 +1,8 @@
-"""The job templates of the Satellite in memory: their text, their metadata and ERB, and the API that keeps them.
+"""The job templates of the Satellite in memory: their text, their metadata and ERB, and the API
+that keeps them.
 
-ERB is rendered here, without ruby: `<%= to_json(input('NAME')) %>`, `<%%` and comments; whatever else stands in a tag
-fails to render, although a real server knows a good deal of it.
+ERB is rendered here, without ruby: `<%= to_json(input('NAME')) %>`, `<%%` and comments; whatever
+else stands in a tag fails to render, although a real server knows a good deal of it.
 """
 
 import json
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 PROVIDERS = ("script", "SSH", "Ansible")
 INPUT_TYPES = ("user", "fact", "variable")
 VALUE_TYPES = ("plain", "search", "date", "resource")
-BLANKS = "\0\t\n\v\f\r "                # what Ruby strips
+BLANKS = "\0\t\n\v\f\r "  # what Ruby strips
 
 
 class RenderError(Exception):
-    """A template that does not render; the text is what the job's output says after "error during rendering: "."""
+    """A template that does not render; the text is what the job's output says after "error during
+    rendering: ".
+    """
 
 
 # ERB
@@ -42,9 +45,11 @@ _ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"
 
 
 def tags(text: str) -> Iterator[tuple[str, str]]:
-    """ERB's reading of a template with trim mode "-": pairs of a tag's opening ("" is plain text) and its content.
+    """ERB's reading of a template with trim mode "-": pairs of a tag's opening ("" is plain text)
+    and its content.
 
-    A tag that is not closed is plain text without its `<%` (measured: so a Python format "<%s" changes in silence).
+    A tag that is not closed is plain text without its `<%` (measured: so a Python format "<%s"
+    changes in silence).
     """
     position, opening, content = 0, "", ""
     while position < len(text):
@@ -70,8 +75,8 @@ def tags(text: str) -> Iterator[tuple[str, str]]:
 def render(text: str, values: Mapping[str, Optional[str]], name: str = "") -> str:
     """The script that a template's text becomes with these inputs; raises RenderError.
 
-    `values`: by name; None for one that was left out and has no default, which is `null` (read in the source of remote
-    execution: default_input_values).
+    `values`: by name; None for one that was left out and has no default, which is `null` (read in
+    the source of remote execution: default_input_values).
     """
     out = []
     for opening, content in tags(text):
@@ -80,21 +85,25 @@ def render(text: str, values: Mapping[str, Optional[str]], name: str = "") -> st
             out.append(content)
         elif opening == "<%=" and wanted:
             if wanted[2] not in values:
-                raise RenderError("wrong number of arguments (given 1, expected 0)")    # measured
+                raise RenderError("wrong number of arguments (given 1, expected 0)")  # measured
             out.append(to_json(values[wanted[2]]))
         elif opening != "<%#":
             raise RenderError(
                 "ERF22-6132 [Foreman::Renderer::Errors::SyntaxError]: Syntax error occurred while parsing the template "
-                f"{name}, make sure you have all ERB tags properly closed and the Ruby syntax is valid.")
+                f"{name}, make sure you have all ERB tags properly closed and the Ruby syntax is valid."
+            )
     return "".join(out)
 
 
 def to_json(value: Optional[str]) -> str:
-    """JSON as ActiveSupport writes it: what is special in HTML and to JavaScript escaped, all else as it is."""
+    """JSON as ActiveSupport writes it: what is special in HTML and to JavaScript escaped, all else
+    as it is.
+    """
     return json.dumps(value, ensure_ascii=False).translate(_ESCAPES)
 
 
 # Templates
+
 
 @dataclass
 class TemplateInput:
@@ -134,7 +143,8 @@ class JobTemplate:
     organizations: set[int] = field(default_factory=set)
     locations: set[int] = field(default_factory=set)
     effective_user: dict[str, Any] = field(
-        default_factory=lambda: {"value": None, "current_user": False, "overridable": True})
+        default_factory=lambda: {"value": None, "current_user": False, "overridable": True}
+    )
     execution_timeout_interval: Optional[int] = None
     locked: bool = False
     id: int = 0
@@ -144,7 +154,9 @@ class JobTemplate:
     def described(self) -> str:
         """The format of a job's description."""
         listing = " ".join(f'{each.name}="%{{{each.name}}}"' for each in self.inputs)
-        return self.description_format or "%{template_name}" + (f" with inputs {listing}" if listing else "")
+        return self.description_format or "%{template_name}" + (
+            f" with inputs {listing}" if listing else ""
+        )
 
 
 def parse_metadata(text: str) -> dict[str, Any]:
@@ -163,8 +175,14 @@ def parse_metadata(text: str) -> dict[str, Any]:
 
 
 def body_of(text: str) -> str:
-    """A template without its metadata: a shebang that follows them becomes the first byte (measured)."""
-    return re.sub(r"<%#.+?.-?%>\n?", "", text, count=1, flags=re.DOTALL).strip(BLANKS).replace("\r", "")
+    """A template without its metadata: a shebang that follows them becomes the first byte
+    (measured).
+    """
+    return (
+        re.sub(r"<%#.+?.-?%>\n?", "", text, count=1, flags=re.DOTALL)
+        .strip(BLANKS)
+        .replace("\r", "")
+    )
 
 
 class JobTemplates:
@@ -178,7 +196,9 @@ class JobTemplates:
     # Who sees which
 
     def visible(self, user: User, key: int) -> Optional[JobTemplate]:
-        """The template of that id; a login that is no administrator shares an organization and a location with it."""
+        """The template of that id; a login that is no administrator shares an organization and a
+        location with it.
+        """
         template = self.by_id.get(key)
         if template is None or user.admin:
             return template
@@ -186,9 +206,13 @@ class JobTemplates:
         return template if shared else None
 
     def _all(self, call: Call) -> list[JobTemplate]:
-        found = [template for template in self.by_id.values() if self.visible(call.user, template.id)
-                 and (not call.organization or call.organization in template.organizations)
-                 and (not call.location or call.location in template.locations)]
+        found = [
+            template
+            for template in self.by_id.values()
+            if self.visible(call.user, template.id)
+            and (not call.organization or call.organization in template.organizations)
+            and (not call.location or call.location in template.locations)
+        ]
         return sorted(found, key=lambda template: template.name)
 
     def _find(self, call: Call) -> JobTemplate:
@@ -217,40 +241,73 @@ class JobTemplates:
         """GET /job_templates/:id/export: the text with metadata that are written anew."""
         template = self._find(call)
         name = re.sub(r"\s+", "_", template.name.lower().replace("-", "")) + ".erb"
-        return Answer(200, self.exported(template), {
-            "Content-Type": "text/plain", "Content-Transfer-Encoding": "binary",
-            "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{quote(name)}"})
+        return Answer(
+            200,
+            self.exported(template),
+            {
+                "Content-Type": "text/plain",
+                "Content-Transfer-Encoding": "binary",
+                "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{quote(name)}",
+            },
+        )
 
     def exported(self, template: JobTemplate) -> str:
         """The text as it could be imported again.  The effective user is not in it."""
         attributes = [each.name for each in fields(TemplateInput) if each.name != "id"]
         metadata = {
-            "name": template.name, "description": template.description, "snippet": template.snippet,
-            "template_inputs": [_filled({name: getattr(each, name) for name in attributes})
-                                for each in template.inputs],
-            "model": "JobTemplate", "job_category": template.job_category,
-            "description_format": template.description_format, "provider_type": template.provider_type,
+            "name": template.name,
+            "description": template.description,
+            "snippet": template.snippet,
+            "template_inputs": [
+                _filled({name: getattr(each, name) for name in attributes})
+                for each in template.inputs
+            ],
+            "model": "JobTemplate",
+            "job_category": template.job_category,
+            "description_format": template.description_format,
+            "provider_type": template.provider_type,
             "kind": "job_template",
-            "organizations": [self._satellite.organizations[key] for key in sorted(template.organizations)],
-            "locations": [self._satellite.locations[key] for key in sorted(template.locations)]}
-        text = yaml.safe_dump(_filled(metadata), sort_keys=False, allow_unicode=True, width=10 ** 6)
+            "organizations": [
+                self._satellite.organizations[key] for key in sorted(template.organizations)
+            ],
+            "locations": [self._satellite.locations[key] for key in sorted(template.locations)],
+        }
+        text = yaml.safe_dump(_filled(metadata), sort_keys=False, allow_unicode=True, width=10**6)
         return f"<%#\n{text.strip()}\n%>\n\n{template.template}"
 
     def import_text(self, call: Call) -> Answer:
-        """POST /job_templates/import.  Organizations and locations in the metadata are not heeded (measured)."""
+        """POST /job_templates/import.  Organizations and locations in the metadata are not heeded
+        (measured).
+        """
         text, overwrite = call.given("template"), call.given("overwrite") not in (None, False)
         if not isinstance(text, str):
             raise server_error()
         metadata = parse_metadata(text)
         name = str(metadata.get("name") or "")
-        known = next((each for each in self._all(call) if each.name == name), None) if overwrite else None
-        template = known or JobTemplate(name, organizations={call.organization} if call.organization else set(),
-                                        locations={call.location} if call.location else set())
-        values = {key: str(metadata[key] or "") for key in ("job_category", "description_format", "provider_type")
-                  if key in metadata}
+        known = (
+            next((each for each in self._all(call) if each.name == name), None)
+            if overwrite
+            else None
+        )
+        template = known or JobTemplate(
+            name,
+            organizations={call.organization} if call.organization else set(),
+            locations={call.location} if call.location else set(),
+        )
+        values = {
+            key: str(metadata[key] or "")
+            for key in ("job_category", "description_format", "provider_type")
+            if key in metadata
+        }
         inputs = self._synced(template.inputs, metadata.get("template_inputs") or [])
-        changed = replace(template, inputs=inputs, template=body_of(text), snippet=bool(metadata.get("snippet")),
-                          description=metadata.get("description"), updated=time.time())
+        changed = replace(
+            template,
+            inputs=inputs,
+            template=body_of(text),
+            snippet=bool(metadata.get("snippet")),
+            description=metadata.get("description"),
+            updated=time.time(),
+        )
         for key, value in values.items():
             setattr(changed, key, value)
         self._save(call, changed)
@@ -260,8 +317,16 @@ class JobTemplates:
     def change(self, call: Call) -> Answer:
         """PUT /job_templates/:id; `template` is taken as it is, metadata and all."""
         template, given = self._find(call), call.given("job_template") or {}
-        plain = ("name", "description", "job_category", "description_format", "provider_type", "snippet", "locked",
-                 "execution_timeout_interval")
+        plain = (
+            "name",
+            "description",
+            "job_category",
+            "description_format",
+            "provider_type",
+            "snippet",
+            "locked",
+            "execution_timeout_interval",
+        )
         values: dict[str, Any] = {name: given[name] for name in plain if name in given}
         if "template" in given:
             values["template"] = str(given["template"]).replace("\r", "")
@@ -269,7 +334,9 @@ class JobTemplates:
             if f"{noun}_ids" in given:
                 values[f"{noun}s"] = {int(key) for key in given[f"{noun}_ids"]}
         effective = given.get("effective_user_attributes") or {}
-        values["effective_user"] = {name: effective.get(name, old) for name, old in template.effective_user.items()}
+        values["effective_user"] = {
+            name: effective.get(name, old) for name, old in template.effective_user.items()
+        }
         changed = JobTemplate(**{**vars(template), **values, "updated": time.time()})
         self._save(call, changed)
         return Answer(200, self._whole(changed))
@@ -283,7 +350,9 @@ class JobTemplates:
     # How they are kept
 
     def _synced(self, known: list[TemplateInput], wanted: Any) -> list[TemplateInput]:
-        """Inputs of metadata: one of a known name keeps its id, and every attribute that is not given any more."""
+        """Inputs of metadata: one of a known name keeps its id, and every attribute that is not
+        given any more.
+        """
         if not isinstance(wanted, list) or not all(isinstance(each, dict) for each in wanted):
             raise server_error()
         attributes = {each.name for each in fields(TemplateInput)} - {"id"}
@@ -293,11 +362,17 @@ class JobTemplates:
                 raise server_error(f"unknown attribute '{name}' for TemplateInput.")
             old = next((each for each in known if each.name == given.get("name")), None)
             kept = vars(old) if old else {"name": "", "id": next(self._input_ids)}
-            synced.append(TemplateInput(**{**kept, **{name: _column(name, value) for name, value in given.items()}}))
+            synced.append(
+                TemplateInput(
+                    **{**kept, **{name: _column(name, value) for name, value in given.items()}}
+                )
+            )
         return synced
 
     def _save(self, call: Call, template: JobTemplate) -> None:
-        """Keep a template, under the next id where it is new; raises RefusedError with every reason not to."""
+        """Keep a template, under the next id where it is new; raises RefusedError with every reason
+        not to.
+        """
         errors = [*self._faults(template), *self._tenancy(call, template)]
         if errors:
             raise unprocessable(template.id or None, errors)
@@ -307,15 +382,22 @@ class JobTemplates:
     def _faults(self, template: JobTemplate) -> Iterator[tuple[str, str]]:
         if not template.name.strip():
             yield "name", "can't be blank"
-        if any(each.name == template.name and each.id != template.id for each in self.by_id.values()):
+        if any(
+            each.name == template.name and each.id != template.id for each in self.by_id.values()
+        ):
             yield "name", "has already been taken"
         if not template.snippet and not template.job_category:
             yield "job_category", "can't be blank"
         if not template.provider_type:
             yield "provider_type", "can't be blank"
-        if template.provider_type not in PROVIDERS:         # measured: the translation is missing there
-            yield "provider_type", ("translation missing: en.activerecord.errors.models.job_template.attributes."
-                                    "provider_type.uniq")
+        if template.provider_type not in PROVIDERS:  # measured: the translation is missing there
+            yield (
+                "provider_type",
+                (
+                    "translation missing: en.activerecord.errors.models.job_template.attributes."
+                    "provider_type.uniq"
+                ),
+            )
         for each in template.inputs:
             if not each.name:
                 yield "template_inputs.name", "can't be blank"
@@ -336,26 +418,54 @@ class JobTemplates:
             if old and wanted == getattr(old, f"{noun}s"):
                 continue
             if not wanted or not wanted <= own or not user.may(f"assign_{noun}s"):
-                yield f"{noun}_ids", (f"Invalid {noun}s selection, you must select at least one of yours and have "
-                                      f"'assign_{noun}s' permission.")
+                yield (
+                    f"{noun}_ids",
+                    (
+                        f"Invalid {noun}s selection, you must select at least one of yours and have "
+                        f"'assign_{noun}s' permission."
+                    ),
+                )
         if old and not user.may("edit_job_templates"):
-            yield "base", ("You don't have permission edit_job_templates with attributes that you have specified or "
-                           "you don't have access to specified organizations or locations")
+            yield (
+                "base",
+                (
+                    "You don't have permission edit_job_templates with attributes that you have specified or "
+                    "you don't have access to specified organizations or locations"
+                ),
+            )
 
     def _whole(self, template: JobTemplate) -> dict[str, Any]:
-        places = {noun: [taxonomy_entry(key, names[key]) for key in sorted(getattr(template, noun))]
-                  for noun, names in (("locations", self._satellite.locations),
-                                      ("organizations", self._satellite.organizations))}
-        return {"description": template.description, **_entry(template), "template": template.template,
-                "locked": template.locked, "effective_user": template.effective_user, **places,
-                "template_inputs": [{"id": each.id, "name": each.name, "input_type": each.input_type}
-                                    for each in template.inputs]}
+        places = {
+            noun: [taxonomy_entry(key, names[key]) for key in sorted(getattr(template, noun))]
+            for noun, names in (
+                ("locations", self._satellite.locations),
+                ("organizations", self._satellite.organizations),
+            )
+        }
+        return {
+            "description": template.description,
+            **_entry(template),
+            "template": template.template,
+            "locked": template.locked,
+            "effective_user": template.effective_user,
+            **places,
+            "template_inputs": [
+                {"id": each.id, "name": each.name, "input_type": each.input_type}
+                for each in template.inputs
+            ],
+        }
 
 
 def _column(name: str, value: Any) -> Any:
     """A value of YAML as a column of the database takes it: a default of 5 is the text "5"."""
     flags = ("required", "advanced", "hidden_value")
-    return bool(value) if name in flags else value if value is None or isinstance(value, str) else str(value)
+    return (
+        bool(value)
+        if name in flags
+        else value
+        if value is None or isinstance(value, str)
+        else str(value)
+    )
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -364,26 +474,51 @@ def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entry(template: JobTemplate) -> dict[str, Any]:
     """A template as lists have it."""
-    return {"id": template.id, "name": template.name, "job_category": template.job_category,
-            "provider_type": template.provider_type, "snippet": template.snippet,
-            "description_format": template.description_format, "created_at": utc(template.created),
-            "updated_at": utc(template.updated)}
+    return {
+        "id": template.id,
+        "name": template.name,
+        "job_category": template.job_category,
+        "provider_type": template.provider_type,
+        "snippet": template.snippet,
+        "description_format": template.description_format,
+        "created_at": utc(template.created),
+        "updated_at": utc(template.updated),
+    }
 
 
 def _raw(template: JobTemplate) -> dict[str, Any]:
     """A template as an import and a DELETE answer it: its row in the database."""
-    names = ("id", "name", "template", "snippet", "locked", "job_category", "provider_type", "description_format",
-             "execution_timeout_interval", "description")
-    return {**{name: getattr(template, name) for name in names}, "created_at": _iso(template.created),
-            "updated_at": _iso(template.updated), "default": False,
-            **dict.fromkeys(("template_kind_id", "vendor", "os_family", "cloned_from_id"))}
+    names = (
+        "id",
+        "name",
+        "template",
+        "snippet",
+        "locked",
+        "job_category",
+        "provider_type",
+        "description_format",
+        "execution_timeout_interval",
+        "description",
+    )
+    return {
+        **{name: getattr(template, name) for name in names},
+        "created_at": _iso(template.created),
+        "updated_at": _iso(template.updated),
+        "default": False,
+        **dict.fromkeys(("template_kind_id", "vendor", "os_family", "cloned_from_id")),
+    }
 
 
 def _iso(seconds: float) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+    return (
+        f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+    )
 
 
 _FIELDS = {
     "id": Field(one(lambda row: row["id"]), identifier_check),
-    **{name: Field(lambda row, name: (row[name],), text_check, Mark.LIKE)
-       for name in ("name", "job_category", "provider_type")}}
+    **{
+        name: Field(lambda row, name: (row[name],), text_check, Mark.LIKE)
+        for name in ("name", "job_category", "provider_type")
+    },
+}

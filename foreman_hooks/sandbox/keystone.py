@@ -16,15 +16,21 @@ from .server import Answer, Request
 
 DOMAIN = {"id": "default", "name": "Default"}
 INTERFACES = ("public", "internal")
-IMPLIED_ROLES = {"admin": "manager", "manager": "member", "member": "reader"}   # as its bootstrap makes them
+IMPLIED_ROLES = {
+    "admin": "manager",
+    "manager": "member",
+    "member": "reader",
+}  # as its bootstrap makes them
 NO_SUCH_PAGE = """<!doctype html>
 <html lang=en>
 <title>404 Not Found</title>
 <h1>Not Found</h1>
 <p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>
 """  # noqa: E501
-MALFORMED = ("Expecting to find {} in {}. The server could not comply with the request since it is either malformed "
-             "or otherwise incorrect. The client is assumed to be in error.")
+MALFORMED = (
+    "Expecting to find {} in {}. The server could not comply with the request since it is either malformed "
+    "or otherwise incorrect. The client is assumed to be in error."
+)
 
 
 @dataclass
@@ -39,8 +45,9 @@ class Account:
 
 @dataclass
 class ApplicationCredential:
-    """A credential of `account` (a name), for that account's project and roles.  `deleted` and `expired`
-    may be set at any time; both make the tokens that it gave out invalid too."""
+    """A credential of `account` (a name), for that account's project and roles.  `deleted` and
+    `expired` may be set at any time; both make the tokens that it gave out invalid too.
+    """
 
     id: str
     secret: str
@@ -73,7 +80,9 @@ class Token(NamedTuple):
 
     def is_good(self) -> bool:
         """Whether a service would accept it now."""
-        revoked = self.credential is not None and (self.credential.deleted or self.credential.expired)
+        revoked = self.credential is not None and (
+            self.credential.deleted or self.credential.expired
+        )
         return time.time() < self.expires and not revoked
 
 
@@ -104,16 +113,22 @@ def base_url(request: Request) -> str:
 class Keystone:
     """The identity service at URL/v3; its state is meant to be changed by tests."""
 
-    def __init__(self, regions: Sequence[str], accounts: Sequence[Account],
-                 application_credentials: Sequence[ApplicationCredential]) -> None:
+    def __init__(
+        self,
+        regions: Sequence[str],
+        accounts: Sequence[Account],
+        application_credentials: Sequence[ApplicationCredential],
+    ) -> None:
         self.regions = list(regions)
         self.accounts = list(accounts)
         self.application_credentials = list(application_credentials)
-        self.no_endpoint: set[str] = set()      # regions without a compute endpoint in the catalog
-        self.compute_urls: dict[str, str] = {}  # region -> another compute endpoint than its own; {url} is replaced
-        self.more_compute: list[tuple[str, str, str]] = []      # further ones: service, region, URL
-        self.token_seconds = 3600.0             # life of a new token
-        self.project_names: set[str] = set()    # of projects that nobody logs in to
+        self.no_endpoint: set[str] = set()  # regions without a compute endpoint in the catalog
+        self.compute_urls: dict[
+            str, str
+        ] = {}  # region -> another compute endpoint than its own; {url} is replaced
+        self.more_compute: list[tuple[str, str, str]] = []  # further ones: service, region, URL
+        self.token_seconds = 3600.0  # life of a new token
+        self.project_names: set[str] = set()  # of projects that nobody logs in to
         self._tokens: dict[str, Token] = {}
 
     def expire_tokens(self) -> None:
@@ -153,17 +168,28 @@ class Keystone:
         if known is None or not known.is_good():
             return error(unauthorized(), base_url(request))
         if "admin" not in effective_roles(known.account):
-            return error(Rejection(403, "You are not authorized to perform the requested action: "
-                                        "identity:list_projects."), base_url(request))
+            return error(
+                Rejection(
+                    403,
+                    "You are not authorized to perform the requested action: "
+                    "identity:list_projects.",
+                ),
+                base_url(request),
+            )
         names = {*self.project_names, *(account.project for account in self.accounts)}
-        return answer(200, {"projects": [{"id": project_id(name), "name": name} for name in sorted(names)]})
+        return answer(
+            200, {"projects": [{"id": project_id(name), "name": name} for name in sorted(names)]}
+        )
 
     def _log_in(self, request: Request) -> Answer:
         body = auth_of(request)
         identity = member(body, "identity", "auth")
         method = (member(identity, "methods", "identity") or [""])[0]
-        check = {"password": self._by_password, "application_credential": self._by_credential,
-                 "token": self._by_token}.get(method)
+        check = {
+            "password": self._by_password,
+            "application_credential": self._by_credential,
+            "token": self._by_token,
+        }.get(method)
         if check is None:
             raise Rejection(400, MALFORMED.format(method, "identity"))
         scope = body.get("scope")
@@ -176,46 +202,91 @@ class Keystone:
         token = Token(account, scoped, method, now, now + self.token_seconds, credential)
         name = "gAAAAAB" + secrets.token_urlsafe(120)
         self._tokens[name] = token
-        catalog = self._catalog(base_url(request)) if scoped and "nocatalog" not in request.query else None
+        catalog = (
+            self._catalog(base_url(request))
+            if scoped and "nocatalog" not in request.query
+            else None
+        )
         return answer(201, {"token": token_document(token, catalog)}, {"X-Subject-Token": name})
 
-    def _by_password(self, given: Any, _: Any) -> tuple[list[Account], Optional[ApplicationCredential]]:
+    def _by_password(
+        self, given: Any, _: Any
+    ) -> tuple[list[Account], Optional[ApplicationCredential]]:
         user = member(given, "user", "password")
         if "id" not in user and not in_default_domain(user, "user"):
             raise unauthorized()
-        accounts = [each for each in self.accounts if each.password == user.get("password")
-                    and (each.name == user.get("name") or stable_id("user", each.name) == user.get("id"))]
+        accounts = [
+            each
+            for each in self.accounts
+            if each.password == user.get("password")
+            and (each.name == user.get("name") or stable_id("user", each.name) == user.get("id"))
+        ]
         return accounts, None
 
-    def _by_credential(self, given: Any, scope: Any) -> tuple[list[Account], Optional[ApplicationCredential]]:
-        known = next((each for each in self.application_credentials if each.id == given.get("id")), None)
+    def _by_credential(
+        self, given: Any, scope: Any
+    ) -> tuple[list[Account], Optional[ApplicationCredential]]:
+        known = next(
+            (each for each in self.application_credentials if each.id == given.get("id")), None
+        )
         if known is None or known.deleted:
-            # measured: a credential that is gone is a 404, only a wrong secret or an expired one a 401
+            # measured: a credential that is gone is a 404, only a wrong secret or an expired one a
+            # 401
             raise Rejection(404, f"Could not find Application Credential: {given.get('id')}.")
         if known.expired or known.secret != given.get("secret"):
             raise unauthorized()
         if scope is not None:
-            raise unauthorized("Error authenticating with application credential: "
-                               "Application credentials cannot request a scope.")
+            raise unauthorized(
+                "Error authenticating with application credential: "
+                "Application credentials cannot request a scope."
+            )
         return [each for each in self.accounts if each.name == known.account], known
 
-    def _by_token(self, given: Any, _: Any) -> tuple[list[Account], Optional[ApplicationCredential]]:
+    def _by_token(
+        self, given: Any, _: Any
+    ) -> tuple[list[Account], Optional[ApplicationCredential]]:
         known = self._tokens.get(given.get("id", ""))
         if known is None or not known.is_good():
-            raise Rejection(404, "Failed to validate token")     # measured: not a 401
+            raise Rejection(404, "Failed to validate token")  # measured: not a 401
         return [known.account], known.credential
 
     def _catalog(self, url: str) -> list[dict[str, Any]]:
-        compute = {region: self.compute_urls.get(region, "{url}/compute/" + region + "/v2.1").format(url=url)
-                   for region in self.regions if region not in self.no_endpoint}
-        others = [("compute", service, {region: where.format(url=url)}) for service, region, where in self.more_compute]
+        compute = {
+            region: self.compute_urls.get(region, "{url}/compute/" + region + "/v2.1").format(
+                url=url
+            )
+            for region in self.regions
+            if region not in self.no_endpoint
+        }
+        others = [
+            ("compute", service, {region: where.format(url=url)})
+            for service, region, where in self.more_compute
+        ]
         identity = dict.fromkeys(self.regions, f"{url}/v3")
-        return [{"type": kind, "name": name, "id": stable_id("service", name), "endpoints": [
-            {"id": stable_id("endpoint", f"{name} {region} {interface}"), "interface": interface,
-             "region": region, "region_id": region, "url": where}
-            for region, where in places.items() for interface in INTERFACES]}
-            for kind, name, places in (("identity", "keystone", identity), ("compute", "nova", compute), *others)
-            if places]
+        return [
+            {
+                "type": kind,
+                "name": name,
+                "id": stable_id("service", name),
+                "endpoints": [
+                    {
+                        "id": stable_id("endpoint", f"{name} {region} {interface}"),
+                        "interface": interface,
+                        "region": region,
+                        "region_id": region,
+                        "url": where,
+                    }
+                    for region, where in places.items()
+                    for interface in INTERFACES
+                ],
+            }
+            for kind, name, places in (
+                ("identity", "keystone", identity),
+                ("compute", "nova", compute),
+                *others,
+            )
+            if places
+        ]
 
 
 def effective_roles(account: Account) -> list[str]:
@@ -252,10 +323,10 @@ def in_default_domain(given: Any, where: str) -> bool:
 def scope_fits(scope: Any, account: Account) -> bool:
     """Whether the account may have that scope: its own project, or none."""
     if not isinstance(scope, dict):
-        return True                             # absent, or the string "unscoped"
+        return True  # absent, or the string "unscoped"
     project = scope.get("project")
     if not isinstance(project, dict):
-        return False                            # system or domain: no account has a role there
+        return False  # system or domain: no account has a role there
     if "id" in project:
         return bool(project["id"] == project_id(account.project))
     return in_default_domain(project, "project") and project.get("name") == account.project
@@ -263,26 +334,46 @@ def scope_fits(scope: Any, account: Account) -> bool:
 
 def version_document(url: str) -> dict[str, Any]:
     """What GET /v3 describes."""
-    return {"id": "v3.14", "status": "stable", "updated": "2020-04-07T00:00:00Z",
-            "links": [{"rel": "self", "href": f"{url}/v3/"}],
-            "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}]}
+    return {
+        "id": "v3.14",
+        "status": "stable",
+        "updated": "2020-04-07T00:00:00Z",
+        "links": [{"rel": "self", "href": f"{url}/v3/"}],
+        "media-types": [
+            {"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}
+        ],
+    }
 
 
 def token_document(token: Token, catalog: Optional[list[dict[str, Any]]]) -> dict[str, Any]:
     """The body of a log-in's answer; a token without a project has neither roles nor catalog."""
     account = token.account
     document: dict[str, Any] = {
-        "methods": [token.method], "audit_ids": [secrets.token_urlsafe(16)],
-        "user": {"domain": DOMAIN, "id": stable_id("user", account.name), "name": account.name,
-                 "password_expires_at": None},
-        "issued_at": iso(token.issued), "expires_at": iso(token.expires)}
+        "methods": [token.method],
+        "audit_ids": [secrets.token_urlsafe(16)],
+        "user": {
+            "domain": DOMAIN,
+            "id": stable_id("user", account.name),
+            "name": account.name,
+            "password_expires_at": None,
+        },
+        "issued_at": iso(token.issued),
+        "expires_at": iso(token.expires),
+    }
     if token.scoped:
         document.update(
             project={"domain": DOMAIN, "id": project_id(account.project), "name": account.project},
-            is_domain=False, roles=[{"id": stable_id("role", role), "name": role} for role in effective_roles(account)])
+            is_domain=False,
+            roles=[
+                {"id": stable_id("role", role), "name": role} for role in effective_roles(account)
+            ],
+        )
     if token.credential is not None:
-        document["application_credential"] = {"id": token.credential.id, "name": token.credential.id,
-                                              "restricted": True}
+        document["application_credential"] = {
+            "id": token.credential.id,
+            "name": token.credential.id,
+            "restricted": True,
+        }
     if catalog is not None:
         document["catalog"] = catalog
     return document
@@ -295,8 +386,16 @@ def iso(seconds: float) -> str:
 
 def answer(status: int, body: Any, headers: Optional[dict[str, str]] = None) -> Answer:
     """An answer with the headers that all of Keystone's have."""
-    return Answer(status, body, {"Content-Type": "application/json", "Vary": "X-Auth-Token",
-                                 "x-openstack-request-id": f"req-{uuid.uuid4()}", **(headers or {})})
+    return Answer(
+        status,
+        body,
+        {
+            "Content-Type": "application/json",
+            "Vary": "X-Auth-Token",
+            "x-openstack-request-id": f"req-{uuid.uuid4()}",
+            **(headers or {}),
+        },
+    )
 
 
 def unauthorized(message: str = "The request you have made requires authentication.") -> Rejection:
@@ -306,7 +405,12 @@ def unauthorized(message: str = "The request you have made requires authenticati
 
 def error(rejection: Rejection, url: str) -> Answer:
     """A Rejection as it goes out."""
-    title = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}[rejection.status]
+    title = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}[
+        rejection.status
+    ]
     headers = {"WWW-Authenticate": f'Keystone uri="{url}/v3"'} if rejection.status == 401 else {}
-    return answer(rejection.status, {"error": {"code": rejection.status, "message": str(rejection), "title": title}},
-                  headers)
+    return answer(
+        rejection.status,
+        {"error": {"code": rejection.status, "message": str(rejection), "title": title}},
+        headers,
+    )

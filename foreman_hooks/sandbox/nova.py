@@ -43,29 +43,45 @@ from .nova_views import (
 )
 from .server import Answer, Request
 
-ROUTES = tuple((re.compile(pattern), name) for pattern, name in (
-    (r"/v2\.1/?", "_document"), (r"/v2\.1/servers", "_index"), (r"/v2\.1/servers/detail", "_detail"),
-    (r"/v2\.1/servers/([^/]+)", "_show")))
+ROUTES = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"/v2\.1/?", "_document"),
+        (r"/v2\.1/servers", "_index"),
+        (r"/v2\.1/servers/detail", "_detail"),
+        (r"/v2\.1/servers/([^/]+)", "_show"),
+    )
+)
 PROJECT_RIGHTS = frozenset(("index", "detail", "show"))
-PROJECT_ROLES = frozenset(("reader", "member", "manager"))      # their right to show ends at their project
+PROJECT_ROLES = frozenset(
+    ("reader", "member", "manager")
+)  # their right to show ends at their project
 
 
 class Nova:
-    """The compute service of every region at URL/compute/REGION/v2.1; its state is meant to be changed by tests."""
+    """The compute service of every region at URL/compute/REGION/v2.1; its state is meant to be
+    changed by tests.
+    """
 
     def __init__(self, regions: Sequence[str]) -> None:
-        self.instances: dict[str, dict[str, Instance]] = {region: {} for region in regions}     # by region and UUID
-        self.down_cells: set[str] = set()       # names of cells whose database does not answer
-        self.skip_down_cells = True             # [api]list_records_by_skipping_down_cells
-        self.max_limit = 1000                   # [api]max_limit
-        self.policy: dict[str, set[str]] = {role: set(PROJECT_RIGHTS) for role in PROJECT_ROLES}    # admin may all
+        self.instances: dict[str, dict[str, Instance]] = {
+            region: {} for region in regions
+        }  # by region and UUID
+        self.down_cells: set[str] = set()  # names of cells whose database does not answer
+        self.skip_down_cells = True  # [api]list_records_by_skipping_down_cells
+        self.max_limit = 1000  # [api]max_limit
+        self.policy: dict[str, set[str]] = {
+            role: set(PROJECT_RIGHTS) for role in PROJECT_ROLES
+        }  # admin may all
         self._orders: dict[tuple[str, SortSpec], Order] = {}
         self._lock = threading.RLock()
 
     def add(self, region: str, instance: Instance) -> Instance:
         """Put a row in, or in place of the one with its UUID; returns it."""
         if instance.status not in STATES or instance.status == "DELETED":
-            raise ValueError(f"no status of a row: {instance.status} (a deleted instance is one that has `terminated`)")
+            raise ValueError(
+                f"no status of a row: {instance.status} (a deleted instance is one that has `terminated`)"
+            )
         with self._lock:
             self.instances[region][instance.uuid] = instance
             self._orders.clear()
@@ -93,8 +109,15 @@ class Nova:
         site = f"{base_url(request)}/compute/{region}"
         if rest in ("", "/"):
             return versions(site)
-        name, found = next(((name, found) for pattern, name in ROUTES for found in [pattern.fullmatch(rest)] if found),
-                           ("", None))
+        name, found = next(
+            (
+                (name, found)
+                for pattern, name in ROUTES
+                for found in [pattern.fullmatch(rest)]
+                if found
+            ),
+            ("", None),
+        )
         if caller is None and name != "_document":
             return unauthorized(base_url(request))
         if found is None or (request.method == "HEAD" and name != "_document"):
@@ -127,21 +150,26 @@ class Nova:
             return {"server": self._show_unseen(row, call)}
         if call.caller.project is None:
             raise broken("nova.exception.NovaException")
-        # The cell's database is read for the caller's project alone, whatever the policy; a build request is not.
-        is_visible = project_id(row.project) == call.caller.project or call.caller.is_admin or not row.cell
+        # The cell's database is read for the caller's project alone, whatever the policy; a build
+        # request is not.
+        is_visible = (
+            project_id(row.project) == call.caller.project or call.caller.is_admin or not row.cell
+        )
         if row.terminated is not None or not is_visible:
             raise no_instance(uuid)
         self._check_show(row, call.caller)
         return {"server": full(row, call, "show")}
 
     def _show_unseen(self, row: Instance, call: Call) -> dict[str, Any]:
-        """The server whose cell is down: the truth (500) up to 2.68, from 2.69 a 200 or a false 404."""
+        """The server whose cell is down: the truth (500) up to 2.68, from 2.69 a 200 or a false
+        404.
+        """
         if call.version < (2, 69):
             raise broken("nova.exception.NovaException")
         if row.queued_for_delete:
             raise no_instance(row.uuid)
         self._check_show(row, call.caller)
-        if call.version >= (2, 98):     # it wants the image's properties, and those are in the cell
+        if call.version >= (2, 98):  # it wants the image's properties, and those are in the cell
             raise broken("oslo_db.exception.DBConnectionError")
         return stub(row, call, "show")
 
@@ -150,11 +178,15 @@ class Nova:
 
     def _check(self, caller: Caller, right: str) -> None:
         if not self._may(caller, right):
-            raise Fault(403, f"Policy doesn't allow os_compute_api:servers:{right} to be performed.")
+            raise Fault(
+                403, f"Policy doesn't allow os_compute_api:servers:{right} to be performed."
+            )
 
     def _check_show(self, row: Instance, caller: Caller) -> None:
         is_own = project_id(row.project) == caller.project
-        self._check(caller if is_own else caller._replace(roles=caller.roles - PROJECT_ROLES), "show")
+        self._check(
+            caller if is_own else caller._replace(roles=caller.roles - PROJECT_ROLES), "show"
+        )
 
     def _list(self, call: Call, right: str) -> dict[str, Any]:
         query = checked(call.query, call.version)
@@ -165,19 +197,31 @@ class Nova:
             return {"servers": []}
         limit = min(int(query.get("limit", [str(self.max_limit)])[-1]), self.max_limit)
         order = self._order(call.region, sort_spec(query, call.caller))
-        with_stubs = call.version >= (2, 69) and not PAGING & set(query) and set(found) <= {"all_tenants"}
+        with_stubs = (
+            call.version >= (2, 69) and not PAGING & set(query) and set(found) <= {"all_tenants"}
+        )
         page = self._page(search, order, limit, query.get("marker", [""])[-1], with_stubs)
         view = full if right == "detail" else brief
-        body: dict[str, Any] = {"servers": [
-            (stub if row.cell in self.down_cells else view)(row, call, right) for row in page]}
+        body: dict[str, Any] = {
+            "servers": [
+                (stub if row.cell in self.down_cells else view)(row, call, right) for row in page
+            ]
+        }
         if limit and limit == len(page):
-            body["servers_links"] = [{"rel": "next", "href": following(call, query, right, page[-1].uuid)}]
+            body["servers_links"] = [
+                {"rel": "next", "href": following(call, query, right, page[-1].uuid)}
+            ]
         return body
 
-    def _search(self, call: Call, query: Query, found: dict[str, str], right: str) -> Optional[Search]:
+    def _search(
+        self, call: Call, query: Query, found: dict[str, str], right: str
+    ) -> Optional[Search]:
         """None: by a status that does not exist, which finds nothing."""
-        search = Search(uuid=found.get("uuid"), name=found.get("name", found.get("display_name")),
-                        project=found.get("tenant_id", found.get("project_id")))
+        search = Search(
+            uuid=found.get("uuid"),
+            name=found.get("name", found.get("display_name")),
+            project=found.get("tenant_id", found.get("project_id")),
+        )
         if not take_state(search, query, found, call.version):
             return None
         take_times(search, found)
@@ -195,8 +239,12 @@ class Nova:
             order = self._orders[region, spec] = Order.of(self.instances[region], spec)
         return order
 
-    def _page(self, search: Search, order: Order, limit: int, marker: str, with_stubs: bool) -> list[Instance]:
-        """One page.  Build requests come before all else whatever the order, and stubs before even them."""
+    def _page(
+        self, search: Search, order: Order, limit: int, marker: str, with_stubs: bool
+    ) -> list[Instance]:
+        """One page.  Build requests come before all else whatever the order, and stubs before even
+        them.
+        """
         builds = [] if search.deleted else [row for row in order.builds if search.fits(row)]
         start = 0
         if marker:
@@ -222,8 +270,14 @@ class Nova:
 
     def _unseen(self, search: Search, order: Order) -> Iterator[Instance]:
         """The rows of down cells, of which only the mapping is known."""
-        return (row for row in order.table.values() if row.cell in self.down_cells and row.mapped
-                and not row.queued_for_delete and search.project in (None, project_id(row.project)))
+        return (
+            row
+            for row in order.table.values()
+            if row.cell in self.down_cells
+            and row.mapped
+            and not row.queued_for_delete
+            and search.project in (None, project_id(row.project))
+        )
 
     def _after(self, marker: str, order: Order) -> int:
         """The place after the marker's, which may be a deleted row."""
@@ -248,5 +302,9 @@ def no_instance(uuid: str) -> Fault:
 
 
 def broken(exception: str) -> Fault:
-    """The 500 of an exception that the API did not expect; the text is the operator's, this is nova's own."""
-    return Fault(500, f"Unexpected API Error. Please contact the administrator\n<class '{exception}'>")
+    """The 500 of an exception that the API did not expect; the text is the operator's, this is
+    nova's own.
+    """
+    return Fault(
+        500, f"Unexpected API Error. Please contact the administrator\n<class '{exception}'>"
+    )

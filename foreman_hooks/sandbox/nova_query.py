@@ -1,7 +1,7 @@
 """What a request to the double of Nova asks for: microversion, filters, order.
 
-All of it as nova 34.0.0 reads it, measured: which parameters count for whom at which microversion, and
-with what words a bad one is refused.
+All of it as nova 34.0.0 reads it, measured: which parameters count for whom at which microversion,
+and with what words a bad one is refused.
 """
 
 import re
@@ -18,35 +18,78 @@ Query = dict[str, list[str]]
 
 MINIMUM, MAXIMUM = (2, 1), (2, 104)
 PAGING = frozenset(("sort_key", "sort_dir", "limit", "marker"))
-# Parameters by the microversion that brought them.  KNOWN: what the schema lets through to the filters;
-# the rest is dropped before 2.75 and a 400 from it.  OPEN: what callers without the right
+# Parameters by the microversion that brought them.  KNOWN: what the schema lets through to the
+# filters; the rest is dropped before 2.75 and a 400 from it.  OPEN: what callers without the right
 # allow_all_filters may filter by; the rest is dropped for them, in silence, at every microversion.
 KNOWN = {
-    (2, 1): "access_ip_v4 access_ip_v6 all_tenants auto_disk_config availability_zone block_device_mapping "
-            "changes-since config_drive created_at deleted description display_description display_name flavor host "
-            "hostname image image_ref info_cache ip ip6 kernel_id key_name launch_index launched_at limit locked_by "
-            "marker metadata name node pci_devices power_state progress project_id ramdisk_id reservation_id "
-            "root_device_name security_groups services soft_deleted sort_dir sort_key status system_metadata "
-            "task_state tenant_id terminated_at user_id uuid vm_state",
-    (2, 26): "tags tags-any not-tags not-tags-any", (2, 66): "changes-before", (2, 73): "locked"}
+    (
+        2,
+        1,
+    ): "access_ip_v4 access_ip_v6 all_tenants auto_disk_config availability_zone block_device_mapping "
+    "changes-since config_drive created_at deleted description display_description display_name flavor host "
+    "hostname image image_ref info_cache ip ip6 kernel_id key_name launch_index launched_at limit locked_by "
+    "marker metadata name node pci_devices power_state progress project_id ramdisk_id reservation_id "
+    "root_device_name security_groups services soft_deleted sort_dir sort_key status system_metadata "
+    "task_state tenant_id terminated_at user_id uuid vm_state",
+    (2, 26): "tags tags-any not-tags not-tags-any",
+    (2, 66): "changes-before",
+    (2, 73): "locked",
+}
 OPEN = {
-    (2, 1): "reservation_id name status image flavor ip changes-since all_tenants", (2, 5): "ip6",
-    (2, 26): "tags tags-any not-tags not-tags-any", (2, 66): "changes-before", (2, 73): "locked",
-    (2, 83): "availability_zone config_drive key_name created_at launched_at terminated_at power_state task_state "
-             "vm_state progress user_id", (2, 90): "hostname"}
-JOINED = frozenset(("block_device_mapping", "services", "metadata", "system_metadata", "info_cache",
-                    "security_groups", "pci_devices"))
-IMPLEMENTED = frozenset(("all_tenants", "changes-since", "changes-before", "deleted", "soft_deleted", "status",
-                         "vm_state", "name", "display_name", "project_id", "tenant_id", "uuid"))
+    (2, 1): "reservation_id name status image flavor ip changes-since all_tenants",
+    (2, 5): "ip6",
+    (2, 26): "tags tags-any not-tags not-tags-any",
+    (2, 66): "changes-before",
+    (2, 73): "locked",
+    (
+        2,
+        83,
+    ): "availability_zone config_drive key_name created_at launched_at terminated_at power_state task_state "
+    "vm_state progress user_id",
+    (2, 90): "hostname",
+}
+JOINED = frozenset(
+    (
+        "block_device_mapping",
+        "services",
+        "metadata",
+        "system_metadata",
+        "info_cache",
+        "security_groups",
+        "pci_devices",
+    )
+)
+IMPLEMENTED = frozenset(
+    (
+        "all_tenants",
+        "changes-since",
+        "changes-before",
+        "deleted",
+        "soft_deleted",
+        "status",
+        "vm_state",
+        "name",
+        "display_name",
+        "project_id",
+        "tenant_id",
+        "uuid",
+    )
+)
 SORT_KEYS = {
     (2, 1): "access_ip_v4 access_ip_v6 auto_disk_config availability_zone config_drive created_at "
-            "display_description display_name host hostname image_ref instance_type_id kernel_id key_name "
-            "launch_index launched_at locked_by node power_state progress project_id ramdisk_id root_device_name "
-            "task_state terminated_at updated_at user_id uuid vm_state", (2, 73): "locked"}
+    "display_description display_name host hostname image_ref instance_type_id kernel_id key_name "
+    "launch_index launched_at locked_by node power_state progress project_id ramdisk_id root_device_name "
+    "task_state terminated_at updated_at user_id uuid vm_state",
+    (2, 73): "locked",
+}
 IGNORED_SORT_KEYS = {
-    (2, 1): "architecture cell_name cleaned default_ephemeral_device default_swap_device deleted deleted_at "
-            "disable_terminate ephemeral_gb ephemeral_key_uuid id key_data launched_on locked memory_mb os_type "
-            "reservation_id root_gb shutdown_terminate user_data vcpus vm_mode"}
+    (
+        2,
+        1,
+    ): "architecture cell_name cleaned default_ephemeral_device default_swap_device deleted deleted_at "
+    "disable_terminate ephemeral_gb ephemeral_key_uuid id key_data launched_on locked memory_mb os_type "
+    "reservation_id root_gb shutdown_terminate user_data vcpus vm_mode"
+}
 YES, NO = ("1", "on", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no", "off")
 
 
@@ -81,13 +124,16 @@ def since(table: Mapping[Version, str], version: Version) -> list[str]:
 def microversion(headers: Message) -> Version:
     """The microversion asked for, 2.1 by default; raises Fault where it is malformed."""
     words = re.split(r"\s*,\s*", headers.get("OpenStack-API-Version", "").strip())
-    asked = [word[len("compute "):] for word in words if word.startswith("compute ")]
+    asked = [word[len("compute ") :] for word in words if word.startswith("compute ")]
     text = (asked or [headers.get("X-OpenStack-Nova-API-Version", "2.1")])[-1].strip()
     if text == "latest":
         return MAXIMUM
     match = re.fullmatch(r"([1-9]\d*)\.([1-9]\d*|0)", text)
     if match is None:
-        raise Fault(400, f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
+        raise Fault(
+            400,
+            f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.",
+        )
     return int(match[1]), int(match[2])
 
 
@@ -95,7 +141,10 @@ def check_range(version: Version) -> None:
     """Raise Fault where the service does not speak that microversion."""
     if not MINIMUM <= version <= MAXIMUM:
         asked, lowest, highest = ("{}.{}".format(*each) for each in (version, MINIMUM, MAXIMUM))
-        raise Fault(406, f"Version {asked} is not supported by the API. Minimum is {lowest} and maximum is {highest}.")
+        raise Fault(
+            406,
+            f"Version {asked} is not supported by the API. Minimum is {lowest} and maximum is {highest}.",
+        )
 
 
 def checked(query: Query, version: Version) -> Query:
@@ -104,13 +153,18 @@ def checked(query: Query, version: Version) -> Query:
     unknown = sorted(name for name in query if name not in known and not name.startswith("_"))
     if unknown and version >= (2, 75):
         verb = "does" if len(unknown) == 1 else "do"
-        raise Fault(400, f"{', '.join(map(repr, unknown))} {verb} not match any of the regexes: '^_'")
+        raise Fault(
+            400, f"{', '.join(map(repr, unknown))} {verb} not match any of the regexes: '^_'"
+        )
     kept = {name: values for name, values in query.items() if name not in unknown}
     for name, wrong in CHECKS.items():
         for value in kept.get(name, []):
             if wrong(value, version):
-                raise Fault(400, f"Invalid input for query parameters {name}. Value: {value}. "
-                                 f"{value!r} {wrong(value, version)}")
+                raise Fault(
+                    400,
+                    f"Invalid input for query parameters {name}. Value: {value}. "
+                    f"{value!r} {wrong(value, version)}",
+                )
     return kept
 
 
@@ -141,17 +195,26 @@ def wrong_pattern(value: str, _: Version) -> str:
 
 def wrong_sort_key(value: str, version: Version) -> str:
     """What is wrong with a sort key; empty: nothing."""
-    valid = since(SORT_KEYS, version) + (since(IGNORED_SORT_KEYS, version) if version < (2, 75) else [])
+    valid = since(SORT_KEYS, version) + (
+        since(IGNORED_SORT_KEYS, version) if version < (2, 75) else []
+    )
     return "" if value in valid else f"is not one of {valid}"
 
 
 CHECKS: "dict[str, Callable[[str, Version], str]]" = {
-    "limit": wrong_limit, "changes-since": wrong_time, "changes-before": wrong_time, "name": wrong_pattern,
-    "display_name": wrong_pattern, "sort_key": wrong_sort_key}
+    "limit": wrong_limit,
+    "changes-since": wrong_time,
+    "changes-before": wrong_time,
+    "name": wrong_pattern,
+    "display_name": wrong_pattern,
+    "sort_key": wrong_sort_key,
+}
 
 
 def epoch(text: str) -> float:
-    """A time as `2026-01-01T00:00:00Z` in epoch seconds, UTC where no zone is given; raises ValueError."""
+    """A time as `2026-01-01T00:00:00Z` in epoch seconds, UTC where no zone is given; raises
+    ValueError.
+    """
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
@@ -173,12 +236,16 @@ def wants_all_tenants(found: Mapping[str, str]) -> bool:
     value = found.get("all_tenants", "no").lower()
     if value not in ("", *YES, *NO):
         accepted = ", ".join(map(repr, sorted(YES + NO)))
-        raise Fault(400, f"Unrecognized value {found['all_tenants']!r}, acceptable values are: {accepted}")
+        raise Fault(
+            400, f"Unrecognized value {found['all_tenants']!r}, acceptable values are: {accepted}"
+        )
     return value not in NO
 
 
 def take_state(search: Search, query: Query, found: Mapping[str, str], version: Version) -> bool:
-    """Take `status` (all of its values count) and `vm_state` into the search; False: there is no such status."""
+    """Take `status` (all of its values count) and `vm_state` into the search; False: there is no
+    such status.
+    """
     if "vm_state" in found:
         search.vm_states = {found["vm_state"]}
     if "status" not in query:
@@ -199,7 +266,9 @@ def take_times(search: Search, found: Mapping[str, str]) -> None:
     if "changes-before" in found:
         search.before = epoch(found["changes-before"])
         if search.since is not None and search.before < search.since:
-            raise Fault(400, "The value of changes-since must be less than or equal to changes-before.")
+            raise Fault(
+                400, "The value of changes-since must be less than or equal to changes-before."
+            )
 
 
 def take_deletion(search: Search, found: Mapping[str, str], caller: Caller) -> None:
@@ -217,13 +286,15 @@ def take_deletion(search: Search, found: Mapping[str, str], caller: Caller) -> N
 
 
 def sort_spec(query: Query, caller: Caller) -> SortSpec:
-    """What to sort by.  Without a word: newest first, and of those of one moment the lowest UUID first."""
+    """What to sort by.  Without a word: newest first, and of those of one moment the lowest UUID
+    first.
+    """
     keys = [key.strip() for key in query.get("sort_key", [])] or ["created_at"]
     directions = [direction.strip() for direction in query.get("sort_dir", [])] or ["desc"]
     ignored = since(IGNORED_SORT_KEYS, MINIMUM)
     for key in list(keys):
         if key in ignored:
-            del directions[keys.index(key):keys.index(key) + 1]
+            del directions[keys.index(key) : keys.index(key) + 1]
             keys.remove(key)
         elif key in ("host", "node") and not caller.is_admin:
             raise Fault(403, f"Only administrators can sort servers by {key}")

@@ -27,11 +27,27 @@ IMAGE = str(uuid.UUID(int=7))
 WITH_PROGRESS = frozenset(("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"))
 # what later microversions add to a server: the first of them, key, value
 LATER: "tuple[tuple[Version, str, Any], ...]" = (
-    ((2, 9), "locked", False), ((2, 19), "description", None), ((2, 26), "tags", []),
-    ((2, 47), "flavor", {"vcpus": 1, "ram": 2048, "disk": 10, "ephemeral": 0, "swap": 0, "original_name": "m1.small",
-                         "extra_specs": {}}),
-    ((2, 63), "trusted_image_certificates", None), ((2, 73), "locked_reason", None),
-    ((2, 96), "pinned_availability_zone", "nova"), ((2, 100), "scheduler_hints", {}))
+    ((2, 9), "locked", False),
+    ((2, 19), "description", None),
+    ((2, 26), "tags", []),
+    (
+        (2, 47),
+        "flavor",
+        {
+            "vcpus": 1,
+            "ram": 2048,
+            "disk": 10,
+            "ephemeral": 0,
+            "swap": 0,
+            "original_name": "m1.small",
+            "extra_specs": {},
+        },
+    ),
+    ((2, 63), "trusted_image_certificates", None),
+    ((2, 73), "locked_reason", None),
+    ((2, 96), "pinned_availability_zone", "nova"),
+    ((2, 100), "scheduler_hints", {}),
+)
 
 
 def brief(row: Instance, call: Call, _: str) -> dict[str, Any]:
@@ -46,8 +62,19 @@ def stub(row: Instance, call: Call, right: str) -> dict[str, Any]:
         shown.update({"tenant_id": project_id(row.project), "created": iso(row.created)})
     if right == "show":
         whole = full(row, call, right)
-        shown.update({key: whole[key] for key in ("image", "flavor", "user_id", "OS-EXT-AZ:availability_zone",
-                                                  "server_groups") if key in whole})
+        shown.update(
+            {
+                key: whole[key]
+                for key in (
+                    "image",
+                    "flavor",
+                    "user_id",
+                    "OS-EXT-AZ:availability_zone",
+                    "server_groups",
+                )
+                if key in whole
+            }
+        )
         shown["OS-EXT-STS:power_state"] = 0
     return shown
 
@@ -71,37 +98,60 @@ def identity(row: Instance, call: Call) -> dict[str, Any]:
     """What the server is, at 2.1."""
     host, project = host_of(row), project_id(row.project)
     return {
-        "accessIPv4": "", "accessIPv6": "", "addresses": {}, "config_drive": "", "key_name": None, "metadata": {},
+        "accessIPv4": "",
+        "accessIPv6": "",
+        "addresses": {},
+        "config_drive": "",
+        "key_name": None,
+        "metadata": {},
         "flavor": {"id": "1", "links": [{"rel": "bookmark", "href": f"{call.site}/flavors/1"}]},
-        "hostId": hashlib.sha224((project + host).encode()).hexdigest() if host else "", "id": row.uuid,
-        "image": {"id": IMAGE, "links": [{"rel": "bookmark", "href": f"{call.site}/images/{IMAGE}"}]},
-        "links": links(row, call), "name": row.name, "tenant_id": project, "user_id": stable_id("user", row.project),
-        "OS-DCF:diskConfig": "MANUAL", "OS-EXT-AZ:availability_zone": "nova",
-        "os-extended-volumes:volumes_attached": []}
+        "hostId": hashlib.sha224((project + host).encode()).hexdigest() if host else "",
+        "id": row.uuid,
+        "image": {
+            "id": IMAGE,
+            "links": [{"rel": "bookmark", "href": f"{call.site}/images/{IMAGE}"}],
+        },
+        "links": links(row, call),
+        "name": row.name,
+        "tenant_id": project,
+        "user_id": stable_id("user", row.project),
+        "OS-DCF:diskConfig": "MANUAL",
+        "OS-EXT-AZ:availability_zone": "nova",
+        "os-extended-volumes:volumes_attached": [],
+    }
 
 
 def state(row: Instance) -> dict[str, Any]:
     """How the server is, at 2.1.  An updated_at of NULL is shown as the present time."""
     shown = {
-        "status": row.shown_status, "created": iso(row.created),
+        "status": row.shown_status,
+        "created": iso(row.created),
         "updated": iso(time.time() if row.updated is None else row.updated),
-        "OS-EXT-STS:task_state": row.task_state, "OS-EXT-STS:vm_state": row.vm_state,
+        "OS-EXT-STS:task_state": row.task_state,
+        "OS-EXT-STS:vm_state": row.vm_state,
         "OS-EXT-STS:power_state": STATES[row.shown_status][2],
         "OS-SRV-USG:launched_at": micros(None if row.status == "BUILD" else row.created),
-        "OS-SRV-USG:terminated_at": micros(row.terminated)}
+        "OS-SRV-USG:terminated_at": micros(row.terminated),
+    }
     return {**shown, "progress": 0} if row.shown_status in WITH_PROGRESS else shown
 
 
 def for_admins(row: Instance) -> "tuple[tuple[Version, str, Any], ...]":
     """The attributes that only admins see: first microversion, key, value."""
     prefix, host = "OS-EXT-SRV-ATTR:", host_of(row)
-    return (((2, 1), prefix + "host", host or None), ((2, 1), prefix + "hypervisor_hostname", host or None),
-            ((2, 1), prefix + "instance_name", f"instance-{row.uuid[:8]}" if row.cell else ""),
-            ((2, 3), prefix + "hostname", row.name), ((2, 3), prefix + "kernel_id", None),
-            ((2, 3), prefix + "launch_index", 0), ((2, 3), prefix + "ramdisk_id", None),
-            ((2, 3), prefix + "reservation_id", f"r-{row.uuid[:8]}"),
-            ((2, 3), prefix + "root_device_name", "/dev/vda"), ((2, 3), prefix + "user_data", None),
-            ((2, 16), "host_status", "UP" if host else ""))
+    return (
+        ((2, 1), prefix + "host", host or None),
+        ((2, 1), prefix + "hypervisor_hostname", host or None),
+        ((2, 1), prefix + "instance_name", f"instance-{row.uuid[:8]}" if row.cell else ""),
+        ((2, 3), prefix + "hostname", row.name),
+        ((2, 3), prefix + "kernel_id", None),
+        ((2, 3), prefix + "launch_index", 0),
+        ((2, 3), prefix + "ramdisk_id", None),
+        ((2, 3), prefix + "reservation_id", f"r-{row.uuid[:8]}"),
+        ((2, 3), prefix + "root_device_name", "/dev/vda"),
+        ((2, 3), prefix + "user_data", None),
+        ((2, 16), "host_status", "UP" if host else ""),
+    )
 
 
 def host_of(row: Instance) -> str:
@@ -111,8 +161,10 @@ def host_of(row: Instance) -> str:
 
 def links(row: Instance, call: Call) -> list[dict[str, str]]:
     """Where the server is to be found."""
-    return [{"rel": "self", "href": f"{call.site}/v2.1/servers/{row.uuid}"},
-            {"rel": "bookmark", "href": f"{call.site}/servers/{row.uuid}"}]
+    return [
+        {"rel": "self", "href": f"{call.site}/v2.1/servers/{row.uuid}"},
+        {"rel": "bookmark", "href": f"{call.site}/servers/{row.uuid}"},
+    ]
 
 
 def iso(seconds: float) -> str:
@@ -122,7 +174,9 @@ def iso(seconds: float) -> str:
 
 def micros(seconds: Optional[float]) -> Optional[str]:
     """Epoch seconds as OS-SRV-USG prints them: no zone, six zeros."""
-    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime(seconds))
+    return (
+        None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime(seconds))
+    )
 
 
 def versions(site: str) -> Answer:
@@ -134,23 +188,42 @@ def versions(site: str) -> Answer:
 
 def version_document(site: str) -> dict[str, Any]:
     """What the version 2.1 offers."""
-    return {"id": "v2.1", "status": "CURRENT", "version": "{}.{}".format(*MAXIMUM),
-            "min_version": "{}.{}".format(*MINIMUM), "updated": "2013-07-23T11:33:21Z",
-            "links": [{"rel": "self", "href": f"{site}/v2.1/"},
-                      {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"}],
-            "media-types": [{"base": "application/json",
-                             "type": "application/vnd.openstack.compute+json;version=2.1"}]}
+    return {
+        "id": "v2.1",
+        "status": "CURRENT",
+        "version": "{}.{}".format(*MAXIMUM),
+        "min_version": "{}.{}".format(*MINIMUM),
+        "updated": "2013-07-23T11:33:21Z",
+        "links": [
+            {"rel": "self", "href": f"{site}/v2.1/"},
+            {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"},
+        ],
+        "media-types": [
+            {
+                "base": "application/json",
+                "type": "application/vnd.openstack.compute+json;version=2.1",
+            }
+        ],
+    }
 
 
 def reply(status: int, body: Any, version: Optional[Version] = None) -> Answer:
     """An answer with Nova's headers; `version` is absent where the request did not get as far."""
     request_id = f"req-{uuid.uuid4()}"
-    headers = {"x-openstack-request-id": request_id, "x-compute-request-id": request_id,
-               "Content-Type": "application/json" if status < 400 else "application/json; charset=UTF-8"}
+    headers = {
+        "x-openstack-request-id": request_id,
+        "x-compute-request-id": request_id,
+        "Content-Type": "application/json" if status < 400 else "application/json; charset=UTF-8",
+    }
     if version is not None:
         text = "{}.{}".format(*version)
-        headers.update({"OpenStack-API-Version": f"compute {text}", "X-OpenStack-Nova-API-Version": text,
-                        "Vary": "OpenStack-API-Version, X-OpenStack-Nova-API-Version"})
+        headers.update(
+            {
+                "OpenStack-API-Version": f"compute {text}",
+                "X-OpenStack-Nova-API-Version": text,
+                "Vary": "OpenStack-API-Version, X-OpenStack-Nova-API-Version",
+            }
+        )
     return Answer(status, body, headers)
 
 
@@ -168,7 +241,20 @@ def no_such_page() -> Answer:
 
 def unauthorized(url: str) -> Answer:
     """No token, or one that is no good: the middleware answers, before Nova does."""
-    answer = reply(401, {"error": {"code": 401, "title": "Unauthorized",
-                                   "message": "The request you have made requires authentication."}})
-    return answer._replace(headers={**answer.headers, "Content-Type": "application/json",
-                                    "WWW-Authenticate": f'Keystone uri="{url}/v3"'})
+    answer = reply(
+        401,
+        {
+            "error": {
+                "code": 401,
+                "title": "Unauthorized",
+                "message": "The request you have made requires authentication.",
+            }
+        },
+    )
+    return answer._replace(
+        headers={
+            **answer.headers,
+            "Content-Type": "application/json",
+            "WWW-Authenticate": f'Keystone uri="{url}/v3"',
+        }
+    )

@@ -21,14 +21,22 @@ __all__ = ["Account", "ApplicationCredential", "Instance", "OpenStack", "project
 
 
 class OpenStack(Keystone, Nova):
-    """One Keystone at /v3 and one Nova a region at /compute/REGION/v2.1; `handle` is safe to call from threads."""
+    """One Keystone at /v3 and one Nova a region at /compute/REGION/v2.1; `handle` is safe to call
+    from threads.
+    """
 
-    def __init__(self, *, regions: Sequence[str] = ("RegionOne",),
-                 accounts: Sequence[Account] = (Account("admin", "changeme"),),
-                 application_credentials: Sequence[ApplicationCredential] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        regions: Sequence[str] = ("RegionOne",),
+        accounts: Sequence[Account] = (Account("admin", "changeme"),),
+        application_credentials: Sequence[ApplicationCredential] = (),
+    ) -> None:
         Keystone.__init__(self, regions, accounts, application_credentials)
         Nova.__init__(self, regions)
-        self.keystone_ahead = self.nova_ahead = 0.0     # seconds: how far their clocks are ahead of ours
+        self.keystone_ahead = self.nova_ahead = (
+            0.0  # seconds: how far their clocks are ahead of ours
+        )
 
     def handle(self, request: Request) -> Answer:
         """Answer one request to either service."""

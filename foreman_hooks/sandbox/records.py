@@ -1,4 +1,6 @@
-"""What the Satellite in memory keeps: hosts, logins and facts, and the shapes in which its answers show them."""
+"""What the Satellite in memory keeps: hosts, logins and facts, and the shapes in which its answers
+show them.
+"""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -13,12 +15,12 @@ ANSIBLE = "ForemanAnsible::FactName"
 SALT = "ForemanSalt::FactName"
 CHEF = "ForemanChef::FactName"
 
-ORGANIZATION = 1            # "Default Organization"
-LOCATION = 2                # "Default Location"
+ORGANIZATION = 1  # "Default Organization"
+LOCATION = 2  # "Default Location"
 
-Facts = dict[str, dict[str, Optional[str]]]         # origin -> fact name -> value
-Parameters = dict[str, Any]                         # name -> value; not a text: another parameter_type
-Sight = Optional[Callable[["Host"], bool]]          # which hosts a login sees; None: all
+Facts = dict[str, dict[str, Optional[str]]]  # origin -> fact name -> value
+Parameters = dict[str, Any]  # name -> value; not a text: another parameter_type
+Sight = Optional[Callable[["Host"], bool]]  # which hosts a login sees; None: all
 
 
 METRICS = ("applied", "restarted", "failed", "failed_restarts", "skipped", "pending")
@@ -38,12 +40,13 @@ class Report:
 class Host:
     """One host record.
 
-    `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid") come by themselves.
-    `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin, registered_at, hypervisor...), None
-    where the host is not registered.  `content`: what `content_facet_attributes` holds beside the defaults; None: the
-    facet of a registered host, else none; {}: what is left of it after a host was unregistered.  `infrastructure`:
-    {"foreman_instance": True, "smart_proxy_id": 1}.  `reports`: the newest decides `last_report`; without any, the
-    record does.  `record`: every other API field that differs from the default
+    `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid")
+    come by themselves. `subscription`: what `subscription_facet_attributes` holds (uuid,
+    last_checkin, registered_at, hypervisor...), None where the host is not registered.  `content`:
+    what `content_facet_attributes` holds beside the defaults; None: the facet of a registered host,
+    else none; {}: what is left of it after a host was unregistered.  `infrastructure`:
+    {"foreman_instance": True, "smart_proxy_id": 1}.  `reports`: the newest decides `last_report`;
+    without any, the record does.  `record`: every other API field that differs from the default
     (build, comment, compute_resource_id, uuid, root_pass...), times as `utc` writes them.
     """
 
@@ -62,7 +65,9 @@ class Host:
     @property
     def last_report(self) -> Optional[str]:
         """When it last reported, whatever became of it."""
-        return max((report.reported_at for report in self.reports), default=self.record.get("last_report"))
+        return max(
+            (report.reported_at for report in self.reports), default=self.record.get("last_report")
+        )
 
 
 @dataclass
@@ -96,14 +101,16 @@ class Effect(Enum):
 
     NONE = "none"
     DELETED = "deleted"
-    UNREGISTERED = "unregistered"       # Katello has let go of it, and then Foreman failed: the record stays
+    UNREGISTERED = (
+        "unregistered"  # Katello has let go of it, and then Foreman failed: the record stays
+    )
 
 
 class DeletionFault(NamedTuple):
     """How DELETE of one host goes wrong.
 
-    `status` DROPPED cuts the connection.  `body` None: an error in Foreman's shape, or of a 200 the record.
-    `after`: how many more requests are answered before the effect comes.
+    `status` DROPPED cuts the connection.  `body` None: an error in Foreman's shape, or of a 200 the
+    record. `after`: how many more requests are answered before the effect comes.
     """
 
     status: int = 500
@@ -125,32 +132,48 @@ class FactRow(NamedTuple):
 
     @property
     def reported_at(self) -> Optional[str]:
-        """When the facts of its origin were last uploaded: their `_timestamp`, else when the record changed."""
+        """When the facts of its origin were last uploaded: their `_timestamp`, else when the record
+        changed.
+        """
         return self.host.facts[self.origin].get("_timestamp") or self.host.record.get("updated_at")
 
 
 # Facts
 
-ORIGINS = {"rhsm": RHSM, "puppet": PUPPET, "ansible": ANSIBLE, "foreman_ansible": ANSIBLE, "foreman_salt": SALT,
-            "foreman_chef": CHEF}
+ORIGINS = {
+    "rhsm": RHSM,
+    "puppet": PUPPET,
+    "ansible": ANSIBLE,
+    "foreman_ansible": ANSIBLE,
+    "foreman_salt": SALT,
+    "foreman_chef": CHEF,
+}
 
 
 @lru_cache(maxsize=4096)
 def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of all rows that facts make: "dmi" and "dmi::system", which are null, before "dmi::system::uuid"."""
-    parents = ("::".join(parts[:depth]) for parts in (name.split("::") for name in names)
-               for depth in range(1, len(parts)))
+    """The names of all rows that facts make: "dmi" and "dmi::system", which are null, before
+    "dmi::system::uuid".
+    """
+    parents = (
+        "::".join(parts[:depth])
+        for parts in (name.split("::") for name in names)
+        for depth in range(1, len(parts))
+    )
     return tuple(name for name in dict.fromkeys((*parents, *names)) if name != "_timestamp")
 
 
-@lru_cache(maxsize=4096)        # many hosts have the same facts
+@lru_cache(maxsize=4096)  # many hosts have the same facts
 def _rows_of(names: tuple[str, ...], wanted: Optional[frozenset[str]]) -> tuple[str, ...]:
     found = _with_parents(names)
     return found if wanted is None else tuple(name for name in found if name in wanted)
 
 
-def fact_rows(host: Host, wanted: Optional[frozenset[str]] = None,
-              origins: Callable[[str], bool] = lambda origin: True) -> Iterator[FactRow]:
+def fact_rows(
+    host: Host,
+    wanted: Optional[frozenset[str]] = None,
+    origins: Callable[[str], bool] = lambda origin: True,
+) -> Iterator[FactRow]:
     """All rows of a host, or those of the names and the origins wanted, the null parents included."""
     for origin, facts in host.facts.items():
         if origins(origin):
@@ -175,71 +198,250 @@ def flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 # Records
 
 SECRETS = ("root_pass", "grub_pass")
-HOST_PERMISSIONS = ("view_hosts", "create_hosts", "edit_hosts", "destroy_hosts", "build_hosts", "power_hosts",
-                     "console_hosts", "cockpit_hosts", "ipmi_boot_hosts", "forget_status_hosts")
-REPORTED = ("boot_time", "cores", "sockets", "disks_total", "kernel_version", "bios_vendor", "bios_release_date",
-             "bios_version")
+HOST_PERMISSIONS = (
+    "view_hosts",
+    "create_hosts",
+    "edit_hosts",
+    "destroy_hosts",
+    "build_hosts",
+    "power_hosts",
+    "console_hosts",
+    "cockpit_hosts",
+    "ipmi_boot_hosts",
+    "forget_status_hosts",
+)
+REPORTED = (
+    "boot_time",
+    "cores",
+    "sockets",
+    "disks_total",
+    "kernel_version",
+    "bios_vendor",
+    "bios_release_date",
+    "bios_version",
+)
 BLANK_RECORD: dict[str, Any] = {
-    **dict.fromkeys((
-        "ip", "ip6", "mac", "last_report", "last_compile", "initiated_at", "installed_at", "architecture_id",
-        "architecture_name", "operatingsystem_id", "operatingsystem_name", "domain_id", "domain_name", "realm_id",
-        "realm_name", "subnet_id", "subnet_name", "ptable_id", "medium_id", "pxe_loader", "disk", "model_id",
-        "model_name", "hostgroup_id", "hostgroup_name", "hostgroup_title",
-        "use_image", "image_id", "uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider",
-        "compute_profile_id", "compute_profile_name", "image_name", "medium_name", "ptable_name", "puppet_proxy",
-        "puppet_proxy_id", "puppet_proxy_name", "puppet_ca_proxy", "puppet_ca_proxy_id", "puppet_ca_proxy_name",
-        "sp_ip", "sp_mac", "sp_name", "sp_subnet_id", "subnet6_id", "subnet6_name", "cockpit_url")),
-    "owner_id": 4, "owner_name": "Admin User", "owner_type": "User",
-    "comment": "", "image_file": "", "provision_method": "build", "capabilities": ["build"], "creator_id": 4,
-    "creator": "Admin User", "build": False, "enabled": True, "managed": False, "global_status": 0,
-    "global_status_label": "OK", "build_status": 0, "build_status_label": "Installed",
-    "execution_status": 2, "execution_status_label": "Unknown execution status", "puppet_status": 0,
-    "bmc_available": False}
+    **dict.fromkeys(
+        (
+            "ip",
+            "ip6",
+            "mac",
+            "last_report",
+            "last_compile",
+            "initiated_at",
+            "installed_at",
+            "architecture_id",
+            "architecture_name",
+            "operatingsystem_id",
+            "operatingsystem_name",
+            "domain_id",
+            "domain_name",
+            "realm_id",
+            "realm_name",
+            "subnet_id",
+            "subnet_name",
+            "ptable_id",
+            "medium_id",
+            "pxe_loader",
+            "disk",
+            "model_id",
+            "model_name",
+            "hostgroup_id",
+            "hostgroup_name",
+            "hostgroup_title",
+            "use_image",
+            "image_id",
+            "uuid",
+            "compute_resource_id",
+            "compute_resource_name",
+            "compute_resource_provider",
+            "compute_profile_id",
+            "compute_profile_name",
+            "image_name",
+            "medium_name",
+            "ptable_name",
+            "puppet_proxy",
+            "puppet_proxy_id",
+            "puppet_proxy_name",
+            "puppet_ca_proxy",
+            "puppet_ca_proxy_id",
+            "puppet_ca_proxy_name",
+            "sp_ip",
+            "sp_mac",
+            "sp_name",
+            "sp_subnet_id",
+            "subnet6_id",
+            "subnet6_name",
+            "cockpit_url",
+        )
+    ),
+    "owner_id": 4,
+    "owner_name": "Admin User",
+    "owner_type": "User",
+    "comment": "",
+    "image_file": "",
+    "provision_method": "build",
+    "capabilities": ["build"],
+    "creator_id": 4,
+    "creator": "Admin User",
+    "build": False,
+    "enabled": True,
+    "managed": False,
+    "global_status": 0,
+    "global_status_label": "OK",
+    "build_status": 0,
+    "build_status_label": "Installed",
+    "execution_status": 2,
+    "execution_status_label": "Unknown execution status",
+    "puppet_status": 0,
+    "bmc_available": False,
+}
 BLANK_SUBSCRIPTION: dict[str, Any] = {
-    "uuid": None, "last_checkin": None, "registered_at": None, "registered_through": None, "release_version": None,
-    "service_level": None, "purpose_role": None, "purpose_usage": None, "purpose_addons": [], "autoheal": False,
-    "convert2rhel_through_foreman": None, "user": {"id": 4, "login": "admin"}, "hypervisor": False}
-BLANK_REGISTRATION: dict[str, Any] = {         # only GET /hosts/:id has these
-    "dmi_uuid": None, "host_type": None, "virtual_host": None, "virtual_guests": [], "installed_products": [],
-    "activation_keys": []}
+    "uuid": None,
+    "last_checkin": None,
+    "registered_at": None,
+    "registered_through": None,
+    "release_version": None,
+    "service_level": None,
+    "purpose_role": None,
+    "purpose_usage": None,
+    "purpose_addons": [],
+    "autoheal": False,
+    "convert2rhel_through_foreman": None,
+    "user": {"id": 4, "login": "admin"},
+    "hypervisor": False,
+}
+BLANK_REGISTRATION: dict[str, Any] = {  # only GET /hosts/:id has these
+    "dmi_uuid": None,
+    "host_type": None,
+    "virtual_host": None,
+    "virtual_guests": [],
+    "installed_products": [],
+    "activation_keys": [],
+}
 _COUNTS = {"security": 0, "bugfix": 0, "enhancement": 0, "total": 0}
 BLANK_CONTENT: dict[str, Any] = {
-    "uuid": None, "content_source_id": None, "content_source_name": None, "kickstart_repository_id": None,
-    "kickstart_repository_name": None, "errata_counts": {**_COUNTS, "applicable": _COUNTS},
-    **dict.fromkeys((f"{kind}_{what}_count" for what in ("deb", "package", "module_stream")
-                     for kind in ("applicable", "upgradable")), 0),
-    "content_view_environments": [], "content_source": None, "kickstart_repository": None, "content_view": None,
-    "lifecycle_environment": None}
+    "uuid": None,
+    "content_source_id": None,
+    "content_source_name": None,
+    "kickstart_repository_id": None,
+    "kickstart_repository_name": None,
+    "errata_counts": {**_COUNTS, "applicable": _COUNTS},
+    **dict.fromkeys(
+        (
+            f"{kind}_{what}_count"
+            for what in ("deb", "package", "module_stream")
+            for kind in ("applicable", "upgradable")
+        ),
+        0,
+    ),
+    "content_view_environments": [],
+    "content_source": None,
+    "kickstart_repository": None,
+    "content_view": None,
+    "lifecycle_environment": None,
+}
 REGISTERED_CONTENT: dict[str, Any] = {
     "content_view": {"id": 1, "name": "Default Organization View", "composite": False},
-    "lifecycle_environment": {"id": 1, "name": "Library"}}
-INTERFACE = {**dict.fromkeys(("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")),
-              "type": "interface", "primary": True, "provision": True, "managed": True, "execution": True,
-              "virtual": False}
+    "lifecycle_environment": {"id": 1, "name": "Library"},
+}
+INTERFACE = {
+    **dict.fromkeys(
+        ("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")
+    ),
+    "type": "interface",
+    "primary": True,
+    "provision": True,
+    "managed": True,
+    "execution": True,
+    "virtual": False,
+}
 RAW = (
-    "id", "name", "last_compile", "last_report", "updated_at", "created_at", "root_pass", "architecture_id",
-    "operatingsystem_id", "ptable_id", "medium_id", "build", "comment", "disk", "installed_at", "model_id",
-    "hostgroup_id", "owner_id", "owner_type", "enabled", "managed", "use_image", "image_file", "uuid",
-    "compute_resource_id", "certname", "image_id", "organization_id", "location_id", "otp", "realm_id",
-    "compute_profile_id", "provision_method", "grub_pass", "global_status", "pxe_loader", "initiated_at",
-    "build_errors", "creator_id", "puppet_proxy_id", "puppet_ca_proxy_id")
+    "id",
+    "name",
+    "last_compile",
+    "last_report",
+    "updated_at",
+    "created_at",
+    "root_pass",
+    "architecture_id",
+    "operatingsystem_id",
+    "ptable_id",
+    "medium_id",
+    "build",
+    "comment",
+    "disk",
+    "installed_at",
+    "model_id",
+    "hostgroup_id",
+    "owner_id",
+    "owner_type",
+    "enabled",
+    "managed",
+    "use_image",
+    "image_file",
+    "uuid",
+    "compute_resource_id",
+    "certname",
+    "image_id",
+    "organization_id",
+    "location_id",
+    "otp",
+    "realm_id",
+    "compute_profile_id",
+    "provision_method",
+    "grub_pass",
+    "global_status",
+    "pxe_loader",
+    "initiated_at",
+    "build_errors",
+    "creator_id",
+    "puppet_proxy_id",
+    "puppet_ca_proxy_id",
+)
 
 
 RAW_FACETS = {
     "content_facet_attributes": ("id", "uuid", "kickstart_repository_id", "content_source_id"),
     "subscription_facet_attributes": (
-        "id", "uuid", "last_checkin", "service_level", "release_version", "autoheal", "registered_at",
-        "registered_through", "hypervisor", "purpose_usage", "purpose_role", "dmi_uuid",
-        "convert2rhel_through_foreman")}
+        "id",
+        "uuid",
+        "last_checkin",
+        "service_level",
+        "release_version",
+        "autoheal",
+        "registered_at",
+        "registered_through",
+        "hypervisor",
+        "purpose_usage",
+        "purpose_role",
+        "dmi_uuid",
+        "convert2rhel_through_foreman",
+    ),
+}
 
 
-def content_view_environment(view: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+def content_view_environment(
+    view: Mapping[str, Any], environment: Mapping[str, Any]
+) -> dict[str, Any]:
     """The entry of `content_view_environments` that names both."""
     default = view["name"] == "Default Organization View"
-    return {"content_view": {**view, "content_view_version": "1.0", "content_view_version_id": view["id"],
-                             "content_view_version_latest": True, "content_view_default": default},
-            "lifecycle_environment": {**environment, "lifecycle_environment_library": environment["name"] == "Library"},
-            "candlepin_name": environment["name"] if default else f"{environment['name']}/{view['name']}"}
+    return {
+        "content_view": {
+            **view,
+            "content_view_version": "1.0",
+            "content_view_version_id": view["id"],
+            "content_view_version_latest": True,
+            "content_view_default": default,
+        },
+        "lifecycle_environment": {
+            **environment,
+            "lifecycle_environment_library": environment["name"] == "Library",
+        },
+        "candlepin_name": environment["name"]
+        if default
+        else f"{environment['name']}/{view['name']}",
+    }
 
 
 PRIORITIES = {"global": 0, "organization": 10, "location": 20, "host group": 60, "host": 70}
@@ -247,10 +449,19 @@ _PARAMETER_TYPES = {str: "string", bool: "boolean", int: "integer", float: "real
 
 
 def parameter_entry(name: str, value: Any, kind: str, saved: str) -> dict[str, Any]:
-    """A parameter as a host's answer lists it; `kind` is one of PRIORITIES, `saved` when it was set."""
-    return {"priority": PRIORITIES[kind], "created_at": saved, "updated_at": saved, "name": name,
-            "parameter_type": _PARAMETER_TYPES.get(type(value), "json"), "associated_type": kind,
-            "hidden_value?": False, "value": value}
+    """A parameter as a host's answer lists it; `kind` is one of PRIORITIES, `saved` when it was
+    set.
+    """
+    return {
+        "priority": PRIORITIES[kind],
+        "created_at": saved,
+        "updated_at": saved,
+        "name": name,
+        "parameter_type": _PARAMETER_TYPES.get(type(value), "json"),
+        "associated_type": kind,
+        "hidden_value?": False,
+        "value": value,
+    }
 
 
 def searchable_value(value: Any) -> str:
@@ -265,5 +476,10 @@ def taxonomy_entry(key: int, name: str) -> dict[str, Any]:
 
 def detach(host: Host) -> None:
     """Forget which VM of a compute resource the host is; the VM is not touched."""
-    for name in ("uuid", "compute_resource_id", "compute_resource_name", "compute_resource_provider"):
+    for name in (
+        "uuid",
+        "compute_resource_id",
+        "compute_resource_name",
+        "compute_resource_provider",
+    ):
         host.record.pop(name, None)

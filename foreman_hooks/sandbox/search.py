@@ -3,8 +3,9 @@
     test = compile_search(parse('name ~ web and not build = true'), fields)
     test is None or test(host)
 
-`parse` takes any text: what is malformed is read as far as it makes sense, as on a real server.  `take` splits off
-the terms that an index can answer, so that a window of ids costs no look at every host.
+`parse` takes any text: what is malformed is read as far as it makes sense, as on a real server.
+`take` splits off the terms that an index can answer, so that a window of ids costs no look at every
+host.
 """
 
 import calendar
@@ -19,9 +20,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional, Union, cast
 
-Row = Any                                   # whatever is listed: a host, a fact, an organization
+Row = Any  # whatever is listed: a host, a fact, an organization
 Test = Callable[[Row], bool]
-Check = Callable[[Any], bool]               # of one value that is not null
+Check = Callable[[Any], bool]  # of one value that is not null
 
 
 class QueryError(Exception):
@@ -33,7 +34,9 @@ class DatabaseError(Exception):
 
 
 class Mark(Enum):
-    """What a search is made of beside words.  Before a word, SET and NULL ask whether a field has a value."""
+    """What a search is made of beside words.  Before a word, SET and NULL ask whether a field has a
+    value.
+    """
 
     AND = "and"
     OR = "or"
@@ -56,7 +59,9 @@ class Mark(Enum):
 
 
 class Term(NamedTuple):
-    """`field operator value`.  Without a field: any that is searched by default; then the operator may miss too."""
+    """`field operator value`.  Without a field: any that is searched by default; then the operator
+    may miss too.
+    """
 
     field: str
     operator: Optional[Mark]
@@ -80,27 +85,61 @@ Node = Union[Term, Not, Group]
 Token = Union[str, Mark]
 
 _OPERATORS = {
-    "&": Mark.AND, "&&": Mark.AND, "|": Mark.OR, "||": Mark.OR, "-": Mark.NOT, "!": Mark.NOT, "~": Mark.LIKE,
-    "!~": Mark.UNLIKE, "=": Mark.EQ, "==": Mark.EQ, "!=": Mark.NE, "<>": Mark.NE, ">": Mark.GT, "<": Mark.LT,
-    ">=": Mark.GTE, "<=": Mark.LTE, "^": Mark.IN, "!^": Mark.NOTIN, "(": Mark.OPEN, ")": Mark.CLOSE, ",": Mark.COMMA,
+    "&": Mark.AND,
+    "&&": Mark.AND,
+    "|": Mark.OR,
+    "||": Mark.OR,
+    "-": Mark.NOT,
+    "!": Mark.NOT,
+    "~": Mark.LIKE,
+    "!~": Mark.UNLIKE,
+    "=": Mark.EQ,
+    "==": Mark.EQ,
+    "!=": Mark.NE,
+    "<>": Mark.NE,
+    ">": Mark.GT,
+    "<": Mark.LT,
+    ">=": Mark.GTE,
+    "<=": Mark.LTE,
+    "^": Mark.IN,
+    "!^": Mark.NOTIN,
+    "(": Mark.OPEN,
+    ")": Mark.CLOSE,
+    ",": Mark.COMMA,
 }
 _KEYWORDS = {
-    "and": Mark.AND, "or": Mark.OR, "not": Mark.NOT, "set?": Mark.SET, "has": Mark.SET, "null?": Mark.NULL,
-    "before": Mark.LT, "after": Mark.GT, "at": Mark.EQ,
+    "and": Mark.AND,
+    "or": Mark.OR,
+    "not": Mark.NOT,
+    "set?": Mark.SET,
+    "has": Mark.SET,
+    "null?": Mark.NULL,
+    "before": Mark.LT,
+    "after": Mark.GT,
+    "at": Mark.EQ,
 }
 _LOGICAL = (Mark.AND, Mark.OR)
 _LISTS = (Mark.IN, Mark.NOTIN)
 _PATTERNS = (Mark.LIKE, Mark.UNLIKE)
-_COMPARISONS = {Mark.EQ: operator.eq, Mark.NE: operator.ne, Mark.LT: operator.lt, Mark.GT: operator.gt,
-                Mark.LTE: operator.le, Mark.GTE: operator.ge}
+_COMPARISONS = {
+    Mark.EQ: operator.eq,
+    Mark.NE: operator.ne,
+    Mark.LT: operator.lt,
+    Mark.GT: operator.gt,
+    Mark.LTE: operator.le,
+    Mark.GTE: operator.ge,
+}
 _WINDOWS = (Mark.EQ, Mark.LT, Mark.GT, Mark.LTE, Mark.GTE)
 _INFIX = (*_COMPARISONS, *_PATTERNS, *_LISTS)
 # A word may hold ^, ! and - in its middle, and ends only at these: so `id^(1,2)` is no list.
-_TOKEN = re.compile(r"""
+_TOKEN = re.compile(
+    r"""
     (?P<operator> && | \|\| | !~ | == | != | <> | >= | <= | !\^ | [&|\-!~=><^(),] )
     | " (?P<quoted> (?: [^"\\] | \\.? )* ) "?                   # the closing quote may be missing
     | (?P<word> \S [^=~<>\s&|)(,]* )
-    """, re.VERBOSE | re.DOTALL)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def tokenize(text: str) -> Iterator[Token]:
@@ -115,10 +154,11 @@ def tokenize(text: str) -> Iterator[Token]:
 
 
 def parse(text: str) -> Node:
-    """Read a search.  `and` and `or` bind alike, to the right; what stands side by side is joined by `and`.
+    """Read a search.  `and` and `or` bind alike, to the right; what stands side by side is joined
+    by `and`.
 
-    Measured on Foreman 3.12: operators and parentheses at the very end are dropped, so `name =` looks for the word
-    "name", and `=` alone is no search at all: it finds everything.
+    Measured on Foreman 3.12: operators and parentheses at the very end are dropped, so `name =`
+    looks for the word "name", and `=` alone is no search at all: it finds everything.
     """
     return _Parser(text).sequence(outermost=True)
 
@@ -135,7 +175,7 @@ class _Parser:
 
     def sequence(self, outermost: bool = False) -> Node:
         if not outermost:
-            self.tokens.popleft()               # the parenthesis that opens it
+            self.tokens.popleft()  # the parenthesis that opens it
         nodes = []
         while self.ahead not in (None, Mark.CLOSE):
             nodes.append(self.expression())
@@ -160,7 +200,7 @@ class _Parser:
         return node
 
     def part(self) -> Node:
-        while self.ahead in _LOGICAL:           # one "and" too many joins nothing
+        while self.ahead in _LOGICAL:  # one "and" too many joins nothing
             self.tokens.popleft()
         return self.operand()
 
@@ -212,7 +252,9 @@ class _Parser:
 
 
 def take(node: Node, wanted: Callable[[Term], bool]) -> tuple[list[Term], Node]:
-    """Split off the wanted ones of the terms that every match must fulfil; what is left is a node again."""
+    """Split off the wanted ones of the terms that every match must fulfil; what is left is a node
+    again.
+    """
     taken, left = [], []
     for part in _conjuncts(node):
         if isinstance(part, Term) and wanted(part):
@@ -240,19 +282,29 @@ class Window:
         self.low, self.high = -math.inf, math.inf
         self.chosen: Optional[set[int]] = None
         for term in terms:
-            by_id = term.field in ("id", "host_id") or (term.field == "host" and term.value.isdigit())
+            by_id = term.field in ("id", "host_id") or (
+                term.field == "host" and term.value.isdigit()
+            )
             numbers = whole_numbers(term.value) if by_id else None
             names = term.value.split(",") if term.operator is Mark.IN else [term.value]
-            self._narrow(term.operator, [key for name in names for key in named(name.strip())]
-                         if numbers is None else numbers)
+            self._narrow(
+                term.operator,
+                [key for name in names for key in named(name.strip())]
+                if numbers is None
+                else numbers,
+            )
 
     @staticmethod
     def takes(term: Term) -> bool:
-        """Whether a term says which ids or names: `id < 5`, `host_id ^ (3,4)`, `name ^ (a,b)`, `host = 3`."""
+        """Whether a term says which ids or names: `id < 5`, `host_id ^ (3,4)`, `name ^ (a,b)`,
+        `host = 3`.
+        """
         if term.field in ("name", "host"):
             return term.operator is Mark.EQ or (term.field, term.operator) == ("name", Mark.IN)
         numbers = whole_numbers(term.value) if term.field in ("id", "host_id") else None
-        return numbers is not None and (term.operator is Mark.IN or (term.operator in _WINDOWS and len(numbers) == 1))
+        return numbers is not None and (
+            term.operator is Mark.IN or (term.operator in _WINDOWS and len(numbers) == 1)
+        )
 
     def _narrow(self, mark: Optional[Mark], numbers: list[int]) -> None:
         if mark in (Mark.EQ, Mark.IN):
@@ -270,17 +322,17 @@ class Window:
         """What it leaves of ascending ids; of chosen ones also those that are not among them."""
         if self.chosen is not None:
             return sorted(key for key in self.chosen if self.holds(key))
-        return keys[bisect_left(keys, self.low):bisect_right(keys, self.high)]
+        return keys[bisect_left(keys, self.low) : bisect_right(keys, self.high)]
 
 
 class Field(NamedTuple):
     """One searchable field.
 
-    `values(row, name)`: its values in a row, several for facts; `name` as it stands in the search (facts.virt::uuid).
-    `kind(name, operator, value)`: the check of one value, None where the term vanishes.
-    `bare`: how words without a field are looked for in it; None where they are not.
-    `whole(name, operator, value)`: the test of a row where Foreman has a method of its own for the field; `kind` is
-    not asked then.
+    `values(row, name)`: its values in a row, several for facts; `name` as it stands in the search
+    (facts.virt::uuid). `kind(name, operator, value)`: the check of one value, None where the term
+    vanishes. `bare`: how words without a field are looked for in it; None where they are not.
+    `whole(name, operator, value)`: the test of a row where Foreman has a method of its own for the
+    field; `kind` is not asked then.
     """
 
     values: Callable[[Row, str], Iterable[Any]]
@@ -308,7 +360,7 @@ def compile_search(node: Node, fields: Mapping[str, Field]) -> Optional[Test]:
         return _compile_term(node, fields) if node.field else _compile_bare(node, fields)
     if isinstance(node, Not):
         inner = compile_search(node.node, fields)
-        if inner is None:                       # NOT COALESCE(, false)
+        if inner is None:  # NOT COALESCE(, false)
             raise DatabaseError('PG::SyntaxError: ERROR:  syntax error at or near ","')
         return lambda row: not inner(row)
     tests = [test for test in (compile_search(part, fields) for part in node.nodes) if test]
@@ -326,7 +378,7 @@ def _compile_term(term: Term, fields: Mapping[str, Field]) -> Optional[Test]:
     values = field.values
     if mark is Mark.SET:
         return lambda row: any(value is not None for value in values(row, name))
-    if mark is Mark.NULL:                       # of `facts.x`: the fact is there and null; no such fact does not count
+    if mark is Mark.NULL:  # of `facts.x`: the fact is there and null; no such fact does not count
         return lambda row: any(value is None for value in values(row, name))
     if field.whole:
         return field.whole(name, mark, term.value)
@@ -338,21 +390,28 @@ def _compile_term(term: Term, fields: Mapping[str, Field]) -> Optional[Test]:
 
 
 def _compile_bare(term: Term, fields: Mapping[str, Field]) -> Optional[Test]:
-    """A word on its own: the name of a two-valued field means "true", else any default field may hold it."""
+    """A word on its own: the name of a two-valued field means "true", else any default field may
+    hold it.
+    """
     field = find_field(term.value, fields)
     if not term.operator and field and field.kind is flag_check:
         return _compile_term(Term(term.value, Mark.EQ, "true"), fields)
     if term.operator and term.operator not in _INFIX:
         raise QueryError(f"Value expected but found {term.operator.value}")
     likely = term.operator in (None, Mark.EQ, Mark.NE, *_PATTERNS)
-    found = [_compile_term(Term(name, term.operator or field.bare, term.value), fields)
-             for name, field in fields.items() if field.bare and (likely or field.kind is fact_check)]
+    found = [
+        _compile_term(Term(name, term.operator or field.bare, term.value), fields)
+        for name, field in fields.items()
+        if field.bare and (likely or field.kind is fact_check)
+    ]
     tests = [test for test in found if test]
     return (lambda row: any(test(row) for test in tests)) if tests else None
 
 
 def order_by(text: str, fields: Mapping[str, Field]) -> tuple[Callable[[Row], Any], bool]:
-    """The sort key that `FIELD [DESC]` asks for, and whether to sort downwards; nulls are the least."""
+    """The sort key that `FIELD [DESC]` asks for, and whether to sort downwards; nulls are the
+    least.
+    """
     name, _, direction = text.strip().partition(" ")
     field = find_field(name, fields)
     if not field:
@@ -367,6 +426,7 @@ def order_by(text: str, fields: Mapping[str, Field]) -> tuple[Callable[[Row], An
 
 
 # The kinds of fields.
+
 
 def text_check(name: str, mark: Mark, value: str) -> Check:
     """Text: `=` minds the case, `~` does not (measured on Foreman 3.12)."""
@@ -390,7 +450,11 @@ def _pattern(value: str) -> Callable[[str], Any]:
 def whole_numbers(value: str) -> Optional[list[int]]:
     """The numbers of a value or a list of values; None where one is none."""
     words = value.split(",")
-    return [int(word) for word in words] if all(re.fullmatch(r"\s*[+-]?\d+\s*", word) for word in words) else None
+    return (
+        [int(word) for word in words]
+        if all(re.fullmatch(r"\s*[+-]?\d+\s*", word) for word in words)
+        else None
+    )
 
 
 def number_check(name: str, mark: Mark, value: str) -> Check:
@@ -407,7 +471,9 @@ def number_check(name: str, mark: Mark, value: str) -> Check:
 
 
 def _unreadable(kind: str, value: str) -> DatabaseError:
-    return DatabaseError(f'PG::InvalidTextRepresentation: ERROR:  invalid input syntax for type {kind}: "{value}"\n')
+    return DatabaseError(
+        f'PG::InvalidTextRepresentation: ERROR:  invalid input syntax for type {kind}: "{value}"\n'
+    )
 
 
 def identifier_check(name: str, mark: Mark, value: str) -> Check:
@@ -440,7 +506,9 @@ def boolean_check(name: str, mark: Mark, value: str) -> Check:
 
 
 def fact_check(name: str, mark: Mark, value: str) -> Check:
-    """The value of a fact: numbers are compared as such; a list is no valid SQL (measured on Foreman 3.12: 500)."""
+    """The value of a fact: numbers are compared as such; a list is no valid SQL (measured on
+    Foreman 3.12: 500).
+    """
     if mark in _LISTS:
         raise DatabaseError(f"PG::SyntaxError: ERROR:  syntax error at or near \"'{value}'\"\n")
     if mark not in _PATTERNS and re.fullmatch(r"[-+]?\d+", value):
@@ -450,7 +518,9 @@ def fact_check(name: str, mark: Mark, value: str) -> Check:
 
 
 def date_check(name: str, mark: Mark, value: str) -> Optional[Check]:
-    """A time.  One that cannot be read makes the whole term vanish, so that `last_checkin < "garbage"` finds all."""
+    """A time.  One that cannot be read makes the whole term vanish, so that `last_checkin <
+    "garbage"` finds all.
+    """
     read = _read_date(value)
     if read is None:
         return None
@@ -459,7 +529,7 @@ def date_check(name: str, mark: Mark, value: str) -> Optional[Check]:
         raise QueryError(f"the operator '{mark.value}' is not supported for field type 'datetime'")
     if mark in (Mark.EQ, Mark.NE):
         return lambda held: (start <= moment(held) < start + span) is (mark is Mark.EQ)
-    if span >= timedelta(days=1) and mark is Mark.GT:       # after that day, not after its midnight
+    if span >= timedelta(days=1) and mark is Mark.GT:  # after that day, not after its midnight
         start, mark = start + span, Mark.GTE
     elif span >= timedelta(days=1) and mark is Mark.LTE:
         start, mark = start + span, Mark.LT
@@ -467,26 +537,35 @@ def date_check(name: str, mark: Mark, value: str) -> Optional[Check]:
     return lambda held: bool(compare(moment(held), start))
 
 
-_RELATIVE = re.compile(r"\s*(\d+)\s+(minute|hour|day|week|month|year)s?\s+(ago|from\s+now)\s*", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"""\s* (\d{4})-(\d\d?)-(\d\d?) (?: [T\s]\s* (\d\d?):(\d\d) (?: :(\d\d)(?:\.\d+)? )? )?
-                           \s* (?: UTC | Z | ([+-])(\d\d):?(\d\d) )? \s*""", re.VERBOSE)
+_RELATIVE = re.compile(
+    r"\s*(\d+)\s+(minute|hour|day|week|month|year)s?\s+(ago|from\s+now)\s*", re.IGNORECASE
+)
+_ABSOLUTE = re.compile(
+    r"""\s* (\d{4})-(\d\d?)-(\d\d?) (?: [T\s]\s* (\d\d?):(\d\d) (?: :(\d\d)(?:\.\d+)? )? )?
+                           \s* (?: UTC | Z | ([+-])(\d\d):?(\d\d) )? \s*""",
+    re.VERBOSE,
+)
 _NEAR = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60, "week": 7 * 24 * 60}
 
 
 def _read_date(value: str) -> Optional[tuple[datetime, timedelta]]:
-    """The time that a value means and how long it lasts: "30 days ago" is that whole day, from midnight UTC."""
+    """The time that a value means and how long it lasts: "30 days ago" is that whole day, from
+    midnight UTC.
+    """
     near = re.search(r"\b(today|yesterday|tomorrow)\b", value, re.IGNORECASE)
     relative, absolute = _RELATIVE.fullmatch(value), _ABSOLUTE.fullmatch(value)
     try:
         if near:
             return _shifted(_NEAR[near[1].lower()], "day")
         if relative:
-            return _shifted(int(relative[1]) * (-1 if relative[3].lower() == "ago" else 1), relative[2].lower())
+            return _shifted(
+                int(relative[1]) * (-1 if relative[3].lower() == "ago" else 1), relative[2].lower()
+            )
         if absolute:
             seconds = 1 if absolute[6] else 60 if absolute[4] else 24 * 60 * 60
             return moment(value), timedelta(seconds=seconds)
-    except (ValueError, OverflowError):         # the 31st of February, the year 10000
+    except (ValueError, OverflowError):  # the 31st of February, the year 10000
         pass
     return None
 
@@ -505,7 +584,9 @@ def _shifted(count: int, unit: str) -> tuple[datetime, timedelta]:
         short = unit in ("minute", "hour")
         return (when, timedelta(minutes=1)) if short else (_midnight(when), timedelta(days=1))
     today = _midnight(_now())
-    year, month = divmod(today.year * 12 + today.month - 1 + count * (12 if unit == "year" else 1), 12)
+    year, month = divmod(
+        today.year * 12 + today.month - 1 + count * (12 if unit == "year" else 1), 12
+    )
     day = min(today.day, calendar.monthrange(year, month + 1)[1])
     return today.replace(year=year, month=month + 1, day=day), timedelta(days=1)
 

@@ -39,11 +39,13 @@ class Request(NamedTuple):
     @property
     def line(self) -> str:
         """`METHOD path?query`, the query decoded: what `Server.fail` matches on."""
-        query = "&".join(f"{name}={value}" for name, values in self.query.items() for value in values)
+        query = "&".join(
+            f"{name}={value}" for name, values in self.query.items() for value in values
+        )
         return f"{self.method} {self.path}" + (f"?{query}" if query else "")
 
 
-DROPPED = 0             # the status of an answer that is never sent: the connection is cut instead
+DROPPED = 0  # the status of an answer that is never sent: the connection is cut instead
 
 
 class Answer(NamedTuple):
@@ -56,7 +58,9 @@ class Answer(NamedTuple):
 
 @dataclass
 class Fault:
-    """A misbehaviour: answer in the double's place, cut the answer in half, or reset the connection."""
+    """A misbehaviour: answer in the double's place, cut the answer in half, or reset the
+    connection.
+    """
 
     pattern: str
     answer: Optional[Answer] = None
@@ -76,7 +80,9 @@ class Fault:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128        # of connections not yet taken; the default of 5 makes many clients wait
+    request_queue_size = (
+        128  # of connections not yet taken; the default of 5 makes many clients wait
+    )
 
 
 @dataclass
@@ -90,22 +96,29 @@ class Server:
     def __post_init__(self) -> None:
         self._http = _Http(("127.0.0.1", 0), self._handler_class())
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
 
     @property
     def url(self) -> str:
         """The address to reach it at, without a slash at the end."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
-    def fail(self, pattern: str, status: int = 503, body: Any = "<html>injected</html>", **how: Any) -> Fault:
+    def fail(
+        self, pattern: str, status: int = 503, body: Any = "<html>injected</html>", **how: Any
+    ) -> Fault:
         """Misbehave at requests whose `line` matches `pattern`.
 
-        By default answers `status` and `body` in the double's place; with `cut=True` the double acts, and half of
-        its answer is sent, with `reset=True` none of it.  `skip` lets that many matching requests through first,
-        `times` bounds how many are struck (absent: for ever).
+        By default answers `status` and `body` in the double's place; with `cut=True` the double
+        acts, and half of its answer is sent, with `reset=True` none of it.  `skip` lets that many
+        matching requests through first, `times` bounds how many are struck (absent: for ever).
         """
-        fault = Fault(pattern, **how) if how.get("cut") or how.get("reset") else Fault(
-            pattern, Answer(status, body), **how)
+        fault = (
+            Fault(pattern, **how)
+            if how.get("cut") or how.get("reset")
+            else Fault(pattern, Answer(status, body), **how)
+        )
         self.faults.append(fault)
         return fault
 
@@ -145,13 +158,18 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
-            wbufsize = -1               # headers and body in one packet
+            wbufsize = -1  # headers and body in one packet
 
             def do_any(self) -> None:
                 target = urlsplit(self.path)
                 length = int(self.headers.get("Content-Length") or 0)
-                request = Request(self.command, target.path, parse_qs(target.query, keep_blank_values=True),
-                                  self.headers, self.rfile.read(length))
+                request = Request(
+                    self.command,
+                    target.path,
+                    parse_qs(target.query, keep_blank_values=True),
+                    self.headers,
+                    self.rfile.read(length),
+                )
                 answer, fault = server.answer(request)
                 if answer.status == DROPPED or (fault and fault.reset):
                     self.close_connection = True
@@ -170,7 +188,7 @@ class Server:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if cut:
-                    body, self.close_connection = body[:len(body) // 2], True
+                    body, self.close_connection = body[: len(body) // 2], True
                 if self.command != "HEAD":
                     self.wfile.write(body)
 
@@ -190,5 +208,7 @@ def encode(body: Any) -> "tuple[bytes, str]":
 
 
 def utc(seconds: Optional[float] = None) -> str:
-    """A time (epoch seconds; now by default) as Foreman's lists print it: `2026-11-22 12:47:41 UTC`."""
+    """A time (epoch seconds; now by default) as Foreman's lists print it: `2026-11-22 12:47:41
+    UTC`.
+    """
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

@@ -1,4 +1,6 @@
-"""The machines on which the Satellite in memory runs its jobs: what a script prints there, and how it ends."""
+"""The machines on which the Satellite in memory runs its jobs: what a script prints there, and how
+it ends.
+"""
 
 import errno
 import os
@@ -11,19 +13,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple, Union
 
-EXCEPTION = "EXCEPTION"         # the proxy failed, not the script
-LOST = "LOST"                   # the proxy was restarted in mid-job: it knows nothing of it any more
-SILENT = "SILENT"               # nothing more comes, until the job is cancelled or its time is over
+EXCEPTION = "EXCEPTION"  # the proxy failed, not the script
+LOST = "LOST"  # the proxy was restarted in mid-job: it knows nothing of it any more
+SILENT = "SILENT"  # nothing more comes, until the job is cancelled or its time is over
 
-TICK = 0.05                     # seconds between two looks at whether to stop
+TICK = 0.05  # seconds between two looks at whether to stop
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Ran(NamedTuple):
     """What one run printed and how it ended.
 
-    `output`: stdout and stderr as they arrived; bytes are cut into chunks at odd places, of a sequence each item is
-    what one read got.  `status`: the exit code, or EXCEPTION, LOST or SILENT.  `trouble`: what the proxy says of it.
+    `output`: stdout and stderr as they arrived; bytes are cut into chunks at odd places, of a
+    sequence each item is what one read got.  `status`: the exit code, or EXCEPTION, LOST or SILENT.
+    `trouble`: what the proxy says of it.
     """
 
     output: Union[bytes, Sequence[bytes]] = b""
@@ -37,20 +40,27 @@ Target = Callable[[str, threading.Event], Ran]
 
 def unreachable(name: str) -> Target:
     """A host without an address, as ssh tells of it."""
-    return lambda script, stop: Ran(b"", EXCEPTION, (
-        "Error initializing command: RuntimeError - Could not establish connection to remote host using any available "
-        "authentication method, tried publickey\n\nAuthentication method 'publickey' failed with:\n"
-        f"ssh: Could not resolve hostname {name}: Name or service not known\r\n"))
+    return lambda script, stop: Ran(
+        b"",
+        EXCEPTION,
+        (
+            "Error initializing command: RuntimeError - Could not establish connection to remote host using any available "
+            "authentication method, tried publickey\n\nAuthentication method 'publickey' failed with:\n"
+            f"ssh: Could not resolve hostname {name}: Name or service not known\r\n"
+        ),
+    )
 
 
 class Process:
-    """A target that runs the script on this machine, as a file that is executed by its path: the shebang counts.
+    """A target that runs the script on this machine, as a file that is executed by its path: the
+    shebang counts.
 
-    The working directory and HOME are `home`; there is nothing in the environment but that, PATH and `environment`.
-    `banner` is the text of shell start-up files, which stands before everything, maybe without an end of line.
+    The working directory and HOME are `home`; there is nothing in the environment but that, PATH
+    and `environment`. `banner` is the text of shell start-up files, which stands before everything,
+    maybe without an end of line.
     """
 
-    _starting = threading.Lock()        # a file that is open for writing in a fork cannot be executed
+    _starting = threading.Lock()  # a file that is open for writing in a fork cannot be executed
 
     def __init__(self, home: Path, environment: Mapping[str, str], banner: bytes = b"") -> None:
         self.home, self.banner = home, banner
@@ -65,7 +75,7 @@ class Process:
                     path.write_bytes(script.encode())
                     path.chmod(0o500)
                     process = self._start(path)
-            except OSError as error:            # a shebang that leads nowhere
+            except OSError as error:  # a shebang that leads nowhere
                 return Ran(self.banner + f"{path}: {error.strerror}\n".encode(), 127)
             output, code = _watch(process, stop)
             return Ran(self.banner + output, code if code >= 0 else 128 - code)
@@ -79,12 +89,22 @@ class Process:
             return self._popen("/bin/sh", str(path))
 
     def _popen(self, *command: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                cwd=self.home, env=self.environment, umask=0o022, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.home,
+            env=self.environment,
+            umask=0o022,
+            start_new_session=True,
+        )
 
 
 def _watch(process: "subprocess.Popen[bytes]", stop: threading.Event) -> tuple[bytes, int]:
-    """What the process prints, and its exit code.  What still holds the pipe after its end is not waited for."""
+    """What the process prints, and its exit code.  What still holds the pipe after its end is not
+    waited for.
+    """
     output = bytearray()
     assert process.stdout
     with process.stdout as pipe, selectors.DefaultSelector() as selector:
@@ -100,7 +120,7 @@ def _watch(process: "subprocess.Popen[bytes]", stop: threading.Event) -> tuple[b
                 output += data
             elif ended:
                 break
-        while not _ended(process):          # it closed its output, but goes on
+        while not _ended(process):  # it closed its output, but goes on
             if stop.is_set():
                 os.killpg(process.pid, signal.SIGKILL)
         return bytes(output), process.wait()

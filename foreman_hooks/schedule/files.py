@@ -1,7 +1,8 @@
-"""Which files and folders there have to be, and what stands in them.  Pure: looks at nothing, writes nothing.
+"""Which files and folders there have to be, and what stands in them.  Pure: looks at nothing,
+writes nothing.
 
-Every file of ours says so in a line near its top, with a digest of all the others: so what an administrator changed
-later is known, without a list of what was installed.
+Every file of ours says so in a line near its top, with a digest of all the others: so what an
+administrator changed later is known, without a list of what was installed.
 """
 
 import hashlib
@@ -19,8 +20,8 @@ import jinja2
 NAME = "satellite-osp-cleanup"
 CONFIG = f"/etc/{NAME}/config.yml"
 JOURNAL = f"/var/lib/{NAME}/journal.sqlite3"
-LOG = "/var/log/foreman/cron-osp-cleanup.log"           # sos collects /var/log/foreman/cron*.log*
-CRON = f"/etc/cron.d/{NAME}"                            # no dot: cron passes over names with one
+LOG = "/var/log/foreman/cron-osp-cleanup.log"  # sos collects /var/log/foreman/cron*.log*
+CRON = f"/etc/cron.d/{NAME}"  # no dot: cron passes over names with one
 LOGROTATE = f"/etc/logrotate.d/{NAME}"
 SERVICE = f"/etc/systemd/system/{NAME}.service"
 TIMER = f"/etc/systemd/system/{NAME}.timer"
@@ -37,8 +38,8 @@ class ScheduleError(Exception):
 class Item:
     """A file, or a folder (`text` None), that has to be there with this mode.
 
-    `once`: only where it is missing, since it is the administrator's from then on (`text`), or another's (folder).
-    `owner` is a user and a group, "" for those of whoever installs.
+    `once`: only where it is missing, since it is the administrator's from then on (`text`), or
+    another's (folder). `owner` is a user and a group, "" for those of whoever installs.
     """
 
     path: str
@@ -52,9 +53,10 @@ class Item:
 class Choice:
     """What the administrator chose, and what depends on the machine.
 
-    `command` is the program and its options before the command; `how` is cron or systemd; `apply` lets it delete;
-    `host` spreads the minute; `journal` is the file; `rotated` says that somebody else rotates LOG; `hooks` is where
-    foreman_hooks looks for scripts; `noted` says that events are noted already.
+    `command` is the program and its options before the command; `how` is cron or systemd; `apply`
+    lets it delete; `host` spreads the minute; `journal` is the file; `rotated` says that somebody
+    else rotates LOG; `hooks` is where foreman_hooks looks for scripts; `noted` says that events are
+    noted already.
     """
 
     command: tuple[str, ...]
@@ -82,8 +84,12 @@ def wanted(choice: Choice) -> list[Item]:
         if not word.isprintable():
             raise ScheduleError(f"{word!r} cannot stand in a file of cron or systemd")
     events, folder = _events(choice), str(PurePosixPath(choice.journal).parent)
-    # where others leave notes of events they have to get through to the spool; the journal itself is root's, 0600
-    items = [Item(str(PurePosixPath(CONFIG).parent), 0o750), Item(folder, 0o711 if events or choice.noted else 0o700)]
+    # where others leave notes of events they have to get through to the spool; the journal itself
+    # is root's, 0600
+    items = [
+        Item(str(PurePosixPath(CONFIG).parent), 0o750),
+        Item(folder, 0o711 if events or choice.noted else 0o700),
+    ]
     if "--config" not in choice.command:
         items.append(Item(CONFIG, 0o640, _render("config.yml"), once=True))
     run = ("run", "--apply") if choice.apply else ("run",)
@@ -91,35 +97,54 @@ def wanted(choice: Choice) -> list[Item]:
         items += _cron(choice, run)
     else:
         # in a command systemd expands variables as well: systemd.service(5)
-        command = " ".join(_systemd_word(word).replace("$", "$$") for word in (*choice.command, *run))
-        items += [Item(SERVICE, 0o644, seal(_render("service", command=command,
-                                                    journals=_systemd_word(folder)))),
-                  Item(TIMER, 0o644, seal(_render("timer")))]
+        command = " ".join(
+            _systemd_word(word).replace("$", "$$") for word in (*choice.command, *run)
+        )
+        items += [
+            Item(
+                SERVICE,
+                0o644,
+                seal(_render("service", command=command, journals=_systemd_word(folder))),
+            ),
+            Item(TIMER, 0o644, seal(_render("timer"))),
+        ]
     return [*items, *events]
 
 
 def _cron(choice: Choice, run: Sequence[str]) -> list[Item]:
-    # cron takes a % for a line end, and hands the rest of the line over as standard input: crontab(5)
+    # cron takes a % for a line end, and hands the rest of the line over as standard input:
+    # crontab(5)
     line = shlex.join((*choice.command, "--log-file", LOG, *run)).replace("%", "\\%")
     text = _render("cron", command=line, minute=minute(choice.host), config=CONFIG)
     items = [Item(str(PurePosixPath(LOG).parent), 0o750, once=True), Item(CRON, 0o644, seal(text))]
-    return items if choice.rotated else [*items, Item(LOGROTATE, 0o644, seal(_render("logrotate", log=LOG)))]
+    return (
+        items
+        if choice.rotated
+        else [*items, Item(LOGROTATE, 0o644, seal(_render("logrotate", log=LOG)))]
+    )
 
 
 def _events(choice: Choice) -> list[Item]:
-    """The scripts that note events, and the spool for the notes, which belongs to the users that run them."""
+    """The scripts that note events, and the spool for the notes, which belongs to the users that
+    run them.
+    """
     if not (choice.shellhook or choice.hooks):
         return []
     spool = spool_of(choice.journal)
     command = shlex.join((choice.command[0], "event", "--spool", spool))
     # smart_proxy runs a shellhook as foreman-proxy, Foreman a hook as foreman
-    owner, group = "foreman-proxy" if choice.shellhook else "foreman", "foreman" if choice.hooks else "foreman-proxy"
+    owner, group = (
+        "foreman-proxy" if choice.shellhook else "foreman",
+        "foreman" if choice.hooks else "foreman-proxy",
+    )
     items = [Item(spool, 0o600 if owner == group else 0o660, "", once=True, owner=(owner, group))]
     if choice.shellhook:
         items.append(Item(SHELLHOOK, 0o755, seal(_render("shellhook", command=command))))
     for path in hook_paths(choice.hooks) if choice.hooks else ():
-        items += [Item(str(PurePosixPath(path).parent), 0o755, once=True),
-                  Item(path, 0o755, seal(_render("foreman-hook", command=command)))]
+        items += [
+            Item(str(PurePosixPath(path).parent), 0o755, once=True),
+            Item(path, 0o755, seal(_render("foreman-hook", command=command))),
+        ]
     return items
 
 
@@ -131,34 +156,46 @@ def spool_of(journal: str) -> str:
 def hook_paths(folder: str) -> list[str]:
     """The scripts of foreman_hooks below `folder`: one an event, late in its order.
 
-    Of Rails, not of orchestration (create, update, destroy): facts are imported without orchestration.
+    Of Rails, not of orchestration (create, update, destroy): facts are imported without
+    orchestration.
     """
-    return [f"{folder.rstrip('/')}/host/managed/{event}/50-{NAME}"
-            for event in ("after_create", "after_update", "after_destroy")]
+    return [
+        f"{folder.rstrip('/')}/host/managed/{event}/50-{NAME}"
+        for event in ("after_create", "after_update", "after_destroy")
+    ]
 
 
 def unwanted(how: Optional[str]) -> list[str]:
     """The files of the other way to schedule; of both where `how` is None."""
-    return [*([] if how == "cron" else [CRON, LOGROTATE]), *([] if how == "systemd" else [TIMER, SERVICE])]
+    return [
+        *([] if how == "cron" else [CRON, LOGROTATE]),
+        *([] if how == "systemd" else [TIMER, SERVICE]),
+    ]
 
 
 def minute(host: str) -> int:
-    """The minute of the hour: another one on another host, so that a cloud is not asked by all at once."""
+    """The minute of the hour: another one on another host, so that a cloud is not asked by all at
+    once.
+    """
     return zlib.crc32(host.encode()) % 60
 
 
 def rotates(configuration: str, log: str = LOG) -> bool:
-    """Whether this configuration of logrotate rotates that log: two that do are an error, and none is then read.
+    """Whether this configuration of logrotate rotates that log: two that do are an error, and none
+    is then read.
 
     Foreman's own names /var/log/foreman/*.log in some versions.
     """
-    for word in re.findall(r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", configuration, re.MULTILINE):
+    for word in re.findall(
+        r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", configuration, re.MULTILINE
+    ):
         if any(PurePosixPath(log).match(pattern.strip("\"'")) for pattern in word.split()):
             return True
     return False
 
 
 # What stands in a file, and by whom
+
 
 def seal(text: str) -> str:
     """The text with the line that says it is ours, below `#!` where there is one."""
@@ -172,7 +209,9 @@ def origin(text: str) -> Origin:
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines[:2]):
         if line.startswith(_MARK):
-            same = _digest("".join(lines[:number] + lines[number + 1:])) == line[len(_MARK):].strip()
+            same = (
+                _digest("".join(lines[:number] + lines[number + 1 :])) == line[len(_MARK) :].strip()
+            )
             return Origin.OURS if same else Origin.CHANGED
     return Origin.FOREIGN
 
@@ -188,7 +227,10 @@ def _systemd_word(word: str) -> str:
 
 
 def _render(name: str, **values: object) -> str:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-                                     undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
-                                     autoescape=False)  # noqa: S701  no HTML
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )  # noqa: S701  no HTML
     return environment.get_template(f"{name}.j2").render(name=NAME, **values)

@@ -1,1 +1,3 @@
-"""What the job templates run on their target hosts: Python 3.6 or newer, its standard library and nothing else."""
+"""What the job templates run on their target hosts: Python 3.6 or newer, its standard library and
+nothing else.
+"""

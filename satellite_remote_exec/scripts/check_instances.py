@@ -1,7 +1,8 @@
 """The body of "OSP - Check instances": answer a question about instances in one line.
 
-Runs on a host of the OSP team, as a user whose clouds.yaml leads to the clouds.  It asks Keystone and Nova, writes
-nothing, and prints the answer and no secret: for each UUID whether there is such an instance.
+Runs on a host of the OSP team, as a user whose clouds.yaml leads to the clouds.  It asks Keystone
+and Nova, writes nothing, and prints the answer and no secret: for each UUID whether there is such
+an instance.
 """
 
 import importlib.util
@@ -22,11 +23,15 @@ PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "openstack": "python3-open
 
 def main(question: Question, clouds_yaml: str = "") -> int:
     """Print the answer, or one line that begins with "error: "; the exit code."""
-    logging.disable(logging.CRITICAL)           # what libraries log would stand in the middle of the line
+    logging.disable(logging.CRITICAL)  # what libraries log would stand in the middle of the line
     warnings.simplefilter("ignore")
-    missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
+    missing = [
+        package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None
+    ]
     if missing:
-        return _complain(f"this host has no {', '.join(missing)}; python3-openstackclient brings them all", 69)
+        return _complain(
+            f"this host has no {', '.join(missing)}; python3-openstackclient brings them all", 69
+        )
     problem = _problem(question)
     if problem:
         return _complain(problem, 64)
@@ -39,7 +44,7 @@ def main(question: Question, clouds_yaml: str = "") -> int:
         line = answer(question, cloud_names())
     except OSPConfigError as error:
         return _complain(str(error), 78)
-    print(f"\n{line}", flush=True)             # on a line of its own, whatever was printed before
+    print(f"\n{line}", flush=True)  # on a line of its own, whatever was printed before
     return 0
 
 
@@ -61,13 +66,18 @@ def _problem(question: Question) -> Optional[str]:
 
 
 def scopes(question: Question, known: Sequence[str]) -> list[CloudScope]:
-    """Those of the clouds in question that this host's clouds.yaml knows; all of them where none is in question."""
+    """Those of the clouds in question that this host's clouds.yaml knows; all of them where none is
+    in question.
+    """
     regions: dict[str, list[str]] = {}
     for name in words(question.clouds) or known:
         cloud, _, region = name.partition("/")
         regions.setdefault(cloud, []).extend([region] if region else [])
-    return [CloudScope(cloud, tuple(named), cloud in words(question.fails))
-            for cloud, named in regions.items() if cloud in known]
+    return [
+        CloudScope(cloud, tuple(named), cloud in words(question.fails))
+        for cloud, named in regions.items()
+        if cloud in known
+    ]
 
 
 def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
@@ -80,5 +90,8 @@ def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
 
 
 def _complain(message: str, code: int) -> int:
-    print("error: " + " ".join(message.split()).encode("ascii", "backslashreplace").decode(), flush=True)
+    print(
+        "error: " + " ".join(message.split()).encode("ascii", "backslashreplace").decode(),
+        flush=True,
+    )
     return code

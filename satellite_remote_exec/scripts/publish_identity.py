@@ -1,11 +1,13 @@
 """Publish which OpenStack instance this machine is, as custom facts of subscription-manager.
 
-Satellite cannot tell an instance on bare metal (Ironic) from any other server, and knows a virtual one by its
-firmware alone.  This runs as root on the machine itself, on any Python from 3.6 on and without a package.
+Satellite cannot tell an instance on bare metal (Ironic) from any other server, and knows a virtual
+one by its firmware alone.  This runs as root on the machine itself, on any Python from 3.6 on and
+without a package.
 
-Others act on what it publishes, up to removing the machine's record, so it would rather publish nothing.  What a
-source says counts only where it is bound to this very machine: a nested guest hears the metadata of the instance
-around it, and a disk image brings along the config drive and the facts of the machine that it was taken from.
+Others act on what it publishes, up to removing the machine's record, so it would rather publish
+nothing.  What a source says counts only where it is bound to this very machine: a nested guest
+hears the metadata of the instance around it, and a disk image brings along the config drive and the
+facts of the machine that it was taken from.
 """
 
 import http.client
@@ -23,30 +25,71 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-DONE, NONSENSE, BROKEN, FORBIDDEN = 0, 69, 70, 77       # exit codes
-TIMEOUT = 3.0               # seconds that the metadata service has for one answer
+DONE, NONSENSE, BROKEN, FORBIDDEN = 0, 69, 70, 77  # exit codes
+TIMEOUT = 3.0  # seconds that the metadata service has for one answer
 MOUNT_TIMEOUT = 20.0
 UPLOAD_TIMEOUT = 180.0
 UNREACHABLE = "unreachable"
-LIMIT = 1 << 20             # bytes of any file or answer; true ones have a few thousand
+LIMIT = 1 << 20  # bytes of any file or answer; true ones have a few thousand
 FACTS = Path("etc/rhsm/facts/osp.facts")
-FIELDS = {"osp.project": "project_id", "osp.region": "region", "osp.availability_zone": "availability_zone"}
+FIELDS = {
+    "osp.project": "project_id",
+    "osp.region": "region",
+    "osp.availability_zone": "availability_zone",
+}
 UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # What boards without an identity of their own report; many machines share each of these.
-NO_IDENTITY = {"00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
-               "03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009",
-               "12345678-1234-5678-90ab-cddeefaabbcc", "fefefefe-fefe-fefe-fefe-fefefefefefe"}
-VIRTUAL = ("openstack", "kvm", "qemu", "bochs", "vmware", "virtualbox", "innotek", "xen", "hvm domu", "rhev", "ovirt",
-           "virtual machine", "parallels", "bhyve", "ahv", "amazon ec2", "google compute", "alibaba cloud")
+NO_IDENTITY = {
+    "00000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    "03000200-0400-0500-0006-000700080009",
+    "00020003-0004-0005-0006-000700080009",
+    "12345678-1234-5678-90ab-cddeefaabbcc",
+    "fefefefe-fefe-fefe-fefe-fefefefefefe",
+}
+VIRTUAL = (
+    "openstack",
+    "kvm",
+    "qemu",
+    "bochs",
+    "vmware",
+    "virtualbox",
+    "innotek",
+    "xen",
+    "hvm domu",
+    "rhev",
+    "ovirt",
+    "virtual machine",
+    "parallels",
+    "bhyve",
+    "ahv",
+    "amazon ec2",
+    "google compute",
+    "alibaba cloud",
+)
 
 
 DMI = "sys/class/dmi/id"
 # Where the machine's own UUID stands: SMBIOS, then what ppc64le has (KVM, PowerVM), then Xen.
-UUID_FILES = (DMI + "/product_uuid", "proc/device-tree/vm,uuid", "proc/device-tree/ibm,partition-uuid",
-              "sys/hypervisor/uuid")
-VIRTUAL_FILES = ("proc/device-tree/hypervisor", "proc/device-tree/vm,uuid", "proc/device-tree/ibm,partition-uuid")
+UUID_FILES = (
+    DMI + "/product_uuid",
+    "proc/device-tree/vm,uuid",
+    "proc/device-tree/ibm,partition-uuid",
+    "sys/hypervisor/uuid",
+)
+VIRTUAL_FILES = (
+    "proc/device-tree/hypervisor",
+    "proc/device-tree/vm,uuid",
+    "proc/device-tree/ibm,partition-uuid",
+)
 # Asset tags of clouds that run Nova; cloud-init goes by the same.
-CLOUD_TAGS = ("openstack", "huaweicloud", "opentelekomcloud", "sap ccloud vm", "samsung cloud platform")
+CLOUD_TAGS = (
+    "openstack",
+    "huaweicloud",
+    "opentelekomcloud",
+    "sap ccloud vm",
+    "samsung cloud platform",
+)
 
 
 class Failed(Exception):
@@ -58,7 +101,9 @@ class Failed(Exception):
 
 
 class Claim(NamedTuple):
-    """What one source says: the instance's UUID, the facts of FIELDS that it knows, and the MACs of its network."""
+    """What one source says: the instance's UUID, the facts of FIELDS that it knows, and the MACs of
+    its network.
+    """
 
     source: str
     uuid: str
@@ -70,8 +115,8 @@ def main(root: Path = Path("/"), service: str = "http://169.254.169.254") -> int
     """Publish what this machine is, say so, and take back what was published on another one.
 
     root: where the machine's files are found.  service: the address of the metadata service.
-    Returns the exit code: 0 done or nothing to do; 69 the metadata service made no sense and nothing else
-    answered; 77 not permitted; 70 anything else.
+    Returns the exit code: 0 done or nothing to do; 69 the metadata service made no sense and
+    nothing else answered; 77 not permitted; 70 anything else.
     """
     try:
         return publish(root, service)
@@ -100,7 +145,9 @@ def publish(root: Path, service: str) -> int:
         say("no OpenStack instance: no metadata service, config drive or cloud-init names one")
     else:
         changed = write(file, json.dumps(facts, indent=2, sort_keys=True) + "\n")
-        say(f"{'published' if changed else 'already published:'} instance {facts['osp.uuid']} in {file}")
+        say(
+            f"{'published' if changed else 'already published:'} instance {facts['osp.uuid']} in {file}"
+        )
     code = upload(root) if facts or removed else DONE
     return failed.code if failed else code
 
@@ -115,13 +162,19 @@ def identity(root: Path, service: str, hardware: Optional[str]) -> "Optional[dic
     if not claims:
         return None
     if hardware is None:
-        raise Failed(BROKEN, "nothing published: this machine has no usable UUID of its own to bind the facts to "
-                             "(looked for in SMBIOS, /proc/device-tree, /proc/sysinfo and /sys/hypervisor)")
+        raise Failed(
+            BROKEN,
+            "nothing published: this machine has no usable UUID of its own to bind the facts to "
+            "(looked for in SMBIOS, /proc/device-tree, /proc/sysinfo and /sys/hypervisor)",
+        )
     if metal or (has_cloud_tag(root) and not same(claims[0].uuid, hardware)):
         check_network(claims, own_macs(root))
     elif not same(claims[0].uuid, hardware):
-        raise Failed(BROKEN, f"nothing published: {claims[0].source} names instance {claims[0].uuid}, but the UUID "
-                             f"of this virtual machine is {hardware} (a guest inside an instance?)")
+        raise Failed(
+            BROKEN,
+            f"nothing published: {claims[0].source} names instance {claims[0].uuid}, but the UUID "
+            f"of this virtual machine is {hardware} (a guest inside an instance?)",
+        )
     facts = {"osp.uuid": claims[0].uuid, "osp.system_uuid": hardware}
     for claim in reversed(claims):
         facts.update(claim.facts)
@@ -141,34 +194,46 @@ def own_or_all(claims: "Iterable[Claim]", hardware: Optional[str]) -> "list[Clai
 def check_network(claims: "list[Claim]", macs: "frozenset[str]") -> None:
     """Raise Failed unless all sources agree and one names a network interface of this machine.
 
-    Neither Ironic nor Nova on VMware gives an instance's UUID to the firmware.  But the network that Nova describes to
-    an instance is that of its own interfaces, and neither a copied config drive, a borrowed address nor a guest inside
-    the instance has those.
+    Neither Ironic nor Nova on VMware gives an instance's UUID to the firmware.  But the network
+    that Nova describes to an instance is that of its own interfaces, and neither a copied config
+    drive, a borrowed address nor a guest inside the instance has those.
     """
     for claim in claims[1:]:
         if claim.uuid != claims[0].uuid:
-            raise Failed(BROKEN, f"nothing published: {claims[0].source} names instance {claims[0].uuid}, "
-                                 f"but {claim.source} names {claim.uuid}")
+            raise Failed(
+                BROKEN,
+                f"nothing published: {claims[0].source} names instance {claims[0].uuid}, "
+                f"but {claim.source} names {claim.uuid}",
+            )
     if not any(claim.macs & macs for claim in claims):
-        raise Failed(BROKEN, f"nothing published: {claims[0].source} names instance {claims[0].uuid}, "
-                             "but no network interface of this machine belongs to it")
+        raise Failed(
+            BROKEN,
+            f"nothing published: {claims[0].source} names instance {claims[0].uuid}, "
+            "but no network interface of this machine belongs to it",
+        )
 
 
 # What the machine is
 
+
 def system_uuid(root: Path) -> Optional[str]:
-    """The UUID that firmware or hypervisor gives the machine, lower case and dashed; None where there is no usable one.
+    """The UUID that firmware or hypervisor gives the machine, lower case and dashed; None where
+    there is no usable one.
 
     Raises OSError.
     """
     texts = [read_text(root / name) for name in UUID_FILES]
-    level = re.search(r"^VM00 UUID:\s*(\S+)", read_text(root / "proc/sysinfo"), re.MULTILINE)     # this very guest
+    level = re.search(
+        r"^VM00 UUID:\s*(\S+)", read_text(root / "proc/sysinfo"), re.MULTILINE
+    )  # this very guest
     texts.append(level.group(1) if level else "")
     return next((uuid for uuid in map(parse_uuid, texts) if uuid), None)
 
 
 def is_virtual(root: Path) -> bool:
-    """Whether anything says so; a machine that cannot be examined is taken for a virtual one, which proves more."""
+    """Whether anything says so; a machine that cannot be examined is taken for a virtual one, which
+    proves more.
+    """
     cpu = read(root / "proc/cpuinfo")
     if cpu is None or re.search(rb"^flags\s*:.*\bhypervisor\b", cpu, re.MULTILINE):
         return True
@@ -187,7 +252,9 @@ def makers(root: Path) -> str:
 
 
 def has_cloud_tag(root: Path) -> bool:
-    """Whether the asset tag of the chassis alone says OpenStack, as on VMware: there the UUID is the hypervisor's."""
+    """Whether the asset tag of the chassis alone says OpenStack, as on VMware: there the UUID is
+    the hypervisor's.
+    """
     tag = read_text(root / DMI / "chassis_asset_tag").lower()
     return "openstack" not in makers(root) and any(name in tag for name in CLOUD_TAGS)
 
@@ -202,13 +269,18 @@ def own_macs(root: Path) -> "frozenset[str]":
 
 # What the sources say
 
+
 def claimed(root: Path, service: str) -> "Iterator[Claim]":
     """Yield the Claim of each source that has one.
 
     Raises Failed at the end where there was none and a source made no sense: that one's reason.
     """
     found, failed = False, None
-    for source in (lambda: from_service(service), lambda: from_config_drive(root), lambda: from_cloud_init(root)):
+    for source in (
+        lambda: from_service(service),
+        lambda: from_config_drive(root),
+        lambda: from_cloud_init(root),
+    ):
         claim, error = tried(source)
         failed = failed or error
         if claim:
@@ -230,7 +302,9 @@ def from_service(service: str) -> Optional[Claim]:
 
 def get_network(service: str) -> Any:
     """The network that the metadata service describes; None where it does not."""
-    return tried(lambda: parse(get(service + "/openstack/latest/network_data.json") or b"", NONSENSE, ""))[0]
+    return tried(
+        lambda: parse(get(service + "/openstack/latest/network_data.json") or b"", NONSENSE, "")
+    )[0]
 
 
 def from_config_drive(root: Path) -> Optional[Claim]:
@@ -241,15 +315,18 @@ def from_config_drive(root: Path) -> Optional[Claim]:
         return None
     folder = tempfile.mkdtemp(prefix="osp-identity-")
     try:
-        # Nobody but Nova writes these types; a volume that somebody else labelled so is not even looked at.
+        # Nobody but Nova writes these types; a volume that somebody else labelled so is not even
+        # looked at.
         how = ["-o", "ro,nosuid,nodev,noexec", "-t", "iso9660,vfat"]
         if run(["mount", *how, str(device), folder], MOUNT_TIMEOUT) != 0:
             raise Failed(BROKEN, "nothing published: the config drive cannot be mounted")
         latest = Path(folder) / "openstack/latest"
         text, network = read(latest / "meta_data.json"), read(latest / "network_data.json")
     finally:
-        tried(lambda: run(["umount", folder], MOUNT_TIMEOUT))     # rmdir tells where it still is mounted
-        os.rmdir(folder)            # noqa: PTH106   never a tree: it may still be mounted
+        tried(
+            lambda: run(["umount", folder], MOUNT_TIMEOUT)
+        )  # rmdir tells where it still is mounted
+        os.rmdir(folder)  # noqa: PTH106   never a tree: it may still be mounted
     if text is None:
         return None
     described, _ = tried(lambda: parse(network or b"", BROKEN, ""))
@@ -257,7 +334,9 @@ def from_config_drive(root: Path) -> Optional[Claim]:
 
 
 def from_cloud_init(root: Path) -> Optional[Claim]:
-    """What cloud-init noted at this boot; None where it noted nothing of OpenStack.  Raises Failed and OSError."""
+    """What cloud-init noted at this boot; None where it noted nothing of OpenStack.  Raises Failed
+    and OSError.
+    """
     text = read(root / "run/cloud-init/instance-data.json")
     if text is None:
         return None
@@ -266,9 +345,12 @@ def from_cloud_init(root: Path) -> Optional[Claim]:
     if "openstack" not in (entry(v1, "platform"), entry(v1, "cloud_name"), entry(v1, "cloud-name")):
         return None
     found = entry(ds, "meta_data", "meta-data")
-    known = {"uuid": entry(found, "uuid", "instance-id", "instance_id"), "project_id": entry(found, "project_id"),
-             "region": entry(v1, "region"),
-             "availability_zone": entry(found, "availability_zone") or entry(v1, "availability_zone")}
+    known = {
+        "uuid": entry(found, "uuid", "instance-id", "instance_id"),
+        "project_id": entry(found, "project_id"),
+        "region": entry(v1, "region"),
+        "availability_zone": entry(found, "availability_zone") or entry(v1, "availability_zone"),
+    }
     return claim_of("cloud-init", known, entry(ds, "network_json"), BROKEN)
 
 
@@ -280,11 +362,18 @@ def claim_of(source: str, found: "dict[str, Any]", network: Any, code: int) -> C
     uuid = parse_uuid(found.get("uuid"))
     if uuid is None:
         raise Failed(code, f"nothing published: {source} names no instance")
-    facts = {name: found[key] for name, key in FIELDS.items()
-             if isinstance(found.get(key), str) and re.fullmatch("[ -~]{1,255}", found[key])}
+    facts = {
+        name: found[key]
+        for name, key in FIELDS.items()
+        if isinstance(found.get(key), str) and re.fullmatch("[ -~]{1,255}", found[key])
+    }
     links = entry(network, "links")
-    macs = [entry(link, "ethernet_mac_address") for link in links] if isinstance(links, list) else []
-    return Claim(source, uuid, facts, frozenset(mac.lower() for mac in macs if isinstance(mac, str)))
+    macs = (
+        [entry(link, "ethernet_mac_address") for link in links] if isinstance(links, list) else []
+    )
+    return Claim(
+        source, uuid, facts, frozenset(mac.lower() for mac in macs if isinstance(mac, str))
+    )
 
 
 def get(url: str) -> Optional[bytes]:
@@ -296,15 +385,24 @@ def get(url: str) -> Optional[bytes]:
     if trouble:
         text, trouble = ask(url)
     if trouble and trouble != UNREACHABLE:
-        raise Failed(NONSENSE, f"nothing published: the metadata service does not answer as one ({trouble})")
+        raise Failed(
+            NONSENSE, f"nothing published: the metadata service does not answer as one ({trouble})"
+        )
     return text
 
 
 def ask(url: str) -> "tuple[Optional[bytes], str]":
-    """The answer to one GET, None where it is a 404; and what was wrong, if anything.  Raises Failed."""
-    opener = urllib.request.OpenerDirector()        # neither proxies nor redirects: it is this very address or none
-    for handler in (urllib.request.HTTPHandler, urllib.request.HTTPDefaultErrorHandler,
-                    urllib.request.HTTPErrorProcessor):
+    """The answer to one GET, None where it is a 404; and what was wrong, if anything.  Raises
+    Failed.
+    """
+    opener = (
+        urllib.request.OpenerDirector()
+    )  # neither proxies nor redirects: it is this very address or none
+    for handler in (
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
         opener.add_handler(handler())
     try:
         with opener.open(url, timeout=TIMEOUT) as answer:
@@ -322,12 +420,14 @@ def body(answer: Any) -> bytes:
     """All of an answer; raises OSError where it comes too slowly and Failed where it does not end."""
     end, length, read_so_far = time.monotonic() + TIMEOUT, answer.length, b""
     while length is None or len(read_so_far) < length:
-        part = answer.read1(1 << 16)        # read() would wait for all of a trickle
+        part = answer.read1(1 << 16)  # read() would wait for all of a trickle
         if not part:
             break
         read_so_far += part
         if len(read_so_far) > LIMIT:
-            raise Failed(NONSENSE, "nothing published: the answer of the metadata service is too long")
+            raise Failed(
+                NONSENSE, "nothing published: the answer of the metadata service is too long"
+            )
         if time.monotonic() > end:
             raise TimeoutError
     return read_so_far
@@ -335,8 +435,11 @@ def body(answer: Any) -> bytes:
 
 # What is published
 
+
 def remove_foreign(file: Path, hardware: Optional[str]) -> bool:
-    """Remove facts that were not published on this hardware; whether there were any.  Raises OSError."""
+    """Remove facts that were not published on this hardware; whether there were any.  Raises
+    OSError.
+    """
     text = read(file)
     if text is None or hardware is None:
         return False
@@ -354,7 +457,9 @@ def write(file: Path, text: str) -> bool:
     if read(file) == text.encode("ascii"):
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix=".osp-", suffix=".tmp", dir=str(file.parent))    # *.facts would be read
+    number, name = tempfile.mkstemp(
+        prefix=".osp-", suffix=".tmp", dir=str(file.parent)
+    )  # *.facts would be read
     try:
         with os.fdopen(number, "w", encoding="ascii") as new:
             new.write(text)
@@ -388,11 +493,15 @@ def upload(root: Path) -> int:
     if b"not yet registered" in answer or b"not registered" in answer:
         say("not uploaded: not registered; the registration will do it")
         return DONE
-    raise Failed(BROKEN, f"not uploaded: subscription-manager facts --update gave {code}; "
-                         "see /var/log/rhsm/rhsm.log")
+    raise Failed(
+        BROKEN,
+        f"not uploaded: subscription-manager facts --update gave {code}; "
+        "see /var/log/rhsm/rhsm.log",
+    )
 
 
 # Tools
+
 
 def say(line: str) -> None:
     """Print one line of ASCII, whatever is in it."""
@@ -408,7 +517,8 @@ def tried(call: "Callable[[], Any]") -> "tuple[Any, Optional[Failed]]":
 
 
 def read(path: Path) -> Optional[bytes]:
-    """The start of a file, one byte more than LIMIT at most; None where there is none.  Raises OSError.
+    """The start of a file, one byte more than LIMIT at most; None where there is none.  Raises
+    OSError.
 
     Neither a link nor a pipe in its place can lead elsewhere or wait.
     """
@@ -421,17 +531,30 @@ def read(path: Path) -> Optional[bytes]:
 
 
 def read_text(path: Path) -> str:
-    """The start of a file without the blanks and NULs at its ends; "" where there is none.  Raises OSError."""
+    """The start of a file without the blanks and NULs at its ends; "" where there is none.  Raises
+    OSError.
+    """
     return (read(path) or b"").decode("ascii", "replace").strip(" \t\r\n\0")
 
 
 def run(arguments: "list[str]", timeout: float, output: Any = subprocess.DEVNULL) -> int:
-    """The exit code of a program that speaks English; raises Failed where it cannot run or does not end."""
+    """The exit code of a program that speaks English; raises Failed where it cannot run or does not
+    end.
+    """
     try:
-        return subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                              env=dict(os.environ, LC_ALL="C"), timeout=timeout, check=False).returncode
+        return subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ, LC_ALL="C"),
+            timeout=timeout,
+            check=False,
+        ).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(BROKEN, f"{arguments[0]} did not run to its end: {type(error).__name__}") from error
+        raise Failed(
+            BROKEN, f"{arguments[0]} did not run to its end: {type(error).__name__}"
+        ) from error
 
 
 def parse(text: bytes, code: int, source: str) -> "dict[str, Any]":
@@ -447,7 +570,11 @@ def parse(text: bytes, code: int, source: str) -> "dict[str, Any]":
 
 def entry(found: Any, *names: str) -> Any:
     """The value of the first name that a JSON object has; None where it has none, or is no object."""
-    return next((found[name] for name in names if name in found), None) if isinstance(found, dict) else None
+    return (
+        next((found[name] for name in names if name in found), None)
+        if isinstance(found, dict)
+        else None
+    )
 
 
 def parse_uuid(text: Any) -> Optional[str]:
@@ -457,5 +584,7 @@ def parse_uuid(text: Any) -> Optional[str]:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two UUIDs are the same in either byte order: SMBIOS before and after 2.6 disagrees on it."""
+    """Whether two UUIDs are the same in either byte order: SMBIOS before and after 2.6 disagrees on
+    it.
+    """
     return other in (one, str(uuidlib.UUID(bytes_le=uuidlib.UUID(one).bytes)))

@@ -1,6 +1,7 @@
-"""One UUID asked about with keystoneauth1 alone, no check of anything: what a start-up may be held against.
+"""One UUID asked about with keystoneauth1 alone, no check of anything: what a start-up may be held
+against.
 
-    OS_CLIENT_CONFIG_FILE=... python tests/bench/bare_check.py UUID
+OS_CLIENT_CONFIG_FILE=... python tests/bench/bare_check.py UUID
 """
 
 import os
@@ -13,6 +14,8 @@ from keystoneauth1.identity import v3
 
 cloud = yaml.safe_load(Path(os.environ["OS_CLIENT_CONFIG_FILE"]).read_text())["clouds"]["prod"]
 answer = session.Session(auth=v3.Password(**cloud["auth"])).get(
-    f"/servers/{sys.argv[1]}", raise_exc=False,
-    endpoint_filter={"service_type": "compute", "region_name": cloud["region_name"]})
+    f"/servers/{sys.argv[1]}",
+    raise_exc=False,
+    endpoint_filter={"service_type": "compute", "region_name": cloud["region_name"]},
+)
 print(answer.status_code)

@@ -1,9 +1,11 @@
-"""How much a check by job costs over the same check made directly: 10,000 UUIDs, 2 % of them terminated.
+"""How much a check by job costs over the same check made directly: 10,000 UUIDs, 2 % of them
+terminated.
 
     python tests/bench/delegated.py [UUIDS] [RUNS]
 
-Whole processes are timed, start-up included; both servers run in a process of their own.  This Satellite starts a
-job at once; a real one was measured to need 3 to 6 s until a job's host is complete, which comes on top.
+Whole processes are timed, start-up included; both servers run in a process of their own.  This
+Satellite starts a job at once; a real one was measured to need 3 to 6 s until a job's host is
+complete, which comes on top.
 """
 
 import json
@@ -40,17 +42,39 @@ def serve(count: int, folder: Path) -> None:
             openstack.terminate("RegionOne", uuid, time.time() - 86400)
     satellite = Satellite()
     with Server(openstack.handle) as osp, Server(satellite.handle) as foreman:
-        (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"prod": {
-            "region_name": "RegionOne", "auth": {
-                "auth_url": f"{osp.url}/v3", "username": "admin", "password": "changeme", "project_name": "admin",
-                "user_domain_name": "Default", "project_domain_name": "Default"}}}}))
+        (folder / "clouds.yaml").write_text(
+            yaml.safe_dump(
+                {
+                    "clouds": {
+                        "prod": {
+                            "region_name": "RegionOne",
+                            "auth": {
+                                "auth_url": f"{osp.url}/v3",
+                                "username": "admin",
+                                "password": "changeme",
+                                "project_name": "admin",
+                                "user_domain_name": "Default",
+                                "project_domain_name": "Default",
+                            },
+                        }
+                    }
+                }
+            )
+        )
         host = satellite.add(Host("osp-checker.example.com"))
-        satellite.jobs.targets[host.id] = Process(folder, {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": "",
-            "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")})
+        satellite.jobs.targets[host.id] = Process(
+            folder,
+            {
+                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                "PYTHONPATH": "",
+                "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
+            },
+        )
         list(publish(Client(Login(foreman.url, "admin", "changeme")), build()))
-        common = {"clouds": [{"cloud": "prod", "regions": ["RegionOne"]}],
-                  "satellite": {"url": foreman.url, "username": "admin", "password": "changeme"}}
+        common = {
+            "clouds": [{"cloud": "prod", "regions": ["RegionOne"]}],
+            "satellite": {"url": foreman.url, "username": "admin", "password": "changeme"},
+        }
         job = {"job_template": "OSP - Check instances", "search": "name = osp-checker.example.com"}
         (folder / "bare.yml").write_text(yaml.safe_dump(common))
         (folder / "job.yml").write_text(yaml.safe_dump({**common, "checker": job}))
@@ -63,12 +87,20 @@ def seconds(folder: Path, config: str) -> float:
     """The time of one check of all UUIDs; it must find what there is."""
     began = time.perf_counter()
     with (folder / "uuids").open() as uuids:
-        ran = subprocess.run([*CHECK, "--config", str(folder / config), "check", "--output", "json"], stdin=uuids,
-                             stdout=subprocess.PIPE, check=False, env={
-                                 **os.environ, "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")})
+        ran = subprocess.run(
+            [*CHECK, "--config", str(folder / config), "check", "--output", "json"],
+            stdin=uuids,
+            stdout=subprocess.PIPE,
+            check=False,
+            env={**os.environ, "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")},
+        )
     took = time.perf_counter() - began
     codes = [row["Code"] for row in json.loads(ran.stdout)]
-    assert ran.returncode == 128 and set(codes) == {200, 404} and codes.count(404) == -(-len(codes) // 50)
+    assert (
+        ran.returncode == 128
+        and set(codes) == {200, 404}
+        and codes.count(404) == -(-len(codes) // 50)
+    )
     return took
 
 
@@ -76,8 +108,12 @@ def main(count: int = 10_000, runs: int = 5) -> None:
     """Time both in turns, and print a table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with subprocess.Popen([sys.executable, __file__, "serve", str(count), name], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as servers:
+        with subprocess.Popen(
+            [sys.executable, __file__, "serve", str(count), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as servers:
             assert servers.stdout and servers.stdout.readline() == "ready\n"
             times: dict[str, list[float]] = {"bare.yml": [], "job.yml": []}
             for _ in range(runs):

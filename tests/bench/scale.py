@@ -1,10 +1,11 @@
-"""How far it goes: time, requests and memory of `plan`, beside the least that could answer and the first way.
+"""How far it goes: time, requests and memory of `plan`, beside the least that could answer and the
+first way.
 
     python tests/bench/scale.py [--sizes 1000,10000,100000] [--runs 3] [--json FILE] [--note TEXT]
 
-Whole processes are timed, start-up included, in turns, and their medians compared; both servers run in one process of
-their own, on loopback.  What that process spends itself is part of every figure, so it is shown.  Every run adds a
-line to history.jsonl beside this file.
+Whole processes are timed, start-up included, in turns, and their medians compared; both servers run
+in one process of their own, on loopback.  What that process spends itself is part of every figure,
+so it is shown.  Every run adds a line to history.jsonl beside this file.
 """
 
 import argparse
@@ -27,21 +28,29 @@ HERE = Path(__file__).parent
 HISTORY = HERE / "history.jsonl"
 PLAN = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
 # What a plan has loaded when it begins to ask.
-IDLE = ("from foreman_hooks import cli; cli._tame_libraries()\n"
-        "import foreman_hooks.commands.run, openstack.config, keystoneauth1.adapter, keystoneauth1.identity")
-SAMPLE = {1_000: 20, 10_000: 4, 100_000: 1}         # hosts that the first way is tried on; of larger sizes none
+IDLE = (
+    "from foreman_hooks import cli; cli._tame_libraries()\n"
+    "import foreman_hooks.commands.run, openstack.config, keystoneauth1.adapter, keystoneauth1.identity"
+)
+SAMPLE = {
+    1_000: 20,
+    10_000: 4,
+    100_000: 1,
+}  # hosts that the first way is tried on; of larger sizes none
 MIB = 1024 * 1024
 
 
 class Ran(NamedTuple):
-    """One process: seconds of wall clock and of CPU, bytes at its peak, and what it and the servers made of it."""
+    """One process: seconds of wall clock and of CPU, bytes at its peak, and what it and the servers
+    made of it.
+    """
 
     wall: float
     cpu: float
     peak: int
     out: str
     requests: int = 0
-    served: float = 0.0                 # CPU seconds of the servers
+    served: float = 0.0  # CPU seconds of the servers
 
 
 def run(command: list[str], world: Optional[World] = None, **environ: str) -> Ran:
@@ -49,9 +58,19 @@ def run(command: list[str], world: Optional[World] = None, **environ: str) -> Ra
     if world:
         world.ask("spent")
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={
-            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            **environ}) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name != "PYTHONDONTWRITEBYTECODE"
+            },
+            **environ,
+        },
+    ) as process:
         assert process.stdout
         out = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
@@ -60,7 +79,14 @@ def run(command: list[str], world: Optional[World] = None, **environ: str) -> Ra
     if process.returncode:
         raise RuntimeError(f"{command[:3]} ended with {process.returncode}: {out}")
     spent = world.ask("spent") if world else {"requests": 0, "cpu": 0.0}
-    return Ran(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, out, spent["requests"], spent["cpu"])
+    return Ran(
+        wall,
+        used.ru_utime + used.ru_stime,
+        used.ru_maxrss * 1024,
+        out,
+        spent["requests"],
+        spent["cpu"],
+    )
 
 
 def median(runs: list[Ran]) -> Ran:
@@ -80,7 +106,7 @@ def measure(count: int, runs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, running(count, Path(name)) as world:
         folder, clouds = Path(name), {"OS_CLIENT_CONFIG_FILE": str(Path(name) / "clouds.yaml")}
         floor = [sys.executable, str(HERE / "floor.py"), name]
-        run(floor, world)               # its own cost, and whatever it makes once
+        run(floor, world)  # its own cost, and whatever it makes once
         found: dict[str, list[Ran]] = {"floor": [], "plan": [], "proof floor": [], "proof plan": []}
         for _ in range(runs):
             found["floor"].append(run(floor, world))
@@ -90,13 +116,20 @@ def measure(count: int, runs: int) -> dict[str, Any]:
         for _ in range(runs):
             found["proof floor"].append(run([*floor, "prove"], world))
             found["proof plan"].append(run(plan(folder), world, **clouds))
-        assert f" {dead} to delete" in found["proof plan"][0].out, found["proof plan"][0].out[-2000:]
+        assert f" {dead} to delete" in found["proof plan"][0].out, found["proof plan"][0].out[
+            -2000:
+        ]
         assert f"{dead} terminated" in found["proof floor"][0].out
         middle = {kind: median(all_runs) for kind, all_runs in found.items()}
         first_way = first_way_at(count, name)
-    return {"hosts": count, "terminated": dead, "first_way": first_way,
-            "bound": request_bound(count, 0), "proof_bound": request_bound(count, dead),
-            **{kind.replace(" ", "_"): middle[kind]._replace(out="")._asdict() for kind in middle}}
+    return {
+        "hosts": count,
+        "terminated": dead,
+        "first_way": first_way,
+        "bound": request_bound(count, 0),
+        "proof_bound": request_bound(count, dead),
+        **{kind.replace(" ", "_"): middle[kind]._replace(out="")._asdict() for kind in middle},
+    }
 
 
 def first_way_at(count: int, folder: str) -> Optional[float]:
@@ -104,7 +137,9 @@ def first_way_at(count: int, folder: str) -> Optional[float]:
     command = [sys.executable, str(HERE / "one_by_one.py"), folder]
     if count not in SAMPLE:
         return None
-    some = run([*command, *(f"host{number * 3}.example.com" for number in range(SAMPLE[count]))]).wall
+    some = run(
+        [*command, *(f"host{number * 3}.example.com" for number in range(SAMPLE[count]))]
+    ).wall
     nothing = run(command).wall
     return nothing + (some - nothing) / SAMPLE[count] * count
 
@@ -120,8 +155,16 @@ def start_up(runs: int) -> dict[str, float]:
         folder = Path(name)
         clouds = {"OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")}
         commands = {
-            "import click": [sys.executable, "-c", "import click"], "--help": [*PLAN, "--help"],
-            "event": [*PLAN, "event", "host_created", "--spool", str(folder / "spool"), "host1.example.com"],
+            "import click": [sys.executable, "-c", "import click"],
+            "--help": [*PLAN, "--help"],
+            "event": [
+                *PLAN,
+                "event",
+                "host_created",
+                "--spool",
+                str(folder / "spool"),
+                "host1.example.com",
+            ],
             "bare check": [sys.executable, str(HERE / "bare_check.py"), uuid_of(0)],
             "check": [*PLAN, "--config", str(folder / "config.yml"), "check", uuid_of(0)],
         }
@@ -134,51 +177,82 @@ def start_up(runs: int) -> dict[str, float]:
 
 def table(sizes: list[dict[str, Any]], short: dict[str, float], idle: int) -> str:
     """All of it for people."""
-    lines = [f"{'hosts':<10}{'terminated':<12}{'what':<24} wall s  ratio  CPU s  servers' CPU s  requests (bound)"
-             "  peak MiB"]
+    lines = [
+        f"{'hosts':<10}{'terminated':<12}{'what':<24} wall s  ratio  CPU s  servers' CPU s  requests (bound)"
+        "  peak MiB"
+    ]
 
     def line(size: dict[str, Any], kind: str, label: str, ratio: str, bound: str = "") -> str:
         ran = size[kind]
         dead = size["terminated"] if "proof" in kind else 0
-        return (f"{size['hosts']:<10}{dead:<12}{label:<24}{ran['wall']:7.2f}{ratio:>7}{ran['cpu']:7.2f}"
-                f"{ran['served']:16.2f}{ran['requests']:10}{bound:>8}{ran['peak'] / MIB:10.0f}")
+        return (
+            f"{size['hosts']:<10}{dead:<12}{label:<24}{ran['wall']:7.2f}{ratio:>7}{ran['cpu']:7.2f}"
+            f"{ran['served']:16.2f}{ran['requests']:10}{bound:>8}{ran['peak'] / MIB:10.0f}"
+        )
 
     for size in sizes:
         for kind, bound in (("", size["bound"]), ("proof_", size["proof_bound"])):
             ratio = size[f"{kind}plan"]["wall"] / size[f"{kind}floor"]["wall"]
-            lines += [line(size, f"{kind}floor", "bare loop", ""),
-                      line(size, f"{kind}plan", "plan", f"{ratio:.2f}", f"({bound})")]
+            lines += [
+                line(size, f"{kind}floor", "bare loop", ""),
+                line(size, f"{kind}plan", "plan", f"{ratio:.2f}", f"({bound})"),
+            ]
         if size["first_way"]:
-            lines.append(f"{size['hosts']:<10}{'':12}{'one by one (estimated)':<24}{size['first_way']:7.0f}"
-                         f"{size['first_way'] / size['proof_plan']['wall']:7.0f}")
+            lines.append(
+                f"{size['hosts']:<10}{'':12}{'one by one (estimated)':<24}{size['first_way']:7.0f}"
+                f"{size['first_way'] / size['proof_plan']['wall']:7.0f}"
+            )
     lines += ["", f"memory: an idle interpreter with the same imports {idle / MIB:.0f} MiB"]
     for small, large in zip(sizes, sizes[1:]):
         grown = (large["plan"]["peak"] - small["plan"]["peak"]) / (large["hosts"] - small["hosts"])
-        lines.append(f"        {small['hosts']} to {large['hosts']} hosts: {grown:.0f} bytes a host")
-    lines += ["", "start-up, s", *(f"  {label:<14}{seconds:6.3f}" for label, seconds in short.items()),
-              f"  --help / click {short['--help'] / short['import click']:.2f}, "
-              f"event / click {short['event'] / short['import click']:.2f}, "
-              f"check / bare check {short['check'] / short['bare check']:.2f}"]
+        lines.append(
+            f"        {small['hosts']} to {large['hosts']} hosts: {grown:.0f} bytes a host"
+        )
+    lines += [
+        "",
+        "start-up, s",
+        *(f"  {label:<14}{seconds:6.3f}" for label, seconds in short.items()),
+        f"  --help / click {short['--help'] / short['import click']:.2f}, "
+        f"event / click {short['event'] / short['import click']:.2f}, "
+        f"check / bare check {short['check'] / short['bare check']:.2f}",
+    ]
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure, print, and put on file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="default: build/bench.json")
-    parser.add_argument("--note", default="", help="what is to stand beside this run in history.jsonl")
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/bench.json"), help="default: build/bench.json"
+    )
+    parser.add_argument(
+        "--note", default="", help="what is to stand beside this run in history.jsonl"
+    )
     options = parser.parse_args()
     sizes = [measure(int(count), options.runs) for count in options.sizes.split(",")]
     short = start_up(options.runs)
     idle = run([sys.executable, "-c", IDLE]).peak
     print(table(sizes, short, idle))
-    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-                            check=False).stdout.strip()
-    whole = {"at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": commit, "note": options.note,
-             "python": platform.python_version(), "cores": os.cpu_count(), "sizes": sizes, "start_up": short,
-             "idle": idle}
+    commit = subprocess.run(
+        ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    whole = {
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit,
+        "note": options.note,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "sizes": sizes,
+        "start_up": short,
+        "idle": idle,
+    }
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     with HISTORY.open("a", encoding="utf-8") as history:

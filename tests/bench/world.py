@@ -2,8 +2,9 @@
 
     python tests/bench/world.py HOSTS FOLDER
 
-A third of the hosts are VMware guests, all others instances; there are as many servers as hosts.  FOLDER gets a
-configuration that leads here.  Commands on standard input, each answered in one line of JSON:
+A third of the hosts are VMware guests, all others instances; there are as many servers as hosts.
+FOLDER gets a configuration that leads here.  Commands on standard input, each answered in one line
+of JSON:
 
     spent       requests and CPU seconds since the last `spent`
     terminate   terminate the instances of two hosts in a hundred; how many
@@ -46,15 +47,30 @@ def terminated(count: int) -> list[int]:
 
 
 def _serve(count: int, folder: Path) -> None:
-    openstack, satellite = OpenStack(regions=("RegionOne",), accounts=[Account("admin", "changeme")]), Satellite()
+    openstack, satellite = (
+        OpenStack(regions=("RegionOne",), accounts=[Account("admin", "changeme")]),
+        Satellite(),
+    )
     now = time.time()
     for number in range(count):
         foreign = is_foreign(number)
-        facts = guest_facts(uuid_of(number, foreign), **(
-            {"vendor": "VMware, Inc.", "product": "VMware7,1"} if foreign else {}))
-        satellite.add(Host(f"host{number}.example.com", facts=facts, subscription=registration(9 * DAY)))
-        openstack.add("RegionOne", Instance(uuid_of(number), "app", project=f"project-{number % 50}",
-                                            created=now - 99 * DAY, updated=now - 9 * DAY))
+        facts = guest_facts(
+            uuid_of(number, foreign),
+            **({"vendor": "VMware, Inc.", "product": "VMware7,1"} if foreign else {}),
+        )
+        satellite.add(
+            Host(f"host{number}.example.com", facts=facts, subscription=registration(9 * DAY))
+        )
+        openstack.add(
+            "RegionOne",
+            Instance(
+                uuid_of(number),
+                "app",
+                project=f"project-{number % 50}",
+                created=now - 99 * DAY,
+                updated=now - 9 * DAY,
+            ),
+        )
     with Server(openstack.handle) as osp, Server(satellite.handle) as foreman:
         _write(folder, osp.url, foreman.url)
 
@@ -62,7 +78,7 @@ def _serve(count: int, folder: Path) -> None:
             requests = len(osp.requests) + len(foreman.requests)
             osp.requests.clear()
             foreman.requests.clear()
-            cpu, spent.before = time.process_time() - spent.before, time.process_time()    # type: ignore[attr-defined]
+            cpu, spent.before = time.process_time() - spent.before, time.process_time()  # type: ignore[attr-defined]
             return {"requests": requests, "cpu": cpu}
 
         def terminate() -> int:
@@ -70,7 +86,7 @@ def _serve(count: int, folder: Path) -> None:
                 openstack.terminate("RegionOne", uuid_of(number), now - DAY)
             return len(terminated(count))
 
-        spent.before = time.process_time()          # type: ignore[attr-defined]
+        spent.before = time.process_time()  # type: ignore[attr-defined]
         commands: dict[str, Callable[[], Any]] = {"spent": spent, "terminate": terminate}
         print("ready", flush=True)
         for line in sys.stdin:
@@ -78,12 +94,34 @@ def _serve(count: int, folder: Path) -> None:
 
 
 def _write(folder: Path, osp: str, foreman: str) -> None:
-    (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"prod": {"region_name": "RegionOne", "auth": {
-        "auth_url": f"{osp}/v3", **LOGIN, "project_name": "admin", "user_domain_name": "Default",
-        "project_domain_name": "Default"}}}}))
-    (folder / "config.yml").write_text(yaml.safe_dump({
-        "satellite": {"url": foreman, **LOGIN}, "clouds": [{"cloud": "prod"}],
-        "journal": str(folder / "journal.sqlite3"), "policy": {"max_fraction": 1.0, "max_deletions": 10_000_000}}))
+    (folder / "clouds.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "clouds": {
+                    "prod": {
+                        "region_name": "RegionOne",
+                        "auth": {
+                            "auth_url": f"{osp}/v3",
+                            **LOGIN,
+                            "project_name": "admin",
+                            "user_domain_name": "Default",
+                            "project_domain_name": "Default",
+                        },
+                    }
+                }
+            }
+        )
+    )
+    (folder / "config.yml").write_text(
+        yaml.safe_dump(
+            {
+                "satellite": {"url": foreman, **LOGIN},
+                "clouds": [{"cloud": "prod"}],
+                "journal": str(folder / "journal.sqlite3"),
+                "policy": {"max_fraction": 1.0, "max_deletions": 10_000_000},
+            }
+        )
+    )
     (folder / "urls.json").write_text(json.dumps({"openstack": osp, "satellite": foreman}))
 
 
@@ -104,8 +142,12 @@ class World:
 @contextmanager
 def running(count: int, folder: Path) -> Iterator[World]:
     """The process with that many hosts, until the block ends."""
-    with subprocess.Popen([sys.executable, __file__, str(count), str(folder)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, __file__, str(count), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdin and process.stdout
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the servers did not start")

@@ -1,4 +1,5 @@
-"""A cloud for tests: a real Keystone and real nova-apis of two regions on 127.0.0.1, with switches to break them.
+"""A cloud for tests: a real Keystone and real nova-apis of two regions on 127.0.0.1, with switches
+to break them.
 
 >>> with Cloud() as cloud:
 ...     cloud.clouds_yaml(path)             # how to log in, in several right and wrong ways
@@ -26,20 +27,29 @@ from .environment import environment
 from .nova import MAX_LIMIT
 from .stack import MANIFEST, Stack, template
 
-POLICIES: dict[str, dict[str, str]] = {"default": {}, "least-privilege": world.LEAST_PRIVILEGE_POLICY}
+POLICIES: dict[str, dict[str, str]] = {
+    "default": {},
+    "least-privilege": world.LEAST_PRIVILEGE_POLICY,
+}
 REGION = "RegionOne"  # the one that the switches are for
 
 
 class Cloud:
-    """Starts with `start` or as a context manager; every switch stays where it is put until `reset`.
+    """Starts with `start` or as a context manager; every switch stays where it is put until
+    `reset`.
 
-    `state` is a new folder for databases and logs, kept afterwards; without it a temporary one is used and removed.
-    What cannot be started or does not obey raises LiveCloudError with the reason and the end of the log.
+    `state` is a new folder for databases and logs, kept afterwards; without it a temporary one is
+    used and removed. What cannot be started or does not obey raises LiveCloudError with the reason
+    and the end of the log.
     """
 
-    users: dict[str, dict[str, Any]]  # name -> {"id", "password", "project" (None: the whole cloud), "roles"}
+    users: dict[
+        str, dict[str, Any]
+    ]  # name -> {"id", "password", "project" (None: the whole cloud), "roles"}
     projects: dict[str, str]  # name -> id
-    application_credentials: dict[str, dict[str, str]]  # "good", "deleted", "expired" -> {"id", "secret"}, of admin
+    application_credentials: dict[
+        str, dict[str, str]
+    ]  # "good", "deleted", "expired" -> {"id", "secret"}, of admin
     instances: dict[str, str]  # label -> UUID, also of those that are purged
 
     def __init__(self, state: Path | None = None) -> None:
@@ -69,14 +79,20 @@ class Cloud:
 
     def _start(self, venv: Path, ready_made: Path) -> None:
         self._state = self._given_state or self._temporary_state()
-        shutil.copytree(ready_made, self._state, ignore=shutil.ignore_patterns("log"), dirs_exist_ok=True)
+        shutil.copytree(
+            ready_made, self._state, ignore=shutil.ignore_patterns("log"), dirs_exist_ok=True
+        )
         self._remember(json.loads((self._state / MANIFEST).read_text()))
         self._stack = Stack(venv, self._state)
         self._closing.callback(self._stack.stop)
         self._stack.start()
 
     def _temporary_state(self) -> Path:
-        return Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="satellite-osp-cleanup-live-")))
+        return Path(
+            self._closing.enter_context(
+                tempfile.TemporaryDirectory(prefix="satellite-osp-cleanup-live-")
+            )
+        )
 
     def _remember(self, manifest: dict[str, Any]) -> None:
         self.projects = manifest["projects"]
@@ -139,18 +155,26 @@ class Cloud:
         self._running.keystone.revoke_token(token)
 
     def revoke_tokens(self, user: str = "admin") -> None:
-        """Have every token refused that the user was given so far, whoever holds it; a new log-in works."""
+        """Have every token refused that the user was given so far, whoever holds it; a new log-in
+        works.
+        """
         self._running.keystone.revoke_tokens(user)
 
     def delete_application_credential(self, name: str = "good") -> None:
-        """Delete it, also in the middle of a run that logged in with it; `reset` makes a new "good" one."""
-        self._running.keystone.delete_application_credential(self.application_credentials[name]["id"])
+        """Delete it, also in the middle of a run that logged in with it; `reset` makes a new "good"
+        one.
+        """
+        self._running.keystone.delete_application_credential(
+            self.application_credentials[name]["id"]
+        )
         self._good_deleted = self._good_deleted or name == "good"
 
     def clouds_yaml(self, path: Path, **changes: Any) -> Path:
-        """Write a clouds.yaml (as JSON, which is YAML) with the clouds of `_clouds`; returns `path`.
+        """Write a clouds.yaml (as JSON, which is YAML) with the clouds of `_clouds`; returns
+        `path`.
 
-        `changes` are keys of a cloud, set in all of them: region_name="RegionTwo", auth={"auth_url": …}; None removes.
+        `changes` are keys of a cloud, set in all of them: region_name="RegionTwo",
+        auth={"auth_url": …}; None removes.
         """
         clouds = {}
         for name, cloud in self._clouds().items():
@@ -167,8 +191,20 @@ class Cloud:
 
         def password(user: str, password: str | None = None) -> dict[str, Any]:
             who = self.users[user]
-            scope = {"project_name": who["project"], "user_domain_name": "Default", "project_domain_name": "Default"}
-            return {**common, "auth": {**place, "username": user, "password": password or who["password"], **scope}}
+            scope = {
+                "project_name": who["project"],
+                "user_domain_name": "Default",
+                "project_domain_name": "Default",
+            }
+            return {
+                **common,
+                "auth": {
+                    **place,
+                    "username": user,
+                    "password": password or who["password"],
+                    **scope,
+                },
+            }
 
         def credential(name: str) -> dict[str, Any]:
             known = self.application_credentials[name]
@@ -201,7 +237,9 @@ class Cloud:
         if self._policy != "default":
             self.policy("default")
         if self._good_deleted:
-            new = self._running.keystone.create_application_credential(f"good-{next(self._serials)}")
+            new = self._running.keystone.create_application_credential(
+                f"good-{next(self._serials)}"
+            )
             self.application_credentials["good"] = new
             self._good_deleted = False
         self.purge(*self._added)
@@ -210,7 +248,9 @@ class Cloud:
         self._added.clear()
 
     def cell2(self, state: str) -> None:
-        """RegionOne's cell2: "up", "down" (its database refuses) or "empty" (another, without rows); restarts Nova."""
+        """RegionOne's cell2: "up", "down" (its database refuses) or "empty" (another, without
+        rows); restarts Nova.
+        """
         self._configure(state, self._max_limit)
 
     def max_limit(self, limit: int) -> None:
@@ -226,13 +266,16 @@ class Cloud:
         self._running.settle(REGION)
 
     def policy(self, name: str) -> None:
-        """RegionOne's policy: "default" or "least-privilege" (the role host_checker may list and filter)."""
+        """RegionOne's policy: "default" or "least-privilege" (the role host_checker may list and
+        filter).
+        """
         self._policy = name
         self._running.nova.set_policy(REGION, POLICIES[name])
         self._running.settle(REGION)
 
     def fault(self, spec: dict[str, Any] | None, where: str = REGION) -> None:
-        """Have the front of a region or of "keystone" answer as servers/faults.py says; None: no more of that.
+        """Have the front of a region or of "keystone" answer as servers/faults.py says; None: no
+        more of that.
 
         Move this switch last: the others make requests, which "skip" and "count" count.
         """
@@ -251,7 +294,9 @@ class Cloud:
     # -- instances
 
     def add(self, label: str, uuid: str | None = None, **look: Any) -> str:
-        """Boot a new instance, gone again after `reset`; returns its UUID.  `look`: the fields of world.Instance."""
+        """Boot a new instance, gone again after `reset`; returns its UUID.  `look`: the fields of
+        world.Instance.
+        """
         if label in self.instances:
             raise ValueError(f"there is an instance {label} already")
         self._added[label] = world.Instance(**look)
@@ -265,18 +310,24 @@ class Cloud:
         self._running.nova.terminate(self._own(label).region, self.instances[label], when or now)
 
     def purge(self, *labels: str) -> None:
-        """Remove every trace of instances of `add` from the databases, as archiving the deleted rows does."""
+        """Remove every trace of instances of `add` from the databases, as archiving the deleted
+        rows does.
+        """
         for label in labels:
             self._running.nova.purge(self._own(label).region, [self.instances[label]])
 
     def seed_bulk(self, count: int) -> dict[str, str]:
-        """See to it that RegionOne has that many more active servers than in `world`, in all its cells and projects.
+        """See to it that RegionOne has that many more active servers than in `world`, in all its
+        cells and projects.
 
-        Returns label -> UUID of all of them.  They take 40 ms each, and stay until the cloud is stopped.
+        Returns label -> UUID of all of them.  They take 40 ms each, and stay until the cloud is
+        stopped.
         """
         cells, projects = world.REGIONS[REGION], world.PROJECTS[:3]
         looks = {
-            f"bulk-{n}": world.Instance(cell=cells[n % len(cells)], project=projects[n % len(projects)])
+            f"bulk-{n}": world.Instance(
+                cell=cells[n % len(cells)], project=projects[n % len(projects)]
+            )
             for n in range(len(self._bulk), count)
         }
         self.instances.update({label: world.uuid_of(label) for label in looks})

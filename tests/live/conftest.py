@@ -18,16 +18,23 @@ DAY = 86400.0
 def registered(satellite: Satellite, cloud: Cloud) -> None:
     """A silent record for each instance of the cloud, also for those that are gone."""
     for label, uuid in cloud.instances.items():
-        satellite.add(Host(f"{label.replace('/', '-')}.example.com", facts=guest_facts(uuid), parameters={},
-                           subscription=registration(300 * DAY)))
+        satellite.add(
+            Host(
+                f"{label.replace('/', '-')}.example.com",
+                facts=guest_facts(uuid),
+                parameters={},
+                subscription=registration(300 * DAY),
+            )
+        )
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A real Keystone and Nova; a test finds every switch in its normal position and may move it.
 
-    The first run ever needs a package registry and 90 s; a cloud that cannot be made is a failure, not a skip,
-    lest nobody notice that nothing is tested.  Databases and logs are under pytest's --basetemp, in cloud*/.
+    The first run ever needs a package registry and 90 s; a cloud that cannot be made is a failure,
+    not a skip, lest nobody notice that nothing is tested.  Databases and logs are under pytest's
+    --basetemp, in cloud*/.
     """
     if os.environ.get("SATELLITE_OSP_CLEANUP_SKIP_LIVE") == "1":
         pytest.skip("SATELLITE_OSP_CLEANUP_SKIP_LIVE=1")

@@ -1,6 +1,7 @@
 """The servers' own virtual environment: made once, kept in a cache folder, shared by all runs.
 
-Nova needs a newer Python than the oldest one this project runs on, and its own versions of our dependencies.
+Nova needs a newer Python than the oldest one this project runs on, and its own versions of our
+dependencies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
-SUPPORTED = ("python3.13", "python3.12", "python3.11")  # by Nova, in the order in which they are looked for
+SUPPORTED = (
+    "python3.13",
+    "python3.12",
+    "python3.11",
+)  # by Nova, in the order in which they are looked for
 
 
 class LiveCloudError(RuntimeError):
@@ -25,7 +30,9 @@ class LiveCloudError(RuntimeError):
 
 
 def cache_folder() -> Path:
-    """The folder kept between runs: $SATELLITE_OSP_CLEANUP_LIVE_CACHE or one in the user's cache folder."""
+    """The folder kept between runs: $SATELLITE_OSP_CLEANUP_LIVE_CACHE or one in the user's cache
+    folder.
+    """
     chosen = os.environ.get("SATELLITE_OSP_CLEANUP_LIVE_CACHE")
     if chosen:
         return Path(chosen)
@@ -43,7 +50,9 @@ def digest(*paths: Path) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file; another run waits.  If this one is killed, the lock is free as soon as its `run` is over."""
+    """Hold the lock file; another run waits.  If this one is killed, the lock is free as soon as
+    its `run` is over.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         os.set_inheritable(file.fileno(), True)
@@ -52,13 +61,17 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def interpreter() -> tuple[Path, str]:
-    """A Python that Nova runs on and its name, "python3.11": this one, else one on PATH, else one of pyenv's."""
+    """A Python that Nova runs on and its name, "python3.11": this one, else one on PATH, else one
+    of pyenv's.
+    """
     for candidate in _candidates():
         name = _name_if_usable(candidate)
         if name in SUPPORTED:
             return candidate, name
     ours = "{}.{}".format(*sys.version_info)
-    raise LiveCloudError(f"Nova needs {' or '.join(SUPPORTED)} with venv, on PATH or under pyenv; this is {ours}")
+    raise LiveCloudError(
+        f"Nova needs {' or '.join(SUPPORTED)} with venv, on PATH or under pyenv; this is {ours}"
+    )
 
 
 def _candidates() -> Iterator[Path]:
@@ -73,17 +86,23 @@ def _candidates() -> Iterator[Path]:
 
 
 def _name_if_usable(python: Path) -> str:
-    """What it says it is; "" for a pyenv shim without a version behind it and for a Python without venv."""
+    """What it says it is; "" for a pyenv shim without a version behind it and for a Python without
+    venv.
+    """
     program = "import sys, venv, ensurepip; print('python{}.{}'.format(*sys.version_info))"
     try:
-        answer = subprocess.run([str(python), "-c", program], capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            [str(python), "-c", program], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return answer.stdout.strip()
 
 
 def environment() -> Path:
-    """The folder of a whole virtual environment with everything of requirements.txt (about 400 MB, 40 s to make)."""
+    """The folder of a whole virtual environment with everything of requirements.txt (about 400 MB,
+    40 s to make).
+    """
     python, name = interpreter()
     folder = cache_folder() / f"{name}-{digest(REQUIREMENTS)}"
     whole = folder / "whole"
@@ -106,14 +125,24 @@ def _make(python: Path, folder: Path) -> None:
 
 
 def run(command: list[str], log: Path) -> None:
-    """Run the command to its end; if it fails raise LiveCloudError with the end of what it said (all is in `log`)."""
+    """Run the command to its end; if it fails raise LiveCloudError with the end of what it said
+    (all is in `log`).
+    """
     with log.open("a") as out:
         # close_fds: the command holds the lock too, and may outlive us.
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=child_env(), close_fds=False, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=child_env(),
+            close_fds=False,
+            check=False,
         )
     if done.returncode:
-        raise LiveCloudError(f"{' '.join(command)} ended with {done.returncode}; {log} ends:\n{tail(log)}")
+        raise LiveCloudError(
+            f"{' '.join(command)} ended with {done.returncode}; {log} ends:\n{tail(log)}"
+        )
 
 
 def tail(log: Path, characters: int = 3000) -> str:
@@ -122,6 +151,10 @@ def tail(log: Path, characters: int = 3000) -> str:
 
 
 def child_env() -> dict[str, str]:
-    """Environment variables for the servers: ours, less what makes their Python slow or has it take our modules."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OS_"))}
+    """Environment variables for the servers: ours, less what makes their Python slow or has it take
+    our modules.
+    """
+    ours = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OS_"))
+    }
     return {**ours, "PYTHONWARNINGS": "ignore"}

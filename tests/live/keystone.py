@@ -1,4 +1,6 @@
-"""A real Keystone: its databases, its server process, and the users, projects and credentials in it."""
+"""A real Keystone: its databases, its server process, and the users, projects and credentials in
+it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ password_hash_rounds = 4
 
 
 class Keystone:
-    """Keystone in `folder`, served on a socket that listens already, so that its URL is known before it runs."""
+    """Keystone in `folder`, served on a socket that listens already, so that its URL is known
+    before it runs.
+    """
 
     def __init__(self, venv: Path, folder: Path, log: Path, listener: socket.socket) -> None:
         self._venv = venv
@@ -58,22 +62,51 @@ class Keystone:
         """Make the database with nothing but the admin in it."""
         (self._folder / "fernet-keys").mkdir(mode=0o700)
         password, _ = world.USERS["admin"]
-        urls = [part for kind in ("admin", "internal", "public") for part in (f"--bootstrap-{kind}-url", self.url)]
+        urls = [
+            part
+            for kind in ("admin", "internal", "public")
+            for part in (f"--bootstrap-{kind}-url", self.url)
+        ]
         for command in (
             ["db_sync"],
-            ["fernet_setup", "--keystone-user", str(self._folder.owner()), "--keystone-group", self._folder.group()],
-            ["bootstrap", "--bootstrap-password", password, "--bootstrap-region-id", "RegionOne", *urls],
+            [
+                "fernet_setup",
+                "--keystone-user",
+                str(self._folder.owner()),
+                "--keystone-group",
+                self._folder.group(),
+            ],
+            [
+                "bootstrap",
+                "--bootstrap-password",
+                password,
+                "--bootstrap-region-id",
+                "RegionOne",
+                *urls,
+            ],
         ):
-            manage = [str(self._venv / "bin" / "keystone-manage"), "--config-file", str(self._folder / "keystone.conf")]
+            manage = [
+                str(self._venv / "bin" / "keystone-manage"),
+                "--config-file",
+                str(self._folder / "keystone.conf"),
+            ]
             run([*manage, *command], Path(f"{self._log}.manage.log"))
 
     def start(self, nova_urls: dict[str, str]) -> None:
-        """Serve, with these compute endpoints in the catalog (region -> URL), and return when it answers."""
+        """Serve, with these compute endpoints in the catalog (region -> URL), and return when it
+        answers.
+        """
         self._set_endpoints(nova_urls)
         number = self._listener.fileno()
         log = Path(f"{self._log}.out.log")
         self._program = Program(
-            self._venv, "run_keystone.py", self._folder, number, self._log, log=log, listeners=[number]
+            self._venv,
+            "run_keystone.py",
+            self._folder,
+            number,
+            self._log,
+            log=log,
+            listeners=[number],
         )
 
     def wait(self) -> None:
@@ -97,12 +130,16 @@ class Keystone:
         database.close()
 
     def session(self, user: str = "admin", **options: Any) -> Session:
-        """Logged in as that user on its project, or on the whole cloud if its role is there; options: Session's."""
+        """Logged in as that user on its project, or on the whole cloud if its role is there;
+        options: Session's.
+        """
         password, ((_, where), *_more) = world.USERS[user]
         scope: dict[str, Any] = {"project_name": where, "project_domain_id": "default"}
         if where == world.SYSTEM:
             scope = {"system_scope": "all"}
-        auth = v3.Password(auth_url=self.url, username=user, password=password, user_domain_id="default", **scope)
+        auth = v3.Password(
+            auth_url=self.url, username=user, password=password, user_domain_id="default", **scope
+        )
         return Session(auth=auth, **options)
 
     def populate(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -113,12 +150,16 @@ class Keystone:
         self._post(admin, "/roles", "role", name=world.CUSTOM_ROLE)
         for name, (password, _) in world.USERS.items():
             if name != "admin":
-                self._post(admin, "/users", "user", name=name, password=password, domain_id="default")
+                self._post(
+                    admin, "/users", "user", name=name, password=password, domain_id="default"
+                )
         projects, users, roles = (self._ids(admin, kind) for kind in ("projects", "users", "roles"))
         for name, (_, grants) in world.USERS.items():
             for role, where in grants:
                 scope = "/system" if where == world.SYSTEM else f"/projects/{projects[where]}"
-                admin.put(f"{scope}/users/{users[name]}/roles/{roles[role]}", endpoint_filter=IDENTITY)
+                admin.put(
+                    f"{scope}/users/{users[name]}/roles/{roles[role]}", endpoint_filter=IDENTITY
+                )
         self._add_compute_service(admin)
         return projects, users
 
@@ -129,15 +170,22 @@ class Keystone:
                 self._post(admin, "/regions", "region", id=region)
             for interface in ("public", "internal"):
                 endpoint = {"service_id": service, "region_id": region, "interface": interface}
-                self._post(admin, "/endpoints", "endpoint", url="http://set-at-start.invalid", **endpoint)
+                self._post(
+                    admin, "/endpoints", "endpoint", url="http://set-at-start.invalid", **endpoint
+                )
 
     @staticmethod
     def _ids(admin: Session, kind: str) -> dict[str, str]:
-        return {thing["name"]: thing["id"] for thing in admin.get(f"/{kind}", endpoint_filter=IDENTITY).json()[kind]}
+        return {
+            thing["name"]: thing["id"]
+            for thing in admin.get(f"/{kind}", endpoint_filter=IDENTITY).json()[kind]
+        }
 
     @staticmethod
     def _post(admin: Session, path: str, key: str, **body: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = admin.post(path, json={key: body}, endpoint_filter=IDENTITY).json()[key]
+        answer: dict[str, Any] = admin.post(
+            path, json={key: body}, endpoint_filter=IDENTITY
+        ).json()[key]
         return answer
 
     def create_application_credential(
@@ -149,7 +197,10 @@ class Keystone:
         if expires is not None:
             body["expires_at"] = expires.strftime("%Y-%m-%dT%H:%M:%S.%f")
         path = f"/users/{owner.get_user_id()}/application_credentials"
-        return {"id": self._post(owner, path, "application_credential", **body)["id"], "secret": SECRET}
+        return {
+            "id": self._post(owner, path, "application_credential", **body)["id"],
+            "secret": SECRET,
+        }
 
     def delete_application_credential(self, credential_id: str, user: str = "admin") -> None:
         """Delete that user's credential, and with it every token got with it."""
@@ -159,13 +210,20 @@ class Keystone:
 
     def revoke_token(self, token: str) -> None:
         """Have Keystone refuse this one token from now on."""
-        self.session().delete("/auth/tokens", endpoint_filter=IDENTITY, headers={"X-Subject-Token": token})
+        self.session().delete(
+            "/auth/tokens", endpoint_filter=IDENTITY, headers={"X-Subject-Token": token}
+        )
 
     def revoke_tokens(self, user: str) -> None:
-        """Have Keystone refuse every token that user was given so far, by setting the password it has already."""
+        """Have Keystone refuse every token that user was given so far, by setting the password it
+        has already.
+        """
         admin = self.session("nova")
         password, _ = world.USERS[user]
         found = self._ids(admin, "users")[user]
-        admin.patch(f"/users/{found}", json={"user": {"password": password}}, endpoint_filter=IDENTITY)
-        # Revocations count in whole seconds: a token given out later in this same second would be refused as well.
+        admin.patch(
+            f"/users/{found}", json={"user": {"password": password}}, endpoint_filter=IDENTITY
+        )
+        # Revocations count in whole seconds: a token given out later in this same second would be
+        # refused as well.
         time.sleep(1 - time.time() % 1)

@@ -1,4 +1,6 @@
-"""The one thing that is not real: Nova asks Neutron for security groups on GET /servers/{id} and /servers/detail."""
+"""The one thing that is not real: Nova asks Neutron for security groups on GET /servers/{id} and
+/servers/detail.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any
 
 
 class Neutron:
-    """Answers every list with an empty one, or 503 while it is not `up`; in a thread of this process."""
+    """Answers every list with an empty one, or 503 while it is not `up`; in a thread of this
+    process.
+    """
 
     def __init__(self) -> None:
         self.up = True
@@ -40,7 +44,9 @@ class Neutron:
 
 
 def _answer(path: str) -> dict[str, Any]:
-    """An empty list under the name that the last part of the path asks for; the versions at the root."""
+    """An empty list under the name that the last part of the path asks for; the versions at the
+    root.
+    """
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2].replace("-", "_")
     if name in ("", "v2.0"):
         return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": []}]}

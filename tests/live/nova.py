@@ -1,4 +1,6 @@
-"""A real nova-api for each region: its databases and configuration, its server process, the instances in it."""
+"""A real nova-api for each region: its databases and configuration, its server process, the
+instances in it.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,13 @@ class Nova:
     """nova-api of every region, in one folder each, served on sockets that listen already."""
 
     def __init__(
-        self, venv: Path, state: Path, logs: Path, listeners: dict[str, socket.socket], keystone: str, neutron: str
+        self,
+        venv: Path,
+        state: Path,
+        logs: Path,
+        listeners: dict[str, socket.socket],
+        keystone: str,
+        neutron: str,
     ) -> None:
         self._venv = venv
         self._state = state
@@ -90,7 +98,8 @@ class Nova:
     def urls(self) -> dict[str, str]:
         """The endpoint of each region, as it is to stand in the catalog."""
         return {
-            region: f"http://127.0.0.1:{listener.getsockname()[1]}/v2.1" for region, listener in self._listeners.items()
+            region: f"http://127.0.0.1:{listener.getsockname()[1]}/v2.1"
+            for region, listener in self._listeners.items()
         }
 
     def start(self) -> None:
@@ -113,7 +122,13 @@ class Nova:
     def serve(self, region: str) -> None:
         """Serve the region and return when it answers."""
         listener = self._listeners[region].fileno()
-        self._tell(START_SECONDS, do="serve", region=region, listener=listener, log=str(self._logs / region))
+        self._tell(
+            START_SECONDS,
+            do="serve",
+            region=region,
+            listener=listener,
+            log=str(self._logs / region),
+        )
 
     def restart(self, region: str) -> None:
         """Have the region's nova-api read its configuration and its list of cells anew."""
@@ -121,35 +136,57 @@ class Nova:
         self.serve(region)
 
     def add(
-        self, looks: dict[str, world.Instance], uuids: dict[str, str], projects: dict[str, str], owner: str
+        self,
+        looks: dict[str, world.Instance],
+        uuids: dict[str, str],
+        projects: dict[str, str],
+        owner: str,
     ) -> None:
-        """Put the instances (label -> look) into the databases under these UUIDs; `projects`: name -> id."""
+        """Put the instances (label -> look) into the databases under these UUIDs; `projects`: name
+        -> id.
+        """
         actions: dict[str, list[dict[str, Any]]] = {region: [] for region in world.REGIONS}
         for label, look in looks.items():
             fields = asdict(look)
             here = actions[fields.pop("region")]
             project, terminated = projects[fields.pop("project")], fields.pop("terminated")
-            names = {"uuid": uuids[label], "name": label.replace("/", "-"), "project_id": project, "user_id": owner}
+            names = {
+                "uuid": uuids[label],
+                "name": label.replace("/", "-"),
+                "project_id": project,
+                "user_id": owner,
+            }
             here.append({"do": "add", **names, **fields})
             if terminated:
-                here.append(_termination(uuids[label], datetime.datetime.now(datetime.timezone.utc)))
+                here.append(
+                    _termination(uuids[label], datetime.datetime.now(datetime.timezone.utc))
+                )
         for region, here in actions.items():
             self._write(region, here)
 
     def terminate(self, region: str, uuid: str, when: datetime.datetime) -> None:
-        """Delete the instance as of that time (UTC if it has no zone), and leave its row as a tombstone."""
+        """Delete the instance as of that time (UTC if it has no zone), and leave its row as a
+        tombstone.
+        """
         self._write(region, [_termination(uuid, when)])
 
     def _write(self, region: str, actions: list[dict[str, Any]]) -> None:
         if actions:
-            self._tell(WRITE_SECONDS * (1 + len(actions) / 1000), do="write", region=region, actions=actions)
+            self._tell(
+                WRITE_SECONDS * (1 + len(actions) / 1000),
+                do="write",
+                region=region,
+                actions=actions,
+            )
 
     def _tell(self, seconds: float, **command: Any) -> None:
         assert self._program is not None
         self._program.tell(command, seconds)
 
     def set_policy(self, region: str, rules: dict[str, str]) -> None:
-        """Set the rules that differ from Nova's own; a nova-api that runs sees them at the next request."""
+        """Set the rules that differ from Nova's own; a nova-api that runs sees them at the next
+        request.
+        """
         (self._state / region / "policy.yaml").write_text(json.dumps(rules))
 
     def set_max_limit(self, region: str, limit: int) -> None:
@@ -157,23 +194,40 @@ class Nova:
         folder = self._state / region
         password, _ = world.USERS["nova"]
         login = LOGIN.format(keystone=self._keystone, password=password)
-        places = {"folder": folder, "log": self._logs / region, "keystone": self._keystone, "neutron": self._neutron}
-        (folder / "nova.conf").write_text(CONFIGURATION.format(max_limit=limit, login=login, region=region, **places))
+        places = {
+            "folder": folder,
+            "log": self._logs / region,
+            "keystone": self._keystone,
+            "neutron": self._neutron,
+        }
+        (folder / "nova.conf").write_text(
+            CONFIGURATION.format(max_limit=limit, login=login, region=region, **places)
+        )
 
     def set_cell(self, region: str, cell: str, state: str) -> None:
-        """Set a cell's database as of the next restart: "up" its own, "down" a refusing one, "empty" one without rows.
+        """Set a cell's database as of the next restart: "up" its own, "down" a refusing one,
+        "empty" one without rows.
 
         As nova-manage cell_v2 update_cell does, less its check that the database answers.
         """
         folder = self._state / region
         if state == "empty":
             shutil.copy(folder / "empty.db", folder / f"{cell}-empty.db")
-        url = {"up": f"sqlite:///{folder}/{cell}.db", "empty": f"sqlite:///{folder}/{cell}-empty.db", "down": NOWHERE}
+        url = {
+            "up": f"sqlite:///{folder}/{cell}.db",
+            "empty": f"sqlite:///{folder}/{cell}-empty.db",
+            "down": NOWHERE,
+        }
         with _open(folder / "api.db") as database:
-            database.execute("UPDATE cell_mappings SET database_connection = ? WHERE name = ?", (url[state], cell))
+            database.execute(
+                "UPDATE cell_mappings SET database_connection = ? WHERE name = ?",
+                (url[state], cell),
+            )
 
     def purge(self, region: str, uuids: Iterable[str]) -> None:
-        """Remove every trace of the instances, as nova-manage db archive_deleted_rows --purge leaves it."""
+        """Remove every trace of the instances, as nova-manage db archive_deleted_rows --purge
+        leaves it.
+        """
         gone = [(uuid,) for uuid in uuids]
         for path in (self._state / region).glob("*.db"):
             with _open(path) as database:
@@ -182,7 +236,11 @@ class Nova:
 
 
 def _termination(uuid: str, when: datetime.datetime) -> dict[str, Any]:
-    utc = when.astimezone(datetime.timezone.utc) if when.tzinfo else when.replace(tzinfo=datetime.timezone.utc)
+    utc = (
+        when.astimezone(datetime.timezone.utc)
+        if when.tzinfo
+        else when.replace(tzinfo=datetime.timezone.utc)
+    )
     return {"do": "terminate", "uuid": uuid, "when": utc.replace(microsecond=0).isoformat()}
 
 
@@ -199,7 +257,9 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _instance_columns(database: sqlite3.Connection) -> list[tuple[str, str]]:
     """(table, column) of all that names an instance by its UUID."""
-    tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = [
+        row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    ]
     found = [("instances", "uuid")] if "instances" in tables else []
     for table in tables:
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]

@@ -1,4 +1,6 @@
-"""A program of servers/ that runs on the servers' interpreter for as long as this process wants it, and no longer."""
+"""A program of servers/ that runs on the servers' interpreter for as long as this process wants it,
+and no longer.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,24 @@ STOP_SECONDS = 10
 
 
 class Program:
-    """The process: it gets lines on stdin, answers with lines on stdout, and writes all else to its log.
+    """The process: it gets lines on stdin, answers with lines on stdout, and writes all else to its
+    log.
 
-    It ends by itself when the thread that made it does (PR_SET_PDEATHSIG): make it in the main thread.
+    It ends by itself when the thread that made it does (PR_SET_PDEATHSIG): make it in the main
+    thread.
     """
 
-    def __init__(self, venv: Path, script: str, *arguments: object, log: Path, listeners: Sequence[int]) -> None:
+    def __init__(
+        self, venv: Path, script: str, *arguments: object, log: Path, listeners: Sequence[int]
+    ) -> None:
         self._name = script
         self._log = log
         self._heard = b""
-        command = [str(venv / "bin" / "python"), str(HERE / "servers" / script), *map(str, arguments)]
+        command = [
+            str(venv / "bin" / "python"),
+            str(HERE / "servers" / script),
+            *map(str, arguments),
+        ]
         with log.open("a") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -40,7 +50,9 @@ class Program:
             )
 
     def tell(self, command: dict[str, Any], seconds: float) -> None:
-        """Send the command as a line of JSON and wait for the answer, {"error": null} or what to raise."""
+        """Send the command as a line of JSON and wait for the answer, {"error": null} or what to
+        raise.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(command).encode() + b"\n")
@@ -56,7 +68,9 @@ class Program:
             raise LiveCloudError(f"{self._name} could not {command['do']}:\n{error}")
 
     def answer(self, seconds: float) -> str:
-        """The next line it says, waiting at most that long; LiveCloudError with the end of its log otherwise."""
+        """The next line it says, waiting at most that long; LiveCloudError with the end of its log
+        otherwise.
+        """
         assert self._process.stdout is not None
         out = self._process.stdout.fileno()
         poller = select.poll()
@@ -64,7 +78,9 @@ class Program:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._heard:
             if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise LiveCloudError(f"no answer of {self._name} in {seconds} s; its log ends:\n{tail(self._log)}")
+                raise LiveCloudError(
+                    f"no answer of {self._name} in {seconds} s; its log ends:\n{tail(self._log)}"
+                )
             chunk = os.read(out, 65536)
             if not chunk:
                 raise self._gone()

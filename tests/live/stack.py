@@ -1,4 +1,6 @@
-"""All the servers of the cloud together, on one folder of databases; and such a folder, ready-made and kept."""
+"""All the servers of the cloud together, on one folder of databases; and such a folder, ready-made
+and kept.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,16 @@ MANIFEST = "manifest.json"
 class Stack:
     """Keystone, a nova-api for each region and the stub of Neutron, on free ports of 127.0.0.1.
 
-    The sockets listen from the beginning: so every URL is known before anything runs, no other process can take a
-    port in between, and whoever connects while a server is restarted waits for it.
+    The sockets listen from the beginning: so every URL is known before anything runs, no other
+    process can take a port in between, and whoever connects while a server is restarted waits for
+    it.
     """
 
     def __init__(self, venv: Path, state: Path) -> None:
         self._closing = contextlib.ExitStack()
-        listeners = [self._closing.enter_context(_listener()) for _ in range(1 + len(world.REGIONS))]
+        listeners = [
+            self._closing.enter_context(_listener()) for _ in range(1 + len(world.REGIONS))
+        ]
         logs = state / "log"
         logs.mkdir(parents=True, exist_ok=True)
         self.neutron = Neutron()
@@ -48,7 +53,9 @@ class Stack:
         self._closing.callback(self.nova.stop)
 
     def start(self) -> None:
-        """Start everything on databases that are there, and return when all of it answers to a log-in."""
+        """Start everything on databases that are there, and return when all of it answers to a
+        log-in.
+        """
         self.keystone.start(self.nova.urls)  # its start and Nova's go on side by side
         self.nova.start()
         for region, cells in world.REGIONS.items():
@@ -60,11 +67,15 @@ class Stack:
             self.settle(region)
 
     def settle(self, region: str) -> None:
-        """Make the first request, alone: it loads the policies, and any at the same time can get a false 403 or 503."""
+        """Make the first request, alone: it loads the policies, and any at the same time can get a
+        false 403 or 503.
+        """
         self.keystone.session().get(f"{self.nova.urls[region]}/servers?limit=1", raise_exc=False)
 
     def create(self) -> dict[str, Any]:
-        """Make all databases with all that `world` says in them; users, projects and credentials as a dict."""
+        """Make all databases with all that `world` says in them; users, projects and credentials as
+        a dict.
+        """
         self.nova.start()
         with ThreadPoolExecutor() as pool:
             keystone = pool.submit(self.keystone.create)
@@ -73,10 +84,14 @@ class Stack:
         self.keystone.start(self.nova.urls)
         self.keystone.wait()
         projects, users = self.keystone.populate()
-        credentials = {name: self.keystone.create_application_credential(name) for name in ("good", "deleted")}
+        credentials = {
+            name: self.keystone.create_application_credential(name) for name in ("good", "deleted")
+        }
         self.keystone.delete_application_credential(credentials["deleted"]["id"])
         expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
-        credentials["expired"] = self.keystone.create_application_credential("expired", expires=expiry)
+        credentials["expired"] = self.keystone.create_application_credential(
+            "expired", expires=expiry
+        )
         uuids = {label: world.uuid_of(label) for label in world.INSTANCES}
         self.nova.add(world.INSTANCES, uuids, projects, users[world.OWNER])
         while datetime.datetime.now(datetime.timezone.utc) < expiry:  # it has passed long ago
@@ -93,7 +108,9 @@ def _listener() -> socket.socket:
 
 
 def template(venv: Path) -> Path:
-    """A folder with the databases of `Stack.create` and its result as manifest.json; made once, then kept."""
+    """A folder with the databases of `Stack.create` and its result as manifest.json; made once,
+    then kept.
+    """
     folder = cache_folder() / f"{venv.name}-state-{digest(*SHAPING)}"
     with locked(Path(f"{folder}.lock")):
         if not folder.exists():

@@ -1,4 +1,6 @@
-"""The checker library against a real Keystone and Nova: what it must see, and what it must not conclude."""
+"""The checker library against a real Keystone and Nova: what it must see, and what it must not
+conclude.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,23 @@ from .cloud import Cloud
 
 pytestmark = pytest.mark.live
 
-ALIVE = ("active", "active-project-a", "stopped", "error", "soft-deleted", "soft-deleted-project-a",
-         "shelved-offloaded", "paused", "resize-confirm", "migrating", "deleting", "delete-failed-queued", "hidden",
-         "no-mapping", "no-request-spec")
+ALIVE = (
+    "active",
+    "active-project-a",
+    "stopped",
+    "error",
+    "soft-deleted",
+    "soft-deleted-project-a",
+    "shelved-offloaded",
+    "paused",
+    "resize-confirm",
+    "migrating",
+    "deleting",
+    "delete-failed-queued",
+    "hidden",
+    "no-mapping",
+    "no-request-spec",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +50,7 @@ def clouds_yaml(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def presence(region: Region, cloud: Cloud, *labels: str) -> dict[str, str]:
     """Label -> what the region knows of that instance."""
     look = region.look([cloud.instances[label] for label in labels])
-    print(look.error, *look.sightings.values(), sep="\n")       # shown where a test fails
+    print(look.error, *look.sightings.values(), sep="\n")  # shown where a test fails
     return {label: look.sightings[cloud.instances[label]].presence.value for label in labels}
 
 
@@ -42,7 +58,9 @@ def presence(region: Region, cloud: Cloud, *labels: str) -> dict[str, str]:
 def test_every_state_but_deleted_is_present(cloud: Cloud, cell: str) -> None:
     """N4, N14, N15: soft-deleted and hidden ones are in no list, one without mapping is a 404."""
     labels = [f"{cell}/{state}" for state in ALIVE]
-    assert presence(Region.open("admin", "RegionOne"), cloud, *labels) == dict.fromkeys(labels, "present")
+    assert presence(Region.open("admin", "RegionOne"), cloud, *labels) == dict.fromkeys(
+        labels, "present"
+    )
 
 
 def test_a_server_that_is_still_a_request_to_build_is_present(cloud: Cloud) -> None:
@@ -80,22 +98,33 @@ def test_a_reader_of_one_project_cannot_conclude_anything(cloud: Cloud) -> None:
 
 
 def test_an_admin_of_any_project_sees_all(cloud: Cloud) -> None:
-    assert presence(Region.open("admin-a", "RegionOne"), cloud, "cell1/active", "cell2/deleted") == {
-        "cell1/active": "present", "cell2/deleted": "deleted"}
+    assert presence(
+        Region.open("admin-a", "RegionOne"), cloud, "cell1/active", "cell2/deleted"
+    ) == {"cell1/active": "present", "cell2/deleted": "deleted"}
 
 
-def test_the_least_privilege_role_proves_by_the_list_and_stays_unsure_without_a_row(cloud: Cloud) -> None:
+def test_the_least_privilege_role_proves_by_the_list_and_stays_unsure_without_a_row(
+    cloud: Cloud,
+) -> None:
     cloud.policy("least-privilege")
     region = Region.open("checker", "RegionOne")
     assert region.prove_visibility().by_get is False
-    assert presence(region, cloud, "cell1/active", "cell2/soft-deleted", "cell1/deleted", "purged") == {
-        "cell1/active": "present", "cell2/soft-deleted": "present", "cell1/deleted": "deleted", "purged": "unknown"}
+    assert presence(
+        region, cloud, "cell1/active", "cell2/soft-deleted", "cell1/deleted", "purged"
+    ) == {
+        "cell1/active": "present",
+        "cell2/soft-deleted": "present",
+        "cell1/deleted": "deleted",
+        "purged": "unknown",
+    }
     sure = Region.open("checker", "RegionOne", empty_is_absent=True)
     assert presence(sure, cloud, "purged") == {"purged": "absent"}
 
 
 def test_a_request_to_build_that_everybody_can_read_proves_no_visibility(cloud: Cloud) -> None:
-    """Such a server stands first in every list, and the GET of it is a 200 for a role that sees no other project."""
+    """Such a server stands first in every list, and the GET of it is a 200 for a role that sees no
+    other project.
+    """
     cloud.policy("least-privilege")
     region = Region.open("checker", "RegionOne")
     assert region._get_server(cloud.instances["building-request-only"]) == "BUILD"
@@ -115,7 +144,9 @@ def test_with_a_cell_down_the_region_is_unknown_and_not_half_empty(cloud: Cloud)
 
 def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: Cloud) -> None:
     """N5."""
-    assert presence(Region.open("admin", "RegionOne"), cloud, "r2/active") == {"r2/active": "absent"}
+    assert presence(Region.open("admin", "RegionOne"), cloud, "r2/active") == {
+        "r2/active": "absent"
+    }
     checker = LocalChecker([CloudScope("admin", ("RegionOne", "RegionTwo"))])
     checker.prepare()
     survey = checker.survey([cloud.instances["r2/active"], cloud.instances["r2/deleted"]])
@@ -124,11 +155,18 @@ def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: C
     assert found == {"RegionOne": "absent", "RegionTwo": "deleted"}
 
 
-@pytest.mark.parametrize(("name", "error"), [
-    ("wrong-password", OSPLoginError), ("app-cred-deleted", OSPLoginError), ("app-cred-expired", OSPLoginError),
-    ("no-such-cloud", OSPConfigError)])
-def test_a_log_in_that_fails_is_never_taken_for_a_missing_server(cloud: Cloud, name: str,
-                                                                 error: type[OSPError]) -> None:
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("wrong-password", OSPLoginError),
+        ("app-cred-deleted", OSPLoginError),
+        ("app-cred-expired", OSPLoginError),
+        ("no-such-cloud", OSPConfigError),
+    ],
+)
+def test_a_log_in_that_fails_is_never_taken_for_a_missing_server(
+    cloud: Cloud, name: str, error: type[OSPError]
+) -> None:
     """N9: a deleted application credential is a 404 of Keystone."""
     with pytest.raises(error):
         Region.open(name, "RegionOne")
@@ -139,7 +177,10 @@ def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(cloud: C
     region = Region.open("app-cred", "RegionOne")
     assert presence(region, cloud, "cell1/deleted") == {"cell1/deleted": "deleted"}
     cloud.delete_application_credential()
-    assert presence(region, cloud, "cell1/deleted", "purged") == {"cell1/deleted": "unknown", "purged": "unknown"}
+    assert presence(region, cloud, "cell1/deleted", "purged") == {
+        "cell1/deleted": "unknown",
+        "purged": "unknown",
+    }
 
 
 def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cloud) -> None:
@@ -148,7 +189,9 @@ def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cl
     region.prove_visibility()
     cloud.revoke_token(region.nova.session.get_token())
     assert presence(region, cloud, "cell1/deleted", "cell1/active") == {
-        "cell1/deleted": "deleted", "cell1/active": "present"}
+        "cell1/deleted": "deleted",
+        "cell1/active": "present",
+    }
 
 
 def test_a_static_token_that_is_refused_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
@@ -171,8 +214,17 @@ def test_a_uuid_is_found_in_any_case_and_in_the_other_byte_order(cloud: Cloud) -
     uuid = cloud.instances["cell1/stopped"]
     for text in (uuid.upper(), f"  {uuid}\n", swap_bytes(uuid)):
         assert region.ask(text).presence is Presence.PRESENT
-    for junk in ("", "Not Settable", "detail", "None", uuid.replace("-", ""), f"{{{uuid}}}", f"urn:uuid:{uuid}",
-                 "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"):
+    for junk in (
+        "",
+        "Not Settable",
+        "detail",
+        "None",
+        uuid.replace("-", ""),
+        f"{{{uuid}}}",
+        f"urn:uuid:{uuid}",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    ):
         assert region.ask(junk).presence is Presence.INVALID
 
 
@@ -184,26 +236,42 @@ def test_a_deleted_row_under_the_other_byte_order_is_proof_and_says_so(cloud: Cl
 
 
 def test_a_row_that_is_hidden_looks_absent_to_a_role_that_only_lists(cloud: Cloud) -> None:
-    """So `empty_is_absent` promises that nobody resizes across cells, which Nova's default policy forbids."""
+    """So `empty_is_absent` promises that nobody resizes across cells, which Nova's default policy
+    forbids.
+    """
     cloud.policy("least-privilege")
-    found = presence(Region.open("checker", "RegionOne", empty_is_absent=True), cloud, "cell1/hidden")
+    found = presence(
+        Region.open("checker", "RegionOne", empty_is_absent=True), cloud, "cell1/hidden"
+    )
     assert found == {"cell1/hidden": "absent"}
-    assert presence(Region.open("checker", "RegionOne"), cloud, "cell1/hidden") == {"cell1/hidden": "unknown"}
+    assert presence(Region.open("checker", "RegionOne"), cloud, "cell1/hidden") == {
+        "cell1/hidden": "unknown"
+    }
 
 
 @pytest.mark.parametrize("match", [r"/servers/detail", r"/servers\?", r"/servers/[0-9a-f]{8}"])
 @pytest.mark.parametrize("status", [404, 502, 200])
-def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(cloud: Cloud, match: str, status: int) -> None:
+def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(
+    cloud: Cloud, match: str, status: int
+) -> None:
     """N8, N10."""
     cloud.fault({"status": status, "match": match})
     checker = LocalChecker([CloudScope("admin", ("RegionOne",))])
     checker.prepare()
-    uuids = [cloud.instances[label] for label in ("cell1/soft-deleted", "cell1/hidden", "cell2/deleted")]
+    uuids = [
+        cloud.instances[label] for label in ("cell1/soft-deleted", "cell1/hidden", "cell2/deleted")
+    ]
     survey = checker.survey(uuids)
-    assert {one.presence.value for uuid in uuids for one in survey.of(uuid)} <= {"unknown", "present"}
+    assert {one.presence.value for uuid in uuids for one in survey.of(uuid)} <= {
+        "unknown",
+        "present",
+    }
 
 
 def test_neutron_down_makes_no_living_server_gone(cloud: Cloud) -> None:
     cloud.neutron(up=False)
-    assert set(presence(Region.open("admin", "RegionOne"), cloud, "cell1/active", "cell1/soft-deleted").values()) <= {
-        "unknown", "present"}
+    assert set(
+        presence(
+            Region.open("admin", "RegionOne"), cloud, "cell1/active", "cell1/soft-deleted"
+        ).values()
+    ) <= {"unknown", "present"}

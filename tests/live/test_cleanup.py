@@ -27,25 +27,45 @@ from .conftest import DAY, registered
 pytestmark = pytest.mark.live
 # No patience at all: whatever can be deleted is, so that what stays does so for the right reason.
 AT_ONCE = {"quiet": timedelta(0), "max_fraction": 1.0}
-HASTY = Policy(**AT_ONCE, all_clouds_listed=True, grace=timedelta(0), misses=1, silence=timedelta(days=1),
-               max_deletions=1000, max_shrink=1.0, max_absent=1000)
+HASTY = Policy(
+    **AT_ONCE,
+    all_clouds_listed=True,
+    grace=timedelta(0),
+    misses=1,
+    silence=timedelta(days=1),
+    max_deletions=1000,
+    max_shrink=1.0,
+    max_absent=1000,
+)
 
 
 class Site:
-    """A Satellite with one silent record for each instance of the cloud, and the client's side of a run."""
+    """A Satellite with one silent record for each instance of the cloud, and the client's side of a
+    run.
+    """
 
     def __init__(self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server) -> None:
         self.cloud, self.folder, self.satellite, self.server = cloud, folder, satellite, server
         registered(satellite, cloud)
-        satellite.add(Host("talking.example.com", subscription=registration(60.0)))     # check-ins do arrive
+        satellite.add(
+            Host("talking.example.com", subscription=registration(60.0))
+        )  # check-ins do arrive
 
-    def run(self, policy: Policy = HASTY, cloud: str = "admin",
-            regions: tuple[str, ...] = ("RegionOne", "RegionTwo")) -> set[str]:
+    def run(
+        self,
+        policy: Policy = HASTY,
+        cloud: str = "admin",
+        regions: tuple[str, ...] = ("RegionOne", "RegionTwo"),
+    ) -> set[str]:
         """Plan and apply; the labels of the records that went."""
         before = self.left
         with Journal.open(self.folder / "journal.sqlite3") as journal:
-            cleanup = Cleanup(Client(Login(self.server.url, "admin", "changeme")),
-                              LocalChecker([CloudScope(cloud, regions)]), journal, policy)
+            cleanup = Cleanup(
+                Client(Login(self.server.url, "admin", "changeme")),
+                LocalChecker([CloudScope(cloud, regions)]),
+                journal,
+                policy,
+            )
             plan = cleanup.plan()
             if not plan.refusals:
                 list(cleanup.apply(plan))
@@ -55,8 +75,11 @@ class Site:
     def left(self) -> set[str]:
         """The labels of the records that are there."""
         names = {label.replace("/", "-"): label for label in self.cloud.instances}
-        return {names[name] for name in (host.name.split(".")[0] for host in self.satellite.hosts.values())
-                if name in names}
+        return {
+            names[name]
+            for name in (host.name.split(".")[0] for host in self.satellite.hosts.values())
+            if name in names
+        }
 
 
 @pytest.fixture
@@ -77,7 +100,9 @@ def test_what_is_terminated_goes_and_all_else_stays(site: Site) -> None:
     assert site.run(patient) == set()
 
 
-def test_without_patience_the_archived_one_goes_as_well_and_still_none_that_lives(site: Site) -> None:
+def test_without_patience_the_archived_one_goes_as_well_and_still_none_that_lives(
+    site: Site,
+) -> None:
     assert site.run() == deleted(site.cloud) | {"purged"}
 
 
@@ -97,12 +122,18 @@ def test_an_emptied_cell_database_is_noticed_as_a_shrunk_cloud(site: Site) -> No
     assert site.run(careful) == set()
 
 
-def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_gone(site: Site) -> None:
+def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_gone(
+    site: Site,
+) -> None:
     """N5: with the patience of the defaults its hosts only wait, and their check-ins keep them."""
-    assert site.run(Policy(**AT_ONCE), regions=("RegionOne",)) == deleted(site.cloud) - {"r2/deleted"}
+    assert site.run(Policy(**AT_ONCE), regions=("RegionOne",)) == deleted(site.cloud) - {
+        "r2/deleted"
+    }
 
 
-@pytest.mark.parametrize("cloud_name", ["reader", "wrong-password", "app-cred-deleted", "token-of-nobody"])
+@pytest.mark.parametrize(
+    "cloud_name", ["reader", "wrong-password", "app-cred-deleted", "token-of-nobody"]
+)
 def test_a_login_that_cannot_see_deletes_nothing(site: Site, cloud_name: str) -> None:
     """N2, N6, N9."""
     assert site.run(cloud=cloud_name) == set()
@@ -111,8 +142,14 @@ def test_a_login_that_cannot_see_deletes_nothing(site: Site, cloud_name: str) ->
 def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(site: Site) -> None:
     cloud = site.cloud
     cloud.add("short-lived")
-    site.satellite.add(Host("short-lived.example.com", facts=guest_facts(cloud.instances["short-lived"]), parameters={},
-                            subscription=registration(300 * DAY)))
+    site.satellite.add(
+        Host(
+            "short-lived.example.com",
+            facts=guest_facts(cloud.instances["short-lived"]),
+            parameters={},
+            subscription=registration(300 * DAY),
+        )
+    )
     assert "short-lived" not in site.run(Policy(**AT_ONCE))
     cloud.terminate("short-lived")
     cloud.purge("short-lived")
@@ -123,9 +160,11 @@ def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(
 
 def test_the_command_line_does_it_too(site: Site, capfd: Any) -> None:
     config = site.folder / "config.yml"
-    config.write_text(f"satellite: {{url: '{site.server.url}', username: admin, password: changeme}}\n"
-                      "clouds: [{cloud: admin, regions: [RegionOne, RegionTwo]}]\n"
-                      f"journal: {site.folder}/journal.sqlite3\npolicy: {{max_fraction: 1.0, quiet: 0s}}\n")
+    config.write_text(
+        f"satellite: {{url: '{site.server.url}', username: admin, password: changeme}}\n"
+        "clouds: [{cloud: admin, regions: [RegionOne, RegionTwo]}]\n"
+        f"journal: {site.folder}/journal.sqlite3\npolicy: {{max_fraction: 1.0, quiet: 0s}}\n"
+    )
     argv = ["--config", str(config)]
     assert cli.main([*argv, "doctor"]) == 0
     assert cli.main([*argv, "explain", "cell2-soft-deleted.example.com"]) == 0

@@ -1,4 +1,6 @@
-"""What a real Keystone and a real Nova answer: the facts that this project relies on, and the switches of the cloud."""
+"""What a real Keystone and a real Nova answer: the facts that this project relies on, and the
+switches of the cloud.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,23 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 
 
 def get(
-    cloud: Cloud, path: str, user: str = "admin", microversion: str = "2.1", region: str = "RegionOne"
+    cloud: Cloud,
+    path: str,
+    user: str = "admin",
+    microversion: str = "2.1",
+    region: str = "RegionOne",
 ) -> requests.Response:
     """Nova's bare answer to that user."""
-    headers = {"X-Auth-Token": cloud.token(user), "OpenStack-API-Version": f"compute {microversion}"}
+    headers = {
+        "X-Auth-Token": cloud.token(user),
+        "OpenStack-API-Version": f"compute {microversion}",
+    }
     return requests.get(cloud.compute_url(region) + path, headers=headers, timeout=60)
 
 
-def get_server(cloud: Cloud, label: str, user: str = "admin", microversion: str = "2.1") -> requests.Response:
+def get_server(
+    cloud: Cloud, label: str, user: str = "admin", microversion: str = "2.1"
+) -> requests.Response:
     return get(cloud, f"/servers/{cloud.instances[label]}", user, microversion)
 
 
@@ -47,7 +58,9 @@ def labels_in(cloud: Cloud, answer: requests.Response) -> set[str]:
     return {names[server["id"]] for server in answer.json()["servers"]}
 
 
-def listed(cloud: Cloud, filters: str = "", user: str = "admin", microversion: str = "2.1") -> set[str]:
+def listed(
+    cloud: Cloud, filters: str = "", user: str = "admin", microversion: str = "2.1"
+) -> set[str]:
     return labels_in(cloud, get(cloud, f"/servers?all_tenants=1{filters}", user, microversion))
 
 
@@ -69,7 +82,12 @@ def cloud_session(path: Path, name: str) -> Session:
 
 
 def test_an_admin_lists_the_servers_of_every_project_and_cell(cloud: Cloud) -> None:
-    assert {"cell1/active", "cell1/active-project-a", "cell2/active", "building-request-only"} <= listed(cloud)
+    assert {
+        "cell1/active",
+        "cell1/active-project-a",
+        "cell2/active",
+        "building-request-only",
+    } <= listed(cloud)
 
 
 def test_a_soft_deleted_server_is_in_no_plain_list_though_it_can_be_read(cloud: Cloud) -> None:
@@ -83,7 +101,9 @@ def test_a_server_in_a_cross_cell_resize_is_in_no_list_though_it_can_be_read(clo
     assert "cell1/hidden" not in listed(cloud)
 
 
-def test_a_server_without_a_cell_mapping_is_in_the_list_though_reading_it_is_a_404(cloud: Cloud) -> None:
+def test_a_server_without_a_cell_mapping_is_in_the_list_though_reading_it_is_a_404(
+    cloud: Cloud,
+) -> None:
     assert get_server(cloud, "cell1/no-mapping").status_code == 404
     assert "cell1/no-mapping" in listed(cloud)
 
@@ -99,7 +119,9 @@ def test_a_server_without_a_cell_mapping_is_in_the_list_though_reading_it_is_a_4
         ("cell2/deleting", "ACTIVE"),
     ],
 )
-def test_a_server_that_is_not_running_exists_all_the_same(cloud: Cloud, label: str, status: str) -> None:
+def test_a_server_that_is_not_running_exists_all_the_same(
+    cloud: Cloud, label: str, status: str
+) -> None:
     answer = get_server(cloud, label)
     assert (answer.status_code, answer.json()["server"]["status"]) == (200, status)
     assert label in listed(cloud)
@@ -120,7 +142,9 @@ def test_regions_know_only_their_own_servers(cloud: Cloud) -> None:
 
 def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(cloud: Cloud) -> None:
     cloud.max_limit(10)
-    servers = novaclient.client.Client("2.1", session=cloud.session(), region_name="RegionOne").servers
+    servers = novaclient.client.Client(
+        "2.1", session=cloud.session(), region_name="RegionOne"
+    ).servers
     everywhere = {"all_tenants": 1}
     assert len(servers.list(detailed=False, search_opts=everywhere)) == 10
     assert len(servers.list(detailed=False, search_opts=everywhere, limit=25)) == 10
@@ -128,7 +152,9 @@ def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(cloud
 
 
 def test_a_list_cannot_go_on_after_a_server_without_a_cell_mapping(cloud: Cloud) -> None:
-    """So a list is broken off with an error if a page happens to end there, and nothing is wrong if it does not."""
+    """So a list is broken off with an error if a page happens to end there, and nothing is wrong if
+    it does not.
+    """
     answer = get(cloud, f"/servers?all_tenants=1&marker={cloud.instances['cell1/no-mapping']}")
     assert (answer.status_code, "marker" in answer.text) == (400, True)
 
@@ -206,10 +232,14 @@ def test_the_least_privilege_role_gets_exactly_the_server_that_it_filters_for(cl
     for label in ("cell1/active", "cell2/active-project-a"):
         assert listed(cloud, f"&uuid={cloud.instances[label]}", "checker") == {label}
     assert listed(cloud, f"&uuid={cloud.instances['purged']}", "checker") == set()
-    assert [server["status"] for server in tombstones(cloud, "cell2/deleted", "checker")] == ["DELETED"]
+    assert [server["status"] for server in tombstones(cloud, "cell2/deleted", "checker")] == [
+        "DELETED"
+    ]
 
 
-def test_the_least_privilege_role_still_cannot_read_the_server_of_another_project(cloud: Cloud) -> None:
+def test_the_least_privilege_role_still_cannot_read_the_server_of_another_project(
+    cloud: Cloud,
+) -> None:
     cloud.policy("least-privilege")
     assert get_server(cloud, "cell1/active-project-a", "checker").status_code == 200
     assert get_server(cloud, "cell1/active", "checker").status_code == 404
@@ -234,9 +264,14 @@ def test_reading_a_server_of_a_cell_that_is_down_is_an_error_up_to_2_68(cloud: C
         assert get_server(cloud, "cell2/no-mapping", microversion=microversion).status_code == 404
 
 
-def test_a_newer_microversion_denies_a_soft_deleted_server_of_a_cell_that_is_down(cloud: Cloud) -> None:
+def test_a_newer_microversion_denies_a_soft_deleted_server_of_a_cell_that_is_down(
+    cloud: Cloud,
+) -> None:
     cloud.cell2("down")
-    assert get_server(cloud, "cell2/active", microversion="2.69").json()["server"]["status"] == "UNKNOWN"
+    assert (
+        get_server(cloud, "cell2/active", microversion="2.69").json()["server"]["status"]
+        == "UNKNOWN"
+    )
     assert get_server(cloud, "cell2/soft-deleted", microversion="2.69").status_code == 404
 
 
@@ -246,7 +281,9 @@ def test_servers_whose_cell_has_another_database_are_not_found(cloud: Cloud) -> 
     assert tombstones(cloud, "cell2/active") == []
 
 
-def test_without_neutron_a_live_server_is_an_error_and_a_purged_one_is_not_found(cloud: Cloud) -> None:
+def test_without_neutron_a_live_server_is_an_error_and_a_purged_one_is_not_found(
+    cloud: Cloud,
+) -> None:
     cloud.neutron(up=False)
     assert get_server(cloud, "cell1/active").status_code == 500
     assert get_server(cloud, "purged").status_code == 404
@@ -254,7 +291,9 @@ def test_without_neutron_a_live_server_is_an_error_and_a_purged_one_is_not_found
 
 
 def test_a_404_of_a_proxy_looks_like_novas_but_for_the_request_id(cloud: Cloud) -> None:
-    servers = novaclient.client.Client("2.1", session=cloud.session(), region_name="RegionOne").servers
+    servers = novaclient.client.Client(
+        "2.1", session=cloud.session(), region_name="RegionOne"
+    ).servers
     with pytest.raises(nc.NotFound) as novas:
         servers.get(cloud.instances["purged"])
     cloud.fault({"status": 404, "match": "/servers/"})
@@ -264,7 +303,16 @@ def test_a_404_of_a_proxy_looks_like_novas_but_for_the_request_id(cloud: Cloud) 
 
 
 def test_a_fault_is_injected_where_when_and_as_often_as_told(cloud: Cloud) -> None:
-    cloud.fault({"status": 503, "match": "/servers/", "skip": 1, "count": 1, "body": "{}", "type": "application/json"})
+    cloud.fault(
+        {
+            "status": 503,
+            "match": "/servers/",
+            "skip": 1,
+            "count": 1,
+            "body": "{}",
+            "type": "application/json",
+        }
+    )
     answers = [get_server(cloud, "cell1/active") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 503, 200]
     assert answers[1].json() == {}
@@ -276,8 +324,12 @@ def test_a_fault_is_injected_where_when_and_as_often_as_told(cloud: Cloud) -> No
 # -- logging in
 
 
-@pytest.mark.parametrize("name", ["admin", "admin-a", "checker", "reader", "app-cred", "token", "no-region"])
-def test_clouds_yaml_names_the_right_ways_to_log_in(cloud: Cloud, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["admin", "admin-a", "checker", "reader", "app-cred", "token", "no-region"]
+)
+def test_clouds_yaml_names_the_right_ways_to_log_in(
+    cloud: Cloud, tmp_path: Path, name: str
+) -> None:
     assert cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), name).get_token()
 
 
@@ -287,13 +339,17 @@ def test_a_wrong_login_is_refused(cloud: Cloud, tmp_path: Path, name: str) -> No
         cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), name).get_token()
 
 
-def test_logging_in_with_a_deleted_application_credential_is_a_404(cloud: Cloud, tmp_path: Path) -> None:
+def test_logging_in_with_a_deleted_application_credential_is_a_404(
+    cloud: Cloud, tmp_path: Path
+) -> None:
     path = cloud.clouds_yaml(tmp_path / "clouds.yaml")
     with pytest.raises(ka.NotFound):
         cloud_session(path, "app-cred-deleted").get_token()
 
 
-def test_an_application_credential_deleted_in_mid_run_makes_a_live_server_a_404(cloud: Cloud, tmp_path: Path) -> None:
+def test_an_application_credential_deleted_in_mid_run_makes_a_live_server_a_404(
+    cloud: Cloud, tmp_path: Path
+) -> None:
     session = cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), "app-cred")
     url = f"{cloud.compute_url()}/servers/{cloud.instances['cell1/active']}"
     assert session.get(url).status_code == 200
@@ -301,10 +357,15 @@ def test_an_application_credential_deleted_in_mid_run_makes_a_live_server_a_404(
     with pytest.raises(ka.NotFound):
         session.get(url)
     cloud.reset()
-    assert cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), "app-cred").get(url).status_code == 200
+    assert (
+        cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), "app-cred").get(url).status_code
+        == 200
+    )
 
 
-def test_after_its_token_is_revoked_a_password_logs_in_again_and_a_token_gets_a_404_of_the_login(cloud: Cloud) -> None:
+def test_after_its_token_is_revoked_a_password_logs_in_again_and_a_token_gets_a_404_of_the_login(
+    cloud: Cloud,
+) -> None:
     url = f"{cloud.compute_url()}/servers/{cloud.instances['cell1/active']}"
     project: dict[str, Any] = {"project_name": "admin", "project_domain_name": "Default"}
     with_password = cloud.session()
@@ -320,7 +381,9 @@ def test_one_token_can_be_revoked_alone(cloud: Cloud) -> None:
     revoked, other = cloud.token(), cloud.token()
     cloud.revoke_token(revoked)
     codes = [
-        requests.get(cloud.compute_url() + "/servers", headers={"X-Auth-Token": token}, timeout=60).status_code
+        requests.get(
+            cloud.compute_url() + "/servers", headers={"X-Auth-Token": token}, timeout=60
+        ).status_code
         for token in (revoked, other)
     ]
     assert codes == [401, 200]
@@ -364,7 +427,9 @@ def test_more_servers_can_be_had_for_longer_lists(cloud: Cloud) -> None:
     assert cloud.seed_bulk(30) == bulk
 
 
-@pytest.fixture(scope="module")  # not for one test: those have a HOME of their own, where no cache is
+@pytest.fixture(
+    scope="module"
+)  # not for one test: those have a HOME of their own, where no cache is
 def other_run(cloud: Cloud) -> Iterator[subprocess.Popen[str]]:
     """A process that starts a cloud of its own, says its URLs in one line, and waits."""
     program = (

@@ -1,4 +1,6 @@
-"""Two teams, no shared credentials: the check as a job, from the facts in Satellite to real Nova and back."""
+"""Two teams, no shared credentials: the check as a job, from the facts in Satellite to real Nova
+and back.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ from .conftest import registered
 
 pytestmark = pytest.mark.live
 
-PASSWORD = "of-satellite-alone"         # noqa: S105  what the job's side must never hold
-SECRET = "live-admin"                   # noqa: S105  what the Satellite's side must never hold
+PASSWORD = "of-satellite-alone"  # noqa: S105  what the job's side must never hold
+SECRET = "live-admin"  # noqa: S105  what the Satellite's side must never hold
 PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
 BIN = str(Path(sys.executable).parent)
 
@@ -42,21 +44,33 @@ class Teams:
         (self.theirs / ".config" / "openstack").mkdir(parents=True)
         self.clouds_yaml = cloud.clouds_yaml(self.theirs / ".config" / "openstack" / "clouds.yaml")
         host = satellite.add(Host("osp-checker.example.com"))
-        satellite.jobs.targets[host.id] = Process(self.theirs, {"PATH": f"{BIN}:/usr/bin:/bin"},
-                                                  banner=b"Authorized use only. ")
+        satellite.jobs.targets[host.id] = Process(
+            self.theirs, {"PATH": f"{BIN}:/usr/bin:/bin"}, banner=b"Authorized use only. "
+        )
         list(publish(Client(Login(server.url, "cleaner", PASSWORD)), build()))
 
-    def config(self, checker: str = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}",
-               cloud: str = "admin", policy: str = "{max_fraction: 1.0, quiet: 0s}") -> Path:
+    def config(
+        self,
+        checker: str = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}",
+        cloud: str = "admin",
+        policy: str = "{max_fraction: 1.0, quiet: 0s}",
+    ) -> Path:
         path = self.ours / "config.yml"
-        path.write_text(f"satellite: {{url: '{self.server.url}', username: cleaner, password: {PASSWORD}}}\n"
-                        f"clouds: [{{cloud: {cloud}, regions: [RegionOne, RegionTwo]}}]\nchecker: {checker}\n"
-                        f"journal: {self.ours}/journal.sqlite3\npolicy: {policy}\n")
+        path.write_text(
+            f"satellite: {{url: '{self.server.url}', username: cleaner, password: {PASSWORD}}}\n"
+            f"clouds: [{{cloud: {cloud}, regions: [RegionOne, RegionTwo]}}]\nchecker: {checker}\n"
+            f"journal: {self.ours}/journal.sqlite3\npolicy: {policy}\n"
+        )
         return path
 
     def command(self, *argv: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([*PROGRAM, "--config", str(self.config()), *argv], text=True, stderr=subprocess.PIPE,
-                                stdout=subprocess.PIPE, env={"PATH": BIN, "HOME": str(self.ours), **environment})
+        return subprocess.Popen(
+            [*PROGRAM, "--config", str(self.config()), *argv],
+            text=True,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"PATH": BIN, "HOME": str(self.ours), **environment},
+        )
 
     @property
     def left(self) -> set[str]:
@@ -72,7 +86,9 @@ def teams(cloud: Cloud, tmp_path: Path) -> Iterator[Teams]:
 
 
 def memory_holds(pid: int, *needles: str) -> set[str]:
-    """Those of the texts that stand anywhere in what a process can write to, its environment included."""
+    """Those of the texts that stand anywhere in what a process can write to, its environment
+    included.
+    """
     found: set[str] = set()
     with contextlib.suppress(OSError), Path(f"/proc/{pid}/mem").open("rb") as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
@@ -91,14 +107,17 @@ def job_processes() -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"foreman-ssh-cmd-" in (folder / "cmdline").read_bytes() and f"PPid:\t{os.getpid()}\n" in (
-                    folder / "status").read_text():
+            if (
+                b"foreman-ssh-cmd-" in (folder / "cmdline").read_bytes()
+                and f"PPid:\t{os.getpid()}\n" in (folder / "status").read_text()
+            ):
                 found.append(int(folder.name))
     return found
 
 
 def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_others_credentials(
-        teams: Teams, cloud: Cloud, tmp_path: Path) -> None:
+    teams: Teams, cloud: Cloud, tmp_path: Path
+) -> None:
     ours: set[str] = set()
     theirs: set[str] = set()
     with teams.command("run", "--apply") as process:
@@ -110,8 +129,16 @@ def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_
     assert (process.returncode, err) == (0, "")
     # that each side's own is found shows that the other's would be
     assert (ours, theirs) == ({PASSWORD}, {SECRET})
-    files = {path for path in teams.ours.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()}
-    files |= {path for path in teams.theirs.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()}
+    files = {
+        path
+        for path in teams.ours.rglob("*")
+        if path.is_file() and SECRET.encode() in path.read_bytes()
+    }
+    files |= {
+        path
+        for path in teams.theirs.rglob("*")
+        if path.is_file() and PASSWORD.encode() in path.read_bytes()
+    }
     assert not files
     assert SECRET not in out
 
@@ -121,11 +148,21 @@ def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_
         folder.mkdir()
         other = Teams(cloud, folder, local, server)
         before = other.left
-        subprocess.run([*PROGRAM, "--config", str(other.config(checker="local")), "run", "--apply"], check=True,
-                       env={"PATH": BIN, "HOME": str(other.ours), "OS_CLIENT_CONFIG_FILE": str(other.clouds_yaml)})
+        subprocess.run(
+            [*PROGRAM, "--config", str(other.config(checker="local")), "run", "--apply"],
+            check=True,
+            env={
+                "PATH": BIN,
+                "HOME": str(other.ours),
+                "OS_CLIENT_CONFIG_FILE": str(other.clouds_yaml),
+            },
+        )
         assert teams.left == other.left
         assert before - other.left == {
-            f"{label.replace('/', '-')}.example.com" for label in cloud.instances if "/deleted" in label}
+            f"{label.replace('/', '-')}.example.com"
+            for label in cloud.instances
+            if "/deleted" in label
+        }
 
 
 def test_with_a_cell_down_nothing_goes(teams: Teams, cloud: Cloud) -> None:
@@ -139,11 +176,17 @@ def test_with_a_cell_down_nothing_goes(teams: Teams, cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("name", ["wrong-password", "reader", "app-cred-deleted"])
-def test_a_login_of_the_checker_host_that_cannot_see_deletes_nothing(teams: Teams, cloud: Cloud, name: str) -> None:
+def test_a_login_of_the_checker_host_that_cannot_see_deletes_nothing(
+    teams: Teams, cloud: Cloud, name: str
+) -> None:
     """N2, N6, N9, through a job."""
     before = teams.left
     config = teams.config(cloud=name)
-    ran = subprocess.run([*PROGRAM, "--config", str(config), "run", "--apply"], capture_output=True, text=True,
-                         env={"PATH": BIN, "HOME": str(teams.ours)})
+    ran = subprocess.run(
+        [*PROGRAM, "--config", str(config), "run", "--apply"],
+        capture_output=True,
+        text=True,
+        env={"PATH": BIN, "HOME": str(teams.ours)},
+    )
     assert ran.returncode in (69, 77, 129) and ran.stderr.startswith("error: ")
     assert teams.left == before

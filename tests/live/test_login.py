@@ -1,4 +1,6 @@
-"""Log-ins and the catalog against a real Keystone and Nova: which Novas are asked, and what is said of a refusal."""
+"""Log-ins and the catalog against a real Keystone and Nova: which Novas are asked, and what is said
+of a refusal.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from typing import Any, Callable
 
 import pytest
 
-from foreman_hooks.osp_checker import OSPConfigError, OSPError, OSPLoginError, Presence, Region, region_names
+from foreman_hooks.osp_checker import (
+    OSPConfigError,
+    OSPError,
+    OSPLoginError,
+    Presence,
+    Region,
+    region_names,
+)
 from foreman_hooks.survey import CloudScope, LocalChecker
 
 from .cloud import Cloud
@@ -28,7 +37,9 @@ def write(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writ
     def changed(**changes: Any) -> None:
         clouds = json.loads(cloud.clouds_yaml(path, **changes).read_text())["clouds"]
         for entry in clouds.values():
-            entry["auth"] = {key: value for key, value in entry["auth"].items() if value is not None}
+            entry["auth"] = {
+                key: value for key, value in entry["auth"].items() if value is not None
+            }
         path.write_text(json.dumps({"clouds": clouds}))
 
     return changed
@@ -48,12 +59,17 @@ def refused(kind: type[OSPError], name: str = "admin") -> str:
 
 
 @pytest.mark.parametrize("named", [["RegionOne", "RegionTwo"], "RegionOne,RegionTwo"], ids=str)
-def test_all_regions_that_region_name_names_are_asked_with_one_log_in(cloud: Cloud, write: Write, named: Any) -> None:
+def test_all_regions_that_region_name_names_are_asked_with_one_log_in(
+    cloud: Cloud, write: Write, named: Any
+) -> None:
     write(region_name=named)
     assert region_names("admin") == ["RegionOne", "RegionTwo"]
     checker = opened()
     survey = checker.ask([cloud.instances["r2/active"]])
-    assert [one.presence for one in survey.of(cloud.instances["r2/active"])] == [Presence.ABSENT, Presence.PRESENT]
+    assert [one.presence for one in survey.of(cloud.instances["r2/active"])] == [
+        Presence.ABSENT,
+        Presence.PRESENT,
+    ]
     assert len({id(region.nova.session) for region in checker.regions.values()}) == 1
     assert set(checker.unlisted.values()) == {()}
 
@@ -61,18 +77,32 @@ def test_all_regions_that_region_name_names_are_asked_with_one_log_in(cloud: Clo
 def test_the_catalogs_second_region_is_named_until_it_is_ignored(write: Write) -> None:
     write()
     assert opened().unlisted == {("admin", "RegionOne"): ("RegionTwo",)}
-    assert opened(CloudScope("admin", ignore_regions=("RegionTwo",))).unlisted == {("admin", "RegionOne"): ()}
+    assert opened(CloudScope("admin", ignore_regions=("RegionTwo",))).unlisted == {
+        ("admin", "RegionOne"): ()
+    }
 
 
 @pytest.mark.parametrize("key", ["compute_endpoint_override", "compute_region_name"])
-def test_the_keys_of_compute_alone_lead_to_the_nova_that_openstacksdk_asks(cloud: Cloud, write: Write,
-                                                                           key: str) -> None:
-    write(**{key: cloud.compute_url("RegionTwo") if key == "compute_endpoint_override" else "RegionTwo"})
-    assert Region.open("admin", "RegionOne").ask(cloud.instances["r2/active"]).presence is Presence.PRESENT
+def test_the_keys_of_compute_alone_lead_to_the_nova_that_openstacksdk_asks(
+    cloud: Cloud, write: Write, key: str
+) -> None:
+    write(
+        **{
+            key: cloud.compute_url("RegionTwo")
+            if key == "compute_endpoint_override"
+            else "RegionTwo"
+        }
+    )
+    assert (
+        Region.open("admin", "RegionOne").ask(cloud.instances["r2/active"]).presence
+        is Presence.PRESENT
+    )
     assert opened().unlisted == {("admin", "RegionOne"): ("RegionOne",)}
 
 
-def test_an_address_without_a_version_is_completed_by_what_nova_says_of_itself(cloud: Cloud, write: Write) -> None:
+def test_an_address_without_a_version_is_completed_by_what_nova_says_of_itself(
+    cloud: Cloud, write: Write
+) -> None:
     write(compute_endpoint_override=cloud.compute_url().rpartition("/v2.1")[0])
     region = Region.open("admin", "RegionOne")
     assert region.endpoint and region.endpoint.url.rstrip("/").endswith("/v2.1")
@@ -83,21 +113,38 @@ def test_an_address_without_a_version_is_completed_by_what_nova_says_of_itself(c
 def second_nova(cloud: Cloud) -> Iterator[None]:
     """A second service of type compute in RegionOne, which leads to RegionTwo's Nova."""
     admin = cloud.session()
-    service = admin.post("/services", json={"service": {"name": "nova-two", "type": "compute"}},
-                         endpoint_filter=IDENTITY).json()["service"]["id"]
-    admin.post("/endpoints", json={"endpoint": {
-        "service_id": service, "region_id": "RegionOne", "interface": "public",
-        "url": cloud.compute_url("RegionTwo")}}, endpoint_filter=IDENTITY)
+    service = admin.post(
+        "/services",
+        json={"service": {"name": "nova-two", "type": "compute"}},
+        endpoint_filter=IDENTITY,
+    ).json()["service"]["id"]
+    admin.post(
+        "/endpoints",
+        json={
+            "endpoint": {
+                "service_id": service,
+                "region_id": "RegionOne",
+                "interface": "public",
+                "url": cloud.compute_url("RegionTwo"),
+            }
+        },
+        endpoint_filter=IDENTITY,
+    )
     yield
     admin.delete(f"/services/{service}", endpoint_filter=IDENTITY)
 
 
 @pytest.mark.usefixtures("second_nova")
-def test_of_two_compute_services_in_one_region_the_configuration_says_which(cloud: Cloud, write: Write) -> None:
+def test_of_two_compute_services_in_one_region_the_configuration_says_which(
+    cloud: Cloud, write: Write
+) -> None:
     write()
     assert "RegionOne has 2 compute endpoints (nova" in refused(OSPConfigError)
     write(compute_service_name="nova-two")
-    assert Region.open("admin", "RegionOne").ask(cloud.instances["r2/active"]).presence is Presence.PRESENT
+    assert (
+        Region.open("admin", "RegionOne").ask(cloud.instances["r2/active"]).presence
+        is Presence.PRESENT
+    )
     assert opened().unlisted == {("admin", "RegionOne"): ("RegionOne/nova",)}
 
 
@@ -106,7 +153,9 @@ def test_a_missing_domain_is_told_as_such(write: Write) -> None:
     assert "set user_domain_name and project_domain_name" in refused(OSPLoginError)
 
 
-def test_an_application_credential_with_a_scope_is_told_what_to_remove(cloud: Cloud, write: Write) -> None:
+def test_an_application_credential_with_a_scope_is_told_what_to_remove(
+    cloud: Cloud, write: Write
+) -> None:
     write(auth={"project_id": cloud.projects["project-a"]})
     assert "remove project_name, project_id" in refused(OSPLoginError, "app-cred")
 
@@ -121,10 +170,19 @@ def test_a_log_in_without_a_project_is_told_so(write: Write) -> None:
     assert "has no project" in refused(OSPConfigError)
 
 
-def test_a_log_in_for_the_system_is_told_that_nova_does_not_serve_it(cloud: Cloud, write: Write) -> None:
+def test_a_log_in_for_the_system_is_told_that_nova_does_not_serve_it(
+    cloud: Cloud, write: Write
+) -> None:
     user = cloud.users["sys-reader"]
-    write(auth={"username": "sys-reader", "password": user["password"], "project_name": None,
-                "project_domain_name": None, "system_scope": "all"})
+    write(
+        auth={
+            "username": "sys-reader",
+            "password": user["password"],
+            "project_name": None,
+            "project_domain_name": None,
+            "system_scope": "all",
+        }
+    )
     assert "scoped to the system, which Nova does not serve" in refused(OSPConfigError)
 
 

@@ -1,6 +1,8 @@
-"""A week of the installed schedule: the line that cron would run, logrotate itself, and a clock that we move.
+"""A week of the installed schedule: the line that cron would run, logrotate itself, and a clock
+that we move.
 
-Six hours pass between two runs.  Python programs get the clock by their start-up file, logrotate by libfaketime.
+Six hours pass between two runs.  Python programs get the clock by their start-up file, logrotate by
+libfaketime.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ START = datetime.datetime(2026, 11, 2, 0, 30)
 STEP = datetime.timedelta(hours=6)
 LIVING = 12
 
-# What Python runs before anything else (sitecustomize): a clock that begins at START_AT, seconds since 1970.
+# What Python runs before anything else (sitecustomize): a clock that begins at START_AT, seconds
+# since 1970.
 CLOCK = """
 import datetime, os, time
 ahead = float(os.environ["START_AT"]) - time.time()
@@ -83,36 +86,66 @@ with Server(openstack.handle) as osp, Server(satellite.handle) as foreman:
 
 
 class Site:
-    """The machine below `root` on which the schedule is installed, its cron, its clock, and both servers."""
+    """The machine below `root` on which the schedule is installed, its cron, its clock, and both
+    servers.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self.now = root, START
         (root / "clock").mkdir()
         (root / "clock" / "sitecustomize.py").write_text(CLOCK)
-        self.servers = subprocess.Popen([sys.executable, "-c", SERVERS], stdin=subprocess.PIPE, text=True,
-                                        stdout=subprocess.PIPE)
+        self.servers = subprocess.Popen(
+            [sys.executable, "-c", SERVERS],
+            stdin=subprocess.PIPE,
+            text=True,
+            stdout=subprocess.PIPE,
+        )
         assert self.servers.stdout
         osp, foreman = json.loads(self.servers.stdout.readline())
-        (root / "clouds.yaml").write_text(json.dumps({"clouds": {"prod": {"region_name": "RegionOne", "auth": {
-            "auth_url": f"{osp}/v3", "username": "admin", "password": "changeme", "project_name": "admin",
-            "user_domain_name": "Default", "project_domain_name": "Default"}}}}))
+        (root / "clouds.yaml").write_text(
+            json.dumps(
+                {
+                    "clouds": {
+                        "prod": {
+                            "region_name": "RegionOne",
+                            "auth": {
+                                "auth_url": f"{osp}/v3",
+                                "username": "admin",
+                                "password": "changeme",
+                                "project_name": "admin",
+                                "user_domain_name": "Default",
+                                "project_domain_name": "Default",
+                            },
+                        }
+                    }
+                }
+            )
+        )
         self.config = root / "config.yml"
         self.config.write_text(
             f"satellite: {{url: '{foreman}', username: admin, password: changeme}}\nclouds: [{{cloud: prod}}]\n"
-            f"journal: {root}/var/lib/satellite-osp-cleanup/journal.sqlite3\n")
+            f"journal: {root}/var/lib/satellite-osp-cleanup/journal.sqlite3\n"
+        )
 
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs to see our clock and our clouds."""
-        return {"START_AT": str(self.seconds), "PYTHONPATH": str(self.root / "clock"), "TZ": "UTC",
-                "HOME": str(self.root / "root"), "OS_CLIENT_CONFIG_FILE": str(self.root / "clouds.yaml")}
+        return {
+            "START_AT": str(self.seconds),
+            "PYTHONPATH": str(self.root / "clock"),
+            "TZ": "UTC",
+            "HOME": str(self.root / "root"),
+            "OS_CLIENT_CONFIG_FILE": str(self.root / "clouds.yaml"),
+        }
 
     @property
     def seconds(self) -> float:
         return self.now.replace(tzinfo=datetime.timezone.utc).timestamp()
 
     def tick(self) -> set[str]:
-        """Tell the servers the time; whoever lives checks in.  The names of the records that are left."""
+        """Tell the servers the time; whoever lives checks in.  The names of the records that are
+        left.
+        """
         return set(self.tell(f"tick({self.seconds})"))
 
     def tell(self, call: str) -> Any:
@@ -123,11 +156,18 @@ class Site:
         return json.loads(self.servers.stdout.readline())
 
     def command(self, *argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(BIN / "satellite-osp-cleanup"), "--config", str(self.config), *argv], text=True,
-                              capture_output=True, env={"PATH": os.environ["PATH"], **self.environment}, **how)
+        return subprocess.run(
+            [str(BIN / "satellite-osp-cleanup"), "--config", str(self.config), *argv],
+            text=True,
+            capture_output=True,
+            env={"PATH": os.environ["PATH"], **self.environment},
+            **how,
+        )
 
     def install(self) -> str:
-        """Install the schedule below root; the command of its line, with the paths of the machine below root."""
+        """Install the schedule below root; the command of its line, with the paths of the machine
+        below root.
+        """
         ran = self.command("schedule", "install", "--cron", "--apply", "--root", str(self.root))
         assert (ran.returncode, ran.stderr) == (0, "")
         table = (self.root / "etc/cron.d/satellite-osp-cleanup").read_text()
@@ -138,9 +178,20 @@ class Site:
         """What cron would mail: everything that the line prints."""
         self.now += STEP
         self.tick()
-        ran = subprocess.run(["/bin/sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True, cwd=self.root, env={
-                                 "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root", **self.environment})
+        ran = subprocess.run(
+            ["/bin/sh", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.root,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "SHELL": "/bin/sh",
+                "LOGNAME": "root",
+                **self.environment,
+            },
+        )
         return ran.stdout
 
     def logrotate(self) -> None:
@@ -148,9 +199,21 @@ class Site:
         rules = self.root / "logrotate.conf"
         text = (self.root / "etc/logrotate.d/satellite-osp-cleanup").read_text()
         rules.write_text(text.replace("/var/log/foreman", f"{self.root}/var/log/foreman"))
-        subprocess.run([shutil.which("logrotate") or "/usr/sbin/logrotate", "-s", str(self.root / "state"), str(rules)],
-                       check=True, env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "LD_PRELOAD": str(LIBRARY),
-                                        "FAKETIME": f"@{self.now:%Y-%m-%d %H:%M:%S}"})
+        subprocess.run(
+            [
+                shutil.which("logrotate") or "/usr/sbin/logrotate",
+                "-s",
+                str(self.root / "state"),
+                str(rules),
+            ],
+            check=True,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "TZ": "UTC",
+                "LD_PRELOAD": str(LIBRARY),
+                "FAKETIME": f"@{self.now:%Y-%m-%d %H:%M:%S}",
+            },
+        )
 
 
 @pytest.fixture
@@ -181,9 +244,12 @@ def test_a_week_of_cron(site: Site) -> None:
         if number == 9:
             site.tell("vanish('archived')")
             site.tell("vanish('flicker')")
-        if number == 15:                # it speaks: its count begins anew
-            told = site.command("event", "host_facts_updated.event.foreman", input=json.dumps(
-                {"id": 99, "name": "flicker.example.com"}))
+        if number == 15:  # it speaks: its count begins anew
+            told = site.command(
+                "event",
+                "host_facts_updated.event.foreman",
+                input=json.dumps({"id": 99, "name": "flicker.example.com"}),
+            )
             assert (told.returncode, told.stderr) == (0, "")
         mail = site.cron(line)
         if mail:
@@ -194,16 +260,19 @@ def test_a_week_of_cron(site: Site) -> None:
         before &= left
         if number % 4 == 0:
             site.logrotate()
-    # with proof: in the run that sees it; without: first missing in run 9, and 72 hours are 12 runs, or 13 where one
-    # began a moment earlier; the event came before run 15
+    # with proof: in the run that sees it; without: first missing in run 9, and 72 hours are 12
+    # runs, or 13 where one began a moment earlier; the event came before run 15
     assert went["doomed"] == 5 and went["archived"] in (21, 22) and went["flicker"] in (27, 28)
     assert set(mails) == set(went.values())
     assert "doomed.example.com" in mails[5] and "archived.example.com" in mails[went["archived"]]
     listed = json.loads(site.command("history", "list", "--output", "json").stdout)
     assert [(row["Host"], row["Result"]) for row in listed] == [
-        (f"{name}.example.com", "deleted") for name in ("doomed", "archived", "flicker")]
+        (f"{name}.example.com", "deleted") for name in ("doomed", "archived", "flicker")
+    ]
     assert [row["At"][:10] for row in listed][:2] == ["2026/11/03", "2026/11/07"]
-    good = re.search(r"^satellite_osp_cleanup_last_good_run\w* ([\d.e+]+)$", metrics.read_text(), re.MULTILINE)
+    good = re.search(
+        r"^satellite_osp_cleanup_last_good_run\w* ([\d.e+]+)$", metrics.read_text(), re.MULTILINE
+    )
     assert good and abs(float(good[1]) - site.seconds) < 60
     logs = sorted(path.name for path in (site.root / "var/log/foreman").iterdir())
     assert "cron-osp-cleanup.log" in logs and len(logs) > 1

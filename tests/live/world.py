@@ -42,7 +42,9 @@ LEAST_PRIVILEGE_POLICY = {
 
 @dataclass(frozen=True)
 class Instance:
-    """How an instance is to look in the databases; the names of states are those of nova.compute.vm_states."""
+    """How an instance is to look in the databases; the names of states are those of
+    nova.compute.vm_states.
+    """
 
     cell: str | None = "cell1"  # None: only asked for, in no cell yet
     region: str = "RegionOne"
@@ -93,11 +95,19 @@ def _states() -> dict[str, Instance]:
 
 
 INSTANCES: dict[str, Instance] = {
-    **{f"{cell}/{name}": replace(look, cell=cell) for cell in REGIONS["RegionOne"] for name, look in _states().items()},
+    **{
+        f"{cell}/{name}": replace(look, cell=cell)
+        for cell in REGIONS["RegionOne"]
+        for name, look in _states().items()
+    },
     "cell0/error-no-host": Instance(cell="cell0", vm_state="error", on_a_host=False),
-    "building-request-only": Instance(cell=None, vm_state="building", task_state="scheduling", on_a_host=False),
+    "building-request-only": Instance(
+        cell=None, vm_state="building", task_state="scheduling", on_a_host=False
+    ),
     "r2/active": Instance(region="RegionTwo"),
     "r2/active-project-a": Instance(region="RegionTwo", project="project-a"),
     "r2/deleted": Instance(region="RegionTwo", terminated=True),
 }
-PURGED = "purged"  # the label of an instance that was there once and of which no database has a trace
+PURGED = (
+    "purged"  # the label of an instance that was there once and of which no database has a trace
+)

@@ -13,11 +13,12 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Faults:
-    """WSGI middleware that answers as the JSON file `path` says; without the file the application answers.
+    """WSGI middleware that answers as the JSON file `path` says; without the file the application
+    answers.
 
-    Keys: "serial" (another number in another fault: the counts start again), "status" (int), and if wanted "match"
-    (regular expression on path?query), "skip" (matching requests let through first), "count" (faults given in all,
-    absent: for ever), "body" and "type" (text and Content-Type).
+    Keys: "serial" (another number in another fault: the counts start again), "status" (int), and if
+    wanted "match" (regular expression on path?query), "skip" (matching requests let through first),
+    "count" (faults given in all, absent: for ever), "body" and "type" (text and Content-Type).
     """
 
     def __init__(self, application: Application, path: Path) -> None:
@@ -27,12 +28,17 @@ class Faults:
         self._serial: int | None = None
         self._matched = 0
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         fault = self._fault_for(environ["PATH_INFO"] + "?" + environ.get("QUERY_STRING", ""))
         if fault is None:
             return self._application(environ, start_response)
         body = fault.get("body", f"<html>injected {fault['status']}</html>").encode()
-        headers = [("Content-Type", fault.get("type", "text/html")), ("Content-Length", str(len(body)))]
+        headers = [
+            ("Content-Type", fault.get("type", "text/html")),
+            ("Content-Length", str(len(body))),
+        ]
         start_response(f"{fault['status']} Injected", headers)
         return [body]
 

@@ -1,4 +1,5 @@
-"""Instances written into Nova's databases with Nova's own objects, as if they had been booted, deleted, shelved …
+"""Instances written into Nova's databases with Nova's own objects, as if they had been booted,
+deleted, shelved …
 
 Runs in a fork of run_nova.py that has read nova.conf.
 """
@@ -18,13 +19,31 @@ from oslo_utils import timeutils
 
 # What a build request says of an instance that no compute host has seen yet.
 NOT_YET_KNOWN = [
-    *("access_ip_v4", "access_ip_v6", "deleted_at", "display_description", "ephemeral_key_uuid", "kernel_id"),
-    *("launched_at", "locked_by", "node", "os_type", "ramdisk_id", "terminated_at", "trusted_certs", "updated_at"),
+    *(
+        "access_ip_v4",
+        "access_ip_v6",
+        "deleted_at",
+        "display_description",
+        "ephemeral_key_uuid",
+        "kernel_id",
+    ),
+    *(
+        "launched_at",
+        "locked_by",
+        "node",
+        "os_type",
+        "ramdisk_id",
+        "terminated_at",
+        "trusted_certs",
+        "updated_at",
+    ),
 ]
 
 
 def write(actions: list[dict[str, Any]]) -> None:
-    """Carry out {"do": "add", …} and {"do": "terminate", …}; the other keys are the arguments of these functions."""
+    """Carry out {"do": "add", …} and {"do": "terminate", …}; the other keys are the arguments of
+    these functions.
+    """
     for action in actions:
         if action.pop("do") == "add":
             add(**action)
@@ -32,11 +51,14 @@ def write(actions: list[dict[str, Any]]) -> None:
             terminate(**action)
 
 
-def add(cell: str | None, mapped: bool, request_spec: bool, queued_for_delete: bool, **looks: Any) -> None:
-    """Put one instance into `cell`; None is what a boot request has before the scheduler picked a cell.
+def add(
+    cell: str | None, mapped: bool, request_spec: bool, queued_for_delete: bool, **looks: Any
+) -> None:
+    """Put one instance into `cell`; None is what a boot request has before the scheduler picked a
+    cell.
 
-    `looks`: see `_instance`.  Not `mapped`, without `request_spec` or `queued_for_delete` are the remains of a
-    failed or half-done operation.
+    `looks`: see `_instance`.  Not `mapped`, without `request_spec` or `queued_for_delete` are the
+    remains of a failed or half-done operation.
     """
     admin = contexts.get_admin_context()
     if cell is None:
@@ -60,7 +82,9 @@ def add(cell: str | None, mapped: bool, request_spec: bool, queued_for_delete: b
 
 
 def terminate(uuid: str, when: str) -> None:
-    """Delete the instance as nova-compute does at the end of a termination, at the time `when` (ISO 8601, UTC)."""
+    """Delete the instance as nova-compute does at the end of a termination, at the time `when` (ISO
+    8601, UTC).
+    """
     moment = datetime.datetime.fromisoformat(when)
     admin = contexts.get_admin_context()
     mapping = objects.InstanceMapping.get_by_instance_uuid(admin, uuid)
@@ -82,7 +106,10 @@ def terminate(uuid: str, when: str) -> None:
 
 @functools.cache  # they do not change during one `write`, and a process lives no longer
 def _cells() -> dict[str, Any]:
-    return {mapping.name: mapping for mapping in objects.CellMappingList.get_all(contexts.get_admin_context())}
+    return {
+        mapping.name: mapping
+        for mapping in objects.CellMappingList.get_all(contexts.get_admin_context())
+    }
 
 
 def _flavor() -> Any:
@@ -158,7 +185,9 @@ def _instance(
         pci_requests=objects.InstancePCIRequests(requests=[]),
         metadata={},
         system_metadata={"image_base_image_ref": ""},
-        info_cache=objects.InstanceInfoCache(context, instance_uuid=uuid, network_info=NetworkInfo()),
+        info_cache=objects.InstanceInfoCache(
+            context, instance_uuid=uuid, network_info=NetworkInfo()
+        ),
         security_groups=objects.SecurityGroupList(objects=[]),
     )
     if vm_state == vm_states.BUILDING:

@@ -1,4 +1,6 @@
-"""Serve Keystone.  Arguments: its folder (with keystone.conf), the listening socket's number, the log's base name."""
+"""Serve Keystone.  Arguments: its folder (with keystone.conf), the listening socket's number, the
+log's base name.
+"""
 
 from __future__ import annotations
 

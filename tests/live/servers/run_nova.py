@@ -1,9 +1,11 @@
-"""Serve nova-api for several regions and write into their databases, as told by JSON commands on stdin.
+"""Serve nova-api for several regions and write into their databases, as told by JSON commands on
+stdin.
 
-Importing Nova takes 3 s and reading nova.conf can be done only once in a process.  So this process imports and never
-configures itself, and forks: one child for each region's nova-api, one for each command that needs a database.
-Argument: the folder that holds one folder for each region (api-paste.ini, nova.conf and the databases).
-When stdin ends, that is also when whoever started this is gone, all of it ends.
+Importing Nova takes 3 s and reading nova.conf can be done only once in a process.  So this process
+imports and never configures itself, and forks: one child for each region's nova-api, one for each
+command that needs a database. Argument: the folder that holds one folder for each region
+(api-paste.ini, nova.conf and the databases). When stdin ends, that is also when whoever started
+this is gone, all of it ends.
 """
 
 from __future__ import annotations
@@ -67,7 +69,9 @@ class Host:
         self._servers: dict[str, Any] = {}
 
     def obey(self, do: str, region: str, **arguments: Any) -> None:
-        """Carry out one command: the name of a method of ours or of a function that needs the region's databases."""
+        """Carry out one command: the name of a method of ours or of a function that needs the
+        region's databases.
+        """
         if do == "serve":
             self.serve(region, **arguments)
         elif do == "stop":
@@ -86,7 +90,9 @@ class Host:
             receiver.recv()
         except EOFError:
             server.join()
-            raise RuntimeError(f"nova-api of {region} did not start, see {log}.gunicorn.log") from None
+            raise RuntimeError(
+                f"nova-api of {region} did not start, see {log}.gunicorn.log"
+            ) from None
         self._servers[region] = server
 
     def stop(self, region: str) -> None:
@@ -125,7 +131,9 @@ def _in_child(function: Callable[..., None], folder: Path, **arguments: Any) -> 
         raise RuntimeError(error)
 
 
-def _call(sender: Any, function: Callable[..., None], folder: Path, arguments: dict[str, Any]) -> None:
+def _call(
+    sender: Any, function: Callable[..., None], folder: Path, arguments: dict[str, Any]
+) -> None:
     from nova import config
 
     serving.die_with_parent()
@@ -138,7 +146,9 @@ def _call(sender: Any, function: Callable[..., None], folder: Path, arguments: d
 
 
 def _create(folder: Path, cells: list[str]) -> None:
-    """Make the region's databases, as nova-manage's api_db, db and cell_v2 do: api, cell0, `cells`; and empty.db."""
+    """Make the region's databases, as nova-manage's api_db, db and cell_v2 do: api, cell0, `cells`;
+    and empty.db.
+    """
     from nova import context, objects
     from nova.db import migration
 

@@ -1,6 +1,8 @@
-"""What the server processes share: dying with their parent, a clean answer channel, and gunicorn on a ready socket.
+"""What the server processes share: dying with their parent, a clean answer channel, and gunicorn on
+a ready socket.
 
-Runs on the servers' own interpreter (see environment.py), never in the interpreter that runs the tests.
+Runs on the servers' own interpreter (see environment.py), never in the interpreter that runs the
+tests.
 """
 
 from __future__ import annotations
@@ -18,13 +20,17 @@ GRACE_SECONDS = 0  # a request that is in flight when its server is stopped gets
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, however it dies (Linux only: elsewhere a no-op)."""
+    """Have the kernel end this process when its parent dies, however it dies (Linux only: elsewhere
+    a no-op).
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def claim_stdout() -> TextIO:
-    """Keep stdout for our answers alone: what any library prints from now on goes to stderr, that is to the log."""
+    """Keep stdout for our answers alone: what any library prints from now on goes to stderr, that
+    is to the log.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return answers
@@ -45,9 +51,11 @@ class _Server(BaseApplication):
 
 
 def serve(load: Callable[[], Any], listener: int, log: str, ready: Callable[[], None]) -> None:
-    """Serve the WSGI application that `load` returns on the listening socket `listener` until told to stop.
+    """Serve the WSGI application that `load` returns on the listening socket `listener` until told
+    to stop.
 
-    One worker process, since the applications keep state in memory; `ready` is called in it once it can answer.
+    One worker process, since the applications keep state in memory; `ready` is called in it once it
+    can answer.
     """
     _Server(
         load,
