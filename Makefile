@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint live bench man rpm picture clean
 
 demo: .venv/installed
-	$(BIN)/satellite-osp-cleanup demo
+	$(BIN)/python -m tests.sandbox.demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto
@@ -22,10 +22,10 @@ bench: .venv/installed     # some minutes; adds a line to tests/bench/history.js
 	$(BIN)/python tests/bench/delegated.py
 
 picture: .venv/installed   # of the report, for the README; needs chromium
-	$(BIN)/python tests/test_page.py foreman_hooks/templates/report.png
+	$(BIN)/python tests/reports/test_html.py docs/report.png
 
 man: .venv/installed
-	$(BIN)/python -m foreman_hooks.packaging.manual
+	$(BIN)/python packaging/manual.py
 
 # of what is committed; on Debian rpmbuild knows none of the packages that are required, so --nodeps
 rpm: .venv/installed
@@ -34,7 +34,7 @@ rpm: .venv/installed
 	version=$$(sed -n 's/^version = //p' setup.cfg) && git archive --prefix=satellite-osp-cleanup-$$version/ \
 	    -o build/rpm/SOURCES/satellite-osp-cleanup-$$version.tar.gz HEAD
 	rpmbuild -ba --nodeps --define "_topdir $(CURDIR)/build/rpm" --define "__python3 $(CURDIR)/$(BIN)/python" \
-	    foreman_hooks/packaging/satellite-osp-cleanup.spec
+	    packaging/satellite-osp-cleanup.spec
 	find build/rpm -name '*.rpm'
 
 .venv/installed: setup.cfg pyproject.toml

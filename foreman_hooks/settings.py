@@ -16,18 +16,20 @@ from typing import Any, Optional, Union
 
 import yaml
 
-from . import durations, osp_checker, satellite, searches
-from . import hammer as hammers_files
-from .deadline import DEADLINE
-from .hammer import Hammer
-from .model import Policy
-from .osp_checker import Manners
-from .satellite import Login
-from .survey import CloudScope
+from foreman_hooks import times as durations
+from foreman_hooks.osp_checker import region as osp_checker
+from foreman_hooks.osp_checker.region import Manners
+from foreman_hooks.osp_checker.survey import CloudScope
+from foreman_hooks.paths import CONFIG, JOURNAL, SATELLITE_CA
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.satellite import client as satellite
+from foreman_hooks.satellite import hammer as hammers_files
+from foreman_hooks.satellite import search_language as searches
+from foreman_hooks.satellite.check_job import CheckJob
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.hammer import Hammer
+from foreman_hooks.times import DEADLINE
 
-CONFIG = Path("/etc/satellite-osp-cleanup/config.yml")
-JOURNAL = Path("/var/lib/satellite-osp-cleanup/journal.sqlite3")
-SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
 _URL_VARIABLES = ("FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL")
 
 
@@ -36,24 +38,11 @@ class SettingsError(Exception):
     right.
     """
 
+    exit_code = 78
+
     def __init__(self, message: str) -> None:
         line = " ".join(message.split())
         super().__init__(line if len(line) < 600 else f"{line[:400]} ... {line[-100:]}")
-
-
-@dataclass(frozen=True)
-class CheckJob:
-    """The remote execution job that asks the clouds in our place: its template, and the hosts that
-    `search` finds.
-
-    `clouds_yaml` is a path there ("": where openstacksdk looks); what has not ended after
-    `deadline` is unknown.
-    """
-
-    template: str
-    search: str
-    clouds_yaml: str = ""
-    deadline: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)

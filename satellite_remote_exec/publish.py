@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.satellite import MANY, Satellite, SatelliteError, SatelliteNotFound, quoted
+from foreman_hooks.satellite.client import (
+    MANY,
+    Satellite,
+    SatelliteError,
+    SatelliteNotFound,
+    quoted,
+)
 
 from .build import JobTemplate
 

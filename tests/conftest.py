@@ -16,23 +16,23 @@ import hypothesis
 import pytest
 import requests
 import yaml
+from sandbox import world as worlds
+from sandbox.openstack import Account, OpenStack
+from sandbox.satellite import Host, Satellite, User
+from sandbox.server import Answer, Server
 from satellites import MINIMUM, guest
 
-from foreman_hooks import cli
-from foreman_hooks.checkers import Checker
-from foreman_hooks.cleanup import Cleanup
-from foreman_hooks.inventory import Scope
-from foreman_hooks.journal import Journal
-from foreman_hooks.model import Outcome, Policy
-from foreman_hooks.osp_checker import Manners
-from foreman_hooks.plan import Plan
-from foreman_hooks.sandbox import world as worlds
-from foreman_hooks.sandbox.openstack import Account, OpenStack
-from foreman_hooks.sandbox.satellite import Host, Satellite, User
-from foreman_hooks.sandbox.server import Answer, Server
-from foreman_hooks.satellite import MANNERS, Login
-from foreman_hooks.satellite import Satellite as Client
-from foreman_hooks.survey import CloudScope, LocalChecker
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.commands import main as cli
+from foreman_hooks.osp_checker.region import Manners
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.rules.model import Outcome, Policy
+from foreman_hooks.rules.plan import Plan
+from foreman_hooks.satellite.check_job import Checker
+from foreman_hooks.satellite.client import MANNERS, Login
+from foreman_hooks.satellite.client import Satellite as Client
+from foreman_hooks.satellite.inventory import Scope
 
 DAY = timedelta(days=1)
 
@@ -269,7 +269,9 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What was waited for, in seconds; nothing is."""
     seconds: list[float] = []
-    monkeypatch.setattr("foreman_hooks.osp_session.time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(
+        "foreman_hooks.osp_checker.session.time", SimpleNamespace(sleep=seconds.append)
+    )
     return seconds
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Union
 
-from foreman_hooks.inventory import Glance, Host, glance, look_closely
-from foreman_hooks.sandbox import satellite as sandbox
-from foreman_hooks.sandbox.satellite import RHSM, Satellite, User
-from foreman_hooks.sandbox.server import Answer, Request, Server
-from foreman_hooks.satellite import Satellite as Client
+from sandbox import satellite as sandbox
+from sandbox.satellite import RHSM, Satellite, User
+from sandbox.server import Answer, Request, Server
+
+from foreman_hooks.satellite.client import Satellite as Client
+from foreman_hooks.satellite.inventory import Glance, Host, glance, look_closely
 
 UUID = "d9cfa777-571e-5252-92d9-0bcdebe7a3c9"
 OTHER_UUID = "1d1c54ad-0000-4000-8000-00000000beef"

@@ -11,14 +11,14 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
+import manual
 import pytest
 
-import foreman_hooks
-from foreman_hooks import cli
-from foreman_hooks.packaging import manual
+from foreman_hooks.commands import main as cli
+from foreman_hooks.errors import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
-FOLDER = Path(foreman_hooks.__file__).parent / "packaging"
+FOLDER = ROOT / "packaging"
 NAME = "satellite-osp-cleanup"
 SPEC = (FOLDER / f"{NAME}.spec").read_text(encoding="utf-8")
 
@@ -98,7 +98,7 @@ def test_the_manual_page_has_every_command_option_and_exit_code() -> None:
     for name in cli.COMMANDS:
         assert re.search(rf"^\.SS {name}\b", page, re.MULTILINE)
     assert "--log-file FILE" in page
-    assert all(f"\n.B {code}\n" in page for code in cli.EXIT_CODES)
+    assert all(f"\n.B {code}\n" in page for code in EXIT_CODES)
 
 
 def test_mandoc_and_groff_have_nothing_to_say_about_the_manual_page() -> None:

@@ -9,9 +9,11 @@ import click
 import pytest
 import yaml
 
-from foreman_hooks import cli, settings
-from foreman_hooks.doctor import TO_CHECK, TO_PUBLISH
-from foreman_hooks.model import Policy
+from foreman_hooks import settings
+from foreman_hooks.cleanup.doctor import TO_CHECK, TO_PUBLISH
+from foreman_hooks.commands import main as cli
+from foreman_hooks.errors import EXIT_CODES
+from foreman_hooks.rules.model import Policy
 from foreman_hooks.settings import CheckJob
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +68,7 @@ def test_the_overview_says_of_each_command_what_its_own_help_does() -> None:
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
-    assert {int(code): text for code, text in rows} == cli.EXIT_CODES
+    assert {int(code): text for code, text in rows} == EXIT_CODES
 
 
 def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from foreman_hooks import durations, settings
-from foreman_hooks import hammer as hammer_files
-from foreman_hooks.model import Policy
-from foreman_hooks.osp_checker import Manners
-from foreman_hooks.satellite import Login
+from foreman_hooks import settings
+from foreman_hooks import times as durations
+from foreman_hooks.osp_checker.region import Manners
+from foreman_hooks.osp_checker.survey import CloudScope
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.satellite import hammer as hammer_files
+from foreman_hooks.satellite.client import Login
 from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load
-from foreman_hooks.survey import CloudScope
 
 URL, OTHER_URL = "https://satellite.example.com", "https://other.example.com"
 SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}

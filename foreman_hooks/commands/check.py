@@ -5,13 +5,16 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from .. import report
-from ..checkers import Checker
-from ..cli import code_of, complain, warn
-from ..osp_checker import OSPError, Presence, Sighting, parse_uuid
-from ..report import Style
-from ..survey import CloudScope, LocalChecker, Survey
-from .common import App, checker_of, output_options, show_progress
+from foreman_hooks.commands.app import App, checker_of
+from foreman_hooks.commands.options import output_options
+from foreman_hooks.commands.output import complain, warn
+from foreman_hooks.commands.progress import show_progress
+from foreman_hooks.errors import code_of
+from foreman_hooks.osp_checker.region import OSPError, Presence, Sighting, parse_uuid
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Survey
+from foreman_hooks.reports import listings as report
+from foreman_hooks.reports.listings import Style
+from foreman_hooks.satellite.check_job import Checker
 
 LIST_FROM = 50  # so many UUIDs at once are cheaper found in the list of all servers
 

@@ -2,10 +2,10 @@
 
 import click
 
-from .. import report
-from ..cli import warn
-from ..doctor import examine
-from .common import App
+from foreman_hooks.cleanup.doctor import examine
+from foreman_hooks.commands.app import App
+from foreman_hooks.commands.output import warn
+from foreman_hooks.reports import listings as report
 
 
 @click.command()

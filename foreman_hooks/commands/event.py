@@ -9,8 +9,10 @@ from typing import Optional
 
 import click
 
-from .. import events
-from ..cli import CONFIG, code_of, complain
+from foreman_hooks.commands.output import complain
+from foreman_hooks.errors import code_of
+from foreman_hooks.hooks import spool as events
+from foreman_hooks.paths import CONFIG
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -51,7 +53,7 @@ def event(config: Optional[Path], spool: Optional[Path], name: str, host: str, h
         note = events.note_of(found, host, host_id, body, datetime.now(timezone.utc))
         if spool is None:
             spool = events.spool_of(
-                events.journal_of(config or Path(CONFIG), must_exist=config is not None)
+                events.journal_of(config or CONFIG, must_exist=config is not None)
             )
         events.leave(spool, note)
     except (events.EventError, events.SpoolError) as error:

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import click
 
-from .. import report
-from ..inventory import EVERYTHING
-from ..judge import steps
-from ..satellite import SatelliteNotFound
-from .common import App
+from foreman_hooks.commands.app import App
+from foreman_hooks.reports import listings as report
+from foreman_hooks.rules.verdict import steps
+from foreman_hooks.satellite.client import SatelliteNotFound
+from foreman_hooks.satellite.inventory import EVERYTHING
 
 
 @click.command()

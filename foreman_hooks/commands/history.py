@@ -7,16 +7,17 @@ from typing import Any, Optional
 
 import click
 
-from .. import report
-from ..cleanup import utc_now
-from ..cli import complain
-from ..journal import Journal
-from ..osp_checker import parse_uuid
-from ..report import Row, Style
-from ..restore import restore as make_again
-from ..satellite import SatelliteNotFound
-from ..settings import SettingsError, duration
-from .common import App, output_options, satellite_of
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.run import utc_now
+from foreman_hooks.commands.app import App, satellite_of
+from foreman_hooks.commands.options import output_options
+from foreman_hooks.commands.output import complain
+from foreman_hooks.osp_checker.region import parse_uuid
+from foreman_hooks.reports import listings as report
+from foreman_hooks.reports.listings import Row, Style
+from foreman_hooks.satellite.client import SatelliteNotFound
+from foreman_hooks.satellite.restore import restore as make_again
+from foreman_hooks.settings import SettingsError, duration
 
 TIME = "%Y/%m/%d %H:%M:%S"
 DATE = click.DateTime(["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME])

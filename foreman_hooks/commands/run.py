@@ -10,16 +10,21 @@ from typing import Optional
 
 import click
 
-from .. import maintenance, report
-from .. import plan as plans
-from ..cleanup import Cleanup, Target
-from ..cli import CODES, complain, warn
-from ..metrics import RunRecord, recorded
-from ..model import UNKNOWN_REASONS, Outcome, Reason
-from ..osp_checker import parse_uuid
-from ..plan import Plan, PlanError
-from ..report import Style
-from .common import App, output_options, read_file, scope_options, with_options, write_file
+from foreman_hooks.cleanup.run import Cleanup, Target
+from foreman_hooks.commands.app import App
+from foreman_hooks.commands.files import read_file, write_file
+from foreman_hooks.commands.options import output_options, scope_options, with_options
+from foreman_hooks.commands.output import complain, warn
+from foreman_hooks.hooks import maintenance
+from foreman_hooks.osp_checker.errors import KINDS, OSPError
+from foreman_hooks.osp_checker.region import parse_uuid
+from foreman_hooks.reports import listings as report
+from foreman_hooks.reports.listings import Style
+from foreman_hooks.reports.metrics import RunRecord, recorded
+from foreman_hooks.rules import plan as plans
+from foreman_hooks.rules.model import UNKNOWN_REASONS, Outcome, Reason
+from foreman_hooks.rules.plan import Plan, PlanError
+from foreman_hooks.satellite.client import SatelliteForbidden
 
 record_options = [
     click.option(
@@ -99,7 +104,7 @@ def _write_page(
     file: Optional[Path], made: Plan, outcomes: Optional[Sequence[Outcome]] = None
 ) -> None:
     if file:
-        from .. import page  # here: jinja2 is slow to load, and seldom asked for
+        from foreman_hooks.reports import html as page
 
         write_file(file, page.render(made, outcomes), mode=0o640)
 
@@ -251,7 +256,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
         )
         return 3
     if errors and len(errors) == len(made.regions):
-        return CODES.get(errors[0].error_kind, 69)
+        return KINDS.get(errors[0].error_kind, OSPError).exit_code
     if made.unknown and not errors:
         first = next(verdict for verdict in made.verdicts if verdict.reason in UNKNOWN_REASONS)
         complain(
@@ -260,7 +265,7 @@ def _plan_code(made: Plan, detailed: bool) -> int:
             1,
         )
     if any(verdict.reason is Reason.HIDDEN_PARAMETERS for verdict in made.verdicts):
-        return CODES["SatelliteForbidden"]
+        return SatelliteForbidden.exit_code
     if made.unknown or errors:
         return 1
     return 2 if detailed and made.deletions else 0

@@ -7,12 +7,13 @@ from typing import Optional
 
 import click
 
-from .. import report
-from ..cli import complain
-from ..schedule import files, install
-from ..schedule.files import Choice, ScheduleError
-from ..schedule.install import Change
-from .common import App, with_options
+from foreman_hooks.commands.app import App
+from foreman_hooks.commands.options import with_options
+from foreman_hooks.commands.output import complain
+from foreman_hooks.hooks import files, install
+from foreman_hooks.hooks.files import Choice, ScheduleError
+from foreman_hooks.hooks.install import Change
+from foreman_hooks.reports import listings as report
 
 where_options = [
     click.option(

@@ -6,11 +6,11 @@ from typing import Optional
 
 import click
 
+from foreman_hooks.commands.app import App, satellite_of
+from foreman_hooks.commands.files import write_file
+from foreman_hooks.reports import listings as report
 from satellite_remote_exec import build as job_templates
 from satellite_remote_exec.publish import publish
-
-from .. import report
-from .common import App, satellite_of, write_file
 
 
 @click.group()

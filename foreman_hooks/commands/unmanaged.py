@@ -5,17 +5,19 @@ from typing import Optional
 
 import click
 
-from .. import report
-from ..cleanup import utc_now
-from ..inventory import EVERYTHING, Glance, glance, look_closely
-from ..osp_checker import swap_bytes
-from ..report import Row, Style
-from ..satellite import Satellite
-from ..settings import SettingsError, duration
-from ..survey import LocalChecker
-from ..unmanaged import Filter, Server, described
-from ..unmanaged import unmanaged as select
-from .common import App, output_options, satellite_of, show_progress
+from foreman_hooks.cleanup.run import utc_now
+from foreman_hooks.cleanup.unmanaged import Filter, Server, described
+from foreman_hooks.cleanup.unmanaged import unmanaged as select
+from foreman_hooks.commands.app import App, satellite_of
+from foreman_hooks.commands.options import output_options
+from foreman_hooks.commands.progress import show_progress
+from foreman_hooks.osp_checker.region import swap_bytes
+from foreman_hooks.osp_checker.survey import LocalChecker
+from foreman_hooks.reports import listings as report
+from foreman_hooks.reports.listings import Row, Style
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.inventory import EVERYTHING, Glance, glance, look_closely
+from foreman_hooks.settings import SettingsError, duration
 
 
 @click.command()

@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Optional
 
-from foreman_hooks.answer import MODES, Question, dump, words
-from foreman_hooks.osp_checker import OSPConfigError, cloud_names, parse_uuid
-from foreman_hooks.survey import CloudScope, LocalChecker, Survey
+from foreman_hooks.osp_checker.region import OSPConfigError, cloud_names, parse_uuid
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Survey
+from foreman_hooks.osp_checker.wire import MODES, Question, dump, words
 
 PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "openstack": "python3-openstacksdk"}
 

@@ -18,18 +18,18 @@ import time
 from pathlib import Path
 
 import yaml
+from sandbox.instances import Instance
+from sandbox.openstack import Account, OpenStack
+from sandbox.satellite import Host, Satellite
+from sandbox.server import Server
+from sandbox.targets import Process
 
-from foreman_hooks.sandbox.instances import Instance
-from foreman_hooks.sandbox.openstack import Account, OpenStack
-from foreman_hooks.sandbox.satellite import Host, Satellite
-from foreman_hooks.sandbox.server import Server
-from foreman_hooks.sandbox.targets import Process
-from foreman_hooks.satellite import Login
-from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.client import Satellite as Client
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
-CHECK = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
+CHECK = [sys.executable, "-c", "from foreman_hooks.commands.main import entry_point; entry_point()"]
 
 
 def serve(count: int, folder: Path) -> None:

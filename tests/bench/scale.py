@@ -26,10 +26,10 @@ from world import World, running, uuid_of
 
 HERE = Path(__file__).parent
 HISTORY = HERE / "history.jsonl"
-PLAN = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
+PLAN = [sys.executable, "-c", "from foreman_hooks.commands.main import entry_point; entry_point()"]
 # What a plan has loaded when it begins to ask.
 IDLE = (
-    "from foreman_hooks import cli; cli._tame_libraries()\n"
+    "from foreman_hooks.commands import main as cli; cli._tame_libraries()\n"
     "import foreman_hooks.commands.run, openstack.config, keystoneauth1.adapter, keystoneauth1.identity"
 )
 SAMPLE = {

@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 import yaml
-
-from foreman_hooks.sandbox.instances import Instance
-from foreman_hooks.sandbox.openstack import Account, OpenStack
-from foreman_hooks.sandbox.satellite import Host, Satellite
-from foreman_hooks.sandbox.server import Server
-from foreman_hooks.sandbox.world import guest_facts, registration
+from sandbox.instances import Instance
+from sandbox.openstack import Account, OpenStack
+from sandbox.satellite import Host, Satellite
+from sandbox.server import Server
+from sandbox.world import guest_facts, registration
 
 DAY = 86400.0
 LOGIN = {"username": "admin", "password": "changeme"}

@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-
-from foreman_hooks.sandbox.satellite import Host, Satellite
-from foreman_hooks.sandbox.world import guest_facts, registration
+from sandbox.satellite import Host, Satellite
+from sandbox.world import guest_facts, registration
 
 from .cloud import Cloud
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foreman_hooks.osp_checker import (
+from foreman_hooks.osp_checker.region import (
     OSPConfigError,
     OSPError,
     OSPForbidden,
@@ -17,7 +17,7 @@ from foreman_hooks.osp_checker import (
     Region,
     swap_bytes,
 )
-from foreman_hooks.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
 
 from .cloud import Cloud
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sandbox.satellite import Host, Satellite
+from sandbox.server import Server
+from sandbox.world import guest_facts, registration
 
-from foreman_hooks import cli
-from foreman_hooks.cleanup import Cleanup
-from foreman_hooks.journal import Journal
-from foreman_hooks.model import Policy
-from foreman_hooks.sandbox.satellite import Host, Satellite
-from foreman_hooks.sandbox.server import Server
-from foreman_hooks.sandbox.world import guest_facts, registration
-from foreman_hooks.satellite import Login
-from foreman_hooks.satellite import Satellite as Client
-from foreman_hooks.survey import CloudScope, LocalChecker
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.commands import main as cli
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.client import Satellite as Client
 
 from .cloud import Cloud
 from .conftest import DAY, registered

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sandbox.satellite import Host, Satellite, User
+from sandbox.server import Server
+from sandbox.targets import Process
 
-from foreman_hooks.sandbox.satellite import Host, Satellite, User
-from foreman_hooks.sandbox.server import Server
-from foreman_hooks.sandbox.targets import Process
-from foreman_hooks.satellite import Login
-from foreman_hooks.satellite import Satellite as Client
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.client import Satellite as Client
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
@@ -29,7 +29,11 @@ pytestmark = pytest.mark.live
 
 PASSWORD = "of-satellite-alone"  # noqa: S105  what the job's side must never hold
 SECRET = "live-admin"  # noqa: S105  what the Satellite's side must never hold
-PROGRAM = [sys.executable, "-c", "from foreman_hooks.cli import entry_point; entry_point()"]
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "from foreman_hooks.commands.main import entry_point; entry_point()",
+]
 BIN = str(Path(sys.executable).parent)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import pytest
 
-from foreman_hooks.osp_checker import (
+from foreman_hooks.osp_checker.region import (
     OSPConfigError,
     OSPError,
     OSPLoginError,
@@ -19,7 +19,7 @@ from foreman_hooks.osp_checker import (
     Region,
     region_names,
 )
-from foreman_hooks.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
 
 from .cloud import Cloud
 

@@ -49,11 +49,11 @@ true, clock = (time.time, time.gmtime), [0.0]
 time.time = lambda: clock[0] or true[0]()
 time.gmtime = lambda seconds=None: true[1](time.time() if seconds is None else seconds)
 
-from foreman_hooks.sandbox.instances import Instance
-from foreman_hooks.sandbox.openstack import OpenStack
-from foreman_hooks.sandbox.satellite import Host, Satellite
-from foreman_hooks.sandbox.server import Server
-from foreman_hooks.sandbox.world import guest_facts, named_uuid, registration
+from sandbox.instances import Instance
+from sandbox.openstack import OpenStack
+from sandbox.satellite import Host, Satellite
+from sandbox.server import Server
+from sandbox.world import guest_facts, named_uuid, registration
 
 openstack, satellite = OpenStack(), Satellite()
 silent = set()
@@ -99,6 +99,7 @@ class Site:
             stdin=subprocess.PIPE,
             text=True,
             stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
         assert self.servers.stdout
         osp, foreman = json.loads(self.servers.stdout.readline())

@@ -1,0 +1,389 @@
+"""Which clouds and regions clouds.yaml and OS_* variables name, as openstacksdk itself reads them.
+
+openstacksdk skips a file that is missing, unreadable or broken, and takes the next one: another
+cloud of the same name may be asked then, and know nothing of our instances.  So the file is looked
+at here first: the one that is named, or else the first one there is, is the one that is read, or it
+is an error that says what is wrong with it.
+
+Part of the checker library, so it also travels inside a job template.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+from urllib.parse import urlsplit
+
+from foreman_hooks.osp_checker.errors import OSPConfigError, gist, log, shown
+from foreman_hooks.osp_checker.session import session_class
+
+_SCOPE = (
+    "project_id",
+    "project_name",
+    "project_domain_id",
+    "project_domain_name",
+    "domain_id",
+    "domain_name",
+    "system_scope",
+    "trust_id",
+    "default_domain_id",
+    "default_domain_name",
+    "unscoped",
+)
+_BESIDE_AUTH = ("insecure", "verify", "cacert", "cert", "key", "region_name", "interface")
+
+
+class CloudEntry(NamedTuple):
+    """One cloud of clouds.yaml for one region, as openstacksdk's CloudRegion, and its file.
+
+    `source` is that file, or "OS_* variables".
+    """
+
+    config: Any
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The cloud's name."""
+        return str(self.config.name)
+
+    @property
+    def auth(self) -> Mapping[str, Any]:
+        """What is logged in with; holds secrets."""
+        return self.config.config.get("auth") or {}
+
+    @property
+    def auth_url(self) -> str:
+        """Keystone's address, without a password in it."""
+        return shown(self.auth.get("auth_url", ""))
+
+    @property
+    def verified(self) -> bool:
+        """Whether TLS is checked (verify, insecure)."""
+        return bool(self.config.get_requests_verify_args()[0])
+
+    @property
+    def login_key(self) -> str:
+        """The same for entries that can share one log-in; holds secrets."""
+        return json.dumps(
+            [
+                self.config.config.get("auth_type"),
+                dict(self.auth),
+                self.config.config.get("api_timeout"),
+                self.config.get_requests_verify_args(),
+            ],
+            sort_keys=True,
+            default=str,
+        )
+
+    @property
+    def credential_key(self) -> str:
+        """The same for entries whose refusals Keystone counts together; holds secrets."""
+        who = {key: value for key, value in self.auth.items() if key not in _SCOPE}
+        who["auth_url"] = str(who.get("auth_url", "")).rstrip("/")
+        return json.dumps(who, sort_keys=True, default=str)
+
+
+def region_names(cloud: Optional[str]) -> list[str]:
+    """The regions of `cloud` by clouds.yaml, a vendor profile or OS_REGION_NAME.
+
+    Raises OSPConfigError where none is, or the configuration cannot be read.
+    """
+    reader, source = _reader(cloud)
+    name = cloud or reader.default_cloud
+    try:
+        regions = [str(region["name"]).strip() for region in reader._get_regions(name)]
+    except Exception as error:  # for what is wrong in the file openstacksdk raises just anything
+        raise _explained(reader, source, name, error) from error
+    names = [region for region in dict.fromkeys(regions) if region]
+    if not names:
+        names = [
+            region for region in (_entry(reader, source, name, "").config.region_name,) if region
+        ]
+    if not names:
+        raise OSPConfigError(
+            f"{_who(cloud)}: no region is named; set region_name in {source}, or OS_REGION_NAME"
+        )
+    return names
+
+
+def cloud_names() -> list[str]:
+    """The clouds that clouds.yaml names; raises OSPConfigError where there is none."""
+    reader, _ = _reader(None)
+    names = sorted(reader.get_cloud_names())
+    if names in ([], ["defaults"]):  # what openstacksdk calls a configuration without any file
+        raise OSPConfigError(
+            "no clouds.yaml with a cloud is found; it belongs in ~/.config/openstack of this user, "
+            "or in /etc/openstack"
+        )
+    return names
+
+
+def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
+    """The entry of `cloud` (None: the default one, or OS_*) for that region; raises OSPConfigError.
+
+    clouds.yaml need not name every region: one that it does not know has the settings of the
+    cloud's first.
+    """
+    reader, source = _reader(cloud)
+    entry = _entry(reader, source, cloud, region)
+    entry.config.config["region_name"] = region
+    _check(entry)
+    written = reader.cloud_config["clouds"].get(entry.name, {}).get("auth") or {}
+    blank = sorted(key for key, value in written.items() if value is None)
+    if blank:  # openstacksdk would send the word None
+        raise OSPConfigError(f"{_who(entry.name)} ({source}): {', '.join(blank)} is empty in auth")
+    return entry
+
+
+def _who(cloud: Optional[str]) -> str:
+    return f"cloud {cloud}" if cloud else "cloud of the environment"
+
+
+def _entry(reader: Any, source: str, cloud: Optional[str], region: str) -> CloudEntry:
+    known: Optional[str] = region
+    try:
+        if region and region not in (
+            one["name"] for one in reader._get_regions(cloud or reader.default_cloud)
+        ):
+            known = None
+        return CloudEntry(reader.get_one(cloud=cloud, region_name=known), source)
+    except Exception as error:  # for what is wrong in the file openstacksdk raises just anything
+        raise _explained(reader, source, cloud or reader.default_cloud, error) from error
+
+
+# Which file is read, and whether it can be
+
+
+def _reader(cloud: Optional[str]) -> "tuple[Any, str]":
+    """openstacksdk's reader of the one file that counts, and the name of that file."""
+    from openstack import config
+
+    loader = config.loader
+    needed = bool(cloud or os.environ.get("OS_CLOUD") or not os.environ.get("OS_AUTH_URL"))
+    path = _file("OS_CLIENT_CONFIG_FILE", loader.CONFIG_FILES, needed)
+    secure = _file("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES, needed)
+    source = path if path and Path(path).exists() else "OS_* variables"
+    try:
+        reader = config.OpenStackConfig(
+            app_name="satellite-osp-cleanup",
+            session_constructor=session_class(),
+            config_files=[path] if path else None,
+            secure_files=[secure] if secure else None,
+        )
+    except Exception as error:
+        log.debug("%s", source, exc_info=True)
+        raise OSPConfigError(
+            f"{source}: not a valid clouds.yaml ({gist(error)})"
+            if _is_plain(error)
+            else f"{source}: not a valid clouds.yaml"
+        ) from error
+    if cloud and cloud not in reader.cloud_config["clouds"]:
+        there = ", ".join(sorted(map(str, reader.cloud_config["clouds"]))) if path else ""
+        raise OSPConfigError(
+            f"cloud {cloud}: {source} has no such cloud"
+            f"{f'; it has {there}' if there else '; no clouds.yaml is found'}"
+        )
+    return reader, source
+
+
+def _file(variable: str, places: Iterable[str], needed: bool) -> Optional[str]:
+    """The file that the variable names, or the first of these places; checked to be YAML.
+
+    One that is named has to be there if it is `needed`: no other is read in its place.
+    """
+    named = os.environ.get(variable)
+    path = named or next((place for place in places if _exists(place)), None)
+    if path and _exists(path):
+        return _readable(path)
+    if named and needed:
+        raise OSPConfigError(f"{named}: no such file; correct {variable}")
+    return named
+
+
+def _exists(path: str) -> bool:
+    """Whether there is such a file, even if a folder above may not be entered."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise OSPConfigError(f"{path}: cannot be read by this user ({error.strerror})") from error
+    return True
+
+
+def _readable(path: str) -> str:
+    import yaml
+
+    try:
+        with Path(path).open(encoding="utf-8") as lines:
+            content = json.load(lines) if path.endswith("json") else yaml.safe_load(lines)
+    except OSError as error:
+        raise OSPConfigError(f"{path}: cannot be read by this user ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = gist(
+            getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be parsed"
+        )
+        raise OSPConfigError(f"{path}{line}: not valid YAML ({problem})") from error
+    except (ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        kind = "JSON" if path.endswith("json") else "YAML"
+        raise OSPConfigError(f"{path}{line}: not valid {kind} in UTF-8") from error
+    _check_shape(path, content)
+    return path
+
+
+def _check_shape(path: str, content: Any) -> None:
+    """Whether each cloud is a mapping: openstacksdk takes that for granted."""
+    clouds = content.get("clouds", {}) if isinstance(content, dict) else None
+    if not isinstance(clouds, dict):
+        raise OSPConfigError(f"{path}: has no mapping called clouds")
+
+
+def _is_plain(error: BaseException) -> bool:
+    """Whether the text of an error is meant for users."""
+    from keystoneauth1.exceptions import ClientException
+    from openstack.exceptions import ConfigException
+
+    return isinstance(error, (ClientException, ConfigException))
+
+
+# What is wrong with an entry
+
+
+def _explained(
+    reader: Any, source: str, cloud: Optional[str], error: BaseException
+) -> OSPConfigError:
+    """What is wrong with a cloud's entry, in terms of its keys and not of Python's."""
+    log.debug("%s of %s", cloud, source, exc_info=True)
+    place = f"{_who(cloud)} ({source})"
+    entry = reader.cloud_config["clouds"].get(cloud)
+    if not cloud:
+        return OSPConfigError(
+            f"{source}: no cloud is named; name one of "
+            + ", ".join(sorted(reader.get_cloud_names()))
+        )
+    if not isinstance(entry, dict):
+        return OSPConfigError(f"{place}: the entry is empty or not a mapping")
+    if not isinstance(entry.get("auth", {}), dict):
+        return OSPConfigError(f"{place}: auth is empty or not a mapping")
+    text = (
+        _unfit(reader, cloud, error) or _missing(error) or (gist(error) if _is_plain(error) else "")
+    )
+    return OSPConfigError(
+        f"{place}: {text or 'the entry is not valid; compare it with that of openstack'}"
+    )
+
+
+def _missing(error: BaseException) -> str:
+    """Which keys a plugin lacks."""
+    names = [str(option.dest) for option in getattr(error, "options", ())]
+    return (
+        f"{' and '.join(names)} is missing; set it in auth (or OS_{names[0].upper()})"
+        if names
+        else ""
+    )
+
+
+def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
+    """Which keys of auth the auth_type does not take."""
+    from keystoneauth1 import exceptions as ka
+    from keystoneauth1 import loading
+
+    try:
+        config = reader.get_one(cloud=cloud, validate=False).config
+        auth, kind = config.get("auth") or {}, str(config.get("auth_type") or "none")
+        loader = loading.get_plugin_loader(kind)
+    except ka.NoMatchingPlugin:
+        return f"auth_type {kind!r} is not known here; use password or v3applicationcredential"
+    except Exception:  # what openstacksdk cannot read without loading a plugin either
+        log.debug("%s", cloud, exc_info=True)
+        return ""
+    if not getattr(loader, "available", True):
+        return f"auth_type {kind} needs libraries that are not installed here"
+    if kind == "none":
+        return (
+            "auth_type is empty or none, which has no log-in; remove it (OS_AUTH_TYPE), "
+            "password is the default"
+        )
+    known = {
+        name.replace("-", "_")
+        for option in loader.get_options()
+        for name in (option.dest, option.name, *(old.name for old in option.deprecated))
+    }
+    unfit = sorted(key for key in auth if key not in known)
+    if unfit:
+        return f"auth_type {kind} does not take {', '.join(unfit)}; {_remedy(unfit)}"
+    if kind == "v3applicationcredential" and any(
+        auth.get(key) for key in ("project_name", "project_id")
+    ):
+        return (
+            "an application credential brings its project along: remove project_name, project_id, "
+            "project_domain_name, ... from auth (OS_PROJECT_*)"
+        )
+    if "secret" in str(error) and _is_plain(error):
+        return _no_secret("application_credential_secret", "")
+    return ""
+
+
+def _remedy(unfit: list[str]) -> str:
+    if any(key.startswith("application_credential") for key in unfit):
+        return "set auth_type: v3applicationcredential"
+    if any(key in _BESIDE_AUTH for key in unfit):
+        return "these belong beside auth, not inside"
+    names = ", ".join(f"OS_{key.upper()}" for key in unfit)
+    return f"remove it from auth ({names}), or set the auth_type that takes it"
+
+
+def _no_secret(key: str, source: str) -> str:
+    """That a secret is missing, and where it may stand."""
+    beside = Path(source).parent / "secure.yaml"
+    if source and not os.environ.get("OS_CLIENT_SECURE_FILE") and beside.exists():
+        return (
+            f"no {key} is given; {beside} is read only where OS_CLIENT_SECURE_FILE names it, "
+            "or both files lie "
+            "in ~/.config/openstack or /etc/openstack"
+        )
+    return (
+        f"no {key} is given; put it into clouds.yaml, or into the secure.yaml that "
+        "OS_CLIENT_SECURE_FILE names"
+    )
+
+
+def _check(entry: CloudEntry) -> None:
+    """Raise OSPConfigError for what would fail before anything is sent, or be sent in vain."""
+    place, auth = f"{_who(entry.name)} ({entry.source})", entry.auth
+    kind = entry.config.config.get("auth_type")
+    if not hasattr(entry.config.get_auth(), "get_access"):
+        raise OSPConfigError(
+            f"{place}: auth_type {kind} has no log-in; use password or v3applicationcredential"
+        )
+    if not is_http(auth.get("auth_url")):
+        raise OSPConfigError(f"{place}: auth_url {entry.auth_url!r} is not an http(s):// URL")
+    if kind in ("password", "v3password", "v2password"):
+        if not auth.get("username") and not auth.get("user_id"):
+            raise OSPConfigError(f"{place}: no username is given; set it in auth (or OS_USERNAME)")
+        if not auth.get("password"):
+            raise OSPConfigError(f"{place}: {_no_secret('password', entry.source)}")
+    timeout = entry.config.config.get("api_timeout")
+    try:
+        float(timeout or 1)
+    except (TypeError, ValueError):
+        raise OSPConfigError(
+            f"{place}: api_timeout {gist(timeout)!r} is not a number of seconds"
+        ) from None
+    cacert = entry.config.get_requests_verify_args()[0]
+    if isinstance(cacert, str) and not Path(cacert).exists():
+        raise OSPConfigError(f"{place}: there is no CA file {cacert}; correct cacert")
+
+
+def is_http(url: object) -> bool:
+    """Whether a text is an http(s):// URL with a host."""
+    try:
+        parts = urlsplit(str(url or ""))
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

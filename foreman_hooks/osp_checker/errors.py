@@ -1,0 +1,312 @@
+"""What can go wrong between us and OpenStack, in words: sorted by what happened, not by class.
+
+Nothing was sent: the configuration has to be corrected, and the key is named.  Keystone answered
+4xx: the log-in is refused, in Keystone's own words.  A connection or TLS failed: the innermost
+reason, and what to do about it.
+
+Part of the checker library, so it also travels inside a job template.
+"""
+
+import logging
+import os
+import socket
+import ssl
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+log = logging.getLogger("foreman_hooks.osp_checker.region")  # one for the whole library
+
+
+class OSPError(Exception):
+    """A cloud or region that could not answer: unreachable, or its answer made no sense.
+
+    OSPError
+      +- OSPConfigError    clouds.yaml, OS_*, CA file, or no compute endpoint for the region
+      +- OSPLoginError     Keystone refused the log-in
+      +- OSPForbidden      logged in, but the role does not show what is needed
+    """
+
+    exit_code = 69
+
+
+class OSPConfigError(OSPError):
+    """clouds.yaml, the OS_* variables or the catalog do not lead to a compute endpoint."""
+
+    exit_code = 78
+
+
+class OSPLoginError(OSPError):
+    """Keystone refused the log-in."""
+
+    exit_code = 129
+
+
+class OSPForbidden(OSPError):
+    """The login works but its role cannot see what a decision needs."""
+
+    exit_code = 77
+
+
+# By name, for errors that travelled as text: in a plan, and in the answer of a checker host.
+KINDS = {kind.__name__: kind for kind in (OSPError, OSPConfigError, OSPLoginError, OSPForbidden)}
+
+
+# A word of Keystone's answer -> what to do.  The first that fits counts.
+_ADVICE = (
+    (
+        "cannot request a scope",
+        "an application credential brings its project along: remove project_name, project_id, "
+        "project_domain_name, ... from auth (OS_PROJECT_*)",
+    ),
+    ("find domain", "a domain is missing: set user_domain_name and project_domain_name"),
+    ("expired and needs to be changed", "change the password in Keystone, then in clouds.yaml"),
+    ("password is expired", "change the password in Keystone, then in clouds.yaml"),
+    (
+        "locked",
+        "wait until the lock ends, or have the account unlocked; correct the password before",
+    ),
+    ("disabled", "have it enabled"),
+    (
+        "unsupported method",
+        "this Keystone does not allow that way to log in: set another auth_type",
+    ),
+    ("application credential", "it was deleted or never existed: make a new one"),
+    (
+        "failed to validate token",
+        "the token is expired or revoked: use a password or an application credential",
+    ),
+    ("identity provider", "correct identity_provider and protocol"),
+    ("multiple targets", "give only one of project, domain, trust and system"),
+)
+_OWN_CA = "name the CA's certificate with cacert in clouds.yaml"
+_NO_TRUST = {
+    18: _OWN_CA,
+    19: _OWN_CA,
+    20: _OWN_CA,
+    21: _OWN_CA,
+    9: "compare this host's clock",
+    10: "have the server's certificate renewed, or compare this host's clock",
+    62: "use the name that the certificate holds",
+    64: "use the name that the certificate holds",
+}
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_TIMEOUTS = ("ConnectTimeout", "ReadTimeout", "Timeout", "ConnectTimeoutError", "ReadTimeoutError")
+_OF_ENVIRONMENT = ("OS_CACERT", "OS_INSECURE", "SSL_CERT_FILE")
+
+
+def gist(text: object, width: int = 300) -> str:
+    """A text of others in one line of bounded length, with no word cut."""
+    line = " ".join(str(text).split()).rstrip(" :.,;")
+    return textwrap.shorten(line, width, placeholder=" ...")
+
+
+def shown(url: object) -> str:
+    """A URL without what might be secret in it: user, password, query."""
+    try:
+        parts = urlsplit(str(url))
+    except ValueError:
+        return "(a URL that cannot be read)"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+@contextmanager
+def translated(where: str = "", session: Any = None) -> Iterator[None]:
+    """Turn what keystoneauth1 raises into an OSPError that begins with `where`, if that is given.
+
+    Requests to Nova are made with raise_exc=False, so what speaks of a status is an answer of
+    Keystone's, also in mid-run.  While that `session` has sent nothing, whatever fails is a matter
+    of configuration.
+    """
+    from keystoneauth1 import exceptions as ka
+
+    prefix = f"{where}: " if where else ""
+    try:
+        yield
+    except OSPError as error:
+        raise type(error)(f"{prefix}{error}") from error
+    except ka.HttpError as error:
+        kind, text = _of_keystone(error)
+        raise kind(f"{prefix}{text}") from error
+    except ka.ClientException as error:
+        kind, text = _of_client(error)
+        raise kind(f"{prefix}{text}") from error
+    except OSError as error:  # of requests, where it looks for a CA file
+        kind = OSPConfigError if "invalid path" in str(error) else OSPError
+        raise kind(f"{prefix}{_of_wire(error)}") from error
+    except Exception as error:  # keystoneauth takes keys and the shape of a token for granted
+        log.debug("%s", where, exc_info=True)
+        if not getattr(session, "sent", True):
+            raise OSPConfigError(
+                f"{prefix}the log-in is not complete; correct auth and auth_type"
+            ) from error
+        raise OSPError(
+            f"{prefix}the answer to the log-in is not Keystone's; correct auth_url"
+        ) from error
+
+
+def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
+    """What an answer of Keystone's means."""
+    status = error.http_status
+    words = gist(str(error.message or "").partition(f" (HTTP {status})")[0]) or "no reason given"
+    if status in (429, 503, 504):
+        return OSPError, f"Keystone is busy ({status}: {words}); try again later"
+    if status >= 500 or status < 400:
+        return OSPError, f"Keystone cannot answer ({status}: {words})"
+    return (
+        OSPLoginError,
+        f"Keystone refuses the log-in ({status}: {words}); {_advice(error, words)}",
+    )
+
+
+def _advice(error: Any, words: str) -> str:
+    for word, advice in _ADVICE:
+        if word in words.lower():
+            return advice
+    if error.http_status == 401:
+        return "wrong user, password, secret or project, or no role in that project"
+    if error.http_status in (404, 405, 410):
+        return f"auth_url probably has a wrong path ({shown(getattr(error, 'url', '') or '')})"
+    return "correct the log-in in clouds.yaml"
+
+
+def _of_client(error: Any) -> "tuple[type[OSPError], str]":
+    """What any other error of keystoneauth1 means."""
+    from keystoneauth1 import exceptions as ka
+
+    cause = error.__context__
+    if isinstance(error, ka.DiscoveryFailure) and isinstance(cause, ka.HttpError):
+        return OSPError, (
+            f"GET of auth_url gives {cause.http_status} and no version of Keystone; "
+            f"correct auth_url ({shown(getattr(cause, 'url', '') or '')})"
+        )
+    if isinstance(error, ka.DiscoveryFailure) and isinstance(cause, ka.ConnectionError):
+        return _of_client(cause)
+    if isinstance(error, ka.ConnectionError):
+        return OSPError, f"not reachable: {_of_wire(error)}"
+    if isinstance(error, (ka.DiscoveryFailure, ka.InvalidResponse)):
+        return OSPError, "the answer at auth_url is not Keystone's; correct auth_url"
+    if isinstance(error, ka.AuthorizationFailure):
+        words = gist(error)
+        return (
+            OSPConfigError,
+            f"{words}; {next((text for word, text in _ADVICE if word in words), 'correct auth')}",
+        )
+    if isinstance(error, (ka.CatalogException, ka.EndpointNotFound)):
+        return OSPConfigError, "the catalog has no such compute endpoint; correct the region's name"
+    if isinstance(error, ka.MissingAuthPlugin):
+        return OSPConfigError, "there is nothing to log in with; set auth and auth_type"
+    return OSPError, f"not reachable: {gist(error)}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that it wraps, the outermost first; they are nested in four ways."""
+    queue, known = [error], set()
+    while queue:
+        link = queue.pop(0)
+        if id(link) in known:
+            continue
+        known.add(id(link))
+        yield link
+        nested = (getattr(link, "reason", None), *link.args, link.__cause__, link.__context__)
+        queue.extend(part for part in nested if isinstance(part, BaseException))
+
+
+def _of_wire(error: BaseException) -> str:
+    """The reason that a connection failed, and what to do."""
+    chain = list(_causes(error))
+    url = _url_of(chain)
+    at = f" at {url}" if url else ""
+    if any(type(link).__name__ == "ProxyError" for link in chain):
+        return (
+            f"the proxy cannot be used ({_reason(chain)}); correct https_proxy or http_proxy, "
+            f"or name the server in no_proxy{at}"
+        )
+    for link in reversed(chain):
+        text = _of_cause(link)
+        if text:
+            return f"{text}{at}" if "; " not in text else text.replace("; ", f"{at}; ", 1)
+    return f"{_reason(chain)}{at}"
+
+
+def _of_cause(link: BaseException) -> str:
+    """What one error of the interpreter means; blank where it is of no known kind."""
+    if isinstance(link, ssl.SSLCertVerificationError):
+        words = gist(getattr(link, "verify_message", "") or "certificate verify failed")
+        advice = _NO_TRUST.get(getattr(link, "verify_code", 0), _OWN_CA)
+        hint = _of_no_use() if advice == _OWN_CA else ""
+        return f"certificate verify failed: {words}; {advice}{hint}"
+    if type(link).__name__ == "CertificateError":  # urllib3 1 compares names itself
+        return f"certificate verify failed: {gist(link)}; {_NO_TRUST[62]}"
+    if isinstance(link, ssl.SSLError):
+        return _of_tls(link)
+    if isinstance(link, socket.gaierror):
+        return "the server's name is not resolved; correct the host name, or DNS"
+    if isinstance(link, ConnectionRefusedError):
+        return "connection refused; is the service running, and is the port right"
+    if isinstance(link, ConnectionResetError) or type(link).__name__ == "RemoteDisconnected":
+        return "the server closes the connection (http:// where it wants https://)"
+    if isinstance(link, (TimeoutError, socket.timeout)) or type(link).__name__ in _TIMEOUTS:
+        return "no answer in time; is a firewall between, or the server overloaded"
+    if isinstance(link, OSError) and link.strerror:
+        return gist(f"{link.strerror} {link.filename or ''}")
+    return _of_ca_file(link)
+
+
+def _of_tls(link: ssl.SSLError) -> str:
+    reason = str(link.reason or "").replace(" ", "_").upper()
+    words = reason.lower().replace("_", " ") or gist(link)
+    if reason in _NO_TLS:
+        return (
+            f"{words}: the server speaks no TLS there (plain http?); correct the URL's scheme "
+            "or port"
+        )
+    if "NO_CERTIFICATE_OR_CRL" in reason or reason.startswith("PEM"):
+        return "the CA file holds no certificate; correct cacert in clouds.yaml"
+    if "EOF" in reason:
+        return "the server ends the TLS handshake; is the port right"
+    return (
+        f"TLS fails: {words}; the server's protocol or ciphers are not allowed here (crypto policy)"
+    )
+
+
+def _of_ca_file(link: BaseException) -> str:
+    """requests' own complaints about files are OSErrors without a number."""
+    text = str(link)
+    path = text.rpartition("invalid path: ")[2].split(" Failed")[0]
+    if "CA certificate bundle" in text:
+        return f"there is no CA file {path}; correct cacert in clouds.yaml, or REQUESTS_CA_BUNDLE"
+    if "invalid path: " in text:
+        return f"there is no file {path}; correct cert and key in clouds.yaml"
+    return ""
+
+
+def _of_no_use() -> str:
+    names = [name for name in _OF_ENVIRONMENT if name in os.environ]
+    return f" ({', '.join(names)}: no effect on a cloud of clouds.yaml)" if names else ""
+
+
+def _url_of(chain: "list[BaseException]") -> str:
+    """Where a request went, as requests or keystoneauth1 remember it."""
+    for link in chain:
+        url: Optional[str] = getattr(getattr(link, "request", None), "url", None)
+        if url:
+            return shown(url)
+    for word in str(chain[0]).split():
+        if word.startswith(("http://", "https://")):
+            return shown(word.rstrip(":,)"))
+    return ""
+
+
+def _reason(chain: "list[BaseException]") -> str:
+    """The innermost text that is one: of a sort that names no object of Python's."""
+    for link in reversed(chain):
+        text = gist(
+            getattr(link, "strerror", None)
+            or (link if not link.args or isinstance(link.args[0], str) else "")
+        )
+        if text and "object at 0x" not in text and "HTTP" not in text.split("(")[0]:
+            return text
+    return "the connection fails"

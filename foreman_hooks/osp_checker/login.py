@@ -1,0 +1,278 @@
+"""One log-in to one Keystone, shared by all its regions, and the Novas of its catalog.
+
+Part of the checker library, so it also travels inside a job template.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Optional
+from urllib.parse import urlsplit
+
+from foreman_hooks.osp_checker.config import CloudEntry, is_http
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, shown, translated
+from foreman_hooks.osp_checker.session import Standing, check_drift, heed_environment
+
+TIMEOUT = 60.0  # seconds for one answer, unless clouds.yaml says api_timeout
+CONNECTIONS = 32  # kept to one server: several regions may stand behind one address
+_VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
+
+
+class Nova(NamedTuple):
+    """One compute endpoint: where it is, and which of the catalog's it is.
+
+    `listed`: whether the address stands in the catalog; an override need not.
+    """
+
+    keystone: str
+    region: str
+    service: str
+    url: str
+    listed: bool = True
+
+
+@dataclass(frozen=True)
+class LogIn:
+    """One good log-in; `keystone` is the auth_url, `source` the file that the cloud's entry is in.
+
+    `verified`: whether TLS is checked.  `novas`: every compute endpoint of the catalog, whatever
+    its interface.
+    """
+
+    keystone: str
+    source: str
+    verified: bool
+    session: Any = field(repr=False)
+    access: Any = field(repr=False)
+    novas: tuple[Nova, ...] = ()
+
+    def nova(self, entry: CloudEntry) -> Nova:
+        """The Nova that openstacksdk would ask for this entry; raises OSPConfigError.
+
+        Heeds the keys compute_endpoint_override, compute_region_name, compute_service_name,
+        compute_service_type and compute_interface.
+        """
+        where = f"cloud {entry.name}, region {entry.config.region_name}"
+        with translated(where):
+            override = entry.config.get_endpoint("compute")
+            return self._overridden(entry, override) if override else self._of_catalog(entry)
+
+    def _overridden(self, entry: CloudEntry, override: str) -> Nova:
+        url = override
+        for name in ("%(project_id)s", "%(tenant_id)s", "$(project_id)s", "$(tenant_id)s"):
+            url = url.replace(name, str(self.access.project_id))
+        if not is_http(url):
+            raise OSPConfigError(
+                f"compute_endpoint_override {shown(url)!r} is not an http(s):// URL"
+            )
+        url = self._with_version(url)
+        known = next((nova for nova in self.novas if _bare(nova.url) == _bare(url)), None)
+        if known:
+            return known._replace(url=url)
+        region = str(entry.config.get_region_name("compute"))
+        there = {nova.service for nova in self.novas if nova.region == region}
+        service = entry.config.get_service_name("compute") or (
+            there.pop() if len(there) == 1 else ""
+        )
+        return Nova(self.keystone, region, service, url, listed=False)
+
+    def _of_catalog(self, entry: CloudEntry) -> Nova:
+        config = entry.config
+        region, kind = config.get_region_name("compute"), config.get_service_type("compute")
+        interface = config.get_interface("compute") or "public"
+        matches = self.access.service_catalog.get_endpoint_data_list(
+            service_type=kind,
+            interface=interface,
+            region_name=region,
+            service_name=config.get_service_name("compute"),
+        )
+        urls = {_bare(match.url): match for match in matches}
+        if not urls:
+            raise OSPConfigError(
+                self._no_endpoint(str(region), interface, config.get_service_name("compute"))
+            )
+        if len(urls) > 1:
+            raise OSPConfigError(_several(str(region), list(urls.values())))
+        [match] = urls.values()
+        return Nova(
+            self.keystone, str(region), str(match.service_name or ""), self._with_version(match.url)
+        )
+
+    def _no_endpoint(self, region: str, interface: Any, service: Optional[str]) -> str:
+        known = ", ".join(sorted({nova.region for nova in self.novas})) or "none"
+        wanted = interface if isinstance(interface, str) else " or ".join(interface)
+        return (
+            f"the catalog has no compute endpoint there, interface {wanted}"
+            f"{f', service {service}' if service else ''} (it has compute in: {known}); "
+            "correct the region's name, "
+            "or take the region out of the configuration"
+        )
+
+    def _with_version(self, url: str) -> str:
+        """That URL, or where its server has version 2.1: some catalogs leave it out."""
+        from keystoneauth1 import exceptions as ka
+        from keystoneauth1.discover import EndpointData
+
+        if _VERSION.search(urlsplit(url).path):
+            return url
+        found = ""  # keystoneauth1 gives back what it has where it finds nothing
+        with suppress(ka.DiscoveryFailure, ka.HttpError):
+            found = str(
+                EndpointData(catalog_url=url, service_type="compute")
+                .get_versioned_data(
+                    self.session,
+                    min_version=(2, 1),
+                    max_version=(2, "latest"),
+                    discover_versions=False,
+                )
+                .url
+            )
+        if not _VERSION.search(urlsplit(found).path):
+            raise OSPConfigError(
+                f"the compute endpoint {shown(url)} has no version, and does not "
+                "say where its version 2.1 is; have /v2.1 added in the catalog, or "
+                "set compute_endpoint_override in clouds.yaml"
+            )
+        return found
+
+    def left_out(self, asked: Collection[Nova], ignored: Collection[str]) -> tuple[str, ...]:
+        """The compute regions of the catalog that are neither asked nor ignored by name.
+
+        A region with a second Nova that is not asked is named with it: REGION/SERVICE.
+        """
+        places: dict[tuple[str, str], set[str]] = {}
+        for nova in self.novas:
+            places.setdefault((nova.region, nova.service), set()).add(_bare(nova.url))
+        urls = {_bare(nova.url) for nova in asked}
+        by_name = _first_of_each(
+            {nova: None for nova in asked if nova.keystone == self.keystone and not nova.listed}
+        )
+        covered = {place for place, those in places.items() if those & urls or place in by_name}
+        busy = {region for region, _ in covered}
+        labels = {
+            (region, f"{region}/{service}" if region in busy else region)
+            for region, service in places
+            if (region, service) not in covered
+        }
+        return tuple(
+            sorted(
+                {
+                    label
+                    for region, label in labels
+                    if region not in ignored and label not in ignored
+                }
+            )
+        )
+
+
+def _first_of_each(novas: Iterable[Nova]) -> set[tuple[str, str]]:
+    """An address that is not in the catalog stands for one region only, the first."""
+    first: dict[str, tuple[str, str]] = {}
+    for nova in novas:
+        first.setdefault(_bare(nova.url), (nova.region, nova.service))
+    return set(first.values())
+
+
+def _several(region: str, matches: "list[Any]") -> str:
+    services = {str(match.service_name) for match in matches}
+    those = ", ".join(f"{match.service_name}: {shown(match.url)}" for match in matches)
+    key = "compute_service_name" if len(services) == len(matches) else "compute_endpoint_override"
+    return (
+        f"{region} has {len(matches)} compute endpoints ({those}); say which with {key} in "
+        "clouds.yaml"
+    )
+
+
+def _bare(url: str) -> str:
+    """A URL without its version and what follows, to compare."""
+    parts = urlsplit(url)
+    path = _VERSION.split(parts.path)[0].rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}".lower()
+
+
+@dataclass
+class LogIns:
+    """The log-ins of one run: one for each Keystone and credential, and none after a refusal."""
+
+    _good: dict[str, LogIn] = field(default_factory=dict, repr=False)
+    _failed: dict[str, OSPError] = field(default_factory=dict, repr=False)
+    _standing: dict[str, Standing] = field(default_factory=dict, repr=False)
+
+    def get(self, entry: CloudEntry) -> LogIn:
+        """The log-in for that entry, made where there is none yet.
+
+        Raises OSPError; the same again for every further entry with that log-in, without asking.
+        """
+        where = f"log-in to cloud {entry.name} at {entry.auth_url} by {entry.source}"
+        key = entry.login_key
+        if key not in self._good and key not in self._failed:
+            standing = self._standing.setdefault(entry.credential_key, Standing())
+            try:
+                self._good[key] = _log_in(entry, standing)
+            except OSPError as error:
+                self._failed[key] = error
+        failure = self._failed.get(key)
+        if failure is not None:
+            raise type(failure)(f"{where}: {failure}") from failure
+        return self._good[key]
+
+
+def _log_in(entry: CloudEntry, standing: Standing) -> LogIn:
+    """Fetch a token and read its catalog; raises OSPError, which does not name the cloud."""
+    with translated():
+        session = entry.config.get_session()
+    session.standing = standing
+    session.timeout = session.timeout or TIMEOUT
+    session.verify = heed_environment(session.session, session.verify)
+    for adapter in session.session.adapters.values():
+        adapter.init_poolmanager(CONNECTIONS, CONNECTIONS)
+    with translated(session=session):
+        with session.logging_in():
+            access = session.auth.get_access(session)
+        novas = tuple(_novas(entry, access))
+    _check_scope(access)
+    check_drift(session.drift, "Keystone")
+    return LogIn(entry.auth_url, entry.source, entry.verified, session, access, novas)
+
+
+def _check_scope(access: Any) -> None:
+    """Raise OSPConfigError for a token without a project, which is of no use to Nova."""
+    if access.project_scoped:
+        return
+    if getattr(access, "system_scoped", False):
+        raise OSPConfigError(
+            "this login is scoped to the system, which Nova does not serve; remove system_scope, "
+            "and "
+            "give a project: project_name and project_domain_name"
+        )
+    if access.domain_scoped:
+        raise OSPConfigError(
+            "this login is scoped to a domain, which Nova does not serve; remove domain_id and "
+            "domain_name, and give a project: project_name and project_domain_name"
+        )
+    raise OSPConfigError(
+        "the log-in has no project; set project_name and project_domain_name (or project_id)"
+    )
+
+
+def _novas(entry: CloudEntry, access: Any) -> Iterable[Nova]:
+    """Every compute endpoint of the catalog, of the usual types or compute_service_type."""
+    from os_service_types import ServiceTypes
+
+    if not access.project_scoped:
+        return
+    kinds = {
+        "compute",
+        *ServiceTypes().get_all_types("compute"),
+        entry.config.get_service_type("compute"),
+    }
+    for service in access.service_catalog.normalize_catalog():
+        for endpoint in service["endpoints"] if service["type"] in kinds else ():
+            if endpoint["url"]:
+                yield Nova(
+                    entry.auth_url,
+                    str(endpoint["region_name"] or "(no region)"),
+                    str(service["name"] or ""),
+                    str(endpoint["url"]),
+                )

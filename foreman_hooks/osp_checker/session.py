@@ -1,0 +1,178 @@
+"""How we speak to Keystone: with patience, never again after a refusal, and by one clock.
+
+Part of the checker library, so it also travels inside a job template.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, Optional, Union
+from urllib.request import getproxies
+
+from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
+
+PATIENCE = 120.0  # seconds: who asks to be left alone for longer (Retry-After) is not waited for
+TRIES = 4  # of one question, while the server asks for patience
+BREATH = 0.5  # seconds before the second try of a 503 that names no time
+MAX_DRIFT = timedelta(minutes=5)  # between our clock and theirs
+
+
+def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
+    """For how many seconds the server asks to be left alone; None where it does not."""
+    text = headers.get("Retry-After", "").strip()
+    if status not in (429, 503) or not text:
+        return None
+    with suppress(TypeError, ValueError, OverflowError):
+        if text.isdigit():
+            return float(text)
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
+    return None
+
+
+def rest(seconds: float) -> None:
+    """Wait; not at all for no time, since even that would let another thread run."""
+    if seconds:
+        time.sleep(seconds)
+
+
+def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
+    """How far a server's clock is ahead of ours, by the Date of its answer; None without."""
+    with suppress(TypeError, ValueError, OverflowError):
+        there = parsedate_to_datetime(headers.get("Date", ""))
+        return there.replace(tzinfo=there.tzinfo or timezone.utc) - datetime.now(timezone.utc)
+    return None
+
+
+def check_drift(drift: Optional[timedelta], whose: str) -> None:
+    """Raise OSPError where a clock is too far from ours to compare any times."""
+    if drift is not None and abs(drift) > MAX_DRIFT:
+        direction = "ahead of" if drift > timedelta(0) else "behind"
+        raise OSPError(
+            f"the clock of {whose} is {abs(drift).total_seconds() / 60:.0f} minutes "
+            f"{direction} ours; "
+            "synchronise both (chrony)"
+        )
+
+
+def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
+    """What to verify TLS with, by the environment too; it is asked again for proxies only.
+
+    requests would look for all of it at each of thousands of requests: an eighth of their time.  It
+    would also send a log-in of ~/.netrc, which is none of ours, so `http` (a requests.Session) gets
+    an auth that adds nothing.
+    """
+    http.trust_env = bool(getproxies())
+    http.auth = http.auth or _no_auth
+    if verify is not True:
+        return verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
+def _no_auth(request: Any) -> Any:
+    return request
+
+
+@dataclass
+class Standing:
+    """How Keystone has taken one credential in this run; `refusal` is how it refused it.
+
+    `lock` lets one thread at a time log in with it: those that wait behind a refused log-in would
+    all repeat it, and some thirty of them lock the account.
+    """
+
+    refusal: Optional[Exception] = None
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+
+class CarefulLogIn:
+    """What `session_class` adds to keystoneauth1's session; `standing` may be shared.
+
+    `sent`: whether any request went out.  `drift`: how far Keystone's clock is ahead of ours.
+    """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.standing = Standing()
+        self.sent = False
+        self.drift: Optional[timedelta] = None
+        self._here = threading.local()
+
+    @contextmanager
+    def logging_in(self) -> Iterator[None]:
+        """Around whatever may log in; raises at once after a refusal, and inside of a log-in.
+
+        The latter is what keystoneauth1 tries where Keystone wants a token to tell its versions,
+        and it would wait for itself for ever.
+        """
+        if self._is_inside:
+            raise OSPLoginError(
+                "Keystone answers 401 to the question which versions it has, before any log-in; "
+                "correct auth_url, or what stands in front of Keystone (a proxy that wants a "
+                "log-in?)"
+            )
+        with self.standing.lock:
+            if self.standing.refusal:
+                raise self.standing.refusal
+            self._here.inside = True
+            try:
+                yield
+            except Exception as error:
+                if (
+                    400 <= getattr(error, "http_status", 0) < 500
+                    and getattr(error, "http_status", 0) != 429
+                ):
+                    self.standing.refusal = error
+                raise
+            finally:
+                self._here.inside = False
+
+    @property
+    def _is_inside(self) -> bool:
+        return bool(getattr(self._here, "inside", False))
+
+    def get_auth_headers(self, auth: Any = None, **more: Any) -> Any:
+        """The token's header, for which keystoneauth1 logs in where it has no good token."""
+        if auth not in (None, self.auth):  # type: ignore[attr-defined]
+            return super().get_auth_headers(auth, **more)  # type: ignore[misc]
+        with self.logging_in():
+            return super().get_auth_headers(auth, **more)  # type: ignore[misc]
+
+    def request(self, url: str, method: str, **more: Any) -> Any:
+        """One request; one of a log-in is put again where Keystone is busy for a moment."""
+        self.sent = True
+        if not self._is_inside:
+            return super().request(url, method, **more)  # type: ignore[misc]
+        for attempt in range(1, TRIES + 1):
+            try:
+                response = super().request(url, method, **more)  # type: ignore[misc]
+                self.drift = clock_drift(response.headers)
+                return response
+            except Exception as error:
+                wait = _login_wait(getattr(error, "response", None), attempt)
+                if wait is None:
+                    raise
+            rest(wait)
+        raise OSPError(f"{shown(url)}: no answer after {TRIES} tries")
+
+
+def _login_wait(response: Any, attempt: int) -> Optional[float]:
+    """How long to wait before a request of a log-in is put again; None where its answer stands."""
+    status = getattr(response, "status_code", 0)
+    asked = retry_after(status, response.headers) if status else None
+    if asked is not None:
+        return asked if asked <= PATIENCE and attempt < TRIES else None
+    return BREATH if status in (503, 504) and attempt == 1 else None
+
+
+@cache
+def session_class() -> Any:
+    """keystoneauth1's session that logs in with care; a function, since the import is slow."""
+    from keystoneauth1.session import Session
+
+    return type("CarefulSession", (CarefulLogIn, Session), {})

@@ -1,0 +1,1 @@
+"""Satellite's API, and what is known of hosts from it."""

@@ -1,0 +1,132 @@
+"""Servers without a host record: every one that nobody patches, and no other."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from conftest import Stage
+from sandbox.instances import Instance
+from sandbox.world import guest_facts, named_uuid
+
+from foreman_hooks.osp_checker.region import swap_bytes
+
+
+def listed(stage: Stage, call: Any, *options: str) -> list[str]:
+    code, out, err = call("--config", stage.config(), "unmanaged", "--output", "json", *options)
+    assert (code, err) == (0, "")
+    return sorted(row["Name"] for row in json.loads(out))
+
+
+def add(stage: Stage, name: str, age: float = 100, **more: Any) -> str:
+    uuid = named_uuid(name)
+    stage.openstack.add(
+        "RegionOne", Instance(uuid, name, created=time.time() - age * 86400, **more)
+    )
+    return uuid
+
+
+def test_servers_without_a_record_are_listed(stage: Stage, call: Any) -> None:
+    add(stage, "forgotten", project="shop")
+    stage.host("known")
+    code, out, _ = call("--config", stage.config(), "unmanaged")
+    assert code == 0 and "forgotten" in out and "known" not in out
+    assert "1 of 3 servers have no host record" in out
+
+
+def test_a_record_that_names_the_uuid_in_the_other_byte_order_counts(
+    stage: Stage, call: Any
+) -> None:
+    uuid = add(stage, "swapped")
+    stage.host("record", uuid=swap_bytes(uuid), server=None)
+    assert listed(stage, call) == []
+
+
+def test_any_source_of_facts_counts(stage: Stage, call: Any) -> None:
+    uuid = add(stage, "puppet")
+    stage.host(
+        "record",
+        server=None,
+        facts={**guest_facts(named_uuid("other")), "PuppetFactName": {"dmi::product::uuid": uuid}},
+    )
+    assert listed(stage, call) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--project", "shop"], ["old"]),
+        (["--name", "OL"], ["old"]),
+        (["--older-than", "50d"], ["old"]),
+        (["--older-than", "1h"], ["new", "old"]),
+        (["--image", "no-such-image"], []),
+        (["--project", "nowhere"], []),
+    ],
+)
+def test_the_list_can_be_narrowed(
+    stage: Stage, call: Any, options: list[str], names: list[str]
+) -> None:
+    add(stage, "old", project="shop")
+    add(stage, "new", age=1, project="bank")
+    assert listed(stage, call, *options) == names
+
+
+def test_the_search_of_the_configuration_narrows_nothing(stage: Stage, call: Any) -> None:
+    """A host outside it has a record all the same."""
+    stage.host("known")
+    config = stage.config(
+        satellite={
+            "url": stage.foreman.url,
+            "username": "admin",
+            "password": "changeme",
+            "search": "name = nothing",
+        }
+    )
+    assert json.loads(call("--config", config, "unmanaged", "--output", "json")[1]) == []
+
+
+def test_csv_is_for_the_security_team(stage: Stage, call: Any) -> None:
+    add(stage, 'a,b"c\x1b[31m', project="shop")
+    code, out, _ = call(
+        "--config", stage.config(), "unmanaged", "--output", "csv", "--fields", "Name,Project"
+    )
+    assert (code, out) == (0, 'Name,Project\n"a,b""c [31m",shop\n')
+
+
+def test_a_servers_name_is_no_formula_in_csv(stage: Stage, call: Any) -> None:
+    add(stage, '=HYPERLINK("http://evil.example.com")', project="shop")
+    _, out, _ = call(
+        "--config", stage.config(), "unmanaged", "--output", "csv", "--fields", "Name,Project"
+    )
+    assert out == 'Name,Project\n"\'=HYPERLINK(""http://evil.example.com"")",shop\n'
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda stage: stage.use_cloud(password="wrong"), 129),
+        (lambda stage: stage.use_cloud("reader"), 77),
+        (lambda stage: stage.osp.fail("/servers/detail", 500), 69),
+        (lambda stage: stage.foreman.fail("/api/hosts", 500), 69),
+    ],
+)
+def test_a_side_that_cannot_answer_is_an_error_and_no_list(
+    stage: Stage, call: Any, spoil: Any, code: int
+) -> None:
+    spoil(stage)
+    found, out, err = call("--config", stage.config(), "unmanaged")
+    assert (found, out, err.count("\n")) == (code, "", 1)
+
+
+def test_a_configuration_that_leaves_the_clouds_to_a_job_cannot_say(
+    stage: Stage, call: Any
+) -> None:
+    config = stage.config(checker={"job_template": "OSP - Check instances", "search": "name = x"})
+    code, _, err = call("--config", config, "unmanaged")
+    assert code == 78 and "leaves them to a job" in err
+
+
+def test_a_span_that_is_none_is_a_matter_of_usage(stage: Stage, call: Any) -> None:
+    assert call("--config", stage.config(), "unmanaged", "--older-than", "soon")[0] == 64

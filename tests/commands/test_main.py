@@ -1,0 +1,772 @@
+"""The command line as a person or cron meets it: what is printed, where, and the exit code."""
+
+import contextlib
+import json
+import logging
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sandbox.records import Host
+from sandbox.targets import Process
+from sandbox.world import named_uuid
+
+from foreman_hooks.commands import main as cli
+from foreman_hooks.reports import logs
+
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "from foreman_hooks.commands.main import entry_point; entry_point()",
+]
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1, text
+    assert text.startswith("error: ")
+    return text
+
+
+# plan, apply, run
+
+
+def test_plan_lists_what_would_go_and_deletes_nothing(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    code, out, err = call("--config", stage.config(), "plan")
+    assert (code, err) == (0, "")
+    assert re.search(r"old\.example\.com .* delete +\| terminated, with proof", out)
+    assert "2 host records (all hosts): 1 to delete, 0 waiting, 1 kept" in out
+    assert "witness" not in out
+    assert stage.left == {"old", "witness"}
+
+
+def test_plan_in_json_lists_every_record(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    code, out, err = call(
+        "--config", stage.config(), "plan", "--output", "json", "--fields", "Name,Decision"
+    )
+    assert code == 0
+    assert json.loads(out) == [
+        {"Name": "witness.example.com", "Decision": "keep"},
+        {"Name": "old.example.com", "Decision": "delete"},
+    ]
+
+
+def test_detailed_exitcode_says_that_deletions_are_pending(stage: Any, call: Any) -> None:
+    config = stage.config()
+    assert call("--config", config, "plan", "--detailed-exitcode")[0] == 0
+    stage.terminated("old")
+    assert call("--config", config, "plan", "--detailed-exitcode")[0] == 2
+
+
+def test_show_hammer_prints_the_same_deletions_by_id(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    _, out, _ = call("--config", stage.config(), "plan", "--show-hammer")
+    assert "hammer host delete --id 2\n" in out
+
+
+def test_a_plan_that_was_written_can_be_applied(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config, path = stage.config(), stage.folder / "plan.json"
+    code, _, err = call("--config", config, "plan", "--out", path)
+    assert (code, path.stat().st_mode & 0o777) == (0, 0o600)
+    assert re.fullmatch(r"plan [0-9a-f]{12} written to .*plan\.json\n", err)
+    code, out, err = call("--config", config, "apply", path)
+    assert (code, err) == (0, "")
+    assert "1 of 1 records deleted" in out
+    assert stage.left == {"witness"}
+    code, out, _ = call(
+        "--config", config, "apply", path
+    )  # again: it is gone, and nothing else goes
+    assert code == 1
+    assert stage.left == {"witness"}
+
+
+def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config, path = stage.config(policy={"max_deletions": 0}), stage.folder / "plan.json"
+    code, out, err = call("--config", config, "plan", "--out", path)
+    assert code == 3
+    assert "refused: 1 records are to go, max_deletions is 0; nothing is deleted" in err
+    code, _, err = call("--config", config, "apply", path)
+    assert (code, "apply --approve" in err) == (3, True)
+    assert "old" in stage.left
+    digest = json.loads(path.read_text())["digest"]
+    assert call("--config", config, "apply", path, "--approve", "0123456789ab")[0] == 65
+    assert "old" in stage.left
+    assert call("--config", config, "apply", path, "--approve", digest[:12])[0] == 0
+    assert "old" not in stage.left
+
+
+def test_run_without_apply_deletes_nothing_and_with_it_does(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config = stage.config()
+    assert call("--config", config, "run")[0] == 0
+    assert "old" in stage.left
+    code, out, _ = call("--config", config, "run", "--apply")
+    assert (code, stage.left) == (0, {"witness"})
+    assert "1 of 1 records deleted" in out
+
+
+def test_run_is_silent_when_there_is_nothing_to_tell(stage: Any, call: Any) -> None:
+    stage.archived("waits")
+    assert call("--config", stage.config(), "run", "--apply") == (0, "", "")
+
+
+def test_quiet_prints_errors_only(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    assert call("-q", "--config", stage.config(), "plan") == (0, "", "")
+
+
+def test_a_plan_with_an_unknown_cloud_exits_with_the_reason(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    stage.use_cloud(password="wrong")
+    code, out, err = call("--config", stage.config(), "run", "--apply")
+    assert code == 129
+    assert "Keystone refuses" in one_line(err)
+    assert "old" in stage.left
+
+
+def test_one_cloud_of_two_unknown_exits_1(stage: Any, call: Any) -> None:
+    config = stage.config(clouds=[{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]}])
+    code, _, err = call("--config", config, "plan")
+    assert code == 1
+    assert "RegionTwo" in one_line(err)
+
+
+def test_a_second_run_at_the_same_time_exits_75(stage: Any, call: Any) -> None:
+    """O2."""
+    with stage.journal():
+        code, _, err = call("--config", stage.config(), "plan")
+    assert code == 75
+    assert "another run" in one_line(err)
+
+
+def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    stage.terminated("older")
+    config = stage.config()
+    _, out, _ = call(
+        "--config",
+        config,
+        "plan",
+        "--search",
+        "name = old.example.com",
+        "--output",
+        "csv",
+        "--no-headers",
+        "--fields",
+        "Name",
+        "--csv-separator",
+        ";",
+    )
+    assert out == "old.example.com\n"
+    code, out, _ = call("--config", config, "plan", "--organization", "Default Organization")
+    assert "3 host records (organization Default Organization)" in out
+    assert call("--config", config, "plan", "--organization", "Nope")[0] == 128
+
+
+# explain, check, doctor
+
+
+def test_explain_shows_every_rule_up_to_the_one_that_decides(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    stage.terminated("talking", checked_in=stage.now - stage.now)
+    config = stage.config()
+    code, out, _ = call("--config", config, "explain", "old.example.com")
+    assert code == 0
+    assert out.splitlines()[-1] == "verdict: delete"
+    assert len([line for line in out.splitlines() if line.startswith("  ok")]) == 12
+    _, out, _ = call("--config", config, "explain", "talking.example.com")
+    assert "  stop silent since it was terminated" in out
+    assert "not deleted, checked in after its termination" in out.splitlines()[-1]
+
+
+def test_explain_counts_no_miss(stage: Any, call: Any) -> None:
+    stage.archived("old")
+    for _ in range(3):
+        call("--config", stage.config(), "explain", "old.example.com")
+    assert "in 1 run (3 needed)" in next(
+        one.detail for one in stage.plan().verdicts if one.name.startswith("old")
+    )
+
+
+def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
+    alive, gone = named_uuid("witness"), stage.terminated("old")
+    config = stage.config()
+    assert call("--config", config, "check", alive)[0] == 0
+    code, out, _ = call(
+        "--config", config, "check", alive, gone, "--output", "csv", "--fields", "Code,Presence"
+    )
+    assert (code, out) == (128, "Code,Presence\n200,present\n404,deleted\n")
+    code, out, err = call(
+        "--config", config, "check", "x; rm -rf /", alive, "--output", "csv", "--fields", "Code"
+    )
+    assert (code, out) == (65, "Code\n400\n200\n")
+    assert one_line(err) == "error: not a UUID: 'x; rm -rf /'\n"
+    stage.osp.fail("/servers/", 500)
+    code, _, err = call("--config", config, "check", alive)
+    assert (code, "gave 500" in one_line(err)) == (69, True)
+
+
+def test_check_of_a_living_instance_costs_a_token_and_one_get(stage: Any, call: Any) -> None:
+    call("--config", stage.config(), "check", named_uuid("witness"))
+    assert [request.method for request in stage.osp.requests] == [
+        "GET",
+        "POST",
+        "GET",
+    ]  # version, token, server
+
+
+def test_check_loads_no_client_of_a_service_that_it_does_not_ask(stage: Any) -> None:
+    """openstacksdk's own package loads those of all services, which takes longer than a check."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"""
+import sys
+from foreman_hooks.commands import main as cli
+cli._tame_libraries()
+assert cli.main(["--config", {str(stage.config())!r}, "check", {named_uuid("witness")!r}]) == 0
+print([name for name in ("openstack.connection", "novaclient", "rich", "jinja2") if name in sys.modules])
+""",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stderr == ""
+
+
+def test_check_of_bad_uuids_alone_asks_nobody(stage: Any, call: Any) -> None:
+    assert call("--config", stage.config(), "check", "nonsense", "")[0] == 65
+    assert stage.osp.count() == 0
+
+
+def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -> None:
+    program = [
+        sys.executable,
+        "-c",
+        "from foreman_hooks.commands.main import check_entry_point; check_entry_point()",
+    ]
+    lines = "\n".join([named_uuid("witness"), "", f"  {named_uuid('nobody').upper()}  "])
+    done = subprocess.run(
+        [*program, "--cloud", "prod", "--output", "json"],
+        input=lines,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 128
+    assert [row["Presence"] for row in json.loads(done.stdout)] == ["present", "absent"]
+    assert done.stderr == f"no such instance: {named_uuid('nobody')}\n"
+
+
+def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
+    uuids = [stage.host(f"app-{number}") for number in range(60)]
+    code, out, _ = call("--config", stage.config(), "check", "--output", "json", *uuids)
+    assert (code, len(json.loads(out))) == (0, 60)
+    assert stage.osp.count("/servers/[0-9a-f]{8}") == 1  # the canary
+
+
+# A check by a job
+
+
+@pytest.fixture
+def delegated(stage: Any) -> Any:
+    """A configuration with a check job, and a checker host that runs it as a process with a home of
+    its own.
+    """
+    home = stage.folder / "checker"
+    (home / ".config" / "openstack").mkdir(parents=True)
+    stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
+    host = stage.satellite.add(Host("osp-checker.example.com"))
+    stage.satellite.jobs.targets[host.id] = Process(
+        home, {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    )
+    config = stage.config(
+        checker={"job_template": "OSP - Check instances", "search": f"id = {host.id}"}
+    )
+    assert cli.main(["-q", "--config", str(config), "templates", "publish"]) == 0
+    yield config
+    stage.satellite.jobs.close()
+
+
+def test_check_explain_and_doctor_work_through_the_job(
+    stage: Any, call: Any, delegated: Path
+) -> None:
+    uuid = stage.terminated("old")
+    code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
+    assert (code, err, json.loads(out)[0]["Code"]) == (128, f"no such instance: {uuid}\n", 404)
+    code, out, err = call("--config", delegated, "explain", "old.example.com")
+    assert (code, err) == (0, "") and "verdict: delete" in out
+    code, out, err = call("--config", delegated, "doctor")
+    assert (code, err) == (0, "")
+    assert re.search(r"ok +the check job 'OSP - Check instances' took \d+\.\d s", out)
+    assert re.search(r"ok +prod/RegionOne: 1 servers; server .* of another project was read", out)
+
+
+def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(
+    stage: Any, call: Any
+) -> None:
+    for number in range(3):
+        stage.terminated(f"old-{number}")
+    config = stage.config(policy={"max_fraction": 1.0, "max_deletions": 2})
+    for cap in ("1", "99"):
+        code, _, err = call("--config", config, "run", "--apply", "--max-deletions", cap)
+        assert code == 3 and "refused" in err
+    assert len(stage.left) == 4
+    assert call("--config", stage.config(), "run", "--apply", "--max-deletions", "3")[0] == 0
+    assert stage.left == {"witness"}
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "told"),
+    [
+        (["paln"], 64, "No such command"),
+        (["plan", "--serach", "x"], 64, "--search"),
+        (["plan", "--output", "xml"], 64, "xml"),
+        (["plan", "--fields", "Nonsense"], 64, "no field Nonsense"),
+        (["plan", "--csv-separator", "ab"], 64, "one character"),
+        (["plan", "--search", "(name = a"], 64, "malformed"),
+        (["plan", "--search", "="], 64, "malformed"),
+        (["plan", "--search", "name ="], 64, "malformed"),
+        (
+            ["run", "--search", 'last_checkin < "garbage"'],
+            64,
+            "--search: last_checkin < 'garbage': not a date",
+        ),
+        (["plan", "--search", "nosuch = 1"], 69, "nosuch"),
+        (["apply", "/nowhere/plan.json"], 65, "No such file"),
+        (["apply", "/dev/null"], 65, "not a plan"),
+        (["explain", "nobody.example.com"], 128, "no host"),
+        (["--config", "/nowhere.yml", "plan"], 78, "No such file"),
+        (["plan", "--out", "/nowhere/plan.json"], 65, "No such file"),
+    ],
+)
+def test_bad_input_gets_one_line_and_its_exit_code(
+    stage: Any, call: Any, argv: list[str], code: int, told: str
+) -> None:
+    """O6."""
+    stage.terminated("old")
+    found, _, err = call("--config", stage.config(), *argv)
+    assert (found, told in one_line(err)) == (code, True), err
+    assert "old" in stage.left
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"plicy": {}}, "did you mean policy"),
+        ({"policy": {"max_deletion": 1}}, "did you mean max_deletions"),
+        ({"policy": {"grace": "soon"}}, "must be a duration"),
+        ({"satellite": {"url": "satellite"}}, "must look like https://"),
+        (
+            {"satellite": {"search": "created_at > soon"}},
+            "satellite.search: created_at > 'soon': not a date",
+        ),
+        (
+            {
+                "satellite": {
+                    "url": "https://localhost",
+                    "username": "a",
+                    "password": "b",
+                    "ca_file": "/nowhere.pem",
+                }
+            },
+            "CA file /nowhere.pem: No such file",
+        ),
+    ],
+)
+def test_a_bad_configuration_is_named_with_what_is_right(
+    stage: Any, call: Any, section: dict[str, Any], told: str
+) -> None:
+    """O6."""
+    code, _, err = call("--config", stage.config(**section), "plan")
+    assert (code, told in one_line(err)) == (78, True), err
+
+
+def test_a_wrong_satellite_password_exits_129(stage: Any, call: Any) -> None:
+    config = stage.config(
+        satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"}
+    )
+    code, _, err = call("--config", config, "plan")
+    assert (code, "log-in of admin is refused" in one_line(err)) == (129, True)
+    assert "wrong" not in err
+
+
+def test_a_satellite_that_is_down_exits_69(stage: Any, call: Any) -> None:
+    config = stage.config(
+        satellite={"url": "http://127.0.0.1:9", "username": "admin", "password": "changeme"}
+    )
+    code, _, err = call("--config", config, "plan")
+    assert (code, "not reachable" in one_line(err)) == (69, True)
+
+
+def test_hammers_own_files_are_configuration_enough(stage: Any, call: Any) -> None:
+    folder = Path(os.environ["HOME"], ".hammer/cli.modules.d")
+    folder.mkdir(parents=True)
+    (folder / "foreman.yml").write_text(
+        yaml.safe_dump(
+            {
+                ":foreman": {
+                    ":host": stage.foreman.url,
+                    ":username": "admin",
+                    ":password": "changeme",
+                }
+            }
+        )
+    )
+    path = stage.folder / "only-journal.yml"
+    path.write_text(f"journal: {stage.folder}/journal.sqlite3\nclouds: [{{cloud: prod}}]\n")
+    code, out, err = call("--config", path, "plan")
+    assert (code, err) == (0, "")
+    assert "1 host records" in out
+
+
+def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """O10, S17: with every log on."""
+    stage.terminated("old", record={"root_pass": "hunter2"})
+    path = stage.folder / "plan.json"
+    config = stage.config()
+    outputs = [
+        call("-d", "-v", "--config", config, *argv)
+        for argv in (
+            ["plan", "--out", str(path)],
+            ["doctor"],
+            ["explain", "old.example.com"],
+            ["apply", str(path)],
+        )
+    ]
+    journal = (stage.folder / "journal.sqlite3").read_bytes().decode("latin1")
+    text = f"{outputs}{caplog.text}{path.read_text()}{journal}"
+    assert "hunter2" not in text
+    assert "changeme" not in text
+
+
+# A code that is not 0 always has its reason on stderr
+
+
+@pytest.mark.parametrize("options", [[], ["-q"]])
+@pytest.mark.parametrize(
+    ("spoil", "command", "code"),
+    [
+        (lambda stage: stage.terminated("old"), ["plan", "--detailed-exitcode"], 2),
+        (lambda stage: stage.terminated("old"), ["run", "--detailed-exitcode"], 2),
+        (lambda stage: stage.use_cloud(password="wrong"), ["run"], 129),
+        (lambda stage: stage.use_cloud(password="wrong"), ["doctor"], 1),
+        (
+            lambda stage: stage.foreman.fail("/api", 502, "<html>"),
+            ["explain", "witness.example.com"],
+            69,
+        ),
+        (lambda stage: None, ["check", named_uuid("nobody")], 128),
+        (lambda stage: None, ["check", "x"], 65),
+        (lambda stage: None, ["history", "list"], 70),
+        (lambda stage: None, ["restore", "nobody"], 70),
+        (lambda stage: None, ["plan", "--nosuch"], 64),
+        (lambda stage: None, ["nosuch"], 64),
+    ],
+)
+def test_a_command_that_does_not_end_well_says_why_on_stderr(
+    stage: Any, call: Any, options: list[str], spoil: Any, command: list[str], code: int
+) -> None:
+    spoil(stage)
+    found, out, err = call(*options, "--config", stage.config(), *command)
+    assert (found, err.strip() != "") == (code, True)
+    assert not options or out == ""
+
+
+def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wanted(
+    stage: Any, call: Any
+) -> None:
+    path = Path(os.environ["HOME"], ".hammer/cli_config.yml")
+    path.parent.mkdir()
+    path.write_text(":katello:\n\t:enable_module: true\n")
+    code, _, err = call("--config", stage.config(), "plan")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith(f"warning: {path}: not valid YAML")
+    assert call("-q", "--config", stage.config(), "plan") == (0, "", "")
+
+
+def test_no_answer_of_a_server_steers_the_terminal(stage: Any) -> None:
+    """It stands in errors, and with -d in the log on stderr."""
+    stage.foreman.fail("/api/status", 500, {"error": {"message": "\x1b]0;owned\x07\x1b[2J\x9b1m"}})
+    done = subprocess.run(
+        [*PROGRAM, "-d", "--config", str(stage.config()), "plan"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "owned" in done.stderr
+    assert not set("\x1b\x07\x9b") & set(done.stderr)
+
+
+def test_a_log_line_on_stderr_escapes_what_cannot_be_seen(capfd: Any) -> None:
+    logs.set_up(logging.WARNING)
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError:
+        logging.getLogger("foreman_hooks.satellite.client").exception("a name: %s", "\x1b[2J\n")
+    err = capfd.readouterr().err
+    assert err.startswith("ERROR foreman_hooks.satellite.client: a name: \\u001b[2J\\n\nTraceback")
+    assert "\x1b" not in err
+
+
+# Files that are written
+
+
+def test_a_plan_goes_through_no_link_and_no_name_that_was_laid_ready(stage: Any, call: Any) -> None:
+    victim, path = stage.folder / "victim", stage.folder / "plan.json"
+    victim.write_text("mine")
+    path.symlink_to(victim)
+    stage.folder.joinpath(f".plan.json.{os.getpid()}").symlink_to(victim)
+    assert call("--config", stage.config(), "plan", "--out", path)[0] == 0
+    assert victim.read_text() == "mine"
+    assert path.is_file() and not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_file_is_not_replaced_by_one(stage: Any, call: Any) -> None:
+    """As root, /dev/null would be gone."""
+    pipe = stage.folder / "pipe"
+    os.mkfifo(pipe)
+    code, _, err = call("--config", stage.config(), "plan", "--out", pipe)
+    assert (code, "not a regular file" in one_line(err)) == (65, True)
+    assert pipe.is_fifo()
+
+
+# A host named like another's id
+
+
+def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(
+    stage: Any, call: Any
+) -> None:
+    stage.terminated("old")
+    host = stage.satellite.add(Host("2"))
+    config = stage.config()
+    assert host.id == 3
+    code, out, _ = call("--config", config, "explain", "2")
+    assert (code, out.splitlines()[0]) == (0, "2 (id 3)")
+    assert "note: 2 is also the id of old.example.com; the host of that name is explained" in out
+    code, out, _ = call("--config", config, "run", "--host", "2", "--apply")
+    assert code == 0
+    assert "(host 2, by its name; old.example.com has that id)" in out
+    assert stage.left == {"witness", "old", "2"}
+    code, out, _ = call("--config", config, "run", "--host", "1")
+    assert (code, "(host 1, by its id)" in out) == (0, True)
+    assert call("--config", config, "explain", "1")[1].startswith("witness.example.com (id 1)\n")
+
+
+# Interruptions
+
+
+def test_ctrl_c_lets_the_deletion_under_way_end_and_reports(stage: Any) -> None:
+    """O1."""
+    for number in range(6):
+        stage.terminated(f"old-{number}")
+    process = subprocess.Popen(
+        [*PROGRAM, "--config", str(stage.config()), "run", "--apply"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not stage.foreman.count("^DELETE"):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    deleted = stage.foreman.count("^DELETE")
+    assert process.returncode == 130
+    assert 1 <= deleted < 6
+    assert f"interrupted; {deleted} of 6 records were deleted, all are in the journal" in err
+    with stage.journal() as journal:
+        assert [row["result"] for row in journal.deletions()] == ["deleted"] * deleted
+
+
+def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, call: Any) -> None:
+    """O1: kill -9 in the middle of the deletions."""
+    for number in range(6):
+        stage.terminated(f"old-{number}")
+    config = stage.config()
+    process = subprocess.Popen(
+        [*PROGRAM, "--config", str(config), "run", "--apply"], stdout=subprocess.DEVNULL
+    )
+    while stage.foreman.count("^DELETE") < 2:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert call("--config", config, "run", "--apply")[0] == 0
+    assert stage.left == {"witness"}
+    with stage.journal() as journal:
+        rows = journal.deletions()
+    assert {row["result"] for row in rows} <= {"deleted", "failed"}
+    assert {row["name"] for row in rows if row["result"] == "deleted"} == {
+        f"old-{n}.example.com" for n in range(6)
+    }
+
+
+def test_a_reader_that_goes_away_is_no_error(stage: Any) -> None:
+    done = subprocess.run(
+        " ".join(
+            [
+                "exec 2>&1;",
+                sys.executable,
+                "-c",
+                "'from foreman_hooks.commands.main import entry_point; entry_point()'",
+                "--help",
+                "| true",
+            ]
+        ),
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "rror" not in done.stdout
+
+
+def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None:
+    stage.foreman.fail(
+        "/api/hosts/2$",
+        200,
+        {"id": 2, "name": "old.example.com", "all_parameters": [], "host_collections": 7},
+    )
+    stage.terminated("old")
+    code, _, err = call("--config", stage.config(), "run", "--apply")
+    assert code in (1, 69, 70)
+    one_line(err)
+
+
+def test_an_error_does_not_wait_for_what_is_under_way_at_the_other_server(stage: Any) -> None:
+    """The servers of a large cloud take minutes to list, and nobody wants them any more."""
+    release = threading.Event()
+    answer = stage.osp.handle
+
+    def hang(request: Any) -> Any:
+        release.wait(60)
+        return answer(request)
+
+    stage.osp.handle = hang
+    config = stage.config(
+        satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"}
+    )
+    try:
+        done = subprocess.run(
+            [*PROGRAM, "--config", str(config), "plan"], capture_output=True, text=True, timeout=50
+        )
+    finally:
+        release.set()
+    assert done.returncode == 129
+    assert "log-in of admin is refused" in one_line(done.stderr)
+
+
+def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: Any) -> None:
+    for number in range(30):
+        stage.terminated(f"old-{number}")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*PROGRAM, "--config", str(stage.config()), "plan"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        text=True,
+    ) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        out, _ = running.communicate(timeout=60)
+    os.close(ours)
+    assert running.returncode == 0
+    frames = shown.decode().split("hosts of Satellite")
+    assert len(frames) > 2
+    assert (
+        max(frame.count("instances asked about") for frame in frames) == 1
+    )  # though many workers tell of it
+    assert "\x1b" not in out
+
+
+# run, for one instance at once
+
+
+def test_run_for_one_instance_with_proof_deletes_its_record_at_once(stage: Any, call: Any) -> None:
+    uuid = stage.terminated("old")
+    stage.terminated("other")
+    code, out, err = call("--config", stage.config(), "run", "--uuid", uuid.upper(), "--apply")
+    assert (code, err) == (0, "")
+    assert f"1 host records (UUID {uuid}): 1 to delete" in out
+    assert "1 of 1 records deleted" in out
+    assert stage.left == {"witness", "other"}
+    code, _, err = call("--config", stage.config(), "run", "--uuid", uuid, "--apply")
+    assert code == 128
+    assert f"no host record of UUID {uuid}" in one_line(err)
+
+
+def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(
+    stage: Any, call: Any
+) -> None:
+    stage.archived("old")
+    for _ in range(3):
+        code, out, err = call(
+            "--config", stage.config(), "run", "--host", "OLD.example.com", "--apply"
+        )
+        assert (code, err) == (0, "")
+        assert re.search(
+            r"old\.example\.com .* wait +\| absent, within the grace period \| missing in 1 run ",
+            out,
+        )
+        assert "can go after" in out
+    assert stage.left == {"witness", "old"}
+
+
+def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_silent(
+    stage: Any, call: Any
+) -> None:
+    assert call("--config", stage.config(), "run") == (0, "", "")
+    code, out, _ = call("--config", stage.config(), "run", "--host", "witness.example.com")
+    assert code == 0
+    assert re.search(r"witness\.example\.com .* keep +\| instance exists", out)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--uuid", "web01"), 65, "not a UUID: 'web01'"),
+        (("--uuid", ""), 65, "not a UUID"),
+        (("--uuid", "0" * 8 + "-0000-0000-0000-" + "0" * 12), 65, "not a UUID"),
+        (("--uuid", "$(reboot)\n\x1b[2J"), 65, "not a UUID"),
+        (("--host", " "), 64, "--host is empty"),
+        (("--uuid", "x", "--host", "y"), 64, "not both"),
+        (("--host", "y", "--search", "name = y"), 64, "do not go with"),
+        (("--host", "y", "--organization", "ACME"), 64, "do not go with"),
+    ],
+)
+def test_run_for_one_instance_refuses_what_names_none_before_it_asks_anybody(
+    options: Any, code: int, told: str, call: Any, tmp_path: Path
+) -> None:
+    found, out, err = call("--config", tmp_path / "none.yml", "run", *options)
+    assert (found, out) == (code, "")
+    assert told in one_line(err)
+
+
+def test_an_event_is_put_to_use_by_the_next_run(stage: Any, call: Any) -> None:
+    stage.archived("old")
+    config = stage.config()
+    for _ in range(2):
+        call("--config", config, "plan")
+    assert call(
+        "--config", config, "event", "host_facts_updated.event.foreman", "old.example.com"
+    ) == (0, "", "")
+    assert "in 1 run (3 needed)" in call("--config", config, "plan")[1]

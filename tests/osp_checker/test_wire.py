@@ -1,0 +1,306 @@
+"""The line that answers a delegated check: whole, to this question, or no answer at all."""
+
+import ast
+import hashlib
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foreman_hooks.osp_checker import wire as answer
+from foreman_hooks.osp_checker.region import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    Sighting,
+)
+from foreman_hooks.osp_checker.survey import Seen, Survey
+from foreman_hooks.osp_checker.wire import EARLIER, MARK, NoAnswer, Question, dump, load, words
+from foreman_hooks.satellite import jobs as remote_execution
+
+ONE, TWO, THREE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
+PLACE, OTHER = ("prod", "RegionOne"), ("prod", "RegionTwo")
+ENDED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=timezone.utc)
+QUESTION = Question("f00d", "survey", f"{ONE}\n{TWO}\n{THREE}", "prod/RegionOne\nprod/RegionTwo")
+SURVEY = Survey(
+    (Seen(*PLACE, 3, "server x of another project was read", None), Seen(*OTHER, 0, "", None)),
+    {ONE: PLACE},
+    {
+        TWO: (
+            Sighting(TWO, *PLACE, Presence.DELETED, "Nova's row says DELETED", ENDED),
+            Sighting(TWO, *OTHER, Presence.ABSENT, "no row"),
+        ),
+        THREE: (
+            Sighting(THREE, *PLACE, Presence.ABSENT, "no row"),
+            Sighting(THREE, *OTHER, Presence.PRESENT, "SHUTOFF"),
+        ),
+    },
+)
+
+
+def body_of(line: str) -> Any:
+    return json.loads(line[line.index("{") :])
+
+
+def framed(body: Any, nonce: str = QUESTION.nonce) -> str:
+    """A line that is whole, whatever it says."""
+    payload = body if isinstance(body, str) else json.dumps(body)
+    return f"{MARK} {nonce} {hashlib.sha256(payload.encode()).hexdigest()} {payload}"
+
+
+def test_what_was_seen_arrives_as_it_was() -> None:
+    assert load(QUESTION, dump(QUESTION, SURVEY)) == SURVEY
+
+
+texts = st.text(max_size=20)
+presences = st.sampled_from([Presence.PRESENT, Presence.ABSENT, Presence.UNKNOWN, Presence.INVALID])
+
+
+@given(st.data())
+def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(data: st.DataObject) -> None:
+    places = data.draw(st.lists(st.tuples(texts, texts), min_size=1, max_size=3, unique=True))
+    uuids = [
+        f"{number:08x}-0000-4000-8000-000000000000"
+        for number in range(data.draw(st.integers(1, 5)))
+    ]
+    alive = data.draw(st.dictionaries(st.sampled_from(uuids), st.sampled_from(places)))
+    times = st.datetimes(timezones=st.just(timezone.utc))
+
+    def sighting(uuid: str, place: tuple[str, str]) -> Sighting:
+        if data.draw(st.booleans()):
+            return Sighting(uuid, *place, Presence.DELETED, data.draw(texts), data.draw(times))
+        return Sighting(uuid, *place, data.draw(presences), data.draw(texts))
+
+    survey = Survey(
+        tuple(
+            Seen(*place, data.draw(st.none() | st.integers(0)), data.draw(texts), None)
+            for place in places
+        ),
+        alive,
+        {
+            uuid: tuple(sighting(uuid, place) for place in places)
+            for uuid in uuids
+            if uuid not in alive
+        },
+    )
+    question = Question("0", "survey", " ".join(uuids), data.draw(texts), data.draw(texts))
+    line = dump(question, survey)
+    assert line.isascii() and len(line.splitlines()) == 1
+    assert load(question, line) == survey
+
+
+@pytest.mark.parametrize("kind", [OSPError, OSPConfigError, OSPLoginError, OSPForbidden])
+def test_a_region_that_failed_is_unknown_for_every_uuid_with_its_own_error(
+    kind: type[OSPError],
+) -> None:
+    failed = Survey(
+        (SURVEY.regions[0], Seen(*OTHER, None, "", kind("cell down"))), SURVEY.alive, SURVEY.asked
+    )
+    found = load(QUESTION, dump(QUESTION, failed))
+    assert type(found.regions[1].error) is kind
+    assert str(found.regions[1].error) == "cell down"
+    assert found.asked[THREE][1] == Sighting(THREE, *OTHER, Presence.UNKNOWN, "cell down")
+    assert found.asked[TWO][0].presence is Presence.DELETED
+
+
+def test_an_error_without_a_text_is_an_error_all_the_same() -> None:
+    found = load(
+        QUESTION,
+        dump(
+            QUESTION,
+            Survey((Seen(*PLACE, 1, "", OSPError("")),), {}, dict.fromkeys((ONE, TWO, THREE), ())),
+        ),
+    )
+    assert isinstance(found.regions[0].error, OSPError)
+    assert {one.presence for found in found.asked.values() for one in found} == {Presence.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "Welcome to checker1!\nlast login: never\n{}\n",
+        "no line end before it {}\n",
+        "{}\nerror: later\n",
+        "{}\n{}\n",
+        "warning: x\r\n{}\r\n",
+        f"{MARK} other {'0' * 64} {{}}\n{{}}",
+    ],
+)
+def test_the_answer_is_found_among_other_output(around: str) -> None:
+    assert load(QUESTION, around.replace("{}", dump(QUESTION, SURVEY))) == SURVEY
+
+
+def damaged(change: Callable[[Any], Any]) -> str:
+    body = body_of(dump(QUESTION, SURVEY))
+    changed = change(body)
+    return framed(body if changed is None else changed)
+
+
+LINE = dump(QUESTION, SURVEY)
+ROW = [0, "absent", "", None]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "error: no clouds.yaml",
+        LINE[:-1],
+        LINE[:200],
+        LINE[200:],
+        LINE.replace("f00d", "beef", 1),
+        LINE.replace("RegionTwo", "RegionTow"),
+        LINE.replace(" ", "  ", 1),
+        LINE[:300] + "warning" + LINE[300:],
+        LINE[:300] + "\n" + LINE[300:],
+        f"{LINE}\n{damaged(lambda body: body['alive'].clear())}",
+        framed(""),
+        framed("{}"),
+        framed("[]"),
+        framed("null"),
+        framed("{" * 9),
+        framed('{"a":' * 20_000 + "1" + "}" * 20_000),
+        dump(QUESTION._replace(uuids=f"{ONE} {TWO}"), SURVEY),
+        dump(QUESTION._replace(clouds="prod"), SURVEY),
+        dump(QUESTION._replace(mode="ask"), SURVEY),
+        dump(QUESTION._replace(fails="prod"), SURVEY),
+        damaged(lambda body: body.pop("alive") and None),
+        damaged(lambda body: body.pop("regions") and None),
+        damaged(lambda body: body.update(question="0" * 64)),
+        damaged(lambda body: body["alive"].clear()),  # a UUID is left out
+        damaged(lambda body: body["asked"].pop(THREE) and None),
+        damaged(lambda body: body["alive"].update({THREE: 0})),  # both alive and asked about
+        damaged(lambda body: body["alive"].update({"4" * 36: 0})),  # one that was not asked about
+        damaged(lambda body: body["asked"].update({"4" * 36: [ROW, [1, *ROW[1:]]]})),
+        damaged(lambda body: body["alive"].update({ONE: 2})),
+        damaged(lambda body: body["alive"].update({ONE: -1})),
+        damaged(lambda body: body["alive"].update({ONE: "0"})),
+        damaged(lambda body: body["alive"].update({ONE: True})),
+        damaged(lambda body: body["regions"].append(body["regions"][0])),  # a region twice
+        damaged(lambda body: body["regions"][0].pop() and None),
+        damaged(lambda body: body["regions"].clear()),
+        damaged(lambda body: body["regions"].__setitem__(0, ["prod", None, 3, "", "", ""])),
+        damaged(lambda body: body["regions"].__setitem__(0, ["prod", "RegionOne", -3, "", "", ""])),
+        damaged(
+            lambda body: body["regions"].__setitem__(0, ["prod", "RegionOne", 3.5, "", "", ""])
+        ),
+        damaged(lambda body: body["asked"].update({TWO: [ROW]})),  # not in every region
+        damaged(lambda body: body["asked"].update({TWO: [ROW, ROW]})),
+        damaged(lambda body: body["asked"].update({TWO: []})),
+        damaged(lambda body: body["asked"].update({TWO: [ROW, [2, *ROW[1:]]]})),
+        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "gone", "", None]]})),
+        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "absent", None, None]]})),
+        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", None]]})),
+        damaged(
+            lambda body: body["asked"].update(
+                {TWO: [ROW, [1, "deleted", "", "2026-11-20T12:00:00"]]}
+            )
+        ),
+        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", "yesterday"]]})),
+        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", 5]]})),
+        damaged(
+            lambda body: body["asked"].update({TWO: [ROW, [1, "absent", "", ENDED.isoformat()]]})
+        ),
+        damaged(lambda body: body["asked"].update({TWO: 5})),
+        damaged(lambda body: body.update(asked=[])),
+    ],
+)
+def test_anything_else_is_no_answer(output: str) -> None:
+    with pytest.raises(NoAnswer):
+        load(QUESTION, output)
+
+
+@given(st.integers(0, len(LINE) - 1), st.sampled_from('0aZ {}",:'))
+def test_one_character_that_is_another_is_no_answer(place: int, other: str) -> None:
+    changed = LINE[:place] + other + LINE[place + 1 :]
+    if changed != LINE:
+        with pytest.raises(NoAnswer):
+            load(QUESTION, changed)
+
+
+def test_a_list_alone_need_not_name_what_is_in_none() -> None:
+    question = QUESTION._replace(mode="list")
+    survey = Survey(SURVEY.regions, SURVEY.alive, {})
+    assert load(question, dump(question, survey)) == survey
+
+
+def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
+    told = replace(
+        SURVEY,
+        at=ENDED,
+        regions=(SURVEY.regions[0]._replace(unlisted=("RegionThree",)), SURVEY.regions[1]),
+    )
+    assert load(QUESTION, dump(QUESTION, told)) == told
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body.update(at="soon"),
+        lambda body: body.update(at=5),
+        lambda body: body.pop("at"),
+        lambda body: body.update(at="2026-11-20T12:00:00"),
+        lambda body: body["regions"][0].__setitem__(6, "RegionThree"),
+        lambda body: body["regions"][0].__setitem__(6, [3]),
+        lambda body: body["regions"][0].__setitem__(6, None),
+    ],
+)
+def test_a_time_or_a_region_that_is_none_is_no_answer(spoil: Callable[[Any], Any]) -> None:
+    body = body_of(LINE)
+    spoil(body)
+    with pytest.raises(NoAnswer):
+        load(QUESTION, framed(body))
+
+
+def test_the_answer_of_an_older_job_template_says_how_to_bring_the_new_one() -> None:
+    with pytest.raises(NoAnswer, match="templates publish"):
+        load(QUESTION, LINE.replace(MARK, EARLIER))
+
+
+def test_an_answer_may_stand_behind_other_text_and_before_it() -> None:
+    assert load(QUESTION, f"motd {MARK} {LINE} (bye)\nmore") == SURVEY
+
+
+@pytest.mark.parametrize(
+    "filler", ["{", f"{MARK} f00d ", f"{MARK} f00d {'0' * 64} {{", " ", "a "], ids=repr
+)
+def test_a_long_output_without_an_answer_is_none(filler: str) -> None:
+    with pytest.raises(NoAnswer):
+        load(QUESTION, f"{MARK} f00d {'0' * 64} {{" + filler * (1_000_000 // len(filler)))
+
+
+@pytest.mark.parametrize("module", [answer, remote_execution])
+def test_no_expression_that_could_look_at_a_character_again_and_again_meets_foreign_output(
+    module: Any,
+) -> None:
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    used = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re.")
+    ]
+    assert used == ([r"re.split('[\\s,]+', text)"] if module is answer else [])
+
+
+def test_a_time_in_another_zone_is_the_same_moment() -> None:
+    west = ENDED.astimezone(timezone(timedelta(hours=-5)))
+    body = body_of(LINE)
+    body["asked"][TWO][0][3] = west.isoformat()
+    found = load(QUESTION, framed(body)).asked[TWO][0].terminated_at
+    assert found == ENDED and found.tzinfo is timezone.utc
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [("", []), (" \n,", []), ("a", ["a"]), ("a,b\tc\r\n d,,a", ["a", "b", "c", "d"])],
+)
+def test_a_list_may_be_written_in_any_way(text: str, parts: list[str]) -> None:
+    assert words(text) == parts

@@ -1,0 +1,201 @@
+"""The job "OSP - Clean up terminated hosts": it runs the installed command, and fails where a
+person has to look.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from conftest import Stage
+from sandbox.satellite import Host
+from sandbox.targets import Process
+
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.client import Satellite as Client
+from satellite_remote_exec.build import build
+from satellite_remote_exec.publish import publish
+from satellite_remote_exec.scripts import clean_up
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a command of that name, with this Python text, where PATH leads."""
+
+    def put(text: str) -> Path:
+        command = tmp_path / "bin" / clean_up.COMMAND
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!{sys.executable}\n{text}")
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", str(command.parent))
+        return command
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("inputs", "argv"),
+    [
+        (("plan",), ["plan"]),
+        (("apply",), ["run", "--apply"]),
+        (("plan", "", None, "", None), ["plan"]),
+        (
+            ("apply", "name ~ web", "Default Organization", "5", "csv"),
+            [
+                "run",
+                "--apply",
+                "--search=name ~ web",
+                "--organization=Default Organization",
+                "--max-deletions=5",
+                "--output=csv",
+            ],
+        ),
+        (("plan", "--apply", "-x"), ["plan", "--search=--apply", "--organization=-x"]),
+    ],
+)
+def test_inputs_become_arguments_and_blank_ones_none(
+    install: Any, capfd: Any, inputs: Any, argv: list[str]
+) -> None:
+    install("import sys; print(sys.argv[1:])")
+    assert clean_up.main(*inputs) == 0
+    assert capfd.readouterr().out == f"{argv}\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"), [(0, 0), (1, 1), (3, 3), (69, 69), (70, 70), (75, 0), (129, 129)]
+)
+def test_it_fails_only_where_a_person_has_to_look(install: Any, code: int, ends: int) -> None:
+    """75: another run is under way; the next one will do."""
+    install(f"raise SystemExit({code})")
+    assert clean_up.main("apply") == ends
+
+
+def test_what_cannot_be_printed_in_ascii_is_written_out(install: Any, capfd: Any) -> None:
+    """One character beyond it can kill a job."""
+    install("import sys; sys.stdout.buffer.write('pröd € \\U0001f600\\n'.encode() + b'\\xff\\n')")
+    assert clean_up.main("plan") == 0
+    assert capfd.readouterr().out == "pr\\xf6d \\u20ac \\U0001f600\n\\ufffd\n"
+
+
+def test_silence_is_told(install: Any, capfd: Any) -> None:
+    install("")
+    assert clean_up.main("apply") == 0
+    assert capfd.readouterr().out == "nothing to do\n"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "told"),
+    [
+        (("delete",), 64, "the mode must be one of plan, apply"),
+        (("",), 64, "the mode must be one of"),
+        (("plan", "a\0b"), 64, "holds a NUL"),
+        (("plan", None, "x" * 200_000), 64, "too long"),
+    ],
+)
+def test_inputs_that_make_no_sense_start_nothing(
+    install: Any, capfd: Any, inputs: Any, code: int, told: str
+) -> None:
+    install("print('started')")
+    assert clean_up.main(*inputs) == code
+    out = capfd.readouterr().out
+    assert told in out and out.startswith("error: ") and out.count("\n") == 1
+
+
+def test_a_host_without_the_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(clean_up, "PLACES", str(tmp_path))
+    assert clean_up.main("plan") == 69
+    assert capfd.readouterr().out == "error: satellite-osp-cleanup is not installed on this host\n"
+
+
+def test_a_job_that_is_cancelled_lets_the_command_end_in_order(
+    install: Any, tmp_path: Path
+) -> None:
+    """It gets the signal, and what it then says is still printed."""
+    command = install(
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('in order', flush=True) or exit(130))\n"
+        "print('begun', flush=True)\nwhile True: time.sleep(9)"
+    )
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from satellite_remote_exec.scripts import clean_up\n"
+            "raise SystemExit(clean_up.main('apply'))",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": str(command.parent)},
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "in order\n"
+    assert process.returncode == 130
+
+
+def test_the_job_cleans_up(stage: Stage, install: Any) -> None:
+    """From Satellite's side: the published template, on a host where the command is installed and
+    configured.
+    """
+    stage.terminated("old")
+    home = stage.folder / "satellite"
+    home.mkdir()
+    clouds = stage.use_cloud()
+    command = install(
+        f"import sys\nsys.path[:0] = {sys.path!r}\nfrom foreman_hooks.commands.main import main\n"
+        f"sys.exit(main(['--config', {str(stage.config())!r}, *sys.argv[1:]]))\n"
+    )
+    client = Client(Login(stage.foreman.url, "admin", "changeme"))
+    list(publish(client, build()))
+    host = stage.satellite.add(Host("satellite.example.com"))
+    jobs = stage.satellite.jobs
+    jobs.targets[host.id] = Process(
+        home,
+        {
+            "PATH": f"{command.parent}:{Path(sys.executable).parent}:/usr/bin:/bin",
+            "OS_CLIENT_CONFIG_FILE": str(clouds),
+        },
+    )
+    (template,) = [
+        key
+        for key, one in jobs.templates.by_id.items()
+        if one.name == "OSP - Clean up terminated hosts"
+    ]
+
+    def run(mode: str) -> str:
+        job = client.call(
+            "POST",
+            "/api/job_invocations",
+            json={
+                "job_invocation": {
+                    "job_template_id": template,
+                    "targeting_type": "static_query",
+                    "search_query": f"id = {host.id}",
+                    "inputs": {"mode": mode, "output": "table"},
+                }
+            },
+        )
+        assert jobs.settle()
+        path = f"/api/job_invocations/{job['id']}/hosts/{host.id}"
+        while not client.get(path)["complete"]:
+            pass
+        return "".join(chunk["output"] for chunk in client.get(path)["output"])
+
+    planned = run("plan")
+    assert (
+        "old.example.com" in planned
+        and "1 to delete" in planned
+        and planned.endswith("Exit status: 0")
+    )
+    assert stage.left == {"old", "witness", "satellite"}
+    assert "1 of 1 records deleted" in run("apply")
+    assert stage.left == {"witness", "satellite"}
+    assert run("apply") == "nothing to do\nExit status: 0"

@@ -1,0 +1,441 @@
+"""What people and pipes are given: hammer's four shapes, and nothing in them that a terminal would
+obey.
+"""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreman_hooks.osp_checker.region import Presence, Sighting
+from foreman_hooks.reports.listings import (
+    FORMATS,
+    Row,
+    Style,
+    UnknownField,
+    brief,
+    hammer_lines,
+    noteworthy,
+    outcome_rows,
+    render,
+    sighting_rows,
+    summary,
+    verdict_rows,
+)
+from foreman_hooks.rules.model import LOUD, Decision, Outcome, Reason, Verdict
+from foreman_hooks.rules.plan import Plan, RegionSeen
+
+UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
+NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
+ROWS: list[Row] = [
+    {"Id": 7, "Name": "web-7.example.com", "Detail": 'a, "b"'},
+    {"Id": 12, "Name": "db", "Detail": ""},
+]
+
+
+def verdict(
+    name: str = "web-7.example.com",
+    decision: Decision = Decision.DELETE,
+    reason: Reason = Reason.TERMINATED,
+    detail: str = "",
+) -> Verdict:
+    return Verdict(7, name, UUID, decision, reason, detail)
+
+
+# The four shapes
+
+
+def test_a_table_looks_like_one_of_hammer() -> None:
+    assert render(ROWS, Style()) == (
+        "---|-------------------|-------\n"
+        "ID | NAME              | DETAIL\n"
+        "---|-------------------|-------\n"
+        '7  | web-7.example.com | a, "b"\n'
+        "12 | db                |\n"
+        "---|-------------------|-------\n"
+    )
+
+
+def test_csv_has_one_line_of_labels_and_quotes_what_needs_it() -> None:
+    assert render(ROWS, Style("csv")) == 'Id,Name,Detail\n7,web-7.example.com,"a, ""b"""\n12,db,\n'
+
+
+def test_json_is_a_list_of_objects_with_values_of_their_own_type() -> None:
+    text = render(ROWS, Style("json"))
+    assert json.loads(text) == ROWS
+    assert text.startswith('[\n  {\n    "Id": 7,\n')
+    assert text.endswith("]\n")
+
+
+def test_yaml_is_one_document_in_the_order_of_the_columns() -> None:
+    text = render(ROWS, Style("yaml"))
+    assert yaml.safe_load(text) == ROWS
+    assert text.startswith("---\n- Id: 7\n  Name: web-7.example.com\n")
+
+
+def test_letters_of_other_languages_stay_as_they_are() -> None:
+    for output in FORMATS:
+        assert "Größe 東京" in render([{"Name": "Größe 東京"}], Style(output))
+
+
+# Options
+
+
+def test_fields_chooses_columns_in_the_order_given_whatever_their_case() -> None:
+    chosen = Style("csv", (" detail", "ID"))
+    assert render(ROWS, chosen) == 'Detail,Id\n"a, ""b""",7\n,12\n'
+    assert json.loads(render(ROWS, Style("json", ("name",)))) == [
+        {"Name": "web-7.example.com"},
+        {"Name": "db"},
+    ]
+    assert render(ROWS, Style("table", ("id",))) == "--\nID\n--\n7\n12\n--\n"
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_an_unknown_field_is_an_error_that_says_which_there_are(output: str) -> None:
+    """O6."""
+    with pytest.raises(UnknownField, match="no field Nmae, x; there are Id, Name, Detail"):
+        render(ROWS, Style(output, ("Id", "Nmae", "x")))
+
+
+def test_without_headers_only_the_rows_are_printed() -> None:
+    assert render(ROWS, Style("csv", headers=False)) == '7,web-7.example.com,"a, ""b"""\n12,db,\n'
+    assert render(ROWS, Style(headers=False)).splitlines() == [
+        '7  | web-7.example.com | a, "b"',
+        "12 | db                |",
+    ]
+
+
+@pytest.mark.parametrize(
+    "sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\u2212"]
+)
+@pytest.mark.parametrize("before", ["", " ", "\t", "\r", "\n", "\u3000", "\ufeff", " \t "])
+def test_no_cell_of_csv_is_a_formula(before: str, sign: str) -> None:
+    text = f'{before}{sign}HYPERLINK("http://evil.example.com";A1)'
+    ((cell, number),) = csv.reader(
+        io.StringIO(render([{"A": text, "B": -5}], Style("csv", headers=False)))
+    )
+    assert cell.lstrip().startswith(f"'{sign}")
+    assert number == "-5"
+    assert "'" not in render([{"A": text, "B": -5}], Style("json"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+def test_no_part_of_a_cell_is_a_formula_where_another_separator_is_usual(separator: str) -> None:
+    (other, _) = sorted({",", ";", "|"} - {separator})
+    text = render([{"A": f"web{other} =1+1"}], Style("csv", headers=False, separator=separator))
+    assert f"web{other} '=1+1" in text
+    text = render([{"A": f"web{separator}=1+1"}], Style("csv", headers=False, separator=separator))
+    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [[f"web{separator}=1+1"]]
+
+
+def test_what_is_no_formula_is_left_alone_in_csv() -> None:
+    for text in ("web-1", "a=b", "a@b.example.com", "1+1", "a, b; c", "'x", ""):
+        ((cell,),) = list(
+            csv.reader(io.StringIO(render([{"A": text}], Style("csv", headers=False))))
+        ) or [[""]]
+        assert cell == text
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_may_part_the_columns_of_csv(separator: str) -> None:
+    text = render([{"A": "x;y|z,", "B": 1}], Style("csv", separator=separator))
+    assert text.startswith(f"A{separator}B\n")
+    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [["A", "B"], ["x;y|z,", "1"]]
+
+
+@pytest.mark.parametrize(
+    ("output", "text"), [("table", ""), ("csv", ""), ("json", "[]\n"), ("yaml", "---\n[]\n")]
+)
+def test_an_empty_listing_is_still_well_formed(output: str, text: str) -> None:
+    for headers in (True, False):
+        assert render([], Style(output, headers=headers)) == text
+
+
+def test_what_is_not_known_is_an_empty_cell() -> None:
+    assert render([{"A": None, "B": 0}], Style("csv")) == "A,B\n,0\n"
+    assert json.loads(render([{"A": None}], Style("json"))) == [{"A": None}]
+
+
+# Hostile texts: a fact is whatever root of a guest writes
+
+HOSTILE = [
+    "\x1b[2J\x1b[1;1Hall is well",
+    "\x1b]0;title\x07",
+    "a\nb",
+    "a\r\nb",
+    "a\x00b",
+    "a\x7fb",
+    "\x9b31mred",
+    "a\x85b",
+    "a\u2028b",
+    "\u202egnp.exe",
+    "a\tb",
+    "\ud800",
+]
+
+
+def printable(text: str) -> bool:
+    return all(char.isprintable() for line in text.split("\n") for char in line)
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("output", FORMATS)
+def test_no_control_character_of_a_name_reaches_the_terminal(output: str, name: str) -> None:
+    """O9: neither escape sequences, 8-bit ones included, nor a second line, nor letters that run
+    backwards.
+    """
+    text = render(verdict_rows([verdict(name, detail=name)]), Style(output))
+    assert printable(text)
+    if output != "yaml":  # which may write a text in several lines
+        assert text.count("\n") == render(verdict_rows([verdict()]), Style(output)).count("\n")
+
+
+@pytest.mark.parametrize("name", HOSTILE[:-1], ids=ascii)
+def test_json_and_yaml_lose_nothing_of_a_name_all_the_same(name: str) -> None:
+    rows = verdict_rows([verdict(name)])
+    assert json.loads(render(rows, Style("json"))) == rows
+    assert yaml.safe_load(render(rows, Style("yaml"))) == rows
+
+
+cells = st.tuples(st.integers(), st.text(max_size=9), st.none() | st.text(max_size=9))
+
+
+@given(st.lists(cells, min_size=1, max_size=2), st.sampled_from(FORMATS), st.booleans())
+@settings(max_examples=40)
+def test_whatever_a_listing_holds_a_row_is_a_row(listing: Any, output: str, headers: bool) -> None:
+    """O9."""
+    rows = [dict(zip(("Id", "Name", "Detail"), row)) for row in listing]
+    text = render(rows, Style(output, headers=headers))
+    assert text.endswith("\n")
+    if output == "json":
+        assert json.loads(text) == rows
+    elif output == "yaml":
+        assert yaml.safe_load(text) == rows
+    else:
+        head = {"table": 4, "csv": 1}[output] if headers else 0
+        assert text.count("\n") == len(rows) + head
+        assert printable(text)
+
+
+# Rows
+
+
+def test_a_verdict_is_a_row_with_its_reason_in_words() -> None:
+    assert verdict_rows([verdict(detail="d")]) == [
+        {
+            "Id": 7,
+            "Name": "web-7.example.com",
+            "UUID": UUID,
+            "Decision": "delete",
+            "Reason": "terminated, with proof",
+            "Detail": "d",
+        }
+    ]
+
+
+def test_an_outcome_is_a_row() -> None:
+    assert outcome_rows([Outcome(7, "web-7", UUID, "kept", "instance exists")]) == [
+        {"Id": 7, "Name": "web-7", "UUID": UUID, "Result": "kept", "Detail": "instance exists"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("presence", "code", "at", "told"),
+    [
+        (Presence.PRESENT, 200, None, ""),
+        (Presence.INVALID, 400, None, ""),
+        (Presence.ABSENT, 404, None, ""),
+        (Presence.DELETED, 404, NOW, "2025/03/01 12:30:05"),
+        (Presence.UNKNOWN, 500, None, ""),
+    ],
+)
+def test_a_sighting_is_a_row_with_the_code_that_people_know(
+    presence: Presence, code: int, at: Any, told: str
+) -> None:
+    assert sighting_rows([Sighting(UUID, "prod", "RegionOne", presence, "d", at)]) == [
+        {
+            "UUID": UUID,
+            "Cloud": "prod",
+            "Region": "RegionOne",
+            "Code": code,
+            "Presence": presence.value,
+            "Terminated at": told,
+            "Detail": "d",
+        }
+    ]
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_kind_of_row_can_be_printed_in_every_shape(output: str) -> None:
+    for rows in (
+        verdict_rows([verdict()]),
+        outcome_rows([Outcome(7, "web-7", UUID, "kept")]),
+        sighting_rows([Sighting(UUID, "prod", "RegionOne", Presence.DELETED, "", NOW)]),
+    ):
+        assert UUID in render(rows, Style(output))
+
+
+# What a person wants to read of
+
+
+@pytest.mark.parametrize("reason", sorted(LOUD), ids=lambda reason: reason.name)
+def test_a_contradiction_is_always_worth_a_line(reason: Reason) -> None:
+    """S10."""
+    assert noteworthy(verdict(decision=Decision.KEEP, reason=reason))
+
+
+def test_what_goes_waits_or_is_protected_is_worth_a_line() -> None:
+    assert noteworthy(verdict())
+    assert noteworthy(verdict(decision=Decision.WAIT, reason=Reason.GRACE))
+    assert noteworthy(verdict(decision=Decision.KEEP, reason=Reason.PROTECTED))
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.ALIVE, Reason.NOT_OPENSTACK, Reason.NO_FACTS, Reason.UNKNOWN]
+)
+def test_what_stays_as_it_was_is_not(reason: Reason) -> None:
+    assert not noteworthy(verdict(decision=Decision.KEEP, reason=reason))
+
+
+# The summary of a plan
+
+
+def plan(verdicts: Any, regions: Any = (), scope: str = "all hosts") -> Plan:
+    return Plan("https://satellite.example.com", NOW, scope, tuple(regions), tuple(verdicts))
+
+
+def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answered() -> None:
+    made = plan(
+        [
+            verdict(),
+            verdict(decision=Decision.WAIT, reason=Reason.GRACE),
+            *[verdict(decision=Decision.KEEP, reason=Reason.ALIVE)] * 2,
+            verdict(decision=Decision.KEEP, reason=Reason.UNKNOWN),
+        ],
+        [
+            RegionSeen(
+                "prod", "RegionOne", 120, "server x was read", alive=2, unlisted=("RegionThree",)
+            ),
+            RegionSeen("prod", "RegionTwo", None, error="prod/RegionTwo: gave 503"),
+        ],
+    )
+    assert summary(made) == (
+        "5 host records (all hosts): 1 to delete, 1 waiting, 3 kept\n"
+        "       1 delete terminated, with proof\n"
+        "       1 wait   absent, within the grace period\n"
+        "       2 keep   instance exists\n"
+        "       1 keep   OpenStack could not be asked\n"
+        "  prod/RegionOne: 120 servers, 2 hosts alive; server x was read\n"
+        "  prod: the catalog also has RegionThree, not asked; nothing is deleted without proof until 'regions' or "
+        "'ignore_regions' names all of it\n"
+        "  prod/RegionTwo: no answer\n"
+    )
+
+
+def test_the_summary_of_nothing_is_a_line() -> None:
+    assert summary(plan([])) == "0 host records (all hosts): 0 to delete, 0 waiting, 0 kept\n"
+
+
+def test_no_control_character_of_an_answer_reaches_the_terminal_in_the_summary() -> None:
+    """O9: a proof may quote what a server said, and a plan's scope may come from a file."""
+    text = " ".join(HOSTILE)
+    told = summary(
+        plan(
+            [],
+            [RegionSeen("prod", "RegionOne", 1, text), RegionSeen(text, text, None, error=text)],
+            text,
+        )
+    )
+    assert printable(told)
+    assert told.count("\n") == 3
+
+
+# hammer's own commands
+
+
+def test_the_hammer_lines_read_the_record_before_they_delete_it_by_its_id() -> None:
+    assert list(hammer_lines([verdict()])) == [
+        "hammer host info --id 7 --fields Id,Name    # must be web-7.example.com",
+        "hammer host delete --id 7",
+    ]
+
+
+def test_a_name_cannot_add_a_line_to_the_hammer_commands() -> None:
+    """O9: they are there to be copied into a shell."""
+    assert all(line.isprintable() for line in hammer_lines([verdict(" ".join(HOSTILE))]))
+
+
+# What cron mails
+
+
+def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
+    unknown = [
+        Verdict(
+            number,
+            f"{number}.example.com",
+            "u",
+            Decision.KEEP,
+            Reason.UNKNOWN,
+            "prod/RegionOne: no",
+        )
+        for number in (1, 2)
+    ]
+    assert brief(plan(unknown)) == (
+        "needs attention  2 of 2 records: nothing could be learned about them\n"
+        "                 OpenStack could not be asked: prod/RegionOne: no\n"
+    )
+
+
+def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
+    """That something waits as it did before is no news."""
+    waits = Verdict(
+        1, "a.example.com", "u", Decision.WAIT, Reason.GRACE, "1 of 3 runs; not before ever"
+    )
+    assert (
+        brief(
+            plan([waits, Verdict(2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")])
+        )
+        == ""
+    )
+
+
+def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() -> None:
+    verdicts = [
+        Verdict(1, "w.example.com", "u", Decision.WAIT, Reason.GRACE, "not before 2026/11/22"),
+        Verdict(2, "l.example.com", "u", Decision.KEEP, Reason.CHECKED_IN, "an hour\x1b[2J ago"),
+        Verdict(
+            3, "d.example.com", "u", Decision.DELETE, Reason.TERMINATED, "terminated yesterday"
+        ),
+        Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed"),
+    ]
+    assert brief(plan(verdicts)) == (
+        "to delete        d.example.com: terminated, with proof; terminated yesterday\n"
+        "needs attention  l.example.com: checked in after its termination; an hour [2J ago\n"
+        "waits            w.example.com: absent, within the grace period; not before 2026/11/22\n"
+    )
+    outcomes = [Outcome(3, "d.example.com", "u", "failed", "Satellite said no")]
+    assert brief(plan(verdicts), outcomes).startswith(
+        "failed           d.example.com: terminated, with proof; Satellite said no\n"
+    )
+
+
+def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
+    """A plan that breaks a cap can be of thousands, and cron mails every hour."""
+    made = plan(
+        [
+            Verdict(number, f"h{number}", UUID, Decision.DELETE, Reason.TERMINATED, "d")
+            for number in range(5000)
+        ]
+    )
+    lines = brief(replace(made, refusals=("too many",))).splitlines()
+    assert lines[0] == "refused          h0: terminated, with proof; d"
+    assert len(lines) == 6 and lines[-1].strip() == "and 4995 more: see 'plan'"
+    assert len(brief(made).splitlines()) == 5000

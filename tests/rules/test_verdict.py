@@ -1,0 +1,1134 @@
+"""The verdict on one record: what keeps it, what makes it wait, and that a provable termination
+goes.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, Optional
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from foreman_hooks.osp_checker.region import Presence, Sighting, swap_bytes
+from foreman_hooks.rules.identity import identify
+from foreman_hooks.rules.model import Decision, History, Identity, Policy, Reason, Record, Verdict
+from foreman_hooks.rules.verdict import Case, judge, steps
+
+PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = (
+    Presence.PRESENT,
+    Presence.DELETED,
+    Presence.ABSENT,
+    Presence.UNKNOWN,
+    Presence.INVALID,
+)
+NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+SKEW = timedelta(minutes=5)  # how far the clocks of both sides may be apart
+POLICY = Policy(grace=72 * HOUR, misses=3, silence=24 * HOUR)
+QUIET = POLICY.quiet  # one check-in interval
+HOME = ("prod", "RegionOne")
+UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
+OTHER = "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
+ENDED = (
+    NOW - 30 * DAY
+)  # when the instance of `terminated` ended; its last check-in is an hour older
+
+
+def sighting(
+    presence: Presence,
+    uuid: str = UUID,
+    cloud: str = "prod",
+    region: str = "RegionOne",
+    at: Optional[datetime] = None,
+) -> Sighting:
+    return Sighting(
+        uuid, cloud, region, presence, "", at or (ENDED if presence is DELETED else None)
+    )
+
+
+def record(**changes: Any) -> Record:
+    """The record of a guest that registered long ago and is silent since an hour before its end."""
+    return replace(
+        Record(
+            7,
+            "web-7.example.com",
+            "c0ffee",
+            registered=True,
+            registered_at=ENDED - 90 * DAY,
+            last_checkin=ENDED - HOUR,
+        ),
+        **changes,
+    )
+
+
+def terminated(**changes: Any) -> Case:
+    """A host whose instance ended with proof; nothing is against its deletion."""
+    return replace(
+        Case(
+            7,
+            "web-7.example.com",
+            Identity((UUID,)),
+            (sighting(DELETED),),
+            record(),
+            parameters_shown=True,
+        ),
+        **changes,
+    )
+
+
+def vanished(**changes: Any) -> Case:
+    """A host of which OpenStack has no trace left, for long enough; nothing is against its
+    deletion.
+    """
+    return replace(
+        terminated(
+            sightings=(sighting(ABSENT),),
+            witnessed=frozenset({HOME}),
+            checkins_arrive=True,
+            history=missed(3, NOW - 72 * HOUR),
+        ),
+        **changes,
+    )
+
+
+def missed(misses: int, since: Optional[datetime], homes: tuple[Any, ...] = (HOME,)) -> History:
+    """The history of one that was seen alive before."""
+    return History(misses, since, frozenset(homes))
+
+
+def verdict(case: Case, policy: Policy = POLICY, now: datetime = NOW) -> tuple[Decision, Reason]:
+    found = judge(case, policy, now)
+    return found.decision, found.reason
+
+
+DELETE_WITH_PROOF, DELETE_MISSING = (
+    (Decision.DELETE, Reason.TERMINATED),
+    (Decision.DELETE, Reason.MISSING),
+)
+KEEP, WAIT = Decision.KEEP, Decision.WAIT
+dead = pytest.mark.parametrize("dead", [terminated, vanished])  # both ways to be dead
+
+
+# What must go
+
+
+def test_a_provable_termination_is_removed_at_once() -> None:
+    """It needs no history of misses."""
+    found = judge(terminated(history=History()), POLICY, NOW)
+    assert (found.decision, found.reason) == DELETE_WITH_PROOF
+    assert (found.host_id, found.name, found.uuid) == (7, "web-7.example.com", UUID)
+
+
+def test_a_termination_of_this_minute_is_removed_where_no_quiet_is_wanted() -> None:
+    at = NOW - 60 * SECOND
+    case = terminated(
+        sightings=(sighting(DELETED, at=at),), record=record(last_checkin=at - SECOND)
+    )
+    assert verdict(case, replace(POLICY, quiet=timedelta())) == DELETE_WITH_PROOF
+    assert verdict(case) == (WAIT, Reason.QUIET)
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (QUIET, DELETE_WITH_PROOF),
+        (QUIET - SECOND, (WAIT, Reason.QUIET)),
+        (timedelta(), (WAIT, Reason.QUIET)),
+    ],
+)
+def test_for_one_check_in_interval_a_terminated_instance_waits(
+    age: timedelta, expected: Any
+) -> None:
+    """A machine made anew from the same disk is silent until rhsmcertd's next check-in."""
+    case = terminated(
+        sightings=(sighting(DELETED, at=NOW - age),), record=record(last_checkin=NOW - DAY)
+    )
+    assert verdict(case) == expected
+    assert (
+        "can go after 2025/03/01 16:30:00 UTC"
+        in judge(replace(case, sightings=(sighting(DELETED, at=NOW),)), POLICY, NOW).detail
+    )
+
+
+def test_one_without_a_trace_is_removed_after_the_misses_the_grace_and_the_silence() -> None:
+    assert verdict(vanished()) == DELETE_MISSING
+
+
+def test_a_deletion_carries_what_the_record_looked_like() -> None:
+    """S4: so that the same record taken over by a new machine can be told from it."""
+    case = terminated()
+    assert case.record
+    assert judge(case, POLICY, NOW).fingerprint == case.record.fingerprint
+    assert judge(vanished(twins=(TWIN,)), POLICY, NOW).fingerprint is None
+
+
+# Every reason that speaks against a deletion, whatever the proof
+
+TWIN = replace(record(), id=8, name="web-8.example.com")
+AGAINST: dict[Reason, Callable[[Case], Case]] = {
+    **{
+        reason: lambda case, reason=reason: replace(case, identity=Identity((UUID,), reason))
+        for reason in (Reason.NOT_OPENSTACK, Reason.NO_FACTS, Reason.NO_UUID)
+    },
+    Reason.ALIVE: lambda case: replace(
+        case, sightings=(*case.sightings, sighting(PRESENT, region="RegionTwo"))
+    ),
+    Reason.UNKNOWN: lambda case: replace(
+        case, sightings=(*case.sightings, sighting(UNKNOWN, region="RegionTwo"))
+    ),
+    Reason.OUT_OF_SIGHT: lambda case: replace(case, record=None),
+    Reason.CHANGED: lambda case: replace(case, record=record(name="db-1.example.com")),
+    Reason.INFRASTRUCTURE: lambda case: replace(case, record=record(infrastructure=True)),
+    Reason.BUILDING: lambda case: replace(case, record=record(build=True)),
+    Reason.HIDDEN_PARAMETERS: lambda case: replace(case, parameters_shown=False),
+    Reason.PROTECTED: lambda case: replace(
+        case, record=record(parameters={"osp_cleanup_protect": "true"})
+    ),
+    Reason.COMPUTE_RESOURCE: lambda case: replace(case, detachable=False),
+    Reason.NO_CHECKIN: lambda case: replace(
+        case, record=record(last_checkin=None, registered_at=None)
+    ),
+}
+# What speaks against absence only: against a proof none of it weighs anything.
+AGAINST_ABSENCE: dict[Reason, Callable[[Case], Case]] = {
+    **{
+        reason: lambda case, reason=reason: replace(
+            case, identity=case.identity._replace(doubt=reason)
+        )
+        for reason in (
+            Reason.NOT_A_GUEST,
+            Reason.UNKNOWN_MAKER,
+            Reason.AMBIGUOUS_UUID,
+            Reason.CONTRADICTING_FACTS,
+            Reason.NO_PROOF,
+        )
+    },
+    Reason.HYPERVISOR: lambda case: replace(case, record=record(hypervisor=True)),
+    Reason.NOT_REGISTERED: lambda case: replace(case, record=record(registered=False)),
+    Reason.SHARED_UUID: lambda case: replace(case, twins=(TWIN,)),
+    Reason.UNLISTED_REGION: lambda case: replace(case, unlisted=("prod/RegionTwo",)),
+    Reason.NEVER_SEEN: lambda case: replace(case, history=case.history._replace(homes=frozenset())),
+    Reason.NO_WITNESS: lambda case: replace(case, witnessed=frozenset()),
+}
+# Below, each at its edges.
+OF_TIME = {
+    Reason.CHECKED_IN,
+    Reason.CLOCKS_DISAGREE,
+    Reason.QUIET,
+    Reason.GRACE,
+    Reason.SILENCE,
+    Reason.NO_CHECKINS,
+}
+
+
+@pytest.mark.parametrize("reason", AGAINST, ids=lambda reason: reason.name)
+@dead
+def test_one_thing_against_it_keeps_the_record_and_is_named(
+    dead: Callable[..., Case], reason: Reason
+) -> None:
+    assert verdict(AGAINST[reason](dead())) == (KEEP, reason)
+
+
+@pytest.mark.parametrize("reason", AGAINST_ABSENCE, ids=lambda reason: reason.name)
+def test_a_doubt_keeps_what_is_only_absent_and_holds_nothing_that_is_proven(reason: Reason) -> None:
+    assert verdict(AGAINST_ABSENCE[reason](vanished())) == (KEEP, reason)
+    assert verdict(AGAINST_ABSENCE[reason](terminated())) == DELETE_WITH_PROOF
+
+
+def test_all_doubts_together_hold_nothing_that_is_proven() -> None:
+    case = terminated()
+    for change in AGAINST_ABSENCE.values():
+        case = change(case)
+    assert verdict(case) == DELETE_WITH_PROOF
+
+
+def test_there_is_no_reason_that_no_test_knows() -> None:
+    assert {
+        *AGAINST,
+        *AGAINST_ABSENCE,
+        *OF_TIME,
+        Reason.UNLISTED_LEADER,
+        Reason.TERMINATED,
+        Reason.MISSING,
+    } == set(Reason)
+
+
+# Identity
+
+
+@dead
+def test_an_identity_without_a_uuid_is_never_deleted(dead: Callable[..., Case]) -> None:
+    """N16: nothing was asked about, so nothing can have answered."""
+    assert verdict(dead(identity=Identity(), sightings=()))[0] is KEEP
+    assert verdict(dead(identity=Identity()))[0] is KEEP
+
+
+# Presence
+
+
+@pytest.mark.parametrize(
+    "status", ["ACTIVE", "SHUTOFF", "SHELVED_OFFLOADED", "ERROR", "SOFT_DELETED", "UNKNOWN"]
+)
+def test_whatever_its_status_a_server_that_exists_keeps_its_record(status: str) -> None:
+    """N4, N15."""
+    found = judge(
+        vanished(sightings=(Sighting(UUID, "prod", "RegionOne", PRESENT, status),)), POLICY, NOW
+    )
+    assert (found.decision, found.reason) == (KEEP, Reason.ALIVE)
+    assert status in found.detail
+
+
+@pytest.mark.parametrize("living", [OTHER, "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"])
+def test_any_uuid_that_is_alive_keeps_even_one_that_the_facts_do_not_name(living: str) -> None:
+    """S6."""
+    assert verdict(terminated(sightings=(sighting(DELETED), sighting(PRESENT, living)))) == (
+        KEEP,
+        Reason.ALIVE,
+    )
+
+
+def test_alive_anywhere_counts_more_than_unknown_elsewhere() -> None:
+    """N5."""
+    seen = (
+        sighting(UNKNOWN, region="RegionTwo"),
+        sighting(PRESENT),
+        sighting(ABSENT, region="RegionThree"),
+    )
+    assert verdict(terminated(sightings=seen)) == (KEEP, Reason.ALIVE)
+
+
+@pytest.mark.parametrize("presence", [UNKNOWN, INVALID])
+@pytest.mark.parametrize("first", [DELETED, ABSENT])
+def test_one_region_that_could_not_answer_keeps(first: Presence, presence: Presence) -> None:
+    """N3, N5: proof in one region included; nobody knows what a cell that is down holds."""
+    seen = (sighting(first), sighting(presence, region="RegionTwo"))
+    assert verdict(vanished(sightings=seen)) == (KEEP, Reason.UNKNOWN)
+
+
+def test_why_a_cloud_could_not_answer_is_told() -> None:
+    seen = Sighting(UUID, "prod", "RegionTwo", UNKNOWN, "GET /servers gave 503")
+    found = judge(terminated(sightings=(sighting(DELETED), seen)), POLICY, NOW)
+    assert found.detail == "prod/RegionTwo: unknown (GET /servers gave 503)"
+
+
+@dead
+def test_a_host_that_nobody_asked_about_is_unknown(dead: Callable[..., Case]) -> None:
+    assert verdict(dead(sightings=())) == (KEEP, Reason.UNKNOWN)
+
+
+@dead
+def test_one_uuid_that_was_not_asked_keeps(dead: Callable[..., Case]) -> None:
+    assert verdict(dead(identity=Identity((UUID, OTHER)))) == (KEEP, Reason.UNKNOWN)
+
+
+@dead
+def test_one_uuid_that_was_not_asked_in_one_of_the_regions_keeps(dead: Callable[..., Case]) -> None:
+    """N5: OTHER may live in RegionTwo."""
+    seen = (*dead().sightings, sighting(ABSENT, region="RegionTwo"), sighting(ABSENT, OTHER))
+    case = dead(identity=Identity((UUID, OTHER)), sightings=seen)
+    assert verdict(case) == (KEEP, Reason.UNKNOWN)
+    assert (
+        verdict(replace(case, sightings=(*seen, sighting(ABSENT, OTHER, region="RegionTwo"))))[0]
+        is Decision.DELETE
+    )
+
+
+def test_proof_in_one_region_is_enough_where_all_others_answered() -> None:
+    seen = (sighting(ABSENT, cloud="test"), sighting(DELETED), sighting(ABSENT, region="RegionTwo"))
+    assert verdict(terminated(sightings=seen)) == DELETE_WITH_PROOF
+
+
+def test_the_end_of_any_uuid_that_the_facts_name_is_proof_where_no_other_lives_or_is_unknown() -> (
+    None
+):
+    case = terminated(
+        identity=Identity((UUID, OTHER)), sightings=(sighting(ABSENT), sighting(DELETED, OTHER))
+    )
+    assert verdict(case) == DELETE_WITH_PROOF
+    assert judge(case, POLICY, NOW).uuid == OTHER
+    for presence, reason in ((PRESENT, Reason.ALIVE), (UNKNOWN, Reason.UNKNOWN)):
+        other = (sighting(presence), sighting(DELETED, OTHER))
+        assert verdict(replace(case, sightings=other)) == (KEEP, reason)
+
+
+def test_the_end_of_another_uuid_is_no_proof_while_a_region_is_not_asked_in_which_the_main_one_may_live() -> (
+    None
+):
+    case = terminated(
+        identity=Identity((UUID, OTHER)),
+        sightings=(sighting(ABSENT), sighting(DELETED, OTHER)),
+        unlisted=("prod/RegionTwo",),
+    )
+    assert verdict(case) == (KEEP, Reason.UNLISTED_LEADER)
+    proven = (sighting(DELETED), sighting(ABSENT, OTHER))
+    assert verdict(replace(case, sightings=proven)) == DELETE_WITH_PROOF
+
+
+def test_of_several_that_ended_the_last_end_counts() -> None:
+    """A machine that was made anew from the same disk and terminated again spoke between the two."""
+    between = record(last_checkin=ENDED + DAY)
+    ends = (sighting(DELETED), sighting(DELETED, OTHER, at=ENDED + 2 * DAY))
+    case = terminated(identity=Identity((UUID, OTHER)), sightings=ends, record=between)
+    assert verdict(case) == DELETE_WITH_PROOF
+    assert verdict(replace(case, sightings=(ends[0], sighting(ABSENT, OTHER)))) == (
+        KEEP,
+        Reason.CHECKED_IN,
+    )
+
+
+# What only a file on the machine calls an instance: bare metal (Ironic)
+
+HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"
+METAL = {
+    "virt::is_guest": "false",
+    "dmi::system::uuid": HARDWARE.upper(),
+    "dmi::system::manufacturer": "Dell Inc.",
+    "osp::uuid": UUID,
+    "osp::system_uuid": HARDWARE,
+}
+GUEST = {
+    "virt::is_guest": "true",
+    "virt::uuid": UUID,
+    "dmi::system::uuid": UUID.upper(),
+    "dmi::system::manufacturer": "OpenStack Foundation",
+    "osp::uuid": UUID,
+    "osp::system_uuid": UUID,
+}
+
+
+def of_facts(
+    case: Case, rhsm: dict[str, str], *, katello: bool = True, **others: dict[str, str]
+) -> Case:
+    """The same case, of a host with these facts; UUIDs that the case does not know are absent
+    everywhere.
+    """
+    identity = identify({"RHSM": rhsm, **others}, katello=katello)
+    known = {one.uuid for one in case.sightings}
+    more = [sighting(ABSENT, uuid) for uuid in identity.uuids if uuid not in known]
+    return replace(case, identity=identity, sightings=(*case.sightings, *more))
+
+
+def test_a_terminated_instance_on_bare_metal_is_removed_with_proof() -> None:
+    assert verdict(of_facts(terminated(), METAL)) == DELETE_WITH_PROOF
+
+
+@pytest.mark.parametrize(
+    "history", [History(), missed(3, NOW - 72 * HOUR), missed(999, NOW - 999 * DAY)]
+)
+@pytest.mark.parametrize(
+    "policy", [POLICY, Policy(grace=timedelta(), misses=0, silence=timedelta())]
+)
+@pytest.mark.parametrize("witnessed", [frozenset(), frozenset({("prod", "RegionOne")})])
+def test_one_on_bare_metal_without_a_trace_is_kept_for_ever(
+    history: History, policy: Policy, witnessed: Any
+) -> None:
+    """TripleO's nodes are instances of a cloud that is not in scope; they look absent, off or on."""
+    case = of_facts(vanished(history=history, witnessed=witnessed), METAL)
+    assert verdict(case, policy) == (KEEP, Reason.NO_PROOF)
+
+
+@pytest.mark.parametrize("reason", AGAINST, ids=lambda reason: reason.name)
+def test_proof_lifts_no_other_rule_for_bare_metal(reason: Reason) -> None:
+    case = AGAINST[reason](terminated())
+    assert verdict(replace(case, identity=case.identity._replace(doubt=Reason.NO_PROOF))) == (
+        KEEP,
+        reason,
+    )
+
+
+def test_a_node_that_is_switched_off_is_alive() -> None:
+    assert verdict(of_facts(terminated(sightings=(sighting(PRESENT),)), METAL)) == (
+        KEEP,
+        Reason.ALIVE,
+    )
+
+
+def test_a_further_uuid_that_is_alive_keeps_bare_metal() -> None:
+    """S6."""
+    case = terminated(sightings=(sighting(DELETED), sighting(PRESENT, OTHER)))
+    assert verdict(of_facts(case, METAL, Puppet={"dmi::product::uuid": OTHER})) == (
+        KEEP,
+        Reason.ALIVE,
+    )
+
+
+@pytest.mark.parametrize("dead", [terminated, vanished])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {**METAL, "dmi::system::uuid": OTHER},
+        {**METAL, "osp::system_uuid": OTHER},
+        {**METAL, "osp::system_uuid": ""},
+        {**METAL, "virt::is_guest": ""},
+        {**METAL, "dmi::system::uuid": "Not Settable"},
+    ],
+)
+def test_a_server_with_a_copy_of_a_terminated_nodes_disk_is_kept(
+    dead: Callable[..., Case], facts: dict[str, str]
+) -> None:
+    """The file names an instance that is provably gone, but was not published on this hardware."""
+    assert verdict(of_facts(dead(), facts)) == (KEEP, Reason.NOT_OPENSTACK)
+
+
+def test_a_server_that_starts_from_a_terminated_instances_disk_again_has_checked_in_since() -> None:
+    """On the same hardware the file is bound to it; only the machine's silence tells it from the
+    instance.
+    """
+    case = of_facts(terminated(record=record(last_checkin=ENDED + HOUR)), METAL)
+    assert verdict(case) == (KEEP, Reason.CHECKED_IN)
+
+
+def test_a_node_deployed_anew_under_the_old_record_has_registered_since() -> None:
+    """S4: until its registration is complete, and if the old disk should still be there."""
+    again = record(registered_at=ENDED + HOUR, last_checkin=ENDED + HOUR)
+    assert verdict(of_facts(terminated(record=again), METAL)) == (KEEP, Reason.CHECKED_IN)
+    fresh = {name: value for name, value in METAL.items() if not name.startswith("osp")}
+    assert verdict(of_facts(terminated(record=again), fresh)) == (KEEP, Reason.NOT_OPENSTACK)
+    case = terminated(record=again, sightings=(sighting(ABSENT), sighting(PRESENT, OTHER)))
+    assert verdict(of_facts(case, {**METAL, "osp::uuid": OTHER})) == (KEEP, Reason.ALIVE)
+
+
+def test_a_living_guest_made_of_a_terminated_instances_disk_is_alive() -> None:
+    """Its own UUID is the firmware's, and the file that came along was published on another
+    machine.
+    """
+    case = terminated(sightings=(sighting(PRESENT, OTHER),))
+    found = of_facts(case, {**GUEST, "virt::uuid": OTHER, "dmi::system::uuid": OTHER})
+    assert (found.identity.uuids, verdict(found)) == ((OTHER,), (KEEP, Reason.ALIVE))
+
+
+def test_a_guest_that_published_another_uuid_than_its_firmwares_needs_proof() -> None:
+    assert verdict(of_facts(vanished(), {**GUEST, "osp::uuid": OTHER})) == (
+        KEEP,
+        Reason.AMBIGUOUS_UUID,
+    )
+    assert verdict(of_facts(terminated(), {**GUEST, "osp::uuid": OTHER})) == DELETE_WITH_PROOF
+
+
+@dead
+def test_a_terminated_guest_goes_as_ever_whether_it_published_or_not(
+    dead: Callable[..., Case],
+) -> None:
+    quiet = {name: value for name, value in GUEST.items() if not name.startswith("osp")}
+    for facts in (
+        GUEST,
+        quiet,
+        {**GUEST, "osp::uuid": "junk"},
+        {**GUEST, "osp::system_uuid": "junk"},
+    ):
+        assert verdict(of_facts(dead(), facts))[0] is Decision.DELETE
+
+
+def test_the_deleted_row_of_a_guest_whose_firmware_swaps_the_bytes_is_found_by_the_published_form() -> (
+    None
+):
+    swapped = swap_bytes(UUID)
+    case = of_facts(terminated(), {**GUEST, "virt::uuid": swapped, "dmi::system::uuid": swapped})
+    assert verdict(case) == DELETE_WITH_PROOF
+
+
+@dead
+def test_without_katello_nothing_that_was_published_can_delete(dead: Callable[..., Case]) -> None:
+    assert verdict(of_facts(dead(), METAL, katello=False)) == (KEEP, Reason.NO_FACTS)
+
+
+def test_the_need_of_proof_is_explained() -> None:
+    told = [
+        step
+        for step in steps(of_facts(terminated(), METAL), POLICY, NOW)
+        if "Nova says" in step.rule
+    ]
+    assert [step.reason for step in told] == [None]
+    assert f"{UUID} terminated 2025/01/30 12:00:00 UTC in prod/RegionOne" in told[0].seen
+    assert "not a guest" in judge(of_facts(vanished(), METAL), POLICY, NOW).detail
+
+
+# The record
+
+
+@pytest.mark.parametrize(
+    "other", [record(id=8), record(name="web-8.example.com"), record(id=8, name="7")]
+)
+@dead
+def test_a_record_with_another_id_or_name_is_not_the_one_that_was_listed(
+    dead: Callable[..., Case], other: Record
+) -> None:
+    """S4, S12."""
+    assert verdict(dead(record=other)) == (KEEP, Reason.CHANGED)
+
+
+def test_a_record_of_virt_who_is_a_hypervisor_by_its_name() -> None:
+    """S8."""
+    name = "virt-who-esx1.example.com-1"
+    assert verdict(vanished(name=name, record=record(name=name))) == (KEEP, Reason.HYPERVISOR)
+    name = "not-virt-who-1.example.com"
+    assert verdict(vanished(name=name, record=record(name=name))) == DELETE_MISSING
+
+
+@pytest.mark.parametrize(
+    "value", ["true", "yes", "1", "on", "t", "True ", "until 2026", "ask Ann", "*****"]
+)
+@dead
+def test_the_parameter_protects_with_any_value_but_a_no(
+    dead: Callable[..., Case], value: str
+) -> None:
+    """S19: what somebody wrote there and what cannot be read is a yes."""
+    found = dead(record=record(parameters={"osp_cleanup_protect": value}))
+    assert verdict(found) == (KEEP, Reason.PROTECTED)
+
+
+@pytest.mark.parametrize("value", ["false", "no", "off", "0", "f", "n", "", " FALSE "])
+@dead
+def test_a_no_in_the_parameter_does_not_protect(dead: Callable[..., Case], value: str) -> None:
+    """S19."""
+    assert (
+        verdict(dead(record=record(parameters={"osp_cleanup_protect": value})))[0]
+        is Decision.DELETE
+    )
+
+
+@pytest.mark.parametrize("parameters", [{}, {"osp_cleanup_protect": "false"}])
+@dead
+def test_a_login_that_may_not_read_parameters_deletes_nothing(
+    dead: Callable[..., Case], parameters: dict[str, str]
+) -> None:
+    """S19: such a login is shown the global parameters only."""
+    case = dead(parameters_shown=False, record=record(parameters=parameters))
+    assert verdict(case) == (KEEP, Reason.HIDDEN_PARAMETERS)
+    assert verdict(case, replace(POLICY, protect_parameter=""))[0] is Decision.DELETE
+
+
+def test_the_parameter_is_the_one_of_the_policy() -> None:
+    """S19."""
+    case = terminated(record=record(parameters={"hands_off": "true"}))
+    assert verdict(case) == DELETE_WITH_PROOF
+    assert verdict(case, replace(POLICY, protect_parameter="hands_off")) == (KEEP, Reason.PROTECTED)
+
+
+def test_a_compute_resource_that_can_be_detached_is_no_reason_to_keep() -> None:
+    """S11."""
+    assert verdict(terminated(record=record(compute_resource="osp"))) == DELETE_WITH_PROOF
+
+
+# Witnesses
+
+
+def test_absence_needs_a_witness_where_it_was_seen_alive() -> None:
+    """N5: an emptied cell database, or the wrong region, shows every host absent."""
+    absent = (sighting(ABSENT), sighting(ABSENT, region="RegionTwo"))
+    assert verdict(vanished(sightings=absent)) == DELETE_MISSING
+    elsewhere = vanished(sightings=absent, witnessed=frozenset({("prod", "RegionTwo")}))
+    found = judge(elsewhere, POLICY, NOW)
+    assert (found.decision, found.reason, found.detail) == (
+        KEEP,
+        Reason.NO_WITNESS,
+        "none in prod/RegionOne",
+    )
+
+
+def test_where_every_cloud_is_listed_absence_needs_no_past_but_a_witness_in_every_region() -> None:
+    listed = replace(POLICY, all_clouds_listed=True)
+    absent = (sighting(ABSENT), sighting(ABSENT, region="RegionTwo"))
+    case = vanished(sightings=absent, history=missed(3, NOW - 72 * HOUR, ()))
+    assert verdict(case) == (KEEP, Reason.NEVER_SEEN)
+    assert verdict(case, listed) == (KEEP, Reason.NO_WITNESS)
+    both = frozenset({HOME, ("prod", "RegionTwo")})
+    assert verdict(replace(case, witnessed=both), listed) == DELETE_MISSING
+
+
+def test_where_nobody_checks_in_silence_says_nothing() -> None:
+    """The Satellite was off for days, or its clock jumped: everybody looks silent."""
+    assert verdict(vanished(checkins_arrive=False)) == (WAIT, Reason.NO_CHECKINS)
+    assert verdict(terminated(checkins_arrive=False)) == DELETE_WITH_PROOF
+
+
+# Twins: other records that name the same instance
+
+
+def test_twins_of_a_terminated_instance_hold_nothing_unless_they_gave_a_sign_of_life_since() -> (
+    None
+):
+    """S7."""
+    assert verdict(terminated(twins=(TWIN,))) == DELETE_WITH_PROOF
+    for sign in ("last_checkin", "last_report", "registered_at"):
+        spoke = replace(TWIN, **{sign: ENDED + HOUR})
+        found = judge(terminated(twins=(TWIN, spoke)), POLICY, NOW)
+        assert (found.decision, found.reason) == (KEEP, Reason.CHECKED_IN)
+        assert "of web-8.example.com, which names the same instance" in found.detail
+
+
+@dead
+def test_a_twin_that_cannot_be_read_keeps(dead: Callable[..., Case]) -> None:
+    assert verdict(dead(unreadable_twins=("web-8.example.com",)))[0] is KEEP
+
+
+# What an earlier deletion left: unregistered, and still there
+
+
+def test_a_record_that_a_failed_deletion_unregistered_is_tried_again() -> None:
+    half = record(consumer=None, registered=False, registered_at=None, last_checkin=None)
+    assert verdict(terminated(record=half)) == (KEEP, Reason.NO_CHECKIN)
+    assert verdict(terminated(record=half, history=History(tried=True))) == DELETE_WITH_PROOF
+    tried = missed(3, NOW - 72 * HOUR)._replace(tried=True)
+    assert verdict(vanished(record=half)) == (KEEP, Reason.NOT_REGISTERED)
+    assert verdict(vanished(record=half, history=tried)) == DELETE_MISSING
+
+
+# Time: check-ins
+
+
+def test_a_host_that_never_checked_in_is_not_infinitely_old() -> None:
+    """S18: a report or a registration does not stand in for it, unless the termination is proven."""
+    assert verdict(vanished(record=record(last_checkin=None, last_report=ENDED - DAY))) == (
+        KEEP,
+        Reason.NO_CHECKIN,
+    )
+    assert (
+        verdict(terminated(record=record(last_checkin=None, last_report=ENDED - DAY)))
+        == DELETE_WITH_PROOF
+    )
+
+
+@dead
+def test_a_report_that_failed_as_a_whole_is_no_sign_of_life(dead: Callable[..., Case]) -> None:
+    """Satellite's side writes it, of a machine that it cannot reach."""
+    failed = record(last_report=NOW - HOUR, report_failed=True)
+    assert verdict(dead(record=failed))[0] is Decision.DELETE
+    assert verdict(dead(record=replace(failed, report_failed=False)))[0] is not Decision.DELETE
+
+
+def test_without_katello_a_failed_report_is_no_check_in_either() -> None:
+    plain = record(katello=False, last_checkin=None, registered_at=None, last_report=ENDED - DAY)
+    assert verdict(vanished(record=plain)) == DELETE_MISSING
+    assert verdict(vanished(record=replace(plain, report_failed=True))) == (KEEP, Reason.NO_CHECKIN)
+
+
+@pytest.mark.parametrize("sign", ["last_checkin", "last_report", "registered_at"])
+@dead
+def test_every_sign_of_life_counts_not_the_check_in_alone(
+    dead: Callable[..., Case], sign: str
+) -> None:
+    """S4, S10: a new machine took the record over, or the old one still reports."""
+    expected = (KEEP, Reason.CHECKED_IN) if dead is terminated else (WAIT, Reason.SILENCE)
+    assert verdict(dead(record=record(**{sign: NOW - HOUR}))) == expected
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [
+        (-DAY, DELETE_WITH_PROOF),
+        (timedelta(), DELETE_WITH_PROOF),
+        (SECOND, DELETE_WITH_PROOF),
+        (SKEW, DELETE_WITH_PROOF),
+        (SKEW + SECOND, (KEEP, Reason.CHECKED_IN)),
+        (DAY, (KEEP, Reason.CHECKED_IN)),
+        (31 * DAY, (KEEP, Reason.CHECKED_IN)),
+    ],
+)
+def test_a_check_in_after_the_termination_contradicts_it(late: timedelta, expected: Any) -> None:
+    """S10: later than the clocks may be apart, and however long ago."""
+    assert verdict(terminated(record=record(last_checkin=ENDED + late))) == expected
+
+
+def test_a_check_in_just_after_the_termination_has_to_age() -> None:
+    """S10: it may be the clocks, or the machine."""
+    spoke = NOW - QUIET
+    case = terminated(
+        record=record(last_checkin=spoke), sightings=(sighting(DELETED, at=spoke - SKEW),)
+    )
+    assert verdict(case) == DELETE_WITH_PROOF
+    assert verdict(case, now=NOW - SECOND) == (WAIT, Reason.QUIET)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        (timedelta(), (WAIT, Reason.QUIET)),
+        (SKEW, (WAIT, Reason.QUIET)),
+        (SKEW + SECOND, (KEEP, Reason.CLOCKS_DISAGREE)),
+        (365 * DAY, (KEEP, Reason.CLOCKS_DISAGREE)),
+    ],
+)
+def test_a_termination_in_the_future_means_that_clocks_disagree(
+    ahead: timedelta, expected: Any
+) -> None:
+    """O3."""
+    assert verdict(terminated(sightings=(sighting(DELETED, at=NOW + ahead),))) == expected
+
+
+def test_a_termination_without_a_time_is_no_proof_of_silence() -> None:
+    """S18."""
+    seen = (Sighting(UUID, "prod", "RegionOne", DELETED),)
+    assert verdict(terminated(sightings=seen)) == (KEEP, Reason.CLOCKS_DISAGREE)
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (24 * HOUR, DELETE_MISSING),
+        (24 * HOUR - SECOND, (WAIT, Reason.SILENCE)),
+        (timedelta(), (WAIT, Reason.SILENCE)),
+        (-HOUR, (WAIT, Reason.SILENCE)),
+    ],
+)
+def test_one_without_a_trace_has_to_be_silent_for_long_enough(
+    age: timedelta, expected: Any
+) -> None:
+    """S10, O3: a check-in in the future is none of long ago."""
+    assert verdict(vanished(record=record(last_checkin=NOW - age))) == expected
+
+
+# Time: grace and misses
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (72 * HOUR, DELETE_MISSING),
+        (72 * HOUR - SECOND, (WAIT, Reason.GRACE)),
+        (90 * DAY, DELETE_MISSING),
+        (timedelta(), (WAIT, Reason.GRACE)),
+        (-DAY, (WAIT, Reason.GRACE)),
+    ],
+)
+def test_absence_has_to_last_for_the_grace_period(age: timedelta, expected: Any) -> None:
+    """O7, O3."""
+    assert verdict(vanished(history=missed(9, NOW - age))) == expected
+
+
+@pytest.mark.parametrize(
+    ("misses", "expected"),
+    [
+        (0, (WAIT, Reason.GRACE)),
+        (2, (WAIT, Reason.GRACE)),
+        (3, DELETE_MISSING),
+        (4, DELETE_MISSING),
+    ],
+)
+def test_absence_has_to_be_seen_in_enough_runs(misses: int, expected: Any) -> None:
+    """O7."""
+    assert verdict(vanished(history=missed(misses, NOW - 90 * DAY))) == expected
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        POLICY,
+        Policy(grace=timedelta(), misses=1, silence=timedelta()),
+        Policy(grace=timedelta(), misses=0, silence=timedelta()),
+    ],
+)
+def test_absence_without_a_history_never_deletes(policy: Policy) -> None:
+    assert verdict(vanished(history=missed(0, None)), policy) == (WAIT, Reason.GRACE)
+
+
+def test_a_wait_says_from_when_on_it_may_go() -> None:
+    found = judge(vanished(history=missed(2, NOW - DAY)), POLICY, NOW)
+    assert found.detail == (
+        "missing in 2 runs (3 needed), since 2025/02/28 12:00:00 UTC; "
+        "can go after 2025/03/03 12:00:00 UTC"
+    )
+    found = judge(vanished(record=record(last_checkin=NOW - HOUR)), POLICY, NOW)
+    assert (
+        found.detail
+        == "last sign of life 2025/03/01 11:00:00 UTC; can go after 2025/03/02 11:00:00 UTC"
+    )
+
+
+def test_times_are_told_in_utc_whatever_zone_they_came_in() -> None:
+    """S18: older Satellites answer with an offset."""
+    zone = timezone(-4 * HOUR)
+    found = judge(vanished(record=record(last_checkin=(NOW - HOUR).astimezone(zone))), POLICY, NOW)
+    assert found.detail.startswith("last sign of life 2025/03/01 11:00:00 UTC")
+
+
+@dead
+def test_the_zone_of_a_time_does_not_change_the_verdict(dead: Callable[..., Case]) -> None:
+    """S18."""
+    case, zone = dead(), timezone(14 * HOUR)
+    assert case.record and case.record.last_checkin and case.record.registered_at
+    moved = replace(
+        case,
+        record=record(
+            last_checkin=case.record.last_checkin.astimezone(zone),
+            registered_at=case.record.registered_at.astimezone(zone),
+        ),
+    )
+    assert verdict(moved, now=NOW.astimezone(timezone(-11 * HOUR))) == verdict(case)
+
+
+@pytest.mark.parametrize(
+    "longest", [timedelta(days=365 * 20), timedelta(seconds=999999999 * 3600), timedelta.max]
+)
+def test_the_longest_waits_that_can_be_configured_only_wait(longest: timedelta) -> None:
+    never = replace(POLICY, grace=longest)
+    assert verdict(vanished(), never) == (WAIT, Reason.GRACE)
+    assert verdict(vanished(), replace(POLICY, silence=longest)) == (WAIT, Reason.SILENCE)
+
+
+# The steps that `explain` prints
+
+
+@dead
+def test_the_steps_of_a_deletion_tell_every_point_and_stop_at_none(
+    dead: Callable[..., Case],
+) -> None:
+    told = list(steps(dead(), POLICY, NOW))
+    assert [step.reason for step in told] == [None] * len(told)
+    assert all(step.rule for step in told)
+    text = " ".join(step.rule for step in told)
+    points = {
+        terminated: ("Nova says", "no other instance", "check-in interval"),
+        vanished: (
+            "OpenStack guest",
+            "hypervisor",
+            "registered",
+            "no other record",
+            "every region",
+            "an earlier run saw it alive here",
+            "another host of its kind",
+            "check-ins arrive",
+            "missing in",
+        ),
+    }
+    for point in (
+        "name an instance",
+        "every cloud and region answered",
+        "record is the one",
+        "Satellite or a Capsule",
+        "build mode",
+        "osp_cleanup_protect",
+        "compute resource",
+        "check-in time",
+        "silent",
+        *points[dead],
+    ):
+        assert point in text
+
+
+@pytest.mark.parametrize("reason", AGAINST, ids=lambda reason: reason.name)
+def test_the_steps_of_a_keep_end_with_the_one_that_decides(reason: Reason) -> None:
+    told = list(steps(AGAINST[reason](terminated()), POLICY, NOW))
+    assert [step.reason for step in told] == [None] * (len(told) - 1) + [reason]
+
+
+@dead
+def test_of_several_reasons_the_one_that_says_most_is_named(dead: Callable[..., Case]) -> None:
+    """What is no instance is no question for OpenStack; what lives is alive whatever the record is
+    like.
+    """
+    case = dead()
+    for reason in reversed(AGAINST):
+        if reason is not Reason.OUT_OF_SIGHT:
+            case = replace(
+                AGAINST[reason](case),
+                sightings=(*case.sightings, *AGAINST[reason](dead()).sightings),
+            )
+    assert verdict(case)[1] is Reason.NOT_OPENSTACK
+    assert verdict(replace(case, identity=Identity((UUID,))))[1] is Reason.ALIVE
+
+
+# Properties
+
+UUIDS = (UUID, OTHER, "0a1b2c3d-4e5f-4a6b-9c8d-7e6f5a4b3c2d")
+PLACES = (("prod", "RegionOne"), ("prod", "RegionTwo"), ("test", "RegionOne"))
+near = st.one_of(
+    st.just(NOW),
+    st.integers(-400, 400).map(lambda hours: NOW + hours * HOUR),
+    st.integers(-400, 400).map(lambda seconds: NOW + seconds * SECOND),
+)
+past = st.integers(1, 10**7).map(lambda seconds: ENDED - seconds * SECOND)
+lengths = st.integers(0, 10**6).map(lambda seconds: timedelta(seconds=seconds))
+policies = st.builds(
+    Policy, quiet=lengths, grace=lengths, misses=st.integers(0, 5), silence=lengths
+)
+doubts = st.sampled_from(
+    [None, None, *(reason for reason in AGAINST_ABSENCE if reason.value.startswith("absent"))]
+)
+grids = st.integers(1, 3).flatmap(
+    lambda uuids: st.integers(1, 3).map(
+        lambda places: [(uuid, *place) for uuid in UUIDS[:uuids] for place in PLACES[:places]]
+    )
+)
+
+
+def seen_as(
+    where: tuple[str, str, str], presence: Presence, at: Optional[datetime] = ENDED
+) -> Sighting:
+    return Sighting(*where, presence, "", at if presence is DELETED else None)
+
+
+@st.composite
+def gaps(draw: Any) -> Case:
+    """A case that nothing speaks against but what one cloud said, or did not say, of one of its
+    UUIDs.
+    """
+    grid = draw(grids)
+    seen = {where: seen_as(where, ABSENT) for where in grid}
+    if draw(st.booleans()):
+        seen[grid[0]] = seen_as(grid[0], DELETED)
+    at, answer = (
+        draw(st.sampled_from(grid)),
+        draw(st.sampled_from([PRESENT, UNKNOWN, INVALID, None])),
+    )
+    del seen[at]
+    if answer:
+        seen[at] = seen_as(at, answer)
+    # Where nothing at all was asked of a region, only who asked can know that it is missing.
+    assume(not seen or {where[1:] for where in seen} == {where[1:] for where in grid})
+    return vanished(
+        identity=Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid))),
+        sightings=tuple(seen.values()),
+        witnessed=frozenset(PLACES),
+    )
+
+
+@given(gaps())
+def test_one_sighting_that_is_alive_unknown_or_missing_always_keeps(case: Case) -> None:
+    """N3, N5, N10: whatever the other sightings prove."""
+    assert verdict(case) in ((KEEP, Reason.ALIVE), (KEEP, Reason.UNKNOWN))
+
+
+@st.composite
+def cases(draw: Any) -> tuple[Case, set[Reason]]:
+    """Any case at all, and what is known to be against it; many have nothing, and come to the end
+    of the chain.
+    """
+    grid, times = draw(grids), st.one_of(past, past, near, st.none())
+    presences = [
+        draw(st.sampled_from([ABSENT] * 9 + [PRESENT, UNKNOWN, INVALID, None])) for _ in grid
+    ]
+    if draw(st.booleans()):
+        presences[0] = DELETED
+    case = Case(
+        7,
+        "web-7.example.com",
+        Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid)), doubt=draw(doubts)),
+        tuple(
+            seen_as(where, presence, draw(times))
+            for where, presence in zip(grid, presences)
+            if presence
+        ),
+        record(registered_at=draw(times), last_checkin=draw(times), last_report=draw(times)),
+        twins=tuple(replace(TWIN, last_checkin=when) for when in draw(st.lists(times, max_size=2))),
+        history=missed(
+            draw(st.integers(0, 9)),
+            draw(times),
+            draw(st.sampled_from([(), PLACES[:1], PLACES[:2]])),
+        ),
+        unlisted=draw(st.sampled_from([(), (), ("prod/RegionNine",)])),
+        checkins_arrive=draw(st.booleans()),
+        witnessed=frozenset(draw(st.sampled_from([PLACES, PLACES, PLACES[1:], PLACES[:1]]))),
+        parameters_shown=True,
+    )
+    against = draw(st.sets(st.sampled_from(list(AGAINST)), max_size=1))
+    for reason in against:
+        case = AGAINST[reason](case)
+    return case, against
+
+
+@given(cases(), policies)
+def test_a_deletion_keeps_every_point_of_the_promise(
+    found: tuple[Case, set[Reason]], policy: Policy
+) -> None:
+    """Said once more, in other words than the rules: what must be true of every DELETE."""
+    (case, against), uuids = found, found[0].identity.uuids
+    decision, reason = verdict(case, policy)
+    if decision is not Decision.DELETE:
+        return
+    assert not against
+    assert all(one.presence in (DELETED, ABSENT) for one in case.sightings)
+    places = {(one.cloud, one.region) for one in case.sightings}
+    assert len(case.sightings) == len(uuids) * len(places) > 0
+    assert case.record
+    signs = [
+        when
+        for when in (case.record.last_checkin, case.record.last_report, case.record.registered_at)
+        if when
+    ]
+    rows = [one for one in case.sightings if one.presence is DELETED]
+    if rows:
+        assert reason is Reason.TERMINATED
+        assert all(row.terminated_at for row in rows)
+        end = max(row.terminated_at for row in rows if row.terminated_at)
+        of_twins = [twin.last_sign for twin in case.twins if twin.last_sign]
+        assert max([*signs, *of_twins]) <= end + SKEW
+        assert NOW - max(end, *signs) >= policy.quiet
+    else:
+        assert reason is Reason.MISSING
+        assert not case.identity.doubt
+        assert not case.twins
+        assert not case.unlisted
+        assert case.record.last_checkin
+        assert case.history.homes
+        assert case.history.homes <= case.witnessed
+        assert case.checkins_arrive
+        assert case.history.misses >= policy.misses
+        assert case.history.since
+        assert NOW - case.history.since >= policy.grace
+        assert NOW - max(signs) >= policy.silence
+
+
+@given(
+    grids, st.data(), policies, st.builds(History, st.integers(0, 9), st.one_of(st.none(), near))
+)
+def test_a_provable_termination_goes_after_quiet_whatever_doubt_the_facts_leave(
+    grid: Any, data: Any, policy: Policy, history: History
+) -> None:
+    """Whatever the policy and the history: it is removed in the first run after one check-in
+    interval.
+    """
+    end = data.draw(st.one_of(past, near.filter(lambda when: when <= NOW + SKEW)))
+    signs = st.integers(0, 10**7).map(lambda seconds: end - seconds * SECOND)
+    proof = data.draw(st.sampled_from(grid))
+    seen = [seen_as(where, DELETED if where == proof else ABSENT, end) for where in grid]
+    case = Case(
+        7,
+        "web-7.example.com",
+        Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid)), doubt=data.draw(doubts)),
+        tuple(seen),
+        record(
+            last_checkin=data.draw(signs),
+            last_report=data.draw(st.one_of(st.none(), signs)),
+            registered_at=data.draw(st.one_of(st.none(), signs)),
+            registered=data.draw(st.booleans()),
+            hypervisor=data.draw(st.booleans()),
+            compute_resource=data.draw(st.sampled_from([None, "osp"])),
+            parameters=data.draw(
+                st.sampled_from([{}, {"osp_cleanup_protect": "false"}, {"role": "true"}])
+            ),
+        ),
+        twins=tuple(
+            replace(TWIN, last_checkin=when, registered_at=None)
+            for when in data.draw(st.lists(signs, max_size=2))
+        ),
+        history=history,
+        witnessed=data.draw(st.sampled_from([frozenset(), frozenset(PLACES)])),
+        checkins_arrive=data.draw(st.booleans()),
+        parameters_shown=True,
+    )
+    due = max(end + policy.quiet, NOW)
+    assert verdict(case, policy, due) == DELETE_WITH_PROOF
+    if due > NOW:
+        assert verdict(case, policy, due - SECOND) == (WAIT, Reason.QUIET)
+
+
+@given(policies.filter(lambda policy: policy.misses > 0), past, past)
+def test_a_wait_turns_into_a_deletion_by_itself_and_not_a_second_too_early(
+    policy: Policy, since: datetime, checkin: datetime
+) -> None:
+    case = vanished(
+        history=missed(policy.misses, since),
+        record=record(last_checkin=checkin, registered_at=None),
+    )
+    due = max(since + policy.grace, checkin + policy.silence)
+    assert verdict(case, policy, due) == DELETE_MISSING
+    assert verdict(case, policy, due - SECOND)[0] is WAIT
+
+
+def test_a_verdict_names_the_uuid_that_counts() -> None:
+    assert judge(terminated(identity=Identity((UUID, OTHER))), POLICY, NOW).uuid == UUID
+    found = judge(terminated(identity=Identity((), Reason.NO_FACTS)), POLICY, NOW)
+    assert found == Verdict(7, "web-7.example.com", "", KEEP, Reason.NO_FACTS)

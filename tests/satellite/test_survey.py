@@ -1,0 +1,607 @@
+"""LocalChecker against doubles of two clouds over HTTP: what one of them cannot say is unknown
+everywhere.
+"""
+
+import json
+import re
+import threading
+from datetime import datetime, timezone
+
+import pytest
+from sandbox.openstack import Account, Instance, OpenStack, project_id
+from sandbox.server import Server
+
+from foreman_hooks.osp_checker.region import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    swap_bytes,
+)
+from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Survey
+
+PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
+X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
+Y = "2c5f39cb-3fb2-42e3-984f-caa872cef40c"
+CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and Y: the first to be looked at
+DIED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+ONE, TWO = "RegionOne", "RegionTwo"
+PROD, LAB = CloudScope("prod"), CloudScope("lab")
+# Canaries are looked for by project, lowest id first: a login of HIGH meets another's server first.
+LOW, HIGH = sorted(("ops", "shop"), key=project_id)
+
+
+class Cloud:
+    """One double behind HTTP and its entry in clouds.yaml."""
+
+    def __init__(self, server, handlers):
+        self.server, self.regions = server, {"region_name": ONE}
+        self.double = OpenStack(
+            regions=(ONE, TWO),
+            accounts=[
+                Account("admin", "changeme", HIGH, ("admin",)),
+                Account("lister", "changeme", HIGH, ("lister",)),
+            ],
+        )
+        self.double.policy["lister"] = {
+            "index",
+            "detail",
+            "index:get_all_tenants",
+            "detail:get_all_tenants",
+            "allow_all_filters",
+        }
+        self.double.skip_down_cells = False
+        self.auth = {
+            "auth_url": server.url + "/v3",
+            "username": "admin",
+            "password": "changeme",
+            "project_name": HIGH,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        }
+        handlers[:] = [self.double.handle]
+        server.faults.clear()
+        server.requests.clear()
+        for region in (ONE, TWO):
+            self.add(CANARY, region)
+
+    def add(self, uuid, region=ONE, **more):
+        self.double.add(region, Instance(uuid, **{"project": LOW, **more}))
+
+    def terminate(self, uuid, region=ONE):
+        self.double.terminate(region, uuid, DIED.timestamp())
+
+    def add_dead(self, uuid, region=ONE):
+        self.add(uuid, region)
+        self.terminate(uuid, region)
+
+    def count(self, pattern=""):
+        return self.server.count(pattern)
+
+
+class Clouds:
+    """Both clouds, as clouds.yaml names them."""
+
+    def __init__(self, file, prod, lab):
+        self.file, self.prod, self.lab = file, prod, lab
+
+    def checker(self, *scopes):
+        """A new LocalChecker, by the clouds.yaml of now."""
+        self.file.write_text(
+            json.dumps(
+                {
+                    "clouds": {
+                        name: {"auth": cloud.auth, **cloud.regions}
+                        for name, cloud in (("prod", self.prod), ("lab", self.lab))
+                    }
+                }
+            )
+        )
+        return LocalChecker(scopes or (PROD,))
+
+    def survey(self, uuids, *scopes):
+        """All UUIDs of a run, as a run does it."""
+        checker = self.checker(*scopes)
+        checker.prepare()
+        return checker.survey(uuids)
+
+
+@pytest.fixture(scope="module")
+def wires():
+    """Two servers for the whole file, since to stop one takes a moment."""
+    first, second = [], []
+    with (
+        Server(lambda request: first[0](request)) as one,
+        Server(lambda request: second[0](request)) as two,
+    ):
+        yield (one, first), (two, second)
+
+
+@pytest.fixture
+def clouds(wires, tmp_path, monkeypatch):
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    yield Clouds(tmp_path / "clouds.yaml", *(Cloud(*wire) for wire in wires))
+    for thread in threading.enumerate():  # a look that failed leaves questions under way
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(10)
+
+
+@pytest.fixture
+def prod(clouds):
+    return clouds.prod
+
+
+@pytest.fixture
+def lab(clouds):
+    return clouds.lab
+
+
+def told(survey, uuid=X):
+    """What each cloud and region says of one UUID."""
+    return {f"{one.cloud}/{one.region}": one.presence for one in survey.of(uuid)}
+
+
+def errors(survey):
+    return {
+        f"{seen.cloud}/{seen.region}": type(seen.error) for seen in survey.regions if seen.error
+    }
+
+
+def numbered(count, kind=1):
+    return [f"ffff{number:04}-0000-4000-8000-{kind:012}" for number in range(1, count + 1)]
+
+
+# A survey: listed means alive, the rest is asked
+
+
+def test_a_listed_server_is_alive_and_the_others_are_asked(clouds, prod):
+    prod.add(X)
+    prod.add_dead(Y)
+    survey = clouds.survey([X, Y])
+    assert survey.alive == {X: ("prod", ONE)}
+    assert survey.of(X) == ((X, "prod", ONE, PRESENT, "listed", None),)
+    assert told(survey, Y) == {"prod/RegionOne": DELETED}
+    assert survey.of(Y)[0].terminated_at == DIED
+
+
+def test_a_uuid_that_was_not_asked_has_no_sightings(clouds):
+    assert clouds.survey([X]).of(Y) == ()
+
+
+def test_a_survey_tells_what_it_rests_on(clouds, prod):
+    prod.add(X)
+    [seen] = clouds.survey([X]).regions
+    assert (seen.cloud, seen.region, seen.servers, seen.error) == ("prod", ONE, 2, None)
+    assert seen.proof == f"server {CANARY} of another project was read"
+
+
+def test_a_server_listed_in_the_other_byte_order_is_alive(clouds, prod):
+    prod.add(swap_bytes(X))
+    assert clouds.survey([X]).alive == {X: ("prod", ONE)}
+    assert prod.count(f"/servers/{X}") == 0
+
+
+@pytest.mark.parametrize(
+    "row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"]
+)
+def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row):
+    prod.add(X, **row)
+    survey = clouds.survey([X])
+    assert not survey.alive
+    assert told(survey) == {"prod/RegionOne": PRESENT}
+
+
+def test_what_was_listed_is_let_go_once_it_was_looked_up(clouds, prod):
+    """The list of a large cloud is large; who looks again is told nothing, and would ask one by
+    one.
+    """
+    prod.add(X)
+    checker = clouds.checker(CloudScope("prod", (ONE,)))
+    checker.prepare()
+    assert checker.listed([X, Y]).alive == {X: ("prod", ONE)}
+    again = checker.listed([X])
+    assert (again.alive, again.asked, again.regions[0].servers) == ({}, {}, 2)
+    assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
+
+
+def test_nothing_is_asked_about_who_is_in_no_list(clouds, prod):
+    checker = clouds.checker(CloudScope("prod", (ONE,)))
+    checker.prepare()
+    assert checker.listed([X]).asked == {}
+    assert prod.count(f"/servers/{X}") == prod.count("uuid=") == 0
+
+
+def test_a_uuid_in_capitals_is_still_found(clouds, prod):
+    prod.add(X)
+    survey = clouds.survey([X.upper()])
+    assert {one.presence for one in survey.of(X.upper())} == {PRESENT}
+
+
+def test_a_survey_of_nothing_asks_nothing_beyond_the_lists(clouds, prod):
+    survey = clouds.survey([])
+    assert (survey.alive, survey.asked, [seen.servers for seen in survey.regions]) == ({}, {}, [1])
+    assert prod.count("uuid=") == 0
+
+
+def test_the_lists_and_the_questions_tell_their_progress(clouds, prod):
+    prod.double.max_limit = 1
+    prod.add(X)
+    checker, listed, asked = clouds.checker(CloudScope("prod", (ONE, TWO))), [], []
+    checker.prepare(lambda *step: listed.append(step))
+    checker.survey([X, Y, *numbered(2)], lambda *step: asked.append(step))
+    assert sorted(listed)[-2:] == [(3, 0), (3, 3)]  # how many there will be is known at the end
+    assert sorted(asked)[0] == (1, 6) and sorted(asked)[-1] == (6, 6)
+
+
+# What it costs
+
+
+def test_a_survey_costs_the_pages_and_what_the_dead_ones_need(clouds, prod):
+    prod.double.max_limit = 10
+    alive, dead = numbered(25), numbered(2, kind=2)
+    for uuid in alive:
+        prod.add(uuid)
+    for uuid in dead:
+        prod.add_dead(uuid)
+    survey = clouds.survey([*alive, *dead])
+    assert set(survey.alive) == set(alive)
+    assert [told(survey, uuid) for uuid in dead] == [{"prod/RegionOne": DELETED}] * 2
+    assert {
+        what: prod.count(what)
+        for what in (
+            "GET /v3$",
+            "POST",
+            "sort_key",
+            f"/servers/{CANARY}",
+            "limit=1000",
+            "/servers/ffff",
+            "changes-since",
+        )
+    } == {
+        "GET /v3$": 1,
+        "POST": 1,
+        "sort_key": 1,
+        f"/servers/{CANARY}": 1,  # visibility
+        "limit=1000": 4,  # 26 servers: 10 + 10 + 6 + the empty page
+        "/servers/ffff": 2,
+        "changes-since": 2,
+    }  # for each dead one a GET and its tombstone
+    assert prod.count() == 2 + 2 + 4 + 4
+
+
+def test_a_server_that_one_region_lists_is_not_asked_of_the_other(clouds, prod):
+    prod.add(X)
+    survey = clouds.survey([X], CloudScope("prod", (ONE, TWO)))
+    assert survey.of(X) == ((X, "prod", ONE, PRESENT, "listed", None),)
+    assert prod.count(X) == 0
+
+
+def test_one_question_costs_one_login_for_all_regions_and_one_get_in_each(clouds, prod):
+    prod.add(X)
+    prod.add(X, TWO)
+    clouds.checker(CloudScope("prod", (ONE, TWO))).ask([X])
+    assert prod.count("POST /v3/auth/tokens") == 1
+    assert prod.count(f"/servers/{X}") == 2
+    assert prod.count("GET /v3$") == 1
+    assert prod.count() == 4
+
+
+def test_a_login_serves_the_whole_run(clouds, prod):
+    checker = clouds.checker()
+    checker.prepare()
+    checker.survey([X])
+    checker.ask([X])
+    checker.ask([Y])
+    assert prod.count("POST") == 1
+    assert prod.count("sort_key") == prod.count(f"/servers/{CANARY}") == 1
+
+
+# One cloud or region that cannot answer makes unknown what was not listed
+
+SCOPES = (CloudScope("prod", (ONE, TWO)), LAB)
+
+
+def test_two_clouds_and_their_regions_each_have_their_say(clouds, prod, lab):
+    prod.add_dead(X, TWO)
+    lab.add(Y)
+    survey = clouds.survey([X, Y], *SCOPES)
+    assert told(survey) == {
+        "prod/RegionOne": ABSENT,
+        "prod/RegionTwo": DELETED,
+        "lab/RegionOne": ABSENT,
+    }
+    assert survey.alive == {Y: ("lab", ONE)}
+    assert [(seen.cloud, seen.region, seen.servers) for seen in survey.regions] == [
+        ("prod", ONE, 1),
+        ("prod", TWO, 1),
+        ("lab", ONE, 2),
+    ]
+
+
+def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(clouds, prod, lab):
+    lab.auth["password"] = "wrong"
+    prod.add(X)
+    prod.add_dead(Y)
+    survey = clouds.survey([X, Y], *SCOPES)
+    assert errors(survey) == {"lab/RegionOne": OSPLoginError}
+    assert survey.alive == {X: ("prod", ONE)}
+    assert told(survey, Y) == {"lab/RegionOne": UNKNOWN}
+    assert "lab" in survey.of(Y)[0].detail
+
+
+def test_a_cloud_that_refused_the_login_is_not_asked_again(clouds, lab):
+    lab.auth["password"] = "wrong"
+    checker = clouds.checker(*SCOPES)
+    checker.prepare()
+    checker.survey([X])
+    assert told(checker.ask([X])) == {"lab/RegionOne": UNKNOWN}
+    assert lab.count("POST") == 1
+
+
+FAULTS = {
+    "its list": "limit=1000",
+    "its canary": "sort_key",
+    "its canary's GET": f"RegionTwo.*/servers/{CANARY}$",
+}
+
+
+@pytest.mark.parametrize("pattern", FAULTS.values(), ids=FAULTS)
+def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(clouds, prod, pattern):
+    prod.add(X)
+    prod.add_dead(Y)
+    prod.server.fail(f"RegionTwo.*{pattern}" if "Region" not in pattern else pattern, 500)
+    survey = clouds.survey([X, Y], *SCOPES)
+    assert survey.alive == {X: ("prod", ONE)}
+    assert told(survey, Y) == {"prod/RegionTwo": UNKNOWN}
+    assert errors(survey) == {"prod/RegionTwo": OSPError}
+    assert prod.count(Y) == clouds.lab.count(Y) == 0
+
+
+def test_a_region_that_failed_has_no_number_of_servers_and_no_proof(clouds, prod):
+    prod.server.fail("RegionTwo.*limit=1000", 500)
+    regions = clouds.survey([X], *SCOPES).regions
+    seen = {(seen.cloud, seen.region): seen for seen in regions}
+    assert len(seen) == len(regions) == 3
+    assert seen["prod", ONE].servers == 1 and seen["prod", ONE].proof
+    assert (
+        seen["prod", TWO].servers is None
+        and not seen["prod", TWO].proof
+        and seen["prod", TWO].error
+    )
+
+
+def test_a_region_that_fails_while_it_is_asked_makes_its_part_unknown(clouds, prod):
+    prod.add_dead(X)
+    prod.server.fail(f"RegionTwo.*{X}", 500)
+    survey = clouds.survey([X], *SCOPES)
+    assert told(survey) == {
+        "prod/RegionOne": DELETED,
+        "prod/RegionTwo": UNKNOWN,
+        "lab/RegionOne": ABSENT,
+    }
+    assert errors(survey) == {"prod/RegionTwo": OSPError}
+    assert [seen.servers for seen in survey.regions] == [1, None, 1]
+
+
+def test_a_region_that_fails_once_while_it_is_asked_may_answer_the_next_time(clouds, prod):
+    prod.add_dead(X)
+    prod.server.fail(f"/servers/{X}$", 500, times=1)
+    checker = clouds.checker()
+    checker.prepare()
+    assert [told(checker.ask([X])) for _ in range(2)] == [
+        {"prod/RegionOne": UNKNOWN},
+        {"prod/RegionOne": DELETED},
+    ]
+
+
+def test_with_a_cell_down_in_one_region_nothing_in_it_is_gone(clouds, prod):
+    prod.double.skip_down_cells = True
+    prod.add(X, cell="cell2")
+    prod.add_dead(Y)
+    prod.double.down_cells.add("cell2")
+    survey = clouds.survey([Y, X])
+    assert told(survey, X) == told(survey, Y) == {"prod/RegionOne": UNKNOWN}
+
+
+def test_an_emptied_region_makes_all_unknown(clouds, prod):
+    """N5."""
+    prod.double.archive(TWO, CANARY)
+    prod.add_dead(X)
+    assert told(clouds.survey([X], *SCOPES)) == {"prod/RegionTwo": UNKNOWN}
+
+
+def test_a_region_without_compute_endpoint_makes_all_unknown(clouds, prod):
+    """N13."""
+    prod.double.no_endpoint.add(TWO)
+    prod.add_dead(X)
+    survey = clouds.survey([X], *SCOPES)
+    assert told(survey) == {"prod/RegionTwo": UNKNOWN}
+    assert errors(survey) == {"prod/RegionTwo": OSPConfigError}
+
+
+def test_a_cloud_that_clouds_yaml_does_not_name_makes_all_unknown(clouds, prod):
+    prod.add_dead(X)
+    survey = clouds.survey([X], PROD, CloudScope("elsewhere"))
+    assert told(survey) == {"elsewhere/?": UNKNOWN}
+    assert errors(survey) == {"elsewhere/?": OSPConfigError}
+
+
+def test_no_cloud_at_all_says_nothing_of_any_server(clouds):
+    clouds.file.write_text("clouds: {}")
+    checker = LocalChecker((CloudScope(None),))
+    checker.prepare()
+    assert [one.presence for one in checker.survey([X]).of(X)] == [UNKNOWN]
+
+
+@pytest.mark.parametrize("mishap", ["<html>log in</html>", "null", '{"token": {}}'])
+def test_a_login_that_answers_nonsense_makes_all_unknown(clouds, prod, lab, mishap):
+    prod.add_dead(X)
+    lab.server.fail("POST", 201, mishap)
+    assert told(clouds.survey([X], *SCOPES)) == {"lab/RegionOne": UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "page", [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"], ids=str
+)
+def test_a_list_of_nonsense_makes_all_unknown(clouds, prod, lab, page):
+    prod.add_dead(X)
+    lab.server.fail("limit=1000", 200, page)
+    survey = clouds.survey([X], *SCOPES)
+    assert told(survey) == {"lab/RegionOne": UNKNOWN}
+    assert list(errors(survey)) == ["lab/RegionOne"]
+
+
+@pytest.mark.parametrize("row", [{}, None, {"id": None}], ids=str)
+def test_a_row_of_nonsense_is_unknown_and_breaks_nothing_off(clouds, prod, row):
+    prod.add(Y)
+    prod.server.fail(f"uuid={X}", 200, {"servers": [row]})
+    survey = clouds.survey([X, Y])
+    assert told(survey) == {"prod/RegionOne": UNKNOWN}
+    assert survey.alive == {Y: ("prod", ONE)}
+
+
+# Asking anew, immediately before a deletion
+
+
+def test_asking_ignores_what_a_list_said_before(clouds, prod):
+    prod.add(X)
+    checker = clouds.checker()
+    checker.prepare()
+    prod.terminate(X)
+    assert told(checker.survey([X])) == {"prod/RegionOne": PRESENT}
+    assert told(checker.ask([X])) == {"prod/RegionOne": DELETED}
+
+
+def test_asking_finds_alive_what_was_dead_before(clouds, prod):
+    prod.add_dead(X)
+    checker = clouds.checker()
+    checker.prepare()
+    assert told(checker.survey([X])) == {"prod/RegionOne": DELETED}
+    prod.add(X)
+    assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
+
+
+def test_asking_needs_no_list(clouds, prod):
+    prod.add_dead(X)
+    survey = clouds.checker(*SCOPES).ask([X, "junk"])
+    assert told(survey) == {
+        "prod/RegionOne": DELETED,
+        "prod/RegionTwo": ABSENT,
+        "lab/RegionOne": ABSENT,
+    }
+    assert set(told(survey, "junk").values()) == {INVALID}
+    assert [seen.servers for seen in survey.regions] == [None] * 3
+    assert prod.count("limit=1000") == 0
+
+
+def test_asking_after_a_list_failed_asks_nobody_and_knows_nothing(clouds, prod):
+    prod.add_dead(X)
+    prod.server.fail("RegionTwo.*limit=1000", 500)
+    checker = clouds.checker(*SCOPES)
+    checker.prepare()
+    assert told(checker.ask([X])) == {"prod/RegionTwo": UNKNOWN}
+    assert prod.count(X) == 0
+
+
+# Scopes
+
+
+def test_a_scope_without_regions_takes_those_of_clouds_yaml(clouds, prod):
+    prod.regions = {"regions": [TWO, ONE]}
+    prod.add_dead(X, TWO)
+    assert told(clouds.survey([X])) == {"prod/RegionTwo": DELETED, "prod/RegionOne": ABSENT}
+
+
+def test_a_scope_with_regions_takes_only_those(clouds, prod):
+    prod.regions = {"regions": [TWO, ONE]}
+    assert told(clouds.survey([X], CloudScope("prod", (ONE,)))) == {"prod/RegionOne": ABSENT}
+    assert prod.count(TWO) == 0
+
+
+def test_a_region_that_only_the_catalog_names_can_be_in_scope(clouds, prod):
+    prod.add_dead(X, TWO)
+    assert told(clouds.survey([X], CloudScope("prod", (TWO,)))) == {"prod/RegionTwo": DELETED}
+
+
+def test_a_scope_without_a_region_anywhere_makes_all_unknown(clouds, prod):
+    prod.regions = {}
+    survey = clouds.survey([X])
+    assert told(survey) == {"prod/?": UNKNOWN}
+    assert "no region is named" in survey.of(X)[0].detail
+
+
+@pytest.fixture
+def environment(clouds, prod, monkeypatch):
+    """A log-in by OS_* variables alone."""
+    for name, value in {**prod.auth, "region_name": TWO}.items():
+        monkeypatch.setenv(f"OS_{name.upper()}", value)
+    return LocalChecker((CloudScope(None),))
+
+
+def test_the_environment_alone_is_enough(environment, prod):
+    prod.add_dead(X, TWO)
+    environment.prepare()
+    [sighting] = environment.survey([X]).of(X)
+    assert (sighting.region, sighting.presence) == (TWO, DELETED)
+
+
+def test_a_login_of_the_environment_that_is_refused_makes_all_unknown(environment, monkeypatch):
+    monkeypatch.setenv("OS_PASSWORD", "wrong")
+    environment.prepare()
+    survey = environment.survey([X])
+    assert [seen.region for seen in survey.regions] == [TWO]
+    assert [one.presence for one in survey.of(X)] == [UNKNOWN]
+
+
+def test_os_cloud_names_the_cloud_where_the_scope_does_not(clouds, prod, monkeypatch):
+    monkeypatch.setenv("OS_CLOUD", "prod")
+    prod.add_dead(X)
+    assert told(clouds.survey([X], CloudScope(None))) == {"prod/RegionOne": DELETED}
+
+
+def test_a_scope_says_whether_an_empty_list_may_count(clouds, prod):
+    """For the least-privilege role, whose lists alone do not betray a cell that is down."""
+    prod.auth["username"] = "lister"
+    assert told(clouds.survey([X])) == {"prod/RegionOne": UNKNOWN}
+    trusting = CloudScope("prod", lists_fail_on_down_cell=True)
+    assert told(clouds.survey([X], trusting)) == {"prod/RegionOne": ABSENT}
+
+
+def test_a_login_that_cannot_see_all_projects_makes_all_unknown(clouds, prod):
+    """N2, N6, N7."""
+    prod.auth["username"] = "lister"
+    prod.double.policy["lister"].remove("allow_all_filters")
+    prod.add_dead(X)
+    survey = clouds.survey([X], *SCOPES)
+    assert told(survey) == {"prod/RegionOne": UNKNOWN, "prod/RegionTwo": UNKNOWN}
+    assert set(errors(survey).values()) == {OSPForbidden}
+
+
+def test_an_open_checker_does_not_log_in_twice(clouds, prod):
+    checker = clouds.checker()
+    checker.open()
+    checker.open()
+    checker.prepare()
+    assert prod.count("POST") == 1
+
+
+def test_a_survey_without_regions_has_no_sightings():
+    assert Survey((), {}, {}).of(X) == ()
+
+
+def test_every_region_is_prepared_beside_the_others(clouds, prod, wires):
+    """Both must have begun before either is answered, or this would not come to an end."""
+    both = threading.Barrier(2, timeout=10)
+
+    def handle(request):
+        if re.search("sort_dir=asc", request.line):
+            both.wait()
+        return prod.double.handle(request)
+
+    checker = clouds.checker(CloudScope("prod", (ONE, TWO)))
+    checker.open()
+    wires[0][1][:] = [handle]
+    checker.prepare()
+    assert not checker.errors
+    assert not both.broken
