@@ -18,8 +18,8 @@ import yaml
 
 from foreman_hooks import times as durations
 from foreman_hooks.osp_checker import region as osp_checker
-from foreman_hooks.osp_checker.region import Manners
-from foreman_hooks.osp_checker.survey import CloudScope
+from foreman_hooks.osp_checker.checker import CloudScope
+from foreman_hooks.osp_checker.pace import Manners
 from foreman_hooks.paths import CONFIG, JOURNAL, SATELLITE_CA
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import client as satellite

@@ -25,11 +25,10 @@ from satellites import MINIMUM, guest
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands import main as cli
-from foreman_hooks.osp_checker.region import Manners
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import Checker, CloudScope, LocalChecker
+from foreman_hooks.osp_checker.pace import Manners
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
-from foreman_hooks.satellite.check_job import Checker
 from foreman_hooks.satellite.client import MANNERS, Login
 from foreman_hooks.satellite.client import Satellite as Client
 from foreman_hooks.satellite.inventory import Scope
@@ -270,7 +269,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What was waited for, in seconds; nothing is."""
     seconds: list[float] = []
     monkeypatch.setattr(
-        "foreman_hooks.osp_checker.session.time", SimpleNamespace(sleep=seconds.append)
+        "foreman_hooks.osp_checker.pace.time", SimpleNamespace(sleep=seconds.append)
     )
     return seconds
 

@@ -1,6 +1,6 @@
 """How dense the code is: figures for each room, to compare with code that reads well.
 
-    python tests/readability.py [FOLDER ...]
+python tests/readability.py [FOLDER ...]
 """
 
 import ast
@@ -114,7 +114,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print a line for each folder; the exit code is always 0."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     folders = [Path(name) for name in arguments or SHIPPED]
-    rooms = [room for folder in folders for room in (folder, *sorted(folder.glob("*")))] if not arguments else folders
+    rooms = (
+        [room for folder in folders for room in (folder, *sorted(folder.glob("*")))]
+        if not arguments
+        else folders
+    )
     for room in rooms:
         if room.is_file() or any(room.rglob("*.py")):
             print_line(room, measure_folder(room))

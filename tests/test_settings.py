@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from foreman_hooks import settings
 from foreman_hooks import times as durations
-from foreman_hooks.osp_checker.region import Manners
-from foreman_hooks.osp_checker.survey import CloudScope
+from foreman_hooks.osp_checker.checker import CloudScope
+from foreman_hooks.osp_checker.pace import Manners
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import hammer as hammer_files
 from foreman_hooks.satellite.client import Login

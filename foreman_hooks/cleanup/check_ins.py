@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.hooks import spool as events
 from foreman_hooks.hooks.spool import Note
-from foreman_hooks.osp_checker.region import swap_bytes
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.satellite.inventory import Glance
 
 log = logging.getLogger(__name__)

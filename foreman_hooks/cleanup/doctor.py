@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 from foreman_hooks.cleanup.journal import Journal, JournalBusy, JournalError
-from foreman_hooks.osp_checker.errors import shown
-from foreman_hooks.osp_checker.region import OSPError, Region
-from foreman_hooks.osp_checker.survey import LocalChecker
+from foreman_hooks.osp_checker.checker import LocalChecker
+from foreman_hooks.osp_checker.errors import OSPError, shown
+from foreman_hooks.osp_checker.region import Region
 from foreman_hooks.rules.identity import OTHER_GLANCE_NAMES, OTHER_NAMES
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.check_job import JobChecker

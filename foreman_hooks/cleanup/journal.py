@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, Optional, Union
 
 from foreman_hooks.cleanup.homes import holds, pack
 from foreman_hooks.hooks.spool import Note
-from foreman_hooks.osp_checker.survey import Place
+from foreman_hooks.osp_checker.session import CLOCK_SKEW
+from foreman_hooks.osp_checker.sightings import Place
 from foreman_hooks.rules.model import History, Outcome, Record, Verdict
 
 _VERSION = 3
@@ -53,7 +54,7 @@ PRAGMA user_version = {_VERSION};
 COMMIT;
 """
 MAX_NOTES = 500_000
-_CLOCK_SLACK, _LATE = timedelta(minutes=5), timedelta(hours=1)
+_LATE = timedelta(hours=1)
 
 
 class JournalError(Exception):
@@ -375,7 +376,7 @@ class Journal:
                 database.execute(
                     f"SELECT 1 FROM deletions WHERE satellite = ? AND {same} "
                     f"AND ({done}begun <= ? AND coalesce(ended, begun) >= ?) LIMIT 1",
-                    (satellite, which, _text(note.at + _CLOCK_SLACK), _text(note.at - _LATE)),
+                    (satellite, which, _text(note.at + CLOCK_SKEW), _text(note.at - _LATE)),
                 ).fetchone()
                 is not None
             )
@@ -414,7 +415,7 @@ class Journal:
                 "WHERE run = (SELECT max(run) FROM servers)"
             ).fetchall()
         return {
-            (cloud, region): (count, self._time(at, f"the size of {cloud}/{region}"))
+            Place(cloud, region): (count, self._time(at, f"the size of {cloud}/{region}"))
             for cloud, region, count, at in rows
         }
 

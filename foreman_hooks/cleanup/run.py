@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, Optional, Union
 
 from foreman_hooks.cleanup import check_ins as signs
 from foreman_hooks.cleanup.journal import Journal, JournalError, Unfinished
-from foreman_hooks.osp_checker.region import Presence, Sighting, swap_bytes, workers
-from foreman_hooks.osp_checker.survey import Place, Seen, Survey
+from foreman_hooks.osp_checker.checker import Checker, ask_further
+from foreman_hooks.osp_checker.pace import workers
+from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting, Survey
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules import plan as plans
 from foreman_hooks.rules.model import (
     Decision,
@@ -27,9 +29,8 @@ from foreman_hooks.rules.model import (
     Record,
     Verdict,
 )
-from foreman_hooks.rules.plan import Absence, Plan, PlanError, RegionSeen
+from foreman_hooks.rules.plan import Absence, Plan, PlanError, PlanRegion
 from foreman_hooks.rules.verdict import CLOCK_SKEW, Case, judge, steps, tombstone
-from foreman_hooks.satellite.check_job import Checker, ask_further
 from foreman_hooks.satellite.client import (
     FAILURES,
     FULL_PAGE,
@@ -160,7 +161,7 @@ class Observation:
 def _case(
     host: Host,
     sightings: tuple[Sighting, ...],
-    regions: Iterable[Union[Seen, RegionSeen]],
+    regions: Iterable[RegionAnswer],
     missing: Missing,
     record: Union[Record, str, None],
     witnessed: Collection[tuple[Place, str]],
@@ -328,9 +329,7 @@ class Cleanup:
         """Put on file who is alive where; a run in which a region failed saw too few."""
         if any(region.error for region in survey.regions):
             return
-        homes: dict[Place, list[str]] = {
-            (region.cloud, region.region): [] for region in survey.regions
-        }
+        homes: dict[Place, list[str]] = {region.place: [] for region in survey.regions}
         for place, hosts in glances.alive.items():
             homes[place] += [uuid for host in hosts for uuid in host.uuids]
         for host in instances:
@@ -355,7 +354,7 @@ class Cleanup:
         twin_records = self.satellite.records_named(
             sorted({name for group in names.values() for name in group})
         )
-        places = [(region.cloud, region.region) for region in survey.regions]
+        places = [region.place for region in survey.regions]
         absent = [host for host in missing if not ends[host.id]]
         return Missing(
             {
@@ -559,7 +558,7 @@ class Cleanup:
             missing &= {uuid for host in targets for uuid in host.uuids}
             spacing = min(self.policy.grace / self.policy.misses, signs.LAST)
         spoken, used = signs.of_life(self.journal, observation.everyone(), self.clock())
-        regions = [(region.cloud, region.region) for region in survey.regions]
+        regions = [region.place for region in survey.regions]
         self.journal.note_misses(
             [(uuid, *place) for uuid in missing for place in regions],
             alive | spoken,
@@ -586,7 +585,7 @@ class Cleanup:
         if spoken:
             self.journal.note_misses((), spoken, now, used=used, gap=max(self.policy.grace, GAP))
 
-    def _regions(self, observation: Observation) -> tuple[RegionSeen, ...]:
+    def _regions(self, observation: Observation) -> tuple[PlanRegion, ...]:
         before = self.journal.servers_before()
         return tuple(
             self._region(region, observation, before) for region in observation.survey.regions
@@ -594,9 +593,9 @@ class Cleanup:
 
     @staticmethod
     def _region(
-        region: Seen, observation: Observation, before: Mapping[Place, tuple[int, datetime]]
-    ) -> RegionSeen:
-        place = (region.cloud, region.region)
+        region: RegionAnswer, observation: Observation, before: Mapping[Place, tuple[int, datetime]]
+    ) -> PlanRegion:
+        place = region.place
         witnesses = [
             (kind, uuid)
             for (where, kind), uuids in observation.missing.witnesses.items()
@@ -608,18 +607,19 @@ class Cleanup:
             sighting.terminated_at
             for sightings in observation.survey.asked.values()
             for sighting in sightings
-            if sighting.presence is Presence.DELETED and (sighting.cloud, sighting.region) == place
+            if sighting.presence is Presence.DELETED and sighting.place == place
         ]
-        return RegionSeen(
+        return PlanRegion(
             *place,
             region.servers,
             region.proof,
-            str(region.error or ""),
-            type(region.error).__name__ if region.error else "",
-            observation.counts.get(place, 0),
-            tuple(witnesses),
-            sum(end is not None and (since is None or end > since - CLOCK_SKEW) for end in ends),
+            region.error,
             region.unlisted,
+            alive=observation.counts.get(place, 0),
+            witnesses=tuple(witnesses),
+            terminated=sum(
+                end is not None and (since is None or end > since - CLOCK_SKEW) for end in ends
+            ),
         )
 
     def _note_servers(self, plan: Plan) -> None:
@@ -627,7 +627,7 @@ class Cleanup:
         if not any(region.error for region in plan.regions):
             self.journal.note_servers(
                 {
-                    (region.cloud, region.region): region.servers
+                    region.place: region.servers
                     for region in plan.regions
                     if region.servers is not None
                 },
@@ -767,8 +767,8 @@ class Cleanup:
         absent = any(verdict.reason is Reason.MISSING for verdict in batch)
         witnesses = [uuid for region in plan.regions for _, uuid in region.witnesses if absent]
         survey = self.checker.ask(dict.fromkeys([*(verdict.uuid for verdict in batch), *witnesses]))
-        left = {(region.cloud, region.region) for region in plan.regions} - {
-            (region.cloud, region.region) for region in survey.regions
+        left = {region.place for region in plan.regions} - {
+            region.place for region in survey.regions
         }
         if left and not any(region.error for region in survey.regions):
             raise PlanError(
@@ -872,7 +872,7 @@ class Cleanup:
         twin_records = self._weighed_twins(
             [host], names, self.satellite.records_named(names[host.id]), {host.id: end}, now
         )
-        places = [(region.cloud, region.region) for region in plan.regions]
+        places = [region.place for region in plan.regions]
         history = (
             History()
             if not identity.uuids
@@ -945,7 +945,7 @@ def _homes_now(host: Host, survey: Survey) -> dict[Place, list[str]]:
     for uuid in host.identity.uuids:
         for sighting in survey.of(uuid):
             if sighting.presence is Presence.PRESENT:
-                homes.setdefault((sighting.cloud, sighting.region), []).append(uuid)
+                homes.setdefault(sighting.place, []).append(uuid)
     return homes
 
 
@@ -970,11 +970,11 @@ def _absences(verdicts: Iterable[Verdict], histories: Mapping[int, History]) -> 
 def _still_alive(plan: Plan, survey: Survey) -> set[tuple[Place, str]]:
     """(place, kind) of the plan's witnesses that are alive now."""
     return {
-        ((region.cloud, region.region), kind)
+        (region.place, kind)
         for region in plan.regions
         for kind, uuid in region.witnesses
         if any(
-            sighting.presence is Presence.PRESENT and sighting[1:3] == (region.cloud, region.region)
+            sighting.presence is Presence.PRESENT and sighting.place == region.place
             for sighting in survey.of(uuid)
         )
     }

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.region import Progress, Region, swap_bytes
+from foreman_hooks.osp_checker.pace import Progress
+from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.satellite.client import SatelliteError, moment
 
 

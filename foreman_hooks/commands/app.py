@@ -14,10 +14,10 @@ from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.deadline import Deadline
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
-from foreman_hooks.osp_checker.survey import LocalChecker
+from foreman_hooks.osp_checker.checker import Checker, LocalChecker
 from foreman_hooks.reports import logs
 from foreman_hooks.satellite import search_language as searches
-from foreman_hooks.satellite.check_job import Checker, JobChecker
+from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import Scope
 from foreman_hooks.satellite.jobs import RemoteExecution

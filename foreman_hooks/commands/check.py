@@ -10,11 +10,12 @@ from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.errors import code_of
-from foreman_hooks.osp_checker.region import OSPError, Presence, Sighting, parse_uuid
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Survey
+from foreman_hooks.osp_checker.checker import Checker, CloudScope, LocalChecker
+from foreman_hooks.osp_checker.errors import OSPError
+from foreman_hooks.osp_checker.sightings import Presence, Sighting, Survey
+from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.reports import listings as report
 from foreman_hooks.reports.listings import Style
-from foreman_hooks.satellite.check_job import Checker
 
 LIST_FROM = 50  # so many UUIDs at once are cheaper found in the list of all servers
 

@@ -12,7 +12,7 @@ from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain
-from foreman_hooks.osp_checker.region import parse_uuid
+from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.reports import listings as report
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import SatelliteNotFound

@@ -16,8 +16,7 @@ from foreman_hooks.commands.files import read_file, write_file
 from foreman_hooks.commands.options import output_options, scope_options, with_options
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.hooks import maintenance
-from foreman_hooks.osp_checker.errors import KINDS, OSPError
-from foreman_hooks.osp_checker.region import parse_uuid
+from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.reports import listings as report
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
@@ -247,16 +246,16 @@ def _plan_code(made: Plan, detailed: bool) -> int:
     """3 refused, 1 where something could not be known (or the error's own code, where nothing
     could), 2, or 0.
     """
-    errors = [seen for seen in made.regions if seen.error]
-    for seen in errors:
-        complain(seen.error, 1)
+    errors = [region.error for region in made.regions if region.error]
+    for error in errors:
+        complain(str(error), 1)
     if made.refusals or made.holds:
         warn(
             "apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)"
         )
         return 3
     if errors and len(errors) == len(made.regions):
-        return KINDS.get(errors[0].error_kind, OSPError).exit_code
+        return errors[0].exit_code
     if made.unknown and not errors:
         first = next(verdict for verdict in made.verdicts if verdict.reason in UNKNOWN_REASONS)
         complain(

@@ -11,8 +11,8 @@ from foreman_hooks.cleanup.unmanaged import unmanaged as select
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.progress import show_progress
-from foreman_hooks.osp_checker.region import swap_bytes
-from foreman_hooks.osp_checker.survey import LocalChecker
+from foreman_hooks.osp_checker.checker import LocalChecker
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.reports import listings as report
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import Satellite

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-log = logging.getLogger("foreman_hooks.osp_checker.region")  # one for the whole library
+log = logging.getLogger("foreman_hooks.osp_checker")  # one for the whole library
 
 
 class OSPError(Exception):

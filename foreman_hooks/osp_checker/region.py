@@ -1,15 +1,4 @@
-"""Ask OpenStack whether instances still exist: the lightweight checker library.
-
-    from foreman_hooks.osp_checker import Region
-
-    region = Region.open("prod", "RegionOne")            # names from clouds.yaml, or OS_* variables
-    for sighting in region.look(["7f3c1f0e-..."]).sightings.values():
-        print(sighting.uuid, sighting.presence, sighting.code, sighting.detail)
-
-The library is this file and four beside it, from the outside in: osp_login (a log-in and its
-catalog), osp_config (clouds.yaml), osp_session (manners towards Keystone), osp_errors (what went
-wrong, in words).  It needs keystoneauth1 and openstacksdk, and nothing else of this package, so
-that it can also travel inside a job template.
+"""Ask one region of OpenStack whether instances still exist.
 
 How "terminated" is decided (every step was measured on Keystone 30 and Nova 34):
 
@@ -17,27 +6,24 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
    never be taken for the 404 of a server.
 2. The login must be able to see: a server of another project is read (`Region.prove_visibility`).
 3. GET /servers/UUID at microversion 2.1 (`MICROVERSION`): 200 about that very server is PRESENT,
-   whatever its status.  Only Nova's own 404 (itemNotFound, the UUID in its message, a request id) goes on.
-4. The deleted row, the tombstone, is asked for: one row with status DELETED is DELETED, with the time.
-   Any other status is PRESENT.  No row at all is ABSENT: no evidence, and no proof.
+   whatever its status.  Only Nova's own 404 (itemNotFound, the UUID in its message, a request id)
+   goes on.
+4. The deleted row, the tombstone, is asked for: one row with status DELETED is DELETED, with the
+   time.  Any other status is PRESENT.  No row at all is ABSENT: no evidence, and no proof.
 5. Everything else is UNKNOWN.  A 5xx, a refused log-in or a lost connection makes the whole region
-   unknown: it is how a cell that is down shows itself.
+   unknown: that is how a cell that is down shows itself.
 """
 
-import re
 import threading
 import uuid as uuidlib
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from concurrent.futures import as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from enum import Enum
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.config import cloud_entry
-from foreman_hooks.osp_checker.config import cloud_names as cloud_names
-from foreman_hooks.osp_checker.config import region_names as region_names
 from foreman_hooks.osp_checker.errors import (
     OSPConfigError,
     OSPError,
@@ -48,85 +34,31 @@ from foreman_hooks.osp_checker.errors import (
     translated,
 )
 from foreman_hooks.osp_checker.login import LogIn, LogIns, Nova
-from foreman_hooks.osp_checker.session import (
+from foreman_hooks.osp_checker.pace import (
     BREATH,
+    MANNERS,
     PATIENCE,
     TRIES,
-    check_drift,
-    clock_drift,
-    rest,
+    Manners,
+    Progress,
     retry_after,
+    wait,
+    workers,
 )
-from foreman_hooks.osp_checker.session import heed_environment as heed_environment
+from foreman_hooks.osp_checker.session import check_drift, clock_drift
+from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 
 # At 2.1 a GET of a server in a cell that is down is always a 500.  From 2.69 it can be a 404 that
 # is false (soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
 MICROVERSION = "2.1"
-PAGE = 1000  # Nova's max_limit by default; a larger limit is cut to it in silence
 BEGINNING = "2000-01-01T00:00:00Z"  # changes-since: older than any server, deleted rows included
-# The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), and must not let
-# these.
+# The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), but never these.
 _NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_NO_IDENTITY = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
-
-Progress = Callable[[int, int], None]  # done, total
 
 
-class Presence(str, Enum):
-    """What Nova says of one UUID.  Unknown is a value of its own; nothing turns it into "gone"."""
-
-    PRESENT = "present"
-    DELETED = "deleted"
-    ABSENT = "absent"
-    UNKNOWN = "unknown"
-    INVALID = "invalid"
-
-
-_CODES = {
-    Presence.PRESENT: 200,
-    Presence.INVALID: 400,
-    Presence.DELETED: 404,
-    Presence.ABSENT: 404,
-    Presence.UNKNOWN: 500,
-}
-
-
-class Sighting(NamedTuple):
-    """One UUID in one cloud and region.
-
-    `detail` is the server's status where it is PRESENT, else what the answer rests on;
-    `terminated_at` (aware, UTC) is set where it is DELETED.
-    """
-
-    uuid: str
-    cloud: str
-    region: str
-    presence: Presence
-    detail: str = ""
-    terminated_at: Optional[datetime] = None
-
-    @property
-    def code(self) -> int:
-        """200 exists, 400 not a UUID, 404 does not exist, 500 not known."""
-        return _CODES[self.presence]
-
-
-class Manners(NamedTuple):
-    """How much is asked of a server at once: `workers` questions, rows in a page, and a rest (s)
-    after each answer.
-    """
-
-    workers: int = 8
-    page_size: int = PAGE
-    pause: float = 0.0
-
-
-MANNERS = Manners()
-
-
-class _Unclear(Exception):
-    """An answer that cannot be read, about one UUID: that UUID is unknown."""
+class _UnreadableError(Exception):
+    """An answer about one UUID that cannot be read: that UUID is unknown."""
 
 
 class _BadMarker(OSPError):
@@ -137,64 +69,12 @@ class Visibility(NamedTuple):
     """How this login was shown to see other projects' servers.
 
     `by_get`: a GET reads them.  Otherwise (the least-privilege role) only the filtered list does,
-    and it has no 500 that betrays a cell that is down.  `proof` says what was seen, or what is
+    and it has no 500 that betrays a cell that is down.  `proof` says what was read, or what is
     relied upon.
     """
 
     by_get: bool
     proof: str
-
-
-@dataclass(frozen=True)
-class Look:
-    """What one region answered: a Sighting for each UUID asked, and how far it can be trusted.
-
-    `error` is why the whole region is unknown, None where it answered.
-    """
-
-    cloud: str
-    region: str
-    sightings: dict[str, Sighting]
-    error: Optional[OSPError] = None
-
-
-@contextmanager
-def workers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that an error or Ctrl-C leaves at once: what has not begun never does, what hangs is
-    not waited for.
-    """
-    pool = ThreadPoolExecutor(max(count, 1))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def parse_uuid(text: object) -> Optional[str]:
-    """The lower-case dashed form of a UUID; None where `text` is none or names no machine.
-
-    Nova answers 404, never 400, to anything that is not exactly this form, so it is checked here.
-    All zeros and all F are what firmware without an identity reports.
-    """
-    if not text:
-        return None
-    form = str(text).strip().lower()
-    if not _UUID.fullmatch(form) or form in _NO_IDENTITY:
-        return None
-    return form
-
-
-def swap_bytes(form: str) -> str:
-    """The UUID with its first three fields in the other byte order, in dashed lower case.
-
-    SMBIOS before and after 2.6 disagrees on that order, and so do the tools that read it (Candlepin
-    looks up both as well).  The function is its own inverse.
-    """
-    # by hand: called for every host, and ten times as fast as uuid.UUID
-    return (
-        f"{form[6:8]}{form[4:6]}{form[2:4]}{form[:2]}-{form[11:13]}{form[9:11]}-{form[16:18]}{form[14:16]}"
-        f"{form[18:]}"
-    )
 
 
 class _Answer(NamedTuple):
@@ -216,7 +96,7 @@ class Region:
 
     cloud: str
     region: str
-    nova: Any  # keystoneauth1's adapter to it, at MICROVERSION
+    nova: Any  # novaclient's adapter to it, at MICROVERSION
     project_id: str  # of the login
     roles: tuple[str, ...] = ()  # of the login, by name
     empty_is_absent: bool = False
@@ -224,9 +104,8 @@ class Region:
     visibility: Optional[Visibility] = None  # once it is proven
     log_in: Optional[LogIn] = None
     endpoint: Optional[Nova] = None
-    _date: Optional[str] = field(
-        default=None, repr=False
-    )  # of the last answer whose clock was right
+    # the Date of the last answer whose clock was right
+    _date: Optional[str] = field(default=None, repr=False)
     _proving: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -239,30 +118,18 @@ class Region:
         manners: Manners = MANNERS,
         log_ins: Optional[LogIns] = None,
     ) -> "Region":
-        """Log in to `cloud` of clouds.yaml (None: the default one, or OS_*) and find its Nova in
-        `region`.
+        """Log in to a cloud of clouds.yaml and find its Nova in that region.
 
-        `log_ins` are those of this run so far, which are shared.  Raises OSPConfigError,
-        OSPLoginError or OSPError.
+        `cloud`: None: the default one, or OS_*.  `log_ins` are those of this run so far, which are
+        shared.  Raises OSPConfigError, OSPLoginError or OSPError.
         """
-        from keystoneauth1.adapter import LegacyJsonAdapter
-
         entry = cloud_entry(cloud, region)
         log_in = (log_ins or LogIns()).get(entry)
         nova = log_in.nova(entry)
-        # one more try for a connection that fails, by keystoneauth; for a 503 see _get
-        adapter = LegacyJsonAdapter(
-            log_in.session,
-            service_type="compute",
-            region_name=region,
-            endpoint_override=nova.url.replace("%", "%%"),
-            default_microversion=MICROVERSION,
-            connect_retries=1,
-        )
         return cls(
             entry.name,
             region,
-            adapter,
+            _adapter(log_in, nova, region),
             log_in.access.project_id,
             tuple(log_in.access.role_names),
             empty_is_absent,
@@ -272,37 +139,48 @@ class Region:
         )
 
     @property
+    def place(self) -> Place:
+        """Its cloud and region."""
+        return Place(self.cloud, self.region)
+
+    @property
     def name(self) -> str:
         """`CLOUD/REGION`, for people."""
-        return f"{self.cloud}/{self.region}"
+        return str(self.place)
 
-    def look(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Look:
+    def look(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> RegionAnswer:
         """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
-        todo = list(dict.fromkeys(uuids))
-        queue, sightings = iter(todo), {}
-        failed: list[BaseException] = []
+        wanted = list(dict.fromkeys(uuids))
+        try:
+            sightings = self._ask_all(wanted, progress)
+        except OSPError as error:
+            return unknown_region(self.place, wanted, error)
+        proof = self.visibility.proof if self.visibility else ""
+        return RegionAnswer(self.cloud, self.region, proof=proof, sightings=sightings)
+
+    def _ask_all(self, uuids: Sequence[str], progress: Optional[Progress]) -> dict[str, Sighting]:
+        """A Sighting for each UUID; the first OSPError of any worker ends them all."""
+        queue = iter(uuids)
+        sightings: dict[str, Sighting] = {}
+        failures: list[BaseException] = []
 
         def work() -> None:
-            for text in queue:  # of all workers: each takes what is next
-                if failed:  # another one found the region unknown: it is not asked any more
-                    raise failed[0]
+            for text in queue:  # shared by all workers: each takes what is next
+                if failures:  # another worker knows that the region is unknown
+                    raise failures[0]
                 try:
                     sightings[text] = self.ask(text)
                 except BaseException as error:
-                    failed.append(error)
+                    failures.append(error)
                     raise
                 if progress:
-                    progress(len(sightings), len(todo))
+                    progress(len(sightings), len(uuids))
 
-        try:
-            with workers(self.manners.workers) as pool:
-                for done in as_completed(
-                    [pool.submit(work) for _ in range(min(self.manners.workers, len(todo)))]
-                ):
-                    done.result()
-        except OSPError as error:
-            return unknown_look(self.cloud, self.region, todo, error)
-        return Look(self.cloud, self.region, {text: sightings[text] for text in todo})
+        count = min(self.manners.workers, len(uuids))
+        with workers(count) as pool:
+            for finished in as_completed([pool.submit(work) for _ in range(count)]):
+                finished.result()
+        return {text: sightings[text] for text in uuids}
 
     def list_servers(self, progress: Optional[Progress] = None) -> Set[str]:
         """The UUIDs of all servers that the region lists, of every project; visibility is proven
@@ -386,9 +264,11 @@ class Region:
                 return self._saw(text, Presence.PRESENT, status)
             visibility = self.prove_visibility()
             if status is None and visibility.by_get:
-                raise _Unclear(f"{self.name}: this login may read other servers but not {form}")
+                raise _UnreadableError(
+                    f"{self.name}: this login may read other servers but not {form}"
+                )
             return self._ask_tombstone(text, form, visibility)
-        except _Unclear as unclear:
+        except _UnreadableError as unclear:
             return self._saw(text, Presence.UNKNOWN, str(unclear))
 
     def _get_server(self, form: str) -> Optional[str]:
@@ -399,7 +279,9 @@ class Region:
         if answer.status == 200:
             server = _member(answer.body, "server", dict)
             if server is None or server.get("id") != form:
-                raise _Unclear(f"{self.name}: GET of server {form} gave a 200 that is not about it")
+                raise _UnreadableError(
+                    f"{self.name}: GET of server {form} gave a 200 that is not about it"
+                )
             return str(server.get("status") or "without status")
         if answer.status == 403:  # a role that may list but not show; the list must answer
             return None
@@ -411,7 +293,7 @@ class Region:
             and answer.request_id
         ):
             return ""
-        raise _Unclear(
+        raise _UnreadableError(
             f"{self.name}: GET of server {form} gave a {answer.status} that is not Nova's own "
             "'itemNotFound' (a proxy, or an endpoint that points elsewhere?)"
         )
@@ -434,7 +316,7 @@ class Region:
                 )
             when = _moment(ended)
             if when is None:
-                raise _Unclear(
+                raise _UnreadableError(
                     f"{self.name}: the deleted row of {form} has a time that cannot be read"
                 )
             return self._saw(
@@ -442,7 +324,7 @@ class Region:
             )
         if visibility.by_get or self.empty_is_absent:
             return self._saw(text, Presence.ABSENT, f"no row of it is left; {visibility.proof}")
-        raise _Unclear(
+        raise _UnreadableError(
             f"{self.name}: no row of {form}, but this role's lists are silent about a cell that is down "
             "(set lists_fail_on_down_cell where the cloud does not skip down cells)"
         )
@@ -456,7 +338,7 @@ class Region:
         """
         page = self._servers("/servers/detail", all_tenants=1, uuid=form, limit=2, **more)
         if len(page) > 1 or any(server["id"] != form for server in page):
-            raise _Unclear(
+            raise _UnreadableError(
                 f"{self.name}: the list filtered for {form} holds other servers: the filter was ignored"
             )
         return page[0] if page else None
@@ -476,7 +358,7 @@ class Region:
                     self.visibility = self._prove_by_get(canary, own) or self._prove_by_filter(
                         canary, own
                     )
-                except _Unclear as unclear:
+                except _UnreadableError as unclear:
                     raise OSPForbidden(
                         f"{unclear}; so nothing shows that this login sees all projects, it needs "
                         "Nova's admin role, or the custom role of the README"
@@ -572,9 +454,9 @@ class Region:
                 # redirect: one that leads to a log-in page would come back as a 200
                 response, body = self.nova.get(path, params=query, raise_exc=False, redirect=False)
             log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
-            wait = self._wait(response, attempt)
-            rest(wait or self.manners.pause)
-            if wait is None:
+            seconds = self._retry_in(response, attempt)
+            wait(seconds or self.manners.pause)
+            if seconds is None:
                 break
         self._check_answer(path, response)
         headers = response.headers
@@ -608,7 +490,7 @@ class Region:
                 check_drift(clock_drift(response.headers), "Nova")
             self._date = date
 
-    def _wait(self, response: Any, attempt: int) -> Optional[float]:
+    def _retry_in(self, response: Any, attempt: int) -> Optional[float]:
         """How long to wait before the same question is put again; None where the answer stands.
 
         A busy server may ask for patience.  Without that one more try for a 503, which a busy Nova
@@ -628,19 +510,34 @@ class Region:
         return Sighting(text, self.cloud, self.region, presence, detail, when)
 
 
-def unknown_look(cloud: str, region: str, uuids: Collection[str], error: OSPError) -> Look:
-    """The Look of a region that could not answer: every UUID is UNKNOWN (INVALID where it is none)."""
-    return Look(
-        cloud,
-        region,
-        {
-            text: Sighting(text, cloud, region, Presence.UNKNOWN, str(error))
-            if parse_uuid(text)
-            else Sighting(text, cloud, region, Presence.INVALID, "not a UUID")
-            for text in uuids
-        },
-        error=error,
+def unknown_region(place: Place, uuids: Collection[str], error: OSPError) -> RegionAnswer:
+    """The answer of a region that failed: every UUID is UNKNOWN (INVALID if it is not one)."""
+    sightings = {}
+    for text in uuids:
+        if parse_uuid(text):
+            sightings[text] = Sighting(text, *place, Presence.UNKNOWN, str(error))
+        else:
+            sightings[text] = Sighting(text, *place, Presence.INVALID, "not a UUID")
+    return RegionAnswer(*place, error=error, sightings=sightings)
+
+
+def _adapter(log_in: LogIn, nova: Nova, region: str) -> Any:
+    """novaclient's adapter to that Nova.
+
+    Servers are asked for by path: of a list longer than Nova's max_limit novaclient's own call
+    returns the first page in silence, and its exceptions do not hold the headers of an answer.
+    """
+    from novaclient.client import Client
+
+    # one more try for a connection that fails, by keystoneauth; for a 503 see Region._get
+    client = Client(
+        MICROVERSION,
+        session=log_in.session,
+        region_name=region,
+        endpoint_override=nova.url.replace("%", "%%"),
+        connect_retries=1,
     )
+    return client.client
 
 
 def _member(body: Any, key: str, kind: type) -> Any:

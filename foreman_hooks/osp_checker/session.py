@@ -5,7 +5,6 @@ Part of the checker library, so it also travels inside a job template.
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,29 +15,9 @@ from typing import Any, Optional, Union
 from urllib.request import getproxies
 
 from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
+from foreman_hooks.osp_checker.pace import BREATH, PATIENCE, TRIES, retry_after, wait
 
-PATIENCE = 120.0  # seconds: who asks to be left alone for longer (Retry-After) is not waited for
-TRIES = 4  # of one question, while the server asks for patience
-BREATH = 0.5  # seconds before the second try of a 503 that names no time
-MAX_DRIFT = timedelta(minutes=5)  # between our clock and theirs
-
-
-def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
-    """For how many seconds the server asks to be left alone; None where it does not."""
-    text = headers.get("Retry-After", "").strip()
-    if status not in (429, 503) or not text:
-        return None
-    with suppress(TypeError, ValueError, OverflowError):
-        if text.isdigit():
-            return float(text)
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
-    return None
-
-
-def rest(seconds: float) -> None:
-    """Wait; not at all for no time, since even that would let another thread run."""
-    if seconds:
-        time.sleep(seconds)
+CLOCK_SKEW = timedelta(minutes=5)  # how far clocks may be apart before times cannot be compared
 
 
 def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
@@ -51,7 +30,7 @@ def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
 
 def check_drift(drift: Optional[timedelta], whose: str) -> None:
     """Raise OSPError where a clock is too far from ours to compare any times."""
-    if drift is not None and abs(drift) > MAX_DRIFT:
+    if drift is not None and abs(drift) > CLOCK_SKEW:
         direction = "ahead of" if drift > timedelta(0) else "behind"
         raise OSPError(
             f"the clock of {whose} is {abs(drift).total_seconds() / 60:.0f} minutes "
@@ -154,10 +133,10 @@ class CarefulLogIn:
                 self.drift = clock_drift(response.headers)
                 return response
             except Exception as error:
-                wait = _login_wait(getattr(error, "response", None), attempt)
-                if wait is None:
+                seconds = _login_wait(getattr(error, "response", None), attempt)
+                if seconds is None:
                     raise
-            rest(wait)
+            wait(seconds)
         raise OSPError(f"{shown(url)}: no answer after {TRIES} tries")
 
 

@@ -1,10 +1,9 @@
-"""The answer of a delegated check: a Survey as one framed line of ASCII, and back.  Pure; travels
-in a job template.
+"""The answer of a delegated check: a Survey as one framed line of ASCII, and back.  Pure.
 
 A job's output is everything that the remote machine printed, in pieces: text of shell start-up
-files, warnings, lines of other programs.  So the answer is one line that says to which request it
-belongs (its nonce), what was asked (a digest of the whole question), and that it is whole (a digest
-of itself); anything else is no answer.
+files, warnings, lines of other programs.  So the answer is one line that says which request it
+belongs to (its nonce), what was asked (a digest of the whole question), and that it is whole (a
+digest of itself); anything else is no answer.
 """
 
 import hashlib
@@ -14,13 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.errors import KINDS
-from foreman_hooks.osp_checker.region import (
-    OSPError,
-    Presence,
-    Sighting,
-)
-from foreman_hooks.osp_checker.survey import Seen, Survey
+from foreman_hooks.osp_checker.errors import KINDS, OSPError
+from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting, Survey
 
 MARK = "satellite-osp-cleanup:answer:2"
 EARLIER = "satellite-osp-cleanup:answer:1"
@@ -28,16 +22,16 @@ MODES = ("survey", "list", "ask")
 
 
 class NoAnswer(Exception):
-    """Text that holds no answer to this question, or one that cannot be trusted; says why."""
+    """Text without an answer to this question, or with one that cannot be trusted; says why."""
 
 
 class Question(NamedTuple):
     """What is asked, as the job's inputs carry it: every field is a text.
 
-    `mode`: survey (all servers are listed, and what is in no list is asked one by one), list (only
-    that), ask (one by one).  `uuids` and `clouds` (NAME or NAME/REGION; none: all of clouds.yaml)
-    are separated by white space or commas; `fails` names the clouds whose lists fail when a cell is
-    down.
+    `mode`: survey (all servers are listed, and a UUID in no list is asked about by itself), list
+    (only that), ask (one by one).  `uuids` and `clouds` (NAME or NAME/REGION; empty: all of
+    clouds.yaml) are separated by white space or commas; `fails` names the clouds whose lists fail
+    when a cell is down.
     """
 
     nonce: str
@@ -58,55 +52,54 @@ def words(text: str) -> list[str]:
 
 
 def dump(question: Question, survey: Survey) -> str:
-    """The line that answers `question`; sightings of a region that failed stay out, its error says
-    it all.
+    """The line that answers `question`.
 
-    `survey.at`, the time of this host, goes along: clocks that disagree are found out by it.
+    The sightings of a region that failed stay out: its error says it all.  `survey.at`, the time of
+    this host, goes along so that clocks that disagree are noticed.
     """
-    places = [(seen.cloud, seen.region) for seen in survey.regions]
-    failed = {(seen.cloud, seen.region) for seen in survey.regions if seen.error}
-    payload = json.dumps(
-        {
-            "question": question.digest,
-            "at": survey.at.isoformat() if survey.at else None,
-            "regions": [
-                [
-                    seen.cloud,
-                    seen.region,
-                    seen.servers,
-                    seen.proof,
-                    type(seen.error).__name__ if seen.error else "",
-                    str(seen.error or ""),
-                    list(seen.unlisted),
-                ]
-                for seen in survey.regions
-            ],
-            "alive": {uuid: places.index(place) for uuid, place in survey.alive.items()},
-            "asked": {
-                uuid: [
-                    [
-                        places.index((one.cloud, one.region)),
-                        one.presence.value,
-                        one.detail,
-                        one.terminated_at.isoformat() if one.terminated_at else None,
-                    ]
-                    for one in sightings
-                    if (one.cloud, one.region) not in failed
-                ]
-                for uuid, sightings in survey.asked.items()
-            },
-        },
-        separators=(",", ":"),
-    )
+    places = [answer.place for answer in survey.regions]
+    failed = {answer.place for answer in survey.regions if answer.error}
+    asked = {}
+    for uuid, sightings in survey.asked.items():
+        asked[uuid] = [
+            _sighting_row(places.index(sighting.place), sighting)
+            for sighting in sightings
+            if sighting.place not in failed
+        ]
+    body = {
+        "question": question.digest,
+        "at": survey.at.isoformat() if survey.at else None,
+        "regions": [_region_row(answer) for answer in survey.regions],
+        "alive": {uuid: places.index(place) for uuid, place in survey.alive.items()},
+        "asked": asked,
+    }
+    payload = json.dumps(body, separators=(",", ":"))
     return f"{MARK} {question.nonce} {hashlib.sha256(payload.encode()).hexdigest()} {payload}"
 
 
-def load(question: Question, output: str) -> Survey:
-    """The Survey that a job's whole output holds; raises NoAnswer for everything that is not
-    exactly that.
+def _region_row(answer: RegionAnswer) -> list[Any]:
+    return [
+        answer.cloud,
+        answer.region,
+        answer.servers,
+        answer.proof,
+        type(answer.error).__name__ if answer.error else "",
+        str(answer.error or ""),
+        list(answer.unlisted),
+    ]
 
-    Every UUID of the question is in it (but in mode list): alive, or with a sighting in each
-    region, UNKNOWN where that one failed.
+
+def _sighting_row(number: int, sighting: Sighting) -> list[Any]:
+    ended = sighting.terminated_at
+    when = ended.isoformat() if ended else None
+    return [number, sighting.presence.value, sighting.detail, when]
+
+
+def load(question: Question, output: str) -> Survey:
+    """The Survey in a job's whole output; raises NoAnswer for anything that is not exactly that.
+
+    Every UUID of the question is in it (except in mode list): alive, or with a sighting in each
+    region, UNKNOWN if that region failed.
     """
     frames = _frames(question, output.replace("\r", ""))
     if not frames and f"{EARLIER} {question.nonce} " in output:
@@ -136,9 +129,7 @@ def load(question: Question, output: str) -> Survey:
 
 
 def _frames(question: Question, output: str) -> set[tuple[str, str]]:
-    """Digest and payload of whatever looks like an answer; no more than a few looks at each
-    character.
-    """
+    """Digest and payload of whatever looks like an answer; linear in the length of the output."""
     frames = set()
     for line in output.split("\n"):
         for text in line.split(f"{MARK} {question.nonce} ")[1:]:
@@ -151,32 +142,31 @@ def _frames(question: Question, output: str) -> set[tuple[str, str]]:
 
 def _gist(error: Exception) -> str:
     """What is wrong, without Python's words for it."""
-    return (
-        str(error)
-        if type(error) is ValueError
-        else "a field is missing, or of another kind than agreed"
-    )
+    if type(error) is ValueError:
+        return str(error)
+    return "a field is missing, or of another kind than agreed"
 
 
 def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
-    regions = tuple(_seen(*row) for row in body["regions"])
-    places = [(seen.cloud, seen.region) for seen in regions]
+    regions = tuple(_region_answer(*row) for row in body["regions"])
+    places = [answer.place for answer in regions]
     if len(set(places)) < len(places):
         raise NoAnswer("the answer names a region twice")
-    asked_for, alive, rows = set(words(question.uuids)), body["alive"], body["asked"]
-    if not alive.keys() | rows.keys() <= asked_for or alive.keys() & rows.keys():
+    wanted, alive, rows = set(words(question.uuids)), body["alive"], body["asked"]
+    answered = alive.keys() | rows.keys()
+    if not answered <= wanted or alive.keys() & rows.keys():
         raise NoAnswer("the answer is about other UUIDs")
-    if question.mode != "list" and regions and alive.keys() | rows.keys() != asked_for:
+    if question.mode != "list" and regions and answered != wanted:
         raise NoAnswer("the answer leaves UUIDs out")
     return Survey(
         regions,
         {uuid: places[_number(number)] for uuid, number in alive.items()},
-        {uuid: _sightings(uuid, regions, found) for uuid, found in rows.items()},
+        {uuid: _sightings(uuid, regions, sightings) for uuid, sightings in rows.items()},
         _time(body["at"]),
     )
 
 
-def _seen(
+def _region_answer(
     cloud: str,
     region: str,
     servers: Optional[int],
@@ -184,19 +174,15 @@ def _seen(
     kind: str,
     error: str,
     unlisted: Sequence[str],
-) -> Seen:
+) -> RegionAnswer:
     if not isinstance(unlisted, list):
-        raise ValueError("the regions that are not listed are no list")
+        raise ValueError("the unlisted regions are not a list")
     if not all(isinstance(text, str) for text in (cloud, region, proof, kind, error, *unlisted)):
         raise ValueError("a field is not a text")
-    return Seen(
-        cloud,
-        region,
-        None if servers is None else _number(servers),
-        proof,
-        KINDS.get(kind, OSPError)(error) if kind or error else None,
-        tuple(unlisted),
-    )
+    if servers is not None:
+        _number(servers)
+    failure = KINDS.get(kind, OSPError)(error) if kind or error else None
+    return RegionAnswer(cloud, region, servers, proof, failure, tuple(unlisted))
 
 
 def _number(value: object) -> int:
@@ -207,27 +193,30 @@ def _number(value: object) -> int:
 
 
 def _sightings(
-    uuid: str, regions: Sequence[Seen], rows: Iterable[Sequence[Any]]
+    uuid: str, regions: Sequence[RegionAnswer], rows: Iterable[Sequence[Any]]
 ) -> tuple[Sighting, ...]:
-    """One for each region."""
-    found = {}
+    """A Sighting for each region.
+
+    If a region fails the others are not asked any more; then nothing can be known of any.
+    """
+    sightings: dict[Place, Sighting] = {}
     for number, presence, detail, when in rows:
-        place = regions[_number(number)][:2]
-        if place in found or not isinstance(detail, str):
-            raise ValueError(f"two sightings of {uuid} in {'/'.join(place)}")
-        found[place] = Sighting(uuid, *place, Presence(presence), detail, _ended_at(presence, when))
-    failed = next((str(seen.error) for seen in regions if seen.error), None)
-    if failed is None:
-        return tuple(found[seen.cloud, seen.region] for seen in regions)
-    # where one region fails the others are not asked any more; either way nothing can be known of
-    # what it is
-    return tuple(
-        Sighting(uuid, seen.cloud, seen.region, Presence.UNKNOWN, str(seen.error))
-        if seen.error
-        else found.get((seen.cloud, seen.region))
-        or Sighting(uuid, seen.cloud, seen.region, Presence.UNKNOWN, f"not asked: {failed}")
-        for seen in regions
-    )
+        place = regions[_number(number)].place
+        if place in sightings or not isinstance(detail, str):
+            raise ValueError(f"two sightings of {uuid} in {place}")
+        ended = _ended_at(presence, when)
+        sightings[place] = Sighting(uuid, *place, Presence(presence), detail, ended)
+    failures = [str(answer.error) for answer in regions if answer.error]
+    if not failures:
+        return tuple(sightings[answer.place] for answer in regions)
+    for answer in regions:
+        if answer.error:
+            why = str(answer.error)
+            sightings[answer.place] = Sighting(uuid, *answer.place, Presence.UNKNOWN, why)
+        elif answer.place not in sightings:
+            why = f"not asked: {failures[0]}"
+            sightings[answer.place] = Sighting(uuid, *answer.place, Presence.UNKNOWN, why)
+    return tuple(sightings[answer.place] for answer in regions)
 
 
 def _ended_at(presence: str, text: Optional[str]) -> Optional[datetime]:

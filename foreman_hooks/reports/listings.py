@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from foreman_hooks.osp_checker.region import Sighting
+from foreman_hooks.osp_checker.sightings import Sighting
 from foreman_hooks.rules.model import LOUD, UNKNOWN_REASONS, Decision, Outcome, Reason, Verdict
 from foreman_hooks.rules.plan import Plan
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
-from foreman_hooks.osp_checker.region import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 from foreman_hooks.rules.model import Identity, Reason
 
 RHSM = "RHSM"  # the origin whose facts Katello wipes at a registration

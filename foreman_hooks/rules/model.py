@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.survey import Place
+from foreman_hooks.osp_checker.sightings import Place
 
 
 class Decision(str, Enum):

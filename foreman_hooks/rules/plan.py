@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.region import parse_uuid
-from foreman_hooks.osp_checker.survey import Place
+from foreman_hooks.osp_checker.errors import KINDS, OSPError
+from foreman_hooks.osp_checker.session import CLOCK_SKEW
+from foreman_hooks.osp_checker.sightings import Place, RegionAnswer
+from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.rules.model import (
     UNKNOWN_REASONS,
     Decision,
@@ -25,7 +27,6 @@ from foreman_hooks.rules.model import (
 FORMAT = 2
 SHRINK_FLOOR = 2  # so few servers less are no sign of a region that lost its servers
 MAX_AGE = timedelta(days=1)
-_CLOCK_SLACK = timedelta(minutes=5)
 
 
 class PlanError(Exception):
@@ -34,26 +35,18 @@ class PlanError(Exception):
     exit_code = 65
 
 
-class RegionSeen(NamedTuple):
-    """One region as the run saw it.
+@dataclass(frozen=True)
+class PlanRegion(RegionAnswer):
+    """A region as the plan keeps it: how it answered, and what the run learned there.
 
-    `servers`: how many it lists, None where it gave no list.  `proof`: how visibility was shown.
-    `error`: why it is unknown, `error_kind` the name of the error's class.  `alive`: how many hosts
-    of this Satellite were seen alive in it.  `witnesses`: some of these, (kind, UUID), of each kind
-    that an absent host needs one of.  `terminated`: how many of its servers are proven terminated
-    since the last good run.  `unlisted`: regions of its cloud that are not asked.
+    `alive`: how many hosts of this Satellite are alive in it.  `witnesses`: (kind, UUID) of some of
+    these, of each kind that an absent host needs a witness of.  `terminated`: how many of its
+    servers are proven terminated since the last good run.
     """
 
-    cloud: str
-    region: str
-    servers: Optional[int]
-    proof: str = ""
-    error: str = ""
-    error_kind: str = ""
     alive: int = 0
     witnesses: tuple[tuple[str, str], ...] = ()
     terminated: int = 0
-    unlisted: tuple[str, ...] = ()
 
 
 class Absence(NamedTuple):
@@ -88,7 +81,7 @@ class Plan:
     satellite: str
     made_at: datetime
     scope: str
-    regions: tuple[RegionSeen, ...]
+    regions: tuple[PlanRegion, ...]
     verdicts: tuple[Verdict, ...]
     refusals: tuple[str, ...] = ()
     holds: tuple[Hold, ...] = ()
@@ -211,19 +204,17 @@ def with_guard_rails(
             f"max_fraction is {policy.max_fraction:.0%}"
         )
     shrinkages = [
-        _shrinkage(seen, servers_before.get((seen.cloud, seen.region), 0), policy)
-        for seen in plan.regions
+        _shrinkage(seen, servers_before.get(seen.place, 0), policy) for seen in plan.regions
     ]
     shrunk = [told for told in shrinkages if told]
     shrunk += [
-        f"{cloud}/{region} was asked in the last good run and is out of scope now; its hosts would look gone"
-        for cloud, region in servers_before.keys()
-        - {(seen.cloud, seen.region) for seen in plan.regions}
+        f"{place} was asked in the last good run and is out of scope now; its hosts would look gone"
+        for place in servers_before.keys() - {region.place for region in plan.regions}
     ]
     return replace(plan, refusals=(*refusals, *shrunk), shrunk=bool(shrunk))
 
 
-def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
+def _shrinkage(seen: PlanRegion, before: int, policy: Policy) -> str:
     """How a region shrank by more than it may, '' where it did not.
 
     Asked even where nothing is to go: the hosts of an emptied cell database only wait for their
@@ -236,7 +227,7 @@ def _shrinkage(seen: RegionSeen, before: int, policy: Policy) -> str:
         return ""
     proven = f", {seen.terminated} of them proven terminated" if seen.terminated else ""
     return (
-        f"{seen.cloud}/{seen.region} shrank from {before} to {seen.servers} servers "
+        f"{seen.place} shrank from {before} to {seen.servers} servers "
         f"({1 - seen.servers / before:.0%}){proven} since the last good run, "
         f"max_shrink is {policy.max_shrink:.0%}"
     )
@@ -259,7 +250,7 @@ def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
             f"the plan is {age.total_seconds() / 3600:.0f} hours old, the limit is "
             f"{MAX_AGE.total_seconds() / 3600:.0f}; make a new one"
         )
-    if age < -_CLOCK_SLACK:
+    if age < -CLOCK_SKEW:
         raise PlanError(
             f"the plan is from the future ({plan.made_at.isoformat()}); check the clock"
         )
@@ -334,23 +325,40 @@ def _typed(value: Any, kind: type) -> Any:
     return value
 
 
-def _region(row: Sequence[Any]) -> RegionSeen:
-    cloud, region, servers, proof, error, error_kind, alive, witnesses, terminated, unlisted = row
+def _region_row(region: PlanRegion) -> list[Any]:
+    return [
+        region.cloud,
+        region.region,
+        region.servers,
+        region.proof,
+        str(region.error or ""),
+        type(region.error).__name__ if region.error else "",
+        region.alive,
+        region.witnesses,
+        region.terminated,
+        region.unlisted,
+    ]
+
+
+def _region(row: Sequence[Any]) -> PlanRegion:
+    cloud, region, servers, proof, error, kind, alive, witnesses, terminated, unlisted = row
     if servers is not None:
         _typed(servers, int)
-    pairs = tuple((_typed(kind, str), _typed(uuid, str)) for kind, uuid in witnesses)
-    texts = [_typed(text, str) for text in (cloud, region, proof, error, error_kind)]
-    return RegionSeen(
-        texts[0],
-        texts[1],
+    for text in (cloud, region, proof, error, kind, *unlisted):
+        _typed(text, str)
+    for count in (alive, terminated):
+        _typed(count, int)
+    pairs = tuple((_typed(name, str), _typed(uuid, str)) for name, uuid in witnesses)
+    return PlanRegion(
+        cloud,
+        region,
         servers,
-        texts[2],
-        texts[3],
-        texts[4],
-        _typed(alive, int),
-        pairs,
-        _typed(terminated, int),
-        tuple(_typed(name, str) for name in unlisted),
+        proof,
+        KINDS.get(kind, OSPError)(error) if kind or error else None,
+        tuple(unlisted),
+        alive=alive,
+        witnesses=pairs,
+        terminated=terminated,
     )
 
 
@@ -396,7 +404,7 @@ def _head(plan: Plan) -> dict[str, Any]:
         "shrunk": plan.shrunk,
         "holds": [list(hold) for hold in plan.holds],
         **({} if plan.fleet is None else {"fleet": plan.fleet}),
-        "regions": [list(region) for region in plan.regions],
+        "regions": [_region_row(region) for region in plan.regions],
     }
 
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional
 
-from foreman_hooks.osp_checker.region import Presence, Sighting
-from foreman_hooks.osp_checker.survey import Place
+from foreman_hooks.osp_checker.session import CLOCK_SKEW
+from foreman_hooks.osp_checker.sightings import Place, Presence, Sighting
 from foreman_hooks.rules.identity import same_machine
 from foreman_hooks.rules.model import Decision, History, Identity, Policy, Reason, Record, Verdict
 from foreman_hooks.times import spell
 
-CLOCK_SKEW = timedelta(minutes=5)  # how far the clocks of Nova and Satellite may be apart
 _WAITS = frozenset({Reason.QUIET, Reason.GRACE, Reason.SILENCE, Reason.NO_CHECKINS})
 _NO = frozenset({"false", "no", "off", "0", "f", "n", ""})
 

@@ -9,17 +9,13 @@ import uuid as uuidlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, Optional, Protocol, Union
+from typing import NamedTuple, Optional, Union
 
-from foreman_hooks.osp_checker.region import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Progress,
-)
+from foreman_hooks.osp_checker.checker import CloudScope, ask_further, joined
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.pace import Progress
 from foreman_hooks.osp_checker.session import check_drift
-from foreman_hooks.osp_checker.survey import CloudScope, Place, Seen, Survey, joined
+from foreman_hooks.osp_checker.sightings import Place, RegionAnswer, Survey
 from foreman_hooks.osp_checker.wire import NoAnswer, Question, load
 from foreman_hooks.satellite.client import (
     SatelliteError,
@@ -48,22 +44,6 @@ class CheckJob:
     search: str
     clouds_yaml: str = ""
     deadline: timedelta = timedelta(minutes=15)
-
-
-class Checker(Protocol):
-    """Something that can say what the clouds in scope know of UUIDs."""
-
-    def prepare(self, progress: Optional[Progress] = None) -> None:
-        """Do what does not depend on the UUIDs; may run beside other work."""
-
-    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
-        """Which of them are in a list of servers; nothing is said of the others, however many."""
-
-    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Each of them one by one and now, whatever a list says."""
-
-    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
-        """Both in one: who is in a list is not asked about."""
 
 
 class _Result(NamedTuple):
@@ -236,26 +216,26 @@ class JobChecker:
                 for name in seen.unlisted
                 if name not in ignored and name.partition("/")[0] not in ignored
             ]
-            regions.append(seen._replace(unlisted=tuple(unlisted)))
+            regions.append(replace(seen, unlisted=tuple(unlisted)))
         return replace(answer, regions=tuple(regions))
 
-    def _in_scope(self, seen: Seen) -> bool:
+    def _in_scope(self, seen: RegionAnswer) -> bool:
         return any(
             scope.cloud == seen.cloud and (not scope.regions or seen.region in scope.regions)
             for scope in self.scopes
         )
 
-    def _gaps(self, answers: Mapping[str, Survey], failures: str) -> Iterator[Seen]:
+    def _gaps(self, answers: Mapping[str, Survey], failures: str) -> Iterator[RegionAnswer]:
         """What is wrong with the answers as a whole: regions that nobody answered for, or several
         hosts.
         """
         hosts: dict[Place, list[str]] = {}
         for host, answer in answers.items():
             for seen in answer.regions:
-                hosts.setdefault((seen.cloud, seen.region), []).append(host)
+                hosts.setdefault(seen.place, []).append(host)
         for place, several in hosts.items():
             if len(several) > 1:
-                yield Seen(
+                yield RegionAnswer(
                     *place,
                     None,
                     "",
@@ -267,7 +247,7 @@ class JobChecker:
             answered = {region for cloud, region in hosts if cloud == scope.cloud}
             for region in scope.regions or (() if answered else ("?",)):
                 if region not in answered and "?" not in answered:
-                    yield Seen(
+                    yield RegionAnswer(
                         str(scope.cloud),
                         region,
                         None,
@@ -282,7 +262,7 @@ class JobChecker:
         """No answer at all."""
         return Survey(
             tuple(
-                Seen(str(scope.cloud), region, None, "", error)
+                RegionAnswer(str(scope.cloud), region, None, "", error)
                 for scope in self.scopes
                 for region in scope.regions or ("?",)
             ),
@@ -354,14 +334,3 @@ def _translated(error: SatelliteError) -> OSPError:
         SatelliteNotFound: OSPConfigError,
     }.get(type(error), OSPError)
     return kind(str(error))
-
-
-def ask_further(
-    checker: Checker, found: Survey, uuids: Sequence[str], progress: Optional[Progress] = None
-) -> Survey:
-    """What was `found` in lists, and the answers about these, which are in none.
-
-    Where a region failed they are not asked about: nothing could be known of them.
-    """
-    failed = any(seen.error for seen in found.regions)
-    return joined(uuids, [found] if failed else [found, checker.ask(uuids, progress)])

@@ -23,14 +23,8 @@ import requests
 import requests.auth
 from urllib3.exceptions import HTTPError
 
-from foreman_hooks.osp_checker.region import (
-    PATIENCE,
-    TRIES,
-    Manners,
-    heed_environment,
-    rest,
-    retry_after,
-)
+from foreman_hooks.osp_checker.pace import PATIENCE, TRIES, Manners, retry_after, wait
+from foreman_hooks.osp_checker.session import CLOCK_SKEW, heed_environment
 from foreman_hooks.rules.model import Record
 from foreman_hooks.satellite.connection import shorten, why
 from foreman_hooks.satellite.harmless import is_harmless
@@ -46,7 +40,6 @@ FAILURES = (
 MANY_REPORTS = 10_000  # in one page: more than Satellite keeps of one host
 FULL_PAGE = 100  # whole records in one page: each costs Satellite 12 to 15 ms (measured)
 TIMEOUT = (10.0, 120.0)  # seconds to connect, and for an answer (hammer's request_timeout)
-CLOCK_SKEW = timedelta(minutes=5)
 _DESTROYS = "destroy_vm_on_host_delete"
 _HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
 _Key = TypeVar("_Key", int, str)
@@ -780,9 +773,9 @@ class Satellite:
                 allow_redirects=False,
                 **body,
             )
-            wait = retry_after(response.status_code, response.headers)
-            again = method == "GET" and attempt < TRIES and wait is not None and wait <= PATIENCE
-            rest(wait if again and wait else self.manners.pause)
+            asked = retry_after(response.status_code, response.headers)
+            again = method == "GET" and attempt < TRIES and asked is not None and asked <= PATIENCE
+            wait(asked if again and asked else self.manners.pause)
             if not again:
                 break
         return response

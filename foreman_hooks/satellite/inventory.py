@@ -9,7 +9,8 @@ those that no list of servers has.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.region import Progress, parse_uuid, swap_bytes, workers
+from foreman_hooks.osp_checker.pace import Progress, workers
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import (
     GLANCE_NAMES,
     MAKER_NAMES,

@@ -14,8 +14,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Optional
 
-from foreman_hooks.osp_checker.region import OSPConfigError, cloud_names, parse_uuid
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Survey
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.config import cloud_names
+from foreman_hooks.osp_checker.errors import OSPConfigError
+from foreman_hooks.osp_checker.sightings import Survey
+from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.osp_checker.wire import MODES, Question, dump, words
 
 PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "openstack": "python3-openstacksdk"}

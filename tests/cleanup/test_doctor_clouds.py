@@ -3,7 +3,7 @@
 from typing import Any
 
 from foreman_hooks.cleanup.doctor import Finding, _clouds
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
 
 
 def findings(*scopes: CloudScope) -> list[Finding]:

@@ -19,7 +19,7 @@ from sandbox.world import add_instance, guest_facts, named_uuid, registration, s
 
 from foreman_hooks.cleanup.journal import JournalBusy, JournalError
 from foreman_hooks.hooks import spool as events
-from foreman_hooks.osp_checker.region import swap_bytes
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.satellite.client import Login, SatelliteError

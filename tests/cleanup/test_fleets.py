@@ -23,8 +23,8 @@ from sandbox.satellite import (
 )
 from sandbox.world import add_instance, named_uuid, registration, stamp
 
-from foreman_hooks.osp_checker.region import swap_bytes
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules.model import Outcome, Policy, Reason
 from foreman_hooks.satellite.client import Login
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sandbox.world import guest_facts, named_uuid
 
-from foreman_hooks.osp_checker.region import Manners
+from foreman_hooks.osp_checker.pace import Manners
 from foreman_hooks.rules.model import Decision, Policy
 
 PAGE = 10  # windows and pages of ten, so that few hosts fill several

@@ -11,7 +11,7 @@ from conftest import Stage
 from sandbox.instances import Instance
 from sandbox.world import guest_facts, named_uuid
 
-from foreman_hooks.osp_checker.region import swap_bytes
+from foreman_hooks.osp_checker.uuids import swap_bytes
 
 
 def listed(stage: Stage, call: Any, *options: str) -> list[str]:

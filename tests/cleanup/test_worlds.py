@@ -18,7 +18,8 @@ from sandbox.openstack import Account, OpenStack
 from sandbox.satellite import ANSIBLE, PUPPET, SALT, Host, Satellite, User
 from sandbox.satellite import RHSM as ORIGIN
 
-from foreman_hooks.osp_checker.region import Presence, Sighting, parse_uuid, swap_bytes
+from foreman_hooks.osp_checker.sightings import Presence, Sighting
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import RHSM, UUID_NAMES, identify, same_machine
 from foreman_hooks.rules.model import Decision, History, Policy, Reason, Record
 from foreman_hooks.rules.verdict import CLOCK_SKEW, Case, judge

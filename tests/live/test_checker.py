@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from foreman_hooks.osp_checker.region import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Region,
-    swap_bytes,
-)
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.sightings import Presence
+from foreman_hooks.osp_checker.uuids import swap_bytes
 
 from .cloud import Cloud
 

@@ -16,7 +16,7 @@ from sandbox.world import guest_facts, registration
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands import main as cli
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client

@@ -11,15 +11,11 @@ from typing import Any, Callable
 
 import pytest
 
-from foreman_hooks.osp_checker.region import (
-    OSPConfigError,
-    OSPError,
-    OSPLoginError,
-    Presence,
-    Region,
-    region_names,
-)
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.config import region_names
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPLoginError
+from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.sightings import Presence
 
 from .cloud import Cloud
 

@@ -16,19 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sandbox.openstack import Account, ApplicationCredential, Instance, OpenStack, project_id
 from sandbox.server import Answer, Fault, Server
 
-from foreman_hooks.osp_checker.errors import gist, shown
-from foreman_hooks.osp_checker.region import (
-    PATIENCE,
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.config import cloud_names, region_names
+from foreman_hooks.osp_checker.errors import (
     OSPConfigError,
     OSPError,
     OSPForbidden,
     OSPLoginError,
-    Presence,
-    Region,
-    cloud_names,
-    region_names,
+    gist,
+    shown,
 )
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.pace import PATIENCE
+from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.sightings import Presence
 
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
 CANARY = "0a11afee-0000-4000-8000-000000000001"
@@ -647,7 +647,7 @@ def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_worker
 @pytest.fixture
 def waits(monkeypatch):
     seconds = []
-    monkeypatch.setattr("foreman_hooks.osp_checker.session.rest", lambda wait: seconds.append(wait))
+    monkeypatch.setattr("foreman_hooks.osp_checker.session.wait", lambda wait: seconds.append(wait))
     return seconds
 
 

@@ -23,21 +23,13 @@ from sandbox.nova import STATES
 from sandbox.openstack import Account, ApplicationCredential, Instance, OpenStack, project_id
 from sandbox.server import Answer, Fault, Server
 
-from foreman_hooks.osp_checker.region import (
-    PATIENCE,
-    TRIES,
-    Manners,
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Region,
-    heed_environment,
-    parse_uuid,
-    region_names,
-    swap_bytes,
-)
+from foreman_hooks.osp_checker.config import region_names
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.pace import PATIENCE, TRIES, Manners
+from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.session import heed_environment
+from foreman_hooks.osp_checker.sightings import Presence
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 GONE = {DELETED, ABSENT}

@@ -13,15 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import wire as answer
-from foreman_hooks.osp_checker.region import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Sighting,
-)
-from foreman_hooks.osp_checker.survey import Seen, Survey
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.sightings import Presence, RegionAnswer, Sighting, Survey
 from foreman_hooks.osp_checker.wire import EARLIER, MARK, NoAnswer, Question, dump, load, words
 from foreman_hooks.satellite import jobs as remote_execution
 
@@ -30,7 +23,10 @@ PLACE, OTHER = ("prod", "RegionOne"), ("prod", "RegionTwo")
 ENDED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=timezone.utc)
 QUESTION = Question("f00d", "survey", f"{ONE}\n{TWO}\n{THREE}", "prod/RegionOne\nprod/RegionTwo")
 SURVEY = Survey(
-    (Seen(*PLACE, 3, "server x of another project was read", None), Seen(*OTHER, 0, "", None)),
+    (
+        RegionAnswer(*PLACE, 3, "server x of another project was read", None),
+        RegionAnswer(*OTHER, 0, "", None),
+    ),
     {ONE: PLACE},
     {
         TWO: (
@@ -80,7 +76,7 @@ def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(data: st.DataOb
 
     survey = Survey(
         tuple(
-            Seen(*place, data.draw(st.none() | st.integers(0)), data.draw(texts), None)
+            RegionAnswer(*place, data.draw(st.none() | st.integers(0)), data.draw(texts), None)
             for place in places
         ),
         alive,
@@ -101,7 +97,9 @@ def test_a_region_that_failed_is_unknown_for_every_uuid_with_its_own_error(
     kind: type[OSPError],
 ) -> None:
     failed = Survey(
-        (SURVEY.regions[0], Seen(*OTHER, None, "", kind("cell down"))), SURVEY.alive, SURVEY.asked
+        (SURVEY.regions[0], RegionAnswer(*OTHER, None, "", kind("cell down"))),
+        SURVEY.alive,
+        SURVEY.asked,
     )
     found = load(QUESTION, dump(QUESTION, failed))
     assert type(found.regions[1].error) is kind
@@ -115,7 +113,11 @@ def test_an_error_without_a_text_is_an_error_all_the_same() -> None:
         QUESTION,
         dump(
             QUESTION,
-            Survey((Seen(*PLACE, 1, "", OSPError("")),), {}, dict.fromkeys((ONE, TWO, THREE), ())),
+            Survey(
+                (RegionAnswer(*PLACE, 1, "", OSPError("")),),
+                {},
+                dict.fromkeys((ONE, TWO, THREE), ()),
+            ),
         ),
     )
     assert isinstance(found.regions[0].error, OSPError)
@@ -236,7 +238,7 @@ def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
     told = replace(
         SURVEY,
         at=ENDED,
-        regions=(SURVEY.regions[0]._replace(unlisted=("RegionThree",)), SURVEY.regions[1]),
+        regions=(replace(SURVEY.regions[0], unlisted=("RegionThree",)), SURVEY.regions[1]),
     )
     assert load(QUESTION, dump(QUESTION, told)) == told
 

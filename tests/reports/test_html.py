@@ -25,9 +25,10 @@ from sandbox import world as worlds
 from sandbox.server import Server
 
 from foreman_hooks.commands import main as cli
+from foreman_hooks.osp_checker.errors import OSPError
 from foreman_hooks.reports import html as page
 from foreman_hooks.rules.model import Decision, Outcome, Reason, Verdict
-from foreman_hooks.rules.plan import Plan, RegionSeen
+from foreman_hooks.rules.plan import Plan, PlanRegion
 
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
@@ -193,7 +194,7 @@ def verdict(
 
 def plan(*verdicts: Verdict, **more: Any) -> Plan:
     regions = (
-        RegionSeen("prod", "RegionOne", 12, "server x of another project was read", "", "", 3, "u"),
+        PlanRegion("prod", "RegionOne", 12, "server x of another project was read", alive=3),
     )
     return Plan(
         "https://satellite.example.com",
@@ -257,7 +258,7 @@ def test_what_became_of_the_deletions_is_told() -> None:
 
 
 def test_a_refusal_and_a_region_without_answer_are_told() -> None:
-    regions = (RegionSeen("prod", "RegionOne", None, "", "a cell is down", "OSPError", 0, ""),)
+    regions = (PlanRegion("prod", "RegionOne", None, "", OSPError("a cell is down")),)
     text = Outline(
         page.render(
             plan(verdict(1, reason=Reason.UNKNOWN), regions=regions, refusals=("too many",))

@@ -14,7 +14,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.region import Presence, Sighting
+from foreman_hooks.osp_checker.errors import OSPError
+from foreman_hooks.osp_checker.sightings import Presence, Sighting
 from foreman_hooks.reports.listings import (
     FORMATS,
     Row,
@@ -30,7 +31,7 @@ from foreman_hooks.reports.listings import (
     verdict_rows,
 )
 from foreman_hooks.rules.model import LOUD, Decision, Outcome, Reason, Verdict
-from foreman_hooks.rules.plan import Plan, RegionSeen
+from foreman_hooks.rules.plan import Plan, PlanRegion
 
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
@@ -321,10 +322,10 @@ def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answ
             verdict(decision=Decision.KEEP, reason=Reason.UNKNOWN),
         ],
         [
-            RegionSeen(
+            PlanRegion(
                 "prod", "RegionOne", 120, "server x was read", alive=2, unlisted=("RegionThree",)
             ),
-            RegionSeen("prod", "RegionTwo", None, error="prod/RegionTwo: gave 503"),
+            PlanRegion("prod", "RegionTwo", None, error=OSPError("prod/RegionTwo: gave 503")),
         ],
     )
     assert summary(made) == (
@@ -350,7 +351,10 @@ def test_no_control_character_of_an_answer_reaches_the_terminal_in_the_summary()
     told = summary(
         plan(
             [],
-            [RegionSeen("prod", "RegionOne", 1, text), RegionSeen(text, text, None, error=text)],
+            [
+                PlanRegion("prod", "RegionOne", 1, text),
+                PlanRegion(text, text, None, error=OSPError(text)),
+            ],
             text,
         )
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.region import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import (
     OTHER_GLANCE_NAMES,
     OTHER_NAMES,

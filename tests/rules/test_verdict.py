@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.region import Presence, Sighting, swap_bytes
+from foreman_hooks.osp_checker.sightings import Presence, Sighting
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules.identity import identify
 from foreman_hooks.rules.model import Decision, History, Identity, Policy, Reason, Record, Verdict
 from foreman_hooks.rules.verdict import Case, judge, steps

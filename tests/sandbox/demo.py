@@ -11,7 +11,7 @@ import yaml
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
 from foreman_hooks.reports import listings as report
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login

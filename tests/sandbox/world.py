@@ -8,7 +8,7 @@ import time
 import uuid as uuidlib
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.region import swap_bytes
+from foreman_hooks.osp_checker.uuids import swap_bytes
 
 from .openstack import Account, Instance, OpenStack
 from .satellite import RHSM, Host, Satellite, User

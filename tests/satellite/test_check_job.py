@@ -23,15 +23,9 @@ from sandbox.targets import EXCEPTION, LOST, SILENT, Process, Ran
 from sandbox.world import named_uuid
 
 from foreman_hooks.cleanup.doctor import _check_job
-from foreman_hooks.osp_checker.region import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    Sighting,
-)
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Seen, Survey
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.sightings import Presence, RegionAnswer, Sighting, Survey
 from foreman_hooks.osp_checker.wire import MARK, Question, dump, load
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Login
@@ -238,7 +232,7 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
             check_instances.dump(
                 question,
                 Survey(
-                    (Seen("prod", "RegionOne", 1, "seen", None),),
+                    (RegionAnswer("prod", "RegionOne", 1, "seen", None),),
                     {},
                     {
                         uuid: (Sighting(uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])),)
@@ -517,7 +511,8 @@ def test_each_checker_host_answers_for_its_own_clouds(two: JobStage) -> None:
     local.prepare()
     found, known = ask_both(two, uuids), local.survey(uuids)
     assert (found.alive, found.asked) == (known.alive, known.asked)
-    assert {seen._replace(unlisted=()) for seen in found.regions} == set(known.regions)
+    regions = [replace(answer, unlisted=()) for answer in found.regions]
+    assert sorted(regions, key=str) == sorted(known.regions, key=str)
 
 
 def test_regions_that_the_scope_ignores_are_not_named(job: JobStage) -> None:

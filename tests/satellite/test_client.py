@@ -48,7 +48,7 @@ from satellites import (
 )
 
 from foreman_hooks.commands.main import code_of
-from foreman_hooks.osp_checker.region import PATIENCE, TRIES
+from foreman_hooks.osp_checker.pace import PATIENCE, TRIES
 from foreman_hooks.rules.model import Record
 from foreman_hooks.satellite.client import (
     FULL_PAGE,

@@ -30,7 +30,7 @@ from satellites import (
     looked,
 )
 
-from foreman_hooks.osp_checker.region import swap_bytes
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules import identity
 from foreman_hooks.rules.identity import (
     MAKER_NAMES,

@@ -11,15 +11,10 @@ import pytest
 from sandbox.openstack import Account, Instance, OpenStack, project_id
 from sandbox.server import Server
 
-from foreman_hooks.osp_checker.region import (
-    OSPConfigError,
-    OSPError,
-    OSPForbidden,
-    OSPLoginError,
-    Presence,
-    swap_bytes,
-)
-from foreman_hooks.osp_checker.survey import CloudScope, LocalChecker, Survey
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.sightings import Presence, Survey
+from foreman_hooks.osp_checker.uuids import swap_bytes
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"

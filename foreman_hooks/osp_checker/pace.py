@@ -1,0 +1,58 @@
+"""How hard a server is pressed: how many questions at once, pauses, and how a busy one is retried."""
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Callable, NamedTuple, Optional
+
+PATIENCE = 120.0  # seconds: a server that asks for more (Retry-After) is not waited for
+TRIES = 4  # of one question, while the server asks for patience
+BREATH = 0.5  # seconds before the second try of a 503 that names no time
+
+Progress = Callable[[int, int], None]  # done, total (0: not known)
+
+
+class Manners(NamedTuple):
+    """How much is asked of a server: questions at once, rows a page, seconds between questions."""
+
+    workers: int = 8
+    page_size: int = 1000  # Nova's max_limit by default; it cuts a larger limit to it in silence
+    pause: float = 0.0
+
+
+MANNERS = Manners()
+
+
+@contextmanager
+def workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads that an error or Ctrl-C leaves at once.
+
+    Work that has not begun never does, and a thread that hangs is not waited for.
+    """
+    pool = ThreadPoolExecutor(max(count, 1))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def wait(seconds: float) -> None:
+    """Sleep; not at all for 0 seconds, since even that would let another thread run."""
+    if seconds:
+        time.sleep(seconds)
+
+
+def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
+    """For how many seconds the server asks to be left alone; None if it does not."""
+    text = headers.get("Retry-After", "").strip()
+    if status not in (429, 503) or not text:
+        return None
+    with suppress(TypeError, ValueError, OverflowError):
+        if text.isdigit():
+            return float(text)
+        until = parsedate_to_datetime(text)
+        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+    return None
