@@ -1,12 +1,4 @@
-"""Which clouds and regions clouds.yaml and OS_* variables name, as openstacksdk itself reads them.
-
-openstacksdk skips a file that is missing, unreadable or broken, and takes the next one: another
-cloud of the same name may be asked then, and know nothing of our instances.  So the file is looked
-at here first: the one that is named, or else the first one there is, is the one that is read, or it
-is an error that says what is wrong with it.
-
-Part of the checker library, so it also travels inside a job template.
-"""
+"""clouds.yaml and the OS_* variables, read by openstacksdk; what is wrong, by key and file."""
 
 import json
 import os
@@ -88,7 +80,7 @@ class CloudEntry(NamedTuple):
 def region_names(cloud: Optional[str]) -> list[str]:
     """The regions of `cloud` by clouds.yaml, a vendor profile or OS_REGION_NAME.
 
-    Raises OSPConfigError where none is, or the configuration cannot be read.
+    Raises OSPConfigError if there is none, or the configuration cannot be read.
     """
     reader, source = _reader(cloud)
     name = cloud or reader.default_cloud
@@ -98,9 +90,8 @@ def region_names(cloud: Optional[str]) -> list[str]:
         raise _explained(reader, source, name, error) from error
     names = [region for region in dict.fromkeys(regions) if region]
     if not names:
-        names = [
-            region for region in (_entry(reader, source, name, "").config.region_name,) if region
-        ]
+        default = _entry(reader, source, name, "").config.region_name
+        names = [default] if default else []
     if not names:
         raise OSPConfigError(
             f"{_who(cloud)}: no region is named; set region_name in {source}, or OS_REGION_NAME"
@@ -109,13 +100,13 @@ def region_names(cloud: Optional[str]) -> list[str]:
 
 
 def cloud_names() -> list[str]:
-    """The clouds that clouds.yaml names; raises OSPConfigError where there is none."""
+    """The clouds that clouds.yaml names; raises OSPConfigError if there is none."""
     reader, _ = _reader(None)
     names = sorted(reader.get_cloud_names())
     if names in ([], ["defaults"]):  # what openstacksdk calls a configuration without any file
         raise OSPConfigError(
-            "no clouds.yaml with a cloud is found; it belongs in ~/.config/openstack of this user, "
-            "or in /etc/openstack"
+            "no clouds.yaml names a cloud; put one into ~/.config/openstack of this user, or into "
+            "/etc/openstack"
         )
     return names
 
@@ -123,8 +114,8 @@ def cloud_names() -> list[str]:
 def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
     """The entry of `cloud` (None: the default one, or OS_*) for that region; raises OSPConfigError.
 
-    clouds.yaml need not name every region: one that it does not know has the settings of the
-    cloud's first.
+    clouds.yaml need not name every region: a region that it does not know has the settings of
+    the cloud's first.
     """
     reader, source = _reader(cloud)
     entry = _entry(reader, source, cloud, region)
@@ -144,9 +135,8 @@ def _who(cloud: Optional[str]) -> str:
 def _entry(reader: Any, source: str, cloud: Optional[str], region: str) -> CloudEntry:
     known: Optional[str] = region
     try:
-        if region and region not in (
-            one["name"] for one in reader._get_regions(cloud or reader.default_cloud)
-        ):
+        regions = reader._get_regions(cloud or reader.default_cloud) if region else []
+        if region and region not in [entry["name"] for entry in regions]:
             known = None
         return CloudEntry(reader.get_one(cloud=cloud, region_name=known), source)
     except Exception as error:  # for what is wrong in the file openstacksdk raises just anything
@@ -174,27 +164,22 @@ def _reader(cloud: Optional[str]) -> "tuple[Any, str]":
         )
     except Exception as error:
         log.debug("%s", source, exc_info=True)
-        raise OSPConfigError(
-            f"{source}: not a valid clouds.yaml ({gist(error)})"
-            if _is_plain(error)
-            else f"{source}: not a valid clouds.yaml"
-        ) from error
+        detail = f" ({gist(error)})" if _is_plain(error) else ""
+        raise OSPConfigError(f"{source}: not a valid clouds.yaml{detail}") from error
+    known = sorted(map(str, reader.cloud_config["clouds"])) if path else []
     if cloud and cloud not in reader.cloud_config["clouds"]:
-        there = ", ".join(sorted(map(str, reader.cloud_config["clouds"]))) if path else ""
-        raise OSPConfigError(
-            f"cloud {cloud}: {source} has no such cloud"
-            f"{f'; it has {there}' if there else '; no clouds.yaml is found'}"
-        )
+        hint = f"it has {', '.join(known)}" if known else "no clouds.yaml is found"
+        raise OSPConfigError(f"cloud {cloud}: {source} has no such cloud; {hint}")
     return reader, source
 
 
 def _file(variable: str, places: Iterable[str], needed: bool) -> Optional[str]:
     """The file that the variable names, or the first of these places; checked to be YAML.
 
-    One that is named has to be there if it is `needed`: no other is read in its place.
+    A file that is named has to exist if it is `needed`: no other is read in its place.
     """
     named = os.environ.get(variable)
-    path = named or next((place for place in places if _exists(place)), None)
+    path = named or next(filter(_exists, places), None)
     if path and _exists(path):
         return _readable(path)
     if named and needed:
@@ -222,12 +207,7 @@ def _readable(path: str) -> str:
     except OSError as error:
         raise OSPConfigError(f"{path}: cannot be read by this user ({error.strerror})") from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = gist(
-            getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be parsed"
-        )
-        raise OSPConfigError(f"{path}{line}: not valid YAML ({problem})") from error
+        raise OSPConfigError(f"{path}{_line(error)}: not valid YAML ({_problem(error)})") from error
     except (ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         kind = "JSON" if path.endswith("json") else "YAML"
@@ -236,8 +216,20 @@ def _readable(path: str) -> str:
     return path
 
 
+def _line(error: Any) -> str:
+    """Where in a file PyYAML met a problem."""
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _problem(error: Any) -> str:
+    """What PyYAML complains of."""
+    text = getattr(error, "problem", None) or getattr(error, "reason", None)
+    return gist(text or "cannot be parsed")
+
+
 def _check_shape(path: str, content: Any) -> None:
-    """Whether each cloud is a mapping: openstacksdk takes that for granted."""
+    """Raise OSPConfigError unless there is a mapping of clouds: openstacksdk relies on it."""
     clouds = content.get("clouds", {}) if isinstance(content, dict) else None
     if not isinstance(clouds, dict):
         raise OSPConfigError(f"{path}: has no mapping called clouds")
@@ -262,30 +254,25 @@ def _explained(
     place = f"{_who(cloud)} ({source})"
     entry = reader.cloud_config["clouds"].get(cloud)
     if not cloud:
-        return OSPConfigError(
-            f"{source}: no cloud is named; name one of "
-            + ", ".join(sorted(reader.get_cloud_names()))
-        )
+        names = ", ".join(sorted(reader.get_cloud_names()))
+        return OSPConfigError(f"{source}: no cloud is named; name one of {names}")
     if not isinstance(entry, dict):
         return OSPConfigError(f"{place}: the entry is empty or not a mapping")
     if not isinstance(entry.get("auth", {}), dict):
         return OSPConfigError(f"{place}: auth is empty or not a mapping")
-    text = (
-        _unfit(reader, cloud, error) or _missing(error) or (gist(error) if _is_plain(error) else "")
-    )
-    return OSPConfigError(
-        f"{place}: {text or 'the entry is not valid; compare it with that of openstack'}"
-    )
+    text = _unfit(reader, cloud, error) or _missing(error)
+    if not text and _is_plain(error):
+        text = gist(error)
+    text = text or "the entry is not valid; compare it with the one that the openstack command uses"
+    return OSPConfigError(f"{place}: {text}")
 
 
 def _missing(error: BaseException) -> str:
     """Which keys a plugin lacks."""
     names = [str(option.dest) for option in getattr(error, "options", ())]
-    return (
-        f"{' and '.join(names)} is missing; set it in auth (or OS_{names[0].upper()})"
-        if names
-        else ""
-    )
+    if not names:
+        return ""
+    return f"{' and '.join(names)} is missing; set it in auth (or OS_{names[0].upper()})"
 
 
 def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
@@ -309,17 +296,11 @@ def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
             "auth_type is empty or none, which has no log-in; remove it (OS_AUTH_TYPE), "
             "password is the default"
         )
-    known = {
-        name.replace("-", "_")
-        for option in loader.get_options()
-        for name in (option.dest, option.name, *(old.name for old in option.deprecated))
-    }
-    unfit = sorted(key for key in auth if key not in known)
+    unfit = sorted(auth.keys() - _option_names(loader))
     if unfit:
         return f"auth_type {kind} does not take {', '.join(unfit)}; {_remedy(unfit)}"
-    if kind == "v3applicationcredential" and any(
-        auth.get(key) for key in ("project_name", "project_id")
-    ):
+    has_project = auth.get("project_name") or auth.get("project_id")
+    if kind == "v3applicationcredential" and has_project:
         return (
             "an application credential brings its project along: remove project_name, project_id, "
             "project_domain_name, ... from auth (OS_PROJECT_*)"
@@ -327,6 +308,15 @@ def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
     if "secret" in str(error) and _is_plain(error):
         return _no_secret("application_credential_secret", "")
     return ""
+
+
+def _option_names(loader: Any) -> set[str]:
+    """Every key that a plugin takes, its deprecated names included."""
+    names: set[str] = set()
+    for option in loader.get_options():
+        names.update((option.dest, option.name))
+        names.update(deprecated.name for deprecated in option.deprecated)
+    return {name.replace("-", "_") for name in names}
 
 
 def _remedy(unfit: list[str]) -> str:
@@ -343,9 +333,8 @@ def _no_secret(key: str, source: str) -> str:
     beside = Path(source).parent / "secure.yaml"
     if source and not os.environ.get("OS_CLIENT_SECURE_FILE") and beside.exists():
         return (
-            f"no {key} is given; {beside} is read only where OS_CLIENT_SECURE_FILE names it, "
-            "or both files lie "
-            "in ~/.config/openstack or /etc/openstack"
+            f"no {key} is given; {beside} is read only if OS_CLIENT_SECURE_FILE names it, or both "
+            "files are in ~/.config/openstack or /etc/openstack"
         )
     return (
         f"no {key} is given; put it into clouds.yaml, or into the secure.yaml that "
@@ -354,7 +343,7 @@ def _no_secret(key: str, source: str) -> str:
 
 
 def _check(entry: CloudEntry) -> None:
-    """Raise OSPConfigError for what would fail before anything is sent, or be sent in vain."""
+    """Raise OSPConfigError for an entry that cannot work, before anything is sent."""
     place, auth = f"{_who(entry.name)} ({entry.source})", entry.auth
     kind = entry.config.config.get("auth_type")
     if not hasattr(entry.config.get_auth(), "get_access"):

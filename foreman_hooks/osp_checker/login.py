@@ -1,7 +1,4 @@
-"""One log-in to one Keystone, shared by all its regions, and the Novas of its catalog.
-
-Part of the checker library, so it also travels inside a job template.
-"""
+"""One log-in to one Keystone, shared by all its regions, and the Novas of its catalog."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -20,9 +17,9 @@ _VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
 
 
 class Nova(NamedTuple):
-    """One compute endpoint: where it is, and which of the catalog's it is.
+    """One compute endpoint, by the catalog or by an override of clouds.yaml.
 
-    `listed`: whether the address stands in the catalog; an override need not.
+    `listed`: whether the address is in the catalog; that of an override need not be.
     """
 
     keystone: str
@@ -34,7 +31,7 @@ class Nova(NamedTuple):
 
 @dataclass(frozen=True)
 class LogIn:
-    """One good log-in; `keystone` is the auth_url, `source` the file that the cloud's entry is in.
+    """One good log-in; `keystone` is the auth_url, `source` the file with the cloud's entry.
 
     `verified`: whether TLS is checked.  `novas`: every compute endpoint of the catalog, whatever
     its interface.
@@ -50,13 +47,15 @@ class LogIn:
     def nova(self, entry: CloudEntry) -> Nova:
         """The Nova that openstacksdk would ask for this entry; raises OSPConfigError.
 
-        Heeds the keys compute_endpoint_override, compute_region_name, compute_service_name,
+        Respects the keys compute_endpoint_override, compute_region_name, compute_service_name,
         compute_service_type and compute_interface.
         """
         where = f"cloud {entry.name}, region {entry.config.region_name}"
         with translated(where):
             override = entry.config.get_endpoint("compute")
-            return self._overridden(entry, override) if override else self._of_catalog(entry)
+            if override:
+                return self._overridden(entry, override)
+            return self._of_catalog(entry)
 
     def _overridden(self, entry: CloudEntry, override: str) -> Nova:
         url = override
@@ -67,120 +66,110 @@ class LogIn:
                 f"compute_endpoint_override {shown(url)!r} is not an http(s):// URL"
             )
         url = self._with_version(url)
-        known = next((nova for nova in self.novas if _bare(nova.url) == _bare(url)), None)
-        if known:
-            return known._replace(url=url)
+        for nova in self.novas:
+            if _bare(nova.url) == _bare(url):
+                return nova._replace(url=url)
         region = str(entry.config.get_region_name("compute"))
-        there = {nova.service for nova in self.novas if nova.region == region}
-        service = entry.config.get_service_name("compute") or (
-            there.pop() if len(there) == 1 else ""
-        )
-        return Nova(self.keystone, region, service, url, listed=False)
+        service = entry.config.get_service_name("compute")
+        services = {nova.service for nova in self.novas if nova.region == region}
+        if not service and len(services) == 1:
+            service = services.pop()
+        return Nova(self.keystone, region, service or "", url, listed=False)
 
     def _of_catalog(self, entry: CloudEntry) -> Nova:
         config = entry.config
         region, kind = config.get_region_name("compute"), config.get_service_type("compute")
         interface = config.get_interface("compute") or "public"
-        matches = self.access.service_catalog.get_endpoint_data_list(
-            service_type=kind,
-            interface=interface,
-            region_name=region,
-            service_name=config.get_service_name("compute"),
+        service = config.get_service_name("compute")
+        endpoints = self.access.service_catalog.get_endpoint_data_list(
+            service_type=kind, interface=interface, region_name=region, service_name=service
         )
-        urls = {_bare(match.url): match for match in matches}
-        if not urls:
-            raise OSPConfigError(
-                self._no_endpoint(str(region), interface, config.get_service_name("compute"))
-            )
-        if len(urls) > 1:
-            raise OSPConfigError(_several(str(region), list(urls.values())))
-        [match] = urls.values()
-        return Nova(
-            self.keystone, str(region), str(match.service_name or ""), self._with_version(match.url)
-        )
+        by_url = {_bare(endpoint.url): endpoint for endpoint in endpoints}
+        if not by_url:
+            raise OSPConfigError(self._no_endpoint(str(region), interface, service))
+        if len(by_url) > 1:
+            raise OSPConfigError(_several(str(region), list(by_url.values())))
+        [endpoint] = by_url.values()
+        url = self._with_version(endpoint.url)
+        return Nova(self.keystone, str(region), str(endpoint.service_name or ""), url)
 
     def _no_endpoint(self, region: str, interface: Any, service: Optional[str]) -> str:
         known = ", ".join(sorted({nova.region for nova in self.novas})) or "none"
         wanted = interface if isinstance(interface, str) else " or ".join(interface)
+        if service:
+            wanted = f"{wanted}, service {service}"
         return (
-            f"the catalog has no compute endpoint there, interface {wanted}"
-            f"{f', service {service}' if service else ''} (it has compute in: {known}); "
-            "correct the region's name, "
-            "or take the region out of the configuration"
+            f"the catalog has no compute endpoint there, interface {wanted} (it has compute in: "
+            f"{known}); correct the region's name, or take the region out of the configuration"
         )
 
     def _with_version(self, url: str) -> str:
-        """That URL, or where its server has version 2.1: some catalogs leave it out."""
+        """That URL, or the one of its version 2.1: some catalogs leave the version out."""
+        if _VERSION.search(urlsplit(url).path):
+            return url
+        discovered = self._discover(url)
+        if not _VERSION.search(urlsplit(discovered).path):
+            raise OSPConfigError(
+                f"the compute endpoint {shown(url)} has no version, and does not say where its "
+                "version 2.1 is; have /v2.1 added in the catalog, or set "
+                "compute_endpoint_override in clouds.yaml"
+            )
+        return discovered
+
+    def _discover(self, url: str) -> str:
+        """Where the server at that URL has version 2.1; "" or the URL itself if it has none."""
         from keystoneauth1 import exceptions as ka
         from keystoneauth1.discover import EndpointData
 
-        if _VERSION.search(urlsplit(url).path):
-            return url
-        found = ""  # keystoneauth1 gives back what it has where it finds nothing
+        endpoint = EndpointData(catalog_url=url, service_type="compute")
         with suppress(ka.DiscoveryFailure, ka.HttpError):
-            found = str(
-                EndpointData(catalog_url=url, service_type="compute")
-                .get_versioned_data(
-                    self.session,
-                    min_version=(2, 1),
-                    max_version=(2, "latest"),
-                    discover_versions=False,
-                )
-                .url
+            versioned = endpoint.get_versioned_data(
+                self.session,
+                min_version=(2, 1),
+                max_version=(2, "latest"),
+                discover_versions=False,
             )
-        if not _VERSION.search(urlsplit(found).path):
-            raise OSPConfigError(
-                f"the compute endpoint {shown(url)} has no version, and does not "
-                "say where its version 2.1 is; have /v2.1 added in the catalog, or "
-                "set compute_endpoint_override in clouds.yaml"
-            )
-        return found
+            return str(versioned.url)
+        return ""
 
     def left_out(self, asked: Collection[Nova], ignored: Collection[str]) -> tuple[str, ...]:
         """The compute regions of the catalog that are neither asked nor ignored by name.
 
         A region with a second Nova that is not asked is named with it: REGION/SERVICE.
         """
-        places: dict[tuple[str, str], set[str]] = {}
+        urls: dict[tuple[str, str], set[str]] = {}  # by region and service
         for nova in self.novas:
-            places.setdefault((nova.region, nova.service), set()).add(_bare(nova.url))
-        urls = {_bare(nova.url) for nova in asked}
-        by_name = _first_of_each(
-            {nova: None for nova in asked if nova.keystone == self.keystone and not nova.listed}
-        )
-        covered = {place for place, those in places.items() if those & urls or place in by_name}
-        busy = {region for region, _ in covered}
-        labels = {
-            (region, f"{region}/{service}" if region in busy else region)
-            for region, service in places
-            if (region, service) not in covered
-        }
-        return tuple(
-            sorted(
-                {
-                    label
-                    for region, label in labels
-                    if region not in ignored and label not in ignored
-                }
-            )
-        )
+            urls.setdefault((nova.region, nova.service), set()).add(_bare(nova.url))
+        asked_urls = {_bare(nova.url) for nova in asked}
+        overridden = [nova for nova in asked if nova.keystone == self.keystone and not nova.listed]
+        covered = _first_of_each(overridden) & urls.keys()
+        covered.update(key for key, those in urls.items() if those & asked_urls)
+        covered_regions = {region for region, _ in covered}
+        names = set()
+        for region, service in urls.keys() - covered:
+            label = f"{region}/{service}" if region in covered_regions else region
+            if region not in ignored and label not in ignored:
+                names.add(label)
+        return tuple(sorted(names))
 
 
 def _first_of_each(novas: Iterable[Nova]) -> set[tuple[str, str]]:
-    """An address that is not in the catalog stands for one region only, the first."""
+    """Region and service of these; an address outside the catalog covers only its first region."""
     first: dict[str, tuple[str, str]] = {}
     for nova in novas:
         first.setdefault(_bare(nova.url), (nova.region, nova.service))
     return set(first.values())
 
 
-def _several(region: str, matches: "list[Any]") -> str:
-    services = {str(match.service_name) for match in matches}
-    those = ", ".join(f"{match.service_name}: {shown(match.url)}" for match in matches)
-    key = "compute_service_name" if len(services) == len(matches) else "compute_endpoint_override"
+def _several(region: str, endpoints: "list[Any]") -> str:
+    services = {str(endpoint.service_name) for endpoint in endpoints}
+    texts = [f"{endpoint.service_name}: {shown(endpoint.url)}" for endpoint in endpoints]
+    key = "compute_service_name"
+    if len(services) < len(endpoints):
+        key = "compute_endpoint_override"
     return (
-        f"{region} has {len(matches)} compute endpoints ({those}); say which with {key} in "
-        "clouds.yaml"
+        f"{region} has {len(endpoints)} compute endpoints ({', '.join(texts)}); say which with "
+        f"{key} in clouds.yaml"
     )
 
 
@@ -200,9 +189,9 @@ class LogIns:
     _standing: dict[str, Standing] = field(default_factory=dict, repr=False)
 
     def get(self, entry: CloudEntry) -> LogIn:
-        """The log-in for that entry, made where there is none yet.
+        """The log-in for that entry; logs in if no earlier entry did.
 
-        Raises OSPError; the same again for every further entry with that log-in, without asking.
+        Raises OSPError; for every further entry with that log-in the same again, without asking.
         """
         where = f"log-in to cloud {entry.name} at {entry.auth_url} by {entry.source}"
         key = entry.login_key
@@ -237,14 +226,13 @@ def _log_in(entry: CloudEntry, standing: Standing) -> LogIn:
 
 
 def _check_scope(access: Any) -> None:
-    """Raise OSPConfigError for a token without a project, which is of no use to Nova."""
+    """Raise OSPConfigError for a token without a project, which Nova does not serve."""
     if access.project_scoped:
         return
     if getattr(access, "system_scoped", False):
         raise OSPConfigError(
             "this login is scoped to the system, which Nova does not serve; remove system_scope, "
-            "and "
-            "give a project: project_name and project_domain_name"
+            "and give a project: project_name and project_domain_name"
         )
     if access.domain_scoped:
         raise OSPConfigError(
@@ -268,7 +256,9 @@ def _novas(entry: CloudEntry, access: Any) -> Iterable[Nova]:
         entry.config.get_service_type("compute"),
     }
     for service in access.service_catalog.normalize_catalog():
-        for endpoint in service["endpoints"] if service["type"] in kinds else ():
+        if service["type"] not in kinds:
+            continue
+        for endpoint in service["endpoints"]:
             if endpoint["url"]:
                 yield Nova(
                     entry.auth_url,

@@ -1,4 +1,4 @@
-"""How hard a server is pressed: how many questions at once, pauses, and how a busy one is retried."""
+"""How hard a server is pressed: questions at once, pauses, and patience with one that is busy."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -183,12 +183,11 @@ class Region:
         return {text: sightings[text] for text in uuids}
 
     def list_servers(self, progress: Optional[Progress] = None) -> Set[str]:
-        """The UUIDs of all servers that the region lists, of every project; visibility is proven
-        first.
+        """The UUIDs of all servers that the region lists, of every project.
 
-        Raises OSPError.  In the list means alive.  Not in it means nothing yet: soft-deleted and
-        hidden servers and those of a cell that is down are missing from it (measured), so they have
-        to be asked one by one.
+        Proves visibility first; raises OSPError.  A UUID in the list is alive.  One that is not in
+        it says nothing yet: soft-deleted and hidden servers and those of a cell that is down are
+        missing from it (measured), so they have to be asked about one by one.
         """
         listed: set[str] = set()
         for page in self.pages("/servers", progress):
@@ -198,10 +197,9 @@ class Region:
     def pages(
         self, path: str, progress: Optional[Progress] = None
     ) -> Iterator[list[dict[str, Any]]]:
-        """The pages of a list of all servers, at /servers or /servers/detail, each server as Nova
-        describes it.
+        """The pages of a list of all servers, each server as Nova describes it.
 
-        Visibility is proven first; raises OSPError.
+        `path`: /servers or /servers/detail.  Proves visibility first; raises OSPError.
         """
         self.prove_visibility()
         firsts: set[str] = set()
@@ -221,7 +219,7 @@ class Region:
         """The page that follows, empty at the end.
 
         A server without instance mapping, and one purged since, is a 400 as marker (measured): then
-        the one before it is the marker, and what was listed already is dropped.
+        the server before it is the marker, and what was listed already is dropped.
         """
         for number in reversed(range(len(page))):
             with suppress(_BadMarker):
@@ -235,8 +233,7 @@ class Region:
         )
 
     def ask(self, text: str) -> Sighting:
-        """What this region knows of one UUID; asks for the other byte order where that one is
-        absent.
+        """What this region knows of one UUID; if it is absent, of it in the other byte order.
 
         Raises OSPError where the region cannot answer.  A match of the other byte order counts as
         one of this: the same 128 bits name no other instance.  `detail` says which form it was.
@@ -255,11 +252,9 @@ class Region:
 
     def _ask_form(self, text: str, form: str) -> Sighting:
         try:
-            status = (
-                self._get_server(form)
-                if self.visibility is None or self.visibility.by_get
-                else None
-            )
+            status = None
+            if self.visibility is None or self.visibility.by_get:
+                status = self._get_server(form)
             if status:
                 return self._saw(text, Presence.PRESENT, status)
             visibility = self.prove_visibility()
@@ -272,8 +267,9 @@ class Region:
             return self._saw(text, Presence.UNKNOWN, str(unclear))
 
     def _get_server(self, form: str) -> Optional[str]:
-        """The server's status, '' where Nova itself says that there is none to see, None where the
-        role may not ask.
+        """The server's status.
+
+        "" if Nova itself says that there is none to see; None if the role may not ask.
         """
         answer = self._get(f"/servers/{form}")
         if answer.status == 200:
@@ -286,12 +282,8 @@ class Region:
         if answer.status == 403:  # a role that may list but not show; the list must answer
             return None
         problem = _member(answer.body, "itemNotFound", dict)
-        if (
-            answer.status == 404
-            and problem
-            and form in str(problem.get("message"))
-            and answer.request_id
-        ):
+        is_novas = problem and form in str(problem.get("message")) and answer.request_id
+        if answer.status == 404 and is_novas:
             return ""
         raise _UnreadableError(
             f"{self.name}: GET of server {form} gave a {answer.status} that is not Nova's own "
@@ -301,51 +293,48 @@ class Region:
     def _ask_tombstone(self, text: str, form: str, visibility: Visibility) -> Sighting:
         row = self._row(form, **{"changes-since": BEGINNING})
         if row is None:
-            row = self._row(
-                form
-            )  # a row whose updated_at is NULL is missed by changes-since (measured)
-        if row is not None and row.get("status") != "DELETED":
+            # a row whose updated_at is NULL is missed by changes-since (measured)
+            row = self._row(form)
+        if row is None:
+            return self._without_row(text, form, visibility)
+        if row.get("status") != "DELETED":
             return self._saw(text, Presence.PRESENT, str(row.get("status") or "without status"))
-        if row is not None:
-            ended = row.get("OS-SRV-USG:terminated_at")
-            if (
-                ended is None
-            ):  # `updated` does not stand in for it: where that is NULL Nova prints now
-                return self._saw(
-                    text, Presence.ABSENT, f"its deleted row has no time; {visibility.proof}"
-                )
-            when = _moment(ended)
-            if when is None:
-                raise _UnreadableError(
-                    f"{self.name}: the deleted row of {form} has a time that cannot be read"
-                )
-            return self._saw(
-                text, Presence.DELETED, f"Nova's row says DELETED; {visibility.proof}", when
-            )
+        ended = row.get("OS-SRV-USG:terminated_at")
+        if ended is None:
+            # `updated` does not stand in for it: if that is NULL Nova prints the present time
+            detail = f"its deleted row has no time; {visibility.proof}"
+            return self._saw(text, Presence.ABSENT, detail)
+        when = _moment(ended)
+        if when is None:
+            raise _UnreadableError(f"{self.name}: the deleted row of {form} has an unreadable time")
+        detail = f"Nova's row says DELETED; {visibility.proof}"
+        return self._saw(text, Presence.DELETED, detail, when)
+
+    def _without_row(self, text: str, form: str, visibility: Visibility) -> Sighting:
+        """No trace is left, if this login's lists could show one."""
         if visibility.by_get or self.empty_is_absent:
             return self._saw(text, Presence.ABSENT, f"no row of it is left; {visibility.proof}")
         raise _UnreadableError(
-            f"{self.name}: no row of {form}, but this role's lists are silent about a cell that is down "
-            "(set lists_fail_on_down_cell where the cloud does not skip down cells)"
+            f"{self.name}: no row of {form}, but this role's lists are silent about a cell that "
+            "is down (set lists_fail_on_down_cell where the cloud does not skip down cells)"
         )
 
     def _row(self, form: str, **more: Any) -> Optional[dict[str, Any]]:
-        """The one row, deleted or not, that the filtered list has of a UUID; None where it has
-        none.
+        """The one row, deleted or not, that the filtered list has of a UUID; None if it has none.
 
-        `uuid` is dropped in silence for roles without allow_all_filters: then other servers come
+        Nova drops `uuid` in silence for roles without allow_all_filters: then other servers come
         back.
         """
         page = self._servers("/servers/detail", all_tenants=1, uuid=form, limit=2, **more)
         if len(page) > 1 or any(server["id"] != form for server in page):
             raise _UnreadableError(
-                f"{self.name}: the list filtered for {form} holds other servers: the filter was ignored"
+                f"{self.name}: the list filtered for {form} holds other servers: the filter was "
+                "ignored"
             )
         return page[0] if page else None
 
     def prove_visibility(self) -> Visibility:
-        """Show that this login sees the servers of other projects; kept for the life of this
-        object.
+        """Show that this login sees the servers of other projects; done once.
 
         A reader of one project gets 404 for the living servers of all others, so without this no
         404 means anything.  Raises OSPForbidden where it cannot be shown, OSPError where there is
@@ -355,9 +344,8 @@ class Region:
             if self.visibility is None:
                 canary, own = self._canary()
                 try:
-                    self.visibility = self._prove_by_get(canary, own) or self._prove_by_filter(
-                        canary, own
-                    )
+                    proof = self._prove_by_get(canary, own)
+                    self.visibility = proof or self._prove_by_filter(canary, own)
                 except _UnreadableError as unclear:
                     raise OSPForbidden(
                         f"{unclear}; so nothing shows that this login sees all projects, it needs "
@@ -374,27 +362,32 @@ class Region:
         """
         server: dict[str, Any] = {}
         for direction in ("asc", "desc"):
-            page = self._servers(
-                "/servers/detail",
-                all_tenants=1,
-                limit=1,
-                status="ACTIVE",
-                sort_key="project_id",
-                sort_dir=direction,
-            )
-            if not page:
-                raise OSPError(
-                    f"{self.name}: Nova lists no active server, so nothing shows that this login sees any; "
-                    "take an empty region out of the configuration"
-                )
-            server = page[0]
-            if server.get("status") in _NO_CANARY or not isinstance(server.get("tenant_id"), str):
-                raise OSPError(
-                    f"{self.name}: the list of active servers holds {server['id']}, which is none"
-                )
+            server = self._active_server(direction)
             if server["tenant_id"] != self.project_id:
                 return server, False
         return server, True
+
+    def _active_server(self, direction: str) -> dict[str, Any]:
+        """The first or the last active server, sorted by project."""
+        page = self._servers(
+            "/servers/detail",
+            all_tenants=1,
+            limit=1,
+            status="ACTIVE",
+            sort_key="project_id",
+            sort_dir=direction,
+        )
+        if not page:
+            raise OSPError(
+                f"{self.name}: Nova lists no active server, so nothing shows that this login sees "
+                "any; take an empty region out of the configuration"
+            )
+        server = page[0]
+        if server.get("status") in _NO_CANARY or not isinstance(server.get("tenant_id"), str):
+            raise OSPError(
+                f"{self.name}: the list of active servers holds {server['id']}, which is not active"
+            )
+        return server
 
     def _prove_by_get(self, canary: dict[str, Any], own: bool) -> Optional[Visibility]:
         if not self._get_server(canary["id"]):
@@ -408,28 +401,29 @@ class Region:
         return None
 
     def _prove_by_filter(self, canary: dict[str, Any], own: bool) -> Visibility:
+        whose = "its own" if own else "another"
         if self._row(canary["id"]) is None or self._row(str(uuidlib.uuid4())) is not None:
             raise OSPForbidden(
-                f"{self.name}: this login cannot read server {canary['id']} of "
-                f"{'its own' if own else 'another'} project; it needs Nova's admin role, or the "
-                "custom role of the README"
+                f"{self.name}: this login cannot read server {canary['id']} of {whose} project; "
+                "it needs Nova's admin role, or the custom role of the README"
             )
         if own:
-            return Visibility(
-                False,
-                "all servers are of the login's own project; relies on all_tenants being honoured",
+            proof = (
+                "all servers are of the login's own project; relies on all_tenants being honoured"
             )
-        return Visibility(False, f"server {canary['id']} of another project was listed by its UUID")
+        else:
+            proof = f"server {canary['id']} of another project was listed by its UUID"
+        return Visibility(False, proof)
 
     def _servers(self, path: str, **query: Any) -> list[dict[str, Any]]:
-        """One page of a list of servers, each checked to be one."""
+        """One page of a list of servers, each checked to be a server."""
         answer = self._get(path, **query)
         if answer.status == 403 and _member(answer.body, "forbidden", dict) is None:
             raise OSPError(f"{self.name}: GET {path} gave a 403 that is not Nova's own (a proxy?)")
         if answer.status == 403:
             raise OSPForbidden(
-                f"{self.name}: this login may not list the servers of all projects; it needs Nova's "
-                "admin role, or the custom role of the README"
+                f"{self.name}: this login may not list the servers of all projects; it needs "
+                "Nova's admin role, or the custom role of the README"
             )
         if answer.status == 400 and "marker" in query:
             raise _BadMarker(f"{self.name}: GET {path} refuses the marker {query['marker']}")
@@ -437,17 +431,15 @@ class Region:
         if answer.status != 200 or page is None:
             raise OSPError(f"{self.name}: GET {path} gave {answer.status} and no list of servers")
         for server in page:
-            if (
-                not isinstance(server, dict)
-                or server.get("id") is None
-                or parse_uuid(server["id"]) != server["id"]
-            ):
-                raise OSPError(f"{self.name}: GET {path} gave an entry that is no server")
+            uuid = _member(server, "id", str)
+            if uuid is None or parse_uuid(uuid) != uuid:
+                raise OSPError(f"{self.name}: GET {path} gave an entry that is not a server")
         return page
 
     def _get(self, path: str, **query: Any) -> _Answer:
-        """One request; raises OSPError for what concerns the whole region (5xx, log-in, connection,
-        clock).
+        """One request; raises OSPError for what concerns the whole region.
+
+        That is a 5xx, a refused log-in, a lost connection, and a clock that is off.
         """
         for attempt in range(1, TRIES + 1):
             with translated(self.name, getattr(self.nova, "session", None)):
@@ -460,11 +452,8 @@ class Region:
                 break
         self._check_answer(path, response)
         headers = response.headers
-        return _Answer(
-            response.status_code,
-            body,
-            headers.get("x-openstack-request-id") or headers.get("x-compute-request-id") or "",
-        )
+        request_id = headers.get("x-openstack-request-id") or headers.get("x-compute-request-id")
+        return _Answer(response.status_code, body, request_id or "")
 
     def _check_answer(self, path: str, response: Any) -> None:
         status, date = response.status_code, response.headers.get("Date")
@@ -491,11 +480,11 @@ class Region:
             self._date = date
 
     def _retry_in(self, response: Any, attempt: int) -> Optional[float]:
-        """How long to wait before the same question is put again; None where the answer stands.
+        """Seconds until the same question is put again; None if the answer stands.
 
-        A busy server may ask for patience.  Without that one more try for a 503, which a busy Nova
-        gives, and for a 401: keystoneauth logs in again by itself, but of workers that are refused
-        together only the first one does. A cell that is down is a 500 and is not tried again.
+        A busy server may ask for patience.  Otherwise there is one more try for a 503, which a busy
+        Nova gives, and for a 401: keystoneauth logs in again by itself, but of workers that are
+        refused together only the first does.  A cell that is down is a 500 and is not tried again.
         """
         asked = retry_after(response.status_code, response.headers)
         if asked is not None:
@@ -541,15 +530,13 @@ def _adapter(log_in: LogIn, nova: Nova, region: str) -> Any:
 
 
 def _member(body: Any, key: str, kind: type) -> Any:
-    """`body[key]` where body is an object and the member is of that type, else None."""
+    """`body[key]` if body is an object and the member is of that type, else None."""
     value = body.get(key) if isinstance(body, dict) else None
     return value if isinstance(value, kind) else None
 
 
 def _moment(text: object) -> Optional[datetime]:
-    """A time as Nova prints it (UTC, with or without Z or fractions of a second); None where it is
-    none.
-    """
+    """A time as Nova prints it (UTC, with or without Z or fractions of a second); else None."""
     try:
         return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
     except ValueError:

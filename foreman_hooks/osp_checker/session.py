@@ -1,7 +1,4 @@
-"""How we speak to Keystone: with patience, never again after a refusal, and by one clock.
-
-Part of the checker library, so it also travels inside a job template.
-"""
+"""How we speak to Keystone: patiently, never again after a refusal, and only by one clock."""
 
 import os
 import threading
@@ -17,11 +14,11 @@ from urllib.request import getproxies
 from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
 from foreman_hooks.osp_checker.pace import BREATH, PATIENCE, TRIES, retry_after, wait
 
-CLOCK_SKEW = timedelta(minutes=5)  # how far clocks may be apart before times cannot be compared
+CLOCK_SKEW = timedelta(minutes=5)  # clocks that differ by more give times that cannot be compared
 
 
 def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
-    """How far a server's clock is ahead of ours, by the Date of its answer; None without."""
+    """How far a server's clock is ahead of ours, by the Date of its answer; None without one."""
     with suppress(TypeError, ValueError, OverflowError):
         there = parsedate_to_datetime(headers.get("Date", ""))
         return there.replace(tzinfo=there.tzinfo or timezone.utc) - datetime.now(timezone.utc)
@@ -29,22 +26,22 @@ def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
 
 
 def check_drift(drift: Optional[timedelta], whose: str) -> None:
-    """Raise OSPError where a clock is too far from ours to compare any times."""
-    if drift is not None and abs(drift) > CLOCK_SKEW:
-        direction = "ahead of" if drift > timedelta(0) else "behind"
-        raise OSPError(
-            f"the clock of {whose} is {abs(drift).total_seconds() / 60:.0f} minutes "
-            f"{direction} ours; "
-            "synchronise both (chrony)"
-        )
+    """Raise OSPError if a clock is too far from ours to compare any times."""
+    if drift is None or abs(drift) <= CLOCK_SKEW:
+        return
+    minutes = abs(drift).total_seconds() / 60
+    direction = "ahead of" if drift > timedelta(0) else "behind"
+    raise OSPError(
+        f"the clock of {whose} is {minutes:.0f} minutes {direction} ours; synchronise both (chrony)"
+    )
 
 
 def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
-    """What to verify TLS with, by the environment too; it is asked again for proxies only.
+    """What to verify TLS with, by the environment too; `http` is a requests.Session.
 
-    requests would look for all of it at each of thousands of requests: an eighth of their time.  It
-    would also send a log-in of ~/.netrc, which is none of ours, so `http` (a requests.Session) gets
-    an auth that adds nothing.
+    requests would read the environment for each of thousands of requests, which takes an eighth of
+    their time; from here on it does so for proxies only.  It would also send the log-in that
+    ~/.netrc has for the server, so `http` gets an auth that adds nothing.
     """
     http.trust_env = bool(getproxies())
     http.auth = http.auth or _no_auth
@@ -59,9 +56,9 @@ def _no_auth(request: Any) -> Any:
 
 @dataclass
 class Standing:
-    """How Keystone has taken one credential in this run; `refusal` is how it refused it.
+    """How Keystone took one credential in this run; `refusal` is the error of its refusal.
 
-    `lock` lets one thread at a time log in with it: those that wait behind a refused log-in would
+    `lock` lets one thread at a time log in with it: threads that wait behind a refused log-in would
     all repeat it, and some thirty of them lock the account.
     """
 
@@ -84,10 +81,10 @@ class CarefulLogIn:
 
     @contextmanager
     def logging_in(self) -> Iterator[None]:
-        """Around whatever may log in; raises at once after a refusal, and inside of a log-in.
+        """Wrap whatever may log in; raises at once after a refusal, and inside of a log-in.
 
-        The latter is what keystoneauth1 tries where Keystone wants a token to tell its versions,
-        and it would wait for itself for ever.
+        The latter is what keystoneauth1 tries if Keystone wants a token before it tells its
+        versions; it would wait for itself for ever.
         """
         if self._is_inside:
             raise OSPLoginError(
@@ -102,10 +99,8 @@ class CarefulLogIn:
             try:
                 yield
             except Exception as error:
-                if (
-                    400 <= getattr(error, "http_status", 0) < 500
-                    and getattr(error, "http_status", 0) != 429
-                ):
+                status = getattr(error, "http_status", 0)
+                if 400 <= status < 500 and status != 429:
                     self.standing.refusal = error
                 raise
             finally:
@@ -116,14 +111,18 @@ class CarefulLogIn:
         return bool(getattr(self._here, "inside", False))
 
     def get_auth_headers(self, auth: Any = None, **more: Any) -> Any:
-        """The token's header, for which keystoneauth1 logs in where it has no good token."""
+        """The token's header; keystoneauth1 logs in for it if it has no good token."""
         if auth not in (None, self.auth):  # type: ignore[attr-defined]
             return super().get_auth_headers(auth, **more)  # type: ignore[misc]
         with self.logging_in():
             return super().get_auth_headers(auth, **more)  # type: ignore[misc]
 
     def request(self, url: str, method: str, **more: Any) -> Any:
-        """One request; one of a log-in is put again where Keystone is busy for a moment."""
+        """One request; one of a log-in is repeated while Keystone is busy for a moment.
+
+        urllib3's Retry would sleep for as long as Retry-After says, be it a day, and cannot tell a
+        log-in from a question to Nova.
+        """
         self.sent = True
         if not self._is_inside:
             return super().request(url, method, **more)  # type: ignore[misc]
@@ -133,17 +132,19 @@ class CarefulLogIn:
                 self.drift = clock_drift(response.headers)
                 return response
             except Exception as error:
-                seconds = _login_wait(getattr(error, "response", None), attempt)
+                seconds = _retry_in(getattr(error, "response", None), attempt)
                 if seconds is None:
                     raise
             wait(seconds)
         raise OSPError(f"{shown(url)}: no answer after {TRIES} tries")
 
 
-def _login_wait(response: Any, attempt: int) -> Optional[float]:
-    """How long to wait before a request of a log-in is put again; None where its answer stands."""
-    status = getattr(response, "status_code", 0)
-    asked = retry_after(status, response.headers) if status else None
+def _retry_in(response: Any, attempt: int) -> Optional[float]:
+    """Seconds until a request of a log-in is repeated; None if its answer stands."""
+    if response is None:
+        return None
+    status = response.status_code
+    asked = retry_after(status, response.headers)
     if asked is not None:
         return asked if asked <= PATIENCE and attempt < TRIES else None
     return BREATH if status in (503, 504) and attempt == 1 else None

@@ -1,4 +1,4 @@
-"""UUIDs of instances: which texts are one, and the two byte orders in which firmware reports them."""
+"""UUIDs of instances, and the two byte orders in which firmware reports them."""
 
 import re
 from collections.abc import Iterable

@@ -365,7 +365,7 @@ def test_a_secure_file_that_is_broken_is_not_skipped(site, monkeypatch):
 def test_without_any_file_it_is_said_where_one_belongs(site, monkeypatch):
     monkeypatch.delenv("OS_CLIENT_CONFIG_FILE")
     monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [])
-    with pytest.raises(OSPConfigError, match=r"belongs in ~/.config/openstack"):
+    with pytest.raises(OSPConfigError, match=r"put one into ~/.config/openstack"):
         cloud_names()
     assert "no clouds.yaml is found" in refused(OSPConfigError)
 
@@ -446,7 +446,7 @@ def test_a_secure_file_beside_that_is_not_read_is_named(site):
     beside = site.path.with_name("secure.yaml")
     beside.write_text(yaml.safe_dump({"clouds": {"prod": {"auth": {"password": "changeme"}}}}))
     site.write(auth={"password": None})
-    assert f"{beside} is read only where OS_CLIENT_SECURE_FILE names it" in refused(OSPConfigError)
+    assert f"{beside} is read only if OS_CLIENT_SECURE_FILE names it" in refused(OSPConfigError)
 
 
 def test_a_cloud_without_a_password_does_not_keep_the_others_from_being_asked(site):

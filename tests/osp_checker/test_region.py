@@ -380,7 +380,7 @@ def test_a_list_with_an_entry_that_is_no_server_is_an_error(fresh, entry, page):
     lab, region = fresh
     lab.cloud.max_limit = 1
     lab.fail(LIST, 200, {"servers": [{"id": X}, entry]}, skip=page, times=1)
-    with pytest.raises(OSPError, match="no server"):
+    with pytest.raises(OSPError, match="not a server"):
         region.list_servers()
 
 
