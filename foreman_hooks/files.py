@@ -1,4 +1,4 @@
-"""Write a file at once or not at all."""
+"""Writes a whole file or leaves the old one, never half of one."""
 
 import errno
 import os
@@ -8,22 +8,25 @@ from pathlib import Path
 
 
 def replace(path: Path, text: str, mode: int) -> None:
-    """Put `text` (UTF-8) into the place of `path`, on the disk when this returns; raises OSError.
+    """Replace a file by this text (UTF-8) with exactly this mode, whatever the umask.
 
-    The folder may be another user's: the name of the new file cannot be guessed, and no link is
-    followed.  What is neither a file nor a link to one (/dev/stdout) stays.
+    The file is on the disk when this returns.  Raises OSError and then leaves the old file.  The
+    folder may belong to another user: the name of the temporary file cannot be guessed, and no link
+    is followed.  What is neither a file nor a link to one (/dev/stdout) is not replaced.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file")
+    # The name begins with a dot, so cron and others ignore the temporary file.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, mode)
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        Path(name).replace(path)
+        temporary.replace(path)
     except BaseException:
         with suppress(OSError):
-            Path(name).unlink()
+            temporary.unlink()
         raise

@@ -1,4 +1,4 @@
-"""Where things are on a Satellite.  Every path of ours and of Satellite's that we name is here."""
+"""Every path on a Satellite that this program names; each one stands here and nowhere else."""
 
 from pathlib import Path
 
@@ -9,14 +9,18 @@ LOG = Path("/var/log/foreman/cron-osp-cleanup.log")  # sos collects /var/log/for
 SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
 
 # What `schedule install` writes
-CRON = Path(f"/etc/cron.d/{NAME}")  # no dot: cron passes over names with one
+CRON = Path(f"/etc/cron.d/{NAME}")  # without a dot: cron ignores names that have one
 LOGROTATE = Path(f"/etc/logrotate.d/{NAME}")
 SERVICE = Path(f"/etc/systemd/system/{NAME}.service")
 TIMER = Path(f"/etc/systemd/system/{NAME}.timer")
 SHELLHOOK = Path(f"/var/lib/foreman-proxy/shellhooks/{NAME}")
 FOREMAN_HOOKS = Path("/usr/share/foreman/config/hooks")
 
+# Where cron finds jobs that somebody else wrote, besides the folder of CRON
+SYSTEM_CRONTAB = Path("/etc/crontab")
+ROOT_CRONTAB = Path("/var/spool/cron/root")
+
 
 def spool_of(journal: Path) -> Path:
-    """The spool of events beside a journal."""
+    """Return the file beside this journal in which events leave notes for the next run."""
     return journal.with_name(f"{journal.name}.events")

@@ -4,38 +4,39 @@ import re
 from datetime import timedelta
 from typing import Optional
 
-DEADLINE = timedelta(hours=2)  # when a command ends, unless the configuration says otherwise
+DEADLINE = timedelta(hours=2)  # when a command ends, unless the configuration sets 'deadline'
 
-_UNITS = (
-    ("d", timedelta(days=1)),
-    ("h", timedelta(hours=1)),
-    ("m", timedelta(minutes=1)),
-    ("s", timedelta(seconds=1)),
-    ("ms", timedelta(milliseconds=1)),
-)
-_FORM = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit, _ in _UNITS))
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+_SPAN = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
 
 
 def parse(text: str) -> Optional[timedelta]:
-    """The time span that `text` names, the largest unit first; None where it names none."""
-    match = _FORM.fullmatch(text.strip())
+    """Return the time span in `text`, largest unit first; None where it is not one."""
+    match = _SPAN.fullmatch(text.strip())
     if not match or not match[0]:
         return None
+    span = timedelta()
     try:
-        return sum(
-            (int(count) * length for count, (_, length) in zip(match.groups(), _UNITS) if count),
-            timedelta(),
-        )
+        for count, length in zip(match.groups(), _UNITS.values()):
+            if count:
+                span += int(count) * length
     except OverflowError:
         return None
+    return span
 
 
 def spell(span: timedelta) -> str:
-    """The span as `parse` reads it: hours at most, as 72h and 4h30m are easier to compare than
-    days.
-    """
+    """Return the span as `parse` reads it, in hours at most: 72h and 4h30m are easy to compare."""
     parts = []
-    for unit, length in _UNITS[1:]:
+    for unit, length in _UNITS.items():
+        if unit == "d":
+            continue
         count, span = divmod(span, length)
         if count:
             parts.append(f"{count}{unit}")

@@ -50,7 +50,10 @@ def test_the_spec_says_what_setup_cfg_says(tag: str, key: str) -> None:
 def test_the_spec_requires_what_setup_cfg_requires() -> None:
     options = setup_cfg()["options"]
     lines = [line.split() for line in options["install_requires"].split("\n") if line]
-    needed = {f"python3-{name.lower().removeprefix('python-')} {bound.replace('>=', '>= ')}" for name, bound in lines}
+    needed = {
+        f"python3-{name.lower().removeprefix('python-')} {bound.replace('>=', '>= ')}"
+        for name, bound in lines
+    }
     needed.add(f"python3 {options['python_requires'].replace('>=', '>= ')}")
     assert set(re.findall(r"^Requires: +(.+)$", SPEC, re.MULTILINE)) == needed
 

@@ -1,7 +1,7 @@
 """What Foreman's events told, put to use by a run: signs of life, and hosts that somebody else
 removed.
 
-Events leave notes in a spool (events.py); here they come into the journal and count.  They can only
+Events leave notes in a spool (hooks/spool.py); here they come into the journal and count.  They can only
 keep a record.
 """
 
@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from foreman_hooks.cleanup.journal import Journal
-from foreman_hooks.hooks import spool as events
-from foreman_hooks.hooks.spool import Note
+from foreman_hooks.hooks import spool
+from foreman_hooks.hooks.event import DESTROYED, Note
 from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.paths import spool_of
 from foreman_hooks.satellite.inventory import Glance
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ def take(journal: Journal, now: datetime) -> None:
         journal.note_events(notes, lost)
 
     try:
-        events.take(events.spool_of(journal.path), keep, now)
-    except events.SpoolError as error:
+        spool.take(spool_of(journal.path), keep, now)
+    except spool.SpoolError as error:
         log.warning(
             "notes of Foreman's events cannot be read (%s); signs of life may be among them, so all misses "
             "begin anew",
@@ -54,7 +55,7 @@ def of_life(
     A note of a host that no run sees is dropped after some time; a run of other hosts leaves it
     alone.
     """
-    notes = [note for note in journal.events() if note.event != events.DESTROYED]
+    notes = [note for note in journal.events() if note.event != DESTROYED]
     if not notes:
         return set(), []
     ids, names = {note.host_id for note in notes} - {0}, {note.name for note in notes} - {""}
@@ -72,7 +73,7 @@ def note_removals(journal: Journal, satellite: str, hosts: Iterable[Glance]) -> 
     """Put on file whom somebody else removed.  A host that is still listed was not: Foreman took
     that back.
     """
-    notes = [note for note in journal.events() if note.event == events.DESTROYED]
+    notes = [note for note in journal.events() if note.event == DESTROYED]
     if not notes:
         return
     listed = {(host.id, host.name.lower()) for host in hosts}

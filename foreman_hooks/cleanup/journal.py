@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 from foreman_hooks.cleanup.homes import holds, pack
-from foreman_hooks.hooks.spool import Note
+from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.osp_checker.sightings import Place
 from foreman_hooks.rules.model import History, Outcome, Record, Verdict

@@ -1,6 +1,6 @@
-"""event: what an event of Foreman leaves for the next run.
+"""event: leave a note of an event of Foreman for the next run.
 
-Takes the options of the program bare and needs nothing of `common`: it has to be quick.
+It has to be quick, so it gets only the path of the configuration (see LIGHT in `main`), not an App.
 """
 
 from datetime import datetime, timezone
@@ -11,8 +11,17 @@ import click
 
 from foreman_hooks.commands.output import complain
 from foreman_hooks.errors import code_of
-from foreman_hooks.hooks import spool as events
-from foreman_hooks.paths import CONFIG
+from foreman_hooks.hooks.event import (
+    CLASSIC,
+    EVENTS,
+    MAX_BODY,
+    EventError,
+    event_named,
+    note_of,
+    read_body,
+)
+from foreman_hooks.hooks.spool import SpoolError, journal_of, leave
+from foreman_hooks.paths import spool_of
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -20,7 +29,7 @@ from foreman_hooks.paths import CONFIG
     "--spool",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to leave the note.  [default: the configuration's 'journal' with .events behind it]",
+    help="File for the note.  [default: the configured 'journal', with .events appended]",
 )
 @click.argument("name")
 @click.argument("host", default="")
@@ -29,33 +38,25 @@ from foreman_hooks.paths import CONFIG
 def event(config: Optional[Path], spool: Optional[Path], name: str, host: str, host_id: str) -> int:
     """Leave a note of an event of Foreman for the next run.
 
-    Deletes nothing and asks nobody. NAME is host_created, host_facts_updated or host_destroyed,
-    with or without .event.foreman, or what foreman_hooks calls them (after_create, after_update,
-    after_destroy ...). What HOST and ID do not say is looked for in the event's JSON on standard
-    input.
+    Deletes nothing and sends no requests. NAME is host_created, host_facts_updated or
+    host_destroyed, with or without .event.foreman, or the name that foreman_hooks uses
+    (after_create, after_update, after_destroy ...). If HOST or ID is missing, it is read from the
+    event's JSON on standard input.
 
-    A classic name exits with 0 even where no note could be left, since foreman_hooks would take
-    Foreman's own action back.
+    With a name of foreman_hooks the exit code is 0 even if no note could be left, since a hook
+    that fails makes Foreman undo its action.
     """
-    found = events.known(name)
-    if found is None:
-        return complain(
-            f"unknown event {name[:40]!r}; known are host_created, host_facts_updated, host_destroyed",
-            64,
-        )
+    known = event_named(name)
+    if known is None:
+        return complain(f"unknown event {name[:40]!r}; known events: {', '.join(EVENTS)}", 64)
     try:
-        body = events.read_body()
-        if len(body) > events.MAX_BODY:
-            click.echo(
-                f"the event's body is longer than {events.MAX_BODY} bytes and was not read",
-                err=True,
-            )
-        note = events.note_of(found, host, host_id, body, datetime.now(timezone.utc))
-        if spool is None:
-            spool = events.spool_of(
-                events.journal_of(config or CONFIG, must_exist=config is not None)
-            )
-        events.leave(spool, note)
-    except (events.EventError, events.SpoolError) as error:
-        return complain(str(error), 0 if name in events.CLASSIC else code_of(error))
+        body = read_body()
+        if len(body) > MAX_BODY:
+            warning = f"the body of the event is longer than {MAX_BODY} bytes and was ignored"
+            click.echo(warning, err=True)
+        note = note_of(known, host, host_id, body, datetime.now(timezone.utc))
+        leave(spool or spool_of(journal_of(config)), note)
+    except (EventError, SpoolError) as error:
+        code = 0 if name in CLASSIC else code_of(error)
+        return complain(str(error), code)
     return 0

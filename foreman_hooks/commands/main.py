@@ -40,7 +40,7 @@ COMMANDS = {
     "plan": ("run", "Show what would be deleted, and why; deletes nothing."),
     "restore": ("history", "Restore a deleted host record."),
     "run": ("run", "Plan, and with --apply delete."),
-    "schedule": ("schedule", "Let cron or systemd run it every hour."),
+    "schedule": ("schedule", "Install or remove the hourly run by cron or systemd."),
     "templates": ("templates", "Job templates for Satellite's remote execution."),
     "unmanaged": ("unmanaged", "List the servers of OpenStack that have no host record."),
 }

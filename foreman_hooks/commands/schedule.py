@@ -1,4 +1,4 @@
-"""schedule: let cron or systemd run it."""
+"""schedule: install and remove the hourly run by cron or systemd, and the scripts for events."""
 
 import socket
 from collections.abc import Sequence
@@ -10,10 +10,17 @@ import click
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.options import with_options
 from foreman_hooks.commands.output import complain
-from foreman_hooks.hooks import files, install
-from foreman_hooks.hooks.files import Choice, ScheduleError
-from foreman_hooks.hooks.install import Change
-from foreman_hooks.reports import listings as report
+from foreman_hooks.hooks import install, machine, systemd
+from foreman_hooks.hooks.install import Change, State
+from foreman_hooks.hooks.schedule_files import (
+    SCHEDULER_FILES,
+    Choice,
+    ScheduleError,
+    hook_scripts,
+    required_files,
+)
+from foreman_hooks.paths import FOREMAN_HOOKS, LOG, LOGROTATE, NAME, SHELLHOOK, spool_of
+from foreman_hooks.reports import listings
 
 where_options = [
     click.option(
@@ -21,157 +28,191 @@ where_options = [
         type=click.Path(path_type=Path, file_okay=False, exists=True),
         default=Path("/"),
         metavar="DIR",
-        help="Write below DIR, for an image; systemd is not told.",
+        help="Write below DIR, for an image; systemd is not called.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Show what would be done, with changed lines."),
+]
+what_options = [
+    click.option(
+        "--cron",
+        "scheduler",
+        flag_value="cron",
+        help="Run by cron, which mails news.  [default: the present scheduler, or cron]",
     ),
     click.option(
-        "--dry-run", is_flag=True, help="Show what would be done, with the changed lines."
+        "--systemd",
+        "scheduler",
+        flag_value="systemd",
+        help="Run by a timer of systemd; its journal has the news.",
+    ),
+    click.option("--apply", "may_delete", is_flag=True, help="Let the runs delete host records."),
+    click.option("--shellhook", is_flag=True, help="Add a shellhook for Satellite's webhooks."),
+    click.option(
+        "--foreman-hook",
+        "foreman_hooks",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help=f"Add scripts for foreman_hooks to its folder; usually {FOREMAN_HOOKS}.",
     ),
 ]
 
 
 @click.group()
 def schedule() -> None:
-    """Let cron or systemd run it every hour."""
+    """Install or remove the hourly run by cron or systemd."""
 
 
 @schedule.command("install")
-@click.option(
-    "--cron",
-    "how",
-    flag_value="cron",
-    help="By cron, which mails news.  [default: as it is now, else cron]",
-)
-@click.option(
-    "--systemd",
-    "how",
-    flag_value="systemd",
-    help="By a timer of systemd; news stand in its journal.",
-)
-@click.option(
-    "--apply", "apply_it", is_flag=True, help="Delete; without it, runs only plan and report."
-)
-@click.option("--shellhook", is_flag=True, help="Also a shellhook for Satellite's webhooks.")
-@click.option(
-    "--foreman-hook",
-    "hooks",
-    metavar="DIR",
-    help=f"Also scripts for foreman_hooks, which looks in {files.FOREMAN_HOOKS}.",
-)
+@with_options(what_options)
 @with_options(where_options)
 @click.pass_obj
 def schedule_install(
     app: App,
-    how: Optional[str],
-    apply_it: bool,
+    scheduler: Optional[str],
+    may_delete: bool,
     shellhook: bool,
-    hooks: Optional[str],
+    foreman_hooks: Optional[Path],
     root: Path,
     dry_run: bool,
 ) -> int:
-    """Let cron or systemd run it every hour.
+    """Install the hourly run by cron or systemd.
 
-    Writes the schedule, rotation of the log, folders, and where none is there a configuration to
-    fill in. The other way to schedule is removed. Nothing is deleted by what it installs unless
-    --apply is given, each time anew.
+    Writes the schedule, log rotation, the folders, and an example configuration if there is none.
+    Removes the other kind of schedule. Without --apply the runs only plan and report, even if an
+    earlier install had it.
     """
-    config = click.get_current_context().find_root().params.get("config")
-    if hooks and not hooks.startswith("/"):
+    if foreman_hooks and not foreman_hooks.is_absolute():
         raise click.BadParameter("must be an absolute path", param_hint="--foreman-hook")
-    how = how or install.installed(root) or "cron"
-    other = install.rotated(root) if how == "cron" else ""
-    command = (install.program(), *(("--config", str(config.absolute())) if config else ()))
-    journal = install.journal(root, config)
-    noted = install.exists(root, files.spool_of(journal))
-    wanted = files.wanted(
-        Choice(
-            command,
-            socket.gethostname(),
-            how,
-            apply_it,
-            journal,
-            bool(other),
-            shellhook,
-            hooks,
-            noted,
-        )
+    scheduler = scheduler or machine.current_scheduler(root) or "cron"
+    journal = machine.configured_journal(root, _config())
+    rotation = machine.other_log_rotation(root) if scheduler == "cron" else None
+    choice = Choice(
+        command=_command(),
+        host=socket.gethostname(),
+        scheduler=scheduler,
+        apply=may_delete,
+        journal=journal,
+        log_is_rotated=rotation is not None,
+        shellhook=shellhook,
+        foreman_hooks=foreman_hooks,
+        spool_exists=machine.exists(root, spool_of(journal)),
     )
-    unwanted = [*files.unwanted(how), *([files.LOGROTATE] if other else [])]
-    changes = install.compare(root, wanted, unwanted)
-    code = _carry_out(app, root, changes, dry_run)
-    if other:
-        app.say(f"{files.LOG} is rotated by {other}")
-    for path in install.others(root):
-        code = max(code, complain(f"{path} runs it as well; take that out", 1))
-    if not dry_run and code == 0:
-        app.say(
-            f"{how} runs it every hour; "
-            + ("it deletes" if apply_it else "it deletes nothing without --apply")
-        )
+    code = _carry_out(app, root, _planned(root, choice), dry_run)
+    if rotation:
+        app.say(f"{LOG} is rotated by {rotation}")
+    code = max(code, _complain_of_other_schedules(root))
+    if code == 0 and not dry_run:
+        app.say(_summary(choice))
     return code
 
 
 @schedule.command("remove")
 @click.option(
     "--foreman-hook",
-    "hooks",
+    "foreman_hooks",
+    type=click.Path(path_type=Path),
     metavar="DIR",
-    default=files.FOREMAN_HOOKS,
+    default=FOREMAN_HOOKS,
     show_default=True,
-    help="Where the scripts for foreman_hooks were installed.",
+    help="Folder in which scripts for foreman_hooks were installed.",
 )
 @with_options(where_options)
 @click.pass_obj
-def schedule_remove(app: App, hooks: str, root: Path, dry_run: bool) -> int:
+def schedule_remove(app: App, foreman_hooks: Path, root: Path, dry_run: bool) -> int:
     """Remove what 'schedule install' wrote.
 
-    Configuration, journal and log stay. A file that was changed since is kept as FILE.rpmsave,
-    where it does nothing; one that is not of ours stays where it is.
+    Configuration, journal and log stay. A file that was changed by hand is kept as FILE.rpmsave,
+    where it does nothing; a file that 'schedule install' did not write stays where it is.
     """
-    changes = install.take_away(
-        root, [*files.unwanted(None), files.SHELLHOOK, *files.hook_paths(hooks)]
-    )
+    targets = [*SCHEDULER_FILES["cron"], *SCHEDULER_FILES["systemd"], SHELLHOOK]
+    targets += hook_scripts(foreman_hooks)
+    changes = install.plan_removal(root, targets)
     code = _carry_out(app, root, changes, dry_run)
     if not changes:
         app.say("nothing is installed")
-    return max(code, 1 if any(one.state == "kept" for one in changes) else 0)
+    if any(change.state is State.KEPT for change in changes):
+        code = max(code, 1)
+    return code
+
+
+def _config() -> Optional[Path]:
+    """Return the configuration that --config names, as an absolute path."""
+    config: Optional[Path] = click.get_current_context().find_root().params.get("config")
+    return config.absolute() if config else None
+
+
+def _command() -> tuple[str, ...]:
+    """Return the words that start our program, with the configuration that --config names."""
+    program = str(machine.program())
+    config = _config()
+    if config:
+        return (program, "--config", str(config))
+    return (program,)
+
+
+def _planned(root: Path, choice: Choice) -> list[Change]:
+    unwanted: list[Path] = []
+    for scheduler, files in SCHEDULER_FILES.items():
+        if scheduler != choice.scheduler:
+            unwanted += files
+    if choice.log_is_rotated:
+        unwanted.append(LOGROTATE)
+    return install.plan_installation(root, required_files(choice), unwanted)
+
+
+def _complain_of_other_schedules(root: Path) -> int:
+    code = 0
+    for path in machine.other_schedules(root):
+        code = complain(f"{path} also runs {NAME}; remove that line", 1)
+    return code
+
+
+def _summary(choice: Choice) -> str:
+    effect = "it deletes nothing without --apply"
+    if choice.apply:
+        effect = "it deletes host records"
+    return f"{choice.scheduler} runs {NAME} every hour; {effect}"
 
 
 def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -> int:
     """Show the changes, and make them unless it is a dry run; the exit code.
 
-    What is to run comes first: where systemd does not start the timer, cron's file is still there.
+    Removals come last: if systemd does not start the timer, the file of cron is still there.
     """
     if dry_run:
         _show(app, changes, diffs=True)
         app.say("a dry run: nothing was changed")
         return 0
-    install.check_rights(root)
-    code = _tell_systemd(root, install.systemctl_before(changes))
-    for part in (
-        [one for one in changes if one.state != "removed"],
-        [one for one in changes if one.state == "removed"],
-    ):
+    machine.check_rights(root)
+    code = _call_systemctl(root, systemd.commands_before(changes))
+    removals = [change for change in changes if change.state is State.REMOVED]
+    others = [change for change in changes if change.state is not State.REMOVED]
+    for part in (others, removals):
         if code == 0:
             install.carry_out(root, part)
             _show(app, part, diffs=app.verbose)
-            code = _tell_systemd(root, install.systemctl_after(part))
+            code = _call_systemctl(root, systemd.commands_after(part))
     return code
 
 
 def _show(app: App, changes: Sequence[Change], diffs: bool) -> None:
-    for one in changes:
-        app.say(
-            report.plain(f"{one.state:<10}{one.path}" + (f" ({one.detail})" if one.detail else ""))
-        )
-        if one.diff and diffs:
-            app.say("\n".join(f"    {report.plain(line)}" for line in one.diff.splitlines()))
+    for change in changes:
+        line = f"{change.state.value:<10}{change.path}"
+        if change.detail:
+            line += f" ({change.detail})"
+        app.say(listings.plain(line))
+        if diffs:
+            for diff_line in change.diff.splitlines():
+                app.say(f"    {listings.plain(diff_line)}")
 
 
-def _tell_systemd(root: Path, commands: Sequence[Sequence[str]]) -> int:
-    """Run systemctl, on the machine itself only; 1 where it fails, after a line that says so."""
+def _call_systemctl(root: Path, commands: Sequence[Sequence[str]]) -> int:
+    """Call systemctl, unless `root` is an image; 1 where it fails, after a line on stderr."""
+    if not machine.is_this_machine(root):
+        return 0
     try:
-        for words in commands if root == Path("/") else ():
-            install.systemctl(*words)
+        for words in commands:
+            systemd.systemctl(*words)
     except ScheduleError as error:
         return complain(str(error), 1)
     return 0

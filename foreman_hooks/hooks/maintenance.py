@@ -1,12 +1,13 @@
-"""foreman-maintain's maintenance mode: while it is on, Satellite is being worked on, and nothing of
-ours runs.
+"""The maintenance mode of foreman-maintain: while it is on, Satellite is being worked on.
 
-What foreman-maintain itself goes by is a table of the packet filter, or where nftables is not
-installed a chain of iptables (definitions/features/nftables.rb and iptables.rb,
-feature(:instance).firewall); no file says it, the storage /var/lib/foreman-maintain/data.yml holds
-sync plans only.  It stops crond, but no timers of others, and it leaves loopback open, so that a
-run under systemd would work on.  `foreman-maintain maintenance-mode is-enabled` (0: on, 1: off, or
-a failure) takes seconds to load; the packet filter answers in milliseconds.
+No run may start then.  foreman-maintain recognizes its mode by a table of the packet
+filter, or where nftables is not installed by a chain of iptables (definitions/features/nftables.rb
+and iptables.rb, feature(:instance).firewall).  No file has it: the storage
+/var/lib/foreman-maintain/data.yml holds sync plans only.  foreman-maintain stops crond but not the
+timers of others, and it leaves loopback open, so a run under systemd would work on.
+
+`foreman-maintain maintenance-mode is-enabled` (0: on, 1: off, or a failure) takes seconds to load;
+the packet filter answers in milliseconds.
 """
 
 import logging
@@ -19,62 +20,71 @@ log = logging.getLogger(__name__)
 
 TABLE = "FOREMAN_MAINTAIN_TABLE"
 CHAIN = "FOREMAN_MAINTAIN"
-SBIN = ("/usr/sbin", "/sbin")  # not on every user's PATH
+SBIN = ("/usr/sbin", "/sbin")  # not on the PATH of every user
+SECONDS = 10  # for one call of nft or iptables
 
 
 class MaintenanceMode(Exception):
-    """foreman-maintain's maintenance mode is on."""
+    """The maintenance mode of foreman-maintain is on."""
 
     exit_code = 75
 
 
 def refuse() -> None:
-    """Raise MaintenanceMode while it is on; where that cannot be known, go on."""
+    """Raise MaintenanceMode while the mode is on; where that cannot be known, do nothing."""
     if is_on(*look()):
         raise MaintenanceMode(
-            "foreman-maintain's maintenance mode is on; nothing was looked at, nothing deleted"
+            "foreman-maintain's maintenance mode is on; nothing was checked and nothing deleted"
         )
 
 
-def is_on(tables: Optional[str], chain: bool) -> bool:
+def is_on(tables: Optional[str], has_chain: bool) -> bool:
     """Whether maintenance mode is on.
 
-    `tables` is what `nft list tables` printed, None where nft is missing or may not look; `chain`,
-    whether iptables knows the chain.  As with foreman-maintain, nftables decides where it is there.
+    `tables` is what `nft list tables` printed; None where nft is missing or has no permission.
+    `has_chain`: iptables knows the chain.  As for foreman-maintain, nftables decides if it is
+    installed.
     """
-    return TABLE in tables.split() if tables is not None else chain
+    if tables is None:
+        return has_chain
+    return TABLE in tables.split()
 
 
 def look() -> tuple[Optional[str], bool]:
-    """The tables of nftables (None: not known), and whether iptables has the chain; that is asked
-    only without nft.
+    """Return the tables of nftables (None: unknown), and whether iptables has the chain.
+
+    iptables is asked only where nft is not installed.
     """
     nft = _find("nft")
     if nft:
         return _output(nft, "list", "tables"), False
     iptables = _find("iptables")
-    # -n: no name is looked up; the name of a chain that does not exist is an error (1), and so is a
-    # missing right (4)
-    return None, bool(iptables) and _output(str(iptables), "-n", "-L", CHAIN) is not None
+    if not iptables:
+        return None, False
+    # -n looks up no names.  iptables fails both for a chain that does not exist (1) and without
+    # permission (4).
+    listing = _output(iptables, "-n", "-L", CHAIN)
+    return None, listing is not None
 
 
 def _find(tool: str) -> Optional[str]:
-    return shutil.which(tool, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *SBIN)))
+    folders = (os.environ.get("PATH", os.defpath), *SBIN)
+    return shutil.which(tool, path=os.pathsep.join(folders))
 
 
 def _output(*words: str) -> Optional[str]:
-    """What a command prints; None where it fails."""
+    """Return what a command prints; None where it fails."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=10,
+            timeout=SECONDS,
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        log.debug("maintenance mode is not known: %s", error)
+        log.debug("maintenance mode is unknown: %s", error)
         return None
-    return done.stdout
+    return process.stdout

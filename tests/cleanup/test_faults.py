@@ -18,8 +18,8 @@ from sandbox.server import Answer, Request
 from sandbox.world import add_instance, guest_facts, named_uuid, registration, stamp
 
 from foreman_hooks.cleanup.journal import JournalBusy, JournalError
-from foreman_hooks.hooks import spool as events
 from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.paths import spool_of
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.satellite.client import Login, SatelliteError
@@ -396,7 +396,7 @@ def test_signs_of_life_in_a_spool_that_cannot_be_read_count_for_all(stage: Stage
     for _ in range(3):
         stage.plan()
         stage.now += 30 * HOUR
-    spool = events.spool_of(stage.folder / "journal.sqlite3")
+    spool = spool_of(stage.folder / "journal.sqlite3")
     spool.mkdir()
     assert results(stage.run()) == {"proven": "deleted"}
     spool.rmdir()

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from foreman_hooks.cleanup import journal as journals
 from foreman_hooks.cleanup.homes import holds, pack
 from foreman_hooks.cleanup.journal import Journal, JournalBusy, JournalError
-from foreman_hooks.hooks.spool import Note
+from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules.model import (
     Decision,

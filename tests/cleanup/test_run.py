@@ -16,8 +16,10 @@ from sandbox.world import add_host, add_instance, guest_facts, named_uuid, regis
 
 from foreman_hooks.cleanup.journal import JournalError
 from foreman_hooks.cleanup.run import Target
-from foreman_hooks.hooks import spool as events
+from foreman_hooks.hooks.event import CREATED, DESTROYED, FACTS, Note
+from foreman_hooks.hooks.spool import SpoolBusy, leave
 from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.paths import spool_of
 from foreman_hooks.rules.model import Decision, Policy
 from foreman_hooks.rules.plan import PlanError, dump, load
 from foreman_hooks.satellite.client import (
@@ -897,9 +899,9 @@ def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
 def tell(
     stage: Any, event: str, name: str = "", host_id: int = 0, ago: timedelta = timedelta()
 ) -> None:
-    events.leave(
-        events.spool_of(stage.folder / "journal.sqlite3"),
-        events.Note(event, host_id, f"{name}.example.com" if name else "", stage.now - ago),
+    leave(
+        spool_of(stage.folder / "journal.sqlite3"),
+        Note(event, host_id, f"{name}.example.com" if name else "", stage.now - ago),
     )
 
 
@@ -917,7 +919,7 @@ def test_a_waiting_record_whose_machine_uploaded_facts_begins_its_grace_period_a
     for _ in range(3):
         stage.plan()
         stage.now += 36 * HOUR
-    tell(stage, events.FACTS, "old")
+    tell(stage, FACTS, "old")
     assert stage.run() == []
     stage.now += 71 * HOUR
     assert "in 2 runs (3 needed)" in waiting(stage, "old")
@@ -933,12 +935,12 @@ def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(s
     host_id = next(
         host.id for host in stage.satellite.hosts.values() if host.name.startswith("old")
     )
-    tell(stage, events.FACTS, host_id=host_id)
+    tell(stage, FACTS, host_id=host_id)
     assert "in 1 run (3 needed)" in waiting(stage, "old")
     assert "in 3 runs (3 needed)" in waiting(stage, "other")
     add_host(stage.world, "twin", "", uuid=swap_bytes(uuid), checked_in=9 * 86400.0)
     stage.plan()
-    tell(stage, events.CREATED, "twin")
+    tell(stage, CREATED, "twin")
     stage.plan()
     with stage.journal() as journal:
         assert (
@@ -949,15 +951,15 @@ def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(s
 def test_a_sign_of_life_waits_for_a_run_that_sees_its_host(stage: Any) -> None:
     stage.archived("old")
     stage.plan()
-    tell(stage, events.FACTS, "old")
+    tell(stage, FACTS, "old")
     stage.plan(search="name = witness.example.com")
     assert "in 1 run (3 needed)" in waiting(stage, "old")
     assert "in 2 runs (3 needed)" in waiting(stage, "old")  # put to use once
 
 
 def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage: Any) -> None:
-    tell(stage, events.FACTS, "elsewhere")
-    tell(stage, events.FACTS, "long-ago", ago=31 * DAY)
+    tell(stage, FACTS, "elsewhere")
+    tell(stage, FACTS, "long-ago", ago=31 * DAY)
     stage.plan()
     with stage.journal() as journal:
         assert [note.name for note in journal.events()] == ["elsewhere.example.com"]
@@ -966,7 +968,7 @@ def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage
 def test_a_run_that_satellite_stops_does_not_lose_what_events_told(stage: Any) -> None:
     stage.archived("old")
     stage.plan()
-    tell(stage, events.FACTS, "old")
+    tell(stage, FACTS, "old")
     fault = stage.foreman.fail("/api/fact_values", 500)
     with pytest.raises(SatelliteError):
         stage.plan()
@@ -984,8 +986,8 @@ def test_a_sign_of_life_after_the_plan_was_made_keeps_the_record_that_has_no_pro
         stage.now += 36 * HOUR
     made = stage.plan()
     assert len(made.deletions) == 2
-    tell(stage, events.FACTS, "old")
-    tell(stage, events.FACTS, "proven")
+    tell(stage, FACTS, "old")
+    tell(stage, FACTS, "proven")
     with stage.journal() as journal:
         outcomes = {one.name.split(".")[0]: one for one in stage.cleanup(journal).apply(made)}
     assert (outcomes["old"].result, outcomes["proven"].result) == ("kept", "deleted")
@@ -1008,9 +1010,9 @@ def test_where_the_spool_was_full_every_count_begins_anew(
 ) -> None:
     stage.archived("old")
     stage.plan()
-    monkeypatch.setattr(events, "MAX_SPOOL", 10)
-    with pytest.raises(events.SpoolBusy):
-        tell(stage, events.FACTS, "other")
+    monkeypatch.setattr("foreman_hooks.hooks.spool.MAX_SPOOL", 10)
+    with pytest.raises(SpoolBusy):
+        tell(stage, FACTS, "other")
     assert "in 1 run (3 needed)" in waiting(stage, "old")
     assert "notes of Foreman's events were lost" in caplog.text
     assert "in 2 runs (3 needed)" in waiting(stage, "old")
@@ -1020,7 +1022,7 @@ def test_a_spool_that_cannot_be_read_holds_up_no_deletion_with_proof(
     stage: Any, caplog: Any
 ) -> None:
     stage.terminated("old")
-    events.spool_of(stage.folder / "journal.sqlite3").mkdir()
+    spool_of(stage.folder / "journal.sqlite3").mkdir()
     assert [one.result for one in stage.run()] == ["deleted"]
     assert "notes of Foreman's events cannot be read" in caplog.text
 
@@ -1033,8 +1035,8 @@ def test_where_the_spool_cannot_be_read_every_count_begins_anew(
     stage.archived("old")
     stage.plan()
     assert "in 2 runs (3 needed)" in waiting(stage, "old")
-    spool = events.spool_of(stage.folder / "journal.sqlite3")
-    monkeypatch.setattr(events, "RUN_WAIT", 0.02)
+    spool = spool_of(stage.folder / "journal.sqlite3")
+    monkeypatch.setattr("foreman_hooks.hooks.spool.RUN_WAIT", 0.02)
     with ExitStack() as stack:
         if how == "a folder":
             spool.mkdir()
@@ -1053,9 +1055,9 @@ def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_
     stage.terminated("ours")
     stage.run()
     stage.now += timedelta(seconds=1)
-    tell(stage, events.DESTROYED, "ours", 2)
-    tell(stage, events.DESTROYED, "theirs", 77)
-    tell(stage, events.DESTROYED, "nameless-id")
+    tell(stage, DESTROYED, "ours", 2)
+    tell(stage, DESTROYED, "theirs", 77)
+    tell(stage, DESTROYED, "nameless-id")
     stage.plan()
     stage.plan()
     with stage.journal() as journal:
@@ -1070,8 +1072,8 @@ def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
     """before_destroy comes before anything is gone, and a create hook is called as destroy for a
     rollback.
     """
-    tell(stage, events.DESTROYED, "witness", 1)
-    tell(stage, events.DESTROYED, "witness")
+    tell(stage, DESTROYED, "witness", 1)
+    tell(stage, DESTROYED, "witness")
     stage.plan()
     with stage.journal() as journal:
         assert (journal.removals(), journal.events()) == ([], [])
@@ -1083,7 +1085,7 @@ def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
 @hypothesis.given(
     notes=st.lists(
         st.tuples(
-            st.sampled_from([events.CREATED, events.FACTS, events.DESTROYED]),
+            st.sampled_from([CREATED, FACTS, DESTROYED]),
             st.sampled_from(["", "old", "proven", "witness", "late", "unknown"]),
             st.integers(0, 6),
             st.integers(0, 40),
@@ -1106,14 +1108,14 @@ def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_wit
     without = {one.host_id for one in stage.plan().deletions}
     assert len(without) == 3
     (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
-    spool = events.spool_of(stage.folder / "journal.sqlite3")
+    spool = spool_of(stage.folder / "journal.sqlite3")
     spool.write_bytes(junk + b"\n")
     for event, name, host_id, days in notes:
         if name or host_id:
             tell(stage, event, name, host_id, days * DAY)
     deletions = {one.host_id for one in stage.plan().deletions}
     assert deletions <= without
-    spoken = {name for event, name, *_ in notes if event != events.DESTROYED}
+    spoken = {name for event, name, *_ in notes if event != DESTROYED}
     kept = {host.id for host in stage.satellite.hosts.values() if host.name.split(".")[0] in spoken}
     assert not deletions & kept - {
         next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("proven"))

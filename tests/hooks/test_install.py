@@ -1,10 +1,5 @@
-"""schedule install and remove, below a root of their own; the files are given to the tools that
-will read them.
-"""
+"""schedule install and remove, below a folder; cron, systemd and logrotate check the files."""
 
-import io
-import json
-import logging
 import os
 import re
 import shlex
@@ -17,23 +12,22 @@ from typing import Any
 import pytest
 import yaml
 
-from foreman_hooks import settings
-from foreman_hooks.commands import schedule as commands
-from foreman_hooks.hooks import files, install, maintenance
-from foreman_hooks.hooks.files import Choice, Origin, ScheduleError
-from foreman_hooks.reports import logs
+from foreman_hooks import paths, settings
+from foreman_hooks.commands import schedule
+from foreman_hooks.hooks import install, machine, systemd
+from foreman_hooks.hooks.install import Change, State
+from foreman_hooks.hooks.schedule_files import Choice, ScheduleError, minute, required_files
+from foreman_hooks.hooks.seal import Origin, origin, seal
 from foreman_hooks.rules.model import Policy
 
-NAME = "satellite-osp-cleanup"
-CRON, SERVICE, TIMER = (Path(path.lstrip("/")) for path in (files.CRON, files.SERVICE, files.TIMER))
-LOGROTATE, CONFIG = Path(files.LOGROTATE.lstrip("/")), Path(files.CONFIG.lstrip("/"))
-SHELLHOOK = Path(files.SHELLHOOK.lstrip("/"))
-LOOK = maintenance.look
-
-
-@pytest.fixture(autouse=True)
-def no_maintenance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "look", lambda: ("table ip filter\n", False))
+# Below a root, so without the first /
+NAME = paths.NAME
+CONFIG = paths.CONFIG.relative_to("/")
+CRON = paths.CRON.relative_to("/")
+LOGROTATE = paths.LOGROTATE.relative_to("/")
+SERVICE = paths.SERVICE.relative_to("/")
+TIMER = paths.TIMER.relative_to("/")
+SHELLHOOK = paths.SHELLHOOK.relative_to("/")
 
 
 @pytest.fixture
@@ -45,22 +39,22 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def do(call: Any, root: Path) -> Any:
-    """`schedule ...` below root, which has to work; what it did to each path."""
+    """Call `schedule ...` below root, which has to succeed; the state of each path."""
 
     def run(*argv: str) -> dict[str, str]:
         code, out, err = call("schedule", *argv, "--root", root)
         assert (code, err) == (0, "")
-        found = re.findall(rf"^(\w+) +{root}/(\S+)", out, re.MULTILINE)
-        return {path: state for state, path in found}
+        changes = re.findall(rf"^(\w+) +{root}/(\S+)", out, re.MULTILINE)
+        return {path: state for state, path in changes}
 
     return run
 
 
 def tool(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if not found:
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if not path:
         pytest.skip(f"{name} is not installed here")
-    return found
+    return path
 
 
 def text(root: Path, path: Path) -> str:
@@ -68,7 +62,7 @@ def text(root: Path, path: Path) -> str:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, str]]:
-    """Every path below root: its mode, and of a file when it was written, and what stands in it."""
+    """Every path below root: its mode, and for a file the time of writing and the text."""
     return {
         str(path): (path.lstat().st_mode, path.lstat().st_mtime_ns, path.read_text())
         if path.is_file()
@@ -78,8 +72,7 @@ def tree(root: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def cron_job(content: str) -> tuple[list[str], str, str]:
-    """Times, user and command of the one job, as cron reads a file of /etc/cron.d; asserts whatever
-    cron would refuse.
+    """Times, user and command of the one job in a file of /etc/cron.d; fails as cron would.
 
     crontab(5): NAME=value or five fields, a user and a command, up to a % that has no backslash; a
     last line without an end is ignored.
@@ -159,7 +152,7 @@ def test_only_apply_lets_it_delete_and_only_until_the_next_install(
     assert "--apply" not in text(root, path)
 
 
-def test_a_configuration_that_is_there_is_never_touched(do: Any, root: Path) -> None:
+def test_an_existing_configuration_is_never_touched(do: Any, root: Path) -> None:
     do("install")
     (root / CONFIG).write_text("policy: {misses: 5}\n")
     (root / CONFIG).chmod(0o600)
@@ -178,11 +171,11 @@ def test_the_example_configuration_shows_every_key_with_its_default(do: Any, roo
     (root / CONFIG).write_text(
         yaml.safe_dump({key: shown[key] for key in shown if key != "satellite"})
     )
-    found = settings.load(root / CONFIG)
-    assert (found.policy, found.journal, found.checker) == (Policy(), settings.JOURNAL, None)
+    loaded = settings.load(root / CONFIG)
+    assert (loaded.policy, loaded.journal, loaded.checker) == (Policy(), settings.JOURNAL, None)
 
 
-def test_the_program_is_called_by_its_absolute_path_and_with_the_configuration_that_was_named(
+def test_the_schedule_names_the_absolute_paths_of_the_program_and_of_its_configuration(
     call: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -194,7 +187,7 @@ def test_the_program_is_called_by_its_absolute_path_and_with_the_configuration_t
     assert not (root / CONFIG).exists()
 
 
-def test_a_program_that_is_not_installed_is_said_so(
+def test_a_program_that_is_not_installed_is_an_error_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, call: Any, root: Path
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -204,28 +197,28 @@ def test_a_program_that_is_not_installed_is_said_so(
     assert "install the package with pip first" in err
 
 
-def test_the_minute_depends_on_the_host_alone_and_is_spread() -> None:
-    minutes = [files.minute(f"satellite{number}.example.com") for number in range(600)]
-    assert minutes == [files.minute(f"satellite{number}.example.com") for number in range(600)]
+def test_the_minute_depends_only_on_the_host_name_and_is_spread() -> None:
+    minutes = [minute(f"satellite{number}.example.com") for number in range(600)]
+    assert minutes == [minute(f"satellite{number}.example.com") for number in range(600)]
     assert set(minutes) == set(range(60))
 
 
 # Cron
 
 
-def test_cron_reads_what_was_meant(do: Any, root: Path) -> None:
+def test_cron_reads_the_line_as_intended(do: Any, root: Path) -> None:
     do("install", "--apply")
     assert re.fullmatch(r"[A-Za-z0-9_-]+", CRON.name)  # run-parts' rule: cron passes over any other
     times, user, command = cron_job(text(root, CRON))
     assert 0 <= int(times[0]) < 60
     assert (times[1:], user) == (["*"] * 4, "root")
-    assert shlex.split(command)[1:] == ["--log-file", files.LOG, "run", "--apply"]
+    assert shlex.split(command)[1:] == ["--log-file", str(paths.LOG), "run", "--apply"]
     assert Path(shlex.split(command)[0]).is_absolute()
     assert {"SHELL=/bin/sh", "MAILTO=root"} < set(text(root, CRON).splitlines())
 
 
-def test_crontab_takes_the_lines_that_are_installed(do: Any, root: Path) -> None:
-    """It checks users' tables, which have no user in their lines."""
+def test_crontab_accepts_the_installed_lines(do: Any, root: Path) -> None:
+    """crontab checks the tables of users, which have no user in their lines."""
     do("install", "--apply")
     table = root / "table"
     table.write_text(
@@ -255,12 +248,13 @@ def test_crontab_takes_the_lines_that_are_installed(do: Any, root: Path) -> None
 
 def test_odd_paths_survive_cron_sh_and_systemd() -> None:
     command = ('/opt/it\'s 100% $HOME "x"/bin/run',)
-    found = {item.path: item.text or "" for item in files.wanted(Choice(command, "h"))}
-    assert shlex.split(cron_job(found[files.CRON])[2])[0] == command[0]
-    found = {item.path: item.text or "" for item in files.wanted(Choice(command, "h", "systemd"))}
-    assert 'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run\n' in found[files.SERVICE]
-    with pytest.raises(ScheduleError, match="cannot stand in a file"):
-        files.wanted(Choice(("/opt/a\nb",), "h"))
+    texts = {spec.path: spec.text or "" for spec in required_files(Choice(command, "h"))}
+    assert shlex.split(cron_job(texts[paths.CRON])[2])[0] == command[0]
+    specs = required_files(Choice(command, "h", "systemd"))
+    texts = {spec.path: spec.text or "" for spec in specs}
+    assert 'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run\n' in texts[paths.SERVICE]
+    with pytest.raises(ScheduleError, match="cannot be written into a file"):
+        required_files(Choice(("/opt/a\nb",), "h"))
 
 
 def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
@@ -270,7 +264,7 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
         call("--config", stage.config(), "schedule", "install", "--apply", "--root", root)[0] == 0
     )
     log = tmp_path / "cron.log"
-    command = cron_job(text(root, CRON))[2].replace(files.LOG, str(log))
+    command = cron_job(text(root, CRON))[2].replace(str(paths.LOG), str(log))
 
     def run() -> tuple[int, str, str]:
         done = subprocess.run(
@@ -291,88 +285,10 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
     assert log.stat().st_mode & 0o777 == 0o640
 
 
-# The log
+# Log rotation
 
 
-def test_log_lines_are_json_objects_where_that_is_asked_for(
-    call: Any, stage: Any, tmp_path: Path
-) -> None:
-    log = tmp_path / "log"
-    stage.terminated("old")
-    code, out, _ = call(
-        "--config", stage.config(), "--log-format", "json", "--log-file", log, "run"
-    )
-    assert code == 0
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert all(list(line) == ["time", "level", "logger", "message"] for line in lines)
-    assert all(
-        re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"])
-        for line in lines
-    )
-    assert [line["message"] for line in lines] == ["run starts", *out.splitlines(), "exit code 0"]
-
-
-def test_json_on_stderr_is_one_object_a_line_whatever_is_logged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    logs.set_up(logging.INFO, "json")
-    try:
-        raise ValueError("why")
-    except ValueError:
-        logging.getLogger("foreman_hooks.x").warning("%s\n\x1b\udc80", "two", exc_info=True)
-    logging.getLogger(logs.SAID).error("is on the terminal already")
-    (line,) = sys.stderr.getvalue().splitlines()
-    assert json.loads(line)["message"] == "two\n\x1b\udc80"
-    assert "ValueError: why" in json.loads(line)["traceback"]
-
-
-def test_a_line_of_the_log_is_one_line_whatever_stands_in_it(tmp_path: Path) -> None:
-    logs.set_up(logging.WARNING, "text", tmp_path / "log")
-    logging.getLogger(logs.SAID).info("%s", "a\nforged \x1b[2J\udc80")
-    (line,) = (tmp_path / "log").read_text().splitlines()
-    assert line.endswith(r" INFO foreman_hooks.said: a\nforged \u001b[2J\udc80")
-    logs.set_up(logging.WARNING)
-
-
-@pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder", "no folder"])
-def test_a_log_that_cannot_be_one_is_refused_in_one_line(
-    call: Any, tmp_path: Path, kind: str
-) -> None:
-    log, other = tmp_path / "log", tmp_path / "other"
-    other.write_text("precious")
-    if kind == "a link":
-        log.symlink_to(other)
-    elif kind == "a pipe":
-        os.mkfifo(log)
-    elif kind == "a folder":
-        log.mkdir()
-    else:
-        log = tmp_path / "none" / "log"
-    code, out, err = call("--log-file", log, "check")
-    assert (code, out) == (64, "")
-    assert re.fullmatch(rf"error: Invalid value for --log-file: {log}: .+\n", err)
-    assert other.read_text() == "precious"
-
-
-def test_errors_are_in_the_log_too(call: Any, tmp_path: Path) -> None:
-    code, _, err = call("--config", tmp_path / "none.yml", "--log-file", tmp_path / "log", "run")
-    assert code == 78
-    assert f" ERROR foreman_hooks.said: {err}" in (tmp_path / "log").read_text()
-
-
-def test_a_refusal_is_in_the_log_with_its_numbers(call: Any, stage: Any, tmp_path: Path) -> None:
-    stage.terminated("old")
-    code, _, err = call(
-        "--config", stage.config(policy={"max_deletions": 0}), "--log-file", tmp_path / "log", "run"
-    )
-    assert code == 3
-    assert "refused: " in err
-    text = (tmp_path / "log").read_text()
-    assert all(line in text for line in err.splitlines())
-
-
-def test_logrotate_takes_what_is_installed(do: Any, root: Path) -> None:
+def test_logrotate_accepts_the_installed_configuration(do: Any, root: Path) -> None:
     do("install")
     done = subprocess.run(
         [tool("logrotate"), "-d", "-s", str(root / "state"), str(root / LOGROTATE)],
@@ -381,7 +297,7 @@ def test_logrotate_takes_what_is_installed(do: Any, root: Path) -> None:
         check=False,
     )
     assert done.returncode == 0
-    assert f"rotating pattern: {files.LOG}  weekly (12 rotations)" in done.stderr
+    assert f"rotating pattern: {paths.LOG}  weekly (12 rotations)" in done.stderr
     assert "error" not in done.stderr.replace("no error", "")
 
 
@@ -397,7 +313,9 @@ def test_logrotate_takes_what_is_installed(do: Any, root: Path) -> None:
         ("# /var/log/foreman/*.log {", False),
     ],
 )
-def test_two_that_rotate_one_log_are_avoided(do: Any, root: Path, head: str, rotates: bool) -> None:
+def test_a_log_that_is_rotated_already_is_not_rotated_twice(
+    do: Any, root: Path, head: str, rotates: bool
+) -> None:
     do("install")
     (root / LOGROTATE).with_name("foreman").write_text(f"{head}\n  daily\n  copytruncate\n}}\n")
     assert do("install")[str(LOGROTATE)] == ("removed" if rotates else "unchanged")
@@ -406,7 +324,7 @@ def test_two_that_rotate_one_log_are_avoided(do: Any, root: Path, head: str, rot
 # systemd
 
 
-def test_systemd_takes_what_is_installed(do: Any, root: Path) -> None:
+def test_systemd_accepts_the_installed_units(do: Any, root: Path) -> None:
     do("install", "--systemd", "--apply")
     done = subprocess.run(
         [tool("systemd-analyze"), "verify", "--man=no", str(root / SERVICE), str(root / TIMER)],
@@ -417,7 +335,7 @@ def test_systemd_takes_what_is_installed(do: Any, root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_service_may_write_to_the_journals_folder_alone(do: Any, root: Path) -> None:
+def test_the_service_may_write_only_to_the_folder_of_the_journal(do: Any, root: Path) -> None:
     do("install", "--systemd")
     lines = text(root, SERVICE).splitlines()
     assert [line for line in lines if line.startswith("ReadWritePaths")] == [
@@ -437,27 +355,29 @@ def test_the_service_may_write_to_the_journals_folder_alone(do: Any, root: Path)
     )
 
 
-def test_systemd_is_told_what_changed_and_no_more() -> None:
-    def told(*states: tuple[str, str]) -> list[tuple[str, ...]]:
-        changes = [
-            install.Change(state, files.Item(path, 0o644, ""), Path(path)) for path, state in states
-        ]
-        return install.systemctl_before(changes) + [("files",)] + install.systemctl_after(changes)
+def test_systemctl_is_called_only_for_what_changed() -> None:
+    def commands(*states: tuple[Path, State]) -> list[tuple[str, ...]]:
+        changes = [Change(state, path, path) for path, state in states]
+        before, after = systemd.commands_before(changes), systemd.commands_after(changes)
+        return [*before, ("files",), *after]
 
     timer = "satellite-osp-cleanup.timer"
-    both = (files.SERVICE, files.TIMER)
-    assert told(*((path, "created") for path in both)) == [
+    both = (paths.SERVICE, paths.TIMER)
+    assert commands(*((path, State.CREATED) for path in both)) == [
         ("files",),
         ("daemon-reload",),
         ("enable", "--now", timer),
     ]
-    assert told(*((path, "unchanged") for path in both)) == [("files",), ("enable", "--now", timer)]
-    assert told(*((path, "removed") for path in both)) == [
+    assert commands(*((path, State.UNCHANGED) for path in both)) == [
+        ("files",),
+        ("enable", "--now", timer),
+    ]
+    assert commands(*((path, State.REMOVED) for path in both)) == [
         ("disable", "--now", timer),
         ("files",),
         ("daemon-reload",),
     ]
-    assert told((files.CRON, "created")) == [("files",)]
+    assert commands((paths.CRON, State.CREATED)) == [("files",)]
 
 
 @pytest.mark.parametrize(
@@ -476,11 +396,11 @@ def test_a_systemctl_that_fails_is_one_line(
         (tmp_path / "systemctl").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "systemctl").chmod(0o755)
     with pytest.raises(ScheduleError) as error:
-        install.systemctl("daemon-reload")
+        systemd.systemctl("daemon-reload")
     assert str(error.value) == says
 
 
-# Changing one's mind
+# Switching, and removing
 
 
 def test_switching_removes_the_other_so_that_nothing_runs_twice(do: Any, root: Path) -> None:
@@ -506,16 +426,16 @@ def test_a_timer_that_does_not_start_leaves_cron_in_place(
 ) -> None:
     do("install")
     monkeypatch.setattr(
-        commands, "_tell_systemd", lambda _, words: 1 if ("daemon-reload",) in words else 0
+        schedule, "_call_systemctl", lambda _, words: 1 if ("daemon-reload",) in words else 0
     )
     code, out, _ = call("schedule", "install", "--systemd", "--root", root)
     assert code == 1
     assert "removed" not in out
-    assert "runs it every hour" not in out
+    assert "every hour" not in out
     assert (root / CRON).exists()
 
 
-def test_a_schedule_of_somebody_else_under_our_name_stops_the_switch(
+def test_a_file_under_our_name_that_is_not_ours_stops_the_installation(
     do: Any, call: Any, root: Path
 ) -> None:
     do("install", "--systemd")
@@ -524,7 +444,7 @@ def test_a_schedule_of_somebody_else_under_our_name_stops_the_switch(
     before = tree(root)
     code, out, err = call("schedule", "install", "--systemd", "--root", root)
     assert (code, out) == (78, "")
-    assert "not of ours, and would run as well" in err
+    assert "not written by 'schedule install' and would run as well" in err
     assert tree(root) == before
 
 
@@ -537,14 +457,17 @@ def test_a_schedule_of_somebody_else_under_our_name_stops_the_switch(
         ("17 * * * * root satellite-osp-cleanup doctor", 0),
     ],
 )
-def test_a_schedule_written_by_hand_is_told_of_and_left(
+def test_a_schedule_written_by_hand_is_reported_and_stays(
     call: Any, root: Path, line: str, code: int
 ) -> None:
     path = (root / CRON).with_name("osp-cleanup")
     path.parent.mkdir(parents=True)
     path.write_text(f"{line}\n")
     done, _, err = call("schedule", "install", "--root", root)
-    assert (done, err) == (code, f"error: {path} runs it as well; take that out\n" if code else "")
+    assert (done, err) == (
+        code,
+        f"error: {path} also runs {NAME}; remove that line\n" if code else "",
+    )
     assert path.read_text() == f"{line}\n"
 
 
@@ -568,8 +491,8 @@ def test_what_an_administrator_changed_is_kept_beside_when_it_is_replaced_or_rem
 def test_remove_takes_what_it_installed_and_leaves_journal_log_and_configuration(
     do: Any, root: Path
 ) -> None:
-    do("install", "--systemd", "--shellhook", "--foreman-hook", files.FOREMAN_HOOKS)
-    journal = root / files.JOURNAL.lstrip("/")
+    do("install", "--systemd", "--shellhook", "--foreman-hook", paths.FOREMAN_HOOKS)
+    journal = root / paths.JOURNAL.relative_to("/")
     journal.write_text("journal")
     spool = journal.with_name("journal.sqlite3.events")
     assert set(do("remove").values()) == {"removed"}
@@ -577,11 +500,11 @@ def test_remove_takes_what_it_installed_and_leaves_journal_log_and_configuration
     assert do("remove") == {}
 
 
-def test_remove_leaves_what_is_not_of_ours_and_says_so(call: Any, root: Path) -> None:
+def test_remove_leaves_a_file_that_is_not_ours_and_says_so(call: Any, root: Path) -> None:
     (root / CRON).parent.mkdir(parents=True)
     (root / CRON).write_text("# mine\n")
     code, out, _ = call("schedule", "remove", "--root", root)
-    assert (code, out) == (1, f"kept      {root / CRON} (not of ours)\n")
+    assert (code, out) == (1, f"kept      {root / CRON} (not written by 'schedule install')\n")
     assert text(root, CRON) == "# mine\n"
 
 
@@ -594,11 +517,11 @@ def test_remove_in_a_dry_run_removes_nothing(do: Any, root: Path) -> None:
 
 @pytest.mark.parametrize("content", ["a\nb\n", "#!/bin/sh\na\n", "", "#!/bin/sh\n"])
 def test_a_file_of_ours_is_known_until_a_byte_of_it_changes(content: str) -> None:
-    sealed = files.seal(content)
-    assert files.origin(sealed) is Origin.OURS
-    assert files.origin(f"{sealed} ") is Origin.CHANGED
-    assert files.origin(f"x{sealed}") is Origin.FOREIGN or content.startswith("#!")
-    assert files.origin(content) is Origin.FOREIGN
+    sealed = seal(content)
+    assert origin(sealed) is Origin.OURS
+    assert origin(f"{sealed} ") is Origin.CHANGED
+    assert origin(f"x{sealed}") is Origin.FOREIGN or content.startswith("#!")
+    assert origin(content) is Origin.FOREIGN
     assert sealed.startswith("#!/bin/sh\n") == content.startswith("#!")
 
 
@@ -610,7 +533,7 @@ def test_without_root_rights_the_machine_is_left_alone_in_one_line(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(install, "carry_out", lambda *_: pytest.fail("written"))
-    monkeypatch.setattr(install, "systemctl", lambda *_: pytest.fail("systemd was told"))
+    monkeypatch.setattr(systemd, "systemctl", lambda *_: pytest.fail("systemd was told"))
     for words in (["install"], ["remove"]):
         code, out, err = call("schedule", *words)
         assert (code, out) == (77, "")
@@ -652,14 +575,14 @@ def test_a_file_that_is_a_link_is_replaced_and_not_followed(
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_a_folder_in_the_way_of_a_file_is_said_so(call: Any, root: Path) -> None:
+def test_a_folder_in_the_way_of_a_file_is_an_error(call: Any, root: Path) -> None:
     (root / CRON).mkdir(parents=True)
     code, _, err = call("schedule", "install", "--root", root)
     assert code == 78
     assert "is in the way: it should be a file" in err
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(
+def test_a_write_that_fails_leaves_the_old_file(
     do: Any, call: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     do("install")
@@ -717,16 +640,14 @@ def test_a_hook_of_foreman_never_fails_since_foreman_would_undo_its_action(
 def run_script(
     script: Path, folder: Path, *arguments: str, exits: int = 0
 ) -> tuple[int, list[str], str]:
-    """The script with a double of the program: its exit code, what the program was called with, and
-    its input.
-    """
+    """Run a script with a double of our program: exit code, arguments and input of the double."""
     double = folder / "double"
     double.write_text(
         f'#!/bin/sh\nprintf "%s\\0" "$@" >{folder}/args\ncat >{folder}/body\nexit {exits}\n'
     )
     double.chmod(0o755)
     copy = folder / "script"
-    copy.write_text(script.read_text().replace(install.program(), str(double)))
+    copy.write_text(script.read_text().replace(str(machine.program()), str(double)))
     copy.chmod(0o755)
     done = subprocess.run([str(copy), *arguments], input="body", text=True, check=False)
     return (
@@ -736,7 +657,7 @@ def run_script(
     )
 
 
-def test_the_spool_of_events_can_be_reached_and_stays_so(do: Any, root: Path) -> None:
+def test_the_spool_of_events_stays_reachable_for_its_users(do: Any, root: Path) -> None:
     do("install", "--shellhook")
     folder = root / "var/lib/satellite-osp-cleanup"
     assert folder.stat().st_mode & 0o777 == 0o711
@@ -747,12 +668,12 @@ def test_the_spool_of_events_can_be_reached_and_stays_so(do: Any, root: Path) ->
 
 def test_the_spool_belongs_to_the_users_that_run_the_events() -> None:
     def owner(**more: Any) -> tuple[tuple[str, str], int]:
-        found = files.wanted(Choice(("/x",), "h", **more))
-        return next((item.owner, item.mode) for item in found if item.path.endswith(".events"))
+        specs = required_files(Choice(("/x",), "h", **more))
+        return next((spec.owner, spec.mode) for spec in specs if spec.path.suffix == ".events")
 
     assert owner(shellhook=True) == (("foreman-proxy", "foreman-proxy"), 0o600)
-    assert owner(hooks="/h") == (("foreman", "foreman"), 0o600)
-    assert owner(shellhook=True, hooks="/h") == (("foreman-proxy", "foreman"), 0o660)
+    assert owner(foreman_hooks=Path("/h")) == (("foreman", "foreman"), 0o600)
+    assert owner(shellhook=True, foreman_hooks=Path("/h")) == (("foreman-proxy", "foreman"), 0o660)
 
 
 def test_where_there_is_no_such_user_nothing_is_written(
@@ -760,68 +681,5 @@ def test_where_there_is_no_such_user_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(install.pwd, "getpwnam", {}.__getitem__)
     with pytest.raises(ScheduleError, match="is this a Satellite or a Capsule"):
-        install.compare(Path("/"), files.wanted(Choice(("/x",), "h", shellhook=True))[3:], [])
-
-
-# foreman-maintain's maintenance mode
-
-
-@pytest.mark.parametrize(
-    ("tables", "chain", "on"),
-    [
-        ("table ip filter\ntable inet FOREMAN_MAINTAIN_TABLE\n", False, True),
-        ("table ip filter\ntable inet firewalld\n", False, False),
-        ("table inet NOT_FOREMAN_MAINTAIN_TABLE\n", False, False),
-        ("", False, False),
-        (None, True, True),
-        (None, False, False),
-        ("", True, False),
-    ],
-)
-def test_maintenance_mode_is_what_foreman_maintain_goes_by(
-    tables: Any, chain: bool, on: bool
-) -> None:
-    assert maintenance.is_on(tables, chain) is on
-
-
-@pytest.mark.parametrize(
-    ("tool", "script", "on"),
-    [
-        ("nft", '[ "$*" = "list tables" ] && echo "table inet FOREMAN_MAINTAIN_TABLE"', True),
-        ("nft", "echo table ip x", False),
-        ("nft", 'echo "Operation not permitted (you must be root)" >&2; exit 1', False),
-        ("iptables", '[ "$*" = "-n -L FOREMAN_MAINTAIN" ]', True),
-        ("iptables", "echo No chain/target/match by that name >&2; exit 1", False),
-        ("other", "exit 0", False),
-    ],
-)
-def test_the_packet_filter_is_asked_and_what_it_does_not_say_is_no(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str, script: str, on: bool
-) -> None:
-    monkeypatch.setenv("PATH", f"{tmp_path}")
-    monkeypatch.setattr(maintenance, "SBIN", ())
-    (tmp_path / tool).write_text(f"#!/bin/sh\n{script}\n")
-    (tmp_path / tool).chmod(0o755)
-    assert maintenance.is_on(*LOOK()) is on
-
-
-@pytest.mark.parametrize("words", [["run"], ["run", "--apply"], ["apply", "plan.json"]])
-def test_in_maintenance_mode_a_run_ends_with_75_and_one_line(
-    stage: Any, call: Any, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    stage.terminated("old")
-    monkeypatch.setattr(maintenance, "look", lambda: ("table inet FOREMAN_MAINTAIN_TABLE", False))
-    code, out, err = call("--config", stage.config(), *words)
-    assert (code, out) == (75, "")
-    assert (
-        err
-        == "error: foreman-maintain's maintenance mode is on; nothing was looked at, nothing deleted\n"
-    )
-    assert stage.left == {"old", "witness"}
-
-
-def test_a_plan_can_be_made_in_maintenance_mode(
-    stage: Any, call: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(maintenance, "look", lambda: ("table inet FOREMAN_MAINTAIN_TABLE", False))
-    assert call("--config", stage.config(), "plan")[0] == 0
+        specs = required_files(Choice(("/x",), "h", shellhook=True))
+        install.plan_installation(Path("/"), specs[3:], [])

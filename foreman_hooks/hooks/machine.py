@@ -1,0 +1,185 @@
+"""What is on the machine: our program, its journal, the present schedule, and those of others.
+
+`root` is a folder that holds the file system of the machine: / for this one, or that of an image.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+import yaml
+
+from foreman_hooks.hooks.schedule_files import (
+    SCHEDULER_FILES,
+    ScheduleError,
+    ScheduleForbidden,
+)
+from foreman_hooks.paths import (
+    CONFIG,
+    CRON,
+    JOURNAL,
+    LOG,
+    LOGROTATE,
+    NAME,
+    ROOT_CRONTAB,
+    SYSTEM_CRONTAB,
+)
+
+# A file that we put aside.  systemd, logrotate and cron ignore this ending, foreman_hooks calls
+# executables only, and the name of a shellhook has no dot.
+KEPT = ".rpmsave"
+_RUNS_US = re.compile(rf"^[^#\n]*\b{NAME}\b[^\n]* run\b", re.MULTILINE)
+_ROTATED_LOGS = re.compile(r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", re.MULTILINE)
+
+
+# Paths below a root
+
+
+def is_this_machine(root: Path) -> bool:
+    """Whether `root` is not an image but the machine that we run on."""
+    return root == Path("/")
+
+
+def below(root: Path, path: Path) -> Path:
+    """Return the path below `root`; raises ScheduleError where a link leads out of it."""
+    inside = root / str(path).lstrip("/")
+    folder = inside.parent.resolve()
+    if not folder.is_relative_to(root.resolve()):
+        raise ScheduleError(f"{inside}: a link leads out of {root}")
+    return inside
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, whatever bytes it holds; raises OSError."""
+    return path.read_bytes().decode(errors="surrogateescape")
+
+
+def exists(root: Path, path: Path) -> bool:
+    """Whether there is a file, a folder or a link at this path; raises ScheduleError."""
+    with translated_errors(root):
+        return os.path.lexists(below(root, path))
+
+
+@contextlib.contextmanager
+def translated_errors(root: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into ScheduleError, with one line and an exit code."""
+    try:
+        yield
+    except PermissionError as error:
+        message = f"{error.filename or root}: {error.strerror}; this needs root"
+        raise ScheduleForbidden(message) from error
+    except OSError as error:
+        raise ScheduleError(f"{error.filename or root}: {error.strerror}") from error
+
+
+def check_rights(root: Path) -> None:
+    """Raise ScheduleForbidden where this machine is to be changed without the rights of root."""
+    if is_this_machine(root) and os.geteuid() != 0:
+        raise ScheduleForbidden(
+            "this needs root; --dry-run shows what it would do, --root DIR writes elsewhere"
+        )
+
+
+# Our program and its journal
+
+
+def program() -> Path:
+    """Return the absolute path of our command, for cron and systemd; raises ScheduleError.
+
+    Links are not followed: one that an administrator made is meant to stay when its target changes.
+    """
+    started = sys.argv[0]
+    beside_python = Path(sys.executable).with_name(NAME)
+    candidates = [_absolute(started), beside_python]
+    on_path = shutil.which(NAME)
+    if on_path:
+        candidates.append(_absolute(on_path))
+    for path in candidates:
+        is_executable = path.is_file() and os.access(path, os.X_OK)
+        if path.name == NAME and is_executable:
+            return path
+    raise ScheduleError(
+        f"the command {NAME} is not next to {sys.executable}; install the package with pip first"
+    )
+
+
+def _absolute(name: str) -> Path:
+    return Path(os.path.abspath(name))  # noqa: PTH100  Path.resolve would follow links
+
+
+def configured_journal(root: Path, config: Optional[Path]) -> Path:
+    """Return the journal's path: a hardened service may write to its folder only.
+
+    An invalid configuration is treated as a missing one; `doctor` reports what is wrong with it.
+    """
+    path = config or below(root, CONFIG)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return JOURNAL
+    if not isinstance(content, dict):
+        return JOURNAL
+    name = content.get("journal")
+    if not isinstance(name, str) or not name.startswith("/"):
+        return JOURNAL
+    if Path(name).parent == Path("/"):
+        return JOURNAL
+    return Path(name)
+
+
+# Schedules and log rotation
+
+
+def current_scheduler(root: Path) -> Optional[str]:
+    """Return what runs us now: "cron", "systemd", or None; raises ScheduleError."""
+    for scheduler, files in SCHEDULER_FILES.items():
+        if exists(root, files[0]):
+            return scheduler
+    return None
+
+
+def other_schedules(root: Path) -> list[Path]:
+    """Return the files of cron, written by hand, that run us as well; raises ScheduleError."""
+    with translated_errors(root):
+        folder = below(root, CRON).parent
+        tables = sorted(folder.glob("*"))
+        tables.append(below(root, SYSTEM_CRONTAB))
+        tables.append(below(root, ROOT_CRONTAB))
+        return [path for path in tables if _is_other_schedule(path)]
+
+
+def _is_other_schedule(path: Path) -> bool:
+    if path.name == NAME or "." in path.name or not path.is_file():
+        return False
+    return _RUNS_US.search(read_text(path)) is not None
+
+
+def other_log_rotation(root: Path) -> Optional[Path]:
+    """Return the file of logrotate, other than ours, that rotates our log already.
+
+    If two configurations name one log, logrotate reports an error and ignores the second.  Some
+    versions of Foreman name /var/log/foreman/*.log.
+    """
+    with translated_errors(root):
+        folder = below(root, LOGROTATE).parent
+        for path in sorted(folder.glob("*")):
+            if path.name == NAME or path.name.endswith((KEPT, "~")):
+                continue
+            if path.is_file() and rotates(read_text(path), LOG):
+                return path
+    return None
+
+
+def rotates(configuration: str, log: Path) -> bool:
+    """Whether this configuration of logrotate names that log."""
+    for names in _ROTATED_LOGS.findall(configuration):
+        for pattern in names.split():
+            if log.match(pattern.strip("\"'")):
+                return True
+    return False

@@ -1,0 +1,61 @@
+"""What systemd has to do before and after files of a schedule change."""
+
+import subprocess
+from collections.abc import Sequence
+
+from foreman_hooks.hooks.install import Change, State
+from foreman_hooks.hooks.schedule_files import ScheduleError
+from foreman_hooks.paths import SERVICE, TIMER
+
+Command = tuple[str, ...]  # the words behind `systemctl`
+SECONDS = 120  # for one call of systemctl
+
+
+def commands_before(changes: Sequence[Change]) -> list[Command]:
+    """Return the systemctl commands to run before: stop a timer that is going to be removed."""
+    for change in changes:
+        if change.target == TIMER and change.state is State.REMOVED:
+            return [("disable", "--now", TIMER.name)]
+    return []
+
+
+def commands_after(changes: Sequence[Change]) -> list[Command]:
+    """Return the systemctl commands to run after: read the units again, and start the timer."""
+    units_changed = has_timer = False
+    for change in changes:
+        if change.target not in (SERVICE, TIMER) or change.state is State.KEPT:
+            continue
+        if change.state is not State.UNCHANGED:
+            units_changed = True
+        if change.target == TIMER and change.state is not State.REMOVED:
+            has_timer = True
+    commands: list[Command] = []
+    if units_changed:
+        commands.append(("daemon-reload",))
+    if has_timer:
+        commands.append(("enable", "--now", TIMER.name))
+    return commands
+
+
+def systemctl(*words: str) -> None:
+    """Run systemctl; raises ScheduleError, in one line."""
+    line = " ".join(("systemctl", *words))
+    try:
+        process = subprocess.run(
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise ScheduleError(f"{line}: {error.strerror or error}") from error
+    except subprocess.SubprocessError as error:
+        raise ScheduleError(f"{line}: {error}") from error
+    if process.returncode:
+        reason = " ".join(process.stderr.split())
+        if not reason:
+            reason = f"exit code {process.returncode}"
+        raise ScheduleError(f"{line}: {reason}")
