@@ -12,6 +12,7 @@ test: .venv/installed
 
 lint: .venv/linters
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 live: .venv/installed

@@ -158,7 +158,8 @@ def test_bash_completes_commands_and_options_by_the_script_of_the_package() -> N
     found = bash(f"""
         source {FOLDER}/{NAME}.bash
         complete -p {NAME}
-        ask() {{ COMPREPLY=(); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _satellite_osp_cleanup_completion {NAME}
+        ask() {{ COMPREPLY=(); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+                 _satellite_osp_cleanup_completion {NAME}
                  echo "${{COMPREPLY[@]}}"; }}
         ask {NAME} ""
         ask {NAME} schedule in

@@ -228,7 +228,7 @@ class Cloud:
     # -- switches
 
     def reset(self) -> None:
-        """Put every switch back to normal and purge what `add` added; what `seed_bulk` made stays."""
+        """Put every switch back to normal and purge what `add` added, but not `seed_bulk`."""
         for where in (*world.REGIONS, "keystone"):
             self.fault(None, where)
         self.neutron(up=True)

@@ -121,7 +121,8 @@ class Keystone:
             self._program = None
 
     def _set_endpoints(self, nova_urls: dict[str, str]) -> None:
-        statement = "UPDATE endpoint SET url = ? WHERE service_id IN (SELECT id FROM service WHERE type = ?)"
+        services = "SELECT id FROM service WHERE type = ?"
+        statement = f"UPDATE endpoint SET url = ? WHERE service_id IN ({services})"
         database = sqlite3.connect(str(self._folder / "keystone.db"))
         with database:
             database.execute(statement, (self.url, "identity"))
@@ -143,7 +144,7 @@ class Keystone:
         return Session(auth=auth, **options)
 
     def populate(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Make what `world` says beyond what bootstrap made; the ids of projects and users by name."""
+        """Make what `world` says beyond bootstrap; the ids of projects and users by name."""
         admin = self.session()
         for name in world.PROJECTS:
             self._post(admin, "/projects", "project", name=name, domain_id="default")

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.live
 
 PASSWORD = "of-satellite-alone"  # noqa: S105  what the job's side must never hold
 SECRET = "live-admin"  # noqa: S105  what the Satellite's side must never hold
+CHECKER = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}"
 PROGRAM = [
     sys.executable,
     "-c",
@@ -55,7 +56,7 @@ class Teams:
 
     def config(
         self,
-        checker: str = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}",
+        checker: str = CHECKER,
         cloud: str = "admin",
         policy: str = "{max_fraction: 1.0, quiet: 0s}",
     ) -> Path:

@@ -59,9 +59,10 @@ openstack, satellite = OpenStack(), Satellite()
 silent = set()
 
 def host(name):
-    satellite.add(Host(name + ".example.com", facts=guest_facts(named_uuid(name)), subscription=registration(0)))
-    openstack.add("RegionOne", Instance(named_uuid(name), name, project="shop", created=time.time() - 1e6,
-                                        updated=time.time() - 1e6))
+    facts = guest_facts(named_uuid(name))
+    satellite.add(Host(name + ".example.com", facts=facts, subscription=registration(0)))
+    then = time.time() - 1e6
+    openstack.add("RegionOne", Instance(named_uuid(name), name, "shop", created=then, updated=then))
 
 def terminate(name):
     silent.add(name)
@@ -124,7 +125,8 @@ class Site:
         )
         self.config = root / "config.yml"
         self.config.write_text(
-            f"satellite: {{url: '{foreman}', username: admin, password: changeme}}\nclouds: [{{cloud: prod}}]\n"
+            f"satellite: {{url: '{foreman}', username: admin, password: changeme}}\n"
+            "clouds: [{cloud: prod}]\n"
             f"journal: {root}/var/lib/satellite-osp-cleanup/journal.sqlite3\n"
         )
 
