@@ -51,7 +51,7 @@ def presence(region: Region, cloud: Cloud, *labels: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("cell", ["cell1", "cell2"])
 def test_every_state_but_deleted_is_present(cloud: Cloud, cell: str) -> None:
-    """N4, N14, N15: soft-deleted and hidden ones are in no list, one without mapping is a 404."""
+    """Soft-deleted and hidden ones are in no list, one without mapping is a 404."""
     labels = [f"{cell}/{state}" for state in ALIVE]
     assert presence(Region.open("admin", "RegionOne"), cloud, *labels) == dict.fromkeys(
         labels, "present"
@@ -76,7 +76,6 @@ def test_of_an_archived_instance_there_is_no_evidence(cloud: Cloud) -> None:
 
 
 def test_all_servers_are_listed_however_short_the_pages(cloud: Cloud) -> None:
-    """N1."""
     whole = Region.open("admin", "RegionOne").list_servers()
     cloud.max_limit(5)
     assert Region.open("admin", "RegionOne").list_servers() == whole
@@ -84,7 +83,7 @@ def test_all_servers_are_listed_however_short_the_pages(cloud: Cloud) -> None:
 
 
 def test_a_reader_of_one_project_cannot_conclude_anything(cloud: Cloud) -> None:
-    """N2, N6: the living servers of other projects are a 404 to it."""
+    """The living servers of other projects are a 404 to it."""
     region = Region.open("reader", "RegionOne")
     with pytest.raises(OSPForbidden):
         region.list_servers()
@@ -127,7 +126,7 @@ def test_a_request_to_build_that_everybody_can_read_proves_no_visibility(cloud: 
 
 
 def test_with_a_cell_down_the_region_is_unknown_and_not_half_empty(cloud: Cloud) -> None:
-    """N3: the list misses half the servers without a sign; only the asking GET at 2.1 tells."""
+    """The list misses half the servers without a sign; only the asking GET at 2.1 tells."""
     labels = ("cell2/active", "cell2/soft-deleted", "cell2/deleted", "cell2/no-request-spec")
     cloud.cell2("down")
     region = Region.open("admin", "RegionOne")
@@ -138,7 +137,6 @@ def test_with_a_cell_down_the_region_is_unknown_and_not_half_empty(cloud: Cloud)
 
 
 def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: Cloud) -> None:
-    """N5."""
     assert presence(Region.open("admin", "RegionOne"), cloud, "r2/active") == {
         "r2/active": "absent"
     }
@@ -162,13 +160,12 @@ def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: C
 def test_a_log_in_that_fails_is_never_taken_for_a_missing_server(
     cloud: Cloud, name: str, error: type[OSPError]
 ) -> None:
-    """N9: a deleted application credential is a 404 of Keystone."""
+    """A deleted application credential is a 404 of Keystone."""
     with pytest.raises(error):
         Region.open(name, "RegionOne")
 
 
 def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
-    """N9."""
     region = Region.open("app-cred", "RegionOne")
     assert presence(region, cloud, "cell1/deleted") == {"cell1/deleted": "deleted"}
     cloud.delete_application_credential()
@@ -179,7 +176,6 @@ def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(cloud: C
 
 
 def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cloud) -> None:
-    """N11."""
     region = Region.open("admin", "RegionOne")
     region.prove_visibility()
     cloud.revoke_token(region.nova.session.get_token())
@@ -190,7 +186,6 @@ def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cl
 
 
 def test_a_static_token_that_is_refused_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
-    """N11."""
     region = Region.open("token", "RegionOne")
     assert presence(region, cloud, "cell1/active") == {"cell1/active": "present"}
     cloud.revoke_tokens()
@@ -198,13 +193,12 @@ def test_a_static_token_that_is_refused_in_mid_run_makes_all_unknown(cloud: Clou
 
 
 def test_a_region_without_compute_endpoint_is_an_error_that_names_it(cloud: Cloud) -> None:
-    """N13."""
     with pytest.raises(OSPConfigError, match="RegionThree"):
         Region.open("admin", "RegionThree")
 
 
 def test_a_uuid_is_found_in_any_case_and_in_the_other_byte_order(cloud: Cloud) -> None:
-    """N16: Nova itself answers 404 to capitals on some databases, and 404 to all other forms."""
+    """Nova itself answers 404 to capitals on some databases, and 404 to all other forms."""
     region = Region.open("admin", "RegionOne")
     uuid = cloud.instances["cell1/stopped"]
     for text in (uuid.upper(), f"  {uuid}\n", swap_bytes(uuid)):
@@ -224,7 +218,6 @@ def test_a_uuid_is_found_in_any_case_and_in_the_other_byte_order(cloud: Cloud) -
 
 
 def test_a_deleted_row_under_the_other_byte_order_is_proof_and_says_so(cloud: Cloud) -> None:
-    """N16."""
     sighting = Region.open("admin", "RegionOne").ask(swap_bytes(cloud.instances["cell1/deleted"]))
     assert sighting.presence is Presence.DELETED
     assert "the other byte order" in sighting.detail
@@ -249,7 +242,6 @@ def test_a_row_that_is_hidden_looks_absent_to_a_role_that_only_lists(cloud: Clou
 def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(
     cloud: Cloud, match: str, status: int
 ) -> None:
-    """N8, N10."""
     cloud.fault({"status": status, "match": match})
     checker = LocalChecker([CloudScope("admin", ("RegionOne",))])
     checker.prepare()

@@ -107,7 +107,6 @@ def test_without_patience_the_archived_one_goes_as_well_and_still_none_that_live
 
 
 def test_with_a_cell_down_nothing_goes(site: Site) -> None:
-    """N3."""
     site.cloud.cell2("down")
     assert site.run() == set()
     site.cloud.cell2("up")
@@ -115,7 +114,7 @@ def test_with_a_cell_down_nothing_goes(site: Site) -> None:
 
 
 def test_an_emptied_cell_database_is_noticed_as_a_shrunk_cloud(site: Site) -> None:
-    """N5, N17: every GET of its servers is a 404 and no row of them is left."""
+    """Every GET of its servers is a 404 and no row of them is left."""
     careful = replace(HASTY, max_shrink=0.30)
     assert site.run(careful) == deleted(site.cloud) | {"purged"}
     site.cloud.cell2("empty")
@@ -125,7 +124,7 @@ def test_an_emptied_cell_database_is_noticed_as_a_shrunk_cloud(site: Site) -> No
 def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_gone(
     site: Site,
 ) -> None:
-    """N5: with the patience of the defaults its hosts only wait, and their check-ins keep them."""
+    """With the patience of the defaults its hosts only wait, and their check-ins keep them."""
     assert site.run(Policy(**AT_ONCE), regions=("RegionOne",)) == deleted(site.cloud) - {
         "r2/deleted"
     }
@@ -135,7 +134,6 @@ def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_
     "cloud_name", ["reader", "wrong-password", "app-cred-deleted", "token-of-nobody"]
 )
 def test_a_login_that_cannot_see_deletes_nothing(site: Site, cloud_name: str) -> None:
-    """N2, N6, N9."""
     assert site.run(cloud=cloud_name) == set()
 
 

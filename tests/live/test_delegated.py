@@ -171,7 +171,6 @@ def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_
 
 
 def test_with_a_cell_down_nothing_goes(teams: Teams, cloud: Cloud) -> None:
-    """N3, through a job."""
     cloud.cell2("down")
     before = teams.left
     with teams.command("run", "--apply") as process:
@@ -184,7 +183,6 @@ def test_with_a_cell_down_nothing_goes(teams: Teams, cloud: Cloud) -> None:
 def test_a_login_of_the_checker_host_that_cannot_see_deletes_nothing(
     teams: Teams, cloud: Cloud, name: str
 ) -> None:
-    """N2, N6, N9, through a job."""
     before = teams.left
     config = teams.config(cloud=name)
     ran = subprocess.run(

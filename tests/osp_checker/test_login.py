@@ -480,8 +480,8 @@ REFUSALS = [
     (401, "Application credentials cannot request a scope.", "remove project_name"),
     (
         400,
-        "Expecting to find domain in project. The server could not comply with the request since it is either "
-        "malformed or otherwise incorrect. The client is assumed to be in error.",
+        "Expecting to find domain in project. The server could not comply with the request since "
+        "it is either malformed or otherwise incorrect. The client is assumed to be in error.",
         "set user_domain_name and project_domain_name",
     ),
     (400, "Something else.", "correct the log-in in clouds.yaml"),

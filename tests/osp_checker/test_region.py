@@ -1,7 +1,6 @@
 """The checker against the double of Keystone and Nova over HTTP: what is alive is never said to be
 gone.
 
-Tests named N1 to N16 in their docstrings are the Nova side of the hazard catalogue.
 """
 
 import json
@@ -295,11 +294,10 @@ def test_a_look_at_nothing_asks_nothing(lab):
     assert lab.lines() == []
 
 
-# N1, N2, N5: lists and what they may hide
+# Lists and what they may hide
 
 
 def test_a_page_limit_of_nova_loses_no_server(bare):
-    """N1."""
     uuids = {str(UUID(int=number << 64 | 1)) for number in range(1, 11)}
     for uuid in uuids:
         bare.add(uuid)
@@ -317,7 +315,7 @@ def test_servers_of_every_project_and_cell_are_listed(lab):
 
 
 def test_every_list_asks_for_all_tenants(lab):
-    """N2: without it an admin gets an empty list and no error."""
+    """Without it an admin gets an empty list and no error."""
     region = lab.open()
     region.list_servers()
     region.look([X])
@@ -332,14 +330,13 @@ def test_every_list_asks_for_all_tenants(lab):
 
 @pytest.mark.parametrize("what", [Region.list_servers, Region.prove_visibility])
 def test_a_login_that_may_not_list_all_projects_is_forbidden(lab, what):
-    """N2."""
     lab.log_in_as(READER)
     with pytest.raises(OSPForbidden, match="may not list the servers of all projects"):
         what(lab.open())
 
 
 def test_a_reader_takes_no_404_for_a_termination(lab):
-    """N6: the GET of another project's living server is Nova's own 404."""
+    """The GET of another project's living server is Nova's own 404."""
     lab.add()
     lab.log_in_as(READER)
     assert isinstance(error_of(lab), OSPForbidden)
@@ -354,7 +351,7 @@ def test_a_reader_still_sees_its_own_server(lab):
 
 @pytest.mark.parametrize("role", [ADMIN, LISTER])
 def test_a_region_without_an_active_server_knows_nothing(bare, role):
-    """N5: an emptied cell database answers 404 to everything."""
+    """An emptied cell database answers 404 to everything."""
     bare.log_in_as(role)
     bare.add(CANARY, status="SHUTOFF")
     bare.add_dead()
@@ -364,7 +361,6 @@ def test_a_region_without_an_active_server_knows_nothing(bare, role):
 
 
 def test_the_region_that_was_named_is_the_one_asked(lab):
-    """N5."""
     lab.add(region="RegionTwo")
     lab.add(OTHER, region="RegionTwo")
     assert seen(lab, region="RegionTwo") is PRESENT
@@ -393,7 +389,7 @@ def test_the_same_page_twice_is_an_error_not_an_endless_loop(lab):
 
 @pytest.mark.parametrize("mapped", [False, True], ids=["not mapped", "purged since"])
 def test_a_server_that_is_no_marker_loses_no_page(bare, mapped):
-    """N14: Nova answers 400 to it; the one before it is the marker then."""
+    """Nova answers 400 to it; the one before it is the marker then."""
     uuids = numbered(7)
     for uuid in uuids:
         bare.add(uuid, mapped=mapped or uuid not in (uuids[2], uuids[5]))
@@ -421,7 +417,7 @@ def test_only_a_400_is_taken_for_a_bad_marker(lab, status):
     assert len(lab.lines("marker=")) == 1
 
 
-# N3: a cell that is down
+# A cell that is down
 
 HIDDEN_BY_A_DOWN_CELL = {
     "active": {},
@@ -432,7 +428,7 @@ HIDDEN_BY_A_DOWN_CELL = {
 
 @pytest.mark.parametrize("row", HIDDEN_BY_A_DOWN_CELL.values(), ids=HIDDEN_BY_A_DOWN_CELL)
 def test_a_server_in_a_cell_that_is_down_is_unknown(lab, row):
-    """N3: only at 2.1 is that GET a 500; later versions give a 404 for the soft-deleted one."""
+    """Only at 2.1 is that GET a 500; later versions give a 404 for the soft-deleted one."""
     lab.add(cell="cell2", **row)
     lab.cloud.down_cells.add("cell2")
     region = lab.open()
@@ -449,7 +445,7 @@ def test_a_dead_server_in_a_cell_that_is_down_is_unknown(lab):
 
 
 def test_every_question_is_asked_at_microversion_2_1(lab):
-    """N3: whatever clouds.yaml prefers."""
+    """Whatever clouds.yaml prefers."""
     lab.log_in_as(ADMIN, compute_default_microversion="2.90", compute_api_version="2.90")
     lab.add_dead()
     lab.open().list_servers()
@@ -470,12 +466,11 @@ def test_a_cell_that_fails_only_the_second_question_makes_the_region_unknown(lab
     assert one(look).presence is UNKNOWN and look.error
 
 
-# N4, N14, N15: alive in a way that lists or GETs do not show
+# Alive in a way that lists or GETs do not show
 
 
 @pytest.mark.parametrize("login", [ADMIN, LISTER], ids=["by GET", "by list"])
 def test_a_server_of_any_status_but_deleted_is_present(lab, login):
-    """N4, N15."""
     lab.log_in_as(login)
     expected = {}
     for number, status in enumerate(sorted(set(STATES) - {"DELETED"}), 1):
@@ -491,7 +486,7 @@ def test_a_server_of_any_status_but_deleted_is_present(lab, login):
     "row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"]
 )
 def test_a_server_that_no_plain_list_shows_is_still_found(lab, row):
-    """N4, and N15 for the hidden half of a cross-cell resize."""
+    """Also the hidden half of a cross-cell resize."""
     lab.add(**row)
     region = lab.open()
     assert region.list_servers() == {CANARY}
@@ -505,7 +500,7 @@ def test_a_build_request_without_a_cell_is_present(lab):
 
 @pytest.mark.parametrize("updated", [CHANGED, None], ids=["changed", "never changed"])
 def test_a_server_without_instance_mapping_is_present(lab, updated):
-    """N14: listed, but its GET is Nova's own 404; where updated_at is NULL, changes-since misses it
+    """Listed, but its GET is Nova's own 404; where updated_at is NULL, changes-since misses it
     as well.
     """
     lab.add(mapped=False, updated=updated)
@@ -520,7 +515,7 @@ def test_a_deleted_row_that_was_never_changed_is_no_proof(lab):
     assert seen(lab) is ABSENT
 
 
-# N16: UUIDs
+# UUIDs
 
 
 def test_a_uuid_is_asked_for_in_the_form_that_nova_knows(lab):
@@ -623,11 +618,11 @@ def test_a_uuid_that_reads_the_same_in_both_byte_orders_is_asked_once(lab):
     assert len(lab.lines(f"/servers/{same}")) == 1
 
 
-# N7, N8, N12: answers about something else
+# Answers about something else
 
 
 def test_a_role_whose_uuid_filter_is_dropped_is_forbidden(lab):
-    """N7: without allow_all_filters a page of other servers comes back."""
+    """Without allow_all_filters a page of other servers comes back."""
     lab.cloud.policy["lister"].remove("allow_all_filters")
     lab.log_in_as(LISTER)
     lab.add_dead()
@@ -636,7 +631,7 @@ def test_a_role_whose_uuid_filter_is_dropped_is_forbidden(lab):
 
 
 def test_the_filter_test_is_not_fooled_by_a_cloud_with_a_single_server(lab):
-    """N7: the filter for the canary seems to work, since there is nothing else to list."""
+    """The filter for the canary seems to work, since there is nothing else to list."""
     lab.cloud.policy["lister"].remove("allow_all_filters")
     lab.log_in_as(LISTER)
     assert isinstance(error_of(lab), OSPForbidden)
@@ -667,7 +662,6 @@ ABOUT_OTHERS = {
 @pytest.mark.parametrize("page", ABOUT_OTHERS.values(), ids=ABOUT_OTHERS)
 @pytest.mark.parametrize("login", [ADMIN, LISTER], ids=["by GET", "by list"])
 def test_a_tombstone_that_is_not_one_row_about_that_server_proves_nothing(lab, page, login):
-    """N7, N12."""
     lab.log_in_as(login)
     lab.fail(TOMBSTONE, 200, {"servers": page})
     assert seen(lab, empty_is_absent=True) is UNKNOWN
@@ -707,7 +701,7 @@ NOT_NOVAS_OWN = {
 
 @pytest.mark.parametrize("answer", NOT_NOVAS_OWN.values(), ids=NOT_NOVAS_OWN)
 def test_an_asking_get_that_is_not_novas_own_answer_is_unknown(fresh, answer):
-    """N8, N12: although a row would prove the termination."""
+    """Although a row would prove the termination."""
     lab, region = fresh
     lab.fail(TOMBSTONE, 200, {"servers": [row()]})
     fault = lab.fail(ASKING_GET, *answer)
@@ -910,7 +904,7 @@ def test_a_canary_that_dies_before_it_is_read_proves_nothing(lab):
 
 
 def test_a_canary_without_instance_mapping_is_proof_enough_for_a_tombstone(bare):
-    """N14: its GET is a 404 for an admin too, so the filtered list has to show it."""
+    """Its GET is a 404 for an admin too, so the filtered list has to show it."""
     bare.add(CANARY, mapped=False)
     bare.add_dead()
     assert proof(bare) == (False, f"server {CANARY} of another project was listed by its UUID")
@@ -1003,7 +997,6 @@ def test_the_flag_for_empty_lists_promises_that_nobody_resizes_across_cells(list
 
 
 def test_a_lister_does_not_see_that_a_cell_is_down_and_so_knows_nothing(lister):
-    """N3."""
     lister.add(cell="cell2")
     lister.cloud.down_cells.add("cell2")
     assert seen(lister) is UNKNOWN
@@ -1018,7 +1011,7 @@ def test_a_lister_without_the_detailed_list_is_forbidden(lister):
     assert isinstance(error_of(lister), OSPForbidden)
 
 
-# N9, N11, N13: logging in
+# Logging in
 
 
 def refused(lab, region="RegionOne"):
@@ -1046,7 +1039,7 @@ def test_a_wrong_login_is_refused_as_such(lab, change):
 
 @pytest.mark.parametrize("mishap", ["deleted", "expired"])
 def test_an_application_credential_that_is_gone_is_a_refused_login(lab, mishap):
-    """N9: the deleted one is a NotFound."""
+    """The deleted one is a NotFound."""
     setattr(lab.log_in_with_credential(), mishap, True)
     assert isinstance(refused(lab), OSPLoginError)
 
@@ -1054,7 +1047,7 @@ def test_an_application_credential_that_is_gone_is_a_refused_login(lab, mishap):
 @pytest.mark.parametrize("mishap", ["deleted", "expired"])
 @pytest.mark.parametrize("proven", [True, False], ids=["proven", "not proven"])
 def test_an_application_credential_that_goes_in_mid_run_makes_all_unknown(lab, mishap, proven):
-    """N9: that 404 is the log-in's and not the server's."""
+    """That 404 is the log-in's and not the server's."""
     lab.add()
     credential, region = lab.log_in_with_credential(), lab.open()
     if proven:
@@ -1075,7 +1068,6 @@ def test_an_application_credential_that_goes_while_listing_is_a_refused_login(la
 
 
 def test_a_password_logs_in_again_when_the_token_expires_in_mid_run(lab):
-    """N11."""
     lab.add_dead()
     region = lab.open()
     region.prove_visibility()
@@ -1085,7 +1077,7 @@ def test_a_password_logs_in_again_when_the_token_expires_in_mid_run(lab):
 
 
 def test_all_workers_survive_a_token_that_expires_under_them(lab):
-    """N11: of those that are refused together, keystoneauth lets only the first log in again."""
+    """Of those that are refused together, keystoneauth lets only the first log in again."""
     uuids = numbered(4 * WORKERS)
     for uuid in uuids:
         lab.add(uuid)
@@ -1104,7 +1096,6 @@ def test_all_workers_survive_a_token_that_expires_under_them(lab):
 
 
 def test_a_static_token_that_expires_in_mid_run_makes_all_unknown(lab):
-    """N11."""
     lab.add_dead()
     lab.log_in_with_token()
     region = lab.open()
@@ -1135,7 +1126,6 @@ def test_a_nova_that_refuses_even_a_new_token_makes_all_unknown(lab):
 
 
 def test_a_region_without_compute_endpoint_is_a_configuration_error(lab):
-    """N13."""
     lab.cloud.no_endpoint.add("RegionTwo")
     assert isinstance(refused(lab, "RegionTwo"), OSPConfigError)
     assert isinstance(refused(lab, "RegionThree"), OSPConfigError)
@@ -1324,7 +1314,7 @@ def test_a_login_and_its_secrets_are_in_no_error(lab):
     assert "hunter2" not in str(refused(lab))
 
 
-# N10: whatever goes wrong, at whatever request
+# Whatever goes wrong, at whatever request
 
 QUESTIONS = {
     "the first list for a canary": "sort_dir=asc",
