@@ -15,9 +15,10 @@ STOREYS = (
     ("cleanup",),
     ("hooks",),
     ("settings",),
+    ("section",),
     ("satellite",),
     ("rules",),
-    ("errors", "files", "paths", "times"),
+    ("errors", "files", "paths", "times", "unreadable"),
     ("osp_checker",),
 )
 LEVEL = {room: number for number, rooms in enumerate(STOREYS) for room in rooms}

@@ -1,12 +1,11 @@
-"""The configuration: every key, where each value comes from, and that nothing odd in a file is more
-than an error.
-"""
+"""The configuration: every key, the source of each value, and an error for every odd file."""
 
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional
@@ -17,14 +16,15 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from foreman_hooks import settings
-from foreman_hooks import times as durations
+from foreman_hooks import settings, times
 from foreman_hooks.osp_checker.checker import CloudScope
 from foreman_hooks.osp_checker.pace import Manners
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import hammer as hammer_files
+from foreman_hooks.satellite.check_job import CheckJob
 from foreman_hooks.satellite.client import Login
-from foreman_hooks.settings import CheckJob, Settings, SettingsError, duration, load
+from foreman_hooks.section import as_duration
+from foreman_hooks.settings import Settings, SettingsError, load
 
 URL, OTHER_URL = "https://satellite.example.com", "https://other.example.com"
 SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}
@@ -42,19 +42,19 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def config(tmp_path: Path) -> Callable[..., Settings]:
     """Load a configuration file with this content, and this environment."""
 
-    def loaded(content: Any, **environ: str) -> Settings:
+    def load_content(content: Any, **environ: str) -> Settings:
         path = tmp_path / "config.yml"
         path.write_text(
             content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8"
         )
         return load(path, {"HOME": str(tmp_path / "home"), **environ})
 
-    return loaded
+    return load_content
 
 
 @pytest.fixture
 def hammer(tmp_path: Path) -> Callable[..., None]:
-    """Write hammer's files as the installer does: the host for all, name and password for one."""
+    """Write a file of hammer's for all users, or in the home of one, as the installer does."""
 
     def written(
         name: str = "foreman.yml", home: bool = True, **sections: Mapping[str, Any]
@@ -76,7 +76,7 @@ def hammer(tmp_path: Path) -> Callable[..., None]:
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Callable[..., Path]:
-    """Write this text as a module's file of hammer's; its path."""
+    """Write a text to the file of a hammer module, and return its path."""
 
     def written(text: str, name: str) -> Path:
         path = tmp_path / "home/.hammer/cli.modules.d" / name
@@ -87,13 +87,13 @@ def raw(tmp_path: Path) -> Callable[..., Path]:
     return written
 
 
-def login(found: Settings) -> Login:
-    assert found.login is not None
-    return found.login
+def login(loaded: Settings) -> Login:
+    assert loaded.login is not None
+    return loaded.login
 
 
 def refused(config: Callable[..., Settings], content: Any, **environ: str) -> str:
-    """The one line of the refusal, which must not be longer than a line can be."""
+    """The message of the refusal, which must be a single line of bearable length."""
     with pytest.raises(SettingsError) as caught:
         config(content, **environ)
     text = str(caught.value)
@@ -118,15 +118,15 @@ def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"])
-def test_an_empty_file_is_none_at_all(config: Callable[..., Settings], text: str) -> None:
-    found = config(text)
-    assert (found.login, found.clouds, found.policy) == (None, (CloudScope(None),), Policy())
+def test_an_empty_file_is_like_no_file(config: Callable[..., Settings], text: str) -> None:
+    loaded = config(text)
+    assert (loaded.login, loaded.clouds, loaded.policy) == (None, (CloudScope(None),), Policy())
 
 
 def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.crt"
     ca_file.touch()
-    found = config(
+    loaded = config(
         {
             "satellite": {
                 **SATELLITE,
@@ -163,7 +163,7 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
             },
         }
     )
-    assert found == Settings(
+    assert loaded == Settings(
         Login(URL, "osp-cleanup", "ours", str(ca_file)),
         Manners(2, 250, 1),
         "organization = web",
@@ -197,8 +197,8 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
     )
 
 
-def test_manners_are_set_for_each_server_and_each_alone(config: Callable[..., Settings]) -> None:
-    found = config(
+def test_manners_are_set_for_each_server_separately(config: Callable[..., Settings]) -> None:
+    loaded = config(
         {
             "satellite": {**SATELLITE, "workers": 1},
             "clouds": [
@@ -208,8 +208,8 @@ def test_manners_are_set_for_each_server_and_each_alone(config: Callable[..., Se
             ],
         }
     )
-    assert found.manners == Manners(1, 1000, 0)
-    assert [scope.manners for scope in found.clouds] == [
+    assert loaded.manners == Manners(1, 1000, 0)
+    assert [scope.manners for scope in loaded.clouds] == [
         Manners(8, 100, 0),
         Manners(3, 1000, 2),
         Manners(8, 1000, 0),
@@ -217,7 +217,7 @@ def test_manners_are_set_for_each_server_and_each_alone(config: Callable[..., Se
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"workers": 0}, "workers must be a whole number from 1 to 64, not 0"),
         ({"workers": 65}, "from 1 to 64, not 65"),
@@ -230,19 +230,19 @@ def test_manners_are_set_for_each_server_and_each_alone(config: Callable[..., Se
         ({"pauses": "1s"}, "did you mean"),
     ],
 )
-def test_manners_that_cannot_be_are_refused(
-    config: Callable[..., Settings], given: Any, told: str
+def test_impossible_manners_are_refused(
+    config: Callable[..., Settings], given: Any, message: str
 ) -> None:
     assert f"satellite.{next(iter(given))}" in refused(
         config, {"satellite": {**SATELLITE, **given}}
     )
-    assert told in refused(config, {"satellite": {**SATELLITE, **given}})
-    assert told in refused(config, {"clouds": [{"cloud": "prod", **given}]})
+    assert message in refused(config, {"satellite": {**SATELLITE, **given}})
+    assert message in refused(config, {"clouds": [{"cloud": "prod", **given}]})
 
 
-def test_manners_of_a_cloud_that_a_job_asks_are_refused(config: Callable[..., Settings]) -> None:
+def test_manners_of_a_cloud_are_refused_with_a_check_job(config: Callable[..., Settings]) -> None:
     """They would not reach the job, and nobody would notice."""
-    assert "not by a checker.job_template" in refused(
+    assert "not with checker.job_template" in refused(
         config, {"checker": JOB, "clouds": [{**CLOUDS[0], "workers": 2}]}
     )
 
@@ -258,17 +258,17 @@ def test_the_clouds_are_asked_from_here_unless_a_job_is_named(
     assert config({"checker": value}).checker is None
 
 
-def test_a_check_job_needs_its_template_and_its_search_alone(
+def test_a_check_job_needs_only_its_template_and_its_search(
     config: Callable[..., Settings],
 ) -> None:
-    found = config({"checker": JOB, "clouds": CLOUDS}).checker
-    assert found == CheckJob(
+    loaded = config({"checker": JOB, "clouds": CLOUDS}).checker
+    assert loaded == CheckJob(
         "OSP - Check instances", "name = checker.example.com", "", timedelta(minutes=15)
     )
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (
             {"checker": "job", "clouds": CLOUDS},
@@ -299,30 +299,30 @@ def test_a_check_job_needs_its_template_and_its_search_alone(
     ],
 )
 def test_a_check_job_that_cannot_work_is_an_error(
-    config: Callable[..., Settings], content: Any, told: str
+    config: Callable[..., Settings], content: Any, message: str
 ) -> None:
-    """A cloud without a name could not be missed where nobody answers for it."""
-    assert told in refused(config, content)
+    """Nobody would miss a cloud without a name if it does not answer."""
+    assert message in refused(config, content)
 
 
-def test_the_file_of_the_system_is_read_where_no_other_is_named(tmp_path: Path) -> None:
+def test_the_file_of_the_system_is_read_if_no_other_is_named(tmp_path: Path) -> None:
     settings.CONFIG.parent.mkdir()
     settings.CONFIG.write_text("journal: /srv/journal\n")
     assert load(None, {"HOME": str(tmp_path)}).journal == Path("/srv/journal")
 
 
-def test_a_file_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nowhere.yml: No such file"):
         load(tmp_path / "nowhere.yml", {})
     with pytest.raises(SettingsError, match="Is a directory"):
         load(tmp_path, {})
 
 
-def test_a_tilde_is_the_home_of_who_runs_it(config: Callable[..., Settings]) -> None:
+def test_a_tilde_is_the_home_of_the_current_user(config: Callable[..., Settings]) -> None:
     assert config({"journal": "~/journal"}).journal == Path("~/journal").expanduser()
 
 
-def test_the_cloud_of_the_environment_is_asked_where_none_is_configured(
+def test_the_cloud_of_the_environment_is_asked_if_none_is_configured(
     config: Callable[..., Settings],
 ) -> None:
     assert config("", OS_CLOUD="prod").clouds == (CloudScope("prod"),)
@@ -330,15 +330,14 @@ def test_the_cloud_of_the_environment_is_asked_where_none_is_configured(
 
 
 def test_a_login_never_shows_its_password() -> None:
-    """O10."""
     assert "s3cret" not in f"{Login(URL, 'ann', 's3cret')} {Login(URL, 'ann', 's3cret')!r}"
 
 
-# O6: misspelt keys
+# Misspelt keys
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ({"polcy": {}}, "unknown key polcy; did you mean policy?"),
         ({"cloud": []}, "unknown key cloud; did you mean clouds?"),
@@ -369,10 +368,10 @@ def test_a_login_never_shows_its_password() -> None:
     ],
 )
 def test_a_misspelt_key_is_an_error_that_names_the_right_one(
-    config: Callable[..., Settings], content: Any, told: str
+    config: Callable[..., Settings], content: Any, message: str
 ) -> None:
-    """O6: a misspelt guard rail would be no guard rail."""
-    assert told in refused(config, content)
+    """A misspelt guard rail would be no guard rail."""
+    assert message in refused(config, content)
 
 
 @pytest.mark.parametrize(
@@ -382,14 +381,18 @@ def test_a_misspelt_key_is_an_error_that_names_the_right_one(
         "policy:\n  max_deletions: 5\n  max_deletions: 500\n",
     ],
 )
-def test_a_key_that_stands_there_twice_is_an_error(
-    config: Callable[..., Settings], text: str
-) -> None:
-    """O6: YAML would take the last one, and the guard rail of the first were gone without a word."""
+def test_a_key_that_appears_twice_is_an_error(config: Callable[..., Settings], text: str) -> None:
+    """YAML would take the last one and silently drop the guard rail that the first one sets."""
     assert "twice" in refused(config, text) or "duplicate" in refused(config, text)
 
 
 # Values of the policy
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Policy)])
+def test_every_key_of_the_policy_is_read(config: Callable[..., Settings], key: str) -> None:
+    """A guard rail that the program accepts but does not read would be no guard rail."""
+    assert f"policy.{key}" in refused(config, {"policy": {key: {}}})
 
 
 @pytest.mark.parametrize(
@@ -407,7 +410,7 @@ def test_a_key_that_stands_there_twice_is_an_error(
     ],
 )
 def test_a_duration_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
-    assert duration("file", "policy.grace", text) == span
+    assert as_duration("file: policy.grace", text) == span
 
 
 @pytest.mark.parametrize(
@@ -440,7 +443,7 @@ def test_a_duration_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
         "P3D",
     ],
 )
-def test_what_is_no_duration_is_refused_with_an_example(
+def test_anything_but_a_duration_is_refused_with_an_example(
     config: Callable[..., Settings], value: Any
 ) -> None:
     for key in ("quiet", "grace", "silence"):
@@ -459,8 +462,8 @@ def test_a_fraction_lies_between_0_and_1(config: Callable[..., Settings], value:
 @pytest.mark.parametrize(
     "value", [-0.01, 1.01, 10, "0.1", "10%", True, None, [], float("nan"), float("inf")]
 )
-def test_what_is_no_fraction_is_refused(config: Callable[..., Settings], value: Any) -> None:
-    """O5: 10 for 10 % would be no cap at all."""
+def test_anything_but_a_fraction_is_refused(config: Callable[..., Settings], value: Any) -> None:
+    """10 instead of 10 % would be no cap at all."""
     for key in ("max_fraction", "max_shrink"):
         assert f"policy.{key} must be a number from 0 to 1" in refused(
             config, {"policy": {key: value}}
@@ -468,13 +471,12 @@ def test_what_is_no_fraction_is_refused(config: Callable[..., Settings], value: 
 
 
 @pytest.mark.parametrize(("key", "least"), [("max_deletions", 0), ("max_absent", 0), ("misses", 1)])
-def test_a_count_is_a_whole_number_and_a_cap_of_zero_is_one(
+def test_a_count_is_a_whole_number_and_a_cap_may_be_zero(
     config: Callable[..., Settings], key: str, least: int
 ) -> None:
-    """O5."""
     assert getattr(config({"policy": {key: least}}).policy, key) == least
     for value in (least - 1, 1.5, 2.0, "5", True, None, [], float("nan")):
-        assert f"policy.{key} must be a whole number from {least} on" in refused(
+        assert f"policy.{key} must be a whole number, {least} or more" in refused(
             config, {"policy": {key: value}}
         )
 
@@ -485,7 +487,7 @@ def test_a_count_is_a_whole_number_and_a_cap_of_zero_is_one(
 def test_the_names_of_openstack_are_texts_that_are_not_empty(
     config: Callable[..., Settings], value: Any
 ) -> None:
-    """S9: an empty one would be part of every maker's name."""
+    """An empty text is part of every maker's name."""
     assert "policy.openstack_names must be a list of names" in refused(
         config, {"policy": {"openstack_names": value}}
     )
@@ -495,18 +497,17 @@ def test_the_names_of_openstack_are_texts_that_are_not_empty(
 def test_the_protecting_parameter_is_a_name_that_fits_into_a_search(
     config: Callable[..., Settings], value: Any
 ) -> None:
-    """O9, S19."""
     assert "policy.protect_parameter" in refused(config, {"policy": {"protect_parameter": value}})
 
 
-def test_an_empty_protecting_parameter_says_that_none_protects(
+def test_with_an_empty_protecting_parameter_none_protects(
     config: Callable[..., Settings],
 ) -> None:
     assert config({"policy": {"protect_parameter": ""}}).policy.protect_parameter == ""
 
 
 @pytest.mark.parametrize("value", ["true", "yes", 1, 0, None, [], {}])
-def test_that_all_clouds_are_listed_is_said_in_so_many_words(
+def test_all_clouds_listed_is_true_or_false_and_nothing_like_it(
     config: Callable[..., Settings], value: Any
 ) -> None:
     assert "policy.all_clouds_listed must be true or false" in refused(
@@ -521,7 +522,7 @@ def test_the_quiet_time_can_be_switched_off(config: Callable[..., Settings]) -> 
 @given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=999_999)))
 def test_a_duration_is_shown_as_it_is_written(span: timedelta) -> None:
     whole = span - span % timedelta(milliseconds=1)
-    assert durations.parse(durations.spell(whole)) == whole
+    assert times.parse(times.spell(whole)) == whole
 
 
 @pytest.mark.parametrize(
@@ -537,10 +538,10 @@ def test_a_duration_is_shown_as_it_is_written(span: timedelta) -> None:
     ],
 )
 def test_a_duration_is_shown_in_the_largest_units_up_to_hours(text: str, shown: str) -> None:
-    assert durations.spell(duration("file", "quiet", text)) == shown
+    assert times.spell(as_duration("file: quiet", text)) == shown
 
 
-def test_a_run_ends_after_two_hours_unless_something_else_is_said(
+def test_a_run_ends_after_two_hours_by_default(
     config: Callable[..., Settings],
 ) -> None:
     assert config("").deadline == timedelta(hours=2)
@@ -549,15 +550,15 @@ def test_a_run_ends_after_two_hours_unless_something_else_is_said(
 
 
 def test_a_region_is_either_asked_or_ignored(config: Callable[..., Settings]) -> None:
-    told = refused(
+    message = refused(
         config, {"clouds": [{"cloud": "prod", "regions": ["A", "B"], "ignore_regions": ["B", "C"]}]}
     )
-    assert "clouds[1]: B is in regions and in ignore_regions" in told
+    assert "clouds[1]: B is in regions and in ignore_regions" in message
 
 
-def test_regions_can_be_ignored_where_a_job_asks(config: Callable[..., Settings]) -> None:
-    found = config({"checker": JOB, "clouds": [{**CLOUDS[0], "ignore_regions": ["Lab"]}]})
-    assert found.clouds[0].ignore_regions == ("Lab",)
+def test_regions_can_be_ignored_with_a_check_job(config: Callable[..., Settings]) -> None:
+    loaded = config({"checker": JOB, "clouds": [{**CLOUDS[0], "ignore_regions": ["Lab"]}]})
+    assert loaded.clouds[0].ignore_regions == ("Lab",)
 
 
 @pytest.mark.parametrize("value", ["Lab", [1], [""], None, {}])
@@ -570,7 +571,7 @@ def test_ignored_regions_are_a_list_of_names(config: Callable[..., Settings], va
 @pytest.mark.parametrize(
     "search", ['last_checkin < "garbage"', "(name = web", "name = web and created_at > soon"]
 )
-def test_a_search_that_satellite_would_take_for_another_one_is_refused(
+def test_a_search_that_satellite_would_misread_is_refused(
     config: Callable[..., Settings], search: str
 ) -> None:
     assert "satellite.search: " in refused(config, {"satellite": {**SATELLITE, "search": search}})
@@ -598,7 +599,7 @@ def test_a_search_that_satellite_would_take_for_another_one_is_refused(
         True,
     ],
 )
-def test_what_is_no_url_is_refused(config: Callable[..., Settings], url: Any) -> None:
+def test_anything_but_a_url_is_refused(config: Callable[..., Settings], url: Any) -> None:
     assert "satellite.url must" in refused(config, {"satellite": {**SATELLITE, "url": url}})
 
 
@@ -648,16 +649,18 @@ def test_a_port_and_a_path_may_be_part_of_the_url(
     ],
     ids=repr,
 )
-def test_a_value_of_another_kind_is_refused(config: Callable[..., Settings], content: Any) -> None:
+def test_a_value_of_the_wrong_kind_is_refused(
+    config: Callable[..., Settings], content: Any
+) -> None:
     refused(config, content if isinstance(content, dict) else yaml.safe_dump(content))
 
 
 def test_the_same_cloud_twice_is_refused(config: Callable[..., Settings]) -> None:
-    told = refused(
+    message = refused(
         config,
         {"clouds": [{"cloud": "prod", "regions": ["A"]}, {"cloud": "prod", "regions": ["B"]}]},
     )
-    assert "names the same cloud twice" in told
+    assert "names the same cloud twice" in message
 
 
 @pytest.mark.parametrize(
@@ -668,9 +671,7 @@ def test_the_same_cloud_twice_is_refused(config: Callable[..., Settings]) -> Non
 def test_an_empty_name_of_a_cloud_or_region_is_refused(
     config: Callable[..., Settings], entry: Any
 ) -> None:
-    """N5: keystoneauth takes an empty region for any, and another cloud or region knows none of our
-    instances.
-    """
+    """keystoneauth takes "" for any region, and another region knows none of our instances."""
     refused(config, {"clouds": [entry]})
 
 
@@ -731,11 +732,11 @@ def test_the_environment_comes_before_both_for_user_and_password(
     config: Callable[..., Settings], hammer: Callable[..., None], name: str
 ) -> None:
     hammer(foreman={"host": "https://a", "username": "admin", "password": "changeme"})
-    found = login(config({"satellite": SATELLITE}, **{name: "ann", "FOREMAN_PASSWORD": "hers"}))
-    assert (found.username, found.password) == ("ann", "hers")
+    loaded = login(config({"satellite": SATELLITE}, **{name: "ann", "FOREMAN_PASSWORD": "hers"}))
+    assert (loaded.username, loaded.password) == ("ann", "hers")
 
 
-def test_an_empty_variable_is_none(config: Callable[..., Settings]) -> None:
+def test_an_empty_variable_is_like_none(config: Callable[..., Settings]) -> None:
     empty = {"FOREMAN_SERVER_URL": "", "FOREMAN_USERNAME": "", "FOREMAN_PASSWORD": ""}
     assert login(config({"satellite": SATELLITE}, **empty)) == Login(
         URL, "osp-cleanup", "ours", True
@@ -749,9 +750,7 @@ def test_the_password_alone_may_come_from_the_environment(config: Callable[..., 
 def test_a_password_is_never_used_with_another_user(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
-    """Thirty refused log-ins lock out everybody from this address; and it is none of the other's
-    business.
-    """
+    """Thirty refused logins lock out everybody at this address, and a password is private."""
     hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
     for content, environ in (
         ({"satellite": SATELLITE}, {"FOREMAN_USERNAME": "ann"}),
@@ -763,7 +762,7 @@ def test_a_password_is_never_used_with_another_user(
         )
 
 
-def test_hammers_password_serves_the_same_user_of_our_file(
+def test_hammers_password_is_used_for_the_same_user_in_our_file(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
@@ -782,12 +781,10 @@ def test_a_user_without_a_url_is_no_login(config: Callable[..., Settings]) -> No
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}])
-def test_without_a_home_no_file_of_the_working_folder_is_read(
+def test_without_a_home_no_file_in_the_working_folder_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: dict[str, str]
 ) -> None:
-    """A unit of systemd has no HOME; and who else may write to the folder it stands in would choose
-    the Satellite.
-    """
+    """A systemd unit has no HOME; others may write to its folder, and choose the Satellite."""
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / ".hammer", tmp_path / "~" / ".hammer"):
         folder.mkdir(parents=True)
@@ -800,11 +797,11 @@ def test_without_a_home_no_file_of_the_working_folder_is_read(
 # hammer's files, read as hammer reads them
 
 
-def warned(found: Settings) -> str:
-    """The one warning, which must be a line."""
-    assert len(found.warnings) == 1, found.warnings
-    assert "\n" not in found.warnings[0]
-    return found.warnings[0]
+def warned(loaded: Settings) -> str:
+    """The only warning, which must be a single line."""
+    assert len(loaded.warnings) == 1, loaded.warnings
+    assert "\n" not in loaded.warnings[0]
+    return loaded.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -823,7 +820,7 @@ def warned(found: Settings) -> str:
         (":ssl: 5", ":ssl: has no 'key: value' lines"),
     ],
 )
-def test_a_broken_file_beside_is_a_warning_and_the_others_count(
+def test_a_broken_file_is_a_warning_and_the_others_count(
     config: Callable[..., Settings],
     hammer: Callable[..., None],
     raw: Callable[..., Path],
@@ -832,25 +829,25 @@ def test_a_broken_file_beside_is_a_warning_and_the_others_count(
 ) -> None:
     hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
     path = raw(text, "katello.yml")
-    found = config("")
-    assert login(found) == Login(URL, "admin", "changeme", True)
-    assert warned(found).startswith(f"{path}: ")
-    assert reason in warned(found)
+    loaded = config("")
+    assert login(loaded) == Login(URL, "admin", "changeme", True)
+    assert warned(loaded).startswith(f"{path}: ")
+    assert reason in warned(loaded)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"# M\xfcller\n:foreman: {}\n"])
-def test_a_file_of_hammers_that_is_not_utf_8_is_named_and_passed_over(
+def test_a_hammer_file_that_is_not_utf_8_is_ignored_with_a_warning(
     config: Callable[..., Settings], raw: Callable[..., Path], content: bytes
 ) -> None:
     path = raw("", "foreman.yml")
     path.write_bytes(content)
-    found = config("")
-    assert found.login is None
-    assert warned(found) == f"{path}: not UTF-8; this file of hammer's is ignored"
+    loaded = config("")
+    assert loaded.login is None
+    assert warned(loaded) == f"{path}: not UTF-8; this hammer file is ignored"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
-def test_a_file_of_hammers_that_is_another_users_is_named_and_passed_over(
+def test_an_unreadable_hammer_file_is_ignored_with_a_warning(
     config: Callable[..., Settings], raw: Callable[..., Path]
 ) -> None:
     path = raw(":foreman: {}\n", "foreman.yml")
@@ -870,7 +867,7 @@ def test_a_file_of_hammers_that_is_another_users_is_named_and_passed_over(
         ":a: !!python/object:os.x {}",
     ],
 )
-def test_what_is_foreign_and_harmless_is_passed_over_without_a_word(
+def test_foreign_but_harmless_content_is_ignored_silently(
     config: Callable[..., Settings],
     hammer: Callable[..., None],
     raw: Callable[..., Path],
@@ -878,11 +875,11 @@ def test_what_is_foreign_and_harmless_is_passed_over_without_a_word(
 ) -> None:
     hammer(foreman={"host": URL, "username": "admin", "password": "changeme"})
     raw(text, "other.yml")
-    found = config("")
-    assert (login(found).username, found.warnings) == ("admin", ())
+    loaded = config("")
+    assert (login(loaded).username, loaded.warnings) == ("admin", ())
 
 
-def test_what_is_no_file_of_hammers_is_passed_over(
+def test_anything_but_a_regular_visible_file_is_ignored(
     config: Callable[..., Settings],
     hammer: Callable[..., None],
     raw: Callable[..., Path],
@@ -894,14 +891,15 @@ def test_what_is_no_file_of_hammers_is_passed_over(
     os.mkfifo(folder / "pipe.yml")
     (folder / "dangling.yml").symlink_to(folder / "nowhere")
     raw(":foreman: {':host': 'https://hidden'}", ".z.yml")
-    found = config("")
-    assert (login(found).url, found.warnings) == (URL, ())
+    loaded = config("")
+    assert (login(loaded).url, loaded.warnings) == (URL, ())
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        ":foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'old'\n  :password: 'changeme'\n",
+        ":foreman:\n  :host: 'URL'\n  :username: 'admin'\n"
+        "  :password: 'old'\n  :password: 'changeme'\n",
         "\ufeff:foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'changeme'\n",
         ":foreman:\r\n  :host: 'URL'\r\n  :username: 'admin'\r\n  :password: 'changeme'\r\n",
         ":foreman:\n  :host: URL\n  :username: :admin\n  :password: !ruby/sym changeme\n",
@@ -909,49 +907,48 @@ def test_what_is_no_file_of_hammers_is_passed_over(
         "  :password: !ruby/symbol :changeme\n",
         ":foreman: !ruby/hash:Hash\n  :host: 'URL/'\n  :username: admin\n  :password: changeme\n",
         ":foreman:\n  :host: 'URL'\n  :username: 'admin'\n  :password: 'changeme'\n---\n[ broken\n",
-        ":foreman:\n  :host: https://old\n  :username: old\n:foreman:\n  :host: URL\n  :username: admin\n"
-        "  :password: changeme\n",
+        ":foreman:\n  :host: https://old\n  :username: old\n"
+        ":foreman:\n  :host: URL\n  :username: admin\n  :password: changeme\n",
     ],
 )
-def test_what_ruby_reads_is_read(
+def test_everything_that_ruby_reads_is_read(
     config: Callable[..., Settings], raw: Callable[..., Path], text: str
 ) -> None:
-    """A key twice (the last one counts), a mark of the encoding, symbols, other tags, and the first
-    document alone.
-    """
+    """A key twice (the last one counts), a byte order mark, symbols, tags, several documents."""
     raw(text.replace("URL", URL), "foreman.yml")
-    found = config("")
-    assert (login(found), found.warnings) == (Login(URL, "admin", "changeme", True), ())
+    loaded = config("")
+    assert (login(loaded), loaded.warnings) == (Login(URL, "admin", "changeme", True), ())
 
 
-def test_numbers_and_words_of_yaml_are_texts_where_hammer_sends_texts(
+def test_numbers_and_booleans_of_hammer_are_read_as_texts(
     config: Callable[..., Settings], raw: Callable[..., Path]
 ) -> None:
     raw(f":foreman:\n  :host: {URL}\n  :username: 100123\n  :password: true\n", "foreman.yml")
     assert login(config("")) == Login(URL, "100123", "true", True)
 
 
-def test_a_later_file_takes_a_value_back_by_an_empty_one(
+def test_an_empty_value_in_a_later_file_takes_back_the_earlier_one(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
-    """Else one user's name would be sent with another's password."""
+    """Otherwise one user's name would be sent with another's password."""
     hammer(home=False, foreman={"host": URL, "username": "admin", "password": "changeme"})
     hammer(foreman={"username": "ann", "password": None})
     assert "no password for ann" in refused(config, "")
 
 
-def test_the_defaults_and_sections_of_other_plugins_are_no_log_in(
+def test_sections_of_other_plugins_are_not_a_login(
     config: Callable[..., Settings], raw: Callable[..., Path]
 ) -> None:
     raw(
-        ":katello:\n  :host: 'https://a'\n  :username: a\n  :password: b\n:ssl:\n  :host: https://b\n",
+        ":katello:\n  :host: 'https://a'\n  :username: a\n  :password: b\n"
+        ":ssl:\n  :host: https://b\n",
         "katello.yml",
     )
     assert config("").login is None
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         (
             "host",
@@ -964,24 +961,24 @@ def test_the_defaults_and_sections_of_other_plugins_are_no_log_in(
         ("password", {"a": 1}, "no password for admin"),
     ],
 )
-def test_a_value_of_hammers_that_cannot_be_used_is_named_with_its_file_and_hammers_key(
-    config: Callable[..., Settings], hammer: Callable[..., None], key: str, value: Any, told: str
+def test_an_unusable_value_of_hammer_is_named_with_its_file_and_key(
+    config: Callable[..., Settings], hammer: Callable[..., None], key: str, value: Any, message: str
 ) -> None:
     values = {"host": URL, "username": "admin", "password": "changeme", key: value}
     hammer(foreman=values)
     text = refused(config, "")
-    assert told in text
+    assert message in text
     assert "s3cret" not in text or key == "host"
     assert "config.yml: satellite.url" not in text
 
 
-def test_a_variable_that_cannot_be_used_is_named(config: Callable[..., Settings]) -> None:
+def test_an_unusable_variable_is_named(config: Callable[..., Settings]) -> None:
     assert refused(config, {"satellite": SATELLITE}, FOREMAN_SERVER_URL="satellite").startswith(
         "FOREMAN_SERVER_URL must look like"
     )
 
 
-def test_who_asks_for_the_password_each_time_is_told_where_to_put_it(
+def test_without_a_password_the_message_says_where_to_put_it(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     hammer(foreman={"host": URL, "username": "admin"})
@@ -991,7 +988,7 @@ def test_who_asks_for_the_password_each_time_is_told_where_to_put_it(
 
 
 @pytest.mark.parametrize(
-    ("foreman", "ssl", "told"),
+    ("foreman", "ssl", "message"),
     [
         ({"use_sessions": True}, {}, "a session ("),
         ({"username": "admin", "use_sessions": True}, {}, "a session ("),
@@ -1013,7 +1010,7 @@ def test_who_asks_for_the_password_each_time_is_told_where_to_put_it(
         (
             {"default_auth_type": "Basic_Auth_External"},
             {},
-            "an external log-in (Basic_Auth_External)",
+            "an external login (Basic_Auth_External)",
         ),
         (
             {"default_auth_type": "Negotiate_Auth", "username": "admin", "password": "left-over"},
@@ -1028,16 +1025,16 @@ def test_who_asks_for_the_password_each_time_is_told_where_to_put_it(
         ),
     ],
 )
-def test_another_way_to_log_in_is_named_with_what_is_needed_instead(
+def test_an_unsupported_way_to_log_in_is_named_with_what_to_do_instead(
     config: Callable[..., Settings],
     hammer: Callable[..., None],
     foreman: Mapping[str, Any],
     ssl: Mapping[str, Any],
-    told: str,
+    message: str,
 ) -> None:
     hammer(foreman={"host": URL, **foreman}, ssl=ssl)
     text = refused(config, "")
-    assert f"hammer logs in by {told}" in text
+    assert f"hammer logs in by {message}" in text
     assert "foreman.yml: :" in text
     assert (
         "a user and a personal access token: set satellite.username and satellite.password_file"
@@ -1057,7 +1054,7 @@ def test_another_way_to_log_in_is_named_with_what_is_needed_instead(
         ),
     ],
 )
-def test_user_and_password_of_hammers_are_used_where_hammer_would_use_them(
+def test_hammers_user_and_password_are_used_if_hammer_would_use_them(
     config: Callable[..., Settings],
     hammer: Callable[..., None],
     foreman: Mapping[str, Any],
@@ -1067,7 +1064,7 @@ def test_user_and_password_of_hammers_are_used_where_hammer_would_use_them(
     assert login(config("")) == Login(URL, "admin", "changeme", True)
 
 
-def test_our_own_user_logs_in_whatever_way_hammer_goes(
+def test_our_own_user_logs_in_however_hammer_does(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     hammer(foreman={"host": URL, "default_auth_type": "Negotiate_Auth"})
@@ -1098,14 +1095,14 @@ def with_password(
 
 
 @pytest.mark.parametrize("content", [b"t0ken", b"t0ken\n", b"  t0ken \r\n\n"])
-def test_the_password_may_stand_in_a_file_of_its_own(
+def test_the_password_may_be_in_a_separate_file(
     config: Callable[..., Settings], tmp_path: Path, content: bytes
 ) -> None:
     assert login(with_password(config, tmp_path / "token", content)).password == "t0ken"
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "must hold the password alone, in one line"),
         (b" \n", "must hold the password alone"),
@@ -1114,17 +1111,19 @@ def test_the_password_may_stand_in_a_file_of_its_own(
         (None, "No such file"),
     ],
 )
-def test_a_password_file_that_holds_none_is_refused_without_a_word_of_its_content(
-    config: Callable[..., Settings], tmp_path: Path, content: Optional[bytes], told: str
+def test_an_unusable_password_file_is_refused_without_showing_its_content(
+    config: Callable[..., Settings], tmp_path: Path, content: Optional[bytes], message: str
 ) -> None:
-    """O10: and no other password is tried in its place."""
+    """No other password is tried instead."""
     with pytest.raises(SettingsError, match="satellite.password_file") as caught:
         with_password(config, tmp_path / "token", content)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "t0ken" not in str(caught.value)
 
 
-def test_a_folder_is_no_password_file(config: Callable[..., Settings], tmp_path: Path) -> None:
+def test_a_folder_as_password_file_is_refused(
+    config: Callable[..., Settings], tmp_path: Path
+) -> None:
     assert "Is a directory" in refused(
         config, {"satellite": {**SATELLITE, "password_file": str(tmp_path)}}
     )
@@ -1133,13 +1132,13 @@ def test_a_folder_is_no_password_file(config: Callable[..., Settings], tmp_path:
 # TLS
 
 
-def test_the_certificates_of_the_system_are_used_where_nothing_else_is_said(
+def test_the_certificates_of_the_system_are_used_by_default(
     config: Callable[..., Settings],
 ) -> None:
     assert login(config({"satellite": SATELLITE})).verify is True
 
 
-def test_on_a_satellite_its_own_ca_is_found(config: Callable[..., Settings]) -> None:
+def test_on_a_satellite_its_own_ca_is_used(config: Callable[..., Settings]) -> None:
     settings.SATELLITE_CA.touch()
     assert login(config({"satellite": SATELLITE})).verify == str(settings.SATELLITE_CA)
 
@@ -1156,7 +1155,7 @@ def test_our_ca_file_comes_before_hammers(
 
 
 @pytest.mark.parametrize("name", ["/nonexistent/ca.crt", "/etc"])
-def test_a_ca_file_that_is_none_is_an_error_and_never_no_check(
+def test_an_unreadable_ca_file_is_an_error_and_the_check_is_never_skipped(
     config: Callable[..., Settings], hammer: Callable[..., None], name: str
 ) -> None:
     assert f"CA file {name}" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
@@ -1167,7 +1166,7 @@ def test_a_ca_file_that_is_none_is_an_error_and_never_no_check(
 
 
 @pytest.mark.parametrize("name", [["a"], 5, {"a": 1}, True])
-def test_a_ca_file_that_is_no_text_is_an_error_wherever_it_stands(
+def test_a_ca_file_that_is_not_a_text_is_an_error_in_either_file(
     config: Callable[..., Settings], hammer: Callable[..., None], name: Any
 ) -> None:
     assert "ca_file" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
@@ -1178,13 +1177,13 @@ def test_a_ca_file_that_is_no_text_is_an_error_wherever_it_stands(
 @pytest.mark.parametrize(
     "name", ["/etc/" + "c" * 300, "/etc/ca\0.crt", "~no-such-user-here/ca.crt"]
 )
-def test_a_ca_file_that_cannot_even_be_looked_for_is_an_error_too(
+def test_an_impossible_path_of_a_ca_file_is_an_error(
     config: Callable[..., Settings], name: str
 ) -> None:
     refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
 
 
-def test_the_check_is_off_only_where_somebody_says_so(
+def test_the_check_is_off_only_if_the_configuration_says_so(
     config: Callable[..., Settings], hammer: Callable[..., None], tmp_path: Path
 ) -> None:
     assert login(config({"satellite": {**SATELLITE, "verify_tls": False}})).verify is False
@@ -1241,17 +1240,17 @@ def test_the_ca_that_hammer_fetched_is_used(
 
 
 @pytest.mark.parametrize("value", ["false", "no", 0, 1, "x"])
-def test_tls_is_checked_unless_hammer_says_false_and_means_it(
+def test_tls_is_checked_unless_verify_ssl_is_false_for_ruby(
     config: Callable[..., Settings], hammer: Callable[..., None], value: Any
 ) -> None:
-    """To Ruby everything is true but false and nil."""
+    """In Ruby everything but false and nil is true."""
     hammer(
         foreman={"host": URL, "username": "admin", "password": "changeme"},
         ssl={"verify_ssl": value},
     )
-    found = config("")
-    assert login(found).verify is True
-    assert f":ssl: :verify_ssl: is {value!r}, which Ruby takes for true" in warned(found)
+    loaded = config("")
+    assert login(loaded).verify is True
+    assert f":ssl: :verify_ssl: is {value!r}, which Ruby takes for true" in warned(loaded)
 
 
 # Who can read the secrets
@@ -1273,10 +1272,10 @@ def test_all_files_that_hold_a_password_are_listed(
         )
         files["token"].write_text("t0ken")
         files["home/.hammer/cli_config.yml"].write_text(":foreman: {':password': changeme}\n")
-        found = load(files["config.yml"], {"HOME": str(folder / "home")})
+        loaded = load(files["config.yml"], {"HOME": str(folder / "home")})
         for path in files.values():
             path.chmod(0o644)
-        assert list(found.secret_files) == list(files.values())
+        assert list(loaded.secret_files) == list(files.values())
 
 
 def test_a_file_without_a_password_may_be_read_by_everybody(
@@ -1290,9 +1289,7 @@ def test_a_file_without_a_password_may_be_read_by_everybody(
 
 
 def bomb(levels: int) -> str:
-    """A list of 9 lists of 9 lists ...: small in the file and in memory, and endless when it is
-    printed.
-    """
+    """A list of 9 lists of 9 lists ...: small in the file and in memory, but endless in print."""
     lists = [
         f"&a{level} [{', '.join([f'*a{level - 1}' if level else 'lol'] * 9)}]"
         for level in range(levels)
@@ -1340,7 +1337,6 @@ def bomb(levels: int) -> str:
     ],
 )
 def test_odd_yaml_is_an_error_in_one_line(config: Callable[..., Settings], text: str) -> None:
-    """O9."""
     refused(config, text)
 
 
@@ -1362,15 +1358,15 @@ def test_odd_yaml_is_an_error_in_one_line(config: Callable[..., Settings], text:
         'satellite: {url: "https://a", username: a, password_file: "/srv/\\ud800"}',
     ],
 )
-def test_a_value_that_cannot_be_what_it_says_it_is_is_an_error_in_one_line(
+def test_a_value_that_does_not_fit_its_tag_is_an_error_in_one_line(
     config: Callable[..., Settings], text: str
 ) -> None:
-    """PyYAML lets what int, float and datetime raise pass; so do the paths' own checks."""
+    """PyYAML does not catch what int, float and datetime raise; pathlib has errors of its own."""
     refused(config, text)
 
 
 def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
-    """O9: the refusal shows the value, and must not print all of it to do so."""
+    """The refusal shows only the beginning of the value."""
     path = tmp_path / "config.yml"
     path.write_text(bomb(12))
     done = subprocess.run(
@@ -1401,7 +1397,7 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
         load(path, {})
 
 
-def test_the_line_of_a_mistake_is_named(config: Callable[..., Settings]) -> None:
+def test_the_message_names_the_line_of_a_mistake(config: Callable[..., Settings]) -> None:
     assert refused(config, "journal: /srv\npolicy: {\n").endswith("line 3")
 
 
@@ -1433,7 +1429,7 @@ contents = st.fixed_dictionaries(
     {},
     optional={
         "satellite": section("url", "username", "password", "ca_file", "verify_tls", "search").map(
-            lambda found: {**SATELLITE, **found}
+            lambda loaded: {**SATELLITE, **loaded}
         )
         | junk,
         "clouds": st.lists(section("cloud", "regions", "lists_fail_on_down_cell"), max_size=2)
@@ -1453,29 +1449,27 @@ texts = st.one_of(
 @given(texts)
 @how(deadline=None, max_examples=60)
 def test_any_file_gives_settings_of_the_right_types_or_one_line(text: str) -> None:
-    """O9: never another exception, and never a value of a kind that would fail only at the moment
-    of use.
-    """
+    """Never another exception, and never a value that would fail only when it is used."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         try:
-            found = load(Path(file.name), {"HOME": "/nonexistent"})
+            loaded = load(Path(file.name), {"HOME": "/nonexistent"})
         except SettingsError as error:
             assert "\n" not in str(error)
             assert file.name in str(error)
             return
-    policy, job = found.policy, found.checker
-    assert isinstance(found.search, str)
+    policy, job = loaded.policy, loaded.checker
+    assert isinstance(loaded.search, str)
     assert job is None or (
         job.template
         and job.search
         and isinstance(job.clouds_yaml, str)
         and job.deadline >= timedelta(seconds=1)
-        and all(scope.cloud for scope in found.clouds)
+        and all(scope.cloud for scope in loaded.clouds)
     )
-    assert found.clouds and all(
-        isinstance(name, str) for scope in found.clouds for name in scope.regions
+    assert loaded.clouds and all(
+        isinstance(name, str) for scope in loaded.clouds for name in scope.regions
     )
     assert all(
         isinstance(span, timedelta) and span >= timedelta()

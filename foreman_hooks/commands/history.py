@@ -17,7 +17,7 @@ from foreman_hooks.reports import listings as report
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import SatelliteNotFound
 from foreman_hooks.satellite.restore import restore as make_again
-from foreman_hooks.settings import SettingsError, duration
+from foreman_hooks.section import SettingsError, as_duration
 
 TIME = "%Y/%m/%d %H:%M:%S"
 DATE = click.DateTime(["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME])
@@ -150,7 +150,7 @@ def history_prune(app: App, older_than: str) -> int:
     way is kept.
     """
     try:
-        span = duration("history prune", "--older-than", older_than)
+        span = as_duration("history prune: --older-than", older_than)
         before = utc_now() - span
     except (SettingsError, OverflowError) as error:
         raise click.UsageError(str(error)) from error

@@ -17,7 +17,7 @@ from foreman_hooks.reports import listings as report
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import EVERYTHING, Glance, glance, look_closely
-from foreman_hooks.settings import SettingsError, duration
+from foreman_hooks.section import SettingsError, as_duration
 
 
 @click.command()
@@ -42,7 +42,7 @@ def unmanaged(
     reports no facts is listed as well.
     """
     try:
-        age = duration("unmanaged", "--older-than", older_than) if older_than else None
+        age = as_duration("unmanaged: --older-than", older_than) if older_than else None
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     found = app.settings()

@@ -201,7 +201,7 @@ def _of_client(error: Any) -> "tuple[type[OSPError], str]":
     return OSPError, f"not reachable: {gist(error)}"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """An error and all that it wraps, the outermost first; they are nested in four ways."""
     queue, known = [error], set()
     while queue:
@@ -216,7 +216,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _of_wire(error: BaseException) -> str:
     """The reason that a connection failed, and what to do."""
-    chain = list(_causes(error))
+    chain = list(causes_of(error))
     url = _url_of(chain)
     at = f" at {url}" if url else ""
     if any(type(link).__name__ == "ProxyError" for link in chain):

@@ -1,7 +1,7 @@
-"""Why there is no usable answer: the innermost cause in plain words, and what to do about it.
+"""Why a connection to Satellite failed: the innermost cause in plain words, and what to do.
 
-requests wraps urllib3's errors, which wrap those of ssl, socket and http.client, and print classes
-and addresses of objects; here the one error is picked out of them that says what happened.
+requests wraps errors of urllib3, which wrap those of ssl, socket and http.client; printed, they
+show class names and addresses of objects.  This module picks the error that says what happened.
 """
 
 import http.client
@@ -9,29 +9,34 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any, Union
 
-import requests.exceptions as failed
-import urllib3.exceptions as lower
+import requests.exceptions
+import urllib3.exceptions
 
-_OWN_CA = (
-    "set satellite.ca_file to the certificate of its CA, on a Satellite "
-    "/etc/pki/katello/certs/katello-server-ca.crt"
-)
-_NAME = "use a name in satellite.url that the certificate holds"
-_CLOCK = "have the certificate renewed, or correct the clock of this machine"
+from foreman_hooks.osp_checker.errors import causes_of
+from foreman_hooks.paths import SATELLITE_CA
+
+Causes = Sequence[BaseException]
+Kinds = Union[type[BaseException], tuple[type[BaseException], ...]]
+
+_SET_CA_FILE = f"set satellite.ca_file to the certificate of its CA, on a Satellite {SATELLITE_CA}"
+_USE_ANOTHER_NAME = "use a name in satellite.url that the certificate contains"
+_RENEW = "have the certificate renewed, or correct the clock of this machine"
 # X509_V_ERR_* of OpenSSL: what is wrong with a certificate, and what to do.
-_CERTIFICATES = {
-    9: ("the certificate is not valid yet", _CLOCK),
-    10: ("the certificate has expired", _CLOCK),
-    18: ("the certificate is self-signed", _OWN_CA),
-    19: ("the certificate comes from an unknown CA", _OWN_CA),
-    20: ("the certificate comes from an unknown CA", _OWN_CA),
-    21: ("the certificate comes from an unknown CA", _OWN_CA),
-    62: ("the certificate is for another host name", _NAME),
-    64: ("the certificate is for another address", _NAME),
+_WRONG_NAME, _WRONG_ADDRESS = 62, 64
+_CERTIFICATE_ERRORS = {
+    9: ("the certificate is not valid yet", _RENEW),
+    10: ("the certificate has expired", _RENEW),
+    18: ("the certificate is self-signed", _SET_CA_FILE),
+    19: ("the certificate comes from an unknown CA", _SET_CA_FILE),
+    20: ("the certificate comes from an unknown CA", _SET_CA_FILE),
+    21: ("the certificate comes from an unknown CA", _SET_CA_FILE),
+    _WRONG_NAME: ("the certificate is for another host name", _USE_ANOTHER_NAME),
+    _WRONG_ADDRESS: ("the certificate is for another address", _USE_ANOTHER_NAME),
 }
-# What OpenSSL makes of an answer that is plain HTTP, by versions.
+# What versions of OpenSSL call an answer in plain HTTP
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -39,153 +44,178 @@ _NOT_TLS = (
     "PACKET_LENGTH_TOO_LONG",
     "UNKNOWN_PROTOCOL",
 )
-_NO_CERTIFICATE = (
+_NOT_A_CERTIFICATE = (
     "NO_CERTIFICATE_OR_CRL_FOUND",
     "NO_START_LINE",
     "PEM_LIB",
     "BAD_BASE64_DECODE",
     "ASN1_LIB",
 )
-_ENDED = (
+_PROXY_ERRORS = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)
+_READ_TIMEOUTS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
+_DECODING_ERRORS = (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError)
+_URL_ERRORS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    urllib3.exceptions.LocationParseError,
+    UnicodeError,
+)
+_CUT_OFF = (
     ConnectionResetError,
     BrokenPipeError,
     ConnectionAbortedError,
     http.client.IncompleteRead,
     http.client.RemoteDisconnected,
 )
+# The first kind of error that is among the causes counts.
+_WORDS: tuple[tuple[Kinds, str], ...] = (
+    (socket.gaierror, "the host name cannot be resolved"),
+    (ConnectionRefusedError, "connection refused"),
+    (requests.exceptions.ConnectTimeout, "no connection in time"),
+    (_READ_TIMEOUTS, "no answer in time"),
+    (_CUT_OFF, "the server ended the connection before its answer was complete"),
+    (http.client.BadStatusLine, "the answer is not HTTP (is https:// needed?)"),
+)
+_ADVICE: tuple[tuple[Kinds, str], ...] = (
+    (socket.gaierror, "correct the host name in satellite.url, or DNS"),
+    (ConnectionRefusedError, "is Satellite running, and is the port in satellite.url right?"),
+    (requests.exceptions.Timeout, "does a firewall block it, or is Satellite overloaded?"),
+)
+_NO_CA_FILE = "CA certificate bundle"  # in the message of an OSError of requests
+_TUNNEL = "Tunnel connection failed: "  # before the words of a proxy
 
 
 def why(error: BaseException) -> str:
-    """What went wrong and what to do, in one line without the words of a library.
+    """What went wrong and what to do, in one line without a library's own words.
 
-    `error` is what requests raised: an OSError, or an error of urllib3 that it forgot to translate.
+    `error` is what requests raised: an OSError, or an error of urllib3 that requests let pass.
     """
-    causes = list(_causes(error))
-    if any(isinstance(cause, (failed.ProxyError, lower.ProxyError)) for cause in causes):
+    causes = list(causes_of(error))
+    if _any_is(causes, _PROXY_ERRORS):
         return (
-            f"not reachable through the proxy: {_inner(causes)}; correct https_proxy or http_proxy, or name "
-            "Satellite's host in no_proxy"
+            f"not reachable through the proxy: {_reason(causes)}; correct https_proxy or "
+            "http_proxy, or name Satellite's host in no_proxy"
         )
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            what, advice = _CERTIFICATES.get(
-                cause.verify_code, (_words(cause.verify_message), _OWN_CA)
-            )
-            return f"TLS check failed: {what}; {advice}"
+            return _explain_certificate(cause)
         if type(cause).__name__ == "CertificateError":  # urllib3 1 compares names itself
-            code = 64 if re.search(r"hostname '[0-9.:]+'", str(cause)) else 62
-            return f"TLS check failed: {'; '.join(_CERTIFICATES[code])}"
+            return _explain_name(cause)
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
-            return _tls(cause)
-    return _plain(causes)
+            return _explain_tls(cause)
+    return _explain_other(causes)
 
 
 def shorten(text: object, width: int = 300) -> str:
-    """A text of others in one line of about that length, with no word cut but one that is longer
-    still.
-    """
+    """A foreign text in one line of about that length; only a word that is longer is cut."""
     line = " ".join(str(text).split())
     if len(line) <= width:
         return line
-    return f"{line[:width].rpartition(' ')[0] or line[:width]} ..."
+    head = line[:width]
+    whole_words = head.rpartition(" ")[0]
+    return f"{whole_words or head} ..."
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it wraps, in any of the four ways in which these libraries nest them."""
-    waiting: list[BaseException] = [error]
-    known: set[int] = set()
-    while waiting:
-        cause = waiting.pop(0)
-        if id(cause) in known:
-            continue
-        known.add(id(cause))
-        yield cause
-        nested = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
-        waiting += [inner for inner in nested if isinstance(inner, BaseException)]
+def _explain_certificate(error: ssl.SSLCertVerificationError) -> str:
+    unknown = (_as_words(error.verify_message), _SET_CA_FILE)
+    problem, advice = _CERTIFICATE_ERRORS.get(error.verify_code, unknown)
+    return f"TLS check failed: {problem}; {advice}"
 
 
-def _tls(error: ssl.SSLError) -> str:
+def _explain_name(error: BaseException) -> str:
+    is_address = re.search(r"hostname '[0-9.:]+'", str(error))
+    code = _WRONG_ADDRESS if is_address else _WRONG_NAME
+    problem, advice = _CERTIFICATE_ERRORS[code]
+    return f"TLS check failed: {problem}; {advice}"
+
+
+def _explain_tls(error: ssl.SSLError) -> str:
     reason = str(error.reason or "").upper().replace(" ", "_")
     if reason in _NOT_TLS:
         return (
-            "TLS failed: the server speaks no TLS at this port; correct the scheme (http://) or the port in "
-            "satellite.url"
+            "TLS failed: the server does not speak TLS at this port; correct the scheme (http://) "
+            "or the port in satellite.url"
         )
-    if reason in _NO_CERTIFICATE:
+    if reason in _NOT_A_CERTIFICATE:
         return "TLS check failed: the CA file holds no certificate (PEM); correct satellite.ca_file"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return "TLS failed: the server ended the connection; correct the port in satellite.url, or see its log"
+        return (
+            "TLS failed: the server ended the connection; correct the port in satellite.url, "
+            "or see the server's log"
+        )
     return (
-        f"TLS failed: {_words(reason) or 'no reason given'}; server and client have no protocol or cipher in "
-        "common, or the server asks for a client certificate"
+        f"TLS failed: {_as_words(reason) or 'no reason given'}; server and client have no protocol "
+        "or cipher in common, or the server asks for a client certificate"
     )
 
 
-def _plain(causes: "list[BaseException]") -> str:
+def _explain_other(causes: Causes) -> str:
     """What went wrong below or above TLS."""
-    if any(isinstance(cause, (failed.ContentDecodingError, lower.DecodeError)) for cause in causes):
-        return "returned an answer that cannot be decompressed; is a proxy between?"
-    if any("SOCKS" in str(cause) for cause in causes if isinstance(cause, failed.InvalidSchema)):
-        return "not reachable: a SOCKS proxy is not supported; unset all_proxy, or name Satellite's host in no_proxy"
-    if any(
-        isinstance(
-            cause,
-            (
-                failed.InvalidURL,
-                failed.InvalidSchema,
-                failed.MissingSchema,
-                lower.LocationParseError,
-                UnicodeError,
-            ),
-        )
-        for cause in causes
-    ):
+    if _any_is(causes, _DECODING_ERRORS):
+        return "returned an answer that cannot be decompressed; is there a proxy in between?"
+    for cause in causes:
+        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
+            return (
+                "not reachable: SOCKS proxies are not supported; unset all_proxy, or name "
+                "Satellite's host in no_proxy"
+            )
+    if _any_is(causes, _URL_ERRORS):
         return "not a usable URL; correct satellite.url"
-    return f"not reachable: {_inner(causes)}{_advice(causes)}"
+    reason = _reason(causes)
+    advice = _advice(causes)
+    if advice:
+        return f"not reachable: {reason}; {advice}"
+    return f"not reachable: {reason}"
 
 
-def _advice(causes: "list[BaseException]") -> str:
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return "; correct the host name in satellite.url, or DNS"
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "; is Satellite running, and is the port in satellite.url right?"
-    if any(isinstance(cause, failed.Timeout) for cause in causes):
-        return "; is a firewall between, or Satellite overloaded?"
-    if any(
-        isinstance(cause, OSError) and "CA certificate bundle" in str(cause) for cause in causes
-    ):
-        return "; correct satellite.ca_file, or REQUESTS_CA_BUNDLE"
+def _advice(causes: Causes) -> str:
+    for kinds, advice in _ADVICE:
+        if _any_is(causes, kinds):
+            return advice
+    for cause in causes:
+        if isinstance(cause, OSError) and _NO_CA_FILE in str(cause):
+            return "correct satellite.ca_file, or REQUESTS_CA_BUNDLE"
     return ""
 
 
-def _inner(causes: "list[BaseException]") -> str:
+def _reason(causes: Causes) -> str:
     """The cause that says most, in words."""
-    for kind, words in (
-        (socket.gaierror, "the host name cannot be resolved"),
-        (ConnectionRefusedError, "connection refused"),
-        (failed.ConnectTimeout, "no connection in time"),
-        ((failed.ReadTimeout, lower.ReadTimeoutError), "no answer in time"),
-        (_ENDED, "the server ended the connection before its answer was complete"),
-        (http.client.BadStatusLine, "the answer is not HTTP (is https:// needed?)"),
-    ):
-        if any(isinstance(cause, kind) for cause in causes):
+    for kinds, words in _WORDS:
+        if _any_is(causes, kinds):
             return words
     for cause in reversed(causes):
-        if isinstance(cause, ssl.SSLError):
-            return _tls(cause).partition("; ")[0]
-        if isinstance(cause, OSError) and cause.errno:
-            return _words(os.strerror(cause.errno)) + (
-                f": {cause.filename}" if cause.filename else ""
-            )
-        if "Tunnel connection failed: " in str(cause):
-            return _words(str(cause).rpartition("Tunnel connection failed: ")[2].rstrip("')"))
-        if "CA certificate bundle" in str(cause):
-            return "there is no CA file " + str(cause).rpartition("invalid path: ")[2]
+        words = _words_of(cause)
+        if words:
+            return words
     return "the connection failed or its answer is not HTTP"
 
 
-def _words(text: str) -> str:
-    """A reason as the operating system or OpenSSL gives it, as part of a sentence."""
+def _words_of(cause: Any) -> str:
+    """One cause in words; "" if it says nothing to a person."""
+    text = str(cause)
+    if isinstance(cause, ssl.SSLError):
+        return _explain_tls(cause).partition("; ")[0]
+    if isinstance(cause, OSError) and cause.errno:
+        words = _as_words(os.strerror(cause.errno))
+        return f"{words}: {cause.filename}" if cause.filename else words
+    if _TUNNEL in text:
+        words = text.rpartition(_TUNNEL)[2]
+        return _as_words(words.rstrip("')"))
+    if _NO_CA_FILE in text:
+        path = text.rpartition("invalid path: ")[2]
+        return f"there is no CA file {path}"
+    return ""
+
+
+def _any_is(causes: Causes, kinds: Kinds) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes)
+
+
+def _as_words(text: str) -> str:
+    """A reason of the operating system or of OpenSSL, as part of a sentence."""
     plain = shorten(text.replace("_", " "))
-    return plain.lower() if plain.isupper() else plain[:1].lower() + plain[1:]
+    if plain.isupper():
+        return plain.lower()
+    return plain[:1].lower() + plain[1:]

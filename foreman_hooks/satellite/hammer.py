@@ -1,16 +1,17 @@
-"""hammer's own files, read as hammer reads them: where Satellite is, who logs in, and which CA it
-trusts.
+"""hammer's own files, read as hammer reads them: Satellite's URL, the user, and the trusted CA.
 
-hammer goes on where it can.  What is broken or foreign in its folders is a warning; of a key that
-stands there twice the last one counts, and so does a later file; keys are Ruby symbols (`:host:`).
-Its folders are the system's and the user's: hammer also looks into ./config, we do not, since
-whoever may write to the folder that a run happens to start in would choose the Satellite.
+hammer carries on wherever it can: a broken or unknown file in its folders is only a warning.  If a
+key appears twice, the last one counts; a later file overrides an earlier one.  Keys are Ruby
+symbols (`:host:`).
+
+hammer reads the folder of the system, that of the user, and ./config.  This program does not read
+./config: anybody who can write to the folder in which a run starts would choose the Satellite.
 """
 
 import re
 import reprlib
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -18,12 +19,15 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from foreman_hooks.unreadable import UNREADABLE, why_unreadable
+
 FOLDERS = (Path("/etc/hammer"), Path("~/.hammer"))
-CERTIFICATES = "certs"  # in the user's folder: what `hammer --fetch-ca-cert` stored
+CERTIFICATES = "certs"  # in the user's folder; `hammer --fetch-ca-cert` writes there
 _SECTIONS = ("foreman", "ssl")
-_BASIC = "Basic_Auth"
+_NOT_PLAIN = (list, dict, set, tuple, bytes)
+_BASIC_AUTH = "Basic_Auth"
 _METHODS = {
-    "Basic_Auth_External": "an external log-in (Basic_Auth_External)",
+    "Basic_Auth_External": "an external login (Basic_Auth_External)",
     "Negotiate_Auth": "Kerberos (Negotiate_Auth)",
     "Oauth_Password_Grant": "OpenID Connect (Oauth_Password_Grant)",
     "Oauth_Authentication_Code_Grant": "OpenID Connect (Oauth_Authentication_Code_Grant)",
@@ -31,139 +35,214 @@ _METHODS = {
 
 
 class Entry(NamedTuple):
-    """One value and the file in which it stands."""
+    """A value and the file that holds it."""
 
     value: Any
     path: Path
 
 
+Name = tuple[str, str]  # section and key, without colons
+
+
 @dataclass(frozen=True)
-class Hammer:
+class HammerFiles:
     """What hammer's files say.
 
-    `entries`: (section, key) -> value and file; empty values are left out.  `home`: the user's
-    folder, None without one.  `warnings`: one line for each file or part that was passed over.
-    `secrets`: the files that hold a password.
+    `entries`: value and file of each (section, key); empty values are left out.  `home`: hammer's
+    folder of the user, None without one.  `warnings`: one line for each file or part that is
+    ignored.  `secrets`: the files that hold a password.
     """
 
-    entries: Mapping[tuple[str, str], Entry] = field(default_factory=dict)
+    entries: Mapping[Name, Entry] = field(default_factory=dict)
     home: Optional[Path] = None
     warnings: tuple[str, ...] = ()
     secrets: tuple[Path, ...] = ()
 
     def text(self, section: str, key: str) -> str:
-        """A value as Ruby would print it (100123, true); "" where there is none or it is no plain
-        value.
-        """
-        entry = self.entries.get((section, key))
-        return _ruby_text(entry.value) if entry else ""
+        """A value as Ruby would print it (100123, true); "" for a list, a mapping, or no value."""
+        value = self._value(section, key)
+        if value is None or isinstance(value, _NOT_PLAIN):
+            return ""
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value)
 
     def where(self, section: str, key: str) -> str:
-        """The file in which a value stands, and hammer's name of it, for messages."""
-        return f"{self.entries[section, key].path}: :{section}: :{key}:"
+        """The file that holds a value, and hammer's name of the value, as a message begins."""
+        path = self.entries[section, key].path
+        return f"{path}: :{section}: :{key}:"
 
-    def truthy(self, section: str, key: str) -> bool:
-        """Whether Ruby takes the value for true: everything is, but false and nil."""
-        entry = self.entries.get((section, key))
-        return entry is not None and entry.value is not False
+    def is_true(self, section: str, key: str) -> bool:
+        """Whether a value is there and true in Ruby, where only false and nil are not."""
+        value = self._value(section, key)
+        return value is not None and value is not False
 
     @property
     def verifies(self) -> bool:
-        """Whether hammer checks TLS: unless `:verify_ssl:` is false; the text 'false' is true to
-        Ruby.
-        """
-        entry = self.entries.get(("ssl", "verify_ssl"))
-        return entry is None or entry.value is not False
+        """Whether hammer checks TLS: unless `:verify_ssl:` is false ('false' is true in Ruby)."""
+        return self._value("ssl", "verify_ssl") is not False
 
     @property
     def method(self) -> str:
-        """How hammer logs in, where it passes over the user and password of its files: in words; ""
-        where it uses them.
+        """How hammer logs in without the user and password of its files, for a message; "" with.
 
-        A session alone is not such a method: who allows sessions may have a password in the files
-        all the same.
+        A session is not such a method: its user may well have a password in the files.
         """
-        if (
-            self.truthy("ssl", "ssl_client_cert")
-            and self.truthy("ssl", "ssl_client_key")
-            and not self.truthy("ssl", "ssl_with_basic_auth")
-        ):
+        if self._uses_client_certificate():
             return f"a client certificate ({self.where('ssl', 'ssl_client_cert')})"
-        kind = self.text("foreman", "default_auth_type")
-        if kind in ("", _BASIC):
+        method = self.text("foreman", "default_auth_type")
+        if method in ("", _BASIC_AUTH):
             return ""
-        return f"{_METHODS.get(kind, repr(kind))} ({self.where('foreman', 'default_auth_type')})"
+        words = _METHODS.get(method, repr(method))
+        return f"{words} ({self.where('foreman', 'default_auth_type')})"
 
     @property
     def session(self) -> str:
-        """That hammer logs in by a session, in words; "" where sessions are off."""
-        if not self.truthy("foreman", "use_sessions"):
+        """The session by which hammer logs in, for a message; "" if sessions are off."""
+        if not self.is_true("foreman", "use_sessions"):
             return ""
         return f"a session ({self.where('foreman', 'use_sessions')})"
 
     def stored_ca(self, url: str) -> Optional[Path]:
-        """The CA certificate that `hammer --fetch-ca-cert` stored for that Satellite; None where
-        there is none.
-        """
-        folder = self.text("ssl", "local_ca_store_path")
+        """The CA certificate that `hammer --fetch-ca-cert` stored for that Satellite, or None."""
         parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or not (folder or self.home):
+        if parts.scheme != "https" or not parts.hostname:
             return None
-        store = Path(folder).expanduser() if folder else Path(self.home or "") / CERTIFICATES
-        names = (f"{parts.hostname}_{parts.port or 443}.pem", f"{parts.hostname}.pem")
-        return next((store / name for name in names if _is_file(store / name)), None)
+        folder = self._ca_folder()
+        if folder is None:
+            return None
+        port = parts.port or 443
+        for name in (f"{parts.hostname}_{port}.pem", f"{parts.hostname}.pem"):
+            path = folder / name
+            if _is_file(path):
+                return path
+        return None
+
+    def _value(self, section: str, key: str) -> Any:
+        """The value that hammer uses; None if there is none."""
+        entry = self.entries.get((section, key))
+        if entry is None:
+            return None
+        return entry.value
+
+    def _uses_client_certificate(self) -> bool:
+        has_certificate = self.is_true("ssl", "ssl_client_cert")
+        has_key = self.is_true("ssl", "ssl_client_key")
+        with_password = self.is_true("ssl", "ssl_with_basic_auth")
+        return has_certificate and has_key and not with_password
+
+    def _ca_folder(self) -> Optional[Path]:
+        configured = self.text("ssl", "local_ca_store_path")
+        if configured:
+            return Path(configured).expanduser()
+        if self.home:
+            return self.home / CERTIFICATES
+        return None
 
 
-def read(home: Optional[Path]) -> Hammer:
-    """What hammer's files say, for the user with that home; never raises."""
-    folder = home / FOLDERS[1].name if home and home.is_absolute() else None
-    entries: dict[tuple[str, str], Entry] = {}
-    warnings: list[str] = []
-    secrets: list[Path] = []
-    for path in _files([FOLDERS[0], *([folder] if folder else [])], warnings):
-        values = dict(_values(path, warnings))
-        entries.update((name, Entry(value, path)) for name, value in values.items())
-        if values.get(("foreman", "password")) not in (None, ""):
-            secrets.append(path)
-    # only now: an empty value takes back that of an earlier file
-    given = {name: entry for name, entry in entries.items() if entry.value not in (None, "")}
-    verify = given.get(("ssl", "verify_ssl"))
-    if verify and not isinstance(verify.value, bool):
-        warnings.append(
-            f"{verify.path}: :ssl: :verify_ssl: is {reprlib.repr(verify.value)}, which Ruby takes for "
-            "true: TLS is checked; only false, without quotes, turns that off"
-        )
-    return Hammer(given, folder, tuple(warnings), tuple(secrets))
+def read_hammer_files(home: Optional[Path]) -> HammerFiles:
+    """What hammer's files say to the user with that home (None: to a user without one).
 
-
-def _values(path: Path, warnings: list[str]) -> Iterator[tuple[tuple[str, str], Any]]:
-    """(section, key) and value of everything in a file that may concern us."""
-    content = _load(path, warnings)
-    for section in _SECTIONS:
-        part = content.get(section)
-        if isinstance(part, dict):
-            yield from (((section, key), value) for key, value in _plain_keys(part).items())
-        elif part is not None:
-            warnings.append(f"{path}: :{section}: has no 'key: value' lines; it is ignored")
-
-
-def _files(folders: list[Path], warnings: list[str]) -> Iterator[Path]:
-    """hammer's files in the order in which it reads them; what is no file is passed over, as hammer
-    does.
+    Never raises: what cannot be read becomes a warning.
     """
-    for folder in folders:
-        try:
-            modules = sorted(
-                path
-                for path in (folder / "cli.modules.d").iterdir()
-                if path.suffix == ".yml" and not path.name.startswith(".")
+    system_folder, user_folder = FOLDERS
+    reader = _Reader()
+    reader.read_folder(system_folder)
+    hammer_home = None
+    if home and home.is_absolute():
+        hammer_home = home / user_folder.name
+        reader.read_folder(hammer_home)
+    reader.warn_of_verify_ssl()
+    return HammerFiles(
+        entries=reader.entries_with_values(),
+        home=hammer_home,
+        warnings=tuple(reader.warnings),
+        secrets=tuple(reader.secrets),
+    )
+
+
+class _Reader:
+    """Reads hammer's files in hammer's order, and collects what they say."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Name, Entry] = {}
+        self.warnings: list[str] = []
+        self.secrets: list[Path] = []
+
+    def read_folder(self, folder: Path) -> None:
+        """Read every file of hammer's in that folder."""
+        modules = self._module_files(folder)
+        for path in (folder / "cli_config.yml", folder / "defaults.yml", *modules):
+            if _is_file(path):
+                self._read_file(path)
+
+    def entries_with_values(self) -> dict[Name, Entry]:
+        """The entries that are not empty.
+
+        Ask after the last file: an empty value there takes back the value of an earlier file.
+        """
+        entries = self.entries.items()
+        return {name: entry for name, entry in entries if not _is_empty(entry.value)}
+
+    def warn_of_verify_ssl(self) -> None:
+        """Warn if somebody meant to turn off the TLS check, but Ruby does not read it so."""
+        entry = self.entries.get(("ssl", "verify_ssl"))
+        if entry is None or _is_empty(entry.value):
+            return
+        if not isinstance(entry.value, bool):
+            self.warnings.append(
+                f"{entry.path}: :ssl: :verify_ssl: is {reprlib.repr(entry.value)}, which Ruby "
+                "takes for true: TLS is checked; only false, without quotes, turns that off"
             )
+
+    def _module_files(self, folder: Path) -> list[Path]:
+        """The files of hammer's modules: cli.modules.d/*.yml, without hidden ones."""
+        modules = folder / "cli.modules.d"
+        try:
+            paths = sorted(modules.iterdir())
         except (FileNotFoundError, NotADirectoryError):
-            modules = []
+            return []
         except OSError as error:
-            warnings.append(f"{folder}: {error.strerror}; what is there of hammer's is ignored")
-            modules = []
-        yield from filter(_is_file, (folder / "cli_config.yml", folder / "defaults.yml", *modules))
+            self.warnings.append(f"{folder}: {error.strerror}; hammer's files there are ignored")
+            return []
+        yaml_files = [path for path in paths if path.suffix == ".yml"]
+        return [path for path in yaml_files if not path.name.startswith(".")]
+
+    def _read_file(self, path: Path) -> None:
+        """Add what the first document of a file says, or a warning if it cannot be read."""
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            content = _first_document(text)
+        except UNREADABLE as error:
+            self._ignore_file(path, why_unreadable(error))
+            return
+        if content is None:
+            return
+        if not isinstance(content, dict):
+            self._ignore_file(path, "no 'key: value' lines")
+            return
+        sections = _without_colons(content)
+        for section in _SECTIONS:
+            self._add_section(path, section, sections.get(section))
+
+    def _add_section(self, path: Path, section: str, content: Any) -> None:
+        if content is None:
+            return
+        if not isinstance(content, dict):
+            self.warnings.append(f"{path}: :{section}: has no 'key: value' lines; it is ignored")
+            return
+        values = _without_colons(content)
+        for key, value in values.items():
+            self.entries[section, key] = Entry(value, path)
+        if section == "foreman" and not _is_empty(values.get("password")):
+            self.secrets.append(path)
+
+    def _ignore_file(self, path: Path, reason: str) -> None:
+        self.warnings.append(f"{path}: {reason}; this hammer file is ignored")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == ""
 
 
 def _is_file(path: Path) -> bool:
@@ -173,58 +252,41 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _load(path: Path, warnings: list[str]) -> dict[str, Any]:
-    """The first document of a file; a warning and nothing where it cannot be read."""
-    try:
-        content = _first_document(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        reason = "not UTF-8"
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "cannot be parsed"
-        reason = f"not valid YAML ({problem}{f', line {mark.line + 1}' if mark else ''})"
-    except (RecursionError, ValueError, LookupError, TypeError, AttributeError, OverflowError):
-        reason = "not valid YAML (a value is not what its tag says)"  # PyYAML lets these pass
-    else:
-        if content is None or isinstance(content, dict):
-            return _plain_keys(content or {})
-        reason = "no 'key: value' lines"
-    warnings.append(f"{path}: {reason}; this file of hammer's is ignored")
-    return {}
-
-
-def _plain_keys(content: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key).lstrip(":"): value for key, value in content.items()}
-
-
-def _ruby_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None or isinstance(value, (list, dict, set, tuple, bytes)) else str(value)
+def _without_colons(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """The same mapping, its keys as plain texts: `:host` is host."""
+    values = {}
+    for key, value in content.items():
+        name = str(key).lstrip(":")
+        values[name] = value
+    return values
 
 
 class _RubyLoader(yaml.SafeLoader):
-    """YAML as Ruby has it: symbols are texts, and other tags of Ruby's are passed over."""
+    """YAML as Ruby reads it: symbols are texts; other Ruby tags are ignored, not their values."""
 
 
 def _first_document(text: str) -> Any:
     loader = _RubyLoader(text)
     try:
-        return loader.get_data() if loader.check_data() else None
+        if loader.check_data():
+            return loader.get_data()
+        return None
     finally:
         loader.dispose()
 
 
 def _symbol(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    """The text of a Ruby symbol, without its colon and quotes."""
     if not isinstance(node, yaml.ScalarNode):
         return _untagged(loader, node)
-    return re.sub(r"\A:", "", node.value).strip("\"'")
+    text = node.value
+    if text.startswith(":"):
+        text = text[1:]
+    return text.strip("\"'")
 
 
 def _untagged(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    """The value below a tag that is not known here; nothing is made of the tag."""
+    """The value below an unknown tag; the tag itself creates nothing."""
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):

@@ -1,155 +1,227 @@
-"""Make a host entry again from the snapshot that was taken before its deletion.
+"""Create a host record again from the snapshot that was taken before its deletion.
 
-The entry comes back, the registration does not: the machine's own key was revoked with the record,
-so somebody has to register it again.  What cannot come back is named, each with what to do.
+The record comes back, the registration does not: the machine's own key was revoked together with
+the record, so somebody has to register the machine again.  Everything that cannot come back is
+listed with what to do.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from foreman_hooks.satellite.client import NOT_KEPT, Satellite, SatelliteForbidden, SatelliteRefused
 
-# snapshot key of the name -> attribute of the new host, kind as the API names it, and the field to
-# look it up by
-_NAMED = {
-    "organization_name": ("organization_id", "organizations", "title"),
-    "location_name": ("location_id", "locations", "title"),
-    "hostgroup_title": ("hostgroup_id", "hostgroups", "title"),
-}
+Snapshot = Mapping[str, Any]
+Attributes = dict[str, Any]  # of a host, as Foreman's API takes them
+
 _PLAIN = ("name", "comment", "ip", "mac", "enabled")
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "real"}
+_OWNER_PATHS = {"User": "/api/users", "Usergroup": "/api/usergroups"}
+_PARAMETER_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "real",
+}
+
+
+class _Reference(NamedTuple):
+    """Something that a host refers to by its id, and that a snapshot names.
+
+    `key`: of the name in a snapshot.  `attribute`: of a host, for the id.  `kind`: what the API
+    calls these things.  `word`: what a message calls one of them.
+    """
+
+    key: str
+    attribute: str
+    kind: str
+    word: str
+
+
+_REFERENCES = (
+    _Reference("organization_name", "organization_id", "organizations", "organization"),
+    _Reference("location_name", "location_id", "locations", "location"),
+    _Reference("hostgroup_title", "hostgroup_id", "hostgroups", "hostgroup"),
+)
+
+
+class Loss(NamedTuple):
+    """Something that could not come back, and what to do about it."""
+
+    what: str
+    advice: str
 
 
 class Restored(NamedTuple):
-    """The new entry, and what could not come back: (what, what to do)."""
+    """The new host record, and what could not come back."""
 
     host_id: int
     name: str
-    lost: "list[tuple[str, str]]"
+    lost: list[Loss]
 
 
-def restore(satellite: Satellite, snapshot: Mapping[str, Any]) -> Restored:
-    """Make the entry; raises SatelliteRefused where there is one of that name, and SatelliteError."""
-    attributes: dict[str, Any] = {
-        name: snapshot[name] for name in _PLAIN if snapshot.get(name) not in (None, "")
+def restore(satellite: Satellite, snapshot: Snapshot) -> Restored:
+    """Create the host record.
+
+    Raises SatelliteRefused if there is a record of that name, and any other SatelliteError.
+    """
+    attributes = {
+        **_plain_attributes(snapshot),
+        **_references(satellite, snapshot),
+        **_owner(satellite, snapshot),
+        "host_parameters_attributes": _parameters(snapshot),
     }
-    lost = []
-    for key, (attribute, kind, field) in _NAMED.items():
-        if not snapshot.get(key):
-            continue
-        found = satellite.id_of(kind, field, snapshot[key])
-        if found is None:
-            lost.append(
-                (
-                    f"{key.split('_')[0]} {snapshot[key]}",
-                    "there is none of that name, or this login may not see it; set it in Satellite",
-                )
-            )
-        else:
-            attributes[attribute] = found
-    owner = _owner(satellite, snapshot)
-    attributes.update(owner or {})
-    if snapshot.get("owner_name") and not owner:
-        lost.append((f"owner {snapshot['owner_name']}", "set the owner in Satellite"))
-    attributes["host_parameters_attributes"] = _parameters(snapshot)
     host_id = satellite.create_host(attributes)
-    return Restored(host_id, snapshot["name"], lost + _lost(snapshot))
+    lost = [
+        *_lost_references(snapshot, attributes),
+        *_lost_owner(snapshot, attributes),
+        *_lost_registration(snapshot),
+        *_lost_content_views(snapshot),
+        *_lost_host_collections(snapshot),
+        *_lost_compute_resource(snapshot),
+        *_lost_parameters(snapshot),
+    ]
+    return Restored(host_id, snapshot["name"], lost)
 
 
-def _owner(satellite: Satellite, snapshot: Mapping[str, Any]) -> Optional[dict[str, Any]]:
-    """The owner by its id, which is never given to another; None where it is gone or out of sight."""
-    kind, owner_id = snapshot.get("owner_type"), snapshot.get("owner_id")
-    path = {"User": "/api/users", "Usergroup": "/api/usergroups"}.get(str(kind))
+# What comes back
+
+
+def _plain_attributes(snapshot: Snapshot) -> Attributes:
+    attributes = {}
+    for name in _PLAIN:
+        value = snapshot.get(name)
+        if value not in (None, ""):
+            attributes[name] = value
+    return attributes
+
+
+def _references(satellite: Satellite, snapshot: Snapshot) -> Attributes:
+    """The ids of organization, location and host group, which are looked up by their names.
+
+    Their ids may have changed since: a host group may have been deleted and created again.
+    """
+    attributes = {}
+    for reference in _REFERENCES:
+        name = snapshot.get(reference.key)
+        if not name:
+            continue
+        number = satellite.id_of(reference.kind, "title", name)
+        if number is not None:
+            attributes[reference.attribute] = number
+    return attributes
+
+
+def _owner(satellite: Satellite, snapshot: Snapshot) -> Attributes:
+    """The owner by its id, which Foreman never gives to another; empty if it is gone or hidden."""
+    owner_type = snapshot.get("owner_type")
+    owner_id = snapshot.get("owner_id")
+    path = _OWNER_PATHS.get(str(owner_type))
     if not path or not isinstance(owner_id, int):
-        return None
+        return {}
     try:
-        known = satellite.get(f"{path}/{owner_id}").get("id") == owner_id
+        owner = satellite.get(f"{path}/{owner_id}")
     except (SatelliteForbidden, SatelliteRefused):
-        return None
-    return {"owner_id": owner_id, "owner_type": kind} if known else None
+        return {}
+    if owner.get("id") != owner_id:
+        return {}
+    return {"owner_id": owner_id, "owner_type": owner_type}
 
 
-def _parameters(snapshot: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _parameters(snapshot: Snapshot) -> list[Attributes]:
     """The host's own parameters whose values were kept, each with its type."""
     parameters = []
-    for name, value in (snapshot.get("parameters") or {}).items():
-        if value not in (None, NOT_KEPT):
-            kind = _TYPES.get(type(value), "json")
-            parameters.append(
-                {
-                    "name": name,
-                    "parameter_type": kind,
-                    "value": value if kind == "string" else json.dumps(value),
-                }
-            )
+    for name, value in _known_parameters(snapshot).items():
+        if value in (None, NOT_KEPT):
+            continue
+        kind = _PARAMETER_TYPES.get(type(value), "json")
+        text = value if kind == "string" else json.dumps(value)
+        parameter = {"name": name, "parameter_type": kind, "value": text}
+        parameters.append(parameter)
     return parameters
 
 
-def _lost(snapshot: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What no entry can bring back."""
-    facet, content = (
-        snapshot.get(f"{kind}_facet_attributes") or {} for kind in ("subscription", "content")
+# What cannot come back
+
+
+def _lost_references(snapshot: Snapshot, attributes: Attributes) -> Iterator[Loss]:
+    advice = "not found by that name, or hidden from this login; set it in Satellite"
+    for reference in _REFERENCES:
+        name = snapshot.get(reference.key)
+        if name and reference.attribute not in attributes:
+            what = f"{reference.word} {name}"
+            yield Loss(what, advice)
+
+
+def _lost_owner(snapshot: Snapshot, attributes: Attributes) -> Iterator[Loss]:
+    name = snapshot.get("owner_name")
+    if name and "owner_id" not in attributes:
+        what = f"owner {name}"
+        yield Loss(what, "set the owner in Satellite")
+
+
+def _lost_registration(snapshot: Snapshot) -> Iterator[Loss]:
+    facet = _facet(snapshot, "subscription")
+    if not facet.get("uuid"):
+        return
+    keys = facet.get("activation_keys") or ()
+    keys = [key for key in keys if isinstance(key, dict)]
+    names = ", ".join(str(key.get("name")) for key in keys)
+    advice = (
+        "on the machine: subscription-manager clean; subscription-manager register "
+        f"--org ORGANIZATION --activationkey {names or 'KEY'}"
     )
-    lost = []
-    if facet.get("uuid"):
-        keys = ", ".join(
-            str(one.get("name"))
-            for one in facet.get("activation_keys") or ()
-            if isinstance(one, dict)
-        )
-        lost.append(
-            (
-                "the registration",
-                "on the machine: subscription-manager clean; subscription-manager register "
-                f"--org ORGANIZATION --activationkey {keys or 'KEY'}",
-            )
-        )
-    lost += [
-        (
-            f"content view {view}, lifecycle environment {environment}",
-            "comes with the activation key, or set it then",
-        )
-        for view, environment in _content_views(content)
-    ]
-    lost += [
-        (
-            f"host collection {name}",
-            f"hammer host-collection add-host --name {name!r} --host-ids ID",
-        )
-        for name in snapshot.get("host_collections") or ()
-    ]
+    yield Loss("the registration", advice)
+
+
+def _lost_content_views(snapshot: Snapshot) -> Iterator[Loss]:
+    """Content view and lifecycle environment; a host may have several pairs of them."""
+    content = _facet(snapshot, "content")
+    pairs = content.get("content_view_environments")
+    for pair in pairs or [content]:
+        view = pair.get("content_view")
+        environment = pair.get("lifecycle_environment")
+        if view and environment:
+            what = f"content view {view['name']}, lifecycle environment {environment['name']}"
+            advice = "comes with the activation key, or set it after the registration"
+            yield Loss(what, advice)
+
+
+def _lost_host_collections(snapshot: Snapshot) -> Iterator[Loss]:
+    for name in snapshot.get("host_collections") or ():
+        what = f"host collection {name}"
+        command = f"hammer host-collection add-host --name {name!r} --host-ids ID"
+        yield Loss(what, command)
+
+
+def _lost_compute_resource(snapshot: Snapshot) -> Iterator[Loss]:
     if snapshot.get("compute_resource_id"):
-        lost.append(
-            (
-                f"compute resource {snapshot.get('compute_resource_name')}",
-                "the virtual machine is gone",
-            )
-        )
-    if "parameters" in snapshot and snapshot["parameters"] is None:
-        lost.append(
-            (
-                "its parameters",
-                "they could not be read when it was deleted, for want of view_params; set them "
-                "in Satellite",
-            )
-        )
-    lost += [
-        (
-            f"parameter {name}",
-            "its value was hidden, or might have been a secret; set it in Satellite",
-        )
-        for name, value in (snapshot.get("parameters") or {}).items()
-        if value == NOT_KEPT
-    ]
-    return lost
+        name = snapshot.get("compute_resource_name")
+        what = f"compute resource {name}"
+        yield Loss(what, "the virtual machine is gone")
 
 
-def _content_views(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Content view and lifecycle environment, of which a host may have several pairs."""
-    pairs = content.get("content_view_environments") or [content]
-    return [
-        (pair["content_view"]["name"], pair["lifecycle_environment"]["name"])
-        for pair in pairs
-        if pair.get("content_view") and pair.get("lifecycle_environment")
-    ]
+def _lost_parameters(snapshot: Snapshot) -> Iterator[Loss]:
+    if snapshot.get("parameters", {}) is None:
+        advice = (
+            "they could not be read before the deletion, because view_params was missing; set them "
+            "in Satellite"
+        )
+        yield Loss("its parameters", advice)
+    advice = "its value was hidden, or might have been a secret; set it in Satellite"
+    for name, value in _known_parameters(snapshot).items():
+        if value == NOT_KEPT:
+            what = f"parameter {name}"
+            yield Loss(what, advice)
+
+
+# How a snapshot holds them
+
+
+def _known_parameters(snapshot: Snapshot) -> Mapping[str, Any]:
+    """The host's own parameters: name -> value, or NOT_KEPT; empty if they could not be read."""
+    return snapshot.get("parameters") or {}
+
+
+def _facet(snapshot: Snapshot, name: str) -> Mapping[str, Any]:
+    key = f"{name}_facet_attributes"
+    return snapshot.get(key) or {}

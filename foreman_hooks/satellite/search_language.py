@@ -1,14 +1,12 @@
-"""What Satellite's search language (scoped_search) would take for another search than was meant.
-Pure.
+"""What Satellite's search language (scoped_search) would take for a different search.  Pure.
 
-It refuses little: of a malformed search it takes what makes sense, and a term with a date that it
-cannot read is left out without a word, so that `last_checkin < "garbage"` matches every host
+scoped_search refuses little.  Of a malformed search it takes what makes sense to it, and it drops a
+term with a date that it cannot read without a word: `last_checkin < "garbage"` matches every host
 (measured).
 """
 
-import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,15 +18,23 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_COMPARES = {"=", "==", "!=", "<>", ">", "<", ">=", "<=", "~", "!~", "before", "after", "at"}
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_COMPARISONS = {"=", "==", "!=", "<>", ">", "<", ">=", "<=", "~", "!~", "before", "after", "at"}
 _ORDERS = {">", "<", ">=", "<=", "before", "after"}
 _LISTS = {"^", "!^"}
-_DATES = re.compile(
+_KEYWORDS = {"and", "or", "not", *_COMPARISONS}
+_DATE_FIELD = re.compile(
     r"(?!facts\.|params\.).*(_at|_time|_date|last_checkin|last_report)", re.IGNORECASE
 )
-_RELATIVE = re.compile(
-    r"\s*(today|yesterday|tomorrow|[0-9]{1,6}\s+(minutes?|hours?|days?|weeks?|months?|years?)\s+(ago|from\s+now))\s*",
-    re.IGNORECASE,
+_RELATIVE_DATE = re.compile(
+    r"""
+    \s* (
+        today | yesterday | tomorrow
+        | [0-9]{1,6} \s+ (minutes?|hours?|days?|weeks?|months?|years?) \s+ (ago | from\s+now)
+    ) \s*
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _ZONE = re.compile(r"\s*(UTC|GMT|Z|[+-][0-9]{2}:?[0-9]{2})$", re.IGNORECASE)
 _DAYS = (
@@ -43,91 +49,140 @@ _DAYS = (
     "%B %d %Y",
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f")
-_HOW = 'such as "2026-11-03", "2026-11-03 10:30 UTC", "30 days ago", "2 hours from now" or today, in quotes'
+_EXAMPLES = (
+    'such as "2026-11-03", "2026-11-03 10:30 UTC", "30 days ago", "2 hours from now" or today, '
+    "in quotes"
+)
 
 
 class _Token(NamedTuple):
-    """A word, or a mark (an operator or a parenthesis); keywords such as `before` are marks."""
+    """A word, or a mark: an operator, a parenthesis, or a keyword such as `before`."""
 
     text: str
     is_mark: bool
 
 
+_CLOSING = _Token(")", True)
+_NOTHING = _Token("", True)
+
+
 def problem(search: str) -> str:
-    """Why Satellite would not look for what this says, in a line; "" where nothing of the kind is
-    known.
+    """Why Satellite would look for something else than `search` says, in one line.
+
+    "" if no such reason is known.
     """
     if not search.strip():
         return ""
-    depths = list(
-        itertools.accumulate(
-            (char == "(") - (char == ")")
-            for char in re.sub(r'"(?:[^"\\]|\\.)*"', "", search, flags=re.DOTALL)
-        )
-    )
     tokens = list(_tokens(search))
-    while tokens and tokens[-1] == _Token(")", True):
+    while tokens and tokens[-1] == _CLOSING:
         tokens.pop()
-    if (
-        (depths and (min(depths) < 0 or depths[-1]))
-        or re.sub(r"\\.", "", search, flags=re.DOTALL).count('"') % 2
-        or (not any(map(str.isalnum, search)) or not tokens or tokens[-1].is_mark)
-    ):
-        return f"the search {search!r} is malformed; Satellite would not refuse it, but match nothing or every host"
-    return next(_bad_terms(tokens), "")
+    if _is_malformed(search, tokens):
+        return (
+            f"the search {search!r} is malformed; Satellite would not refuse it, but match nothing "
+            "or every host"
+        )
+    for number in range(len(tokens)):
+        problem_here = _problem_at(tokens, number)
+        if problem_here:
+            return problem_here
+    return ""
+
+
+def is_date(value: str) -> bool:
+    """Whether scoped_search reads `value` as the time that a person means by it.
+
+    It reads more, but not as meant: "30 days" as the 30th of this month, "Sunday" as today.
+    """
+    if _RELATIVE_DATE.fullmatch(value):
+        return True
+    without_zone = _ZONE.sub("", value.strip())
+    text = " ".join(without_zone.split())
+    return any(_has_day_form(text, day) for day in _DAYS)
 
 
 def _tokens(search: str) -> Iterator[_Token]:
     for match in _TOKEN.finditer(search):
         if match["quoted"] is not None:
-            yield _Token(re.sub(r"\\(.)", r"\1", match["quoted"], flags=re.DOTALL), False)
+            text = _ESCAPED.sub(r"\1", match["quoted"])
+            yield _Token(text, False)
+        elif match["operator"]:
+            yield _Token(match["operator"], True)
         else:
-            text = match["operator"] or match["word"]
-            yield _Token(
-                text, bool(match["operator"]) or text.lower() in ("and", "or", "not", *_COMPARES)
-            )
+            word = match["word"]
+            yield _Token(word, word.lower() in _KEYWORDS)
 
 
-def _bad_terms(tokens: list[_Token]) -> Iterator[str]:
-    """What is wrong with each comparison."""
-    for number, token in enumerate(tokens):
-        operator = token.text.lower() if token.is_mark else ""
-        if operator not in _COMPARES and operator not in _LISTS:
-            continue
-        before = tokens[number - 1] if number else _Token("", True)
-        if before.is_mark and operator in _ORDERS:
-            yield f"no field stands before {operator!r}; Satellite would leave the term out and match every host"
-        if before.is_mark or not _DATES.fullmatch(before.text):
-            continue
-        value = _value(tokens[number + 1 :], operator in _LISTS)
-        if not is_date(value):
-            yield (
-                f"{before.text} {token.text} {value!r}: not a date; Satellite would leave the term out and match "
-                f"every host. Write a date {_HOW}"
-            )
-
-
-def _value(following: list[_Token], is_list: bool) -> str:
-    """What is compared to; the words of a list are joined, as scoped_search joins them."""
-    if not is_list:
-        return "" if not following or following[0].is_mark else following[0].text
-    inner = itertools.takewhile(lambda token: token != _Token(")", True), following)
-    return ",".join(token.text for token in inner if not token.is_mark)
-
-
-def is_date(value: str) -> bool:
-    """Whether scoped_search reads it as the time that a person means by it.
-
-    It reads more: of "30 days" it takes the 30th of this month, of "Sunday" today.  That is what
-    nobody means.
-    """
-    if _RELATIVE.fullmatch(value):
+def _is_malformed(search: str, tokens: Sequence[_Token]) -> bool:
+    """Whether parentheses or quotes do not match, or the search ends with an operator."""
+    if not _parentheses_match(search):
         return True
-    text = " ".join(_ZONE.sub("", value.strip()).split())
-    return any(_is_form(text, day + time) for day in _DAYS for time in _TIMES)
+    quotes = _ESCAPED.sub("", search).count('"')
+    if quotes % 2:
+        return True
+    has_words = any(char.isalnum() for char in search)
+    return not has_words or not tokens or tokens[-1].is_mark
 
 
-def _is_form(text: str, form: str) -> bool:
+def _parentheses_match(search: str) -> bool:
+    depth = 0
+    for char in _QUOTED.sub("", search):
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _problem_at(tokens: Sequence[_Token], number: int) -> str:
+    """What is wrong with the comparison at that token; "" if it is right, or if there is none."""
+    token = tokens[number]
+    operator = token.text.lower()
+    if not token.is_mark or operator not in _COMPARISONS | _LISTS:
+        return ""
+    before = tokens[number - 1] if number else _NOTHING
+    if before.is_mark:
+        if operator in _ORDERS:
+            return (
+                f"there is no field before {operator!r}; Satellite would leave the term out and "
+                "match every host"
+            )
+        return ""
+    if not _DATE_FIELD.fullmatch(before.text):
+        return ""
+    following = tokens[number + 1 :]
+    value = _list_value(following) if operator in _LISTS else _single_value(following)
+    if is_date(value):
+        return ""
+    return (
+        f"{before.text} {token.text} {value!r}: not a date; Satellite would leave the term out and "
+        f"match every host. Write a date {_EXAMPLES}"
+    )
+
+
+def _single_value(following: Sequence[_Token]) -> str:
+    if not following or following[0].is_mark:
+        return ""
+    return following[0].text
+
+
+def _list_value(following: Sequence[_Token]) -> str:
+    """The words up to the closing parenthesis, joined as scoped_search joins them."""
+    words = []
+    for token in following:
+        if token == _CLOSING:
+            break
+        if not token.is_mark:
+            words.append(token.text)
+    return ",".join(words)
+
+
+def _has_day_form(text: str, day: str) -> bool:
+    return any(_has_form(text, f"{day}{time}") for time in _TIMES)
+
+
+def _has_form(text: str, form: str) -> bool:
     try:
         datetime.strptime(text, form)
     except ValueError:

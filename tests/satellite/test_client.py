@@ -646,7 +646,7 @@ def test_a_ca_file_without_a_certificate_or_not_there_is_named(tls, tmp_path):
 
 
 def test_a_port_without_tls_leads_to_the_scheme(server):
-    assert "speaks no TLS at this port; correct the scheme" in complaint(
+    assert "does not speak TLS at this port; correct the scheme" in complaint(
         server.url.replace("http:", "https:")
     )
 

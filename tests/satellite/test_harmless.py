@@ -1,4 +1,4 @@
-"""Only parameters that cannot be secrets are kept on file with their values."""
+"""A snapshot keeps only values that cannot be secrets."""
 
 from __future__ import annotations
 
@@ -67,12 +67,14 @@ USUAL: dict[str, Any] = {
 }
 
 SECRET_NAMES = str.split("""
-    bind_pw ldap_pw snmp_community connection vault sudo_hash root_pass rootpw db_password dbPassword PGPASSWORD api_key
-    apikey APIKey secret client-secret token auth_token private_key remote_execution_ssh_keys psk wifi_psk otp totp_seed
-    pin admin_pin salt dsn database.dsn conn_string connection_string sqlalchemy_connection jdbc_url keytab cookie
-    session_id bearer jwt hmac webhook passphrase p4ssw0rd passwd1 pw2 bindPW LDAPPw grub_crypt shadow user_pwd
-    credentials cert_pem ssl_certificate license activation_key access_code unlock signature kennwort mypass mailpass
-    snmpCommunity gpg_key rsa base64_blob pat sas_uri oauth_client db-pw db:pw fernet_key bind_dn otp:seed
+    bind_pw ldap_pw snmp_community connection vault sudo_hash root_pass rootpw db_password
+    dbPassword PGPASSWORD api_key apikey APIKey secret client-secret token auth_token
+    private_key remote_execution_ssh_keys psk wifi_psk otp totp_seed pin admin_pin salt dsn
+    database.dsn conn_string connection_string sqlalchemy_connection jdbc_url keytab cookie
+    session_id bearer jwt hmac webhook passphrase p4ssw0rd passwd1 pw2 bindPW LDAPPw grub_crypt
+    shadow user_pwd credentials cert_pem ssl_certificate license activation_key access_code
+    unlock signature kennwort mypass mailpass snmpCommunity gpg_key rsa base64_blob pat sas_uri
+    oauth_client db-pw db:pw fernet_key bind_dn otp:seed
 """)
 
 SECRET_VALUES: list[Any] = [
@@ -138,7 +140,7 @@ def test_a_usual_parameter_is_kept(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [*SECRET_NAMES, "", "größe", "a" * 101, "role\n"])
-def test_a_name_that_may_mean_a_secret_is_not_kept_whatever_its_value(name: str) -> None:
+def test_a_parameter_with_a_secret_name_is_not_kept_whatever_its_value(name: str) -> None:
     assert not is_harmless(name, "web")
     assert not is_harmless(name.upper(), True)
 
@@ -148,7 +150,7 @@ def test_a_value_that_may_be_a_secret_is_not_kept_whatever_its_name(value: Any) 
     assert not is_harmless("role", value)
 
 
-def test_name_and_value_are_judged_each_for_itself() -> None:
+def test_name_and_value_are_judged_separately() -> None:
     assert is_harmless_name("role") and is_harmless_value("web")
     assert not is_harmless("role", "s3cret") and not is_harmless("db_pw", "web")
 
@@ -169,7 +171,7 @@ def test_random_secrets_are_hardly_ever_kept(alphabet: str) -> None:
     assert sum(map(is_harmless_value, values)) <= 10
 
 
-def test_a_deep_or_a_long_value_takes_no_time_and_no_stack() -> None:
+def test_a_deep_or_long_value_takes_neither_time_nor_stack() -> None:
     assert not is_harmless_value("a" * 1_000_000)
     assert not is_harmless_value("-".join(["web"] * 25) + "!")
     nested: Any = "web"

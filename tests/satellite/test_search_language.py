@@ -1,6 +1,4 @@
-"""Searches that Satellite would take for others are refused, and those that it reads as they are
-meant are not.
-"""
+"""Searches that Satellite would misread are refused; those that it reads as meant are not."""
 
 import pytest
 from sandbox.search import Mark, date_check, parse
@@ -50,7 +48,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("value", GOOD + MORE)
-def test_a_date_that_is_meant_is_one(value: str) -> None:
+def test_a_usual_date_is_a_date_in_every_field_of_time(value: str) -> None:
     assert is_date(value)
     for field in (
         "last_checkin",
@@ -67,12 +65,12 @@ def test_a_date_that_is_meant_is_one(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", GOOD)
-def test_what_is_taken_for_a_date_the_server_reads_as_one(value: str) -> None:
+def test_satellite_reads_every_accepted_date_as_a_date(value: str) -> None:
     assert date_check("last_checkin", Mark.LT, value) is not None
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_what_is_no_date_is_refused_wherever_one_is_needed(value: str) -> None:
+def test_anything_but_a_date_is_refused_wherever_one_is_needed(value: str) -> None:
     assert not is_date(value)
     for search in (
         f'last_checkin < "{value}"',
@@ -98,7 +96,7 @@ def test_a_date_without_its_quotes_is_refused(search: str) -> None:
 
 @pytest.mark.parametrize("search", ['< "garbage"', "name = web and > garbage", "(>= 5)"])
 def test_a_comparison_without_a_field_is_refused(search: str) -> None:
-    assert "no field stands before" in problem(search)
+    assert "there is no field before" in problem(search)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +143,6 @@ def test_a_malformed_search_is_refused(search: str) -> None:
         "last_checkin ^ (2026-01-01)",
     ],
 )
-def test_a_search_that_is_read_as_it_is_meant_passes(search: str) -> None:
+def test_a_search_that_satellite_reads_as_meant_passes(search: str) -> None:
     assert problem(search) == ""
     parse(search)
