@@ -1,7 +1,6 @@
-"""The manual page, from the help texts of the commands themselves.
+"""Build the manual page from the help texts of the commands.
 
-`python packaging/manual.py` writes it beside this file, where the RPM's spec finds
-it.
+`python packaging/manual.py` writes it next to this file, where the RPM spec expects it.
 """
 
 import configparser
@@ -16,95 +15,134 @@ from typing import NamedTuple, Optional
 import click
 import jinja2
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import cli
 from foreman_hooks.errors import EXIT_CODES
 
 NAME = "satellite-osp-cleanup"
 PAGE = Path(__file__).with_name(f"{NAME}.8")
+Option = tuple[str, str]  # how it is written, and its help
 
 
 class Entry(NamedTuple):
-    """One command as the page shows it: its words, its synopsis, paragraphs of help, options with
-    their help.
+    """One command as the page shows it.
+
+    `words`: its name with those of its groups.  `usage`: its arguments.  `paragraphs`: its help.
     """
 
     words: str
     usage: str
     paragraphs: list[str]
-    options: list[tuple[str, str]]
+    options: list[Option]
 
 
 def render() -> str:
-    """The page as troff."""
+    """The page in troff."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE.parent),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
-    )  # noqa: S701  no HTML
-    environment.filters.update(troff=troff, prose=prose)
-    program, *commands = _entries(
-        click.Context(cli.cli, info_name=NAME, **cli.cli.context_settings), ""
+        autoescape=False,  # the output is troff, not HTML
     )
-    text = environment.get_template(f"{NAME}.8.j2").render(
-        name=NAME, version=_version(), program=program, commands=commands, codes=EXIT_CODES
+    environment.filters.update(troff=troff, prose=prose)
+    template = environment.get_template(f"{NAME}.8.j2")
+    context = _context(cli, NAME)
+    program, *commands = _entries(context, "")
+    text = template.render(
+        name=NAME,
+        version=_version(),
+        program=program,
+        commands=commands,
+        codes=EXIT_CODES,
     )
     return re.sub(r"\n{2,}", "\n", text)
 
 
 def troff(text: str) -> str:
-    """Words within a line that troff prints as they are: no escapes, and dashes that can be typed
-    again.
+    """The text on one line, escaped so that troff prints it as it is.
+
+    Dashes become those that can be copied and typed again.
     """
-    return " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
+    line = " ".join(text.split())
+    line = line.replace("\\", "\\e")
+    return line.replace("-", "\\-")
 
 
 def prose(text: str) -> str:
-    """A paragraph that troff prints as it is: no line of it is a request."""
-    lines = textwrap.wrap(troff(text), 78, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in lines)
+    """The text as a paragraph in which troff takes no line for a request."""
+    lines = textwrap.wrap(
+        troff(text),
+        width=78,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    lines = [_as_text(line) for line in lines]
+    return "\n".join(lines)
+
+
+def _as_text(line: str) -> str:
+    if line.startswith((".", "'")):
+        return f"\\&{line}"
+    return line
+
+
+def _context(
+    command: click.Command, name: str, parent: Optional[click.Context] = None
+) -> click.Context:
+    return click.Context(command, parent, name, **cli.context_settings)
 
 
 def _entries(context: click.Context, words: str) -> Iterator[Entry]:
-    """The command, and all below it."""
+    """Yield the command of this context, then all commands below it."""
     command = context.command
-    help_text = (command.help or "").replace("\b", "")
-    records = [
-        record
-        for option in command.get_params(context)
-        if isinstance(option, click.Option)
-        for record in [option.get_help_record(context)]
-        if record
-    ]
-    yield Entry(
-        words, " ".join(command.collect_usage_pieces(context)), help_text.split("\n\n"), records
-    )
+    usage = " ".join(command.collect_usage_pieces(context))
+    help_text = command.help or ""
+    paragraphs = help_text.replace("\b", "").split("\n\n")
+    yield Entry(words, usage, paragraphs, _options(context))
     if not isinstance(command, click.Group):
         return
     for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        assert below
-        inner = click.Context(below, context, name, **cli.cli.context_settings)
-        yield from _entries(inner, f"{words} {name}".strip())
+        subcommand = command.get_command(context, name)
+        assert subcommand
+        inner = _context(subcommand, name, context)
+        inner_words = f"{words} {name}".strip()
+        yield from _entries(inner, inner_words)
+
+
+def _options(context: click.Context) -> list[Option]:
+    """The options of a command that are not hidden."""
+    options = []
+    for parameter in context.command.get_params(context):
+        if not isinstance(parameter, click.Option):
+            continue
+        record = parameter.get_help_record(context)
+        if record:
+            options.append(record)
+    return options
 
 
 def _version() -> str:
-    """That of setup.cfg in a clone, where an editable installation may be older, else the installed
-    one.
+    """The version in setup.cfg; without that file, the installed one.
+
+    In a clone an editable installation can be older than setup.cfg.
     """
-    source = configparser.ConfigParser()
-    source.read(PAGE.parents[1] / "setup.cfg")
-    return source.get("metadata", "version", fallback="") or version(NAME)
+    setup = configparser.ConfigParser()
+    root = PAGE.parents[1]
+    setup.read(root / "setup.cfg")
+    if setup.has_section("metadata"):
+        return setup.get("metadata", "version")
+    return version(NAME)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write the page; to standard output with `-`."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    if arguments == ["-"]:
-        sys.stdout.write(render())
+    """Write the page, or print it if the argument is `-`; returns 0."""
+    if argv is None:
+        argv = sys.argv[1:]
+    page = render()
+    if list(argv) == ["-"]:
+        sys.stdout.write(page)
     else:
-        PAGE.write_text(render(), encoding="utf-8")
+        PAGE.write_text(page, encoding="utf-8")
     return 0
 
 

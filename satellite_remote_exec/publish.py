@@ -1,6 +1,6 @@
-"""Bring the job templates into Satellite over its API, and say what changed."""
+"""Publish the job templates to Satellite through its API, and say what changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.satellite.client import (
@@ -10,13 +10,20 @@ from foreman_hooks.satellite.client import (
     SatelliteNotFound,
     quoted,
 )
-
-from .build import JobTemplate
+from satellite_remote_exec.build import JobTemplate
 
 CHECK = "OSP - Check instances"
 AS_ROOT = ("OSP - Clean up terminated hosts", "OSP - Publish instance identity")
-_COMPARED = ("template", "job_category", "description_format", "provider_type", "description")
-_COMPARED_OF_INPUTS = (
+# Foreman's word for organizations and locations; plural (in paths) and singular (in parameters).
+_TAXONOMIES = {"organizations": "organization", "locations": "location"}
+_COMPARED_FIELDS = (
+    "template",
+    "job_category",
+    "description_format",
+    "provider_type",
+    "description",
+)
+_COMPARED_FIELDS_OF_INPUTS = (
     "name",
     "input_type",
     "value_type",
@@ -26,11 +33,16 @@ _COMPARED_OF_INPUTS = (
     "advanced",
     "description",
 )
+Row = Mapping[str, Any]  # a JSON object of Satellite's API
+Titles = Mapping[int, str]  # organizations or locations: id -> title
+Targets = Mapping[str, Titles]  # "organizations" and "locations": those to publish to
 
 
 class Published(NamedTuple):
-    """`change` is created, updated or unchanged; `detail` says what, and what stays though
-    something else was asked.
+    """What happened to one template.
+
+    `change`: created, updated or unchanged.  `detail`: what changed, and what stays although
+    another value was asked for.
     """
 
     name: str
@@ -45,148 +57,181 @@ def publish(
     locations: Sequence[str] = (),
     check_user: Optional[str] = None,
 ) -> Iterator[Published]:
-    """Import each template, into these organizations and locations (none named: all that are
-    visible).
+    """Import each template into these organizations and locations, and yield what happened to it.
 
-    `check_user` becomes the effective user of the check, unless somebody chose another.  Raises
-    SatelliteError; on a 403 it names the permission.
+    `organizations`, `locations`: titles; empty: all that the login can see.
+    `check_user`: the effective user of the check, unless the template already has another.
+    Raises SatelliteNotFound if there is no remote execution, or no organization or location with
+    that title, before anything is changed; SatelliteError, which on a 403 names the permission.
     """
     if not satellite.has_remote_execution():
         raise SatelliteNotFound(
-            f"{satellite.url}: remote execution is not installed there, so there are no job "
-            "templates; install it, or do without"
+            f"{satellite.url}: remote execution is not installed, so there are no job templates; "
+            "install it, or work without them"
         )
-    where = {
-        "organizations": _ids(satellite, "organizations", organizations),
-        "locations": _ids(satellite, "locations", locations),
+    targets = {
+        "organizations": _select(satellite, "organizations", organizations),
+        "locations": _select(satellite, "locations", locations),
     }
     for template in templates:
-        user = (
-            check_user if template.name == CHECK else "root" if template.name in AS_ROOT else None
-        )
-        yield _publish_one(satellite, template, where, user)
+        user = _user_for(template, check_user)
+        yield _publish_template(satellite, template, targets, user)
 
 
-def _ids(satellite: Satellite, kind: str, names: Sequence[str]) -> dict[int, str]:
-    """Id -> name of the organizations or locations of these names, or of all that are visible."""
-    visible = {
-        one.get("id"): str(one.get("title"))
-        for one in satellite.listing(f"/api/{kind}", per_page=MANY)
-    }
-    unknown = set(names) - set(visible.values())
+def _select(satellite: Satellite, kind: str, titles: Sequence[str]) -> Titles:
+    """The organizations or locations with these titles; all visible ones if there are none."""
+    visible = _titles(satellite.listing(f"/api/{kind}", per_page=MANY))
+    unknown = set(titles) - set(visible.values())
     if unknown:
+        names = ", ".join(sorted(unknown))
         raise SatelliteNotFound(
-            f"{satellite.url}: no such {kind[:-1]} is visible: {', '.join(sorted(unknown))}"
+            f"{satellite.url}: this login can see no {_TAXONOMIES[kind]} named {names}"
         )
-    return {
-        key: name
-        for key, name in visible.items()
-        if isinstance(key, int) and (not names or name in names)
-    }
+    if not titles:
+        return visible
+    return {key: title for key, title in visible.items() if title in titles}
 
 
-def _publish_one(
-    satellite: Satellite,
-    template: JobTemplate,
-    where: Mapping[str, Mapping[int, str]],
-    user: Optional[str],
-) -> Published:
-    before = _find(satellite, template.name)
-    # a limited login has to name one of each; and a template is found, to be overwritten, in its
-    # own ones only
-    context = {
-        f"{kind[:-1]}_id": min(ids)
-        for kind, ids in (
-            where if before is None else {kind: _named(before, kind) for kind in where}
-        ).items()
-        if ids
-    }
-    imported = satellite.call(
-        "POST",
-        "/api/job_templates/import",
-        json={"template": template.text, "overwrite": True, **context},
-    )
-    if imported.get("name") != template.name or not isinstance(imported.get("id"), int):
-        raise SatelliteError(f"{satellite.url}: the import of {template.name} gave something else")
-    wanted = _wanted(_show(satellite, imported["id"]), where, user)
-    if wanted:
-        satellite.call("PUT", f"/api/job_templates/{imported['id']}", json={"job_template": wanted})
-    after = _show(satellite, imported["id"])
-    if before is None:
-        names = [", ".join(ids.values()) for ids in where.values()]
-        return Published(
-            template.name,
-            "created",
-            f"in {' / '.join(filter(None, names)) or 'no organization'}"
-            + (f", as {_user(after)}" if _user(after) else ""),
-        )
-    changes = _changes(before, after)
-    stays = (
-        [f"effective user stays {_user(after)}, not {user}"]
-        if user and _user(after) != user
-        else []
-    )
-    return Published(
-        template.name, "updated" if changes else "unchanged", ", ".join(changes + stays)
-    )
+def _titles(rows: Optional[Iterable[Row]]) -> dict[int, str]:
+    """Id -> title of the organizations or locations in these rows, if there are any."""
+    titles = {}
+    for row in rows or ():
+        key = row.get("id")
+        if isinstance(key, int):
+            titles[key] = str(row.get("title"))
+    return titles
 
 
-def _find(satellite: Satellite, name: str) -> Optional[dict[str, Any]]:
-    for found in satellite.listing(
-        "/api/job_templates", search=f"name = {quoted(name)}", per_page=2
-    ):
-        if found.get("name") == name and isinstance(found.get("id"), int):
-            return _show(satellite, found["id"])
+def _user_for(template: JobTemplate, check_user: Optional[str]) -> Optional[str]:
+    """The effective user that a template should have; None: what Satellite's setting says."""
+    if template.name == CHECK:
+        return check_user
+    if template.name in AS_ROOT:
+        return "root"
     return None
 
 
-def _show(satellite: Satellite, template_id: int) -> dict[str, Any]:
+def _publish_template(
+    satellite: Satellite,
+    template: JobTemplate,
+    targets: Targets,
+    user: Optional[str],
+) -> Published:
+    before = _find(satellite, template.name)
+    template_id = _import(satellite, template, _context(before, targets))
+    imported = _show(satellite, template_id)
+    missing = _missing(imported, targets, user)
+    if missing:
+        path = f"/api/job_templates/{template_id}"
+        satellite.call("PUT", path, json={"job_template": missing})
+    after = _show(satellite, template_id)
+    if before is None:
+        description = _describe_new(after, targets)
+        return Published(template.name, "created", description)
+    details = _changes(before, after)
+    change = "updated" if details else "unchanged"
+    if user and _user(after) != user:
+        details.append(f"effective user stays {_user(after)}, not {user}")
+    return Published(template.name, change, ", ".join(details))
+
+
+def _find(satellite: Satellite, name: str) -> Optional[Row]:
+    """The template with this name as Satellite has it now, or None."""
+    search = f"name = {quoted(name)}"
+    for row in satellite.listing("/api/job_templates", search=search, per_page=2):
+        if row.get("name") == name and isinstance(row.get("id"), int):
+            return _show(satellite, row["id"])
+    return None
+
+
+def _show(satellite: Satellite, template_id: int) -> Row:
     return satellite.get(f"/api/job_templates/{template_id}")
 
 
-def _wanted(
-    now: Mapping[str, Any], where: Mapping[str, Mapping[int, str]], user: Optional[str]
-) -> dict[str, Any]:
-    """What the import leaves to be set: nothing is taken away, and an effective user that somebody
-    chose stays.
+def _context(before: Optional[Row], targets: Targets) -> dict[str, int]:
+    """The organization and location in which to import, as parameters of the request.
+
+    A limited login has to name one of each.  An existing template is found, and overwritten, only
+    in an organization and a location that it belongs to.
     """
-    wanted: dict[str, Any] = {}
-    for kind, ids in where.items():
-        there = set(_named(now, kind))
-        if not there >= set(ids):
-            wanted[f"{kind[:-1]}_ids"] = sorted(there | set(ids))
-    if user and not _user(now):
-        wanted["effective_user_attributes"] = {"value": user}
-    return wanted
+    context = {}
+    for kind, singular in _TAXONOMIES.items():
+        titles = targets[kind]
+        if before is not None:
+            titles = _titles(before.get(kind))
+        if titles:
+            context[f"{singular}_id"] = min(titles)
+    return context
 
 
-def _user(template: Mapping[str, Any]) -> str:
+def _import(satellite: Satellite, template: JobTemplate, context: Mapping[str, int]) -> int:
+    """Create or overwrite a template; returns its id in Satellite."""
+    body = {"template": template.text, "overwrite": True, **context}
+    imported = satellite.call("POST", "/api/job_templates/import", json=body)
+    template_id = imported.get("id")
+    if isinstance(template_id, int) and imported.get("name") == template.name:
+        return template_id
+    raise SatelliteError(
+        f"{satellite.url}: the import of {template.name} returned another template"
+    )
+
+
+def _missing(current: Row, targets: Targets, user: Optional[str]) -> dict[str, Any]:
+    """The fields to set after the import.
+
+    No organization or location is taken away, and an effective user that is already set stays.
+    """
+    fields: dict[str, Any] = {}
+    for kind, singular in _TAXONOMIES.items():
+        current_ids = set(_titles(current.get(kind)))
+        all_ids = current_ids.union(targets[kind])
+        if all_ids != current_ids:
+            fields[f"{singular}_ids"] = sorted(all_ids)
+    if user and not _user(current):
+        fields["effective_user_attributes"] = {"value": user}
+    return fields
+
+
+def _user(template: Row) -> str:
+    """The effective user that is set in a template; "": none is."""
     user = template.get("effective_user")
-    return str(user.get("value") or "") if isinstance(user, dict) else ""
+    if not isinstance(user, dict):
+        return ""
+    return str(user.get("value") or "")
 
 
-def _named(template: Mapping[str, Any], kind: str) -> dict[int, str]:
-    return {
-        one["id"]: str(one.get("title"))
-        for one in template.get(kind) or ()
-        if isinstance(one.get("id"), int)
-    }
+def _describe_new(template: Row, targets: Targets) -> str:
+    """Where a new template can be used, and as whom it runs."""
+    names = [", ".join(titles.values()) for titles in targets.values() if titles]
+    text = f"in {' / '.join(names) or 'no organization'}"
+    user = _user(template)
+    if user:
+        text += f", as {user}"
+    return text
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What is another now, in words."""
-    changes = [name.replace("_", " ") for name in _COMPARED if before.get(name) != after.get(name)]
-    changes += ["inputs"] if _inputs(before) != _inputs(after) else []
-    changes += [f"effective user {_user(after)}"] if _user(before) != _user(after) else []
-    for kind in ("organizations", "locations"):
-        new = [name for key, name in _named(after, kind).items() if key not in _named(before, kind)]
-        changes += [f"{kind} {', '.join(new)}"] if new else []
+def _changes(before: Row, after: Row) -> list[str]:
+    """The names of the fields that differ, with the new organizations, locations and user."""
+    changed = [name for name in _COMPARED_FIELDS if before.get(name) != after.get(name)]
+    changes = [name.replace("_", " ") for name in changed]
+    if _inputs(before) != _inputs(after):
+        changes.append("inputs")
+    if _user(before) != _user(after):
+        changes.append(f"effective user {_user(after)}")
+    for kind in _TAXONOMIES:
+        new = _titles(after.get(kind))
+        for key in _titles(before.get(kind)):
+            new.pop(key, None)
+        if new:
+            changes.append(f"{kind} {', '.join(new.values())}")
     return changes
 
 
-def _inputs(template: Mapping[str, Any]) -> list[list[Any]]:
-    return sorted(
-        [str(one.get(name)) for name in _COMPARED_OF_INPUTS]
-        for one in template.get("template_inputs") or ()
-        if isinstance(one, dict)
-    )
+def _inputs(template: Row) -> list[list[str]]:
+    """The inputs of a template in a form that can be compared; their order does not matter."""
+    rows = template.get("template_inputs") or ()
+    return sorted(_comparable(row) for row in rows if isinstance(row, dict))
+
+
+def _comparable(row: Row) -> list[str]:
+    return [str(row.get(name)) for name in _COMPARED_FIELDS_OF_INPUTS]

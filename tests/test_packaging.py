@@ -1,6 +1,4 @@
-"""What a distribution's package holds: its spec, the manual page, completion, and every file that
-is read.
-"""
+"""What a distribution's package holds: spec, manual page, completion, and all data files."""
 
 import configparser
 import os
@@ -14,7 +12,7 @@ from pathlib import Path
 import manual
 import pytest
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import COMMANDS
 from foreman_hooks.errors import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
@@ -24,16 +22,17 @@ SPEC = (FOLDER / f"{NAME}.spec").read_text(encoding="utf-8")
 
 
 def setup_cfg() -> configparser.ConfigParser:
-    found = configparser.ConfigParser()
-    found.read(ROOT / "setup.cfg")
-    return found
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return setup
 
 
 def tool(name: str) -> str:
-    found = shutil.which(name)
-    if not found:
+    """The path of a program; skips the test if it is not installed."""
+    path = shutil.which(name)
+    if not path:
         pytest.skip(f"{name} is not installed here")
-    return found
+    return path
 
 
 # The spec
@@ -44,7 +43,8 @@ def tool(name: str) -> str:
     [("Name", "name"), ("Version", "version"), ("License", "license"), ("Summary", "description")],
 )
 def test_the_spec_says_what_setup_cfg_says(tag: str, key: str) -> None:
-    assert re.search(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)[1] == setup_cfg()["metadata"][key]  # type: ignore[index]
+    values = re.findall(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)
+    assert values == [setup_cfg()["metadata"][key]]
 
 
 def test_the_spec_requires_what_setup_cfg_requires() -> None:
@@ -58,7 +58,7 @@ def test_the_spec_requires_what_setup_cfg_requires() -> None:
     assert set(re.findall(r"^Requires: +(.+)$", SPEC, re.MULTILINE)) == needed
 
 
-def test_the_spec_is_one_that_rpm_reads() -> None:
+def test_rpm_can_read_the_spec() -> None:
     done = subprocess.run(
         [
             tool("rpmspec"),
@@ -73,13 +73,11 @@ def test_the_spec_is_one_that_rpm_reads() -> None:
         text=True,
         check=False,
     )
-    assert (done.stdout, done.stderr) == (
-        f"{NAME} {setup_cfg()['metadata']['version']} noarch\n",
-        "",
-    )
+    version = setup_cfg()["metadata"]["version"]
+    assert (done.stdout, done.stderr) == (f"{NAME} {version} noarch\n", "")
 
 
-def test_every_file_of_the_packages_that_is_no_python_is_in_the_wheel() -> None:
+def test_every_file_of_the_packages_besides_python_is_in_the_wheel() -> None:
     listed = setup_cfg()["options.package_data"]
     for package in ("foreman_hooks", "satellite_remote_exec"):
         patterns = listed[package].split()
@@ -92,20 +90,20 @@ def test_every_file_of_the_packages_that_is_no_python_is_in_the_wheel() -> None:
 # The manual page
 
 
-def test_the_manual_page_has_the_help_texts_of_today() -> None:
+def test_the_manual_page_has_the_current_help_texts() -> None:
     assert manual.render() == manual.PAGE.read_text(encoding="utf-8"), "run: make man"
 
 
 def test_the_manual_page_has_every_command_option_and_exit_code() -> None:
     page = manual.render().replace("\\-", "-")
-    for name in cli.COMMANDS:
+    for name in COMMANDS:
         assert re.search(rf"^\.SS {name}\b", page, re.MULTILINE)
     assert "--log-file FILE" in page
     assert all(f"\n.B {code}\n" in page for code in EXIT_CODES)
 
 
-def test_mandoc_and_groff_have_nothing_to_say_about_the_manual_page() -> None:
-    """But that it has no date, which would be a lie a release later."""
+def test_mandoc_and_groff_find_no_fault_with_the_manual_page() -> None:
+    """Except that it has no date, which would be wrong one release later."""
     complaints = []
     if shutil.which("groff"):
         done = subprocess.run(
@@ -135,7 +133,7 @@ def test_mandoc_and_groff_have_nothing_to_say_about_the_manual_page() -> None:
         ("a\n  b", "a b"),
     ],
 )
-def test_no_help_text_can_be_a_request_of_troff(text: str, page: str) -> None:
+def test_no_help_text_becomes_a_request_of_troff(text: str, page: str) -> None:
     assert manual.prose(text) == page
 
 
@@ -143,7 +141,7 @@ def test_no_help_text_can_be_a_request_of_troff(text: str, page: str) -> None:
 
 
 def bash(script: str) -> str:
-    """What bash prints, with our own programs first on its PATH."""
+    """What a script prints in bash, with the programs of this project first on PATH."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         [tool("bash"), "--norc", "-euc", script],
@@ -154,24 +152,29 @@ def bash(script: str) -> str:
     ).stdout
 
 
-def test_bash_completes_commands_and_options_by_the_script_of_the_package() -> None:
-    found = bash(f"""
+def test_bash_completes_commands_and_options_with_the_packaged_script() -> None:
+    lines = bash(f"""
         source {FOLDER}/{NAME}.bash
         complete -p {NAME}
-        ask() {{ COMPREPLY=(); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-                 _satellite_osp_cleanup_completion {NAME}
-                 echo "${{COMPREPLY[@]}}"; }}
-        ask {NAME} ""
-        ask {NAME} schedule in
-        ask {NAME} run --app
+        complete_words() {{
+            COMPREPLY=()
+            COMP_WORDS=("$@")
+            COMP_CWORD=$(($# - 1))
+            _satellite_osp_cleanup_completion {NAME}
+            echo "${{COMPREPLY[@]}}"
+        }}
+        complete_words {NAME} ""
+        complete_words {NAME} schedule in
+        complete_words {NAME} run --app
     """).splitlines()
-    assert found[0].endswith(f" {NAME}")
-    assert set(found[1].split()) == set(cli.COMMANDS)
-    assert found[2:] == ["install", "--apply"]
+    registered, commands, *words = lines
+    assert registered.endswith(f" {NAME}")
+    assert set(commands.split()) == set(COMMANDS)
+    assert words == ["install", "--apply"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_the_scripts_of_the_package_are_those_that_the_program_prints(shell: str) -> None:
+def test_the_packaged_scripts_are_those_that_the_program_prints(shell: str) -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name(NAME)],
         capture_output=True,
@@ -179,19 +182,17 @@ def test_the_scripts_of_the_package_are_those_that_the_program_prints(shell: str
         check=True,
         env={**os.environ, "_SATELLITE_OSP_CLEANUP_COMPLETE": f"{shell}_source"},
     )
-    kept = (FOLDER / f"{NAME}.{shell}").read_text(encoding="utf-8")
-    assert {"complete", "compdef"} & set(re.findall(r"\w+", kept))
-    # versions of click differ in small things, but not in how the program is asked
-    asked = re.compile(r"_SATELLITE_OSP_CLEANUP_COMPLETE=\w+")
-    assert (
-        asked.findall(done.stdout)
-        == asked.findall(kept)
-        == [f"_SATELLITE_OSP_CLEANUP_COMPLETE={shell}_complete"]
-    )
+    packaged = (FOLDER / f"{NAME}.{shell}").read_text(encoding="utf-8")
+    assert {"complete", "compdef"} & set(re.findall(r"\w+", packaged))
+    # versions of click differ in details, but not in how the script calls the program
+    call = re.compile(r"_SATELLITE_OSP_CLEANUP_COMPLETE=\w+")
+    expected = [f"_SATELLITE_OSP_CLEANUP_COMPLETE={shell}_complete"]
+    assert call.findall(packaged) == expected
+    assert call.findall(done.stdout) == expected
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_the_shell_itself_takes_its_script(shell: str) -> None:
+def test_the_shell_accepts_its_script(shell: str) -> None:
     done = subprocess.run(
         [tool(shell), "-n", str(FOLDER / f"{NAME}.{shell}")],
         capture_output=True,

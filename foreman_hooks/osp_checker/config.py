@@ -207,7 +207,9 @@ def _readable(path: str) -> str:
     except OSError as error:
         raise OSPConfigError(f"{path}: cannot be read by this user ({error.strerror})") from error
     except yaml.YAMLError as error:
-        raise OSPConfigError(f"{path}{_line(error)}: not valid YAML ({_problem(error)})") from error
+        raise OSPConfigError(
+            f"{path}{_yaml_line(error)}: not valid YAML ({_yaml_problem(error)})"
+        ) from error
     except (ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         kind = "JSON" if path.endswith("json") else "YAML"
@@ -216,13 +218,13 @@ def _readable(path: str) -> str:
     return path
 
 
-def _line(error: Any) -> str:
+def _yaml_line(error: Any) -> str:
     """Where in a file PyYAML met a problem."""
     mark = getattr(error, "problem_mark", None)
     return f", line {mark.line + 1}" if mark else ""
 
 
-def _problem(error: Any) -> str:
+def _yaml_problem(error: Any) -> str:
     """What PyYAML complains of."""
     text = getattr(error, "problem", None) or getattr(error, "reason", None)
     return gist(text or "cannot be parsed")

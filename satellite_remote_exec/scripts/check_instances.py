@@ -1,8 +1,7 @@
-"""The body of "OSP - Check instances": answer a question about instances in one line.
+"""The script of "OSP - Check instances": answers a question about instances in one line.
 
-Runs on a host of the OSP team, as a user whose clouds.yaml leads to the clouds.  It asks Keystone
-and Nova, writes nothing, and prints the answer and no secret: for each UUID whether there is such
-an instance.
+Runs on a host of the OSP team, as a user whose clouds.yaml has the clouds.  It asks Keystone and
+Nova whether each instance exists, writes nothing, and prints the answer but no secret.
 """
 
 import importlib.util
@@ -21,66 +20,94 @@ from foreman_hooks.osp_checker.sightings import Survey
 from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.osp_checker.wire import MODES, Question, dump, words
 
-PACKAGES = {"keystoneauth1": "python3-keystoneauth1", "openstack": "python3-openstacksdk"}
+# What this host needs: each module, and the package that installs it.  python3-openstackclient
+# alone is not enough: since version 8 at the latest it no longer requires novaclient.
+PACKAGES = {
+    "keystoneauth1": "python3-keystoneauth1",
+    "novaclient": "python3-novaclient",
+    "openstack": "python3-openstacksdk",
+}
 
 
 def main(question: Question, clouds_yaml: str = "") -> int:
-    """Print the answer, or one line that begins with "error: "; the exit code."""
-    logging.disable(logging.CRITICAL)  # what libraries log would stand in the middle of the line
+    """Print the answer, or one line that begins with "error: ".
+
+    `clouds_yaml`: the path of that file; "": the first one that openstacksdk finds.
+    Returns the exit code: 0 answered, 64 a wrong input, 65 not a UUID, 69 a package is missing,
+    78 a wrong clouds.yaml.
+    """
+    logging.disable(logging.CRITICAL)  # what libraries log would end up inside the answer's line
     warnings.simplefilter("ignore")
-    missing = [
-        package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None
-    ]
+    missing = _missing_packages()
     if missing:
-        return _complain(
-            f"this host has no {', '.join(missing)}; python3-openstackclient brings them all", 69
-        )
+        return _complain(f"this host lacks {', '.join(missing)}; install these packages", 69)
     problem = _problem(question)
     if problem:
         return _complain(problem, 64)
-    strange = [text for text in words(question.uuids) if not parse_uuid(text)]
-    if strange:
-        return _complain(f"not a UUID: {', '.join(ascii(text[:60]) for text in strange[:5])}", 65)
+    invalid = [text for text in words(question.uuids) if not parse_uuid(text)]
+    if invalid:
+        return _complain(f"not a UUID: {_shortened(invalid)}", 65)
     if clouds_yaml:
         os.environ["OS_CLIENT_CONFIG_FILE"] = clouds_yaml
     try:
         line = answer(question, cloud_names())
     except OSPConfigError as error:
         return _complain(str(error), 78)
-    print(f"\n{line}", flush=True)  # on a line of its own, whatever was printed before
+    print(f"\n{line}", flush=True)  # starts a new line, whatever was printed before
     return 0
 
 
 def answer(question: Question, known: Sequence[str]) -> str:
-    """The line that answers it, by those of the clouds in question that are `known` here."""
+    """The line that answers the question.
+
+    `known`: the clouds of this host's clouds.yaml; the question's other clouds are left out.
+    """
     survey = _survey(question, scopes(question, known))
-    return dump(question, replace(survey, at=datetime.now(timezone.utc)))
+    now = datetime.now(timezone.utc)
+    return dump(question, replace(survey, at=now))
+
+
+def _missing_packages() -> list[str]:
+    missing = []
+    for module, package in PACKAGES.items():
+        if importlib.util.find_spec(module) is None:
+            missing.append(package)
+    return missing
 
 
 def _problem(question: Question) -> Optional[str]:
-    """What is wrong with the inputs; the file that clouds_yaml names is looked at where it is read."""
-    if not question.nonce.isalnum() or not question.nonce.isascii():
-        return "the nonce must be letters and digits"
+    """What is wrong with the inputs; the path in clouds_yaml is checked when the file is read."""
+    nonce = question.nonce
+    if not nonce.isalnum() or not nonce.isascii():
+        return "the nonce must consist of letters and digits"
     if question.mode not in MODES:
         return f"the mode must be one of {', '.join(MODES)}"
     if not words(question.uuids):
-        return "the question holds no UUID"
+        return "the question has no UUID"
     return None
 
 
+def _shortened(texts: Sequence[str]) -> str:
+    """The first five texts, and of each the first 60 characters, in ASCII."""
+    first = texts[:5]
+    return ", ".join(ascii(text[:60]) for text in first)
+
+
 def scopes(question: Question, known: Sequence[str]) -> list[CloudScope]:
-    """Those of the clouds in question that this host's clouds.yaml knows; all of them where none is
-    in question.
-    """
+    """The question's clouds that this host knows; all that it knows if the question names none."""
     regions: dict[str, list[str]] = {}
     for name in words(question.clouds) or known:
         cloud, _, region = name.partition("/")
-        regions.setdefault(cloud, []).extend([region] if region else [])
-    return [
-        CloudScope(cloud, tuple(named), cloud in words(question.fails))
-        for cloud, named in regions.items()
-        if cloud in known
-    ]
+        regions_of_cloud = regions.setdefault(cloud, [])
+        if region:
+            regions_of_cloud.append(region)
+    failing = words(question.fails)
+    selected = []
+    for cloud, names in regions.items():
+        if cloud in known:
+            scope = CloudScope(cloud, tuple(names), cloud in failing)
+            selected.append(scope)
+    return selected
 
 
 def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
@@ -89,12 +116,14 @@ def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
     if question.mode == "ask":
         return checker.ask(uuids)
     checker.prepare()
-    return checker.survey(uuids) if question.mode == "survey" else checker.listed(uuids)
+    if question.mode == "survey":
+        return checker.survey(uuids)
+    return checker.listed(uuids)
 
 
 def _complain(message: str, code: int) -> int:
-    print(
-        "error: " + " ".join(message.split()).encode("ascii", "backslashreplace").decode(),
-        flush=True,
-    )
+    """Print an error in one line of ASCII; returns the exit code."""
+    line = " ".join(message.split())
+    line = line.encode("ascii", "backslashreplace").decode()
+    print(f"error: {line}", flush=True)
     return code

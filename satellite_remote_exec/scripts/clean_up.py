@@ -1,7 +1,9 @@
-"""The body of "OSP - Clean up terminated hosts": run the installed command, and print what it says.
+"""The script of "OSP - Clean up terminated hosts": runs the installed command, prints its output.
 
 Runs on the Satellite, or on another host where satellite-osp-cleanup is installed and configured,
-as a user who may read that configuration.  Fails only where a person has to look.
+as a user who may read that configuration.  The job fails only if something needs attention.
+
+The command may have its own Python; the python3 that runs this script can be as old as 3.6.
 """
 
 import os
@@ -11,12 +13,12 @@ import subprocess
 from typing import Optional
 
 COMMAND = "satellite-osp-cleanup"
-PLACES = (
-    "/opt/satellite-osp-cleanup/bin:/usr/local/bin"  # where it may be but PATH under sudo is not
-)
-WORDS = {"plan": ["plan"], "apply": ["run", "--apply"]}
-LONGEST = 100_000  # characters; Linux takes no argument over 128 KB
-TRY_AGAIN = 75  # another run is under way: nothing to look at
+# Folders that sudo leaves out of PATH.
+MORE_FOLDERS = "/opt/satellite-osp-cleanup/bin:/usr/local/bin"
+ARGUMENTS = {"plan": ["plan"], "apply": ["run", "--apply"]}
+MAX_LENGTH = 100_000  # characters; Linux accepts no argument over 128 KB
+TRY_AGAIN = 75  # exit code: another run is in progress, so nothing needs attention
+INTERNAL_ERROR = 70
 
 
 def main(
@@ -26,54 +28,65 @@ def main(
     max_deletions: Optional[str] = None,
     output: Optional[str] = None,
 ) -> int:
-    """Run the command to its end; its exit code, 0 where it only has to be tried again."""
-    command = shutil.which(COMMAND) or shutil.which(COMMAND, path=PLACES)
+    """Run the command until it ends.
+
+    `mode`: plan or apply.  The others are the values of the command's options; None or "": not set.
+    Returns the exit code of the command, but 0 if the command only asks to be run again later.
+    """
+    command = shutil.which(COMMAND) or shutil.which(COMMAND, path=MORE_FOLDERS)
     if command is None:
         return _complain(f"{COMMAND} is not installed on this host", 69)
-    if mode not in WORDS:
-        return _complain(f"the mode must be one of {', '.join(WORDS)}", 64)
+    if mode not in ARGUMENTS:
+        return _complain(f"the mode must be one of {', '.join(ARGUMENTS)}", 64)
     options = {
         "search": search,
         "organization": organization,
         "max-deletions": max_deletions,
         "output": output,
     }
-    if any("\0" in value or len(value) > LONGEST for value in options.values() if value):
-        return _complain("an input is too long, or holds a NUL", 64)
-    # one argument each, so that no value can be taken for another option
-    code = _run(
-        [command, *WORDS[mode], *(f"--{name}={value}" for name, value in options.items() if value)]
-    )
+    arguments = [command, *ARGUMENTS[mode]]
+    for name, value in options.items():
+        if not value:
+            continue
+        if "\0" in value or len(value) > MAX_LENGTH:
+            return _complain("an input is too long, or has a NUL character", 64)
+        # name and value in one argument, so that no value can act as another option
+        arguments.append(f"--{name}={value}")
+    code = _run(arguments)
     return 0 if code == TRY_AGAIN else code
 
 
-def _run(command: list[str]) -> int:
-    """Run it and print its output as it comes, in ASCII: any other character can kill a job
-    (measured).
+def _run(arguments: "list[str]") -> int:
+    """Run the command and print its output line by line; returns its exit code.
+
+    The output is printed in ASCII, since any other character can end a job (measured).
     """
     with subprocess.Popen(
-        command,
+        arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUTF8": "1"},
     ) as process:
-        # a job that is cancelled ends after the deletion under way, as Ctrl-C does
+        # When a job is cancelled, the command finishes the deletion in progress, as with Ctrl-C.
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         assert process.stdout
-        told = False
+        silent = True
         for line in process.stdout:
-            told = True
-            print(
-                line.decode("utf-8", "replace").encode("ascii", "backslashreplace").decode(),
-                end="",
-                flush=True,
-            )
-    if not told and process.returncode == 0:
+            silent = False
+            print(_in_ascii(line), end="", flush=True)
+    if silent and process.returncode == 0:
         print("nothing to do")
-    return process.returncode if process.returncode >= 0 else 70
+    killed_by_signal = process.returncode < 0
+    return INTERNAL_ERROR if killed_by_signal else process.returncode
+
+
+def _in_ascii(line: bytes) -> str:
+    text = line.decode("utf-8", "replace")
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _complain(message: str, code: int) -> int:
+    """Print an error in one line; returns the exit code."""
     print(f"error: {message}", flush=True)
     return code

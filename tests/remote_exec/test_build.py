@@ -1,4 +1,4 @@
-"""Job templates as built: what Foreman's importer reads, what ERB leaves, and that inputs are data."""
+"""The job templates: what Foreman's importer reads, what ERB leaves, and that inputs are data."""
 
 import ast
 import json
@@ -11,16 +11,19 @@ from typing import Any, Optional
 
 import pytest
 import yaml
+from oldest_python import PYTHON_36, needs_python_36
 
-from foreman_hooks.osp_checker import config as osp_config
-from foreman_hooks.osp_checker import errors as osp_errors
-from foreman_hooks.osp_checker import login as osp_login
-from foreman_hooks.osp_checker import region as osp_checker
-from foreman_hooks.osp_checker import session as osp_session
-from satellite_remote_exec import build as build_module
-from satellite_remote_exec.build import JobTemplate, build, metadata
+from foreman_hooks import osp_checker
+from satellite_remote_exec.build import (
+    JobTemplate,
+    _check_imports,
+    _check_names,
+    build,
+    metadata,
+)
 
 BUILT = {template.file_name.split(".")[0]: template for template in build()}
+LIBRARY = Path(str(osp_checker.__file__)).parent
 RUBY = shutil.which("ruby")
 real_erb = pytest.mark.skipif(
     not RUBY, reason="needs ruby, to render ERB as Satellite does (apt-get install ruby)"
@@ -39,8 +42,8 @@ HOSTILE = {
     "400 KB": "0123456789abcdef" * 25_000,
 }
 HEADER = re.compile(r"\A<%#\n.*?\n%>\n#!/usr/bin/env python3\n", re.DOTALL)
-# What Foreman and its remote execution read; any other key of an input is mass-assigned, and fails
-# the import.
+# What Foreman and its remote execution read.  Any other key of an input is mass-assigned, which
+# makes the import fail.
 KEYS = {
     "name",
     "kind",
@@ -81,26 +84,29 @@ print JSON.generate([YAML.safe_load(meta[1]), ERB.new(body, trim_mode: '-').resu
 def render(template: JobTemplate, **inputs: Optional[str]) -> tuple[Any, str]:
     """The metadata and the script, as real Ruby reads and renders them."""
     assert RUBY
-    given = {
-        one["name"]: inputs.get(one["name"]) for one in metadata(template.text)["template_inputs"]
-    }
+    values = {name: inputs.get(name) for name in input_names(template)}
     ran = subprocess.run(
         [RUBY, "-EUTF-8", "-e", RENDER],
-        input=json.dumps({"text": template.text, "inputs": given}),
+        input=json.dumps({"text": template.text, "inputs": values}),
         capture_output=True,
         text=True,
         check=True,
     )
-    found, script = json.loads(ran.stdout)
-    return found, script
+    header, script = json.loads(ran.stdout)
+    return header, script
 
 
-def calls(script: str) -> list[str]:
-    """The last line of a script: the call that carries the inputs."""
-    return script[script.index('\nif __name__ == "__main__":') :].splitlines()
+def input_names(template: JobTemplate) -> list[str]:
+    return [row["name"] for row in metadata(template.text)["template_inputs"]]
 
 
-def test_there_are_three_each_under_its_name() -> None:
+def blank_script(name: str) -> str:
+    """The script of a template as ERB leaves it when every input is blank."""
+    script = HEADER.sub("#!/usr/bin/env python3\n", BUILT[name].text)
+    return re.sub(r"<%=.*?%>", "null", script).replace("<%%", "<%")
+
+
+def test_there_are_three_templates() -> None:
     assert {template.name for template in BUILT.values()} == {
         "OSP - Check instances",
         "OSP - Clean up terminated hosts",
@@ -109,85 +115,125 @@ def test_there_are_three_each_under_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_the_metadata_says_all_that_an_import_needs(name: str) -> None:
-    found = metadata(BUILT[name].text)
-    assert found.keys() == KEYS
-    assert (found["kind"], found["model"], found["provider_type"]) == (
-        "job_template",
-        "JobTemplate",
-        "script",
-    )
-    assert (found["job_category"], found["snippet"]) == ("OpenStack", False)
-    for one in found["template_inputs"]:
-        assert one.keys() <= KEYS_OF_INPUTS
-        assert (
-            one["input_type"] == "user"
-            and one["description"]
-            and one["value_type"] in ("plain", "search")
-        )
-        assert "options" not in one or one["default"] in one["options"].split("\n")
-    assert set(re.findall(r"%\{(\w+)\}", found["description_format"])) <= {
-        one["name"] for one in found["template_inputs"]
-    }
+def test_the_metadata_has_all_that_an_import_needs(name: str) -> None:
+    header = metadata(BUILT[name].text)
+    assert header.keys() == KEYS
+    assert header["kind"] == "job_template" and header["model"] == "JobTemplate"
+    assert header["provider_type"] == "script"
+    assert (header["job_category"], header["snippet"]) == ("OpenStack", False)
+    for row in header["template_inputs"]:
+        assert row.keys() <= KEYS_OF_INPUTS
+        assert row["input_type"] == "user" and row["description"]
+        assert row["value_type"] in ("plain", "search")
+        assert "options" not in row or row["default"] in row["options"].split("\n")
+    in_format = set(re.findall(r"%\{(\w+)\}", header["description_format"]))
+    assert in_format <= set(input_names(BUILT[name]))
 
 
 @pytest.mark.parametrize("name", BUILT)
 def test_the_shebang_follows_the_metadata_and_all_is_ascii(name: str) -> None:
-    """The importer removes the comment and strips, so that the shebang is the first byte of the
-    script.
-    """
+    """The importer removes the comment and strips the rest, so the script starts with it."""
     assert HEADER.match(BUILT[name].text)
     assert BUILT[name].text.isascii() and "\r" not in BUILT[name].text
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_erb_sees_no_tag_but_the_inputs(name: str) -> None:
+def test_the_only_erb_tags_are_the_inputs(name: str) -> None:
     body = HEADER.sub("", BUILT[name].text)
-    inputs = [one["name"] for one in metadata(BUILT[name].text)["template_inputs"]]
     tags = re.findall(r"<%(?!%).*?%>", body, re.DOTALL)
-    assert sorted(tags) == sorted(f"<%= to_json(input('{one}')) %>" for one in inputs)
+    expected = [f"<%= to_json(input('{each}')) %>" for each in input_names(BUILT[name])]
+    assert sorted(tags) == sorted(expected)
 
 
-def test_the_checker_travels_whole() -> None:
-    """Its administrators review it in Satellite's page: every line but the imports of the package
-    is there.
-    """
-    for module in (osp_errors, osp_session, osp_config, osp_login, osp_checker):
-        source = Path(str(module.__file__)).read_text(encoding="utf-8")
-        text = BUILT["check_instances"].text.splitlines()
+def own_imports(source: str) -> list[ast.ImportFrom]:
+    """The statements in a module of the checker library that import from this project."""
+    statements = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    return [node for node in statements if str(node.module).startswith("foreman_hooks.")]
+
+
+def carried_modules() -> list[str]:
+    """The modules that the check carries, in order, without its script."""
+    text = BUILT["check_instances"].text
+    paths = re.findall(r"^# -+ (\S+)\.py -+$", text, re.MULTILINE)
+    assert paths.pop() == "satellite_remote_exec/scripts/check_instances"
+    return [path.replace("/", ".") for path in paths]
+
+
+def test_the_check_carries_the_checker_library_and_nothing_else_of_the_project() -> None:
+    names = {file.stem for file in LIBRARY.glob("*.py")} - {"__init__"}
+    modules = [f"foreman_hooks.osp_checker.{name}" for name in names]
+    assert sorted(carried_modules()) == sorted(modules)
+
+
+def test_the_check_carries_each_module_whole() -> None:
+    """The OSP team reviews it in Satellite: every line is there but the project's own imports."""
+    text = BUILT["check_instances"].text.splitlines()
+    for module in carried_modules():
+        source = (LIBRARY / f"{module.split('.')[-1]}.py").read_text(encoding="utf-8")
         lines = source.splitlines()
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("foreman_hooks."):
-                lines[node.lineno - 1 : node.end_lineno] = [""] * (
-                    node.end_lineno - node.lineno + 1
-                )
+        for node in own_imports(source):
+            assert node.end_lineno
+            for number in range(node.lineno, node.end_lineno + 1):
+                lines[number - 1] = ""
         assert [line for line in lines if line not in text] == []
 
 
-@pytest.mark.parametrize("name", ["check_instances", "clean_up"])
-def test_a_python_that_is_too_old_says_so_before_anything_else(name: str) -> None:
-    body = HEADER.sub("", BUILT[name].text)
-    first, second = ast.parse(re.sub(r"<%=.*?%>", "None", body).replace("<%%", "<%")).body[:2]
+def test_each_module_comes_after_those_that_it_imports() -> None:
+    earlier: set[str] = set()
+    for module in carried_modules():
+        source = (LIBRARY / f"{module.split('.')[-1]}.py").read_text(encoding="utf-8")
+        assert {str(node.module) for node in own_imports(source)} <= earlier, module
+        earlier.add(module)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("check_instances", "3.9"), ("clean_up", "3.6"), ("publish_identity", "3.6")],
+)
+def test_a_python_that_is_too_old_says_so_before_anything_else(name: str, version: str) -> None:
+    first, second = ast.parse(blank_script(name)).body[:2]
     assert isinstance(first, ast.Import) and isinstance(second, ast.If)
-    assert "Python 3.9 or newer" in ast.dump(second)
+    assert f"Python {version} or newer" in ast.dump(second)
+
+
+@needs_python_36
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("check_instances", "error: this script needs Python 3.9 or newer; python3 on this host"),
+        ("clean_up", "error: satellite-osp-cleanup is not installed on this host"),
+    ],
+)
+def test_python_36_runs_a_script_or_says_that_it_is_too_old(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "script"
+    file.write_text(blank_script(name))
+    done = subprocess.run(
+        [PYTHON_36, "-I", str(file)],
+        env={"PATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith(message)
+    assert done.stdout.count("\n") == 1 and done.returncode != 0
 
 
 @real_erb
 @pytest.mark.parametrize("name", BUILT)
 def test_real_erb_leaves_the_same_script(name: str) -> None:
-    found, script = render(BUILT[name])
-    assert found == metadata(BUILT[name].text) == yaml.safe_load(yaml.safe_dump(found))
+    header, script = render(BUILT[name])
+    assert header == metadata(BUILT[name].text) == yaml.safe_load(yaml.safe_dump(header))
     assert script.startswith("#!/usr/bin/env python3\n")
     compile(script, name, "exec")
-    written = re.sub(
-        r"<%=.*?%>", "null", HEADER.sub("#!/usr/bin/env python3\n", BUILT[name].text)
-    ).replace("<%%", "<%")
-    assert script == written.strip()
+    assert script == blank_script(name).strip()
 
 
 @real_erb
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_whatever_is_typed_into_an_input_arrives_as_that_text(kind: str, tmp_path: Path) -> None:
+def test_whatever_is_typed_into_an_input_arrives_unchanged(kind: str, tmp_path: Path) -> None:
     """Rendered by real ERB, then run as a file: an input cannot run as shell, Python or ERB."""
     value = HOSTILE[kind]
     _, script = render(
@@ -196,21 +242,22 @@ def test_whatever_is_typed_into_an_input_arrives_as_that_text(kind: str, tmp_pat
     command = tmp_path / "satellite-osp-cleanup"
     command.write_text(
         f"#!{sys.executable}\nimport json, sys\n"
-        f"json.dump(sys.argv[1:], open({str(tmp_path / 'seen')!r}, 'w'))\n"
+        f"json.dump(sys.argv[1:], open({str(tmp_path / 'arguments')!r}, 'w'))\n"
     )
     command.chmod(0o755)
     file = tmp_path / "script"
     file.write_text(script, encoding="utf-8")
-    if kind in ("NUL", "400 KB"):  # no argument of a command can be that
+    if kind in ("NUL", "400 KB"):  # an argument of a command cannot be that
         ran = subprocess.run(
             [sys.executable, str(file)], env={"PATH": str(tmp_path)}, capture_output=True, text=True
         )
-        assert (ran.returncode, ran.stdout) == (64, "error: an input is too long, or holds a NUL\n")
+        assert ran.returncode == 64
+        assert ran.stdout == "error: an input is too long, or has a NUL character\n"
         return
     subprocess.run(
         [sys.executable, str(file)], env={"PATH": str(tmp_path)}, check=True, cwd=tmp_path
     )
-    assert json.loads((tmp_path / "seen").read_text()) == [
+    assert json.loads((tmp_path / "arguments").read_text()) == [
         "plan",
         f"--search={value}",
         f"--organization={value}",
@@ -218,7 +265,7 @@ def test_whatever_is_typed_into_an_input_arrives_as_that_text(kind: str, tmp_pat
     ]
     assert {path.name for path in tmp_path.iterdir()} == {
         "satellite-osp-cleanup",
-        "seen",
+        "arguments",
         "script",
         "home",
     }
@@ -234,18 +281,34 @@ def test_a_hostile_question_is_refused_in_one_line(kind: str, tmp_path: Path) ->
         [sys.executable, str(file)], env={"HOME": str(tmp_path)}, capture_output=True, text=True
     )
     assert ran.returncode == 65
-    assert (
-        ran.stdout.startswith("error: not a UUID: ")
-        and ran.stdout.count("\n") == 1
-        and ran.stdout.isascii()
-    )
+    assert ran.stdout.startswith("error: not a UUID: ")
+    assert ran.stdout.count("\n") == 1 and ran.stdout.isascii()
     assert len(ran.stdout) < 1000 and ran.stderr == ""
 
 
-def test_two_modules_that_give_one_name_two_meanings_are_not_made_one_script() -> None:
-    """The later one would win, in silence."""
+def test_two_modules_that_use_one_name_for_two_things_do_not_become_one_script() -> None:
+    """Otherwise the later meaning would silently win."""
     with pytest.raises(ValueError, match="_one_line"):
-        build_module._check_names({"a": "def _one_line(): return 1", "b": "_one_line = 2"})
+        _check_names({"a": "def _one_line(): return 1", "b": "_one_line = 2"})
     with pytest.raises(ValueError, match="time"):
-        build_module._check_names({"a": "import time", "b": "from time import time"})
-    build_module._check_names({"a": "import re", "b": "import re\nfor x in y: pass"})
+        _check_names({"a": "import time", "b": "from time import time"})
+    _check_names({"a": "import re", "b": "import re\nfor x in y: pass"})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import foreman_hooks.paths",
+        "from . import errors",
+        "from .errors import OSPError",
+        "from foreman_hooks.errors import code_of as code",
+        "def f():\n    from foreman_hooks.errors import code_of",
+    ],
+)
+def test_an_import_that_would_fail_on_the_host_is_an_error(statement: str) -> None:
+    with pytest.raises(ValueError, match="at run time"):
+        _check_imports(f"import re\n{statement}\n")
+
+
+def test_imports_of_other_packages_stay() -> None:
+    _check_imports("import json\nfrom datetime import datetime\n")

@@ -1,6 +1,4 @@
-"""The job "OSP - Clean up terminated hosts": it runs the installed command, and fails where a
-person has to look.
-"""
+"""The job "OSP - Clean up terminated hosts" runs the command, and fails if attention is needed."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ from typing import Any, Callable
 
 import pytest
 from conftest import Stage
+from oldest_python import PYTHON_36, needs_python_36
 from sandbox.satellite import Host
 from sandbox.targets import Process
 
@@ -25,7 +24,7 @@ from satellite_remote_exec.scripts import clean_up
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Put a command of that name, with this Python text, where PATH leads."""
+    """Put a command with this Python text into a folder that is alone on PATH."""
 
     def put(text: str) -> Path:
         command = tmp_path / "bin" / clean_up.COMMAND
@@ -58,7 +57,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         (("plan", "--apply", "-x"), ["plan", "--search=--apply", "--organization=-x"]),
     ],
 )
-def test_inputs_become_arguments_and_blank_ones_none(
+def test_inputs_become_arguments_and_blank_ones_are_left_out(
     install: Any, capfd: Any, inputs: Any, argv: list[str]
 ) -> None:
     install("import sys; print(sys.argv[1:])")
@@ -67,58 +66,56 @@ def test_inputs_become_arguments_and_blank_ones_none(
 
 
 @pytest.mark.parametrize(
-    ("code", "ends"), [(0, 0), (1, 1), (3, 3), (69, 69), (70, 70), (75, 0), (129, 129)]
+    ("code", "expected"), [(0, 0), (1, 1), (3, 3), (69, 69), (70, 70), (75, 0), (129, 129)]
 )
-def test_it_fails_only_where_a_person_has_to_look(install: Any, code: int, ends: int) -> None:
-    """75: another run is under way; the next one will do."""
+def test_the_job_fails_only_if_attention_is_needed(install: Any, code: int, expected: int) -> None:
+    """75: another run is in progress, and the next one does the work."""
     install(f"raise SystemExit({code})")
-    assert clean_up.main("apply") == ends
+    assert clean_up.main("apply") == expected
 
 
-def test_what_cannot_be_printed_in_ascii_is_written_out(install: Any, capfd: Any) -> None:
-    """One character beyond it can kill a job."""
+def test_characters_outside_of_ascii_are_escaped(install: Any, capfd: Any) -> None:
+    """One such character can end a job."""
     install("import sys; sys.stdout.buffer.write('pröd € \\U0001f600\\n'.encode() + b'\\xff\\n')")
     assert clean_up.main("plan") == 0
     assert capfd.readouterr().out == "pr\\xf6d \\u20ac \\U0001f600\n\\ufffd\n"
 
 
-def test_silence_is_told(install: Any, capfd: Any) -> None:
+def test_a_run_without_output_prints_nothing_to_do(install: Any, capfd: Any) -> None:
     install("")
     assert clean_up.main("apply") == 0
     assert capfd.readouterr().out == "nothing to do\n"
 
 
 @pytest.mark.parametrize(
-    ("inputs", "code", "told"),
+    ("inputs", "code", "message"),
     [
         (("delete",), 64, "the mode must be one of plan, apply"),
         (("",), 64, "the mode must be one of"),
-        (("plan", "a\0b"), 64, "holds a NUL"),
+        (("plan", "a\0b"), 64, "has a NUL"),
         (("plan", None, "x" * 200_000), 64, "too long"),
     ],
 )
-def test_inputs_that_make_no_sense_start_nothing(
-    install: Any, capfd: Any, inputs: Any, code: int, told: str
+def test_invalid_inputs_start_nothing(
+    install: Any, capfd: Any, inputs: Any, code: int, message: str
 ) -> None:
     install("print('started')")
     assert clean_up.main(*inputs) == code
     out = capfd.readouterr().out
-    assert told in out and out.startswith("error: ") and out.count("\n") == 1
+    assert message in out and out.startswith("error: ") and out.count("\n") == 1
 
 
 def test_a_host_without_the_command_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(clean_up, "PLACES", str(tmp_path))
+    monkeypatch.setattr(clean_up, "MORE_FOLDERS", str(tmp_path))
     assert clean_up.main("plan") == 69
     assert capfd.readouterr().out == "error: satellite-osp-cleanup is not installed on this host\n"
 
 
-def test_a_job_that_is_cancelled_lets_the_command_end_in_order(
-    install: Any, tmp_path: Path
-) -> None:
-    """It gets the signal, and what it then says is still printed."""
+def test_a_cancelled_job_lets_the_command_end_in_order(install: Any, tmp_path: Path) -> None:
+    """The command gets the signal, and what it prints afterwards still appears."""
     command = install(
         "import signal, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: print('in order', flush=True) or exit(130))\n"
@@ -141,60 +138,69 @@ def test_a_job_that_is_cancelled_lets_the_command_end_in_order(
     assert process.returncode == 130
 
 
-def test_the_job_cleans_up(stage: Stage, install: Any) -> None:
-    """From Satellite's side: the published template, on a host where the command is installed and
-    configured.
-    """
-    stage.terminated("old")
-    home = stage.folder / "satellite"
-    home.mkdir()
-    clouds = stage.use_cloud()
-    command = install(
-        f"import sys\nsys.path[:0] = {sys.path!r}\nfrom foreman_hooks.commands.main import main\n"
-        f"sys.exit(main(['--config', {str(stage.config())!r}, *sys.argv[1:]]))\n"
+@needs_python_36
+def test_the_oldest_python_runs_the_script(install: Any, tmp_path: Path) -> None:
+    """The python3 of the host may be older than the one that runs the command."""
+    command = install("import sys; print(sys.argv[1:])")
+    call = "import runpy, sys; sys.exit(runpy.run_path(sys.argv[1])['main']('plan', 'name ~ web'))"
+    done = subprocess.run(
+        [PYTHON_36, "-I", "-B", "-c", call, str(clean_up.__file__)],
+        env={"PATH": str(command.parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
+    assert done.stdout == "['plan', '--search=name ~ web']\n"
+
+
+def job_runner(stage: Stage, command: Path) -> Callable[[str], str]:
+    """Publish the templates; returns a function that runs the job and gives its output."""
     client = Client(Login(stage.foreman.url, "admin", "changeme"))
     list(publish(client, build()))
     host = stage.satellite.add(Host("satellite.example.com"))
     jobs = stage.satellite.jobs
-    jobs.targets[host.id] = Process(
-        home,
-        {
-            "PATH": f"{command.parent}:{Path(sys.executable).parent}:/usr/bin:/bin",
-            "OS_CLIENT_CONFIG_FILE": str(clouds),
-        },
-    )
-    (template,) = [
+    home = stage.folder / "satellite"
+    home.mkdir()
+    environment = {
+        "PATH": f"{command.parent}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        "OS_CLIENT_CONFIG_FILE": str(stage.use_cloud()),
+    }
+    jobs.targets[host.id] = Process(home, environment)
+    (template_id,) = [
         key
-        for key, one in jobs.templates.by_id.items()
-        if one.name == "OSP - Clean up terminated hosts"
+        for key, template in jobs.templates.by_id.items()
+        if template.name == "OSP - Clean up terminated hosts"
     ]
 
     def run(mode: str) -> str:
-        job = client.call(
-            "POST",
-            "/api/job_invocations",
-            json={
-                "job_invocation": {
-                    "job_template_id": template,
-                    "targeting_type": "static_query",
-                    "search_query": f"id = {host.id}",
-                    "inputs": {"mode": mode, "output": "table"},
-                }
-            },
-        )
+        invocation = {
+            "job_template_id": template_id,
+            "targeting_type": "static_query",
+            "search_query": f"id = {host.id}",
+            "inputs": {"mode": mode, "output": "table"},
+        }
+        body = {"job_invocation": invocation}
+        job = client.call("POST", "/api/job_invocations", json=body)
         assert jobs.settle()
         path = f"/api/job_invocations/{job['id']}/hosts/{host.id}"
         while not client.get(path)["complete"]:
             pass
         return "".join(chunk["output"] for chunk in client.get(path)["output"])
 
-    planned = run("plan")
-    assert (
-        "old.example.com" in planned
-        and "1 to delete" in planned
-        and planned.endswith("Exit status: 0")
+    return run
+
+
+def test_the_job_cleans_up(stage: Stage, install: Any) -> None:
+    """The published template runs on a host where the command is installed and configured."""
+    stage.terminated("old")
+    command = install(
+        f"import sys\nsys.path[:0] = {sys.path!r}\nfrom foreman_hooks.commands.main import main\n"
+        f"sys.exit(main(['--config', {str(stage.config())!r}, *sys.argv[1:]]))\n"
     )
+    run = job_runner(stage, command)
+    planned = run("plan")
+    assert "old.example.com" in planned and "1 to delete" in planned
+    assert planned.endswith("Exit status: 0")
     assert stage.left == {"old", "witness", "satellite"}
     assert "1 of 1 records deleted" in run("apply")
     assert stage.left == {"witness", "satellite"}

@@ -1,4 +1,4 @@
-"""Publishing the job templates: what changes in Satellite, what is printed, and what is refused."""
+"""Publishing the job templates: what changes in Satellite, is printed, and is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from conftest import Stage
 from sandbox.records import User
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.satellite.client import (
     Login,
     SatelliteForbidden,
@@ -32,100 +32,103 @@ TO_PUBLISH = frozenset(
 )
 
 
-def published(stage: Stage, login: str = "admin", **how: Any) -> dict[str, Published]:
+def published(stage: Stage, login: str = "admin", **options: Any) -> dict[str, Published]:
+    """Publish all templates; what happened to each, by its name."""
     client = Client(Login(stage.foreman.url, login, "changeme"))
-    return {one.name: one for one in publish(client, build(), **how)}
+    return {result.name: result for result in publish(client, build(), **options)}
+
+
+def changes(results: dict[str, Published]) -> set[str]:
+    return {result.change for result in results.values()}
 
 
 def template(stage: Stage, name: str = CHECK) -> Any:
-    (found,) = [one for one in stage.satellite.jobs.templates.by_id.values() if one.name == name]
-    return found
+    """The template of that name as Satellite has it."""
+    templates = stage.satellite.jobs.templates.by_id.values()
+    (match,) = [template for template in templates if template.name == name]
+    return match
 
 
 def test_new_templates_are_created_in_all_visible_organizations_and_locations(stage: Stage) -> None:
     stage.satellite.organizations[7] = "Second"
-    found = published(stage)
-    assert {one.change for one in found.values()} == {"created"}
-    assert "Default Organization" in found[CHECK].detail and "Second" in found[CHECK].detail
+    results = published(stage)
+    assert changes(results) == {"created"}
+    detail = results[CHECK].detail
+    assert "Default Organization" in detail and "Second" in detail
     assert template(stage).organizations == {1, 7}
     assert template(stage).locations == {2}
 
 
-def test_to_publish_again_changes_nothing_and_says_so(stage: Stage) -> None:
+def test_publishing_again_changes_nothing_and_says_so(stage: Stage) -> None:
     published(stage)
     before = stage.foreman.count("^PUT")
-    assert {(one.change, one.detail) for one in published(stage).values()} == {("unchanged", "")}
+    results = published(stage)
+    assert {(result.change, result.detail) for result in results.values()} == {("unchanged", "")}
     assert stage.foreman.count("^PUT") == before
 
 
-def test_what_is_brought_up_to_date_is_told(stage: Stage) -> None:
+def test_an_update_says_what_changed(stage: Stage) -> None:
     published(stage)
     old = template(stage)
     old.template, old.job_category = "#!/bin/sh\necho old", "Commands"
     del old.inputs[0]
-    found = published(stage)
-    assert (found[CHECK].change, found[CHECK].detail) == (
-        "updated",
-        "template, job category, inputs",
-    )
+    result = published(stage)[CHECK]
+    assert (result.change, result.detail) == ("updated", "template, job category, inputs")
     assert template(stage).template.startswith("#!/usr/bin/env python3")
 
 
-def test_only_what_is_named_and_nothing_is_taken_away(stage: Stage) -> None:
+def test_publishing_to_another_organization_adds_it_and_removes_none(stage: Stage) -> None:
     stage.satellite.organizations[7] = "Second"
     published(stage, organizations=["Default Organization"])
     assert template(stage).organizations == {1}
-    found = published(stage, organizations=["Second"])
+    results = published(stage, organizations=["Second"])
     assert template(stage).organizations == {1, 7}
-    assert found[CHECK].detail == "organizations Second"
+    assert results[CHECK].detail == "organizations Second"
 
 
-def test_what_must_run_as_root_does_and_the_check_as_whom_one_says(stage: Stage) -> None:
+def test_the_check_runs_as_the_given_user_and_the_others_as_root(stage: Stage) -> None:
     published(stage, check_user="osp")
-    assert {
-        one.name: one.effective_user["value"]
-        for one in stage.satellite.jobs.templates.by_id.values()
-    } == {
+    templates = stage.satellite.jobs.templates.by_id.values()
+    assert {template.name: template.effective_user["value"] for template in templates} == {
         CHECK: "osp",
         "OSP - Clean up terminated hosts": "root",
         "OSP - Publish instance identity": "root",
     }
 
 
-def test_an_effective_user_that_somebody_chose_stays_and_that_is_said(stage: Stage) -> None:
+def test_an_effective_user_that_is_already_set_stays_and_the_output_says_so(stage: Stage) -> None:
     published(stage)
     template(stage).effective_user["value"] = "chosen"
-    found = published(stage, check_user="osp")[CHECK]
-    assert (found.change, found.detail) == ("unchanged", "effective user stays chosen, not osp")
+    result = published(stage, check_user="osp")[CHECK]
+    assert (result.change, result.detail) == ("unchanged", "effective user stays chosen, not osp")
     template(stage).job_category = "Commands"
-    found = published(stage, check_user="osp")[CHECK]
-    assert (found.change, found.detail) == (
+    result = published(stage, check_user="osp")[CHECK]
+    assert (result.change, result.detail) == (
         "updated",
         "job category, effective user stays chosen, not osp",
     )
     assert template(stage).effective_user["value"] == "chosen"
-    assert (
-        published(stage, check_user="chosen")[CHECK].detail == published(stage)[CHECK].detail == ""
-    )
+    assert published(stage, check_user="chosen")[CHECK].detail == ""
+    assert published(stage)[CHECK].detail == ""
 
 
-def test_what_needs_root_says_so_where_somebody_chose_another_user(stage: Stage) -> None:
+def test_a_template_that_needs_root_says_so_if_another_user_is_set(stage: Stage) -> None:
     published(stage)
     template(stage, "OSP - Clean up terminated hosts").effective_user["value"] = "chosen"
-    found = published(stage)["OSP - Clean up terminated hosts"]
-    assert (found.change, found.detail) == ("unchanged", "effective user stays chosen, not root")
+    result = published(stage)["OSP - Clean up terminated hosts"]
+    assert (result.change, result.detail) == ("unchanged", "effective user stays chosen, not root")
 
 
 @pytest.mark.parametrize("status", [200, 403])
-def test_where_remote_execution_is_not_installed_that_is_said_and_nothing_else(
+def test_without_remote_execution_one_error_says_so_and_nothing_is_sent(
     stage: Stage, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The permissions do not exist there either, so no other login would help."""
+    """Its permissions do not exist either, so another login would not help."""
     stage.satellite.users["admin"] = User(
         "admin", "changeme", None if status == 200 else frozenset()
     )
     stage.foreman.fail("/api/job_templates", 404, {"status": 404, "error": "Not Found"})
-    assert cli.main(["--config", str(stage.config()), "templates", "publish"]) == 128
+    assert main(["--config", str(stage.config()), "templates", "publish"]) == 128
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "remote execution is not installed" in error
     assert stage.foreman.count("^(POST|PUT)") == 0
@@ -133,35 +136,33 @@ def test_where_remote_execution_is_not_installed_that_is_said_and_nothing_else(
 
 def test_the_smallest_role_is_enough(stage: Stage) -> None:
     stage.satellite.users["publisher"] = User("publisher", "changeme", TO_PUBLISH)
-    assert {one.change for one in published(stage, "publisher").values()} == {"created"}
-    assert {one.change for one in published(stage, "publisher").values()} == {"unchanged"}
+    assert changes(published(stage, "publisher")) == {"created"}
+    assert changes(published(stage, "publisher")) == {"unchanged"}
 
 
 @pytest.mark.parametrize("missing", sorted(TO_PUBLISH))
-def test_a_permission_that_is_missing_is_named(stage: Stage, missing: str) -> None:
+def test_a_missing_permission_is_named(stage: Stage, missing: str) -> None:
     stage.satellite.users["publisher"] = User("publisher", "changeme", TO_PUBLISH - {missing})
     with pytest.raises((SatelliteForbidden, SatelliteRefused), match=missing):
         published(stage, "publisher")
 
 
-@pytest.mark.parametrize("how", [{"organizations": ["Nowhere"]}, {"locations": ["Nowhere"]}])
-def test_an_organization_or_location_that_is_not_there_ends_it_before_anything_is_changed(
-    stage: Stage, how: Any
+@pytest.mark.parametrize("options", [{"organizations": ["Nowhere"]}, {"locations": ["Nowhere"]}])
+def test_an_unknown_organization_or_location_is_an_error_before_anything_changes(
+    stage: Stage, options: Any
 ) -> None:
     with pytest.raises(SatelliteNotFound, match="Nowhere"):
-        published(stage, **how)
+        published(stage, **options)
     assert stage.foreman.count("^POST") == 0
 
 
 def test_the_command_prints_what_changed(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--config", str(stage.config()), "templates", "publish", "--check-user", "osp"]
-    assert cli.main(argv) == 0
-    assert cli.main(argv) == 0
+    assert main(argv) == 0
+    assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert (
-        lines[0]
-        == "created   OSP - Check instances (in Default Organization / Default Location, as osp)"
-    )
+    detail = "in Default Organization / Default Location, as osp"
+    assert lines[0] == f"created   OSP - Check instances ({detail})"
     assert lines[3] == "unchanged OSP - Check instances"
 
 
@@ -171,7 +172,7 @@ def test_a_403_names_the_permission_on_one_line(
     stage.satellite.users["admin"] = User(
         "admin", "changeme", TO_PUBLISH - {"create_job_templates"}
     )
-    assert cli.main(["--config", str(stage.config()), "templates", "publish"]) == 77
+    assert main(["--config", str(stage.config()), "templates", "publish"]) == 77
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "create_job_templates" in error
 
@@ -180,7 +181,8 @@ def test_build_writes_the_files_that_hammer_imports(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = stage.folder / "new" / "folder"
-    assert cli.main(["templates", "build", "--out", str(folder)]) == 0
-    assert {path.read_text() for path in folder.iterdir()} == {one.text for one in build()}
+    assert main(["templates", "build", "--out", str(folder)]) == 0
+    texts = {template.text for template in build()}
+    assert {path.read_text() for path in folder.iterdir()} == texts
     assert capsys.readouterr().out.count("\n") == 3
-    assert cli.main(["templates", "build", "--out", str(folder / "check_instances.erb")]) == 64
+    assert main(["templates", "build", "--out", str(folder / "check_instances.erb")]) == 64

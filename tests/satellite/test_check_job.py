@@ -678,4 +678,4 @@ def test_a_host_without_the_packages_says_which(job: JobStage, tmp_path: Path) -
     python.chmod(0o755)
     job.answers(Process(tmp_path, {"PATH": f"{python.parent}:/usr/bin:/bin"}))
     error = job.checker().survey([GONE]).regions[0].error
-    assert "python3-keystoneauth1, python3-openstacksdk" in str(error)
+    assert "python3-keystoneauth1, python3-novaclient, python3-openstacksdk" in str(error)
