@@ -3,8 +3,9 @@
 A delegated check runs this very code on a host of the OSP team.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Optional, Protocol
 
 from foreman_hooks.osp_checker.config import region_names
@@ -227,11 +228,13 @@ def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
     """
     regions: dict[Place, RegionAnswer] = {}
     alive: dict[str, Place] = {}
+    sightings: dict[tuple[str, Place], Sighting] = {}
     for survey in surveys:
         alive.update(survey.alive)
         for answer in survey.regions:
             regions[answer.place] = _merged(regions.get(answer.place, answer), answer)
-    sightings = dict(_by_uuid_and_place(surveys))
+        for sighting in chain.from_iterable(survey.asked.values()):
+            sightings[sighting.uuid, sighting.place] = sighting
     asked = {}
     for uuid in uuids:
         if uuid not in alive:
@@ -254,13 +257,6 @@ def _merged(known: RegionAnswer, answer: RegionAnswer) -> RegionAnswer:
         error,
         tuple(sorted({*known.unlisted, *answer.unlisted})),
     )
-
-
-def _by_uuid_and_place(surveys: Sequence[Survey]) -> Iterator[tuple[tuple[str, Place], Sighting]]:
-    for survey in surveys:
-        for sightings in survey.asked.values():
-            for sighting in sightings:
-                yield (sighting.uuid, sighting.place), sighting
 
 
 def _sighting(uuid: str, answer: RegionAnswer, sighting: Optional[Sighting]) -> Sighting:
