@@ -1,4 +1,4 @@
-"""What every exit code means; each of our errors has its own as `exit_code`."""
+"""What every exit code means.  An error's own code is its class's `exit_code`."""
 
 import click
 
@@ -6,24 +6,40 @@ EXIT_CODES = {
     0: "done, or nothing to do",
     1: "done, but something failed or could not be known",
     2: "with --detailed-exitcode: deletions are pending",
-    3: "refused by a guard rail; nothing was deleted",
+    3: "refused by a guard rail, or some deletions need an approval",
     64: "usage: a wrong option or argument",
-    65: "bad data: not a UUID, or a plan that is damaged, changed, old or another Satellite's",
+    65: "bad data: not a UUID, or a plan that is damaged, changed, too old or of another Satellite",
     69: "Satellite or OpenStack cannot be reached, or returned an invalid response",
     70: "internal error, or the journal cannot be used",
-    75: "try again: another run, maintenance mode, a full spool of events, or not finished within 'deadline'",
+    75: "try again later: another run is active, maintenance mode is on, the spool of events is "
+    "full, or the command did not finish within 'deadline'",
     77: "forbidden: a permission is missing",
-    78: "configuration",
+    78: "configuration error",
     128: "not found (check: terminated or absent)",
-    129: "wrong login",
+    129: "login refused",
     130: "interrupted (Ctrl-C, SIGTERM)",
 }
 
+# Results of a command that are not errors, and errors of libraries, which have no code of ours.
+INCOMPLETE = 1
+PENDING = 2
+REFUSED = 3
+USAGE = 64
+INTERNAL = 70
+NOT_FOUND = 128
+INTERRUPTED = 130
+
+
+class BadData(Exception):
+    """Input that cannot be used, such as a text that is not a UUID."""
+
+    exit_code = 65
+
 
 def code_of(error: BaseException) -> int:
-    """The exit code for an error; 70, an internal error, where it is none that we know."""
+    """The exit code for an error; INTERNAL if the error is not one that we know."""
     if isinstance(error, click.ClickException):
-        return 64
+        return USAGE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return 130
-    return getattr(error, "exit_code", 70)
+        return INTERRUPTED
+    return getattr(error, "exit_code", INTERNAL)

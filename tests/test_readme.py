@@ -1,4 +1,4 @@
-"""The README says what is true: help texts, exit codes, configuration, dependencies."""
+"""The README agrees with the program: help texts, exit codes, configuration, dependencies."""
 
 import configparser
 import re
@@ -51,18 +51,18 @@ def help_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
-def test_the_help_of_every_command_stands_in_the_readme(name: str) -> None:
+def test_the_readme_has_the_help_of_every_command(name: str) -> None:
     assert words(help_of(name)) in words(README)
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
-    options = [one for one in commands()[name].command.params if isinstance(one, click.Option)]
-    assert all(option.help for option in options)
+    for parameter in commands()[name].command.params:
+        assert not isinstance(parameter, click.Option) or parameter.help
 
 
-def test_the_overview_says_of_each_command_what_its_own_help_does() -> None:
-    for name, (_, text) in cli.COMMANDS.items():
+def test_the_overview_has_the_first_line_of_each_commands_help() -> None:
+    for name, text in cli.COMMANDS.items():
         assert commands()[name].command.get_short_help_str(200) == text
 
 

@@ -1,6 +1,6 @@
-"""What the commands share: the settings of a run, options, how to talk, and exit codes of errors."""
+"""What most commands need: the settings, a cleanup to work with, and a way to print."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,37 +8,47 @@ from typing import Optional
 
 import click
 
-from foreman_hooks import settings
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.deadline import Deadline
+from foreman_hooks.commands.options import ScopeOptions
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.osp_checker.checker import Checker, LocalChecker
-from foreman_hooks.reports import logs
-from foreman_hooks.satellite import search_language as searches
+from foreman_hooks.reports import listings, logs
+from foreman_hooks.reports.listings import Row, Style
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.satellite import search_language
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import Scope
 from foreman_hooks.satellite.jobs import RemoteExecution
 from foreman_hooks.settings import Settings, SettingsError
+from foreman_hooks.settings import load as load_settings
+
+AS_CONFIGURED = ScopeOptions()
 
 
 class App:
-    """What every command may need: the settings, read when they are first asked for, its time, and
-    how to talk.
-    """
+    """One command line: its settings, its deadline, and how much it prints."""
 
     def __init__(
-        self, config: Optional[Path], verbose: bool, quiet: bool, deadline: Deadline
+        self,
+        deadline: Deadline,
+        config: Optional[Path] = None,
+        verbose: bool = False,
+        quiet: bool = False,
     ) -> None:
-        self._config, self.verbose, self.quiet, self.deadline = config, verbose, quiet, deadline
+        self.verbose = verbose
+        self.quiet = quiet
+        self.deadline = deadline
+        self._config = config
         self._settings: Optional[Settings] = None
 
     def settings(self) -> Settings:
-        """The configuration, whose deadline counts from then on; raises SettingsError."""
+        """The configuration, read once; also sets the deadline.  Raises SettingsError."""
         if self._settings is None:
-            self._settings = settings.load(self._config)
+            self._settings = load_settings(self._config)
             self.deadline.set(self._settings.deadline)
             if not self.quiet:
                 for warning in self._settings.warnings:
@@ -46,69 +56,83 @@ class App:
         return self._settings
 
     def say(self, text: str) -> None:
-        """Print for people and pipes, unless -q."""
-        if text and not self.quiet:
-            click.echo(text, nl=not text.endswith("\n"))
-            for line in text.splitlines():
-                logs.said.info("%s", line)
+        """Print to standard output, unless -q is given."""
+        if self.quiet or not text:
+            return
+        click.echo(text, nl=not text.endswith("\n"))
+        for line in text.splitlines():
+            logs.said.info("%s", line)
+
+    def say_line(self, text: str) -> None:
+        """Print one line; names and facts in it cannot control the terminal."""
+        self.say(listings.plain(text))
+
+    def show_rows(self, rows: Sequence[Row], style: Style) -> None:
+        """Print a listing; raises UnknownField."""
+        self.say(listings.render(rows, style))
 
     @contextmanager
-    def cleanup(
-        self,
-        search: Optional[str] = None,
-        organization: Optional[str] = None,
-        max_deletions: Optional[int] = None,
-    ) -> Iterator[Cleanup]:
-        """Everything a run works with, with the journal held."""
-        found = self.settings()
-        satellite = satellite_of(found)
-        policy = (
-            found.policy
-            if max_deletions is None
-            else replace(found.policy, max_deletions=min(max_deletions, found.policy.max_deletions))
-        )
-        if search is None:
-            search = found.search
-        elif searches.problem(search):
-            raise click.UsageError(f"--search: {searches.problem(search)}")
-        scope = ", ".join(
-            filter(
-                None,
-                (
-                    f"search {search!r}" if search else "",
-                    f"organization {organization}" if organization else "",
-                ),
-            )
-        )
-        with Journal.open(found.journal) as journal, show_progress(self.quiet) as progress:
-            selected = Scope(
-                search, satellite.organization_id(organization) if organization else None
-            )
+    def cleanup(self, options: ScopeOptions = AS_CONFIGURED) -> Iterator[Cleanup]:
+        """Everything that a run works with; the journal is locked meanwhile."""
+        settings = self.settings()
+        satellite = satellite_of(settings)
+        options = options._replace(search=_search(options, settings))
+        policy = _capped(settings.policy, options.max_deletions)
+        with Journal.open(settings.journal) as journal, show_progress(self.quiet) as progress:
+            scope = _scope(satellite, options)
             yield Cleanup(
                 satellite,
-                checker_of(found),
+                checker_of(settings),
                 journal,
                 policy,
-                selected,
-                scope or "all hosts",
-                progress,
+                scope,
+                described=str(options),
+                progress=progress,
             )
 
 
-def satellite_of(found: Settings) -> Satellite:
+def _scope(satellite: Satellite, options: ScopeOptions) -> Scope:
+    """The hosts that the options select; raises SatelliteNotFound for the organization."""
+    search = options.search or ""
+    if not options.organization:
+        return Scope(search)
+    return Scope(search, satellite.organization_id(options.organization))
+
+
+def _search(options: ScopeOptions, settings: Settings) -> str:
+    """The search of the command line, or else of the configuration; raises UsageError."""
+    if options.search is None:
+        return settings.search
+    problem = search_language.problem(options.search)
+    if problem:
+        raise click.UsageError(f"--search: {problem}")
+    return options.search
+
+
+def _capped(policy: Policy, max_deletions: Optional[int]) -> Policy:
+    """The policy with a cap from the command line, which can only lower the configured one."""
+    if max_deletions is None:
+        return policy
+    cap = min(max_deletions, policy.max_deletions)
+    return replace(policy, max_deletions=cap)
+
+
+def satellite_of(settings: Settings) -> Satellite:
     """The Satellite that is configured; raises SettingsError."""
-    if found.login is None:
+    if settings.login is None:
         raise SettingsError(
             "no Satellite is configured; set satellite.url in the configuration, or "
             "FOREMAN_SERVER_URL, or set up hammer"
         )
-    return Satellite(found.login, found.manners)
+    return Satellite(settings.login, settings.manners)
 
 
-def checker_of(found: Settings) -> Checker:
-    """Who asks the clouds: we, or a job, through a connection of its own that no organization
-    narrows.
+def checker_of(settings: Settings) -> Checker:
+    """The checker that is configured: this machine, or a job of remote execution.
+
+    The job has its own connection to Satellite, which no organization narrows.
     """
-    if found.checker is None:
-        return LocalChecker(found.clouds)
-    return JobChecker(RemoteExecution(satellite_of(found)), found.checker, found.clouds)
+    if settings.checker is None:
+        return LocalChecker(settings.clouds)
+    jobs = RemoteExecution(satellite_of(settings))
+    return JobChecker(jobs, settings.checker, settings.clouds)

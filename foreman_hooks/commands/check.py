@@ -2,36 +2,47 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import click
 
 from foreman_hooks.commands.app import App, checker_of
+from foreman_hooks.commands.deadline import Deadline
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.commands.progress import show_progress
-from foreman_hooks.errors import code_of
+from foreman_hooks.errors import INCOMPLETE, NOT_FOUND, BadData
 from foreman_hooks.osp_checker.checker import Checker, CloudScope, LocalChecker
 from foreman_hooks.osp_checker.errors import OSPError
 from foreman_hooks.osp_checker.sightings import Presence, Sighting, Survey
 from foreman_hooks.osp_checker.uuids import parse_uuid
-from foreman_hooks.reports import listings as report
+from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 
-LIST_FROM = 50  # so many UUIDs at once are cheaper found in the list of all servers
+LIST_FROM = 50  # UUIDs; so many are found faster in the list of all servers
+EXAMPLES = 5  # UUIDs that a message names
 
 
 @click.command()
 @click.argument("uuids", nargs=-1, metavar="[UUID]...")
 @click.option(
-    "--cloud", "clouds", multiple=True, metavar="NAME", help="Of clouds.yaml; may be repeated."
+    "--cloud",
+    "clouds",
+    multiple=True,
+    metavar="NAME",
+    help="Only this cloud of clouds.yaml; may be repeated.",
 )
 @click.option(
-    "--region", "regions", multiple=True, metavar="NAME", help="Of these clouds; may be repeated."
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="NAME",
+    help="Only this region of these clouds; may be repeated.",
 )
 @output_options
-@click.pass_context
+@click.pass_obj
 def check(
-    context: click.Context,
+    obj: object,
     uuids: Sequence[str],
     clouds: Sequence[str],
     regions: Sequence[str],
@@ -41,77 +52,102 @@ def check(
 
     UUIDs are arguments, or lines on standard input.
 
-    Code 200: it exists. 404: it does not (deleted: with proof; absent: no trace is left). 500: not
-    known. 400: not a UUID. Exits with 0 where all exist, 128 where one does not, 1 where one could
-    not be known.
+    Code 200: it exists. 404: it does not exist (deleted: with proof; absent: no trace is left).
+    500: not known. 400: not a UUID. Exits with 0 if all exist, 128 if one does not, 1 if one is
+    not known.
     """
-    app = context.obj if isinstance(context.obj, App) else App(None, False, False, context.obj)
-    if clouds or regions:
-        checker: Checker = LocalChecker(
-            [CloudScope(cloud, tuple(regions)) for cloud in clouds or (None,)]
-        )
-    else:
-        checker = checker_of(app.settings())
+    app = _app(obj)
+    checker = _checker(app, clouds, regions)
     texts = list(uuids) or _stdin_lines()  # only now, as the deadline is for this as well
-    survey = _survey(checker, [form for form in map(parse_uuid, texts) if form])
-    sightings = [one for text in dict.fromkeys(texts) for one in _sightings(survey, text)]
-    errors = [seen.error for seen in survey.regions if seen.error]
-    if not errors or any(one.presence is not Presence.UNKNOWN for one in sightings):
-        app.say(report.render(report.sighting_rows(sightings), style))  # else the errors say it all
-    return _check_code(sightings, errors)
+    survey = _survey(checker, texts)
+    sightings = _sightings(survey, texts)
+    errors = [region.error for region in survey.regions if region.error]
+    presences = {sighting.presence for sighting in sightings}
+    if not errors or presences - {Presence.UNKNOWN}:  # else the errors say everything
+        app.show_rows(listings.sighting_rows(sightings), style)
+    return _exit_code(sightings, errors)
 
 
-def _survey(checker: Checker, uuids: Sequence[str]) -> Survey:
-    """Ask at least cost: many from the list of all servers, a few one by one, and none at all where
-    there is none.
-    """
+def _app(obj: object) -> App:
+    """What the program hands over; osp-check is this command alone and has only a deadline."""
+    if isinstance(obj, App):
+        return obj
+    assert isinstance(obj, Deadline)
+    return App(obj)
+
+
+def _checker(app: App, clouds: Sequence[str], regions: Sequence[str]) -> Checker:
+    """For the clouds and regions of the command line, or else for those configured."""
+    if not clouds and not regions:
+        return checker_of(app.settings())
+    names = clouds or (None,)  # None: the default cloud, or that of OS_*
+    return LocalChecker([CloudScope(name, tuple(regions)) for name in names])
+
+
+def _survey(checker: Checker, texts: Iterable[str]) -> Survey:
+    """Ask in the cheapest way: many from the list of all servers, a few one by one."""
+    uuids = []
+    for text in texts:
+        uuid = parse_uuid(text)
+        if uuid:
+            uuids.append(uuid)
     if not uuids:
         return Survey((), {}, {})
     if len(uuids) < LIST_FROM:
         return checker.ask(uuids)
     with show_progress(quiet=False) as progress:
-        checker.prepare(lambda done, total: progress("servers of OpenStack", done, total))
-        return checker.survey(
-            uuids, lambda done, total: progress("instances asked about", done, total)
-        )
+        checker.prepare(partial(progress, "servers of OpenStack"))
+        return checker.survey(uuids, partial(progress, "instances asked about"))
 
 
-def _sightings(survey: Survey, text: str) -> Sequence[Sighting]:
-    form = parse_uuid(text)
-    return survey.of(form) if form else (Sighting(text, "", "", Presence.INVALID, "not a UUID"),)
+def _sightings(survey: Survey, texts: Iterable[str]) -> Sequence[Sighting]:
+    """What was seen of each text, once, in the order in which they were given."""
+    sightings: list[Sighting] = []
+    for text in dict.fromkeys(texts):
+        uuid = parse_uuid(text)
+        if uuid:
+            sightings.extend(survey.of(uuid))
+        else:
+            sightings.append(Sighting(text, "", "", Presence.INVALID, "not a UUID"))
+    return sightings
 
 
 def _stdin_lines() -> list[str]:
     if sys.stdin.isatty():
         raise click.UsageError("name at least one UUID, or give them on standard input, one a line")
-    lines = [
-        line.strip() for line in sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()
-    ]
+    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line]
 
 
-def _check_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
+def _exit_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
+    """The worst that was seen, after it is printed; raises BadData if a text is not a UUID."""
     for error in errors:
-        complain(str(error), 1)
-    invalid = [one.uuid for one in sightings if one.presence is Presence.INVALID]
+        complain(str(error), INCOMPLETE)
+    invalid = _uuids(sightings, Presence.INVALID)
     if invalid:
-        return complain(f"not a UUID: {_some(map(repr, invalid))}", 65)
-    alive = {one.uuid for one in sightings if one.presence is Presence.PRESENT}
-    unknown = [
-        one.uuid for one in sightings if one.presence is Presence.UNKNOWN and one.uuid not in alive
-    ]
+        raise BadData(f"not a UUID: {_some(map(repr, invalid))}")
+    alive = set(_uuids(sightings, Presence.PRESENT))
+    not_alive = [sighting for sighting in sightings if sighting.uuid not in alive]
+    unknown = _uuids(not_alive, Presence.UNKNOWN)
     if unknown and errors:
-        return code_of(errors[0])
+        return errors[0].exit_code
     if unknown:
-        return complain(f"could not be asked about: {_some(unknown)}", 1)
-    gone = [one.uuid for one in sightings if one.uuid not in alive]
-    if gone:
+        return complain(f"could not be checked: {_some(unknown)}", INCOMPLETE)
+    if not_alive:
+        gone = [sighting.uuid for sighting in not_alive]
         warn(f"no such instance: {_some(gone)}")
-        return 128
+        return NOT_FOUND
     return 0
 
 
+def _uuids(sightings: Iterable[Sighting], presence: Presence) -> list[str]:
+    return [sighting.uuid for sighting in sightings if sighting.presence is presence]
+
+
 def _some(texts: Iterable[str]) -> str:
-    """The first few of them, each once."""
-    every = list(dict.fromkeys(texts))
-    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")
+    """The first few of them, each once, and how many more there are."""
+    distinct = list(dict.fromkeys(texts))
+    shown = ", ".join(distinct[:EXAMPLES])
+    more = len(distinct) - EXAMPLES
+    return f"{shown} and {more} more" if more > 0 else shown

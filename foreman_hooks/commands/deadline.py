@@ -1,9 +1,9 @@
-"""The end of every run: whatever a command waits for, it ends after a given time.
+"""The deadline of a command: whatever it waits for, it ends after a given time.
 
-An answer of which a byte comes every second never meets a time limit of its own, and a library may
-dead-lock on its own lock.  So the kernel's timer interrupts the main thread, which raises
-DeadlineError out of any wait.  Where even the way out hangs, the process ends some minutes later
-all the same; the kernel then frees the journal's lock.
+A response that arrives byte by byte never reaches a time limit of its own, and a library may
+deadlock on its own lock.  So the kernel's timer interrupts the main thread, which raises
+DeadlineError out of any wait.  If even the cleaning up hangs, the process is ended some minutes
+later; the kernel then releases the journal's lock.
 """
 
 import os
@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
@@ -19,31 +19,34 @@ from typing import Any, NoReturn, Optional
 
 from foreman_hooks.times import DEADLINE, spell
 
-GRACE = timedelta(
-    minutes=5
-)  # for a deletion under way to end; never longer than the deadline itself
-EXIT_CODE = 75
-_LONGEST = 10.0**8  # seconds: three years, and what setitimer takes everywhere
+# For a deletion under way to finish; never longer than the deadline itself.
+GRACE = timedelta(minutes=5)
+# Seconds: 0 would switch the timer off; three years are accepted everywhere.
+_SHORTEST = 0.001
+_LONGEST = 10.0**8
 
 
 class DeadlineError(BaseException):
-    """The time is up.  No Exception, so that nobody who guards against a failed request can swallow
-    it.
+    """The time is up.
+
+    It is not an Exception, so that no handler of failed requests can swallow it.
     """
 
     exit_code = 75
 
 
 class Deadline:
-    """The time that one command line has, from its making on.
+    """The time that one command line has, counted from when this is created.
 
-    Runs within `with`, in the main thread; elsewhere it never ends.
+    Use it in a `with` statement in the main thread; in other threads there is no deadline.
     """
 
     def __init__(self, span: timedelta = DEADLINE) -> None:
         self._span = span
         self._began = time.monotonic()
-        self._gentle = self._late = self._raised = False
+        self._gentle = False
+        self._late = False
+        self._raised = False
         self._before: Any = None
 
     def __enter__(self) -> "Deadline":
@@ -56,36 +59,42 @@ class Deadline:
         self.cancel()
 
     def set(self, span: timedelta) -> None:
-        """End `span` after the beginning; at once where that is over."""
+        """End the command `span` after it began; immediately if that has passed."""
         self._span = span
-        if self._before is not None:
-            left = self._began + span.total_seconds() - time.monotonic()
-            again = min(span, GRACE).total_seconds()
-            signal.setitimer(signal.ITIMER_REAL, min(max(left, 0.001), _LONGEST), again)
+        if self._before is None:
+            return
+        end = self._began + span.total_seconds()
+        left = end - time.monotonic()
+        first = min(max(left, _SHORTEST), _LONGEST)
+        again = min(span, GRACE)
+        signal.setitimer(signal.ITIMER_REAL, first, again.total_seconds())
 
     def cancel(self) -> None:
-        """Never end."""
+        """Remove the deadline."""
         if self._before is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self._before)
             self._before = None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time was up during `gently`, so that the work should stop."""
+        return self._late
+
     @contextmanager
-    def gently(self) -> Iterator[Callable[[], bool]]:
-        """Within, the end is only told by what is yielded, and comes GRACE later where nobody heeds
-        it.
-        """
+    def gently(self) -> Iterator[None]:
+        """Do not interrupt what is done inside until GRACE has passed as well."""
         self._gentle = True
         try:
-            yield lambda: self._late
+            yield
         finally:
             self._gentle = False
 
     def message(self) -> str:
-        """That the time is up, in a line."""
+        """Say in one line that the time is up, and what to do."""
         return (
-            f"not finished within {spell(self._span)}; whether what was under way was done is not known: run it "
-            "again, and raise 'deadline' in the configuration if it needs longer"
+            f"not finished within {spell(self._span)}; it is not known whether the last step was "
+            "completed: run it again, and raise 'deadline' in the configuration if it needs longer"
         )
 
     def _ring(self, number: int, frame: Optional[FrameType]) -> None:
@@ -93,15 +102,13 @@ class Deadline:
             self._late = True
             return
         if self._raised:
-            self._leave()
+            self._end_process()
         self._raised = True
         raise DeadlineError(self.message())
 
-    def _leave(self) -> NoReturn:
-        """End the process although something holds the main thread on its way out."""
+    def _end_process(self) -> NoReturn:
+        """End the process although something blocks the main thread while it cleans up."""
         with suppress(OSError, ValueError):
-            os.write(
-                sys.__stderr__.fileno() if sys.__stderr__ else 2,
-                f"error: {self.message()}\n".encode(),
-            )
-        os._exit(EXIT_CODE)
+            stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
+            os.write(stderr, f"error: {self.message()}\n".encode())
+        os._exit(DeadlineError.exit_code)

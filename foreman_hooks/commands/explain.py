@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import click
 
+from foreman_hooks.cleanup.run import Observation
 from foreman_hooks.commands.app import App
-from foreman_hooks.reports import listings as report
 from foreman_hooks.rules.verdict import steps
 from foreman_hooks.satellite.client import SatelliteNotFound
-from foreman_hooks.satellite.inventory import EVERYTHING
+from foreman_hooks.satellite.inventory import EVERYTHING, Host
 
 
 @click.command()
@@ -17,29 +17,43 @@ from foreman_hooks.satellite.inventory import EVERYTHING
 def explain(app: App, host: str) -> int:
     """Show every rule for one host.
 
-    HOST is a name, or else an id. Each line says what a rule asks and what was seen; the verdict
-    comes last.
+    HOST is a name, or else an id. Each line shows a rule and what was observed; the verdict comes
+    last.
     """
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, scope=EVERYTHING)
         host_id, name = cleanup.satellite.find_host(host)
         observation = cleanup.observe(closely={host_id})
-    found = next((one for one in observation.hosts if one.id == host_id), None)
-    if found is None:
-        raise SatelliteNotFound(f"host {name} went away in the meantime")
+    explained = _host(observation, host_id, name)
     app.say(f"{name} (id {host_id})")
-    other = next(
-        (one.name for one in observation.everyone() if str(one.id) == host != str(host_id)), None
-    )
-    if other:
-        app.say(
-            report.plain(
-                f"  note: {host} is also the id of {other}; the host of that name is explained"
-            )
-        )
+    _note_ambiguity(app, observation, host, host_id)
     reason = None
-    for step in steps(observation.case(found), cleanup.policy, observation.made_at):
-        app.say(report.plain(f"  {'stop' if step.reason else 'ok':<5}{step.rule}: {step.seen}"))
+    case = observation.case(explained)
+    for step in steps(case, cleanup.policy, observation.made_at):
         reason = step.reason
-    app.say(f"verdict: {f'not deleted, {reason.value}' if reason else 'delete'}")
+        state = "stop" if reason else "ok"
+        app.say_line(f"  {state:<5}{step.rule}: {step.seen}")
+    if reason:
+        app.say(f"verdict: not deleted, {reason.value}")
+    else:
+        app.say("verdict: delete")
     return 0
+
+
+def _host(observation: Observation, host_id: int, name: str) -> Host:
+    """The host with this id; raises SatelliteNotFound."""
+    for host in observation.hosts:
+        if host.id == host_id:
+            return host
+    raise SatelliteNotFound(f"host {name} disappeared in the meantime")
+
+
+def _note_ambiguity(app: App, observation: Observation, wanted: str, host_id: int) -> None:
+    """Print a note if the name of the explained host is the id of another host."""
+    if wanted == str(host_id):
+        return
+    for other in observation.everyone():
+        if str(other.id) == wanted:
+            note = f"{wanted} is also the id of {other.name}; the host of that name is explained"
+            app.say_line(f"  note: {note}")
+            return

@@ -1,4 +1,4 @@
-"""Files that a command line names."""
+"""Read and write the files that a command line names."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ from foreman_hooks.rules.plan import PlanError
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a whole file or none; raises PlanError.  A plan that was cut would be refused, but only
-    later.
+    """Write the whole file or nothing; raises PlanError.
+
+    A plan that is cut off would be refused as well, but only when somebody wants to apply it.
     """
     try:
         files.replace(path, text, mode)
@@ -17,8 +18,10 @@ def write_file(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def read_file(path: Path) -> str:
-    """A file's text; raises PlanError."""
+    """The text of a file in UTF-8; raises PlanError."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{path}: not UTF-8") from error

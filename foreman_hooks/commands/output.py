@@ -1,31 +1,32 @@
-"""How a command talks: one line on stderr for what goes wrong, and the same in the log."""
+"""How a command reports problems: one line on stderr, and the same line in the log."""
 
 import click
 
 from foreman_hooks.reports import logs
 
-reasons: list[str] = []  # what this command line said on stderr of why it fails
+reasons: list[str] = []  # the lines on stderr that say why this command line fails
 
 
 def complain(message: str, code: int) -> int:
-    """Say what went wrong, in one line on stderr; the exit code."""
+    """Print an error as one line on stderr; return the exit code."""
     warn(f"error: {message}")
     return code
 
 
 def warn(message: str) -> None:
-    """Say in one line on stderr, and in the log, why something is not done."""
-    reasons.append(_say(message))
+    """Print one line on stderr that says why something is not done."""
+    reasons.append(_print_line(message))
 
 
 def hint(message: str) -> None:
-    """Say something worth knowing in one line on stderr, and in the log; nothing fails for it."""
-    _say(f"warning: {message}")
+    """Print a warning as one line on stderr; it is not a failure."""
+    _print_line(f"warning: {message}")
 
 
-def _say(message: str) -> str:
-    # as report.plain, which takes too long to import for an event
-    line = "".join(char if char.isprintable() else " " for char in " ".join(message.split()))
+def _print_line(message: str) -> str:
+    # Does what listings.plain does, which takes too long to import for an event.
+    text = " ".join(message.split())
+    line = "".join(char if char.isprintable() else " " for char in text)
     click.echo(line, err=True)
     logs.said.error("%s", line)
     return line

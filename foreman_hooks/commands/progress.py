@@ -1,4 +1,4 @@
-"""A bar for each stage of a long run, on a terminal only."""
+"""A progress bar for each stage of a long run."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ from foreman_hooks.cleanup.run import Progress, silent
 
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[Progress]:
-    """A bar for each stage, on a terminal only, and on stderr so that output can be piped."""
+    """Yield what shows the progress of a stage: on stderr, and only if that is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield silent
         return
@@ -29,14 +29,14 @@ def show_progress(quiet: bool) -> Iterator[Progress]:
         transient=True,
     ) as bars:
         tasks: dict[str, Any] = {}
-        most: Counter[str] = Counter()
-        one_at_a_time = threading.Lock()  # workers tell, several at once and not in order
+        highest: Counter[str] = Counter()
+        lock = threading.Lock()  # several workers report at once, and not in order
 
-        def told(what: str, done: int, total: int) -> None:
-            with one_at_a_time:
-                if what not in tasks:
-                    tasks[what] = bars.add_task(what, total=None)
-                most[what] = max(most[what], done)
-                bars.update(tasks[what], completed=most[what], total=total or None)
+        def show(stage: str, done: int, total: int) -> None:
+            with lock:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=None)
+                highest[stage] = max(highest[stage], done)
+                bars.update(tasks[stage], completed=highest[stage], total=total or None)
 
-        yield told
+        yield show

@@ -8,8 +8,7 @@ import click
 
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.files import write_file
-from foreman_hooks.reports import listings as report
-from satellite_remote_exec import build as job_templates
+from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
 
@@ -24,7 +23,7 @@ def templates() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     metavar="DIR",
-    help="Where to write them.  [default: here]",
+    help="Write them to this folder.  [default: the current folder]",
 )
 @click.pass_obj
 def templates_build(app: App, out: Path) -> int:
@@ -36,9 +35,10 @@ def templates_build(app: App, out: Path) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise click.UsageError(f"{out}: {error.strerror}") from error
-    for template in job_templates.build():
-        write_file(out / template.file_name, template.text, mode=0o644)
-        app.say(f"{out / template.file_name}: {template.name}")
+    for template in build():
+        path = out / template.file_name
+        write_file(path, template.text, mode=0o644)
+        app.say(f"{path}: {template.name}")
     return 0
 
 
@@ -48,33 +48,34 @@ def templates_build(app: App, out: Path) -> int:
     "organizations",
     multiple=True,
     metavar="NAME",
-    help="Where they can be used; may be repeated.  [default: all that are visible]",
+    help="Organization that may use them; may be repeated.  [default: all that are visible]",
 )
 @click.option(
     "--location",
     "locations",
     multiple=True,
     metavar="NAME",
-    help="Where they can be used; may be repeated.  [default: all that are visible]",
+    help="Location that may use them; may be repeated.  [default: all that are visible]",
 )
 @click.option(
     "--check-user",
     metavar="USER",
-    help="Effective user of the check: whose clouds.yaml it reads.  [default: Satellite's setting]",
+    help="Effective user of the check, whose clouds.yaml it reads.  [default: Satellite's setting]",
 )
 @click.pass_obj
 def templates_publish(
-    app: App, organizations: Sequence[str], locations: Sequence[str], check_user: Optional[str]
+    app: App,
+    organizations: Sequence[str],
+    locations: Sequence[str],
+    check_user: Optional[str],
 ) -> int:
-    """Bring the job templates into Satellite.
+    """Import the job templates into Satellite.
 
-    New ones are created, others brought up to date; prints what changed. An effective user that is
-    set already stays.
+    Creates new ones, updates the others, and prints what changed. An effective user that is
+    already set stays.
     """
-    for one in publish(
-        satellite_of(app.settings()), job_templates.build(), organizations, locations, check_user
-    ):
-        app.say(
-            report.plain(f"{one.change:<10}{one.name}" + (f" ({one.detail})" if one.detail else ""))
-        )
+    satellite = satellite_of(app.settings())
+    for template in publish(satellite, build(), organizations, locations, check_user):
+        detail = f" ({template.detail})" if template.detail else ""
+        app.say_line(f"{template.change:<10}{template.name}{detail}")
     return 0

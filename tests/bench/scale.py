@@ -29,9 +29,12 @@ HISTORY = HERE / "history.jsonl"
 PLAN = [sys.executable, "-c", "from foreman_hooks.commands.main import entry_point; entry_point()"]
 # What a plan has loaded when it begins to ask.
 IDLE = (
-    "from foreman_hooks.commands import main as cli; cli._tame_libraries()\n"
-    "import foreman_hooks.commands.run, openstack.config\n"
-    "import keystoneauth1.identity, novaclient.v2.client"
+    "from foreman_hooks.commands.process import run_and_exit\n"
+    "def load():\n"
+    "    import foreman_hooks.commands.run, openstack.config\n"
+    "    import keystoneauth1.identity, novaclient.v2.client\n"
+    "    return 0\n"
+    "run_and_exit(load)"
 )
 # How many hosts the first way is tried on; of larger fleets none.
 SAMPLE = {1_000: 20, 10_000: 4, 100_000: 1}

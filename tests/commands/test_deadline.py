@@ -1,4 +1,4 @@
-"""Whatever a command waits for, it ends, says so in a line, and leaves the journal to the next run.
+"""A command ends at its deadline, says so in one line, and releases the journal.
 
 The deadlines here are time limits of the program under test, over real sockets; nothing is
 measured.
@@ -28,7 +28,7 @@ LIMIT = 60  # seconds after which a test gives up
 
 @pytest.fixture(params=["silent", "trickling"])
 def endless(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a server that takes every question, and never ends an answer."""
+    """The URL of a server that accepts every request and never completes a response."""
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -56,7 +56,7 @@ def endless(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def ran(*argv: Any) -> tuple[int, str]:
-    """Exit code and stderr of a process of its own: what hangs in it must not hang these tests."""
+    """Exit code and stderr of a process of its own, whose hanging does not hang the tests."""
     done = subprocess.run(
         [*PROGRAM, *map(str, argv)],
         capture_output=True,
@@ -68,11 +68,11 @@ def ran(*argv: Any) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def told_once(err: str) -> None:
+def assert_only_the_deadline_is_reported(err: str) -> None:
     assert err.count("\n") == 1, err
     assert err.startswith(
-        "error: not finished within 1s; whether what was under way was done is not known: run it "
-        "again, and raise 'deadline'"
+        "error: not finished within 1s; it is not known whether the last step was completed: "
+        "run it again, and raise 'deadline'"
     )
 
 
@@ -80,7 +80,7 @@ def told_once(err: str) -> None:
     "command",
     [["run", "--apply"], ["plan"], ["doctor"], ["explain", "web"], ["unmanaged"], ["-q", "run"]],
 )
-def test_a_satellite_that_never_ends_its_answer_holds_no_command(
+def test_no_command_waits_forever_for_a_response_of_satellite(
     stage: Any, endless: str, command: list[str]
 ) -> None:
     config = stage.config(
@@ -88,31 +88,32 @@ def test_a_satellite_that_never_ends_its_answer_holds_no_command(
     )
     code, err = ran("--config", config, *command)
     assert code == 75
-    told_once(err)
+    assert_only_the_deadline_is_reported(err)
     stage.journal().close()
 
 
 @pytest.mark.parametrize(
     "command", [["run", "--apply"], ["doctor"], ["check", named_uuid("witness")]]
 )
-def test_an_openstack_that_never_ends_its_answer_holds_no_command(
+def test_no_command_waits_forever_for_a_response_of_openstack(
     stage: Any, endless: str, command: list[str]
 ) -> None:
     path = stage.use_cloud()
     path.write_text(path.read_text().replace(stage.osp.url, endless))
     code, err = ran("--config", stage.config(deadline="1s"), *command)
     assert code == 75
-    told_once(err)
+    assert_only_the_deadline_is_reported(err)
     stage.journal().close()
 
 
-def test_a_library_that_waits_for_its_own_lock_holds_no_command(stage: Any) -> None:
+def test_no_command_waits_forever_for_a_library_that_waits_for_its_own_lock(stage: Any) -> None:
     """In the main thread, and in a worker for which the main thread waits."""
     config = stage.config(deadline="1s")
     for where in ("main", "worker"):
         code = f"""
 import threading
 from foreman_hooks.commands import main as cli
+from foreman_hooks.commands import process
 from foreman_hooks.osp_checker.region import workers
 import keystoneauth1.session
 lock = threading.Lock()
@@ -123,16 +124,17 @@ def request(*args, **kwargs):
     with workers(1) as pool:
         pool.submit(lock.acquire).result()
 keystoneauth1.session.Session.request = request
-cli._leave(cli.main(["--config", {str(config)!r}, "check", {named_uuid("witness")!r}]))
+argv = ["--config", {str(config)!r}, "check", {named_uuid("witness")!r}]
+process.run_and_exit(lambda: cli.main(argv))
 """
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False
         )
         assert done.returncode == 75
-        told_once(done.stderr)
+        assert_only_the_deadline_is_reported(done.stderr)
 
 
-def test_a_command_whose_way_out_hangs_ends_all_the_same() -> None:
+def test_a_command_ends_even_if_its_cleaning_up_hangs() -> None:
     code = """
 import sys, threading
 from datetime import timedelta
@@ -148,10 +150,10 @@ with Deadline() as deadline:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False
     )
     assert done.returncode == 75
-    told_once(done.stderr)
+    assert_only_the_deadline_is_reported(done.stderr)
 
 
-def test_standard_input_that_never_ends_holds_no_command(stage: Any) -> None:
+def test_no_command_waits_forever_for_standard_input(stage: Any) -> None:
     config = stage.config(deadline="1s")
     with subprocess.Popen(
         [*PROGRAM, "--config", str(config), "check"],
@@ -160,14 +162,14 @@ def test_standard_input_that_never_ends_holds_no_command(stage: Any) -> None:
         text=True,
     ) as process:
         assert process.stderr
-        told_once(process.stderr.read())
+        assert_only_the_deadline_is_reported(process.stderr.read())
         assert process.wait(LIMIT) == 75
 
 
-def test_at_the_deadline_the_deletion_under_way_ends_and_the_others_are_reported(
+def test_at_the_deadline_the_deletion_under_way_finishes_and_the_others_are_reported(
     stage: Any,
 ) -> None:
-    """The answer to the first DELETE takes until the deadline is over, and not much longer."""
+    """The response to the first DELETE comes shortly after the deadline."""
     for number in range(3):
         stage.terminated(f"old-{number}")
     answer = stage.foreman.handle
@@ -188,7 +190,7 @@ def test_at_the_deadline_the_deletion_under_way_ends_and_the_others_are_reported
         assert [row["result"] for row in journal.deletions()] == ["deleted"]
 
 
-def test_a_deletion_that_never_ends_is_left_for_the_next_run_to_find_out(
+def test_the_next_run_finds_out_what_became_of_a_deletion_without_a_response(
     stage: Any, call: Any
 ) -> None:
     stage.terminated("old")
@@ -216,7 +218,7 @@ def test_a_deletion_that_never_ends_is_left_for_the_next_run_to_find_out(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_planning_is_told_in_a_line_and_frees_the_journal(
+def test_a_signal_while_planning_is_reported_in_one_line_and_releases_the_journal(
     stage: Any, number: signal.Signals
 ) -> None:
     asked, over = threading.Event(), threading.Event()
@@ -238,9 +240,8 @@ def test_a_signal_while_planning_is_told_in_a_line_and_frees_the_journal(
         out, err = process.communicate(timeout=LIMIT)
     over.set()
     assert (process.returncode, out) == (130, "")
-    assert (
-        err.strip() == "error: interrupted; what was done before is in the journal"
-    )  # click ends ^C's line
+    # Stripped, because click prints a line end after ^C.
+    assert err.strip() == "error: interrupted; what was done before is in the journal"
     stage.journal().close()
 
 

@@ -1,4 +1,4 @@
-"""What was deleted can be looked up, and a host entry made again."""
+"""history shows what was deleted, and restore creates a host record again."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
 
 @pytest.fixture
 def gone(stage: Stage) -> Any:
-    """A stage whose host old.example.com, with everything a record can have, has just been deleted;
-    the arguments.
+    """The options for a stage that has just deleted old.example.com.
+
+    The record had everything that a record can have.
     """
     stage.satellite.hostgroups[3] = "base/web"
     stage.terminated(
@@ -78,13 +79,13 @@ def test_the_list_can_be_narrowed(call: Any, gone: Any, options: list[str], coun
     assert len(json.loads(call(*gone, "history", "list", "--output", "json", *options)[1])) == count
 
 
-def test_one_is_found_by_its_uuid_in_any_case(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_deletion_is_listed_by_its_uuid_in_any_case(stage: Stage, call: Any, gone: Any) -> None:
     with stage.journal() as journal:
         uuid = journal.deletions()[0]["uuid"]
     assert uuid in call(*gone, "history", "list", "--uuid", uuid.upper())[1]
 
 
-def test_one_is_shown_with_all_that_it_rested_on(call: Any, gone: Any) -> None:
+def test_a_deletion_is_shown_with_its_evidence(call: Any, gone: Any) -> None:
     code, out, err = call(*gone, "history", "show", "1")
     assert (code, err) == (0, "")
     assert "Nova says that it was terminated" in out and "silent since it was terminated" in out
@@ -106,8 +107,8 @@ def test_one_is_shown_with_all_that_it_rested_on(call: Any, gone: Any) -> None:
     ],
 )
 def test_bad_input_is_one_line(call: Any, gone: Any, argv: list[str], code: int) -> None:
-    found, out, err = call(*gone, "history", *argv)
-    assert (found, out, err.count("\n")) == (code, "", 1)
+    actual, out, err = call(*gone, "history", *argv)
+    assert (actual, out, err.count("\n")) == (code, "", 1)
 
 
 def test_before_the_first_run_there_is_no_history(stage: Stage, call: Any) -> None:
@@ -116,13 +117,15 @@ def test_before_the_first_run_there_is_no_history(stage: Stage, call: Any) -> No
     assert not (stage.folder / "journal.sqlite3").exists()
 
 
-def test_it_can_be_read_while_a_run_holds_the_journal(stage: Stage, call: Any, gone: Any) -> None:
+def test_the_history_can_be_read_while_a_run_holds_the_journal(
+    stage: Stage, call: Any, gone: Any
+) -> None:
     with stage.journal():
         assert call(*gone, "history", "list")[0] == 0
         assert call(*gone, "history", "prune", "--older-than", "30d")[0] == 75
 
 
-def test_prune_forgets_what_ended_long_ago_and_nothing_that_a_run_needs(
+def test_prune_forgets_old_deletions_and_nothing_that_a_run_needs(
     stage: Stage, call: Any, gone: Any
 ) -> None:
     now = datetime.now(timezone.utc)
@@ -145,10 +148,12 @@ def test_prune_forgets_what_ended_long_ago_and_nothing_that_a_run_needs(
         assert [one["name"] for one in journal.deletions()] == ["old.example.com", "h300", "h500"]
         assert journal.history("s", 1, UUID, [("prod", "RegionOne")]).misses == 1
         assert journal.servers_before() == {("prod", "RegionOne"): (5, now - timedelta(days=900))}
-        journal.note_approval("old", "ann", now)  # forgotten, so it is no second one
+        journal.note_approval(
+            "old", "ann", now
+        )  # the old approval is forgotten, so this is not a second one
 
 
-def test_a_journal_that_is_none_is_an_error(stage: Stage, call: Any) -> None:
+def test_a_file_that_is_not_a_journal_is_an_error(stage: Stage, call: Any) -> None:
     (stage.folder / "journal.sqlite3").write_text("no journal\n" * 100)
     code, out, err = call("--config", stage.config(), "history", "list")
     assert (code, out, err.count("\n")) == (70, "", 1)
@@ -169,7 +174,7 @@ def test_what_somebody_else_removed_is_listed_as_well(stage: Stage, call: Any, g
 # restore
 
 
-def test_an_entry_comes_back_as_it_was(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_record_comes_back_as_it_was(stage: Stage, call: Any, gone: Any) -> None:
     code, out, err = call(*gone, "restore", "old.example.com")
     assert (code, err) == (0, "")
     host = restored(stage)
@@ -230,7 +235,9 @@ def test_parameters_that_could_not_be_read_are_named_as_such(
     assert "view_params" in out
 
 
-def test_what_is_no_longer_there_is_listed_too(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_host_group_or_owner_that_no_longer_exists_is_listed_too(
+    stage: Stage, call: Any, gone: Any
+) -> None:
     stage.satellite.hostgroups.clear()
     stage.satellite.owners.clear()
     out = call(*gone, "restore", "old.example.com")[1]
@@ -238,7 +245,7 @@ def test_what_is_no_longer_there_is_listed_too(stage: Stage, call: Any, gone: An
     assert "hostgroup_id" not in restored(stage).record
 
 
-def test_a_host_group_that_was_made_anew_is_found_by_its_title(
+def test_a_host_group_that_was_created_again_is_found_by_its_title(
     stage: Stage, call: Any, gone: Any
 ) -> None:
     stage.satellite.hostgroups.clear()
@@ -247,7 +254,7 @@ def test_a_host_group_that_was_made_anew_is_found_by_its_title(
     assert restored(stage).record["hostgroup_id"] == 8
 
 
-def test_an_entry_that_exists_is_never_touched(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_record_that_exists_is_never_changed(stage: Stage, call: Any, gone: Any) -> None:
     stage.host("old")
     before = restored(stage)
     code, out, err = call(*gone, "restore", "old.example.com")
@@ -255,8 +262,8 @@ def test_an_entry_that_exists_is_never_touched(stage: Stage, call: Any, gone: An
     assert restored(stage) is before
 
 
-def test_a_restored_entry_is_not_deleted_again(stage: Stage, call: Any, gone: Any) -> None:
-    """It is not registered until its machine is."""
+def test_a_restored_record_is_not_deleted_again(stage: Stage, call: Any, gone: Any) -> None:
+    """It is not registered until somebody registers the machine again."""
     call(*gone, "restore", "old.example.com")
     assert stage.run() == []
     assert "old" in stage.left
@@ -266,8 +273,8 @@ def test_a_restored_entry_is_not_deleted_again(stage: Stage, call: Any, gone: An
 def test_what_was_never_deleted_cannot_be_restored(
     call: Any, gone: Any, host: str, code: int
 ) -> None:
-    found, out, err = call(*gone, "restore", host)
-    assert (found, out, err.count("\n")) == (code, "", 1)
+    actual, out, err = call(*gone, "restore", host)
+    assert (actual, out, err.count("\n")) == (code, "", 1)
 
 
 def test_a_deletion_of_another_satellite_is_not_restored_at_this_one(
@@ -284,9 +291,7 @@ def test_a_deletion_of_another_satellite_is_not_restored_at_this_one(
 
 @pytest.fixture
 def begun(stage: Stage) -> Any:
-    """Puts a deletion of the next host's record on file, with that result; the arguments of the
-    command line.
-    """
+    """A function that adds a deletion with a result to the journal, and returns the options."""
 
     def begin(result: str | None) -> Any:
         stage.terminated("old", parameters={"role": "shop"})
@@ -307,24 +312,24 @@ def begun(stage: Stage) -> Any:
 
 @pytest.mark.parametrize("host", ["old.example.com", "1"])
 @pytest.mark.parametrize(
-    ("result", "told"), [("failed", "failed (gave 504)"), (None, "unfinished")]
+    ("result", "message"), [("failed", "failed (gave 504)"), (None, "unfinished")]
 )
 def test_a_deletion_that_did_not_happen_is_not_restored(
-    call: Any, begun: Any, stage: Stage, result: str | None, told: str, host: str
+    call: Any, begun: Any, stage: Stage, result: str | None, message: str, host: str
 ) -> None:
     config = begun(result)
     before = restored(stage)
     code, out, err = call(*config, "restore", host)
     assert (code, out) == (65, "")
     assert (
-        f"is still there as host 2, nothing has to be restored; deletion 1 is on file as {told}"
-        in err
+        "still exists as host 2, so there is nothing to restore; the journal has deletion 1 "
+        f"as {message}" in err
     )
     assert restored(stage) is before
 
 
 @pytest.mark.parametrize("result", ["failed", None])
-def test_an_entry_that_is_gone_all_the_same_comes_back(
+def test_a_record_that_is_gone_after_all_comes_back(
     call: Any, begun: Any, stage: Stage, result: str | None
 ) -> None:
     config = begun(result)
@@ -334,7 +339,7 @@ def test_an_entry_that_is_gone_all_the_same_comes_back(
     assert restored(stage).parameters == {"role": "shop"}
 
 
-def test_an_entry_that_lost_its_registration_is_told_of(
+def test_restore_reports_a_record_that_lost_its_registration(
     call: Any, begun: Any, stage: Stage
 ) -> None:
     config = begun("failed")
@@ -345,7 +350,7 @@ def test_an_entry_that_lost_its_registration_is_told_of(
     )
 
 
-def test_an_entry_that_is_only_out_of_sight_is_not_made_twice(
+def test_a_record_that_the_login_cannot_see_is_not_created_twice(
     call: Any, begun: Any, stage: Stage
 ) -> None:
     config = begun(None)
@@ -359,12 +364,12 @@ def test_an_entry_that_is_only_out_of_sight_is_not_made_twice(
     assert code == 65 and "already been taken" in err
 
 
-def test_what_is_not_known_yet_is_listed_as_unfinished(call: Any, begun: Any) -> None:
+def test_a_deletion_without_a_result_is_listed_as_unfinished(call: Any, begun: Any) -> None:
     (row,) = json.loads(call(*begun(None), "history", "list", "--output", "json")[1])
     assert row["Result"] == "unfinished"
 
 
-def test_without_create_hosts_nothing_is_made(stage: Stage, call: Any, gone: Any) -> None:
+def test_without_create_hosts_nothing_is_created(stage: Stage, call: Any, gone: Any) -> None:
     stage.satellite.users["admin"] = User("admin", "changeme", frozenset({"view_hosts"}))
     code, _, err = call(*gone, "restore", "old.example.com")
     assert code == 77 and "create_hosts" in err

@@ -38,7 +38,7 @@ def one_line(text: str) -> str:
 # plan, apply, run
 
 
-def test_plan_lists_what_would_go_and_deletes_nothing(stage: Any, call: Any) -> None:
+def test_plan_lists_what_would_be_deleted_and_deletes_nothing(stage: Any, call: Any) -> None:
     stage.terminated("old")
     code, out, err = call("--config", stage.config(), "plan")
     assert (code, err) == (0, "")
@@ -83,9 +83,8 @@ def test_a_plan_that_was_written_can_be_applied(stage: Any, call: Any) -> None:
     assert (code, err) == (0, "")
     assert "1 of 1 records deleted" in out
     assert stage.left == {"witness"}
-    code, out, _ = call(
-        "--config", config, "apply", path
-    )  # again: it is gone, and nothing else goes
+    # Again: the record is gone, and nothing else is deleted.
+    code, out, _ = call("--config", config, "apply", path)
     assert code == 1
     assert stage.left == {"witness"}
 
@@ -116,7 +115,7 @@ def test_run_without_apply_deletes_nothing_and_with_it_does(stage: Any, call: An
     assert "1 of 1 records deleted" in out
 
 
-def test_run_is_silent_when_there_is_nothing_to_tell(stage: Any, call: Any) -> None:
+def test_run_prints_nothing_if_there_is_nothing_to_report(stage: Any, call: Any) -> None:
     stage.archived("waits")
     assert call("--config", stage.config(), "run", "--apply") == (0, "", "")
 
@@ -143,7 +142,6 @@ def test_one_cloud_of_two_unknown_exits_1(stage: Any, call: Any) -> None:
 
 
 def test_a_second_run_at_the_same_time_exits_75(stage: Any, call: Any) -> None:
-    """O2."""
     with stage.journal():
         code, _, err = call("--config", stage.config(), "plan")
     assert code == 75
@@ -195,7 +193,7 @@ def test_explain_counts_no_miss(stage: Any, call: Any) -> None:
     for _ in range(3):
         call("--config", stage.config(), "explain", "old.example.com")
     assert "in 1 run (3 needed)" in next(
-        one.detail for one in stage.plan().verdicts if one.name.startswith("old")
+        verdict.detail for verdict in stage.plan().verdicts if verdict.name.startswith("old")
     )
 
 
@@ -219,15 +217,12 @@ def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
 
 def test_check_of_a_living_instance_costs_a_token_and_one_get(stage: Any, call: Any) -> None:
     call("--config", stage.config(), "check", named_uuid("witness"))
-    assert [request.method for request in stage.osp.requests] == [
-        "GET",
-        "POST",
-        "GET",
-    ]  # version, token, server
+    # version, token, server
+    assert [request.method for request in stage.osp.requests] == ["GET", "POST", "GET"]
 
 
 def test_check_loads_no_client_of_a_service_that_it_does_not_ask(stage: Any) -> None:
-    """openstacksdk's own package loads those of all services, which takes longer than a check."""
+    """openstacksdk itself imports those of all services, which takes longer than a check."""
     done = subprocess.run(
         [
             sys.executable,
@@ -235,9 +230,12 @@ def test_check_loads_no_client_of_a_service_that_it_does_not_ask(stage: Any) -> 
             f"""
 import sys
 from foreman_hooks.commands import main as cli
-cli._tame_libraries()
-assert cli.main(["--config", {str(stage.config())!r}, "check", {named_uuid("witness")!r}]) == 0
-print([name for name in ("openstack.connection", "rich", "jinja2") if name in sys.modules])
+from foreman_hooks.commands import process
+def check():
+    code = cli.main(["--config", {str(stage.config())!r}, "check", {named_uuid("witness")!r}])
+    print([name for name in ("openstack.connection", "rich", "jinja2") if name in sys.modules])
+    return code
+process.run_and_exit(check)
 """,
         ],
         capture_output=True,
@@ -283,9 +281,7 @@ def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
 
 @pytest.fixture
 def delegated(stage: Any) -> Any:
-    """A configuration with a check job, and a checker host that runs it as a process with a home of
-    its own.
-    """
+    """A configuration with a check job; the checker host runs it as a process with its own home."""
     home = stage.folder / "checker"
     (home / ".config" / "openstack").mkdir(parents=True)
     stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
@@ -315,9 +311,7 @@ def test_check_explain_and_doctor_work_through_the_job(
     assert re.search(r"ok +prod/RegionOne: 1 servers; server .* of another project was read", out)
 
 
-def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(
-    stage: Any, call: Any
-) -> None:
+def test_max_deletions_can_lower_the_cap_but_not_raise_it(stage: Any, call: Any) -> None:
     for number in range(3):
         stage.terminated(f"old-{number}")
     config = stage.config(policy={"max_fraction": 1.0, "max_deletions": 2})
@@ -333,7 +327,7 @@ def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "told"),
+    ("argv", "code", "message"),
     [
         (["paln"], 64, "No such command"),
         (["plan", "--serach", "x"], 64, "--search"),
@@ -357,17 +351,16 @@ def test_a_lower_cap_can_be_given_and_a_higher_one_counts_for_nothing(
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(
-    stage: Any, call: Any, argv: list[str], code: int, told: str
+    stage: Any, call: Any, argv: list[str], code: int, message: str
 ) -> None:
-    """O6."""
     stage.terminated("old")
-    found, _, err = call("--config", stage.config(), *argv)
-    assert (found, told in one_line(err)) == (code, True), err
+    actual, _, err = call("--config", stage.config(), *argv)
+    assert (actual, message in one_line(err)) == (code, True), err
     assert "old" in stage.left
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("section", "message"),
     [
         ({"plicy": {}}, "did you mean policy"),
         ({"policy": {"max_deletion": 1}}, "did you mean max_deletions"),
@@ -391,11 +384,10 @@ def test_bad_input_gets_one_line_and_its_exit_code(
     ],
 )
 def test_a_bad_configuration_is_named_with_what_is_right(
-    stage: Any, call: Any, section: dict[str, Any], told: str
+    stage: Any, call: Any, section: dict[str, Any], message: str
 ) -> None:
-    """O6."""
     code, _, err = call("--config", stage.config(**section), "plan")
-    assert (code, told in one_line(err)) == (78, True), err
+    assert (code, message in one_line(err)) == (78, True), err
 
 
 def test_a_wrong_satellite_password_exits_129(stage: Any, call: Any) -> None:
@@ -415,7 +407,7 @@ def test_a_satellite_that_is_down_exits_69(stage: Any, call: Any) -> None:
     assert (code, "not reachable" in one_line(err)) == (69, True)
 
 
-def test_hammers_own_files_are_configuration_enough(stage: Any, call: Any) -> None:
+def test_the_files_of_hammer_are_enough_configuration(stage: Any, call: Any) -> None:
     folder = Path(os.environ["HOME"], ".hammer/cli.modules.d")
     folder.mkdir(parents=True)
     (folder / "foreman.yml").write_text(
@@ -437,7 +429,7 @@ def test_hammers_own_files_are_configuration_enough(stage: Any, call: Any) -> No
 
 
 def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """O10, S17: with every log on."""
+    """With every log switched on."""
     stage.terminated("old", record={"root_pass": "hunter2"})
     path = stage.folder / "plan.json"
     config = stage.config()
@@ -480,16 +472,16 @@ def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCapt
         (lambda stage: None, ["nosuch"], 64),
     ],
 )
-def test_a_command_that_does_not_end_well_says_why_on_stderr(
+def test_a_command_that_fails_says_why_on_stderr(
     stage: Any, call: Any, options: list[str], spoil: Any, command: list[str], code: int
 ) -> None:
     spoil(stage)
-    found, out, err = call(*options, "--config", stage.config(), *command)
-    assert (found, err.strip() != "") == (code, True)
+    actual, out, err = call(*options, "--config", stage.config(), *command)
+    assert (actual, err.strip() != "") == (code, True)
     assert not options or out == ""
 
 
-def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wanted(
+def test_what_is_ignored_in_the_files_of_hammer_is_a_warning_unless_quiet(
     stage: Any, call: Any
 ) -> None:
     path = Path(os.environ["HOME"], ".hammer/cli_config.yml")
@@ -501,8 +493,8 @@ def test_what_is_passed_over_in_hammers_files_is_told_unless_only_errors_are_wan
     assert call("-q", "--config", stage.config(), "plan") == (0, "", "")
 
 
-def test_no_answer_of_a_server_steers_the_terminal(stage: Any) -> None:
-    """It stands in errors, and with -d in the log on stderr."""
+def test_no_response_of_a_server_controls_the_terminal(stage: Any) -> None:
+    """Its text is part of errors, and with -d of the log on stderr."""
     stage.foreman.fail("/api/status", 500, {"error": {"message": "\x1b]0;owned\x07\x1b[2J\x9b1m"}})
     done = subprocess.run(
         [*PROGRAM, "-d", "--config", str(stage.config()), "plan"],
@@ -528,7 +520,7 @@ def test_a_log_line_on_stderr_escapes_what_cannot_be_seen(capfd: Any) -> None:
 # Files that are written
 
 
-def test_a_plan_goes_through_no_link_and_no_name_that_was_laid_ready(stage: Any, call: Any) -> None:
+def test_a_plan_is_not_written_through_a_link_that_somebody_prepared(stage: Any, call: Any) -> None:
     victim, path = stage.folder / "victim", stage.folder / "plan.json"
     victim.write_text("mine")
     path.symlink_to(victim)
@@ -539,8 +531,8 @@ def test_a_plan_goes_through_no_link_and_no_name_that_was_laid_ready(stage: Any,
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_no_file_is_not_replaced_by_one(stage: Any, call: Any) -> None:
-    """As root, /dev/null would be gone."""
+def test_a_special_file_is_not_replaced_by_a_regular_one(stage: Any, call: Any) -> None:
+    """Else a run as root could replace /dev/null."""
     pipe = stage.folder / "pipe"
     os.mkfifo(pipe)
     code, _, err = call("--config", stage.config(), "plan", "--out", pipe)
@@ -551,7 +543,7 @@ def test_what_is_no_file_is_not_replaced_by_one(stage: Any, call: Any) -> None:
 # A host named like another's id
 
 
-def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(
+def test_digits_are_a_name_rather_than_an_id_and_both_commands_say_so(
     stage: Any, call: Any
 ) -> None:
     stage.terminated("old")
@@ -573,8 +565,7 @@ def test_a_name_of_digits_is_taken_before_an_id_and_both_commands_say_so(
 # Interruptions
 
 
-def test_ctrl_c_lets_the_deletion_under_way_end_and_reports(stage: Any) -> None:
-    """O1."""
+def test_ctrl_c_lets_the_deletion_under_way_finish_and_reports(stage: Any) -> None:
     for number in range(6):
         stage.terminated(f"old-{number}")
     process = subprocess.Popen(
@@ -596,7 +587,7 @@ def test_ctrl_c_lets_the_deletion_under_way_end_and_reports(stage: Any) -> None:
 
 
 def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, call: Any) -> None:
-    """O1: kill -9 in the middle of the deletions."""
+    """The process gets kill -9 in the middle of the deletions."""
     for number in range(6):
         stage.terminated(f"old-{number}")
     config = stage.config()
@@ -617,7 +608,7 @@ def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, cal
     }
 
 
-def test_a_reader_that_goes_away_is_no_error(stage: Any) -> None:
+def test_a_reader_that_closes_the_pipe_is_not_an_error(stage: Any) -> None:
     done = subprocess.run(
         " ".join(
             [
@@ -636,7 +627,7 @@ def test_a_reader_that_goes_away_is_no_error(stage: Any) -> None:
     assert "rror" not in done.stdout
 
 
-def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None:
+def test_an_internal_error_is_one_line_and_an_exit_code(stage: Any, call: Any) -> None:
     stage.foreman.fail(
         "/api/hosts/2$",
         200,
@@ -648,8 +639,8 @@ def test_an_error_of_ours_is_one_line_and_exit_70(stage: Any, call: Any) -> None
     one_line(err)
 
 
-def test_an_error_does_not_wait_for_what_is_under_way_at_the_other_server(stage: Any) -> None:
-    """The servers of a large cloud take minutes to list, and nobody wants them any more."""
+def test_after_an_error_nothing_waits_for_requests_to_the_other_server(stage: Any) -> None:
+    """The servers of a large cloud take minutes to list, and nobody needs them any more."""
     release = threading.Event()
     answer = stage.osp.handle
 
@@ -692,9 +683,8 @@ def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: An
     assert running.returncode == 0
     frames = shown.decode().split("hosts of Satellite")
     assert len(frames) > 2
-    assert (
-        max(frame.count("instances asked about") for frame in frames) == 1
-    )  # though many workers tell of it
+    # Once a frame, though many workers report it.
+    assert max(frame.count("instances asked about") for frame in frames) == 1
     assert "\x1b" not in out
 
 
@@ -731,7 +721,7 @@ def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(
     assert stage.left == {"witness", "old"}
 
 
-def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_silent(
+def test_run_for_one_instance_shows_why_it_is_kept_where_a_run_for_all_prints_nothing(
     stage: Any, call: Any
 ) -> None:
     assert call("--config", stage.config(), "run") == (0, "", "")
@@ -741,7 +731,7 @@ def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_s
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "told"),
+    ("options", "code", "message"),
     [
         (("--uuid", "web01"), 65, "not a UUID: 'web01'"),
         (("--uuid", ""), 65, "not a UUID"),
@@ -753,15 +743,15 @@ def test_run_for_one_instance_tells_why_it_stays_although_a_whole_run_would_be_s
         (("--host", "y", "--organization", "ACME"), 64, "do not go with"),
     ],
 )
-def test_run_for_one_instance_refuses_what_names_none_before_it_asks_anybody(
-    options: Any, code: int, told: str, call: Any, tmp_path: Path
+def test_run_for_one_instance_refuses_bad_options_before_it_asks_any_server(
+    options: Any, code: int, message: str, call: Any, tmp_path: Path
 ) -> None:
-    found, out, err = call("--config", tmp_path / "none.yml", "run", *options)
-    assert (found, out) == (code, "")
-    assert told in one_line(err)
+    actual, out, err = call("--config", tmp_path / "none.yml", "run", *options)
+    assert (actual, out) == (code, "")
+    assert message in one_line(err)
 
 
-def test_an_event_is_put_to_use_by_the_next_run(stage: Any, call: Any) -> None:
+def test_the_next_run_uses_an_event(stage: Any, call: Any) -> None:
     stage.archived("old")
     config = stage.config()
     for _ in range(2):

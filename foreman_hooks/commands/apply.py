@@ -1,0 +1,75 @@
+"""apply: carry out a plan that was written to a file."""
+
+import getpass
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.commands.app import App
+from foreman_hooks.commands.applying import apply_plan, show_outcomes
+from foreman_hooks.commands.files import read_file
+from foreman_hooks.commands.options import output_options
+from foreman_hooks.commands.output import complain
+from foreman_hooks.commands.planning import show_guard_rails, show_refusals
+from foreman_hooks.errors import REFUSED
+from foreman_hooks.hooks import maintenance
+from foreman_hooks.reports.listings import Style
+from foreman_hooks.reports.metrics import RunRecord
+from foreman_hooks.rules.plan import Plan, PlanError, load
+
+DIGEST_LENGTH = 12  # characters of a digest that name a plan
+
+
+@click.command()
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option(
+    "--approve",
+    metavar="DIGEST",
+    help="Lift all caps for this plan, once; the journal records who approved it and when.",
+)
+@output_options
+@click.pass_obj
+def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> int:
+    """Carry out a plan that 'plan' wrote.
+
+    Each record and each instance is checked again first; a record for which the verdict no longer
+    holds is kept. A plan is refused if it was changed, is older than a day or is of another
+    Satellite.
+    """
+    maintenance.refuse()
+    plan = load(read_file(plan_file))
+    approved = approve is not None
+    with app.cleanup() as cleanup:
+        if approve is not None:
+            _approve(cleanup, plan, approve)
+        refusals = cleanup.check(plan)
+        if refusals and not approved:
+            show_refusals(refusals)  # those of now may differ from those in the file
+            return _refuse(plan)
+        is_held = bool(plan.holds) and not approved
+        if is_held:
+            show_guard_rails(plan)
+        show = partial(show_outcomes, app, plan, style)
+        code = apply_plan(app, cleanup, RunRecord(plan=plan), show, approved)
+        return max(code, REFUSED) if is_held else code
+
+
+def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:
+    """Record the approval; raises PlanError if the digest is not the plan's, or the plan is old."""
+    if len(digest) < DIGEST_LENGTH or not plan.digest.startswith(digest.lower()):
+        raise PlanError(
+            f"the plan's digest is {plan.digest[:DIGEST_LENGTH]}, not {digest}; look at the plan "
+            "before you approve it"
+        )
+    cleanup.check(plan)  # a plan that is old or of another Satellite cannot be approved
+    cleanup.approve(plan, getpass.getuser())
+
+
+def _refuse(plan: Plan) -> int:
+    digest = plan.digest[:DIGEST_LENGTH]
+    return complain(
+        f"a guard rail refuses this plan; 'apply --approve {digest}' lifts the caps, once", REFUSED
+    )

@@ -1,0 +1,72 @@
+"""Carry out a plan, and report what became of it: shared by apply and run."""
+
+from collections.abc import Callable, Sequence
+
+from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.commands.app import App
+from foreman_hooks.commands.deadline import DeadlineError
+from foreman_hooks.commands.interruption import stopped_gently
+from foreman_hooks.commands.output import complain
+from foreman_hooks.errors import INCOMPLETE, INTERRUPTED
+from foreman_hooks.reports import listings
+from foreman_hooks.reports.listings import Style
+from foreman_hooks.reports.metrics import RunRecord
+from foreman_hooks.rules.model import Outcome
+from foreman_hooks.rules.plan import Plan
+
+Show = Callable[[Sequence[Outcome]], None]
+
+
+def apply_plan(
+    app: App,
+    cleanup: Cleanup,
+    record: RunRecord,
+    show: Show,
+    approved: bool = False,
+) -> int:
+    """Carry out the plan of the record; return the exit code.
+
+    Ctrl-C, SIGTERM and the deadline let the deletion under way finish.  The outcomes are kept in
+    the record, and `show` prints them, whatever ends the work.
+    """
+    assert record.plan
+    outcomes: list[Outcome] = []
+    record.outcomes = outcomes
+    try:
+        with stopped_gently(app.deadline) as stopped, record.stage("apply"):
+            outcomes.extend(cleanup.apply(record.plan, stopped, approved=approved))
+    finally:
+        show(outcomes)
+    for outcome in outcomes:
+        if outcome.result in ("failed", "unfinished"):
+            complain(f"{outcome.name}: {outcome.detail}", INCOMPLETE)
+    deleted = _count_deleted(outcomes)
+    count = f"{deleted} of {len(outcomes)} records were deleted, all are in the journal"
+    if app.deadline.is_late:
+        return complain(f"{app.deadline.message()}; {count}", DeadlineError.exit_code)
+    if stopped():
+        return complain(f"interrupted; {count}", INTERRUPTED)
+    if deleted < len(outcomes):
+        return INCOMPLETE
+    return 0
+
+
+def show_outcomes(app: App, plan: Plan, style: Style, outcomes: Sequence[Outcome]) -> None:
+    """Print what became of each deletion of a plan."""
+    app.show_rows(listings.outcome_rows(outcomes), style)
+    if style.output == "table":
+        _show_count(app, plan, outcomes)
+
+
+def show_brief(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Print what cron mails of a plan and what became of it."""
+    app.say(listings.brief(plan, outcomes))
+    _show_count(app, plan, outcomes)
+
+
+def _show_count(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    app.say(f"{_count_deleted(outcomes)} of {len(plan.deletions)} records deleted\n")
+
+
+def _count_deleted(outcomes: Sequence[Outcome]) -> int:
+    return sum(outcome.result == "deleted" for outcome in outcomes)

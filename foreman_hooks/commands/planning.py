@@ -1,0 +1,123 @@
+"""Make a plan, show it, and say what it means for the exit code: shared by plan, apply and run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from foreman_hooks.cleanup.run import Cleanup, Target
+from foreman_hooks.commands.app import App
+from foreman_hooks.commands.files import write_file
+from foreman_hooks.commands.output import complain, warn
+from foreman_hooks.errors import INCOMPLETE, PENDING, REFUSED
+from foreman_hooks.osp_checker.errors import OSPError
+from foreman_hooks.reports import listings
+from foreman_hooks.reports.listings import Style
+from foreman_hooks.reports.metrics import RunRecord
+from foreman_hooks.rules.model import UNKNOWN_REASONS, Outcome, Reason
+from foreman_hooks.rules.plan import Plan
+from foreman_hooks.satellite.client import SatelliteForbidden
+
+
+def make_plan(
+    cleanup: Cleanup,
+    record: RunRecord,
+    page: Optional[Path],
+    target: Optional[Target] = None,
+) -> Plan:
+    """Plan for all hosts or for the target; note the plan in the record, and write its page."""
+    with record.stage("plan"):
+        plan = cleanup.plan_one(target) if target else cleanup.plan()
+        record.plan = plan
+    write_page(page, plan)
+    return plan
+
+
+def write_page(
+    page: Optional[Path],
+    plan: Plan,
+    outcomes: Optional[Sequence[Outcome]] = None,
+) -> None:
+    """Write the HTML page of a plan and what became of it, if a file is given."""
+    if page:
+        from foreman_hooks.reports import html  # here: jinja2 is slow to load
+
+        write_file(page, html.render(plan, outcomes), mode=0o640)
+
+
+def show_plan(app: App, plan: Plan, style: Style) -> None:
+    """Print the verdicts, the numbers of the plan, and what the guard rails say.
+
+    A table leaves out records that are kept for an ordinary reason; -v, another format and a plan
+    for one instance show every record.
+    """
+    verdicts = plan.verdicts
+    of_one_instance = plan.fleet is not None
+    in_full = app.verbose or of_one_instance or style.output != "table"
+    if not in_full:
+        verdicts = tuple(filter(listings.noteworthy, verdicts))
+    app.show_rows(listings.verdict_rows(verdicts), style)
+    if style.output == "table":
+        app.say(listings.summary(plan))
+    show_guard_rails(plan)
+
+
+def show_guard_rails(plan: Plan) -> None:
+    """Print why the plan is refused, and which deletions need an approval."""
+    show_refusals(plan.refusals)
+    for hold in plan.holds:
+        count = len(hold.host_ids)
+        which = f"{count} deletions are"
+        if count == 1:
+            which = "1 deletion is"
+        warn(f"needs an approval: {hold.why}; {which} held back, the others are not")
+
+
+def show_refusals(refusals: Sequence[str]) -> None:
+    """Print why the guard rails refuse a plan."""
+    for refusal in refusals:
+        warn(f"refused: {refusal}; nothing is deleted")
+
+
+def plan_code(plan: Plan, detailed: bool) -> int:
+    """The exit code of a plan, after what went wrong is printed.
+
+    REFUSED if a guard rail says so; the error's own code if no region answered, or if host
+    parameters are hidden; INCOMPLETE if something could not be known; if `detailed`, PENDING if
+    there is something to delete; else 0.
+    """
+    errors = [region.error for region in plan.regions if region.error]
+    for error in errors:
+        complain(str(error), INCOMPLETE)
+    if plan.refusals or plan.holds:
+        warn(
+            "apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)"
+        )
+        return REFUSED
+    if errors and len(errors) == len(plan.regions):
+        return errors[0].exit_code
+    code = _knowledge_code(plan, errors)
+    if code == 0 and detailed and plan.deletions:
+        return PENDING
+    return code
+
+
+def _knowledge_code(plan: Plan, errors: Sequence[OSPError]) -> int:
+    """0 if everything could be known of every record."""
+    if plan.unknown and not errors:
+        _complain_of_unknown(plan)
+    reasons = {verdict.reason for verdict in plan.verdicts}
+    if Reason.HIDDEN_PARAMETERS in reasons:
+        return SatelliteForbidden.exit_code
+    if plan.unknown or errors:
+        return INCOMPLETE
+    return 0
+
+
+def _complain_of_unknown(plan: Plan) -> None:
+    unknown = [verdict for verdict in plan.verdicts if verdict.reason in UNKNOWN_REASONS]
+    example = unknown[0]
+    complain(
+        f"nothing is known about {plan.unknown} of {len(plan.verdicts)} records, such as "
+        f"{example.name}: {example.reason.value} ({example.detail})",
+        INCOMPLETE,
+    )
