@@ -3,13 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.satellite.client import (
-    MANY,
-    Satellite,
-    SatelliteError,
-    SatelliteNotFound,
-    quoted,
-)
+from foreman_hooks.satellite.client import MANY, Satellite, quoted
+from foreman_hooks.satellite.errors import SatelliteError, SatelliteNotFound
+from foreman_hooks.satellite.installation import has_remote_execution
 from satellite_remote_exec.build import JobTemplate
 
 CHECK = "OSP - Check instances"
@@ -64,7 +60,7 @@ def publish(
     Raises SatelliteNotFound if there is no remote execution, or no organization or location with
     that title, before anything is changed; SatelliteError, which on a 403 names the permission.
     """
-    if not satellite.has_remote_execution():
+    if not has_remote_execution(satellite):
         raise SatelliteNotFound(
             f"{satellite.url}: remote execution is not installed, so there are no job templates; "
             "install it, or work without them"

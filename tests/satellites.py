@@ -11,7 +11,7 @@ from sandbox.satellite import RHSM, Satellite, User
 from sandbox.server import Answer, Request, Server
 
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.inventory import Glance, Host, glance, look_closely
+from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost, identify_hosts, list_hosts
 
 UUID = "d9cfa777-571e-5252-92d9-0bcdebe7a3c9"
 OTHER_UUID = "1d1c54ad-0000-4000-8000-00000000beef"
@@ -106,7 +106,7 @@ ODD_LISTS: dict[str, Mend] = {
 
 
 def guest(name: str = "web1.example.com", uuid: str = UUID, **more: Any) -> sandbox.Host:
-    """A registered guest that says nothing of its maker."""
+    """A registered guest whose facts do not name its maker."""
     return sandbox.Host(
         name,
         **{
@@ -125,17 +125,17 @@ def instance(
 
 
 def add_guests(double: Satellite, count: int) -> list[sandbox.Host]:
-    """Hosts that have every value in common."""
+    """Add hosts that have every value in common."""
     return [double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)]
 
 
 def add_new(double: Satellite, count: int) -> list[sandbox.Host]:
-    """Hosts that were not there before."""
+    """Add hosts with new names."""
     return [double.add(guest(f"new{number}.example.com")) for number in range(count)]
 
 
 def user(double: Satellite, *permissions: str, **more: Any) -> tuple[str, str]:
-    """Let a login with these permissions alone in; its name and password."""
+    """Add a user with only these permissions; return its name and password."""
     double.users["limited"] = User("limited", "limited", permissions=frozenset(permissions), **more)
     return "limited", "limited"
 
@@ -168,11 +168,15 @@ def before(server: Server, pattern: str, act: Callable[[], Any]) -> None:
     server.handle = acting
 
 
-def ids(hosts: Iterable[Union[Glance, Host, sandbox.Host]]) -> list[int]:
-    """Their numbers, in the order in which they come."""
+def ids(hosts: Iterable[Union[ListedHost, IdentifiedHost, sandbox.Host]]) -> list[int]:
+    """The ids of these hosts, in their order."""
     return [host.id for host in hosts]
 
 
-def looked(client: Client, hosts: Union[Iterable[Glance], None] = None) -> Iterator[Host]:
-    """The closer look at these, or at all that a glance shows."""
-    return look_closely(client, list(glance(client) if hosts is None else hosts), ("OpenStack",))
+def looked(
+    client: Client, hosts: Union[Iterable[ListedHost], None] = None
+) -> Iterator[IdentifiedHost]:
+    """These hosts identified by all of their facts; without an argument all listed hosts."""
+    return identify_hosts(
+        client, list(list_hosts(client) if hosts is None else hosts), ("OpenStack",)
+    )

@@ -14,7 +14,7 @@ from foreman_hooks.hooks import spool
 from foreman_hooks.hooks.event import DESTROYED, Note
 from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.paths import spool_of
-from foreman_hooks.satellite.inventory import Glance
+from foreman_hooks.satellite.inventory import ListedHost
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def take(journal: Journal, now: datetime) -> None:
 
 
 def of_life(
-    journal: Journal, hosts: Iterable[Glance], now: datetime
+    journal: Journal, hosts: Iterable[ListedHost], now: datetime
 ) -> tuple[set[str], list[Note]]:
     """The UUIDs, in both byte orders, of those hosts of which an event told, and those notes.
 
@@ -69,7 +69,7 @@ def of_life(
     ]
 
 
-def note_removals(journal: Journal, satellite: str, hosts: Iterable[Glance]) -> None:
+def note_removals(journal: Journal, satellite: str, hosts: Iterable[ListedHost]) -> None:
     """Put on file whom somebody else removed.  A host that is still listed was not: Foreman took
     that back.
     """

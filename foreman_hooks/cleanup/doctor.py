@@ -15,13 +15,17 @@ from foreman_hooks.osp_checker.errors import OSPError, shown
 from foreman_hooks.osp_checker.region import Region
 from foreman_hooks.rules.identity import OTHER_GLANCE_NAMES, OTHER_NAMES
 from foreman_hooks.rules.model import Policy
+from foreman_hooks.satellite.access import host_permissions, visible_organizations
 from foreman_hooks.satellite.check_job import JobChecker
-from foreman_hooks.satellite.client import (
-    CLOCK_SKEW,
-    Satellite,
-    SatelliteError,
-    SatelliteLoginError,
-    SatelliteUnreachable,
+from foreman_hooks.satellite.client import CLOCK_SKEW, Satellite
+from foreman_hooks.satellite.errors import SatelliteError, SatelliteLoginError, SatelliteUnreachable
+from foreman_hooks.satellite.hosts import newest_host
+from foreman_hooks.satellite.installation import (
+    destroys_vms,
+    excluded_facts,
+    failing_services,
+    has_fact,
+    has_remote_execution,
 )
 from foreman_hooks.satellite.jobs import RemoteExecution
 from foreman_hooks.settings import CheckJob, Settings
@@ -199,7 +203,7 @@ def readable_by_others(path: Path) -> bool:
 
 def _satellite(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
     """Everything that can be said of Satellite: what fails ends no more than what depends on it."""
-    satellite.heeds_clock = False
+    satellite.check_clock = False
     try:
         satellite.get("/api/status")
     except SatelliteError as error:
@@ -274,7 +278,7 @@ def _clock(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
 def _services(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
     if not satellite.katello:
         return
-    failing = satellite.failing_services()
+    failing = failing_services(satellite)
     needed = ("candlepin", "candlepin_auth", *(("foreman_tasks",) if settings.checker else ()))
     down = [f"{name} ({failing[name]})" for name in needed if name in failing]
     if any(name.startswith("candlepin") for name in down):
@@ -297,7 +301,7 @@ def _services(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
 
 
 def _organizations(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
-    organizations = satellite.organizations()
+    organizations = visible_organizations(satellite)
     if organizations:
         yield Finding("ok", f"organizations visible: {', '.join(organizations)}")
     else:
@@ -309,9 +313,9 @@ def _organizations(satellite: Satellite, settings: Settings) -> Iterator[Finding
 
 
 def _hosts(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
-    host_id, total = satellite.newest_host()
+    host_id, total = newest_host(satellite)
     yield Finding("ok", f"{total} hosts visible")
-    may = satellite.permissions(host_id)
+    may = host_permissions(satellite, host_id)
     if not may.get("destroy_hosts"):
         yield Finding("fail", "this login may not delete hosts", "give the role destroy_hosts")
     elif not may.get("edit_hosts"):
@@ -341,7 +345,7 @@ def _role(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
             "be told from a sign of life",
             "where Ansible goes on trying machines that are gone, give the role view_config_reports",
         )
-    if satellite.has_remote_execution():
+    if has_remote_execution(satellite):
         yield from _remote_execution(permissions, settings)
     elif settings.checker:
         yield Finding(
@@ -404,7 +408,7 @@ def _facts(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
     """
     groups = _OF_RHSM if satellite.katello else _OF_OTHERS
     stored = {what: _stored(satellite, names) for what, names in groups.items()}
-    patterns = satellite.excluded_facts()
+    patterns = excluded_facts(satellite)
     if not any(map(any, stored.values())):
         hits = _hits(patterns, [name for names in groups.values() for name in names])
         yield Finding(
@@ -430,8 +434,8 @@ def _stored(satellite: Satellite, names: Sequence[str]) -> list[bool]:
     differ, of any.
     """
     if satellite.katello:
-        return [satellite.has_fact([name], rhsm=True) for name in names]
-    return [satellite.has_fact(names, rhsm=False)] * len(names)
+        return [has_fact(satellite, [name], rhsm=True) for name in names]
+    return [has_fact(satellite, names, rhsm=False)] * len(names)
 
 
 def _missing(
@@ -489,7 +493,7 @@ def excludes(pattern: str, fact: str) -> bool:
 
 
 def _compute_resources(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
-    destroys = satellite.destroys_vms()
+    destroys = destroys_vms(satellite)
     if destroys is None:
         yield Finding(
             "warning",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, Optional, Union
 
@@ -31,29 +32,38 @@ from foreman_hooks.rules.model import (
 )
 from foreman_hooks.rules.plan import Absence, Plan, PlanError, PlanRegion
 from foreman_hooks.rules.verdict import CLOCK_SKEW, Case, judge, steps, tombstone
-from foreman_hooks.satellite.client import (
-    FAILURES,
-    FULL_PAGE,
-    Satellite,
+from foreman_hooks.satellite.access import measure_visibility
+from foreman_hooks.satellite.batches import FAILURES
+from foreman_hooks.satellite.check_ins import recent_checkins, reports_failed
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.deletion import confirm_unchanged, delete_record, disassociate, is_gone
+from foreman_hooks.satellite.errors import (
     SatelliteChanged,
     SatelliteError,
     SatelliteForbidden,
     SatelliteLoginError,
     SatelliteNotFound,
-    SatelliteUnclear,
+    SatelliteOutcomeUnknown,
 )
+from foreman_hooks.satellite.installation import destroys_vms
 from foreman_hooks.satellite.inventory import (
     EVERYTHING,
-    Glance,
-    Host,
+    IdentifiedHost,
+    ListedHost,
     Scope,
-    glance,
+    check_facts_still_visible,
+    firmware_kinds,
+    identify_hosts,
     identity_now,
-    kinds,
-    look_closely,
-    must_still_see,
-    twins,
+    list_hosts,
 )
+from foreman_hooks.satellite.records import (
+    FULL_PAGE,
+    fetch_record,
+    fetch_records,
+    fetch_records_named,
+)
+from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +89,7 @@ class Target(NamedTuple):
     uuid: str = ""
     name: str = ""
 
-    def is_of(self, host: Glance) -> bool:
+    def is_of(self, host: ListedHost) -> bool:
         """Whether it is that host; a UUID in either byte order, and also one that is not the first
         of the host's.
         """
@@ -130,19 +140,19 @@ class Observation:
 
     made_at: datetime
     alive: Sequence[Verdict]
-    hosts: Sequence[Host]
+    hosts: Sequence[IdentifiedHost]
     survey: Survey
     counts: Mapping[Place, int]
     missing: Missing
 
-    def everyone(self) -> Iterator[Glance]:
+    def everyone(self) -> Iterator[ListedHost]:
         """Every host in scope, with the UUIDs it is known by."""
         yield from (
-            Glance(verdict.host_id, verdict.name, (verdict.uuid,)) for verdict in self.alive
+            ListedHost(verdict.host_id, verdict.name, (verdict.uuid,)) for verdict in self.alive
         )
-        yield from (Glance(host.id, host.name, host.identity.uuids) for host in self.hosts)
+        yield from (ListedHost(host.id, host.name, host.identity.uuids) for host in self.hosts)
 
-    def case(self, host: Host) -> Case:
+    def case(self, host: IdentifiedHost) -> Case:
         """Everything that was seen of one host."""
         sightings = tuple(
             sighting for uuid in host.identity.uuids for sighting in self.survey.of(uuid)
@@ -159,7 +169,7 @@ class Observation:
 
 
 def _case(
-    host: Host,
+    host: IdentifiedHost,
     sightings: tuple[Sighting, ...],
     regions: Iterable[RegionAnswer],
     missing: Missing,
@@ -200,10 +210,10 @@ class _Glances(NamedTuple):
 
     survey: Survey
     verdicts: list[Verdict]
-    rest: list[Glance]
-    alive: dict[Place, list[Glance]]
+    rest: list[ListedHost]
+    alive: dict[Place, list[ListedHost]]
     elsewhere: list[str]
-    canaries: list[Glance]
+    canaries: list[ListedHost]
 
 
 @dataclass(frozen=True)
@@ -233,7 +243,7 @@ class Cleanup:
         self._same_satellite()
         glances = self._at_a_glance(closely, now)
         hosts = list(
-            look_closely(
+            identify_hosts(
                 self.satellite,
                 glances.rest,
                 self.policy.openstack_names,
@@ -259,14 +269,17 @@ class Cleanup:
         return Observation(now, glances.verdicts, hosts, survey, counts, looked)
 
     def _must_see_facts(
-        self, canaries: Sequence[Glance], hosts: Sequence[Host], missing: Sequence[Host]
+        self,
+        canaries: Sequence[ListedHost],
+        hosts: Sequence[IdentifiedHost],
+        missing: Sequence[IdentifiedHost],
     ) -> None:
         """Raise SatelliteError where this run may have been blind: without facts no host is an
         instance.
         """
         blank = [host for host in hosts if host.identity.reason is Reason.NO_FACTS]
         if canaries and (missing or blank):
-            must_still_see(self.satellite, canaries)
+            check_facts_still_visible(self.satellite, canaries)
         elif blank and len(blank) == len(hosts) and not self.scope:
             raise SatelliteError(
                 f"{self.satellite.url}: not one of {len(hosts)} hosts shows a fact that identifies "
@@ -294,15 +307,15 @@ class Cleanup:
         """
         with workers(1) as beside:
             prepared = beside.submit(self.checker.prepare, self._stage("servers of OpenStack"))
-            hosts = list(glance(self.satellite, self.scope, self._stage("hosts of Satellite")))
+            hosts = list(list_hosts(self.satellite, self.scope, self._stage("hosts of Satellite")))
             prepared.result()
         survey = self.checker.listed(
             [uuid for host in hosts for uuid in host.uuids], self._stage("servers looked up")
         )
         judged: dict[Place, Verdict] = {}
-        alive: dict[Place, list[Glance]] = {}
+        alive: dict[Place, list[ListedHost]] = {}
         verdicts: list[Verdict] = []
-        rest: list[Glance] = []
+        rest: list[ListedHost] = []
         elsewhere: list[str] = []
         canaries = list(islice((host for host in hosts if host.uuids), CANARIES))
         hosts.reverse()
@@ -325,7 +338,9 @@ class Cleanup:
                 verdicts.append(Verdict(host.id, host.name, uuid, *judged[place][3:]))
         return _Glances(replace(survey, alive={}), verdicts, rest, alive, elsewhere, canaries)
 
-    def _note_alive(self, glances: _Glances, instances: Sequence[Host], survey: Survey) -> None:
+    def _note_alive(
+        self, glances: _Glances, instances: Sequence[IdentifiedHost], survey: Survey
+    ) -> None:
         """Put on file who is alive where; a run in which a region failed saw too few."""
         if any(region.error for region in survey.regions):
             return
@@ -340,19 +355,19 @@ class Cleanup:
 
     def _look_at_missing(
         self,
-        missing: Sequence[Host],
+        missing: Sequence[IdentifiedHost],
         survey: Survey,
-        alive: Mapping[Place, Sequence[Glance]],
+        alive: Mapping[Place, Sequence[ListedHost]],
         now: datetime,
     ) -> Missing:
         """Their records, those of all who share a UUID with them, and who could witness their
         absence.
         """
-        names = twins(self.satellite, missing)
+        names = hosts_sharing_uuids(self.satellite, missing)
         ends = {host.id: _end_of(host, survey) for host in missing}
         records = self._records(missing)
-        twin_records = self.satellite.records_named(
-            sorted({name for group in names.values() for name in group})
+        twin_records = fetch_records_named(
+            self.satellite, sorted({name for group in names.values() for name in group})
         )
         places = [region.place for region in survey.regions]
         absent = [host for host in missing if not ends[host.id]]
@@ -372,17 +387,19 @@ class Cleanup:
             self._weighed_twins(missing, names, twin_records, ends, now),
             self._witnesses(absent, alive),
             self._checkins_arrive(absent, now),
-            self.satellite.may("view_params"),
+            self.satellite.has_permission("view_params"),
             self._detachable(records.values()),
         )
 
-    def _records(self, hosts: Sequence[Host]) -> dict[int, Union[Record, str]]:
+    def _records(self, hosts: Sequence[IdentifiedHost]) -> dict[int, Union[Record, str]]:
         stage = self._stage("records of missing instances")
         ids = [host.id for host in hosts]
         pages = [ids[start : start + FULL_PAGE] for start in range(0, len(ids), FULL_PAGE)]
         records: dict[int, Union[Record, str]] = {}
         with workers(self.satellite.manners.workers) as pool:
-            for number, page in enumerate(pool.map(self.satellite.records, pages), 1):
+            for number, page in enumerate(
+                pool.map(partial(fetch_records, self.satellite), pages), 1
+            ):
                 records.update(page)
                 stage(min(number * FULL_PAGE, len(ids)), len(ids))
         return records
@@ -403,11 +420,11 @@ class Cleanup:
         limit = end + CLOCK_SKEW if end else _before(now, self.policy.silence)
         if record.report <= limit or (without is not None and without > limit):
             return record
-        return replace(record, report_failed=self.satellite.reports_failed(record, limit))
+        return replace(record, report_failed=reports_failed(self.satellite, record, limit))
 
     def _weighed_twins(
         self,
-        missing: Iterable[Host],
+        missing: Iterable[IdentifiedHost],
         names: Mapping[int, Iterable[str]],
         records: Mapping[str, Union[Record, str]],
         ends: Mapping[int, Optional[datetime]],
@@ -422,10 +439,10 @@ class Cleanup:
 
     def _detachable(self, records: Iterable[Union[Record, str]]) -> bool:
         linked = any(isinstance(record, Record) and record.compute_resource for record in records)
-        return not linked or self.satellite.destroys_vms() is not None
+        return not linked or destroys_vms(self.satellite) is not None
 
     def _witnesses(
-        self, absent: Sequence[Host], alive: Mapping[Place, Sequence[Glance]]
+        self, absent: Sequence[IdentifiedHost], alive: Mapping[Place, Sequence[ListedHost]]
     ) -> dict[tuple[Place, str], tuple[str, ...]]:
         """(place, kind) -> UUIDs of some living hosts, for each kind of the absent ones."""
         wanted = {host.identity.kind for host in absent} - {""}
@@ -433,7 +450,7 @@ class Cleanup:
         for place, hosts in alive.items():
             open_kinds = set(wanted)
             for uuid, kind in (
-                kinds(self.satellite, hosts, self.policy.openstack_names) if wanted else ()
+                firmware_kinds(self.satellite, hosts, self.policy.openstack_names) if wanted else ()
             ):
                 if kind in open_kinds:
                     witnesses[place, kind] = (*witnesses.get((place, kind), ()), uuid)
@@ -442,11 +459,11 @@ class Cleanup:
                     break
         return witnesses
 
-    def _checkins_arrive(self, absent: Sequence[Host], now: datetime) -> bool:
+    def _checkins_arrive(self, absent: Sequence[IdentifiedHost], now: datetime) -> bool:
         """Whether other hosts checked in lately: if none did, that of an absent one says nothing."""
         if not absent:
             return False
-        recent = self.satellite.recent_checkins(_before(now, self.policy.silence))
+        recent = recent_checkins(self.satellite, _before(now, self.policy.silence))
         return bool(recent - {host.id for host in absent})
 
     def _stage(self, what: str) -> Callable[[int, int], None]:
@@ -530,7 +547,7 @@ class Cleanup:
         return plans.with_guard_rails(plan, self.policy, sizes, before)
 
     def note(
-        self, observation: Observation, targets: Optional[Iterable[Glance]] = None
+        self, observation: Observation, targets: Optional[Iterable[ListedHost]] = None
     ) -> Observation:
         """Count the misses of a run in which every cloud answered; the observation with the new
         counts.
@@ -580,7 +597,7 @@ class Cleanup:
         """
         now = self.clock()
         signs.take(self.journal, now)
-        hosts = (Glance(verdict.host_id, verdict.name, (verdict.uuid,)) for verdict in batch)
+        hosts = (ListedHost(verdict.host_id, verdict.name, (verdict.uuid,)) for verdict in batch)
         spoken, used = signs.of_life(self.journal, hosts, now)
         if spoken:
             self.journal.note_misses((), spoken, now, used=used, gap=max(self.policy.grace, GAP))
@@ -645,8 +662,8 @@ class Cleanup:
         """
         for row in self.journal.unfinished(self.satellite.url):
             try:
-                record = self.satellite.record(row.host_id)
-                gone = record is None and self.satellite.is_gone(row.host_id)
+                record = fetch_record(self.satellite, row.host_id)
+                gone = record is None and is_gone(self.satellite, row.host_id)
                 if gone and not self._sees_as_then(row):
                     log.warning(
                         "%s (host %d): its deletion is unfinished; it is out of sight now, but so is more than "
@@ -679,7 +696,7 @@ class Cleanup:
         """Whether this login sees what it saw when the deletion was begun, but for what was deleted
         and a few hosts.
         """
-        now, then = self.satellite.visibility(), row.visibility
+        now, then = measure_visibility(self.satellite), row.visibility
         hosts = then.get("hosts")
         if {**now, "hosts": 0} != {**then, "hosts": 0} or type(hosts) is not int:
             return False
@@ -731,8 +748,8 @@ class Cleanup:
     def _apply(
         self, plan: Plan, todo: Sequence[Verdict], stopped: Callable[[], bool]
     ) -> Iterator[Outcome]:
-        visibility = self.satellite.visibility()  # asks for the permissions anew
-        if not self.satellite.may("destroy_hosts"):
+        visibility = measure_visibility(self.satellite)  # asks for the permissions anew
+        if not self.satellite.has_permission("destroy_hosts"):
             raise SatelliteForbidden(
                 f"{self.satellite.url}: this login may not delete hosts; give its role "
                 "destroy_hosts (nothing was deleted)"
@@ -785,7 +802,7 @@ class Cleanup:
             return self._delete(plan, planned, survey, visibility), ""
         except SatelliteChanged as error:
             return _kept(planned, f"{Reason.CHANGED.value}: {error}"), ""
-        except SatelliteUnclear as error:
+        except SatelliteOutcomeUnknown as error:
             return _outcome(
                 planned, "unfinished", f"{error}; the next run finds out what became of it"
             ), ""
@@ -820,7 +837,7 @@ class Cleanup:
             if not self._detach(record):
                 return _kept(planned, Reason.COMPUTE_RESOURCE.value)
             record = replace(record, compute_resource=None)
-        self.satellite.confirm(record)
+        confirm_unchanged(self.satellite, record)
         evidence = {**self._evidence(case, now), "visibility": visibility}
         number = self.journal.begin_deletion(
             plan.satellite, plan.digest, verdict, evidence, record, now
@@ -832,8 +849,8 @@ class Cleanup:
         unfinished there.
         """
         try:
-            gone = self.satellite.delete(record)
-        except SatelliteUnclear:
+            gone = delete_record(self.satellite, record)
+        except SatelliteOutcomeUnknown:
             raise
         except SatelliteError as error:
             self.journal.end_deletion(number, _outcome(planned, "failed", str(error)), self.clock())
@@ -853,13 +870,13 @@ class Cleanup:
 
     def _case_now(self, plan: Plan, planned: Verdict, survey: Survey) -> Case:
         """The host and its twins as both servers show them now."""
-        record = self.satellite.record(planned.host_id)
+        record = fetch_record(self.satellite, planned.host_id)
         identity = (
             identity_now(self.satellite, record.id, record.name, self.policy.openstack_names)
             if record
             else (Identity((), Reason.NO_FACTS))
         )
-        host = Host(planned.host_id, planned.name, identity)
+        host = IdentifiedHost(planned.host_id, planned.name, identity)
         asked = (
             survey
             if set(identity.uuids) <= survey.asked.keys()
@@ -868,9 +885,9 @@ class Cleanup:
         sightings = tuple(sighting for uuid in identity.uuids for sighting in asked.of(uuid))
         end = _end_of(host, asked)
         now = self.clock()
-        names = twins(self.satellite, [host])
+        names = hosts_sharing_uuids(self.satellite, [host])
         twin_records = self._weighed_twins(
-            [host], names, self.satellite.records_named(names[host.id]), {host.id: end}, now
+            [host], names, fetch_records_named(self.satellite, names[host.id]), {host.id: end}, now
         )
         places = [region.place for region in plan.regions]
         history = (
@@ -891,9 +908,9 @@ class Cleanup:
                 {},
                 end is not None
                 or bool(
-                    self.satellite.recent_checkins(_before(now, self.policy.silence)) - {host.id}
+                    recent_checkins(self.satellite, _before(now, self.policy.silence)) - {host.id}
                 ),
-                self.satellite.may("view_params"),
+                self.satellite.has_permission("view_params"),
                 self._detachable([record] if record else []),
             ),
             weighed,
@@ -903,13 +920,13 @@ class Cleanup:
     def _detach(self, record: Record) -> bool:
         """Cut the link to the compute resource and see that it is cut."""
         try:
-            self.satellite.disassociate(record)
+            disassociate(self.satellite, record)
         except SatelliteChanged:
             raise
         except SatelliteError as error:
             log.warning("%s: %s", record.name, error)
             return False
-        now = self.satellite.record(record.id)
+        now = fetch_record(self.satellite, record.id)
         return now is not None and now.compute_resource is None
 
     def _evidence(self, case: Case, now: datetime) -> dict[str, Any]:
@@ -929,7 +946,7 @@ class Cleanup:
         }
 
 
-def _is_missing(host: Host, survey: Survey) -> bool:
+def _is_missing(host: IdentifiedHost, survey: Survey) -> bool:
     """Whether every cloud answered and none has it: only then is there a reason to look at its
     record.
     """
@@ -939,7 +956,7 @@ def _is_missing(host: Host, survey: Survey) -> bool:
     )
 
 
-def _homes_now(host: Host, survey: Survey) -> dict[Place, list[str]]:
+def _homes_now(host: IdentifiedHost, survey: Survey) -> dict[Place, list[str]]:
     """Where it is alive, by which of its UUIDs."""
     homes: dict[Place, list[str]] = {}
     for uuid in host.identity.uuids:
@@ -949,7 +966,7 @@ def _homes_now(host: Host, survey: Survey) -> dict[Place, list[str]]:
     return homes
 
 
-def _end_of(host: Host, survey: Survey) -> Optional[datetime]:
+def _end_of(host: IdentifiedHost, survey: Survey) -> Optional[datetime]:
     """When it was terminated, with proof; None without."""
     sightings = tuple(sighting for uuid in host.identity.uuids for sighting in survey.of(uuid))
     proof = tombstone(sightings)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Optional
 from foreman_hooks.osp_checker.pace import Progress
 from foreman_hooks.osp_checker.region import Region
 from foreman_hooks.osp_checker.uuids import swap_bytes
-from foreman_hooks.satellite.client import SatelliteError, moment
+from foreman_hooks.satellite.errors import SatelliteError
+from foreman_hooks.satellite.times import parse_time
 
 
 class Server(NamedTuple):
@@ -78,7 +79,7 @@ def described(region: Region, progress: Optional[Progress] = None) -> list[Serve
 def _server(region: Region, one: "dict[str, Any]", names: "dict[str, str]") -> Server:
     project, image, created = str(one.get("tenant_id") or ""), one.get("image"), None
     with suppress(SatelliteError):  # a time that cannot be read
-        created = moment(one.get("created"))
+        created = parse_time(one.get("created"))
     return Server(
         one["id"],
         str(one.get("name") or ""),

@@ -23,6 +23,7 @@ from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import Scope
 from foreman_hooks.satellite.jobs import RemoteExecution
+from foreman_hooks.satellite.lookups import organization_id
 from foreman_hooks.settings import Settings, SettingsError
 from foreman_hooks.settings import load as load_settings
 
@@ -96,7 +97,7 @@ def _scope(satellite: Satellite, options: ScopeOptions) -> Scope:
     search = options.search or ""
     if not options.organization:
         return Scope(search)
-    return Scope(search, satellite.organization_id(options.organization))
+    return Scope(search, organization_id(satellite, options.organization))
 
 
 def _search(options: ScopeOptions, settings: Settings) -> str:

@@ -7,8 +7,9 @@ import click
 from foreman_hooks.cleanup.run import Observation
 from foreman_hooks.commands.app import App
 from foreman_hooks.rules.verdict import steps
-from foreman_hooks.satellite.client import SatelliteNotFound
-from foreman_hooks.satellite.inventory import EVERYTHING, Host
+from foreman_hooks.satellite.errors import SatelliteNotFound
+from foreman_hooks.satellite.inventory import EVERYTHING, IdentifiedHost
+from foreman_hooks.satellite.lookups import find_host
 
 
 @click.command()
@@ -22,7 +23,7 @@ def explain(app: App, host: str) -> int:
     """
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, scope=EVERYTHING)
-        host_id, name = cleanup.satellite.find_host(host)
+        host_id, name = find_host(cleanup.satellite, host)
         observation = cleanup.observe(closely={host_id})
     explained = _host(observation, host_id, name)
     app.say(f"{name} (id {host_id})")
@@ -40,7 +41,7 @@ def explain(app: App, host: str) -> int:
     return 0
 
 
-def _host(observation: Observation, host_id: int, name: str) -> Host:
+def _host(observation: Observation, host_id: int, name: str) -> IdentifiedHost:
     """The host with this id; raises SatelliteNotFound."""
     for host in observation.hosts:
         if host.id == host_id:

@@ -15,7 +15,7 @@ from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.errors import BadData
 from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.reports.listings import Row, Style
-from foreman_hooks.satellite.client import SatelliteNotFound
+from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.section import SettingsError, as_duration
 
 TIME = "%Y/%m/%d %H:%M:%S"

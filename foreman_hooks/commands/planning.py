@@ -15,7 +15,7 @@ from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.model import UNKNOWN_REASONS, Outcome, Reason
 from foreman_hooks.rules.plan import Plan
-from foreman_hooks.satellite.client import SatelliteForbidden
+from foreman_hooks.satellite.errors import SatelliteForbidden
 
 
 def make_plan(

@@ -8,6 +8,7 @@ from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.history import Deletion, find_deletion
 from foreman_hooks.errors import BadData
 from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.records import fetch_record
 from foreman_hooks.satellite.restore import restore as restore_record
 
 
@@ -42,7 +43,7 @@ def _check_deleted(satellite: Satellite, deletion: Deletion) -> None:
         raise BadData(f"{name} was deleted at {deletion['satellite']}, not at {satellite.url}")
     if deletion["result"] == "deleted":
         return
-    record = satellite.record(deletion["host_id"])
+    record = fetch_record(satellite, deletion["host_id"])
     if record:
         raise BadData(_nothing_to_restore(deletion, record.consumer))
 

@@ -16,7 +16,7 @@ from foreman_hooks.osp_checker.checker import LocalChecker
 from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import Satellite
-from foreman_hooks.satellite.inventory import EVERYTHING, Glance, glance, look_closely
+from foreman_hooks.satellite.inventory import EVERYTHING, ListedHost, identify_hosts, list_hosts
 from foreman_hooks.section import SettingsError, as_duration
 from foreman_hooks.settings import Settings
 
@@ -71,7 +71,7 @@ def unmanaged(app: App, wanted: Filter, style: Style) -> int:
     satellite = satellite_of(settings)
     checker = _open_checker(settings)
     with show_progress(app.quiet) as progress:
-        hosts = list(glance(satellite, EVERYTHING, partial(progress, "hosts of Satellite")))
+        hosts = list(list_hosts(satellite, EVERYTHING, partial(progress, "hosts of Satellite")))
         servers = _servers(checker, progress)
         known = _known(satellite, hosts, servers, settings.policy.openstack_names)
     selected = unmanaged_servers(servers, known, wanted, utc_now())
@@ -109,7 +109,7 @@ def _servers(checker: LocalChecker, progress: Progress) -> list[Server]:
 
 def _known(
     satellite: Satellite,
-    hosts: Sequence[Glance],
+    hosts: Sequence[ListedHost],
     servers: Iterable[Server],
     openstack_names: tuple[str, ...],
 ) -> set[str]:
@@ -125,7 +125,7 @@ def _known(
         forms = [*host.uuids, *map(swap_bytes, host.uuids)]
         if not running.intersection(forms):
             unmatched.append(host)
-    for examined in look_closely(satellite, unmatched, openstack_names):
+    for examined in identify_hosts(satellite, unmatched, openstack_names):
         known.update(examined.identity.uuids)
     return known
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 PATIENCE = 120.0  # seconds: a server that asks for more (Retry-After) is not waited for
 TRIES = 4  # of one question, while the server asks for patience
@@ -43,6 +43,28 @@ def wait(seconds: float) -> None:
     """Sleep; not at all for 0 seconds, since even that would let another thread run."""
     if seconds:
         time.sleep(seconds)
+
+
+def retry_in(
+    response: Any, attempt: int, otherwise: Optional[Mapping[int, float]] = None
+) -> Optional[float]:
+    """Seconds until the same question is put again; None if the answer stands.
+
+    A busy server that asks for patience is given it, up to PATIENCE and TRIES.  `attempt`: of this
+    question, from 1 on.  `otherwise`: status -> seconds before the one more try of an answer that
+    names no time.
+
+    urllib3's Retry cannot do this (tried with 1.26.20 and 2.8.0).  It never gives up on a long
+    Retry-After: 1.26 sleeps for a day if the server says so, 2.8 cuts each wait to
+    `retry_after_max` and tries on.  A header that it cannot read becomes an exception that hides
+    the answer.  It retries a 413 as well.
+    """
+    asked = retry_after(response.status_code, response.headers)
+    if asked is not None:
+        return asked if asked <= PATIENCE and attempt < TRIES else None
+    if attempt > 1 or otherwise is None:
+        return None
+    return otherwise.get(response.status_code)
 
 
 def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:

@@ -37,11 +37,11 @@ from foreman_hooks.osp_checker.login import LogIn, LogIns, Nova
 from foreman_hooks.osp_checker.pace import (
     BREATH,
     MANNERS,
-    PATIENCE,
     TRIES,
     Manners,
     Progress,
     retry_after,
+    retry_in,
     wait,
     workers,
 )
@@ -53,6 +53,9 @@ from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 # is false (soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
 MICROVERSION = "2.1"
 BEGINNING = "2000-01-01T00:00:00Z"  # changes-since: older than any server, deleted rows included
+# A 503 is what a busy Nova gives.  For a 401 keystoneauth logs in again by itself, but of workers
+# that are refused together only the first does.  A cell that is down is a 500: not tried again.
+_MORE_TRIES = {401: 0.0, 503: BREATH}
 # The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), but never these.
 _NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
 
@@ -446,7 +449,7 @@ class Region:
                 # redirect: one that leads to a log-in page would come back as a 200
                 response, body = self.nova.get(path, params=query, raise_exc=False, redirect=False)
             log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
-            seconds = self._retry_in(response, attempt)
+            seconds = retry_in(response, attempt, _MORE_TRIES)
             wait(seconds or self.manners.pause)
             if seconds is None:
                 break
@@ -478,20 +481,6 @@ class Region:
             with translated(self.name):
                 check_drift(clock_drift(response.headers), "Nova")
             self._date = date
-
-    def _retry_in(self, response: Any, attempt: int) -> Optional[float]:
-        """Seconds until the same question is put again; None if the answer stands.
-
-        A busy server may ask for patience.  Otherwise there is one more try for a 503, which a busy
-        Nova gives, and for a 401: keystoneauth logs in again by itself, but of workers that are
-        refused together only the first does.  A cell that is down is a 500 and is not tried again.
-        """
-        asked = retry_after(response.status_code, response.headers)
-        if asked is not None:
-            return asked if asked <= PATIENCE and attempt < TRIES else None
-        if attempt > 1:
-            return None
-        return {401: 0.0, 503: BREATH}.get(response.status_code)
 
     def _saw(
         self, text: str, presence: Presence, detail: str, when: Optional[datetime] = None

@@ -12,9 +12,11 @@ from typing import Any, Optional, Union
 from urllib.request import getproxies
 
 from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
-from foreman_hooks.osp_checker.pace import BREATH, PATIENCE, TRIES, retry_after, wait
+from foreman_hooks.osp_checker.pace import BREATH, TRIES, retry_in, wait
 
 CLOCK_SKEW = timedelta(minutes=5)  # clocks that differ by more give times that cannot be compared
+
+_ONE_MORE_TRY = {503: BREATH, 504: BREATH}  # of a log-in, by the status of its answer
 
 
 def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
@@ -118,11 +120,7 @@ class CarefulLogIn:
             return super().get_auth_headers(auth, **more)  # type: ignore[misc]
 
     def request(self, url: str, method: str, **more: Any) -> Any:
-        """One request; one of a log-in is repeated while Keystone is busy for a moment.
-
-        urllib3's Retry would sleep for as long as Retry-After says, be it a day, and cannot tell a
-        log-in from a question to Nova.
-        """
+        """One request; one of a log-in is repeated while Keystone is busy for a moment."""
         self.sent = True
         if not self._is_inside:
             return super().request(url, method, **more)  # type: ignore[misc]
@@ -132,22 +130,14 @@ class CarefulLogIn:
                 self.drift = clock_drift(response.headers)
                 return response
             except Exception as error:
-                seconds = _retry_in(getattr(error, "response", None), attempt)
+                response = getattr(error, "response", None)
+                if response is None:
+                    raise
+                seconds = retry_in(response, attempt, _ONE_MORE_TRY)
                 if seconds is None:
                     raise
             wait(seconds)
         raise OSPError(f"{shown(url)}: no answer after {TRIES} tries")
-
-
-def _retry_in(response: Any, attempt: int) -> Optional[float]:
-    """Seconds until a request of a log-in is repeated; None if its answer stands."""
-    if response is None:
-        return None
-    status = response.status_code
-    asked = retry_after(status, response.headers)
-    if asked is not None:
-        return asked if asked <= PATIENCE and attempt < TRIES else None
-    return BREATH if status in (503, 504) and attempt == 1 else None
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Satellite's API, and what is known of hosts from it."""
+"""Satellite's API, and what it says about hosts."""

@@ -1,12 +1,10 @@
-"""Where sightings come from: the clouds asked from here (survey.LocalChecker), or by a job on an
-OSP team's host.
-"""
+"""Ask the clouds through a remote execution job, on a host of the OSP team with their logins."""
 
 import logging
 import secrets
 import time
 import uuid as uuidlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional, Union
@@ -17,7 +15,7 @@ from foreman_hooks.osp_checker.pace import Progress
 from foreman_hooks.osp_checker.session import check_drift
 from foreman_hooks.osp_checker.sightings import Place, RegionAnswer, Survey
 from foreman_hooks.osp_checker.wire import NoAnswer, Question, load
-from foreman_hooks.satellite.client import (
+from foreman_hooks.satellite.errors import (
     SatelliteError,
     SatelliteForbidden,
     SatelliteLoginError,
@@ -27,17 +25,18 @@ from foreman_hooks.satellite.jobs import Job, Output, RemoteExecution
 
 log = logging.getLogger(__name__)
 
-QUESTION = 10_000  # UUIDs in one job; inputs of 11 MB arrived whole, so 370 KB is no burden
+QUESTION = 10_000  # UUIDs in one job: 370 KB, and inputs of 11 MB arrived complete (measured)
 PAUSE = 2.0  # seconds between two looks at a job, at most; one costs Satellite 0.2 s
+ANY_REGION = "?"  # in place of a region that nobody could name
 
 
 @dataclass(frozen=True)
 class CheckJob:
-    """The remote execution job that asks the clouds in our place: its template, and the hosts that
-    `search` finds.
+    """The remote execution job that asks the clouds, and where it runs.
 
-    `clouds_yaml` is a path there ("": where openstacksdk looks); what has not ended after
-    `deadline` is unknown.
+    `template`: the name of the job template.  `search`: finds the checker hosts.  `clouds_yaml`: a
+    path on these hosts ("": where openstacksdk looks).  `deadline`: a host that has not finished by
+    then counts as unknown.
     """
 
     template: str
@@ -47,7 +46,7 @@ class CheckJob:
 
 
 class _Result(NamedTuple):
-    """What came of a job on one checker host: its whole output, or why there is none."""
+    """The output of a job on one checker host; None with the reason if there is none."""
 
     host: str
     output: Optional[Output]
@@ -56,12 +55,11 @@ class _Result(NamedTuple):
 
 @dataclass
 class JobChecker:
-    """Asks through a remote execution job: on hosts that hold the clouds' credentials, which we
-    never see.
+    """Asks through a remote execution job, on hosts whose credentials we never see.
 
     One job runs on all checker hosts; each answers for those clouds in scope that its clouds.yaml
-    names.  What is not answered exactly once, and exactly as it was asked, makes every UUID
-    unknown.  `scopes` name their clouds.
+    names.  Unless every region is answered exactly once, and exactly as requested, every UUID is
+    unknown.  `scopes` must name their clouds.  `pause`: seconds between two looks at a job.
     """
 
     jobs: RemoteExecution
@@ -75,34 +73,36 @@ class JobChecker:
         """Nothing: the clouds are only asked about UUIDs."""
 
     def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
-        """Which of them are in a list of servers; the regions answer in any case."""
-        return joined(
-            (),
-            list(self._put("list", list(dict.fromkeys(uuids)) or [str(uuidlib.uuid4())], progress)),
-        )
+        """Which of these UUIDs are in a list of servers; with no UUID the regions still answer."""
+        distinct = list(dict.fromkeys(uuids))
+        if not distinct:
+            distinct = [str(uuidlib.uuid4())]
+        answers = self._ask_all("list", distinct, progress)
+        return joined((), list(answers))
 
     def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Each one by one, in every region."""
-        todo = list(dict.fromkeys(uuids))
-        return joined(todo, list(self._put("ask", todo, progress)))
+        """Ask about each UUID one by one, in every region."""
+        distinct = list(dict.fromkeys(uuids))
+        answers = self._ask_all("ask", distinct, progress)
+        return joined(distinct, list(answers))
 
     def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
-        """Those in a list are alive; the rest is asked one by one, in every region.
+        """UUIDs in a list are alive; all others are asked about one by one, in every region.
 
-        Of several checker hosts each knows its own lists only, so what is in none of them is a
-        second question.
+        With several checker hosts each knows only its own lists, so that UUIDs which are in none of
+        them need a second question.
         """
-        todo = list(dict.fromkeys(uuids))
+        distinct = list(dict.fromkeys(uuids))
         try:
             self._look_up()
         except SatelliteError as error:
-            return joined(todo, [self._nobody(_translated(error))])
+            return joined(distinct, [self._all_failed(_as_osp_error(error))])
         if len(self._hosts) == 1:
-            return joined(todo, list(self._put("survey", todo, progress)))
-        found = self.listed(todo, progress)
-        return ask_further(
-            self, found, [uuid for uuid in todo if uuid not in found.alive], progress
-        )
+            answers = self._ask_all("survey", distinct, progress)
+            return joined(distinct, list(answers))
+        lists = self.listed(distinct, progress)
+        unlisted = [uuid for uuid in distinct if uuid not in lists.alive]
+        return ask_further(self, lists, unlisted, progress)
 
     def _look_up(self) -> None:
         """Find the template and the checker hosts, once."""
@@ -114,223 +114,257 @@ class JobChecker:
                 f"no host that this login sees matches checker.search {self.job.search!r}"
             )
 
-    def _put(
-        self, mode: str, uuids: Sequence[str], progress: Optional[Progress]
+    def _ask_all(
+        self,
+        mode: str,
+        uuids: Sequence[str],
+        progress: Optional[Progress],
     ) -> Iterator[Survey]:
-        """Put a question of any size, in as many jobs as it needs."""
+        """The answers to a question of any size, in as many jobs as it needs."""
         for start in range(0, len(uuids), QUESTION):
             if progress:
                 progress(start, len(uuids))
             part = uuids[start : start + QUESTION]
             try:
                 self._look_up()
-                yield from self._put_one(self._question(mode, part))
+                yield from self._ask_in_one_job(self._question(mode, part))
             except SatelliteError as error:
-                yield self._nobody(_translated(error))
+                yield self._all_failed(_as_osp_error(error))
         if progress:
             progress(len(uuids), len(uuids))
 
     def _question(self, mode: str, uuids: Sequence[str]) -> Question:
+        clouds: list[str] = []
+        fails: list[str] = []
+        for scope in self.scopes:
+            if scope.regions:
+                clouds += [f"{scope.cloud}/{region}" for region in scope.regions]
+            else:
+                clouds.append(str(scope.cloud))
+            if scope.lists_fail_on_down_cell:
+                fails.append(str(scope.cloud))
         return Question(
-            secrets.token_hex(16),
-            mode,
-            "\n".join(uuids),
-            "\n".join(
-                name
-                for scope in self.scopes
-                for name in (
-                    [f"{scope.cloud}/{region}" for region in scope.regions] or [str(scope.cloud)]
-                )
-            ),
-            "\n".join(str(scope.cloud) for scope in self.scopes if scope.lists_fail_on_down_cell),
+            nonce=secrets.token_hex(16),
+            mode=mode,
+            uuids="\n".join(uuids),
+            clouds="\n".join(clouds),
+            fails="\n".join(fails),
         )
 
-    def _put_one(self, question: Question) -> Iterator[Survey]:
-        """One job; the answer of each checker host, and an error for each region that was not
-        answered once.
-        """
+    def _ask_in_one_job(self, question: Question) -> Iterator[Survey]:
+        """The answer of each checker host, and an error for each region not answered just once."""
         began = datetime.now(timezone.utc)
-        results = self._run(question)
-        read = {
-            result.host: self._timely(self._read(question, result), began, result.host)
-            for result in results
-        }
-        answers = {host: found for host, found in read.items() if isinstance(found, Survey)}
-        failures = [
-            f"{host}: {found}" for host, found in read.items() if isinstance(found, NoAnswer)
+        answers: dict[str, Survey] = {}
+        failures = []
+        for result in self._run(question):
+            answer = self._answer(question, result, began)
+            if isinstance(answer, Survey):
+                answers[result.host] = answer
+            else:
+                failures.append(f"{result.host}: {answer}")
+        for answer in answers.values():
+            yield self._without_ignored_regions(answer)
+        errors = [
+            *_regions_answered_twice(answers),
+            *self._regions_not_answered(answers, "; ".join(failures)),
         ]
-        yield from map(self._without_ignored, answers.values())
-        yield Survey(tuple(self._gaps(answers, "; ".join(failures))), {}, {})
+        yield Survey(tuple(errors), {}, {})
 
-    def _read(self, question: Question, result: _Result) -> Union[Survey, NoAnswer]:
-        """The answer of one checker host, or why it counts for nothing."""
-        output = result.output
-        if output is None:
-            return NoAnswer(result.why)
-        if output.status != "0":
-            said = [line.strip() for line in output.text.splitlines() if line.startswith("error: ")]
-            return NoAnswer(
-                f"the job failed with exit status {output.status or 'unknown'}: "
-                f"{said[-1] if said else output.complaint or 'see it in Satellite'}"
-            )
+    def _answer(
+        self,
+        question: Question,
+        result: _Result,
+        began: datetime,
+    ) -> Union[Survey, NoAnswer, OSPError]:
+        """The answer of one checker host, or the reason why it does not count."""
         try:
-            answer = load(question, output.text)
-        except NoAnswer as error:
+            answer = self._read(question, result)
+            _check_clock(answer, began, result.host)
+        except (NoAnswer, OSPError) as error:
             return error
-        strange = [
-            f"{seen.cloud}/{seen.region}" for seen in answer.regions if not self._in_scope(seen)
-        ]
-        return (
-            NoAnswer(f"the answer is about {', '.join(strange)}, which was not asked for")
-            if strange
-            else answer
-        )
-
-    def _timely(
-        self, answer: Union[Survey, NoAnswer], began: datetime, host: str
-    ) -> Union[Survey, NoAnswer]:
-        """The answer, or that its host's clock is not ours: it was given between `began` and now."""
-        if isinstance(answer, NoAnswer) or answer.at is None:
-            return answer
-        try:
-            check_drift(
-                max(answer.at - datetime.now(timezone.utc), min(answer.at - began, timedelta(0))),
-                host,
-            )
-        except OSPError as error:
-            return NoAnswer(str(error))
         return answer
 
-    def _without_ignored(self, answer: Survey) -> Survey:
+    def _read(self, question: Question, result: _Result) -> Survey:
+        """The answer of one checker host; raises NoAnswer if it does not count."""
+        output = result.output
+        if output is None:
+            raise NoAnswer(result.why)
+        if output.status != "0":
+            raise NoAnswer(
+                f"the job failed with exit status {output.status or 'unknown'}: "
+                f"{_job_error(output)}"
+            )
+        answer = load(question, output.text)
+        others = [
+            f"{region.cloud}/{region.region}"
+            for region in answer.regions
+            if not self._is_in_scope(region)
+        ]
+        if others:
+            raise NoAnswer(f"the answer is about {', '.join(others)}, which was not asked for")
+        return answer
+
+    def _is_in_scope(self, region: RegionAnswer) -> bool:
+        for scope in self.scopes:
+            if scope.cloud != region.cloud:
+                continue
+            if not scope.regions or region.region in scope.regions:
+                return True
+        return False
+
+    def _without_ignored_regions(self, answer: Survey) -> Survey:
         """The answer without what is left out on purpose, which a checker host does not know."""
         regions = []
-        for seen in answer.regions:
-            ignored = {
-                name
-                for scope in self.scopes
-                if scope.cloud == seen.cloud
-                for name in scope.ignore_regions
-            }
-            unlisted = [
-                name
-                for name in seen.unlisted
-                if name not in ignored and name.partition("/")[0] not in ignored
-            ]
-            regions.append(replace(seen, unlisted=tuple(unlisted)))
+        for region in answer.regions:
+            ignored: set[str] = set()
+            for scope in self.scopes:
+                if scope.cloud == region.cloud:
+                    ignored.update(scope.ignore_regions)
+            names = [name for name in region.unlisted if not _is_ignored(name, ignored)]
+            regions.append(replace(region, unlisted=tuple(names)))
         return replace(answer, regions=tuple(regions))
 
-    def _in_scope(self, seen: RegionAnswer) -> bool:
-        return any(
-            scope.cloud == seen.cloud and (not scope.regions or seen.region in scope.regions)
-            for scope in self.scopes
-        )
-
-    def _gaps(self, answers: Mapping[str, Survey], failures: str) -> Iterator[RegionAnswer]:
-        """What is wrong with the answers as a whole: regions that nobody answered for, or several
-        hosts.
-        """
-        hosts: dict[Place, list[str]] = {}
-        for host, answer in answers.items():
-            for seen in answer.regions:
-                hosts.setdefault(seen.place, []).append(host)
-        for place, several in hosts.items():
-            if len(several) > 1:
-                yield RegionAnswer(
-                    *place,
-                    None,
-                    "",
-                    OSPConfigError(
-                        f"{'/'.join(place)}: {' and '.join(several)} both answer for it; narrow checker.search"
-                    ),
-                )
+    def _regions_not_answered(
+        self, answers: Mapping[str, Survey], failures: str
+    ) -> Iterator[RegionAnswer]:
+        """An error for each region in scope for which no checker host answers."""
         for scope in self.scopes:
-            answered = {region for cloud, region in hosts if cloud == scope.cloud}
-            for region in scope.regions or (() if answered else ("?",)):
-                if region not in answered and "?" not in answered:
-                    yield RegionAnswer(
-                        str(scope.cloud),
-                        region,
-                        None,
-                        "",
-                        OSPError(
-                            f"{scope.cloud}/{region}: no checker host answers for it"
-                            f" ({failures or 'it is in the clouds.yaml of none'})"
-                        ),
+            answered = _answered_regions(answers, scope.cloud)
+            expected = scope.regions
+            if not expected and not answered:
+                expected = (ANY_REGION,)
+            for region in expected:
+                if region not in answered and ANY_REGION not in answered:
+                    reason = failures or "none has it in its clouds.yaml"
+                    error = OSPError(
+                        f"{scope.cloud}/{region}: no checker host answers for it ({reason})"
                     )
+                    yield _failed_region(scope.cloud, region, error)
 
-    def _nobody(self, error: OSPError) -> Survey:
-        """No answer at all."""
-        return Survey(
-            tuple(
-                RegionAnswer(str(scope.cloud), region, None, "", error)
-                for scope in self.scopes
-                for region in scope.regions or ("?",)
-            ),
-            {},
-            {},
-        )
+    def _all_failed(self, error: OSPError) -> Survey:
+        """The same error for every region in scope."""
+        regions: list[RegionAnswer] = []
+        for scope in self.scopes:
+            names = scope.regions or (ANY_REGION,)
+            regions += [_failed_region(scope.cloud, name, error) for name in names]
+        return Survey(tuple(regions), {}, {})
 
     def _run(self, question: Question) -> list[_Result]:
-        """One job from start to end, with a Result for every checker host; raises SatelliteError."""
+        """Run one job to its end; a result for every checker host.  Raises SatelliteError."""
         seconds = self.job.deadline.total_seconds()
-        job = self.jobs.start(
-            self._template,
-            self._hosts,
-            {
-                "question": question.uuids,
-                "mode": question.mode,
-                "nonce": question.nonce,
-                "clouds": question.clouds,
-                "lists_fail_on_down_cell": question.fails,
-                "clouds_yaml": self.job.clouds_yaml,
-            },
-            max(1, round(seconds)),
-        )
-        log.info("job %d on %s: %s", job.id, ", ".join(self._hosts.values()), question.mode)
+        inputs = {
+            "question": question.uuids,
+            "mode": question.mode,
+            "nonce": question.nonce,
+            "clouds": question.clouds,
+            "lists_fail_on_down_cell": question.fails,
+            "clouds_yaml": self.job.clouds_yaml,
+        }
+        timeout = max(1, round(seconds))
+        job = self.jobs.start(self._template, self._hosts, inputs, timeout)
+        names = ", ".join(self._hosts.values())
+        log.info("job %d on %s: %s", job.id, names, question.mode)
         try:
             if job.hosts - self._hosts.keys():
                 raise SatelliteError(f"job {job.id} runs on hosts that were not asked for")
-            ended = self._wait(job, seconds)
+            outputs = self._wait(job, seconds)
         except BaseException:  # Ctrl-C as well
             self.jobs.cancel(job)
             raise
-        if len(ended) < len(job.hosts):
+        if len(outputs) < len(job.hosts):
             self.jobs.cancel(job)
-        return [
-            _Result(
-                name,
-                ended.get(host_id),
-                f"no answer within {seconds:.0f} s"
-                if host_id in job.hosts
-                else "Satellite left it out of the job (on a Satellite or Capsule that needs "
-                "execute_jobs_on_infrastructure_hosts)",
-            )
-            for host_id, name in self._hosts.items()
-        ]
+        results = []
+        for host_id, name in self._hosts.items():
+            why = f"no answer within {seconds:.0f} s"
+            if host_id not in job.hosts:
+                why = (
+                    "Satellite left it out of the job (on a Satellite or Capsule that needs "
+                    "execute_jobs_on_infrastructure_hosts)"
+                )
+            results.append(_Result(name, outputs.get(host_id), why))
+        return results
 
     def _wait(self, job: Job, seconds: float) -> dict[int, Output]:
-        """The outputs of the hosts that came to an end in time.
+        """Host id -> output of the hosts that finished within that time.
 
-        The job as a whole ends up to 15 s after its hosts (measured), so the hosts are looked at.
+        The job as a whole ends up to 15 s after its hosts (measured), so each host is checked.
         """
-        ended: dict[int, Output] = {}
+        outputs: dict[int, Output] = {}
         began = time.monotonic()
         while True:
-            for host_id in job.hosts - ended.keys():
+            for host_id in job.hosts - outputs.keys():
                 output = self.jobs.output(job, host_id)
                 if output.complete:
-                    ended[host_id] = output
+                    outputs[host_id] = output
             waited = time.monotonic() - began
-            if len(ended) == len(job.hosts) or waited > seconds:
-                return ended
-            time.sleep(min(self.pause, max(0.5, waited / 4)))
+            if len(outputs) == len(job.hosts) or waited > seconds:
+                return outputs
+            pause = max(0.5, waited / 4)
+            time.sleep(min(self.pause, pause))
 
 
-def _translated(error: SatelliteError) -> OSPError:
-    """The failure of the way to the checker host, as that of a cloud: its hosts are unknown."""
-    kind = {
-        SatelliteForbidden: OSPForbidden,
-        SatelliteLoginError: OSPLoginError,
-        SatelliteNotFound: OSPConfigError,
-    }.get(type(error), OSPError)
-    return kind(str(error))
+def _job_error(output: Output) -> str:
+    """Why a job failed: the last error line of its script, or what Satellite says."""
+    errors = [line for line in output.text.splitlines() if line.startswith("error: ")]
+    if errors:
+        return errors[-1].strip()
+    return output.complaint or "see it in Satellite"
+
+
+def _check_clock(answer: Survey, began: datetime, host: str) -> None:
+    """Raise OSPError if the clock of a checker host differs too much from ours.
+
+    It answered between `began` and now.
+    """
+    if answer.at is None:
+        return
+    ahead = answer.at - datetime.now(timezone.utc)
+    behind = min(answer.at - began, timedelta(0))
+    check_drift(max(ahead, behind), host)
+
+
+def _is_ignored(name: str, ignored: Collection[str]) -> bool:
+    """Whether a region, or REGION/SERVICE, is ignored by name."""
+    region, _, _ = name.partition("/")
+    return name in ignored or region in ignored
+
+
+def _regions_answered_twice(answers: Mapping[str, Survey]) -> Iterator[RegionAnswer]:
+    """An error for each region for which several checker hosts answer."""
+    hosts: dict[Place, list[str]] = {}
+    for host, answer in answers.items():
+        for region in answer.regions:
+            hosts.setdefault(region.place, []).append(host)
+    for (cloud, region_name), names in hosts.items():
+        if len(names) > 1:
+            error = OSPConfigError(
+                f"{cloud}/{region_name}: {' and '.join(names)} both answer for it; "
+                "narrow checker.search"
+            )
+            yield _failed_region(cloud, region_name, error)
+
+
+def _answered_regions(answers: Mapping[str, Survey], cloud: Optional[str]) -> set[str]:
+    """The regions of a cloud for which at least one checker host answers."""
+    names = set()
+    for answer in answers.values():
+        for region in answer.regions:
+            if region.cloud == cloud:
+                names.add(region.region)
+    return names
+
+
+def _failed_region(cloud: Optional[str], region: str, error: OSPError) -> RegionAnswer:
+    """A region that gave no answer."""
+    return RegionAnswer(str(cloud), region, servers=None, proof="", error=error)
+
+
+def _as_osp_error(error: SatelliteError) -> OSPError:
+    """A failure on the way to the checker host, as an error of the clouds: UUIDs are unknown."""
+    if isinstance(error, SatelliteForbidden):
+        return OSPForbidden(str(error))
+    if isinstance(error, SatelliteLoginError):
+        return OSPLoginError(str(error))
+    if isinstance(error, SatelliteNotFound):
+        return OSPConfigError(str(error))
+    return OSPError(str(error))

@@ -1,57 +1,53 @@
-"""Every host of Satellite and what its facts say it is, at least cost: a glance at all, a closer
-look at few.
+"""Every host of Satellite and what its facts say it is, at the least cost.
 
-A row of facts costs Satellite about 0.15 ms (measured on Foreman 3.12), and nearly every host is
-found alive by one UUID.  So a glance reads that fact alone; all that identify a host are read of
-those that no list of servers has.
+Nearly every host is found alive by one UUID.  So `list_hosts` reads that single fact of all hosts,
+and `identify_hosts` reads all identifying facts of the few that no list of servers contains.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.pace import Progress, workers
-from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.rules.identity import (
     GLANCE_NAMES,
     MAKER_NAMES,
     OTHER_GLANCE_NAMES,
     OTHER_NAMES,
-    PUBLISHED,
     RHSM,
     RHSM_NAMES,
-    UUID_NAMES,
     by_makers,
     disagree,
     identify,
-    published_uuid,
 )
 from foreman_hooks.rules.model import Identity, Reason
-from foreman_hooks.satellite.client import Satellite, SatelliteError, in_parts, quoted
-
-SOURCES = 5  # fact sources that may hold the same name for one host, at most
-LONGEST_LIST = (
-    7_000  # characters of ids in one search: Apache takes 8 KB of address, and refuses more
+from foreman_hooks.satellite.batches import ask_in_batches
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.errors import SatelliteError
+from foreman_hooks.satellite.facts import (
+    OTHERS,
+    Names,
+    facts_now,
+    fetch_facts,
+    fetch_rows,
+    newest_origin,
 )
-# Every kind of source but RHSM, by what its `origin` holds: asked one by one they cannot hide each
-# other's facts.
-ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
-SALT = "Salt"  # it writes some names of Puppet's old facts, with values of its own
-SHARED_NAMES = frozenset({"uuid", "manufacturer", "productname"})
-OTHERS = "other sources"
+from foreman_hooks.satellite.hosts import count_hosts, id_windows, ids_by_name, newest_host
+
+# Characters of ids in one search: Apache accepts a URL of 8 KB, and refuses a longer one.
+LONGEST_LIST = 7_000
+MANY_AT_ONCE = 10  # hosts: nobody deletes so many by hand while a list is read
+SALT = "Salt"  # writes some names of Puppet's old facts, with values of its own
+SALT_NAMES = frozenset({"uuid", "manufacturer", "productname"})
+
+_FactsByHost = Mapping[str, Mapping[str, str]]  # host name -> fact -> value
 
 
-MANY_AT_ONCE = 10  # hosts: so many are not deleted by hand while a list is read
-NAMES = 25  # hosts in one search by name: a name has up to 255 characters
-VALUES = (
-    50  # values in one search for them: of a hundred terms Satellite begins to sweat (measured)
-)
+class ListedHost(NamedTuple):
+    """One host and the UUIDs in its leading fact (as parse_uuid returns them).
 
-
-class Glance(NamedTuple):
-    """One host and the UUIDs that it is known by at a glance (as parse_uuid gives them); none is no
-    evidence.
-
-    `in_scope`: the run may judge it.  All others are only witnesses, and twins.
+    No UUID is no evidence.  `in_scope`: the run may judge it; all other hosts are only witnesses,
+    or share a UUID.
     """
 
     id: int
@@ -60,9 +56,18 @@ class Glance(NamedTuple):
     in_scope: bool = True
 
 
+class IdentifiedHost(NamedTuple):
+    """One host and what all of its facts say it is."""
+
+    id: int
+    name: str
+    identity: Identity
+
+
 class Scope(NamedTuple):
-    """Which hosts a run may judge: those that `search` finds, of the organization with that id;
-    None: of all.
+    """Which hosts a run may judge: those that match `search`, of the organization with that id.
+
+    "" and None: all of them.
     """
 
     search: str = ""
@@ -73,399 +78,291 @@ class Scope(NamedTuple):
         return bool(self.search) or self.organization is not None
 
 
-class Host(NamedTuple):
-    """One host and what its facts say it is."""
-
-    id: int
-    name: str
-    identity: Identity
-
-
 EVERYTHING = Scope()
 
 
-def glance(
+def no_progress(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def list_hosts(
     satellite: Satellite,
     scope: Scope = EVERYTHING,
-    progress: Progress = lambda done, total: None,
-) -> Iterator[Glance]:
+    progress: Progress = no_progress,
+) -> Iterator[ListedHost]:
     """Every visible host, in order of id.
 
-    Walks by windows of host ids: there is no offset that could shift when hosts come and go, and
-    rows with equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).
-    Raises SatelliteError, also where all windows together hold fewer hosts than were announced;
-    SatelliteForbidden where not one host is visible: no rights look like that, too.
+    Walks windows of host ids: there is no offset that could shift when hosts come and go, and rows
+    with equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).
+
+    Raises SatelliteError, also if all windows together hold fewer hosts than were announced, and
+    SatelliteForbidden if no host is visible, since missing permissions look the same.
     """
-    highest, total = satellite.newest_host()
-    names, origin = (
-        (GLANCE_NAMES, "") if satellite.katello else (OTHER_GLANCE_NAMES, " and origin !~ Rhsm")
-    )
+    highest, total = newest_host(satellite)
+    satellite.about()  # requested once, before the threads start
+    windows = list(id_windows(highest, total, satellite.manners.page_size))
 
-    def read(window: tuple[int, int]) -> list[Glance]:
-        low, high = window
-        hosts = satellite.thin_hosts(low, high)
-        within = satellite.thin_hosts(low, high, *scope) if scope and hosts else hosts
-        facts = (
-            _rows(satellite, f"host_id > {low} and host_id <= {high}{origin}", names, high - low)
-            if hosts
-            else {}
-        )
-        return [
-            Glance(host_id, name, _uuids(facts.get(name, {}).values()), name in within)
-            for name, host_id in sorted(hosts.items(), key=lambda item: item[1])
-        ]
+    def read(window: tuple[int, int]) -> list[ListedHost]:
+        return _list_window(satellite, scope, *window)
 
-    windows = list(_windows(highest, total, satellite.manners.page_size))
     count = 0
     with workers(satellite.manners.workers) as pool:
         for (_, high), hosts in zip(windows, pool.map(read, windows)):
             yield from hosts
             count += len(hosts)
             progress(high, highest)
-    _compare(satellite, count, total, highest)
+    _check_completeness(satellite, count, total, highest)
 
 
-def _compare(satellite: Satellite, count: int, total: int, highest: int) -> None:
-    """Raise SatelliteError where fewer hosts were read than there are.
+def _list_window(
+    satellite: Satellite,
+    scope: Scope,
+    low: int,
+    high: int,
+) -> list[ListedHost]:
+    """The hosts with low < id <= high, in order of id."""
+    ids = ids_by_name(satellite, low, high)
+    if not ids:
+        return []
+    in_scope = ids
+    if scope:
+        in_scope = ids_by_name(satellite, low, high, scope.search, scope.organization)
+    search = f"host_id > {low} and host_id <= {high}"
+    names = GLANCE_NAMES
+    if not satellite.katello:
+        search += " and origin !~ Rhsm"
+        names = OTHER_GLANCE_NAMES
+    rows = fetch_rows(satellite, search, names, high - low)
+    hosts = []
+    for name in sorted(ids, key=ids.__getitem__):
+        values = rows.get(name, {}).values()
+        host = ListedHost(
+            id=ids[name],
+            name=name,
+            uuids=distinct_uuids(values),
+            in_scope=name in in_scope,
+        )
+        hosts.append(host)
+    return hosts
 
-    Some may have been deleted meanwhile.  But where none is left, or most are gone, it is the login
-    that sees less.
+
+def distinct_uuids(values: Iterable[Any]) -> tuple[str, ...]:
+    """The usable UUIDs among the values of facts, each once, in their order."""
+    uuids = [parse_uuid(value) for value in values]
+    return tuple(dict.fromkeys(uuid for uuid in uuids if uuid))
+
+
+def _check_completeness(
+    satellite: Satellite,
+    count: int,
+    total: int,
+    highest: int,
+) -> None:
+    """Raise SatelliteError if fewer hosts were read than there are.
+
+    Some may have been deleted meanwhile.  But if none or less than half remain, it is the login
+    that sees less than before.
     """
-    left = satellite.count_hosts(highest)
-    if (
-        count < left
-        or (not left and total > 1)
-        or (left < total / 2 and total - left > MANY_AT_ONCE)
-    ):
-        satellite.odd(
+    remaining = count_hosts(satellite, highest)
+    all_vanished = remaining == 0 and total > 1
+    most_vanished = remaining < total / 2 and total - remaining > MANY_AT_ONCE
+    if count < remaining or all_vanished or most_vanished:
+        satellite.raise_unexpected(
             "/api/hosts",
-            f"{count} hosts in all windows where {total} were announced, and {left} afterwards",
+            f"{count} hosts in all windows where {total} were announced, "
+            f"and {remaining} afterwards",
         )
 
 
-def _uuids(values: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(parse_uuid, values))))
-
-
-def look_closely(
+def identify_hosts(
     satellite: Satellite,
-    hosts: Sequence[Glance],
-    openstack_names: tuple[str, ...],
-    progress: Progress = lambda done, total: None,
-) -> Iterator[Host]:
-    """What each of these is by all of its identifying facts; raises SatelliteError.
+    hosts: Sequence[ListedHost],
+    openstack_names: Names,
+    progress: Progress = no_progress,
+) -> Iterator[IdentifiedHost]:
+    """What each of these hosts is, by all of its identifying facts; raises SatelliteError.
 
-    Of most hosts that are none of OpenStack's their makers tell.  A host whose facts Satellite
-    cannot show is OUT_OF_SIGHT.
+    Most hosts that are not OpenStack instances are recognised by their makers alone.  A host whose
+    facts Satellite cannot show is OUT_OF_SIGHT.
     """
+
+    def read(batch: Sequence[ListedHost]) -> list[IdentifiedHost]:
+        return _identify_in_batches(satellite, batch, openstack_names)
+
     done = 0
+    batches = _batches(hosts, satellite.manners.page_size)
     with workers(satellite.manners.workers) as pool:
-        for found in pool.map(
-            lambda some: _identified_in_parts(satellite, some, openstack_names),
-            _chunks(hosts, satellite.manners.page_size),
-        ):
-            yield from found
-            done += len(found)
+        for batch in pool.map(read, batches):
+            yield from batch
+            done += len(batch)
             progress(done, len(hosts))
 
 
-def kinds(
-    satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]
-) -> Iterator[tuple[str, str]]:
-    """UUID and kind of these hosts, some at a time: what their firmware calls them; raises
-    SatelliteError.
-    """
-    names, origin = (
-        (MAKER_NAMES, "origin ~ Rhsm") if satellite.katello else (OTHER_NAMES, "origin !~ Rhsm")
-    )
-    for chunk in _chunks(hosts, satellite.manners.page_size):
-        ids = ",".join(str(host.id) for host in chunk)
-        facts = _facts(satellite, f"host_id ^ ({ids}) and {origin}", names, len(chunk))
-        for host in chunk:
-            values = facts.get(host.name, {})
-            identity = (
-                by_makers(values, host.uuids, openstack_names)
-                if satellite.katello
-                else identify({OTHERS: values}, katello=False, openstack_names=openstack_names)
-            )
-            yield host.uuids[0], identity.kind
-
-
-def twins(satellite: Satellite, hosts: Collection[Host]) -> dict[int, tuple[str, ...]]:
-    """Host id -> names of the other hosts that name one of its UUIDs, in either byte order, in any
-    source of facts.
-
-    Looked for among all hosts that this login sees: those of a few by a search for their UUIDs,
-    those of many by windows.  Raises SatelliteError.
-    """
-    wanted = _forms(uuid for host in hosts for uuid in host.identity.uuids)
-    if len(wanted) <= VALUES:
-        values = " or ".join(
-            f"value ~ {form}" for form in sorted(wanted)
-        )  # ~ does not mind the case
-        searches = [(f"({values})", len(wanted) * VALUES)] if wanted else []
-    else:
-        highest, total = satellite.newest_host()
-        searches = [
-            (f"host_id > {low} and host_id <= {high} and origin {which} Rhsm", high - low)
-            for low, high in _windows(highest, total, satellite.manners.page_size)
-            for which in ("~", "!~")
-        ]  # apart, else Chef's dmi::system::uuid hides RHSM's
-    naming: dict[str, set[str]] = {}
-    publishing: dict[str, str] = {}
-    with workers(satellite.manners.workers) as pool:
-        for rows in pool.map(
-            lambda search: _rows(satellite, search[0], UUID_NAMES, search[1]), searches
-        ):
-            for form, names in _naming(rows, wanted).items():
-                naming.setdefault(form, set()).update(names)
-            publishing.update(
-                (name, values[PUBLISHED]) for name, values in rows.items() if values.get(PUBLISHED)
-            )
-    for name, form in _published(satellite, publishing, naming, wanted):
-        naming.setdefault(form, set()).add(name)
-    return {host.id: _others(host, naming) for host in hosts}
-
-
-def must_still_see(satellite: Satellite, hosts: Sequence[Glance]) -> None:
-    """Raise SatelliteError where not even a fact of these is shown, of which each showed some in
-    this run.
-
-    A login or a server that goes blind in mid-run shows empty lists that are right in themselves:
-    hosts without facts, and nobody who shares a UUID.
-    """
-    ids = ",".join(str(host.id) for host in hosts)
-    names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
-    if not _rows(satellite, f"host_id ^ ({ids})", names, len(hosts)):
-        satellite.odd(
-            "/api/fact_values", f"no fact of {hosts[0].name}, which showed some a moment ago"
-        )
-
-
-def _forms(uuids: Iterable[str]) -> set[str]:
-    """These UUIDs in both byte orders."""
-    return {form for uuid in uuids for form in (uuid, swap_bytes(uuid))}
-
-
-def _published(
+def _identify_in_batches(
     satellite: Satellite,
-    publishing: Mapping[str, str],
-    naming: Mapping[str, Collection[str]],
-    wanted: Collection[str],
-) -> Iterator[tuple[str, str]]:
-    """Name and UUID of the hosts on which alone what was published names one that is wanted.
+    hosts: Sequence[ListedHost],
+    openstack_names: Names,
+) -> list[IdentifiedHost]:
+    """`_identify_batch`, in smaller and smaller batches where Satellite fails."""
 
-    What an image of a disk brought along from another machine names nobody: else whatever is made
-    of that image would hold the record of its origin for ever.
-    """
-    named = {name: parse_uuid(text) for name, text in publishing.items()}
-    names = [
-        name
-        for name, form in sorted(named.items())
-        if form
-        and form in wanted
-        and not any(name in naming.get(known, ()) for known in (form, swap_bytes(form)))
-    ]
-    for start in range(0, len(names), NAMES):
-        some = names[start : start + NAMES]
-        search = " or ".join(f"host = {quoted(name)}" for name in some)
-        facts = _facts(satellite, f"({search}) and origin ~ Rhsm", RHSM_NAMES, len(some))
-        for name in some:
-            form = published_uuid(facts.get(name, {}))
-            if form:
-                yield name, form
+    def ask(batch: Sequence[ListedHost]) -> list[IdentifiedHost]:
+        return _identify_batch(satellite, batch, openstack_names)
+
+    def failed(host: ListedHost, error: SatelliteError) -> list[IdentifiedHost]:
+        identity = Identity(host.uuids, Reason.OUT_OF_SIGHT, str(error))
+        return [IdentifiedHost(host.id, host.name, identity)]
+
+    identified = []
+    for batch in ask_in_batches(hosts, ask, failed, len(hosts)):
+        identified += batch
+    return identified
 
 
-def _naming(rows: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
-    """UUID -> names of the hosts in whose rows it stands, but for what was published."""
-    naming: dict[str, set[str]] = {}
-    for name, values in rows.items():
-        for uuid in _uuids(value for fact, value in values.items() if fact != PUBLISHED):
-            if uuid in wanted:
-                naming.setdefault(uuid, set()).add(name)
-    return naming
-
-
-def _others(host: Host, naming: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    names = {name for form in _forms(host.identity.uuids) for name in naming.get(form, ())}
-    return tuple(sorted(names - {host.name}))
-
-
-def facts_now(satellite: Satellite, host_id: int, name: str) -> dict[str, dict[str, str]]:
-    """The identifying facts of one host, now, each origin on its own; raises SatelliteError.
-
-    Two origins with the same fact name collapse into one in an answer, the last row wins
-    (measured).
-    """
-    found = {}
-    searches = {origin: f"origin ~ {origin}" for origin in ORIGINS}
-    searches[OTHERS] = " and ".join(f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS))
+def _identify_batch(
+    satellite: Satellite,
+    hosts: Sequence[ListedHost],
+    openstack_names: Names,
+) -> list[IdentifiedHost]:
+    """By their makers; those that remain open by all of their facts of every source."""
+    identities: dict[int, Identity] = {}
+    remaining = hosts
+    rhsm: _FactsByHost = {}
     if satellite.katello:
-        searches = {RHSM: "origin ~ Rhsm", **searches}
-    for origin, search in searches.items():
-        names = RHSM_NAMES if origin == RHSM else OTHER_NAMES
-        facts = _facts(satellite, f"host_id = {host_id} and {search}", names, 1)
-        if set(facts) - {name}:
-            satellite.odd(
-                "/api/fact_values", f"facts of {', '.join(facts)} where {name} was asked for"
-            )
-        if facts.get(name):
-            found[origin] = facts[name]
-    return found
+        makers = _facts_of(satellite, hosts, "origin ~ Rhsm", MAKER_NAMES)
+        for host in hosts:
+            values = makers.get(host.name, {})
+            identities[host.id] = by_makers(values, host.uuids, openstack_names)
+        remaining = [host for host in hosts if identities[host.id].reason is None]
+        rhsm = _facts_of(satellite, remaining, "origin ~ Rhsm", RHSM_NAMES)
+    others = _facts_of_other_sources(satellite, remaining)
+    for host in remaining:
+        facts = {RHSM: rhsm.get(host.name, {})}
+        for origin, facts_by_host in others.items():
+            facts[origin] = facts_by_host.get(host.name, {})
+        identities[host.id] = _identify(satellite, host, facts, openstack_names)
+    return [IdentifiedHost(host.id, host.name, identities[host.id]) for host in hosts]
+
+
+def _facts_of_other_sources(
+    satellite: Satellite,
+    hosts: Sequence[ListedHost],
+) -> dict[str, _FactsByHost]:
+    """Origin -> facts of all sources but RHSM; Salt's apart if it and Puppet may share names."""
+    facts = _facts_of(satellite, hosts, "origin !~ Rhsm", OTHER_NAMES)
+    if all(SALT_NAMES.isdisjoint(values) for values in facts.values()):
+        return {OTHERS: facts}
+    without_salt = f"origin !~ Rhsm and origin !~ {SALT}"
+    return {
+        OTHERS: _facts_of(satellite, hosts, without_salt, OTHER_NAMES),
+        SALT: _facts_of(satellite, hosts, f"origin ~ {SALT}", OTHER_NAMES),
+    }
+
+
+def _identify(
+    satellite: Satellite,
+    host: ListedHost,
+    facts: Mapping[str, Mapping[str, str]],
+    openstack_names: Names,
+) -> Identity:
+    katello = satellite.katello
+    if not katello and disagree(facts, openstack_names):
+        identity = identity_now(satellite, host.id, host.name, openstack_names)
+    else:
+        identity = identify(facts, katello=katello, openstack_names=openstack_names)
+    return _if_still_shown(host, identity)
+
+
+def _if_still_shown(host: ListedHost, identity: Identity) -> Identity:
+    """The identity, unless a host that showed a UUID before now seems to have no facts at all."""
+    if host.uuids and identity.reason is Reason.NO_FACTS:
+        detail = "its facts were shown a moment ago, and are not now"
+        return Identity(host.uuids, Reason.OUT_OF_SIGHT, detail)
+    return identity
 
 
 def identity_now(
-    satellite: Satellite, host_id: int, name: str, openstack_names: tuple[str, ...]
+    satellite: Satellite,
+    host_id: int,
+    name: str,
+    openstack_names: Names,
 ) -> Identity:
-    """What a host is by its facts as they are now, each origin on its own; raises SatelliteError.
+    """What a host is by its facts as they are now, each origin by itself; raises SatelliteError.
 
-    Without Katello, and where origins disagree on the maker, the one whose facts arrived last
-    leads.
+    Without Katello, and if origins disagree on the maker, the one whose facts arrived last leads.
     """
     facts = facts_now(satellite, host_id, name)
     freshest = ""
     if not satellite.katello and disagree(facts, openstack_names):
-        freshest = _freshest(satellite, host_id, facts)
+        freshest = newest_origin(satellite, host_id, facts)
     return identify(
         facts, katello=satellite.katello, openstack_names=openstack_names, freshest=freshest
     )
 
 
-def _freshest(satellite: Satellite, host_id: int, origins: Iterable[str]) -> str:
-    """The origin of the fact that changed last; "" where that cannot be told.
+def firmware_kinds(
+    satellite: Satellite,
+    hosts: Sequence[ListedHost],
+    openstack_names: Names,
+) -> Iterator[tuple[str, str]]:
+    """(UUID, kind) of each host: the kind is what its firmware calls itself (Identity.kind).
 
-    No answer has the time of a fact, but lists can be sorted by it (fact_value.rb: reported_at is
-    updated_at).
+    Each host must have a UUID.  Raises SatelliteError.
     """
-    rows = satellite.page(
-        "/api/fact_values",
-        dict,
-        search=f"host_id = {host_id} and origin !~ Rhsm",
-        order="reported_at DESC",
-        per_page=1,
-    )["results"]
-    newest = [fact for values in rows.values() for fact in values]
-    if len(newest) != 1:
-        return ""
-    found = [
-        origin
-        for origin in origins
-        if origin != OTHERS
-        and _rows(satellite, f"host_id = {host_id} and origin ~ {origin}", (newest[0],), 1)
-    ]
-    return found[0] if len(found) == 1 else ""
+    for batch in _batches(hosts, satellite.manners.page_size):
+        if satellite.katello:
+            facts = _facts_of(satellite, batch, "origin ~ Rhsm", MAKER_NAMES)
+        else:
+            facts = _facts_of(satellite, batch, "origin !~ Rhsm", OTHER_NAMES)
+        for host in batch:
+            values = facts.get(host.name, {})
+            if satellite.katello:
+                identity = by_makers(values, host.uuids, openstack_names)
+            else:
+                identity = identify(
+                    {OTHERS: values}, katello=False, openstack_names=openstack_names
+                )
+            yield host.uuids[0], identity.kind
 
 
-def _identified_in_parts(
-    satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]
-) -> list[Host]:
-    def ask(some: Sequence[Glance]) -> list[Host]:
-        return _identified(satellite, some, openstack_names)
+def check_facts_still_visible(satellite: Satellite, hosts: Sequence[ListedHost]) -> None:
+    """Raise SatelliteError if no fact of these hosts is shown, all of which showed one in this run.
 
-    def spoilt(host: Glance, error: SatelliteError) -> list[Host]:
-        return [Host(host.id, host.name, Identity(host.uuids, Reason.OUT_OF_SIGHT, str(error)))]
-
-    return [host for part in in_parts(hosts, ask, spoilt, len(hosts)) for host in part]
-
-
-def _identified(
-    satellite: Satellite, hosts: Sequence[Glance], openstack_names: tuple[str, ...]
-) -> list[Host]:
-    """By their makers, and what is left by all of their facts of every source."""
-    identities: dict[int, Identity] = {}
-    open_hosts = list(hosts)
-
-    def read(search: str, names: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:
-        ids = ",".join(str(host.id) for host in open_hosts)
-        return (
-            _facts(satellite, f"host_id ^ ({ids}) and {search}", names, len(open_hosts))
-            if open_hosts
-            else {}
-        )
-
-    rhsm: Mapping[str, Mapping[str, str]] = {}
-    if satellite.katello:
-        makers = read("origin ~ Rhsm", MAKER_NAMES)
-        identities = {
-            host.id: by_makers(makers.get(host.name, {}), host.uuids, openstack_names)
-            for host in hosts
-        }
-        open_hosts = [host for host in hosts if identities[host.id].reason is None]
-        rhsm = read("origin ~ Rhsm", RHSM_NAMES)
-    others = {OTHERS: read("origin !~ Rhsm", OTHER_NAMES)}
-    if any(not SHARED_NAMES.isdisjoint(values) for values in others[OTHERS].values()):
-        others = {
-            OTHERS: read(f"origin !~ Rhsm and origin !~ {SALT}", OTHER_NAMES),
-            SALT: read(f"origin ~ {SALT}", OTHER_NAMES),
-        }  # else one hides what the other says
-    for host in open_hosts:
-        facts = {
-            RHSM: rhsm.get(host.name, {}),
-            **{origin: found.get(host.name, {}) for origin, found in others.items()},
-        }
-        identity = identify(facts, katello=satellite.katello, openstack_names=openstack_names)
-        if not satellite.katello and disagree(facts, openstack_names):
-            identity = identity_now(satellite, host.id, host.name, openstack_names)
-        if host.uuids and identity.reason is Reason.NO_FACTS:
-            identity = Identity(
-                host.uuids,
-                Reason.OUT_OF_SIGHT,
-                "its facts were shown a moment ago, and are not now",
-            )
-        identities[host.id] = identity
-    return [Host(host.id, host.name, identities[host.id]) for host in hosts]
-
-
-def _facts(
-    satellite: Satellite, search: str, names: tuple[str, ...], hosts: int
-) -> dict[str, dict[str, str]]:
-    """Host name -> fact -> value, of those that have one."""
-    return {
-        name: {fact: value for fact, value in values.items() if isinstance(value, str)}
-        for name, values in _rows(satellite, search, names, hosts).items()
-    }
-
-
-def _rows(
-    satellite: Satellite, search: str, names: tuple[str, ...], hosts: int
-) -> dict[str, dict[str, Any]]:
-    """Host name -> fact -> value.  A page counts rows, not hosts, and `subtotal` says nothing
-    (measured).
-
-    A name in them without a host is no host (uploads at the same time leave such behind, measured).
+    A login or a server that goes blind in the middle of a run shows empty lists that look right:
+    hosts without facts, and no host that shares a UUID.
     """
-    per_page = hosts * len(names) * SOURCES + 1  # more rows than there can be
-    found: dict[str, dict[str, Any]] = satellite.page(
-        "/api/fact_values",
-        dict,
-        search=f"fact ^ ({','.join(names)}) and {search}",
-        order="host_id ASC",
-        per_page=per_page,
-    )["results"]
-    if sum(map(len, found.values())) >= per_page:
-        satellite.odd("/api/fact_values", f"{per_page} rows or more for {hosts} hosts")
-    return found
+    names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
+    if not fetch_rows(satellite, f"host_id ^ ({_joined_ids(hosts)})", names, len(hosts)):
+        what = f"no fact of {hosts[0].name}, which showed some a moment ago"
+        satellite.raise_unexpected("/api/fact_values", what)
 
 
-def _windows(highest: int, total: int, size: int) -> Iterator[tuple[int, int]]:
-    """(low, high] pairs that cover 1 to `highest`, each with about `size` hosts where ids are
-    spread evenly.
-    """
-    width = max(size, round(size * highest / max(total, 1)))
-    for low in range(0, highest, width):
-        yield low, min(low + width, highest)
+def _facts_of(
+    satellite: Satellite,
+    hosts: Sequence[ListedHost],
+    origin: str,
+    names: Names,
+) -> _FactsByHost:
+    """The facts with these names of these hosts, from sources that match the search `origin`."""
+    if not hosts:
+        return {}
+    search = f"host_id ^ ({_joined_ids(hosts)}) and {origin}"
+    return fetch_facts(satellite, search, names, len(hosts))
 
 
-def _chunks(hosts: Iterable[Glance], size: int) -> Iterator[list[Glance]]:
-    """The hosts by at most `size`, and as many as a search can name by their ids."""
-    chunk: list[Glance] = []
+def _joined_ids(hosts: Iterable[ListedHost]) -> str:
+    return ",".join(str(host.id) for host in hosts)
+
+
+def _batches(hosts: Iterable[ListedHost], size: int) -> Iterator[list[ListedHost]]:
+    """The hosts in lists of at most `size`, and of as many as one search can name by their ids."""
+    batch: list[ListedHost] = []
     length = 0
     for host in hosts:
         digits = len(str(host.id)) + 1
-        if chunk and (len(chunk) == size or length + digits > LONGEST_LIST):
-            yield chunk
-            chunk, length = [], 0
-        chunk.append(host)
+        if batch and (len(batch) == size or length + digits > LONGEST_LIST):
+            yield batch
+            batch, length = [], 0
+        batch.append(host)
         length += digits
-    if chunk:
-        yield chunk
+    if batch:
+        yield batch

@@ -1,37 +1,34 @@
-"""Satellite's remote execution: start a job template on hosts, and read what it printed (measured
-on 3.12).
+"""Satellite's remote execution: start a job template on hosts, and read what it printed.
 
-A job that matches no host "succeeds", a host that the login may not use is left out without a word,
-a rendering that fails has no exit status, and a peer that says nothing runs for ever: so everything
-is compared with what was asked, and whoever waits needs a deadline.
+Measured on Foreman 3.12: a job that matches no host "succeeds", a host that the login may not use
+is left out silently, a rendering that fails has no exit status, and a job on a host that never
+answers runs for ever.  So every response is compared with the request, and callers need a deadline.
 """
 
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from foreman_hooks.satellite.client import (
-    MANY,
-    Satellite,
-    SatelliteError,
-    SatelliteNotFound,
-    quoted,
-)
+from foreman_hooks.satellite.client import MANY, Satellite, is_list_of_objects, quoted
+from foreman_hooks.satellite.errors import SatelliteError, SatelliteNotFound
+from foreman_hooks.satellite.response import JsonObject
+
+_PATH = "/api/job_invocations"
+_LONGEST_COMPLAINT = 300  # characters
 
 
 class Job(NamedTuple):
-    """One job invocation; `hosts` are the ids of those that it really runs on."""
+    """One job invocation; `hosts` are the ids of the hosts that it really runs on."""
 
     id: int
     hosts: frozenset[int]
 
 
 class Output(NamedTuple):
-    """What one host printed so far: `text` is stdout and stderr together, in the order in which
-    they arrived.
+    """What one host has printed so far.
 
-    `status` is what stands after "Exit status:", "" where there is none (yet); `complaint` is what
-    Satellite and the proxy say themselves.
+    `text`: stdout and stderr together, in the order in which they arrived.  `status`: what follows
+    "Exit status:"; "" if there is none (yet).  `complaint`: what Satellite and the proxy say.
     """
 
     complete: bool
@@ -41,117 +38,137 @@ class Output(NamedTuple):
 
 
 class RemoteExecution:
-    """Jobs of one Satellite; every method raises SatelliteError."""
+    """The jobs of one Satellite; every method except `cancel` raises SatelliteError."""
 
     def __init__(self, satellite: Satellite) -> None:
         self._satellite = satellite
 
     def template_id(self, name: str) -> int:
-        """The id of the job template of that name; raises SatelliteNotFound."""
-        for found in self._satellite.listing(
-            "/api/job_templates", search=f"name = {quoted(name)}", per_page=2
-        ):
-            if found.get("name") == name and type(found.get("id")) is int:
-                return found["id"]
+        """The id of the job template with that name; raises SatelliteNotFound."""
+        search = f"name = {quoted(name)}"
+        templates = self._satellite.listing("/api/job_templates", search=search, per_page=2)
+        for template in templates:
+            number = template.get("id")
+            if template.get("name") == name and type(number) is int:
+                return number
         raise SatelliteNotFound(
             f"{self._satellite.url}: no job template {name!r} is visible to this login; "
-            "'templates publish' brings it, and the role needs view_job_templates"
+            "create it with 'templates publish', and give the role view_job_templates"
         )
 
     def hosts(self, search: str) -> dict[int, str]:
         """Id -> name of the hosts that match."""
-        return {
-            host["id"]: host["name"]
-            for host in self._satellite.listing(
-                "/api/hosts", search=search, thin="true", per_page=MANY
-            )
-        }
+        hosts = self._satellite.listing(
+            "/api/hosts",
+            search=search,
+            thin="true",
+            per_page=MANY,
+        )
+        return {host["id"]: host["name"] for host in hosts}
 
     def start(
-        self, template_id: int, hosts: Collection[int], inputs: Mapping[str, str], seconds: int
+        self,
+        template_id: int,
+        hosts: Collection[int],
+        inputs: Mapping[str, str],
+        seconds: int,
     ) -> Job:
-        """Start it on these hosts and no others; Satellite ends it after `seconds`."""
-        body = self._satellite.call(
-            "POST",
-            "/api/job_invocations",
-            json={
-                "job_invocation": {
-                    "job_template_id": template_id,
-                    "targeting_type": "static_query",
-                    "search_query": f"id ^ ({', '.join(map(str, sorted(hosts)))})",
-                    "inputs": dict(inputs),
-                    "execution_timeout_interval": seconds,
-                }
-            },
-        )
-        if type(body.get("id")) is not int:
-            self._satellite.odd("/api/job_invocations", "a job without an id")
-        return Job(body["id"], self._targets(body))
+        """Start a template on exactly these hosts; Satellite ends the job after `seconds`."""
+        ids = ", ".join(map(str, sorted(hosts)))
+        invocation = {
+            "job_template_id": template_id,
+            "targeting_type": "static_query",
+            "search_query": f"id ^ ({ids})",
+            "inputs": dict(inputs),
+            "execution_timeout_interval": seconds,
+        }
+        request = {"job_invocation": invocation}
+        body = self._satellite.call("POST", _PATH, json=request)
+        number = body.get("id")
+        if type(number) is not int:
+            self._satellite.raise_unexpected(_PATH, "a job without an id")
+        return Job(number, self._targets(body))
 
-    def _targets(self, body: Mapping[str, Any]) -> frozenset[int]:
+    def _targets(self, body: JsonObject) -> frozenset[int]:
+        """The ids of the hosts that a job runs on."""
         targeting = body.get("targeting")
-        hosts = targeting.get("hosts") if isinstance(targeting, dict) else None
-        if not isinstance(hosts, list) or not all(isinstance(host, dict) for host in hosts):
-            self._satellite.odd("/api/job_invocations", "a job without its hosts")
+        hosts: Any = None
+        if isinstance(targeting, dict):
+            hosts = targeting.get("hosts")
+        if not is_list_of_objects(hosts):
+            self._satellite.raise_unexpected(_PATH, "a job without its hosts")
         ids = frozenset(host.get("id") for host in hosts)
-        if body.get("total_hosts") != len(ids):
-            self._satellite.odd(
-                "/api/job_invocations", f"{body.get('total_hosts')} hosts, and names {len(ids)}"
-            )
+        announced = body.get("total_hosts")
+        if announced != len(ids):
+            self._satellite.raise_unexpected(_PATH, f"{announced} hosts, but the ids of {len(ids)}")
         return ids
 
     def output(self, job: Job, host_id: int) -> Output:
-        """What that host printed so far.
+        """What that host has printed so far.
 
-        All of it each time: `since` can lose the chunk with the exit status (measured).
+        All of it each time: with `since` the chunk with the exit status can get lost (measured).
         """
-        path = f"/api/job_invocations/{job.id}/hosts/{host_id}"
+        path = f"{_PATH}/{job.id}/hosts/{host_id}"
         body = self._satellite.get(path)
-        chunks = body.get("output")
-        if (
-            not isinstance(body.get("complete"), bool)
-            or not isinstance(chunks, list)
-            or not all(
-                isinstance(chunk, dict) and isinstance(chunk.get("output"), str) for chunk in chunks
-            )
-        ):
-            self._satellite.odd(path, "no output of a job")
-        text, status = _parted(chunks, body["complete"])
-        complaints = [chunk["output"] for chunk in chunks if chunk.get("output_type") == "debug"]
-        return Output(
-            body["complete"],
-            text,
-            status,
-            textwrap.shorten(" ".join(complaints), 300, placeholder=" ..."),
-        )
+        complete = body.get("complete")
+        chunks: Any = body.get("output")
+        if not isinstance(complete, bool) or not _are_chunks(chunks):
+            self._satellite.raise_unexpected(path, "no output of a job")
+        text, status = _text_and_status(chunks, complete)
+        return Output(complete, text, status, _complaint(chunks))
 
     def cancel(self, job: Job) -> None:
-        """End it, if that can be done: there is nothing to be done about a job that cannot be
-        cancelled.
-        """
+        """End a job if possible; one that cannot be cancelled is left to its timeout."""
         try:
-            self._satellite.call("POST", f"/api/job_invocations/{job.id}/cancel", json={})
+            self._satellite.call("POST", f"{_PATH}/{job.id}/cancel", json={})
         except SatelliteError:
             return
 
 
-def _parted(chunks: "list[dict[str, Any]]", complete: bool) -> tuple[str, str]:
-    """What was printed, and the exit status: a number, EXCEPTION, or blank where there is none
-    (yet).
+def _complaint(chunks: Sequence[JsonObject]) -> str:
+    """What Satellite and the proxy say themselves, in one line."""
+    debug = _of_type(chunks, "debug")
+    text = " ".join(chunk["output"] for chunk in debug)
+    return textwrap.shorten(text, _LONGEST_COMPLAINT, placeholder=" ...")
 
-    Satellite's own last line, "Exit status: N" in the login's language, is the chunk without an id
-    (measured).  Before foreman_remote_execution 8 no chunk has one: then it is the last chunk of
-    stdout, once the job is complete.
+
+def _of_type(chunks: Sequence[JsonObject], *types: str) -> list[JsonObject]:
+    return [chunk for chunk in chunks if chunk.get("output_type") in types]
+
+
+def _has_id(chunk: JsonObject) -> bool:
+    return chunk.get("id") is not None
+
+
+def _are_chunks(value: Any) -> bool:
+    return is_list_of_objects(value) and all(
+        isinstance(chunk.get("output"), str) for chunk in value
+    )
+
+
+def _text_and_status(chunks: Sequence[JsonObject], complete: bool) -> tuple[str, str]:
+    """What a host printed, and its exit status: a number, EXCEPTION, or "" if there is none (yet).
+
+    Satellite itself adds the last line, "Exit status: N" in the login's language, as the only chunk
+    without an id (measured).  Before foreman_remote_execution 8 no chunk has an id: then it is the
+    last chunk of stdout, once the job is complete.
     """
-    printed = [chunk for chunk in chunks if chunk.get("output_type") in ("stdout", "stderr")]
-    last = [chunk for chunk in printed if chunk["output_type"] == "stdout"][-1:] if complete else []
-    if any(chunk.get("id") is not None for chunk in chunks):
-        last = [
-            chunk
-            for chunk in printed
-            if chunk["output_type"] == "stdout" and chunk.get("id") is None
-        ]
-        printed = [chunk for chunk in printed if chunk.get("id") is not None]
-    text = "".join(chunk["output"] for chunk in printed if not (last and chunk is last[-1]))
-    words = last[-1]["output"].split() if last else []
-    return text, words[-1] if words else ""
+    printed = _of_type(chunks, "stdout", "stderr")
+    status_lines = _of_type(chunks, "stdout")
+    if any(map(_has_id, chunks)):
+        printed = [chunk for chunk in printed if _has_id(chunk)]
+        status_lines = [chunk for chunk in status_lines if not _has_id(chunk)]
+    elif not complete:
+        status_lines = []
+    status = ""
+    if status_lines:
+        status_line = status_lines[-1]
+        printed = [chunk for chunk in printed if chunk is not status_line]
+        status = _last_word(status_line["output"])
+    text = "".join(chunk["output"] for chunk in printed)
+    return text, status
+
+
+def _last_word(text: str) -> str:
+    words = text.split()
+    return words[-1] if words else ""

@@ -9,7 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from foreman_hooks.satellite.client import NOT_KEPT, Satellite, SatelliteForbidden, SatelliteRefused
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.errors import SatelliteForbidden, SatelliteRefused
+from foreman_hooks.satellite.hosts import create_host
+from foreman_hooks.satellite.lookups import find_id
+from foreman_hooks.satellite.snapshot import NOT_KEPT
 
 Snapshot = Mapping[str, Any]
 Attributes = dict[str, Any]  # of a host, as Foreman's API takes them
@@ -70,7 +74,7 @@ def restore(satellite: Satellite, snapshot: Snapshot) -> Restored:
         **_owner(satellite, snapshot),
         "host_parameters_attributes": _parameters(snapshot),
     }
-    host_id = satellite.create_host(attributes)
+    host_id = create_host(satellite, attributes)
     lost = [
         *_lost_references(snapshot, attributes),
         *_lost_owner(snapshot, attributes),
@@ -105,7 +109,7 @@ def _references(satellite: Satellite, snapshot: Snapshot) -> Attributes:
         name = snapshot.get(reference.key)
         if not name:
             continue
-        number = satellite.id_of(reference.kind, "title", name)
+        number = find_id(satellite, reference.kind, "title", name)
         if number is not None:
             attributes[reference.attribute] = number
     return attributes

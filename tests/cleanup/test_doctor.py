@@ -89,14 +89,14 @@ def test_tls_that_is_not_checked_is_a_warning_each_time(stage: Stage, call: Any)
             "fail .*may not list the servers of all projects",
         ),
         (lambda stage: stage.openstack.no_endpoint.add("RegionOne"), "fail .*no compute endpoint"),
-        (lambda stage: stage.foreman.fail("/api", 502, "<html>"), "fail .*gave 502"),
+        (lambda stage: stage.foreman.fail("/api", 502, "<html>"), "fail .*returned 502"),
         (
             lambda stage: stage.foreman.fail("/api/settings", 403, {}),
             "warning +the setting destroy_vm.*cannot be read",
         ),
         (
             lambda stage: stage.foreman.fail("/api/status", 401, {}),
-            "fail .*log-in of admin is refused",
+            "fail .*login of admin was refused",
         ),
         (lambda stage: (stage.folder / "journal.sqlite3").mkdir(), "fail .*journal"),
     ],
@@ -156,7 +156,7 @@ def test_whatever_fails_the_other_checks_are_made(stage: Stage, call: Any, path:
     found = examined(call, stage)
     failed = states(found, "fail")
     assert failed
-    assert all("gave 500: reset has failed" in text for text in failed)
+    assert all("returned 500: reset has failed" in text for text in failed)
     for pattern, text in (
         ("ping", "Candlepin answers"),
         ("organizations", "organizations visible"),

@@ -22,7 +22,8 @@ from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.paths import spool_of
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
-from foreman_hooks.satellite.client import Login, SatelliteError
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.errors import SatelliteError
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROLE = ("view_hosts", "view_facts", "view_params", "destroy_hosts")
@@ -521,11 +522,14 @@ def kill_before_the_delete(stage: Stage, **how: Any) -> None:
         cleanup = stage.cleanup(journal, **how)
         plan = cleanup.plan()
         with pytest.MonkeyPatch.context() as patch:
+            call = cleanup.satellite.call
 
-            def die(record: Any) -> bool:
-                raise KilledError
+            def die(method: str, path: str, **body: Any) -> Any:
+                if method == "DELETE":
+                    raise KilledError
+                return call(method, path, **body)
 
-            patch.setattr(cleanup.satellite, "delete", die)
+            patch.setattr(cleanup.satellite, "call", die)
             with pytest.raises(KilledError):
                 list(cleanup.apply(plan))
 

@@ -22,8 +22,8 @@ from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.paths import spool_of
 from foreman_hooks.rules.model import Decision, Policy
 from foreman_hooks.rules.plan import PlanError, dump, load
-from foreman_hooks.satellite.client import (
-    Login,
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.errors import (
     SatelliteError,
     SatelliteForbidden,
     SatelliteLoginError,
@@ -763,7 +763,7 @@ def test_a_wrong_password_is_sent_once(stage: Any) -> None:
 
 def test_a_satellite_that_answers_html_ends_the_run(stage: Any) -> None:
     stage.foreman.fail("/api/hosts", 200, "<html>welcome</html>")
-    with pytest.raises(SatelliteError, match="no JSON object"):
+    with pytest.raises(SatelliteError, match="not a JSON object"):
         stage.plan()
 
 

@@ -12,6 +12,7 @@ from conftest import Stage
 from sandbox.records import User
 
 from foreman_hooks.rules.model import Decision, Outcome, Reason, Record, Verdict
+from foreman_hooks.satellite.records import fetch_record
 
 RECORD = {
     "comment": 'Röntgen\'s "box" | 1',
@@ -298,7 +299,7 @@ def begun(stage: Stage) -> Any:
         verdict = Verdict(2, "old.example.com", "u", Decision.DELETE, Reason.TERMINATED, "")
         with stage.journal() as journal:
             client = stage.cleanup(journal).satellite
-            record = client.record(2)
+            record = fetch_record(client, 2)
             assert record is not None
             number = journal.begin_deletion(client.url, "p", verdict, {}, record, stage.now)
             if result:

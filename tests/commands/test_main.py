@@ -395,7 +395,7 @@ def test_a_wrong_satellite_password_exits_129(stage: Any, call: Any) -> None:
         satellite={"url": stage.foreman.url, "username": "admin", "password": "wrong"}
     )
     code, _, err = call("--config", config, "plan")
-    assert (code, "log-in of admin is refused" in one_line(err)) == (129, True)
+    assert (code, "login of admin was refused" in one_line(err)) == (129, True)
     assert "wrong" not in err
 
 
@@ -659,7 +659,7 @@ def test_after_an_error_nothing_waits_for_requests_to_the_other_server(stage: An
     finally:
         release.set()
     assert done.returncode == 129
-    assert "log-in of admin is refused" in one_line(done.stderr)
+    assert "login of admin was refused" in one_line(done.stderr)
 
 
 def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: Any) -> None:

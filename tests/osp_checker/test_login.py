@@ -92,7 +92,7 @@ def site(tmp_path, monkeypatch):
     for name in list(os.environ):
         if name.startswith("OS_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("foreman_hooks.osp_checker.session.BREATH", 0.0)
+    monkeypatch.setattr("foreman_hooks.osp_checker.session._ONE_MORE_TRY", {503: 0.0, 504: 0.0})
     cloud = OpenStack(
         regions=(ONE, TWO),
         accounts=[Account("admin", "changeme", "ops")],

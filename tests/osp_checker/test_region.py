@@ -70,8 +70,10 @@ class Lab:
         self.handlers = handlers
         server.faults.clear()
         server.requests.clear()
-        monkeypatch.setattr("foreman_hooks.osp_checker.region.BREATH", 0.001)
-        monkeypatch.setattr("foreman_hooks.osp_checker.session.BREATH", 0.001)
+        monkeypatch.setattr("foreman_hooks.osp_checker.region._MORE_TRIES", {401: 0.0, 503: 0.001})
+        monkeypatch.setattr(
+            "foreman_hooks.osp_checker.session._ONE_MORE_TRY", {503: 0.001, 504: 0.001}
+        )
         for name in list(
             os.environ
         ):  # for `quiet` too, which is older than any one test's own environment

@@ -9,13 +9,9 @@ from conftest import Stage
 from sandbox.records import User
 
 from foreman_hooks.commands.main import main
-from foreman_hooks.satellite.client import (
-    Login,
-    SatelliteForbidden,
-    SatelliteNotFound,
-    SatelliteRefused,
-)
+from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
+from foreman_hooks.satellite.errors import SatelliteForbidden, SatelliteNotFound, SatelliteRefused
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import CHECK, Published, publish
 

@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_written_hides_no_error(
         os.umask(umask)
     with unittest.mock.patch("os.fsync", side_effect=OSError(28, "No space left")):
         assert cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)]) == 129
-        assert "log-in of admin is refused" in capfd.readouterr().err
+        assert "login of admin was refused" in capfd.readouterr().err
 
 
 def test_every_metric_of_the_example_rules_is_there(stage: Stage, measure: Any) -> None:

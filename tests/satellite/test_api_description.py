@@ -5,29 +5,65 @@ silence.
 down by hand.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 import re
 from datetime import datetime, timezone
 from functools import cache
-from inspect import isfunction
+from inspect import isfunction, signature
 from pathlib import Path
 
 import pytest
 from sandbox.satellite import PUPPET, RHSM, Host, Satellite
 from sandbox.server import Server
 
+from foreman_hooks import satellite as package
 from foreman_hooks.rules.model import Identity, Record
-from foreman_hooks.satellite import inventory
+from foreman_hooks.satellite.access import (
+    host_permissions,
+    measure_visibility,
+    visible_organizations,
+)
+from foreman_hooks.satellite.check_ins import recent_checkins, reports_failed
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.inventory import Glance, Scope
+from foreman_hooks.satellite.deletion import confirm_unchanged, delete_record, disassociate, is_gone
+from foreman_hooks.satellite.facts import facts_now, fetch_facts, fetch_rows, newest_origin
+from foreman_hooks.satellite.hosts import count_hosts, ids_by_name, newest_host
+from foreman_hooks.satellite.installation import (
+    destroys_vms,
+    excluded_facts,
+    failing_services,
+    has_fact,
+    has_remote_execution,
+)
+from foreman_hooks.satellite.inventory import (
+    IdentifiedHost,
+    ListedHost,
+    Scope,
+    check_facts_still_visible,
+    firmware_kinds,
+    identify_hosts,
+    identity_now,
+    list_hosts,
+)
 from foreman_hooks.satellite.jobs import Job, RemoteExecution
+from foreman_hooks.satellite.lookups import find_host, find_id, organization_id
+from foreman_hooks.satellite.records import (
+    fetch_host,
+    fetch_record,
+    fetch_records,
+    fetch_records_named,
+)
 from foreman_hooks.satellite.restore import restore
+from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
+WEB1 = "web1.example.com"
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
 TABLE = {
     route: set(names)
@@ -40,29 +76,47 @@ DESCRIPTION = os.environ.get("SATELLITE_APIDOC")
 # answer.
 INSTEAD = {"GET /api/organizations": "GET /katello/api/organizations"}
 
+# What the functions of this room ask through, and what needs no request.
+TRANSPORT = {"get", "call", "listing", "page", "raise_unexpected"}
+# Every method and function that sends requests, by its name; the last one deletes the host.
 CALLS = {
     "about": lambda client: client.about(),
     "katello": lambda client: client.katello,
-    "organization_id": lambda client: client.organization_id("Default Organization"),
-    "organizations": lambda client: client.organizations(),
-    "newest_host": lambda client: client.newest_host(),
-    "thin_hosts": lambda client: client.thin_hosts(0, 1, "name ~ web"),
-    "find_host": lambda client: client.find_host("web1.example.com"),
-    "count_hosts": lambda client: client.count_hosts(1),
-    "may": lambda client: client.may("view_params"),
-    "visibility": lambda client: client.visibility(),
-    "records_named": lambda client: client.records_named(["web1.example.com"]),
-    "recent_checkins": lambda client: client.recent_checkins(NOW),
-    "reports_failed": lambda client: client.reports_failed(
-        Record(1, "web1.example.com", last_report=NOW), NOW
+    "has_permission": lambda client: client.has_permission("view_params"),
+    "own_permissions": lambda client: client.own_permissions(),
+    "list_hosts": lambda client: list(list_hosts(client, Scope("name ~ web", 1))),
+    "identify_hosts": lambda client: list(identify_hosts(client, [ListedHost(1, WEB1, ())], ())),
+    "identity_now": lambda client: identity_now(client, 1, WEB1, ("OpenStack",)),
+    "firmware_kinds": lambda client: list(
+        firmware_kinds(client, [ListedHost(1, WEB1, ("a",))], ())
     ),
-    "confirm": lambda client: client.confirm(client.record(1)),
-    "record": lambda client: client.record(1),
-    "records": lambda client: client.records([1]),
-    "is_gone": lambda client: client.is_gone(1),
-    "destroys_vms": lambda client: client.destroys_vms(),
-    "permissions": lambda client: client.permissions(1),
-    "id_of": lambda client: client.id_of("locations", "title", "Default Location"),
+    "check_facts_still_visible": lambda client: check_facts_still_visible(
+        client, [ListedHost(1, WEB1, ("a",))]
+    ),
+    "hosts_sharing_uuids": lambda client: hosts_sharing_uuids(
+        client, [IdentifiedHost(1, WEB1, Identity((UUID,)))]
+    ),
+    "facts_now": lambda client: facts_now(client, 1, WEB1),
+    "fetch_facts": lambda client: fetch_facts(client, "host_id = 1", ("virt::uuid",), 1),
+    "fetch_rows": lambda client: fetch_rows(client, "host_id = 1", ("virt::uuid",), 1),
+    "newest_origin": lambda client: newest_origin(client, 1, ["Puppet"]),
+    "organization_id": lambda client: organization_id(client, "Default Organization"),
+    "visible_organizations": visible_organizations,
+    "newest_host": newest_host,
+    "ids_by_name": lambda client: ids_by_name(client, 0, 1, "name ~ web"),
+    "find_host": lambda client: find_host(client, WEB1),
+    "count_hosts": lambda client: count_hosts(client, 1),
+    "measure_visibility": measure_visibility,
+    "fetch_records_named": lambda client: fetch_records_named(client, [WEB1]),
+    "recent_checkins": lambda client: recent_checkins(client, NOW),
+    "reports_failed": lambda client: reports_failed(client, Record(1, WEB1, last_report=NOW), NOW),
+    "fetch_host": lambda client: fetch_host(client, 1),
+    "fetch_record": lambda client: fetch_record(client, 1),
+    "fetch_records": lambda client: fetch_records(client, [1]),
+    "is_gone": lambda client: is_gone(client, 1),
+    "destroys_vms": destroys_vms,
+    "host_permissions": lambda client: host_permissions(client, 1),
+    "find_id": lambda client: find_id(client, "locations", "title", "Default Location"),
     "create_host": lambda client: restore(
         client,
         {
@@ -79,43 +133,16 @@ CALLS = {
             "parameters": {"a": "b"},
         },
     ),
-    "owner": lambda client: restore(
+    "restore": lambda client: restore(
         client, {"name": "too.example.com", "owner_id": 4, "owner_type": "Usergroup"}
     ),
-    "own_permissions": lambda client: client.own_permissions(),
-    "has_remote_execution": lambda client: client.has_remote_execution(),
-    "failing_services": lambda client: client.failing_services(),
-    "excluded_facts": lambda client: client.excluded_facts(),
-    "has_fact": lambda client: client.has_fact(["virt::uuid"], rhsm=True),
-    "disassociate": lambda client: client.disassociate(client.record(1)),
-    "delete": lambda client: client.delete(client.record(1)),
-}
-
-HOW = {
-    "get",
-    "call",
-    "listing",
-    "page",
-    "odd",
-}  # what all of them, the inventory and remote execution ask through
-INVENTORY = {
-    "glance": lambda client: list(inventory.glance(client, Scope("name ~ web", 1))),
-    "look_closely": lambda client: list(
-        inventory.look_closely(client, [Glance(1, "web1.example.com", ())], ())
-    ),
-    "kinds": lambda client: list(
-        inventory.kinds(client, [Glance(1, "web1.example.com", ("a",))], ())
-    ),
-    "twins": lambda client: inventory.twins(
-        client, [inventory.Host(1, "web1.example.com", Identity((UUID,)))]
-    ),
-    "must_still_see": lambda client: inventory.must_still_see(
-        client, [Glance(1, "web1.example.com", ("a",))]
-    ),
-    "identity_now": lambda client: inventory.identity_now(
-        client, 1, "web1.example.com", ("OpenStack",)
-    ),
-    "facts_now": lambda client: inventory.facts_now(client, 1, "web1.example.com"),
+    "has_remote_execution": has_remote_execution,
+    "failing_services": failing_services,
+    "excluded_facts": excluded_facts,
+    "has_fact": lambda client: has_fact(client, ["virt::uuid"], rhsm=True),
+    "confirm_unchanged": lambda client: confirm_unchanged(client, fetch_record(client, 1)),
+    "disassociate": lambda client: disassociate(client, fetch_record(client, 1)),
+    "delete_record": lambda client: delete_record(client, fetch_record(client, 1)),
 }
 JOBS = {
     "template_id": lambda jobs: jobs.template_id("OSP - Check instances"),
@@ -143,7 +170,7 @@ def requests_of(katello):
         for call in JOBS.values():
             call(RemoteExecution(client))
         double.jobs.close()
-        for call in (*INVENTORY.values(), *CALLS.values()):
+        for call in CALLS.values():
             call(client)
     assert double.deleted == [1]
     return server.requests
@@ -165,15 +192,20 @@ def parameters(request):
     return {name.replace("[]", "") for name in (*request.query, *body, *inner)}
 
 
+def functions_that_take_a_client():
+    """The names of all public functions of the package whose first argument is a Satellite."""
+    for module in pkgutil.iter_modules(package.__path__):
+        members = vars(importlib.import_module(f"{package.__name__}.{module.name}"))
+        for name, member in members.items():
+            if isfunction(member) and not name.startswith("_"):
+                first_argument = next(iter(signature(member).parameters), "")
+                if first_argument == "satellite":
+                    yield name
+
+
 def test_every_method_of_the_client_is_called_here():
-    assert set(CALLS) - {"owner"} | HOW == {
-        name for name in vars(Client) if not name.startswith("_")
-    }
-    assert set(INVENTORY) == {
-        name
-        for name, what in vars(inventory).items()
-        if isfunction(what) and what.__module__ == inventory.__name__ and not name.startswith("_")
-    }
+    methods = {name for name in vars(Client) if not name.startswith("_")}
+    assert set(CALLS) | TRANSPORT == methods | set(functions_that_take_a_client())
     assert set(JOBS) == {name for name in vars(RemoteExecution) if not name.startswith("_")}
 
 

@@ -53,7 +53,7 @@ TEMPLATE = next(one.text for one in build() if one.name == "OSP - Check instance
 
 
 def inputs_of(script: str) -> tuple[Question, str]:
-    """What the rendered script would call its main with."""
+    """The arguments with which the rendered script would call its main function."""
     call = script[script.rindex("sys.exit(main(") + len("sys.exit(") :].rstrip()[:-1]
     return eval(
         call, {"main": lambda question, path: (question, path), "Question": Question, "null": None}
@@ -93,7 +93,7 @@ class JobStage:
         return host
 
     def answers(self, target: Any) -> None:
-        """What the checker host does from now on."""
+        """Set what the checker host does from now on."""
         self.jobs.targets[self.checker_host.id] = target
 
     def checker(
@@ -144,7 +144,7 @@ def in_region_two(stage: Stage) -> str:
 
 
 def fill(stage: Stage) -> dict[str, str]:
-    """Instances of every fate."""
+    """Instances in every state."""
     return {
         "alive": stage.host("alive"),
         "off": stage.host("off", server="SHUTOFF"),
@@ -164,8 +164,8 @@ def test_the_answer_is_that_of_the_local_check(job: JobStage) -> None:
     assert delegated.ask(uuids).asked == local.ask(uuids).asked
 
 
-def test_the_error_of_a_region_is_told_as_the_local_check_tells_it(job: JobStage) -> None:
-    """RegionTwo has no server, so it proves nothing."""
+def test_the_error_of_a_region_reads_as_in_the_local_check(job: JobStage) -> None:
+    """RegionTwo has no server, so that it proves nothing."""
     both = CloudScope("prod", ("RegionOne", "RegionTwo"))
     local = LocalChecker([both])
     local.prepare()
@@ -215,7 +215,7 @@ def test_what_is_listed_is_one_job_that_asks_about_nobody(job: JobStage) -> None
 
 
 def test_without_any_uuid_the_regions_answer_all_the_same(job: JobStage) -> None:
-    """Else a region would look as if it had left the scope."""
+    """Otherwise a region would look as if it had left the scope."""
     (seen,) = job.checker().listed([]).regions
     assert (seen.region, seen.servers, seen.error) == ("RegionOne", 1, None)
 
@@ -273,7 +273,7 @@ def test_other_text_around_the_answer_does_no_harm(job: JobStage, around: str) -
 
 
 def earlier(line: str) -> str:
-    """The answer to a question that was the same, but for its nonce."""
+    """The answer to a question that differs only in its nonce."""
     return re.sub(rf"^({MARK}) \S+", rf"\1 {'0' * 32}", line)
 
 
@@ -296,7 +296,7 @@ def earlier(line: str) -> str:
         lambda line: Ran(b"", EXCEPTION, "Could not establish connection"),
     ],
 )
-def test_an_answer_that_is_not_whole_and_ours_is_none(
+def test_only_a_complete_answer_to_our_own_question_counts(
     job: JobStage, change: Callable[[str], Any]
 ) -> None:
     job.answers(answering("prod", change=change))
@@ -314,7 +314,7 @@ def test_what_does_not_end_in_time_is_unknown_and_cancelled(job: JobStage, statu
     assert job.stage.foreman.count("^POST /api/job_invocations/1/cancel$") == 1
 
 
-def test_a_failed_rendering_is_unknown_and_told(job: JobStage) -> None:
+def test_a_failed_rendering_is_unknown_and_shows_its_message(job: JobStage) -> None:
     (template,) = job.jobs.templates.by_id.values()
     template.template = template.template.replace(
         "to_json(input('nonce'))", "input('nonce').to_json"
@@ -324,7 +324,7 @@ def test_a_failed_rendering_is_unknown_and_told(job: JobStage) -> None:
     assert "Failed rendering template" in str(survey.regions[0].error)
 
 
-def test_the_scripts_own_error_line_is_told(job: JobStage) -> None:
+def test_the_error_line_of_the_script_is_shown(job: JobStage) -> None:
     job.answers(
         lambda script, stop: Ran(b"motd\nerror: no clouds.yaml with a cloud is found\n", 78)
     )
@@ -344,7 +344,7 @@ def test_a_region_that_nobody_answers_for_makes_everything_unknown(job: JobStage
     assert Presence.UNKNOWN in [one.presence for one in survey.asked[GONE]]
 
 
-def test_an_answer_about_a_region_that_was_not_asked_for_is_none(job: JobStage) -> None:
+def test_an_answer_about_another_region_does_not_count(job: JobStage) -> None:
     def run(script: str, stop: threading.Event) -> Ran:
         question = inputs_of(script)[0]
         survey = LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
@@ -426,7 +426,7 @@ POST, POLL = "^POST /api/job_invocations$", r"^GET /api/job_invocations/\d+/host
         (POLL, (200, {"complete": True, "output": [5]})),
     ],
 )
-def test_an_odd_answer_of_satellite_is_unknown(
+def test_an_unexpected_response_of_satellite_is_unknown(
     job: JobStage, pattern: str, answer: tuple[int, Any]
 ) -> None:
     job.stage.foreman.fail(pattern, *answer)
@@ -443,7 +443,7 @@ def test_a_connection_that_breaks_is_unknown(job: JobStage, pattern: str, how: A
 
 
 def test_ctrl_c_ends_the_job(job: JobStage) -> None:
-    """And what it interrupted is not taken for an answer."""
+    """And the interrupted job does not count as an answer."""
     begun = threading.Event()
 
     def forever(script: str, stop: threading.Event) -> Ran:
@@ -457,7 +457,8 @@ def test_ctrl_c_ends_the_job(job: JobStage) -> None:
         begun.wait(5)
         raise KeyboardInterrupt
 
-    checker._wait = interrupted  # type: ignore[method-assign]  stands in for a signal in the middle of the wait
+    # Stands in for a signal in the middle of the wait.
+    checker._wait = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         checker.survey([GONE])
     assert job.stage.foreman.count("^POST /api/job_invocations/1/cancel$") == 1
@@ -587,7 +588,7 @@ def test_chunks_without_ids_tell_a_failure_as_well(job: JobStage) -> None:
     assert "exit status 69: error: it is all wrong" in str(survey.regions[0].error)
 
 
-def test_doctor_praises_no_check_job_that_failed(job: JobStage) -> None:
+def test_doctor_does_not_pass_a_check_job_that_failed(job: JobStage) -> None:
     checker = job.checker()
     assert "took" in " ".join(finding.what for finding in _check_job(checker.job, checker))
     job.answers(lambda script, stop: Ran(b"", 1))
@@ -604,7 +605,7 @@ def test_doctor_names_the_regions_that_a_checker_host_leaves_out(job: JobStage) 
 
 
 def test_only_what_is_in_no_list_is_asked_about(two: JobStage) -> None:
-    """Else each host would ask about the instances of all others, one by one."""
+    """Otherwise each host would ask about the instances of all others, one by one."""
     uuids = [two.stage.host(f"alive{number}") for number in range(9)]
     ask_both(two, [*uuids, GONE])
     asked = {

@@ -1,4 +1,4 @@
-"""Every host is found, with its own facts, and is taken for nothing that its facts do not say: over
+"""Every host is listed with its own facts, and is only what its facts say: over
 HTTP, as ever.
 """
 
@@ -41,11 +41,25 @@ from foreman_hooks.rules.identity import (
     identify,
 )
 from foreman_hooks.rules.model import Identity, Reason
-from foreman_hooks.satellite import inventory
-from foreman_hooks.satellite.client import MANNERS, Login, SatelliteError, SatelliteLoginError
+from foreman_hooks.satellite import shared_uuids
+from foreman_hooks.satellite.client import MANNERS, Login
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.client import SatelliteRefused as Refused
-from foreman_hooks.satellite.inventory import Glance, Scope, facts_now, glance, look_closely
+from foreman_hooks.satellite.errors import SatelliteError, SatelliteLoginError
+from foreman_hooks.satellite.errors import SatelliteRefused as Refused
+from foreman_hooks.satellite.facts import facts_now
+from foreman_hooks.satellite.inventory import (
+    EVERYTHING,
+    IdentifiedHost,
+    ListedHost,
+    Scope,
+    check_facts_still_visible,
+    firmware_kinds,
+    identify_hosts,
+    identity_now,
+    list_hosts,
+)
+from foreman_hooks.satellite.records import fetch_record
+from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
 
 WEB1 = "web1.example.com"
 PUPPETS = {
@@ -85,7 +99,9 @@ def triples(hosts):
 
 def within(client, search="", organization=None):
     """The hosts that a run of that scope may judge."""
-    return triples(host for host in glance(client, Scope(search, organization)) if host.in_scope)
+    return triples(
+        host for host in list_hosts(client, Scope(search, organization)) if host.in_scope
+    )
 
 
 def number(value):
@@ -98,7 +114,7 @@ def lopsided(value):
 
 
 def searches(server, pattern=""):
-    """What was searched for among the facts."""
+    """The searches for facts that the server received."""
     found = [one.first("search") for one in server.requests if one.path == "/api/fact_values"]
     return [search for search in found if re.search(pattern, search)]
 
@@ -115,11 +131,11 @@ def named(search):
 def test_every_host_is_found_exactly_once_with_its_uuid_though_all_values_are_equal(
     server, connect, many
 ):
-    """S1: offsets lost 164 of 1,200 hosts with equal values; a page counts rows, and holds 20
+    """Offsets lost 164 of 1,200 hosts with equal values; a page counts rows, and holds 20
     unless told.
     """
     server.handle = many.handle
-    found = list(glance(connect()))
+    found = list(list_hosts(connect()))
     assert ids(found) == list(range(1, 2301))
     assert [host.name for host in found] == [host.name for host in many.hosts.values()]
     assert {host.uuids for host in found} == {(UUID,)}
@@ -130,9 +146,9 @@ def test_every_host_is_found_exactly_once_with_its_uuid_though_all_values_are_eq
 
 
 def test_a_glance_asks_rhsms_leading_uuid_alone(server, double, client):
-    """A row of facts is what costs Satellite, and one is enough to find a host alive."""
+    """Rows of facts are what costs Satellite time, and one is enough to find a host alive."""
     double.add(instance(**{PUPPET: PUPPETS}))
-    assert triples(glance(client)) == [(1, WEB1, (UUID,))]
+    assert triples(list_hosts(client)) == [(1, WEB1, (UUID,))]
     assert searches(server) == ["fact ^ (virt::uuid) and host_id > 0 and host_id <= 1"]
 
 
@@ -140,7 +156,7 @@ def test_gaps_in_the_ids_lose_nobody_and_find_nobody_twice(double, narrow):
     hosts = add_guests(double, 120)
     for host in hosts[3:90:2]:
         del double.hosts[host.id]
-    assert ids(glance(narrow)) == sorted(double.hosts)
+    assert ids(list_hosts(narrow)) == sorted(double.hosts)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +175,7 @@ def test_gaps_in_the_ids_lose_nobody_and_find_nobody_twice(double, narrow):
 def test_sparse_ids_cost_few_requests_and_lose_nobody(server, double, client, numbers):
     for host_id in numbers:
         double.add(guest(f"web{host_id}.example.com", id=host_id))
-    assert ids(glance(client)) == numbers
+    assert ids(list_hosts(client)) == numbers
     assert len(server.requests) <= 4 + 2 * len(numbers)
 
 
@@ -167,7 +183,7 @@ def test_a_window_without_hosts_is_not_asked_for_facts(server, double, narrow):
     hosts = add_guests(double, 30)
     for host in hosts[10:20]:
         del double.hosts[host.id]
-    assert len(triples(glance(narrow))) == 20
+    assert len(triples(list_hosts(narrow))) == 20
     assert server.count("thin=true") == 3  # the count, and two windows of fifteen ids each
     server.requests.clear()
     assert within(narrow, "id > 15") == [(host.id, host.name, (UUID,)) for host in hosts[20:]]
@@ -180,7 +196,7 @@ def test_a_window_without_hosts_is_not_asked_for_facts(server, double, narrow):
 def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
     for at in range(1, 40):
         double.add(guest(f"web{40 - at}.example.com", number(at)))
-    assert {host.id: host.uuids for host in glance(narrow)} == {
+    assert {host.id: host.uuids for host in list_hosts(narrow)} == {
         at: (number(at),) for at in range(1, 40)
     }
 
@@ -198,48 +214,47 @@ def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
     ],
 )
 def test_a_glance_gives_uuids_in_the_one_form_that_nova_knows(double, client, text, uuids):
-    """N16."""
     double.add(guest(uuid=text))
-    assert triples(glance(client)) == [(1, WEB1, uuids)]
+    assert triples(list_hosts(client)) == [(1, WEB1, uuids)]
 
 
 @pytest.mark.parametrize("value", [7, True, {"a": 1}, [UUID], {UUID: UUID}], ids=str)
 def test_a_uuid_that_is_no_text_is_none(server, client, web1, value):
     change(server, "fact_values", lambda body: {**body, "results": {WEB1: {"virt::uuid": value}}})
-    assert triples(glance(client)) == [(1, WEB1, ())]
+    assert triples(list_hosts(client)) == [(1, WEB1, ())]
 
 
 def test_a_host_without_facts_is_handed_out_without_a_uuid(double, client):
-    """S5."""
     double.add(guest(facts={}))
-    assert triples(glance(client)) == [(1, WEB1, ())]
+    assert triples(list_hosts(client)) == [(1, WEB1, ())]
 
 
 def test_a_plain_foreman_is_asked_for_the_uuids_of_all_sources(server, client):
     double = Satellite(katello=False)
     double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID}}))
     server.handle = double.handle
-    (found,) = glance(client)
+    (found,) = list_hosts(client)
     assert set(found.uuids) == {UUID, OTHER_UUID}
     assert searches(server) == [
         "origin ~ Rhsm",  # what Katello would have left behind
-        f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1 and origin !~ Rhsm",
+        f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1 "
+        "and origin !~ Rhsm",
     ]
 
 
 def test_a_name_in_the_facts_without_a_host_is_no_host(double, client, web1):
-    """S3: uploads at the same time leave such names behind, and an administrator sees them."""
+    """Simultaneous uploads leave such names behind, and an administrator sees them."""
     double.ghosts = {"ghost.example.com": {RHSM: {"virt::uuid": OTHER_UUID}}}
     double.add(guest("web2.example.com"))
-    assert [host.name for host in glance(client)] == [WEB1, "web2.example.com"]
+    assert [host.name for host in list_hosts(client)] == [WEB1, "web2.example.com"]
     assert [host.name for host in looked(client)] == [WEB1, "web2.example.com"]
 
 
 def test_a_leftover_of_the_same_name_does_not_lend_a_host_its_uuid(double, client):
-    """S3: the machine was uploaded anew, and the leftover's facts stand under the same name."""
+    """The machine was uploaded anew, and the leftover's facts stand under the same name."""
     double.ghosts = {WEB1: {RHSM: {"virt::uuid": OTHER_UUID}}}
     host = double.add(guest())
-    (found,) = glance(client)
+    (found,) = list_hosts(client)
     assert found.uuids == (UUID,)
     (closely,) = looked(client)
     assert closely.identity.uuids == (UUID,)
@@ -262,7 +277,7 @@ def test_a_search_narrows_the_hosts(server, double, client):
 
 
 def test_hosts_out_of_scope_are_handed_out_too_and_marked(double, narrow):
-    """They are no less witnesses and twins."""
+    """Hosts out of scope still count as witnesses, and as hosts that share a UUID."""
     for at in range(1, 31):
         double.add(guest(f"web{at}.example.com", number(at), organization_id=2 if at % 3 else 1))
     every = list(range(1, 31))
@@ -274,14 +289,14 @@ def test_hosts_out_of_scope_are_handed_out_too_and_marked(double, narrow):
         ("name = nobody",): [],
     }
     for scope, expected in scopes.items():
-        found = list(glance(narrow, Scope(*scope)))
+        found = list(list_hosts(narrow, Scope(*scope)))
         assert triples(found) == [(at, f"web{at}.example.com", (number(at),)) for at in every]
         assert ids(host for host in found if host.in_scope) == expected
 
 
 def test_a_scope_without_search_and_organization_narrows_nothing():
     assert not Scope()
-    assert not inventory.EVERYTHING
+    assert not EVERYTHING
     assert Scope("name ~ web")
     assert Scope(organization=1)
 
@@ -300,7 +315,7 @@ def test_a_search_that_breaks_out_of_its_parentheses_is_found_out(double, narrow
     add_guests(double, 25)
     with pytest.raises(
         SatelliteError,
-        match="/api/hosts gave 1 hosts in id > 0 and id <= 10 where 2 were announced",
+        match="/api/hosts returned 1 hosts in id > 0 and id <= 10 where 2 were announced",
     ):
         within(narrow, "name = web15.example.com) or (name = web1.example.com")
 
@@ -310,39 +325,41 @@ def test_a_search_that_matches_nobody_is_an_empty_inventory(client, web1):
 
 
 def test_a_search_that_satellite_refuses_is_an_error(client, web1):
-    with pytest.raises(Refused, match="gave 400: Field 'nonsense' not recognized for searching!"):
+    with pytest.raises(
+        Refused, match="returned 400: Field 'nonsense' not recognized for searching!"
+    ):
         within(client, "nonsense = 1")
 
 
 def test_progress_is_told_window_by_window_to_the_very_end(double, narrow):
     add_guests(double, 23)
     told = []
-    list(glance(narrow, Scope("name ~ web1"), lambda done, total: told.append((done, total))))
+    list(list_hosts(narrow, Scope("name ~ web1"), lambda done, total: told.append((done, total))))
     assert told == [(10, 23), (20, 23), (23, 23)]
 
 
 def test_a_window_that_is_answered_late_is_handed_out_in_its_place(server, double, connect):
-    """Windows are read ahead, and what is read first is not what comes first."""
+    """Windows are read ahead, and the first response need not be that of the first window."""
     add_guests(double, 30)
     before(
-        server, "host_id > 0 ", lambda: list(glance(connect()))
+        server, "host_id > 0 ", lambda: list(list_hosts(connect()))
     )  # as long as that takes, at least
-    assert ids(glance(connect(page_size=10, workers=3))) == list(range(1, 31))
+    assert ids(list_hosts(connect(page_size=10, workers=3))) == list(range(1, 31))
 
 
 # What goes wrong in one window goes wrong for all
 
 
 def test_a_401_in_the_middle_of_the_windows_ends_the_inventory(server, double, narrow):
-    """S15: thirty failures lock out every login, so there are no more of them than questions under
+    """Thirty failures lock out every login, so there are no more of them than questions under
     way.
     """
     add_guests(double, 250)
     refused = server.fail("host_id > ", 401)
     with pytest.raises(SatelliteLoginError):
-        list(glance(narrow))
+        list(list_hosts(narrow))
     with pytest.raises(SatelliteLoginError):
-        narrow.record(1)
+        fetch_record(narrow, 1)
     assert server.count("GET /api/hosts/1$") == 0
     assert refused.hits <= narrow.manners.workers
 
@@ -360,27 +377,26 @@ OF_ONE_REQUEST = ("500 JSON", *REFUSALS)  # a record in it may be the cause
 
 
 def test_where_the_newest_record_cannot_be_shown_its_number_is_counted(server, double, narrow):
-    """S15: neither it nor any other is lost."""
+    """Neither this host nor any other is lost."""
     add_guests(double, 25)
     for name in OF_ONE_REQUEST:
         spoil(server, "order=id", FAULTS[name])
-        assert (name, ids(glance(narrow))) == (name, list(range(1, 26)))
+        assert (name, ids(list_hosts(narrow))) == (name, list(range(1, 26)))
 
 
 def test_an_answer_about_the_newest_record_without_sense_is_an_error(server, double, narrow):
-    """S15."""
     add_guests(double, 25)
     for name in FAULTS.keys() - set(OF_ONE_REQUEST):
         spoil(server, "order=id", FAULTS[name])
         with pytest.raises(SatelliteError):
-            list(glance(narrow))
+            list(list_hosts(narrow))
 
 
 def test_one_answer_without_sense_in_a_closer_look_is_an_error(server, double, narrow):
-    """S15: it is the whole server's, and not a matter of the hosts that it is about."""
+    """Such a failure concerns the whole server, not the hosts in the request."""
     for at in range(1, 26):
         double.add(instance(f"web{at}.example.com"))
-    hosts = list(glance(narrow))
+    hosts = list(list_hosts(narrow))
     for name in FAULTS.keys() - set(OF_ONE_REQUEST):
         spoil(server, r"\(11,.*!~", FAULTS[name])
         with pytest.raises(SatelliteError):
@@ -391,14 +407,14 @@ def test_one_answer_without_sense_in_a_closer_look_is_an_error(server, double, n
     "pattern",
     ["thin=true", "/api/hosts.*id > 10 ", "fact_values", "host_id > 10 ", "host_id > 20 "],
 )
-def test_an_inventory_with_one_bad_answer_is_no_inventory(server, double, narrow, pattern):
-    """S15: wherever it is, and whatever it is; nothing short is handed out as whole."""
+def test_one_bad_response_makes_the_whole_inventory_an_error(server, double, narrow, pattern):
+    """Wherever it occurs, and whatever it is: a short list never passes as a complete one."""
     add_guests(double, 25)
     for name, fault in FAULTS.items():
         spoil(server, pattern, fault)
         found = []
         with suppress(SatelliteError):
-            found.append((name, ids(glance(narrow))))
+            found.append((name, ids(list_hosts(narrow))))
         whole = (
             [(name, list(range(1, 26)))] if pattern == "order=id" else []
         )  # the newest may be told by counting
@@ -407,10 +423,9 @@ def test_an_inventory_with_one_bad_answer_is_no_inventory(server, double, narrow
 
 @pytest.mark.parametrize("pattern", ["origin ~ Rhsm", "origin !~ Rhsm"])
 def test_a_closer_look_with_one_bad_answer_is_none(server, double, narrow, pattern):
-    """S15."""
     for at in range(1, 26):
         double.add(instance(f"web{at}.example.com"))
-    hosts = list(glance(narrow))
+    hosts = list(list_hosts(narrow))
     for name, fault in FAULTS.items():
         spoil(server, pattern, fault)
         found = []
@@ -428,7 +443,6 @@ def test_a_closer_look_with_one_bad_answer_is_none(server, double, narrow, patte
 def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_others(
     server, double, connect
 ):
-    """S16."""
     hosts = add_guests(double, 55)
     new = []
 
@@ -439,14 +453,13 @@ def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_other
 
     before(server, "search=id > 10 ", meanwhile)
     found = ids(
-        glance(connect(page_size=10, workers=1))
+        list_hosts(connect(page_size=10, workers=1))
     )  # one after the other, so that it is known who was seen
     assert found == [*range(1, 26), *range(36, 56)]
     assert not set(ids(new)) & set(found)
 
 
 def test_who_stays_is_found_once_whatever_order_the_windows_are_read_in(server, double, connect):
-    """S16."""
     hosts = add_guests(double, 90)
 
     def meanwhile():
@@ -456,23 +469,21 @@ def test_who_stays_is_found_once_whatever_order_the_windows_are_read_in(server, 
             add_new(double, 30)
 
     before(server, "id > 40 ", meanwhile)
-    found = ids(glance(connect(page_size=10, workers=4)))
+    found = ids(list_hosts(connect(page_size=10, workers=4)))
     assert found == sorted(set(found))
     assert {host.id for host in hosts} & double.hosts.keys() <= set(found) <= set(range(1, 91))
 
 
 def test_a_host_that_goes_between_its_name_and_its_facts_has_none(server, double, client, web1):
-    """S16."""
     double.add(guest("web2.example.com"))
     before(server, "fact_values", lambda: double.hosts.pop(1))
-    assert [host.uuids for host in glance(client)] == [(), (UUID,)]
+    assert [host.uuids for host in list_hosts(client)] == [(), (UUID,)]
 
 
 def test_a_host_that_goes_before_it_is_looked_at_closely_is_no_instance(double, client):
-    """S16."""
     double.add(instance())
     double.add(instance("web2.example.com"))
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     del double.hosts[1]
     assert [host.identity.reason for host in looked(client, hosts)] == [Reason.OUT_OF_SIGHT, None]
 
@@ -480,21 +491,20 @@ def test_a_host_that_goes_before_it_is_looked_at_closely_is_no_instance(double, 
 def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_record(
     server, double, client, web1
 ):
-    """S4, S16: facts come by name, and the name is another record's by now."""
+    """Facts come by name, and another record has that name by now."""
 
     def replace():
         del double.hosts[1]
         double.add(guest(uuid=OTHER_UUID))
 
     before(server, "fact_values", replace)
-    assert triples(glance(client)) == [(1, WEB1, ())]
-    assert triples(glance(client)) == [(2, WEB1, (OTHER_UUID,))]
+    assert triples(list_hosts(client)) == [(1, WEB1, ())]
+    assert triples(list_hosts(client)) == [(2, WEB1, (OTHER_UUID,))]
 
 
 def test_a_new_machine_of_the_same_name_is_not_what_the_old_record_is_looked_at_for(double, client):
-    """S4, S16."""
     double.add(instance())
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     del double.hosts[1]
     double.add(instance(uuid=OTHER_UUID))
     (found,) = looked(client, hosts)
@@ -505,11 +515,10 @@ def test_a_new_machine_of_the_same_name_is_not_what_the_old_record_is_looked_at_
 def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(
     server, double, client, pattern
 ):
-    """S16."""
     host = double.add(instance())
     before(server, pattern, lambda: setattr(host, "name", "other.example.com"))
     if pattern == "fact_values":
-        assert list(glance(client))[0].uuids == ()
+        assert list(list_hosts(client))[0].uuids == ()
     else:
         assert [(one.name, one.identity.reason) for one in looked(client)] == [
             (WEB1, Reason.OUT_OF_SIGHT)
@@ -519,13 +528,11 @@ def test_a_host_that_is_renamed_between_its_name_and_its_facts_has_none(
 def test_facts_wiped_by_a_registration_under_way_are_missing_and_not_those_of_before(
     server, double, client, web1
 ):
-    """S5."""
     before(server, "fact_values", web1.facts.clear)
-    assert triples(glance(client)) == [(1, WEB1, ())]
+    assert triples(list_hosts(client)) == [(1, WEB1, ())]
 
 
 def test_facts_wiped_after_the_glance_make_no_instance(server, double, client):
-    """S5."""
     host = double.add(instance())
     before(server, "origin ~ Rhsm", host.facts.clear)
     (found,) = looked(client)
@@ -533,9 +540,8 @@ def test_facts_wiped_after_the_glance_make_no_instance(server, double, client):
 
 
 def test_a_host_that_comes_within_a_window_is_left_for_the_next_run(server, double, client, web1):
-    """S16."""
     before(server, "thin=true", lambda: double.add(guest("web2.example.com")))
-    assert ids(glance(client)) == [1]
+    assert ids(list_hosts(client)) == [1]
 
 
 # Lists that are short or odd
@@ -566,12 +572,12 @@ ODD_HOSTS = {
 
 
 @pytest.mark.parametrize("mend", ODD_HOSTS.values(), ids=ODD_HOSTS)
-def test_a_window_of_hosts_that_is_short_or_odd_is_an_error(server, double, client, mend):
-    """S1: a short list is an error, never a result."""
+def test_a_window_of_hosts_that_is_short_or_malformed_is_an_error(server, double, client, mend):
+    """A short list is an error, never a result."""
     add_guests(double, 3)
     change(server, "thin=true", mend)
-    with pytest.raises(SatelliteError, match="/api/hosts gave"):
-        list(glance(client))
+    with pytest.raises(SatelliteError, match="/api/hosts returned"):
+        list(list_hosts(client))
 
 
 ODD_FACTS = {
@@ -585,7 +591,7 @@ ODD_FACTS = {
     "a host with a text": lambda body: {**body, "results": {WEB1: UUID}},
 }
 QUESTIONS = {
-    "a glance": ("host_id > 0", lambda client: list(glance(client))),
+    "a glance": ("host_id > 0", lambda client: list(list_hosts(client))),
     "a closer look at makers": (r"\(dmi::.*origin ~ Rhsm", lambda client: list(looked(client))),
     "a closer look": (r"\(virt::.*origin ~ Rhsm", lambda client: list(looked(client))),
     "a closer look at other sources": ("origin !~ Rhsm", lambda client: list(looked(client))),
@@ -603,12 +609,11 @@ QUESTIONS = {
 
 @pytest.mark.parametrize(("pattern", "ask"), QUESTIONS.values(), ids=QUESTIONS)
 @pytest.mark.parametrize("mend", ODD_FACTS.values(), ids=ODD_FACTS)
-def test_facts_that_are_odd_are_an_error(server, double, client, pattern, ask, mend):
-    """S1."""
+def test_malformed_facts_are_an_error(server, double, client, pattern, ask, mend):
     double.add(instance())
     ask(client)
     change(server, pattern, mend)
-    with pytest.raises(SatelliteError, match="/api/fact_values gave"):
+    with pytest.raises(SatelliteError, match="/api/fact_values returned"):
         ask(client)
 
 
@@ -622,7 +627,7 @@ def test_facts_that_are_odd_are_an_error(server, double, client, pattern, ask, m
     ],
 )
 def test_a_page_of_facts_that_is_full_is_an_error(server, double, client, pattern, ask, names):
-    """S1: the next row would be on the next page, and nothing says that there is one."""
+    """The next row would be on the next page, and nothing says that there is one."""
     double.add(instance())
     missing = [1]
     change(
@@ -644,7 +649,6 @@ def test_a_page_of_facts_that_is_full_is_an_error(server, double, client, patter
 
 
 def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, double, client):
-    """S1."""
     for at in range(3):
         double.add(
             guest(
@@ -662,7 +666,7 @@ def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, doubl
                 },
             )
         )
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     assert len(hosts) == 3
     assert len(list(looked(client, hosts))) == 3
     assert len(searches(server, "origin !~ Rhsm")) == 2  # all other sources, and those but Salt
@@ -680,7 +684,7 @@ def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, doubl
 def test_a_closer_look_asks_all_that_identifies_by_the_ids_of_those_hosts(server, double, client):
     for at in range(1, 10):
         double.add(instance(f"web{at}.example.com", number(at), **{PUPPET: PUPPETS}))
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     server.requests.clear()
     found = list(looked(client, hosts[2:5]))
     assert [(host.id, host.name, host.identity.uuids[0]) for host in found] == [
@@ -695,7 +699,7 @@ def test_a_closer_look_asks_all_that_identifies_by_the_ids_of_those_hosts(server
 
 
 def test_of_those_that_others_made_nothing_but_the_makers_is_asked(server, double, client):
-    """Most hosts that no list has are no instances, and their makers tell."""
+    """Most hosts that are in no list are not instances, and their makers are enough to know it."""
     double.add(instance())
     double.add(guest("vm.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}))
     double.add(guest("node.example.com", facts={RHSM: {**METAL}}))
@@ -723,7 +727,7 @@ def test_where_all_were_made_by_others_one_request_is_enough(server, double, cli
     assert len(searches(server, r"host_id \^")) == 1
 
 
-def test_a_closer_look_at_nobody_asks_nothing(server, client):
+def test_identifying_no_hosts_sends_no_request(server, client):
     assert list(looked(client, [])) == []
     assert server.requests == []
 
@@ -774,7 +778,7 @@ def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
 
 
 def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
-    """S6: what Ansible said of the machine before is not taken for what this one says."""
+    """What Ansible said of the previous machine does not count as a fact of this one."""
     double.add(
         instance(
             **{
@@ -790,7 +794,7 @@ def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
     assert (two.identity.uuids, two.identity.doubt) == ((UUID,), Reason.CONTRADICTING_FACTS)
 
 
-def test_a_fact_that_is_no_text_is_none(server, double, client):
+def test_a_fact_that_is_not_a_text_does_not_count(server, double, client):
     double.add(guest(facts={RHSM: {**INSTANCE, "virt::uuid": None}}))
     assert [host.identity.reason for host in looked(client)] == [Reason.NO_UUID]
     double.hosts[1].facts[RHSM]["virt::uuid"] = UUID
@@ -820,7 +824,7 @@ def test_the_makers_of_other_clouds_are_those_that_were_named(double, client):
     )
     assert [host.identity.reason for host in looked(client)] == [Reason.NOT_OPENSTACK]
     assert [
-        host.identity.reason for host in look_closely(client, list(glance(client)), ("acme",))
+        host.identity.reason for host in identify_hosts(client, list(list_hosts(client)), ("acme",))
     ] == [None]
 
 
@@ -847,9 +851,9 @@ def test_no_request_names_more_hosts_than_a_page_holds_and_nobody_is_left_out(
 
 @pytest.mark.parametrize("first", [10**5, 10**9, 10**18])
 def test_no_request_names_more_ids_than_an_address_can_hold(server, connect, first):
-    """Apache refuses more than 8 KB, and a page is larger than that where ids are long."""
+    """Apache refuses URLs over 8 KB, and a page of long ids is larger than that."""
     client = connect(page_size=3000)
-    hosts = [Glance(first + at, f"web{at}.example.com", ()) for at in range(3000)]
+    hosts = [ListedHost(first + at, f"web{at}.example.com", ()) for at in range(3000)]
     assert ids(looked(client, hosts)) == ids(hosts)
     lists = [named(search) for search in searches(server, r"\(dmi::.*origin ~ Rhsm")]
     assert sorted(sum(lists, [])) == ids(hosts)
@@ -862,9 +866,9 @@ def test_no_request_names_more_ids_than_an_address_can_hold(server, connect, fir
 
 def test_progress_of_a_closer_look_is_told_to_the_very_end(double, narrow):
     add_guests(double, 23)
-    hosts = list(glance(narrow))
+    hosts = list(list_hosts(narrow))
     told = []
-    list(look_closely(narrow, hosts, (), lambda done, total: told.append((done, total))))
+    list(identify_hosts(narrow, hosts, (), lambda done, total: told.append((done, total))))
     assert told == [(10, 23), (20, 23), (23, 23)]
 
 
@@ -875,12 +879,12 @@ def test_an_empty_list_where_hosts_were_announced_is_an_error(server, double, cl
     add_guests(double, 60)
     change(server, "thin=true", lambda body: {**body, "results": [], "subtotal": 0})
     with pytest.raises(SatelliteError, match="0 hosts in all windows where 60 were announced"):
-        list(glance(client))
+        list(list_hosts(client))
 
 
 @pytest.mark.parametrize("nth", range(1, 8))
 def test_a_login_that_sees_nothing_from_some_request_on_is_an_error(server, double, connect, nth):
-    """With numbers that agree: each list is empty and announces none."""
+    """With numbers that agree: each list is empty and announces no host."""
     add_guests(double, 60)
     handle, count = server.handle, iter(range(1, 1000))
 
@@ -895,7 +899,7 @@ def test_a_login_that_sees_nothing_from_some_request_on_is_an_error(server, doub
 
     server.handle = blind
     with pytest.raises(SatelliteError, match="announced"):
-        list(glance(connect(page_size=20, workers=1)))
+        list(list_hosts(connect(page_size=20, workers=1)))
 
 
 def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, double, connect):
@@ -912,7 +916,7 @@ def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, d
     with pytest.raises(
         SatelliteError, match="40 hosts in all windows where 60 were announced, and 60 afterwards"
     ):
-        list(glance(connect(page_size=20, workers=1)))
+        list(list_hosts(connect(page_size=20, workers=1)))
 
 
 @pytest.mark.parametrize(
@@ -924,7 +928,7 @@ def test_a_few_hosts_that_are_deleted_meanwhile_are_no_error(
 ):
     add_guests(double, 60)
     before(server, pattern, lambda: [double.hosts.pop(host_id) for host_id in gone])
-    found = ids(glance(connect(page_size=20, workers=1)))
+    found = ids(list_hosts(connect(page_size=20, workers=1)))
     assert set(double.hosts) <= set(found) <= set(range(1, 61))
 
 
@@ -936,14 +940,14 @@ def test_where_most_hosts_go_out_of_sight_in_mid_run_it_is_an_error(server, doub
         lambda: [double.hosts.pop(host_id) for host_id in range(11, 61)],
     )
     with pytest.raises(SatelliteError, match="where 60 were announced, and 10 afterwards"):
-        list(glance(connect(page_size=20, workers=1)))
+        list(list_hosts(connect(page_size=20, workers=1)))
 
 
 # Of what kind the living ones are
 
 
 def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(server, double, connect):
-    """Else a living host would be no witness for a missing one that is just like it."""
+    """Otherwise a living host would not be a witness for a missing one of the same kind."""
     client = connect(page_size=10)
     tags = ["HUAWEICLOUD", "Not Specified", "OpenStack Nova", ""]
     for at in range(1, 26):
@@ -959,10 +963,10 @@ def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(server, d
                 },
             )
         )
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     expected = [(host.identity.uuids[0], host.identity.kind) for host in looked(client, hosts)]
     server.requests.clear()
-    assert list(inventory.kinds(client, hosts, ("OpenStack",))) == expected
+    assert list(firmware_kinds(client, hosts, ("OpenStack",))) == expected
     assert len({kind for _, kind in expected}) == 3
     assert len(server.requests) == 3
 
@@ -971,30 +975,30 @@ def test_on_a_plain_foreman_the_kinds_are_those_of_the_other_sources(server, cli
     double = Satellite(katello=False)
     double.add(Host(WEB1, facts={PUPPET: {**PUPPETS, "dmi::product::name": "OpenStack Nova"}}))
     server.handle = double.handle
-    assert list(inventory.kinds(client, list(glance(client)), ("OpenStack",))) == [
+    assert list(firmware_kinds(client, list(list_hosts(client)), ("OpenStack",))) == [
         (UUID, "openstack foundation / openstack nova")
     ]
 
 
 def test_where_no_fact_is_shown_of_hosts_that_showed_some_it_is_an_error(server, double, client):
     add_guests(double, 3)
-    hosts = list(glance(client))
-    inventory.must_still_see(client, hosts)
+    hosts = list(list_hosts(client))
+    check_facts_still_visible(client, hosts)
     double.hosts[1].facts.clear()  # it registers anew
-    inventory.must_still_see(client, hosts)
+    check_facts_still_visible(client, hosts)
     for host in double.hosts.values():
         host.facts.clear()
     with pytest.raises(
         SatelliteError, match="no fact of web1.example.com, which showed some a moment ago"
     ):
-        inventory.must_still_see(client, hosts)
+        check_facts_still_visible(client, hosts)
 
 
 # Who shares a UUID
 
 
 def doomed(uuid=UUID, host_id=1):
-    return inventory.Host(host_id, WEB1, Identity((uuid,)))
+    return IdentifiedHost(host_id, WEB1, Identity((uuid,)))
 
 
 @pytest.mark.parametrize("few", [True, False], ids=["by a search", "by windows"])
@@ -1012,13 +1016,15 @@ def doomed(uuid=UUID, host_id=1):
     ],
     ids=str,
 )
-def test_whoever_names_the_uuid_in_any_source_is_a_twin(double, client, monkeypatch, facts, few):
-    """S7: whatever else the record is, and whatever organization it is in."""
-    monkeypatch.setattr(inventory, "VALUES", 50 if few else 0)
+def test_a_host_that_names_the_uuid_in_any_source_shares_it(
+    double, client, monkeypatch, facts, few
+):
+    """Whatever else the record is, and whatever organization it is in."""
+    monkeypatch.setattr(shared_uuids, "VALUES", 50 if few else 0)
     double.add(guest())
     double.add(Host("twin.example.com", facts=facts, organization_id=2))
     double.add(guest("other.example.com", OTHER_UUID))
-    assert inventory.twins(client, [doomed()]) == {1: ("twin.example.com",)}
+    assert hosts_sharing_uuids(client, [doomed()]) == {1: ("twin.example.com",)}
 
 
 @pytest.mark.parametrize(
@@ -1030,7 +1036,7 @@ def test_whoever_names_the_uuid_in_any_source_is_a_twin(double, client, monkeypa
 def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
     server, double, connect, form, count
 ):
-    """S7: by a search for those of a few, by windows for those of many."""
+    """By a search for those of a few, by windows for those of many."""
     client = connect(page_size=30)
     names = [
         (RHSM, "virt::uuid"),
@@ -1045,7 +1051,7 @@ def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
     hosts, expected = [], {}
     for at in range(1, count + 1):
         double.add(instance(f"web{at}.example.com", lopsided(at)))
-        hosts.append(inventory.Host(at, f"web{at}.example.com", Identity((lopsided(at),))))
+        hosts.append(IdentifiedHost(at, f"web{at}.example.com", Identity((lopsided(at),))))
     for at in range(1, count + 1, 2):
         origin, name = names[at // 2 % len(names)]
         twin = double.add(
@@ -1057,7 +1063,9 @@ def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
         )
         expected[at] = (twin.name,)
     server.requests.clear()
-    assert inventory.twins(client, hosts) == {host.id: expected.get(host.id, ()) for host in hosts}
+    assert hosts_sharing_uuids(client, hosts) == {
+        host.id: expected.get(host.id, ()) for host in hosts
+    }
     assert len(searches(server, "value ~")) == (1 if count == 3 else 0)
     # of many: the newest, two windows of two lists, and the hardware of those on which alone what
     # is published names it
@@ -1068,8 +1076,8 @@ def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
 def test_a_machine_made_of_an_image_is_no_twin_of_the_one_that_published_into_it(
     double, client, monkeypatch, few
 ):
-    """S7: its check-ins would hold the record of the image's origin for ever."""
-    monkeypatch.setattr(inventory, "VALUES", 50 if few else 0)
+    """Otherwise its check-ins would hold the record of the image's origin for ever."""
+    monkeypatch.setattr(shared_uuids, "VALUES", 50 if few else 0)
     double.add(guest())
     for name, hardware in (("copy", HARDWARE), ("twin", OTHER_UUID)):
         double.add(
@@ -1084,24 +1092,24 @@ def test_a_machine_made_of_an_image_is_no_twin_of_the_one_that_published_into_it
                 },
             )
         )
-    assert inventory.twins(client, [doomed()]) == {1: ("twin.example.com",)}
+    assert hosts_sharing_uuids(client, [doomed()]) == {1: ("twin.example.com",)}
 
 
 def test_several_twins_are_named_in_order_and_a_uuid_of_each_of_several_counts(double, client):
     double.add(instance(uuid=UUID))
     for name, uuid_ in (("z", UUID), ("a", OTHER_UUID), ("m", UUID.upper())):
         double.add(instance(f"{name}.example.com", uuid_))
-    both = inventory.Host(1, WEB1, Identity((UUID, OTHER_UUID)))
-    assert inventory.twins(client, [both]) == {
+    both = IdentifiedHost(1, WEB1, Identity((UUID, OTHER_UUID)))
+    assert hosts_sharing_uuids(client, [both]) == {
         1: ("a.example.com", "m.example.com", "z.example.com")
     }
 
 
 @pytest.mark.parametrize("count", [1, 40], ids=["few", "many"])
 def test_a_twin_that_two_sources_describe_under_one_name_is_no_secret(double, connect, count):
-    """S6: in one answer the last row would win, and RHSM and Chef both write dmi::system::uuid."""
+    """In one response the last row would win: RHSM and Chef both write dmi::system::uuid."""
     hosts = [
-        inventory.Host(at, f"web{at}.example.com", Identity((lopsided(at),)))
+        IdentifiedHost(at, f"web{at}.example.com", Identity((lopsided(at),)))
         for at in range(1, count + 1)
     ]
     for host in hosts:
@@ -1116,26 +1124,26 @@ def test_a_twin_that_two_sources_describe_under_one_name_is_no_secret(double, co
                 },
             )
         )
-    assert inventory.twins(connect(page_size=30), hosts)[1] == (
+    assert hosts_sharing_uuids(connect(page_size=30), hosts)[1] == (
         "first.example.com",
         "last.example.com",
     )
 
 
 @pytest.mark.parametrize("count", [3, 40], ids=["few", "many"])
-def test_a_search_for_twins_with_one_bad_answer_is_none(server, double, connect, count):
-    """S15: who shares a UUID with nobody is what lets a record go."""
+def test_one_bad_response_makes_a_search_for_shared_uuids_an_error(server, double, connect, count):
+    """A record may go because no other host shares its UUID, so this must be certain."""
     add_guests(double, 60)
     hosts = [doomed(lopsided(at), at) for at in range(1, count + 1)]
     for fault in FAULTS.values():
         spoil(server, "fact_values", fault)
         with pytest.raises(SatelliteError):
-            inventory.twins(connect(page_size=20), hosts)
+            hosts_sharing_uuids(connect(page_size=20), hosts)
 
 
-def test_twins_of_nobody_cost_nothing():
+def test_without_hosts_no_search_for_shared_uuids_is_sent():
     assert (
-        inventory.twins(Client(Login("http://127.0.0.1:9", "admin", "changeme")), []) == {}
+        hosts_sharing_uuids(Client(Login("http://127.0.0.1:9", "admin", "changeme")), []) == {}
     )  # nobody is there
 
 
@@ -1197,7 +1205,7 @@ def test_whichever_question_a_host_spoils_it_alone_is_out_of_sight(
         )
     server.handle = double.handle
     client = connect(page_size=10)
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     server.fail(
         rf"fact_values.*{start}.*host_id \^ \((\d+,)*{spoilt}(,\d+)*\).*{end}",
         500,
@@ -1210,7 +1218,7 @@ def test_whichever_question_a_host_spoils_it_alone_is_out_of_sight(
 def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(server, double, client):
     for at in range(1, 9):
         double.add(instance(f"web{at}.example.com", number(at)))
-    hosts = list(glance(client))
+    hosts = list(list_hosts(client))
     server.fail("fact_values", 500, {"error": {"message": "database is down"}})
     with pytest.raises(SatelliteError, match="database is down"):
         list(looked(client, hosts))
@@ -1229,7 +1237,7 @@ def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(server, double
 def test_without_katello_the_source_whose_facts_arrived_last_says_what_the_machine_is(
     server, client, puppet, ansible, reason
 ):
-    """S6: the facts of the platform that it came from, or went to, are still there."""
+    """The facts of the platform that it came from, or went to, are still stored."""
     double = Satellite(katello=False)
     double.add(
         Host(
@@ -1248,7 +1256,7 @@ def test_without_katello_the_source_whose_facts_arrived_last_says_what_the_machi
     (found,) = looked(client)
     assert found.identity.reason is reason
     assert set(found.identity.uuids) == {UUID, OTHER_UUID}
-    assert inventory.identity_now(client, 1, WEB1, ("OpenStack",)) == found.identity
+    assert identity_now(client, 1, WEB1, ("OpenStack",)) == found.identity
 
 
 def test_without_katello_sources_that_disagree_are_foreign_where_it_cannot_be_told_which_is_newer(
@@ -1303,8 +1311,8 @@ HOSTS = st.fixed_dictionaries(
 
 
 @given(HOSTS)
-def test_who_is_no_instance_by_rhsm_alone_is_none_by_all_sources_either(facts):
-    """S6: so the other sources need not be asked about them."""
+def test_not_an_instance_by_rhsm_alone_is_not_one_by_all_sources(facts):
+    """So the other sources need not be asked about them."""
     by_rhsm = identify({identity.RHSM: facts[identity.RHSM]}, katello=True)
     by_all = identify(facts, katello=True)
     foreign = by_makers(facts[identity.RHSM], (), ("OpenStack",)).reason
@@ -1355,7 +1363,7 @@ def test_a_closer_look_finds_what_all_facts_of_all_sources_say(facing, hosts, ka
 def test_a_closer_look_sees_what_puppet_and_salt_say_under_one_name(
     server, client, origins, katello
 ):
-    """S6: in one answer the last row would win, and one of two UUIDs would never be asked about."""
+    """In one response the last row would win, and one of two UUIDs would never be checked."""
     double = Satellite(katello=katello)
     server.handle = double.handle
     values = (
@@ -1374,7 +1382,7 @@ def test_a_closer_look_sees_what_puppet_and_salt_say_under_one_name(
 
 
 def test_sources_with_the_same_fact_name_do_not_hide_each_other(double, client):
-    """S6: in one answer the last row would win."""
+    """In one response the last row would win."""
     double.add(
         guest(
             facts={
@@ -1402,7 +1410,7 @@ def test_only_identifying_facts_that_hold_a_text_are_handed_out(server, double, 
 
 
 def test_the_facts_of_one_host_are_asked_for_by_its_number(server, double, client):
-    """S12: `host = 2` would mean the host with that id or the one of that name."""
+    """`host = 2` would mean the host with that id or the one of that name."""
     double.add(guest(WEB1))
     double.add(guest("1", OTHER_UUID))
     assert facts_now(client, 1, WEB1)["RHSM"]["virt::uuid"] == UUID
@@ -1411,9 +1419,9 @@ def test_the_facts_of_one_host_are_asked_for_by_its_number(server, double, clien
 
 
 def test_facts_of_another_host_are_an_error(client, web1):
-    """S4: the record has another name by now."""
+    """The record has another name by now."""
     with pytest.raises(
-        SatelliteError, match=r"facts of web1.example.com where web2.example.com was asked for"
+        SatelliteError, match=r"facts of web1.example.com where web2.example.com was requested"
     ):
         facts_now(client, 1, "web2.example.com")
 

@@ -1,6 +1,4 @@
-"""What one host that cannot be shown costs the others, and what the last look before a deletion
-sees.
-"""
+"""One host that Satellite cannot show costs the others nothing; the last look before a deletion."""
 
 from __future__ import annotations
 
@@ -25,16 +23,19 @@ from satellites import (
 )
 
 from foreman_hooks.rules.model import Record
-from foreman_hooks.satellite.client import (
-    RECENT,
-    Login,
+from foreman_hooks.satellite.access import measure_visibility
+from foreman_hooks.satellite.check_ins import RECENT, recent_checkins, reports_failed
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.client import Satellite as Client
+from foreman_hooks.satellite.deletion import confirm_unchanged, delete_record
+from foreman_hooks.satellite.errors import (
     SatelliteChanged,
     SatelliteError,
     SatelliteLoginError,
-    SatelliteUnclear,
+    SatelliteOutcomeUnknown,
     SatelliteUnreachable,
 )
-from foreman_hooks.satellite.client import Satellite as Client
+from foreman_hooks.satellite.records import fetch_record, fetch_records, fetch_records_named
 
 NO_METHOD = Answer(500, {"error": {"message": "undefined method"}})
 THEN = "2022-11-03 11:43:54 UTC"
@@ -53,8 +54,8 @@ def test_one_host_that_cannot_be_shown_is_named_whether_asked_for_by_id_or_by_na
 ) -> None:
     add_guests(double, 100)
     double.read_faults[42] = NO_METHOD
-    by_id = client.records(range(1, 101))
-    by_name = client.records_named(named(*range(1, 101)))
+    by_id = fetch_records(client, range(1, 101))
+    by_name = fetch_records_named(client, named(*range(1, 101)))
     assert len(by_id) == len(by_name) == 100
     assert [key for key, record in by_id.items() if isinstance(record, str)] == [42]
     assert [key for key, record in by_name.items() if isinstance(record, str)] == named(42)
@@ -67,7 +68,7 @@ def test_hosts_that_cannot_be_shown_are_all_named_as_long_as_others_stand_betwee
 ) -> None:
     add_guests(double, 100)
     double.read_faults.update(dict.fromkeys(numbers, NO_METHOD))
-    records = client.records(range(1, 101))
+    records = fetch_records(client, range(1, 101))
     assert [key for key, record in records.items() if isinstance(record, str)] == list(numbers)
 
 
@@ -77,7 +78,7 @@ def test_three_hosts_in_a_row_that_cannot_be_shown_are_no_matter_of_a_host(
     add_guests(double, 100)
     double.read_faults.update(dict.fromkeys((50, 51, 52), NO_METHOD))
     with pytest.raises(SatelliteError, match="undefined method"):
-        client.records(range(1, 101))
+        fetch_records(client, range(1, 101))
     assert len(server.requests) < 30
 
 
@@ -87,7 +88,7 @@ def test_three_hosts_in_a_row_that_cannot_be_shown_are_no_matter_of_a_host(
 def test_an_entry_that_could_be_any_host_makes_the_one_that_was_asked_for_unreadable(
     server: Server, double: Satellite, client: Client, entry: Any
 ) -> None:
-    """Else a record that shares a UUID, and spoke a minute ago, would count as none."""
+    """Otherwise a record that shares a UUID, and checked in a minute ago, would not count."""
     add_guests(double, 5)
     change(
         server,
@@ -97,7 +98,10 @@ def test_an_entry_that_could_be_any_host_makes_the_one_that_was_asked_for_unread
             "results": [entry if shown["id"] == 3 else shown for shown in body["results"]],
         },
     )
-    by_id, by_name = client.records(range(1, 6)), client.records_named(named(*range(1, 6)))
+    by_id, by_name = (
+        fetch_records(client, range(1, 6)),
+        fetch_records_named(client, named(*range(1, 6))),
+    )
     assert [key for key, record in by_id.items() if isinstance(record, str)] == [3]
     assert [key for key, record in by_name.items() if isinstance(record, str)] == named(3)
 
@@ -128,12 +132,12 @@ def test_a_host_with_one_odd_value_is_unreadable_by_its_name_and_the_others_are_
             ],
         },
     )
-    records = client.records_named(named(*range(1, 6)))
+    records = fetch_records_named(client, named(*range(1, 6)))
     assert [key for key, record in records.items() if isinstance(record, str)] == named(3)
 
 
 def test_a_name_without_a_host_has_no_record(client: Client, web1: Host) -> None:
-    assert set(client.records_named(["web1.example.com", "web2.example.com"])) == {
+    assert set(fetch_records_named(client, ["web1.example.com", "web2.example.com"])) == {
         "web1.example.com"
     }
 
@@ -141,7 +145,7 @@ def test_a_name_without_a_host_has_no_record(client: Client, web1: Host) -> None
 def test_hosts_that_nobody_asked_for_or_twice_the_same_are_an_error(
     server: Server, double: Satellite, client: Client
 ) -> None:
-    """A search that Satellite did not heed."""
+    """A search that Satellite ignored."""
     add_guests(double, 2)
     change(
         server,
@@ -154,14 +158,14 @@ def test_hosts_that_nobody_asked_for_or_twice_the_same_are_an_error(
         },
     )
     asked: list[Callable[[], Any]] = [
-        lambda: client.records([1, 2]),
-        lambda: client.records_named(named(1, 2)),
-        lambda: client.records([2]),
-        lambda: client.records_named(named(2)),
+        lambda: fetch_records(client, [1, 2]),
+        lambda: fetch_records_named(client, named(1, 2)),
+        lambda: fetch_records(client, [2]),
+        lambda: fetch_records_named(client, named(2)),
     ]
     for ask in asked:
         with pytest.raises(
-            SatelliteError, match="the same host twice|other hosts than were asked for"
+            SatelliteError, match="the same host twice|hosts that were not requested"
         ):
             ask()
 
@@ -189,13 +193,13 @@ def test_a_host_that_cannot_be_shown_hides_no_other_check_in(
 ) -> None:
     add_checked_in(double, 3, ago(hours=1))
     double.read_faults[2] = NO_METHOD
-    assert client.recent_checkins(yesterday()) == {1, 3}
+    assert recent_checkins(client, yesterday()) == {1, 3}
 
 
 def test_check_ins_read_host_by_host_are_compared_as_well(
     server: Server, double: Satellite, client: Client
 ) -> None:
-    """The term with the date may have been left out, and then every host matches."""
+    """Satellite may have ignored the term with the date, and then every host matches."""
     add_checked_in(double, 3, ago(days=9))
     double.read_faults[2] = NO_METHOD
     handle = server.handle
@@ -204,7 +208,7 @@ def test_check_ins_read_host_by_host_are_compared_as_well(
         if "last_checkin" in request.first("search")
         else request
     )
-    assert client.recent_checkins(yesterday()) == set()
+    assert recent_checkins(client, yesterday()) == set()
 
 
 def test_an_odd_check_in_among_others_is_none(
@@ -224,12 +228,12 @@ def test_an_odd_check_in_among_others_is_none(
             ],
         },
     )
-    assert client.recent_checkins(yesterday()) == {1, 3}
+    assert recent_checkins(client, yesterday()) == {1, 3}
 
 
 def test_some_check_ins_are_enough(server: Server, double: Satellite, client: Client) -> None:
     add_checked_in(double, RECENT + 5, ago(hours=1))
-    assert len(client.recent_checkins(yesterday())) == RECENT
+    assert len(recent_checkins(client, yesterday())) == RECENT
     assert server.count("GET /api/hosts") == 1
 
 
@@ -240,17 +244,17 @@ def test_without_katello_reports_are_the_check_ins(server: Server) -> None:
     double.add(Host("web3.example.com"))
     server.handle = double.handle
     client = Client(Login(server.url, "admin", "changeme"))
-    assert client.recent_checkins(yesterday()) == {1}
+    assert recent_checkins(client, yesterday()) == {1}
     double.read_faults[3] = NO_METHOD
-    assert client.recent_checkins(yesterday()) == {1}
+    assert recent_checkins(client, yesterday()) == {1}
 
 
 def test_where_nothing_answers_check_ins_are_an_error_and_not_none(
     server: Server, client: Client, web1: Host
 ) -> None:
     server.fail("GET /api/hosts", 502, "<html>")
-    with pytest.raises(SatelliteError, match="gave 502"):
-        client.recent_checkins(yesterday())
+    with pytest.raises(SatelliteError, match="returned 502"):
+        recent_checkins(client, yesterday())
 
 
 # Reports
@@ -263,9 +267,9 @@ def reported(hours: int, **status: int) -> Report:
 
 
 def all_failed(client: Client) -> bool:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
-    return client.reports_failed(record, yesterday())
+    return reports_failed(client, record, yesterday())
 
 
 @pytest.mark.parametrize(
@@ -393,13 +397,13 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
 def test_the_last_look_refuses_a_record_that_changed_and_says_in_what(
     client: Client, web1: Host, changes: dict[str, Any], said: str
 ) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
-    client.confirm(record)
+    confirm_unchanged(client, record)
     for name, value in changes.items():
         setattr(web1, name, value)
     with pytest.raises(SatelliteChanged, match="is not what it was a moment ago: ") as raised:
-        client.confirm(record)
+        confirm_unchanged(client, record)
     assert said in str(raised.value).partition("ago: ")[2]
     assert "hush" not in str(raised.value)  # the value of a parameter may be a secret
 
@@ -407,30 +411,30 @@ def test_the_last_look_refuses_a_record_that_changed_and_says_in_what(
 def test_a_parameter_that_is_inherited_from_now_on_is_a_change_too(
     double: Satellite, client: Client, web1: Host
 ) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
     double.parameters["osp_cleanup_protect"] = "true"
     with pytest.raises(SatelliteChanged, match="parameters changed"):
-        client.confirm(record)
+        confirm_unchanged(client, record)
 
 
 def test_what_does_not_matter_to_a_verdict_may_change(client: Client, web1: Host) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
     web1.record.update(comment="shop", ip="192.0.2.7", owner_name="somebody")
-    client.confirm(record)
+    confirm_unchanged(client, record)
 
 
 def test_a_record_that_is_gone_is_said_to_be_that(
     double: Satellite, client: Client, web1: Host
 ) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
     double.hosts.clear()
     with pytest.raises(
         SatelliteChanged, match=r"host 1 \(web1.example.com\) is not there any more"
     ):
-        client.confirm(record)
+        confirm_unchanged(client, record)
 
 
 def at_the_last_look(stage: Stage, host: Host, act: Callable[[], Any]) -> None:
@@ -485,12 +489,12 @@ def test_a_record_that_was_detached_passes_the_last_look(stage: Stage) -> None:
 def test_a_login_that_is_refused_in_between_deletes_nothing_and_asks_no_more(
     server: Server, client: Client, web1: Host
 ) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
     server.fail("^DELETE", 401, {"error": {"message": "Unable to authenticate user"}})
     server.requests.clear()
     with pytest.raises(SatelliteLoginError):
-        client.delete(record)
+        delete_record(client, record)
     assert [request.method for request in server.requests] == ["DELETE"]
 
 
@@ -512,27 +516,29 @@ def test_a_login_that_is_refused_in_between_deletes_nothing_and_asks_no_more(
     [None, (504, "<html>"), (500, {"error": {"message": "no"}}), (404, UNKNOWN_HOST)],
     ids=str,
 )
-def test_where_the_look_after_it_fails_nobody_knows_whatever_the_delete_answered(
+def test_if_the_check_after_a_delete_fails_the_outcome_is_unknown(
     server: Server, client: Client, web1: Host, deletion: Any, look: Any
 ) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
     if deletion:
         server.fail("^DELETE", *deletion)
     server.fail("^GET /api/hosts/1$", *look)
-    with pytest.raises(SatelliteUnclear, match="looking for it then"):
-        client.delete(record)
+    with pytest.raises(SatelliteOutcomeUnknown, match="the check afterwards failed"):
+        delete_record(client, record)
 
 
 def test_a_dropped_connection_leaves_it_open_as_long_as_the_record_is_there(
     server: Server, double: Satellite, client: Client, web1: Host
 ) -> None:
-    record = client.record(1)
+    record = fetch_record(client, 1)
     assert record
     double.stubborn.add(1)
     server.fail("^DELETE", reset=True)
-    with pytest.raises(SatelliteUnclear, match="still there, the deletion may be under way"):
-        client.delete(record)
+    with pytest.raises(
+        SatelliteOutcomeUnknown, match="still there, and the deletion may be under way"
+    ):
+        delete_record(client, record)
 
 
 # What this login sees
@@ -541,8 +547,8 @@ def test_a_dropped_connection_leaves_it_open_as_long_as_the_record_is_there(
 def test_what_a_login_sees_is_the_same_as_long_as_nothing_changes(
     double: Satellite, connect: Connect, web1: Host
 ) -> None:
-    assert connect().visibility() == connect().visibility()
-    assert connect().visibility()["hosts"] == 1
+    assert measure_visibility(connect()) == measure_visibility(connect())
+    assert measure_visibility(connect())["hosts"] == 1
 
 
 @pytest.mark.parametrize(
@@ -582,10 +588,10 @@ def test_what_a_login_sees_differs_when_it_sees_less(
         "view_organizations",
         organizations=frozenset({ORGANIZATION, 7}),
     )
-    before_that = connect(*login).visibility()
+    before_that = measure_visibility(connect(*login))
     assert before_that["hosts"] == 3
     narrow(double.users["limited"], double)
-    now = connect(*login).visibility()
+    now = measure_visibility(connect(*login))
     assert {name for name in now if now[name] != before_that[name]} == differs
 
 
@@ -593,11 +599,11 @@ def test_another_login_sees_something_else_whatever_its_rights(
     double: Satellite, connect: Connect, web1: Host
 ) -> None:
     double.users["root"] = User("root", "changeme")
-    assert {**connect().visibility(), "login": ""} == {
-        **connect("root", "changeme").visibility(),
+    assert {**measure_visibility(connect()), "login": ""} == {
+        **measure_visibility(connect("root", "changeme")),
         "login": "",
     }
-    assert connect().visibility() != connect("root", "changeme").visibility()
+    assert measure_visibility(connect()) != measure_visibility(connect("root", "changeme"))
 
 
 # Katello or not
@@ -653,16 +659,16 @@ def test_a_newest_host_that_cannot_be_shown_leaves_it_open_no_more_than_any_othe
 def test_records_that_are_read_agree_with_what_the_server_is(
     server: Server, double: Satellite
 ) -> None:
-    """A facet on a Foreman that was taken for a plain one."""
+    """A facet on a Foreman that seemed to have no Katello."""
     plain = Satellite(katello=False)
     plain.add(Host("web1.example.com"))
     server.handle = plain.handle
     client = Client(Login(server.url, "admin", "changeme"))
-    assert isinstance(client.record(1), Record)
+    assert isinstance(fetch_record(client, 1), Record)
     change(
         server,
         "/api/hosts",
         lambda body: {**body, "subscription_facet_attributes": {"uuid": CONSUMER}},
     )
-    with pytest.raises(SatelliteError, match="registered with Katello, which is not there"):
-        client.record(1)
+    with pytest.raises(SatelliteError, match="registered with Katello, which is not installed"):
+        fetch_record(client, 1)

@@ -82,7 +82,7 @@ class Clouds:
         self.file, self.prod, self.lab = file, prod, lab
 
     def checker(self, *scopes):
-        """A new LocalChecker, by the clouds.yaml of now."""
+        """A new LocalChecker that reads the current clouds.yaml."""
         self.file.write_text(
             json.dumps(
                 {
@@ -400,14 +400,12 @@ def test_with_a_cell_down_in_one_region_nothing_in_it_is_gone(clouds, prod):
 
 
 def test_an_emptied_region_makes_all_unknown(clouds, prod):
-    """N5."""
     prod.double.archive(TWO, CANARY)
     prod.add_dead(X)
     assert told(clouds.survey([X], *SCOPES)) == {"prod/RegionTwo": UNKNOWN}
 
 
 def test_a_region_without_compute_endpoint_makes_all_unknown(clouds, prod):
-    """N13."""
     prod.double.no_endpoint.add(TWO)
     prod.add_dead(X)
     survey = clouds.survey([X], *SCOPES)
@@ -528,7 +526,7 @@ def test_a_scope_without_a_region_anywhere_makes_all_unknown(clouds, prod):
 
 @pytest.fixture
 def environment(clouds, prod, monkeypatch):
-    """A log-in by OS_* variables alone."""
+    """A login by OS_* variables alone."""
     for name, value in {**prod.auth, "region_name": TWO}.items():
         monkeypatch.setenv(f"OS_{name.upper()}", value)
     return LocalChecker((CloudScope(None),))
@@ -556,7 +554,7 @@ def test_os_cloud_names_the_cloud_where_the_scope_does_not(clouds, prod, monkeyp
 
 
 def test_a_scope_says_whether_an_empty_list_may_count(clouds, prod):
-    """For the least-privilege role, whose lists alone do not betray a cell that is down."""
+    """For the least-privilege role, whose lists alone do not show that a cell is down."""
     prod.auth["username"] = "lister"
     assert told(clouds.survey([X])) == {"prod/RegionOne": UNKNOWN}
     trusting = CloudScope("prod", lists_fail_on_down_cell=True)
@@ -564,7 +562,6 @@ def test_a_scope_says_whether_an_empty_list_may_count(clouds, prod):
 
 
 def test_a_login_that_cannot_see_all_projects_makes_all_unknown(clouds, prod):
-    """N2, N6, N7."""
     prod.auth["username"] = "lister"
     prod.double.policy["lister"].remove("allow_all_filters")
     prod.add_dead(X)
@@ -586,7 +583,7 @@ def test_a_survey_without_regions_has_no_sightings():
 
 
 def test_every_region_is_prepared_beside_the_others(clouds, prod, wires):
-    """Both must have begun before either is answered, or this would not come to an end."""
+    """Both must have begun before either is answered, otherwise the test would not end."""
     both = threading.Barrier(2, timeout=10)
 
     def handle(request):

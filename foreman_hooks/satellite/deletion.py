@@ -1,0 +1,117 @@
+"""Delete a host record: the last look, the deletion itself, and the proof that it is gone."""
+
+from dataclasses import fields
+from typing import Optional
+
+from foreman_hooks.rules.model import Record
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.errors import (
+    SatelliteChanged,
+    SatelliteError,
+    SatelliteFault,
+    SatelliteForbidden,
+    SatelliteLoginError,
+    SatelliteOutcomeUnknown,
+    SatelliteRefused,
+)
+from foreman_hooks.satellite.records import fetch_host, fetch_record
+
+# Not compared: the first is our own conclusion, the second holds what no rule looks at.
+_NOT_COMPARED = ("report_failed", "snapshot")
+
+
+def confirm_unchanged(satellite: Satellite, record: Record) -> None:
+    """The last look: raise SatelliteChanged unless Satellite still shows exactly this record."""
+    current = fetch_record(satellite, record.id)
+    if current is None:
+        raise SatelliteChanged(f"host {record.id} ({record.name}) is not there any more")
+    changes = _changed_fields(record, current)
+    if changes:
+        raise SatelliteChanged(
+            f"host {record.id} ({record.name}) is not what it was a moment ago: "
+            f"{', '.join(changes)} changed"
+        )
+
+
+def _changed_fields(before: Record, after: Record) -> list[str]:
+    """The fields in which two readings of a record differ, in words and without values.
+
+    Everything that a verdict rests on is compared: who the machine is, whether it was in contact,
+    and what protects the record or its VM.
+    """
+    changed = []
+    for field in fields(Record):
+        is_equal = getattr(before, field.name) == getattr(after, field.name)
+        if field.name not in _NOT_COMPARED and not is_equal:
+            changed.append(field.name.replace("_", " "))
+    return changed
+
+
+def disassociate(satellite: Satellite, record: Record) -> None:
+    """Cut the link to the compute resource, so that deleting the record cannot destroy the VM.
+
+    Raises SatelliteChanged if the record changed.
+    """
+    confirm_unchanged(satellite, record)
+    satellite.call("PUT", f"/api/hosts/{record.id}/disassociate", json={})
+
+
+def delete_record(satellite: Satellite, record: Record) -> bool:
+    """Delete the record that `confirm_unchanged` has just seen; return whether it is gone.
+
+    By its numeric id only: a *name* of digits can be taken for the id of another host (measured).
+    A 200 proves nothing, since Katello returns it whether the host went or not; a host is gone if
+    the login that could read it a moment before now gets a 404.
+
+    Raises SatelliteOutcomeUnknown if no response tells; any other SatelliteError means that the
+    record was not deleted.
+    """
+    problem = _send_deletion(satellite, record)
+    try:
+        gone = is_gone(satellite, record.id)
+    except SatelliteError as error:
+        raise SatelliteOutcomeUnknown(
+            f"{problem or 'the DELETE was answered'}; the check afterwards failed: {error}"
+        ) from error
+    if gone or problem is None:
+        return gone
+    # Satellite's own word that it did nothing.
+    if isinstance(problem, (SatelliteRefused, SatelliteFault)):
+        raise problem
+    raise SatelliteOutcomeUnknown(
+        f"{problem}; the record is still there, and the deletion may be under way"
+    ) from problem
+
+
+def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteError]:
+    """Send the DELETE; return what went wrong, since only `is_gone` can tell what it means.
+
+    Raises SatelliteLoginError and SatelliteForbidden: then Satellite did nothing.
+    """
+    try:
+        answer = satellite.call("DELETE", f"/api/hosts/{record.id}")
+    except (SatelliteLoginError, SatelliteForbidden):
+        raise
+    except SatelliteError as error:
+        return error
+    if answer.get("id") in (None, record.id):
+        return None
+    return SatelliteOutcomeUnknown(
+        f"{satellite.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
+        "look at that host at once"
+    )
+
+
+def is_gone(satellite: Satellite, host_id: int) -> bool:
+    """Whether GET of that host is a 404: proof only for a login that could read it before.
+
+    Raises SatelliteError, also if Satellite shows another host, unless that one is *named* like the
+    number.
+    """
+    body = fetch_host(satellite, host_id)
+    if body is None:
+        return True
+    shown, name = body.get("id"), body.get("name")
+    if shown != host_id and name != str(host_id):
+        satellite.raise_unexpected(f"/api/hosts/{host_id}", f"host {shown}")
+    return False

@@ -1,0 +1,125 @@
+"""Which hosts there are: how many, up to which id, their names; and make a new one.
+
+Hosts are walked in windows of ids (`low` < id <= `high`): no offset can shift while hosts come and
+go.
+"""
+
+from collections.abc import Iterator
+from typing import Optional
+
+from foreman_hooks.satellite.client import Satellite, is_host
+from foreman_hooks.satellite.errors import ABOUT_ONE_REQUEST, SatelliteForbidden
+from foreman_hooks.satellite.response import JsonObject
+
+_PATH = "/api/hosts"
+_Window = tuple[int, int]  # low (excluded) and high (included) id
+
+
+def newest_host(satellite: Satellite) -> tuple[int, int]:
+    """The highest host id, and the number of hosts visible.
+
+    Raises SatelliteForbidden if no host is visible.  Not with `thin`: a thin list is sorted by
+    name, whatever `order` says (hosts_controller, reorder(:name)).
+    """
+    try:
+        body = satellite.page(_PATH, list, order="id DESC", per_page=1)
+    except ABOUT_ONE_REQUEST:
+        return _newest_by_counting(satellite)
+    if not body["results"]:
+        raise SatelliteForbidden(
+            f"{satellite.url}: {satellite.username} sees no host at all; it needs view_hosts and "
+            "membership of the hosts' organizations and locations"
+        )
+    highest = body["results"][0]["id"]
+    total = body.get("total")
+    if not isinstance(total, int) or highest < total:
+        satellite.raise_unexpected(_PATH, f"{total} hosts and a highest id of {highest}")
+    return highest, total
+
+
+def _newest_by_counting(satellite: Satellite) -> tuple[int, int]:
+    """The same by some 40 counts, for when Satellite cannot show the newest record."""
+    page = satellite.page(_PATH, list, thin="true", per_page=1)
+    total = page.get("total")
+    low, high = 0, 1
+    while _count(satellite, f"id > {high}"):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _count(satellite, f"id > {middle}"):
+            low = middle
+        else:
+            high = middle
+    if type(total) is not int or not 0 < total <= high:
+        satellite.raise_unexpected(_PATH, f"{total} hosts and a highest id of {high}")
+    return high, total
+
+
+def count_hosts(satellite: Satellite, highest: int) -> int:
+    """How many hosts with an id up to `highest` are visible."""
+    return _count(satellite, f"id <= {highest}")
+
+
+def _count(satellite: Satellite, search: str) -> int:
+    body = satellite.page(
+        _PATH,
+        list,
+        thin="true",
+        per_page=1,
+        search=search,
+    )
+    subtotal = body.get("subtotal")
+    if type(subtotal) is not int:
+        satellite.raise_unexpected(_PATH, "a list without a subtotal")
+    return subtotal
+
+
+def id_windows(highest: int, total: int, size: int) -> Iterator[_Window]:
+    """Pairs (low, high) that cover the ids from 1 to `highest`, low excluded and high included.
+
+    Each holds about `size` of the `total` hosts, if ids are spread evenly.
+    """
+    ids_a_host = highest / max(total, 1)
+    width = max(size, round(size * ids_a_host))
+    for low in range(0, highest, width):
+        yield low, min(low + width, highest)
+
+
+def ids_by_name(
+    satellite: Satellite,
+    low: int,
+    high: int,
+    search: str = "",
+    organization: Optional[int] = None,
+) -> dict[str, int]:
+    """Name -> id of the hosts in a window of ids, `low` < id <= `high`.
+
+    Only those that match `search` and are in the organization with that id.  Raises SatelliteError
+    unless there are as many hosts as Satellite announces.
+    """
+    window = f"id > {low} and id <= {high}"
+    query: JsonObject = {"search": f"({search}) and {window}" if search else window}
+    if organization is not None:
+        query["organization_id"] = organization
+    query["per_page"] = high - low + 1
+    body = satellite.page(_PATH, list, thin="true", **query)
+    hosts, announced = body["results"], body.get("subtotal")
+    names = {host["name"]: host["id"] for host in hosts}
+    ids = set(names.values())
+    within = {host_id for host_id in ids if low < host_id <= high}
+    if not len(within) == len(names) == len(hosts) == announced:
+        what = f"{len(within)} hosts in {window} where {announced} were announced"
+        satellite.raise_unexpected(_PATH, what)
+    return names
+
+
+def create_host(satellite: Satellite, attributes: JsonObject) -> int:
+    """Create a host that nothing provisions, and return its id.
+
+    Raises SatelliteRefused if the name is taken.
+    """
+    host = {**attributes, "managed": False, "build": False, "overwrite": False}
+    body = satellite.call("POST", _PATH, json={"host": host})
+    if not is_host(body) or body["name"] != attributes["name"]:
+        satellite.raise_unexpected(_PATH, "something other than the host that was to be created")
+    return body["id"]

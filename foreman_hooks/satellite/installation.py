@@ -1,0 +1,89 @@
+"""How this Satellite is installed and set up: services, plugins, settings, the facts it stores."""
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.connection import shorten
+from foreman_hooks.satellite.errors import SatelliteForbidden, SatelliteRefused
+
+_LONGEST_STATUS = 120  # characters of what Katello says of a service
+
+
+def has_remote_execution(satellite: Satellite) -> bool:
+    """Whether the remote execution plugin is installed; without it no permission of it exists."""
+    try:
+        satellite.page("/api/job_templates", list, per_page=1)
+    except SatelliteForbidden:  # installed, but not for this login
+        return True
+    except SatelliteRefused as refusal:
+        if not refusal.no_route:
+            raise
+        return False
+    return True
+
+
+def failing_services(satellite: Satellite) -> dict[str, str]:
+    """Name of a Katello backend service that is not well -> what Katello says of it.
+
+    Needs no permission.  Deleting a registered host asks Candlepin first, and gets a 500 if
+    Candlepin does not answer.
+    """
+    path = "/katello/api/ping"
+    if not satellite.katello:
+        return {}
+    services = satellite.get(path).get("services")
+    if not isinstance(services, dict):
+        satellite.raise_unexpected(path, "no services")
+    failing = {}
+    for name, service in services.items():
+        if not isinstance(service, dict):
+            satellite.raise_unexpected(path, "no services")
+        status = service.get("status")
+        if status != "ok":
+            text = service.get("message") or status or "no status"
+            failing[name] = shorten(text, _LONGEST_STATUS)
+    return failing
+
+
+def destroys_vms(satellite: Satellite) -> Optional[bool]:
+    """The setting destroy_vm_on_host_delete; None if it cannot be read."""
+    value = _setting(satellite, "destroy_vm_on_host_delete")
+    return value if isinstance(value, bool) else None
+
+
+def excluded_facts(satellite: Satellite) -> Optional[tuple[str, ...]]:
+    """The patterns of the setting excluded_facts; None if it cannot be read."""
+    value = _setting(satellite, "excluded_facts")
+    if not isinstance(value, list):
+        return None
+    return tuple(map(str, value))
+
+
+def _setting(satellite: Satellite, name: str) -> Any:
+    """The value of a setting; None if it cannot be read."""
+    try:
+        settings = satellite.listing("/api/settings", search=f"name = {name}", per_page=2)
+    except (SatelliteForbidden, SatelliteRefused):
+        return None
+    if len(settings) != 1:
+        return None
+    setting = settings[0]
+    return setting.get("value") if setting.get("name") == name else None
+
+
+def has_fact(satellite: Satellite, names: Sequence[str], rhsm: bool) -> bool:
+    """Whether any visible host has one of these facts.
+
+    `rhsm`: look at the facts of RHSM alone, otherwise at those of all other sources.
+    """
+    origin = "origin ~ Rhsm" if rhsm else "origin !~ Rhsm"
+    search = f"fact ^ ({','.join(names)}) and {origin}"
+    page = satellite.page(
+        "/api/fact_values",
+        dict,
+        search=search,
+        order="host_id ASC",
+        per_page=1,
+    )
+    return any(page["results"].values())

@@ -1,0 +1,136 @@
+"""Read Satellite's raw responses: strict JSON, error messages, the targets of redirects."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Optional
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from foreman_hooks.satellite.connection import shorten
+
+JsonObject = dict[str, Any]
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONGEST_NUMBER = 40  # digits; Satellite's longest has 19, and Python is slow with very long ones
+_CANDLEPIN_ERROR = re.compile(r'Consumer: (.{1,60}?) \{ ?"displayMessage" ?: ?"([^"]*)"')
+
+
+class _FlawError(ValueError):
+    """Valid for the json module, but nothing that Satellite would send."""
+
+
+def parse_json(content: bytes) -> Any:
+    """The JSON value of a response; raises ValueError or RecursionError.
+
+    Stricter than the json module: if a name occurs twice the wrong value might count, NaN equals
+    nothing, and half a character (a lone surrogate) cannot be written to the journal.
+    """
+    value = json.loads(
+        content.decode(),
+        object_pairs_hook=_object,
+        parse_constant=_refuse_constant,
+        parse_int=_whole_number,
+    )
+    if _SURROGATE.search(content):
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def describe_flaw(error: Exception) -> str:
+    """Why `parse_json` failed, as ` (text)` for the end of a sentence; "" if nothing is known."""
+    if isinstance(error, UnicodeDecodeError):
+        return " (not UTF-8)"
+    if isinstance(error, UnicodeEncodeError):
+        return " (half a character in it)"
+    if isinstance(error, RecursionError):
+        return " (nested too deep)"
+    if isinstance(error, _FlawError):
+        return f" ({error})"
+    return ""
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _FlawError("a name stands twice in it")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _FlawError(f"{name} in it")
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise _FlawError(f"a number of {len(text)} digits in it")
+    return int(text)
+
+
+def error_message(body: Any) -> str:
+    """The message in the body of an error, in one line; "" if there is none.
+
+    Four shapes of it are known (measured).  If Candlepin failed behind Katello: what Candlepin
+    said, and what to look at.
+    """
+    message = " ".join(_raw_message(body).split())
+    if "Candlepin" not in message:
+        return shorten(message)
+    answer = _CANDLEPIN_ERROR.search(message)
+    if answer:
+        message = f"Candlepin answered {answer[1]} ({answer[2]})"
+    return f"{shorten(message)}; see 'satellite-maintain service status' on Satellite"
+
+
+def _raw_message(body: Any) -> str:
+    if not isinstance(body, dict):
+        return ""
+    error = body.get("error", body)
+    if not isinstance(error, dict):
+        return str(error or "")
+    details = error.get("details")
+    if details:
+        return str(details)
+    messages = error.get("full_messages")
+    if messages and isinstance(messages, list):
+        return "; ".join(map(str, messages))
+    return str(error.get("message") or "")
+
+
+def missing_permissions(body: Any) -> tuple[str, ...]:
+    """The permissions that the body of a 403 names."""
+    error = _member(body, "error")
+    names = _member(error, "missing_permissions")
+    if not isinstance(names, list):
+        return ()
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def redirect_advice(url: str, path: str, location: Optional[str]) -> str:
+    """What to do about a redirect, for the end of a sentence.
+
+    The advice names the address of a Satellite, without the path of the one request.
+    """
+    address = _address(url + path, location)
+    if address:
+        base = f"{address.scheme}://{address.netloc}"
+        if address.path.endswith(path):
+            base += address.path.removesuffix(path)
+        if base != url:
+            return f" to {base}; set satellite.url to that"
+    return "; is there a proxy or a login page before Satellite?"
+
+
+def _address(requested: str, location: Optional[str]) -> Optional[SplitResult]:
+    """The HTTP address that a redirect leads to, without a login; None if it is not one."""
+    try:
+        target = urlsplit(urljoin(requested, location or ""))
+        host, port = target.hostname, target.port
+    except ValueError:
+        return None
+    if not host or target.scheme not in ("http", "https"):
+        return None
+    return target._replace(netloc=f"{host}:{port}" if port else host)

@@ -1,0 +1,131 @@
+"""Find the other hosts that name the same UUID: several records may describe one instance."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from foreman_hooks.osp_checker.pace import workers
+from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
+from foreman_hooks.rules.identity import PUBLISHED, RHSM_NAMES, UUID_NAMES, published_uuid
+from foreman_hooks.satellite.client import Satellite, quoted
+from foreman_hooks.satellite.facts import fetch_facts, fetch_rows
+from foreman_hooks.satellite.hosts import id_windows, newest_host
+from foreman_hooks.satellite.inventory import IdentifiedHost, distinct_uuids
+
+NAMES = 25  # hosts in one search by name: a name has up to 255 characters
+VALUES = 50  # values in one search for values: with a hundred Satellite gets slow (measured)
+
+_Values = Mapping[str, Any]  # fact -> value
+_Rows = Mapping[str, _Values]  # host name -> fact -> value
+_Naming = Mapping[str, Collection[str]]  # UUID -> names of the hosts that name it
+
+
+class _Search(NamedTuple):
+    """A search for facts, and how many hosts can match it at most."""
+
+    text: str
+    hosts: int
+
+
+def hosts_sharing_uuids(
+    satellite: Satellite,
+    hosts: Collection[IdentifiedHost],
+) -> dict[int, tuple[str, ...]]:
+    """Host id -> names of the other hosts that name one of its UUIDs.
+
+    In either byte order, in any source of facts, among all hosts that this login sees.  For a few
+    UUIDs by a search for their values, for many by windows of host ids.  Raises SatelliteError.
+    """
+    wanted: set[str] = set()
+    for host in hosts:
+        wanted |= _in_both_byte_orders(host.identity.uuids)
+    naming: dict[str, set[str]] = {}
+    published: dict[str, str] = {}  # host name -> what a job published on it
+
+    def read(search: _Search) -> _Rows:
+        return fetch_rows(satellite, search.text, UUID_NAMES, search.hosts)
+
+    searches = _searches(satellite, wanted)
+    with workers(satellite.manners.workers) as pool:
+        for rows in pool.map(read, searches):
+            for name, values in rows.items():
+                for uuid in wanted.intersection(_firmware_uuids(values)):
+                    naming.setdefault(uuid, set()).add(name)
+                if values.get(PUBLISHED):
+                    published[name] = values[PUBLISHED]
+    for name, uuid in _hosts_that_published(satellite, published, naming, wanted):
+        naming.setdefault(uuid, set()).add(name)
+    return {host.id: _others(host, naming) for host in hosts}
+
+
+def _in_both_byte_orders(uuids: Iterable[str]) -> set[str]:
+    forms = set()
+    for uuid in uuids:
+        forms |= {uuid, swap_bytes(uuid)}
+    return forms
+
+
+def _searches(satellite: Satellite, wanted: Collection[str]) -> list[_Search]:
+    """The searches whose rows hold every fact that may name one of these UUIDs."""
+    if not wanted:
+        return []
+    if len(wanted) <= VALUES:
+        values = " or ".join(f"value ~ {uuid}" for uuid in sorted(wanted))  # ~ ignores the case
+        return [_Search(f"({values})", len(wanted) * VALUES)]
+    highest, total = newest_host(satellite)
+    searches = []
+    for low, high in id_windows(highest, total, satellite.manners.page_size):
+        window = f"host_id > {low} and host_id <= {high}"
+        # Apart, otherwise Chef's dmi::system::uuid hides that of RHSM.
+        searches.append(_Search(f"{window} and origin ~ Rhsm", high - low))
+        searches.append(_Search(f"{window} and origin !~ Rhsm", high - low))
+    return searches
+
+
+def _firmware_uuids(values: _Values) -> tuple[str, ...]:
+    """The UUIDs in the facts of one host, without the one that a job published."""
+    facts = dict(values)
+    facts.pop(PUBLISHED, None)
+    return distinct_uuids(facts.values())
+
+
+def _hosts_that_published(
+    satellite: Satellite,
+    published: Mapping[str, str],
+    naming: _Naming,
+    wanted: Collection[str],
+) -> Iterator[tuple[str, str]]:
+    """(name, UUID) of the hosts that name a wanted UUID only by what a job published on them.
+
+    A published UUID that came along in the image of another machine's disk does not count:
+    otherwise every machine made from that image would hold the record of its origin for ever.
+    """
+    candidates = []
+    for name, text in sorted(published.items()):
+        uuid = parse_uuid(text)
+        if uuid is None or uuid not in wanted:
+            continue
+        if name not in _names_of([uuid], naming):
+            candidates.append(name)
+    for start in range(0, len(candidates), NAMES):
+        names = candidates[start : start + NAMES]
+        search = " or ".join(f"host = {quoted(name)}" for name in names)
+        facts = fetch_facts(satellite, f"({search}) and origin ~ Rhsm", RHSM_NAMES, len(names))
+        for name in names:
+            uuid = published_uuid(facts.get(name, {}))
+            if uuid:
+                yield name, uuid
+
+
+def _others(host: IdentifiedHost, naming: _Naming) -> tuple[str, ...]:
+    """The names of the other hosts that name one of this host's UUIDs, sorted."""
+    names = _names_of(host.identity.uuids, naming)
+    names.discard(host.name)
+    return tuple(sorted(names))
+
+
+def _names_of(uuids: Iterable[str], naming: _Naming) -> set[str]:
+    """The names of the hosts that name one of these UUIDs, in either byte order."""
+    names: set[str] = set()
+    for form in _in_both_byte_orders(uuids):
+        names.update(naming.get(form, ()))
+    return names
