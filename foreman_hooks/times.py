@@ -1,7 +1,7 @@
-"""Time spans as people write them: 90s, 30m, 72h, 3d, 4h30m."""
+"""Time spans as people write them (90s, 30m, 72h, 3d, 4h30m), and moments as text."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Optional
 
 DEADLINE = timedelta(hours=2)  # when a command ends, unless the configuration sets 'deadline'
@@ -41,3 +41,13 @@ def spell(span: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def hammer_time(when: datetime) -> str:
+    """An aware time as hammer prints it, in UTC: 2025/03/01 12:30:05."""
+    return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S")
+
+
+def iso(when: datetime, timespec: str = "auto") -> str:
+    """An aware time in ISO 8601, in UTC; `timespec` as for datetime.isoformat."""
+    return when.astimezone(timezone.utc).isoformat(timespec=timespec)

@@ -12,7 +12,7 @@ import sqlite3
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
@@ -21,6 +21,7 @@ from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.osp_checker.sightings import Place
 from foreman_hooks.rules.model import History, Outcome, Record, Verdict
+from foreman_hooks.times import iso
 
 _VERSION = 3
 # `notes` waits for a run that can put it to use; `homes` holds the UUIDs seen alive in a place
@@ -670,4 +671,4 @@ def _drop(database: sqlite3.Connection, used: Iterable[Note]) -> None:
 
 def _text(when: datetime) -> str:
     """ISO 8601 in UTC, of one width, so that texts compare as the times do."""
-    return when.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    return iso(when, "microseconds")

@@ -28,6 +28,7 @@ from foreman_hooks.rules.model import (
     Policy,
     Reason,
     Record,
+    Result,
     Verdict,
 )
 from foreman_hooks.rules.plan import Absence, Plan, PlanError, PlanRegion
@@ -530,7 +531,7 @@ class Cleanup:
             if identity.reason is None:
                 yield judge(observation.case(host), self.policy, observation.made_at)
                 continue
-            key = (identity.reason, identity.seen)
+            key = (identity.reason, identity.facts)
             if key not in strangers:
                 strangers[key] = judge(observation.case(host), self.policy, observation.made_at)
             yield Verdict(
@@ -685,7 +686,7 @@ class Cleanup:
                     row.host_id,
                     row.name,
                     row.uuid,
-                    "deleted" if gone else "failed",
+                    Result.DELETED if gone else Result.FAILED,
                     "the run did not see its end; the record is "
                     + ("gone" if gone else "still there"),
                 ),
@@ -932,7 +933,7 @@ class Cleanup:
     def _evidence(self, case: Case, now: datetime) -> dict[str, Any]:
         """Every point of the promise as it was seen, for the journal."""
         return {
-            "rules": [[step.rule, step.seen] for step in steps(case, self.policy, now)],
+            "rules": [[step.rule, step.observed] for step in steps(case, self.policy, now)],
             "sightings": [
                 [
                     sighting.uuid,
@@ -1005,7 +1006,7 @@ def _before(when: datetime, span: timedelta) -> datetime:
 
 
 def _outcome(verdict: Verdict, result: str, detail: str) -> Outcome:
-    return Outcome(verdict.host_id, verdict.name, verdict.uuid, result, detail)
+    return Outcome(verdict.host_id, verdict.name, verdict.uuid, Result(result), detail)
 
 
 def _kept(verdict: Verdict, why: str) -> Outcome:

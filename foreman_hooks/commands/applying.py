@@ -58,9 +58,9 @@ def show_outcomes(app: App, plan: Plan, style: Style, outcomes: Sequence[Outcome
         _show_count(app, plan, outcomes)
 
 
-def show_brief(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+def show_news(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Print what cron mails of a plan and what became of it."""
-    app.say(listings.brief(plan, outcomes))
+    app.say(listings.news(plan, outcomes))
     _show_count(app, plan, outcomes)
 
 

@@ -33,7 +33,7 @@ def explain(app: App, host: str) -> int:
     for step in steps(case, cleanup.policy, observation.made_at):
         reason = step.reason
         state = "stop" if reason else "ok"
-        app.say_line(f"  {state:<5}{step.rule}: {step.seen}")
+        app.say_line(f"  {state:<5}{step.rule}: {step.observed}")
     if reason:
         app.say(f"verdict: not deleted, {reason.value}")
     else:

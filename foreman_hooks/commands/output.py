@@ -3,6 +3,7 @@
 import click
 
 from foreman_hooks.reports import logs
+from foreman_hooks.reports.texts import plain
 
 reasons: list[str] = []  # the lines on stderr that say why this command line fails
 
@@ -24,9 +25,7 @@ def hint(message: str) -> None:
 
 
 def _print_line(message: str) -> str:
-    # Does what listings.plain does, which takes too long to import for an event.
-    text = " ".join(message.split())
-    line = "".join(char if char.isprintable() else " " for char in text)
+    line = plain(" ".join(message.split()))
     click.echo(line, err=True)
     logs.said.error("%s", line)
     return line

@@ -9,7 +9,7 @@ import click
 
 from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.commands.app import App
-from foreman_hooks.commands.applying import Show, apply_plan, show_brief, show_outcomes
+from foreman_hooks.commands.applying import Show, apply_plan, show_news, show_outcomes
 from foreman_hooks.commands.options import (
     RecordOptions,
     ScopeOptions,
@@ -111,11 +111,11 @@ def run(
             show = partial(show_outcomes, app, plan, style)
         else:
             show_guard_rails(plan)
-            show = partial(show_brief, app, plan)
+            show = partial(show_news, app, plan)
         if apply_it and plan.deletions and not plan.refusals:
             _apply(app, cleanup, record, show, records.page)
         elif not in_full:
-            app.say(listings.brief(plan))
+            app.say(listings.news(plan))
     return record.code
 
 

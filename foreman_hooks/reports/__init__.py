@@ -1,1 +1,1 @@
-"""What people and machines are told."""
+"""What people and machines read: listings, the HTML report, metrics and the log."""

@@ -1,51 +1,56 @@
-"""A plan, and what became of it, as one HTML page: for the administrator, the boss, the file
-cabinet.
+"""The HTML report: a plan and what became of it on one page, for people to read, sort and keep.
 
-The page needs nothing but itself: its Content-Security-Policy allows its own style and script by
-their hashes and nothing else, so what a guest wrote into its facts could not run even if it were
-not escaped.
+The page needs nothing from elsewhere: its Content-Security-Policy allows only its own style and
+script, by their hashes, so what a guest wrote into its facts could not run even if it were not
+escaped.
 """
 
 import hashlib
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timezone
 from importlib.metadata import version
 from typing import Optional
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from foreman_hooks.reports.listings import plain
-from foreman_hooks.rules.model import LOUD, UNKNOWN_REASONS, Decision, Outcome, Reason, Verdict
+from foreman_hooks.reports.listings import ORDER, Outcomes, count_reasons
+from foreman_hooks.reports.texts import plain
+from foreman_hooks.rules.model import (
+    NEEDS_ATTENTION,
+    UNKNOWN_REASONS,
+    Decision,
+    Outcome,
+    Reason,
+    Result,
+    Verdict,
+)
 from foreman_hooks.rules.plan import Plan
+from foreman_hooks.times import hammer_time
 
-LIMIT = 1000  # characters of one text; the longest of our own is some 300
-LISTED = 500  # rows of the lists on top; the table of all records has the rest
-LONG = 1000  # rows from which a table is laid out portion by portion
-PORTION = 100  # rows that a browser lays out together; known to report.js and report.css as well
-_ORDER = {Decision.DELETE: 0, Decision.WAIT: 1, Decision.KEEP: 2}
-_THIN = 5.0  # the narrowest part of the bar, of 1000: one record of 50,000 has to be seen, too
+LIMIT = 1000  # characters of one text; the longest of our own has about 300
+LISTED = 500  # rows of the lists on top; the table of all records has the others
+LONG = 1000  # a table of more rows is laid out in portions
+PORTION = 100  # rows that a browser lays out together; report.js and report.css know it as well
+_BAR = 1000  # the width of the bar of verdicts
+_THINNEST = 5.0  # the least width of its parts: one record of 50,000 has to be visible
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the bar of verdicts: how many records, where it begins, and how wide it is, of
-    1000.
-    """
+    """One part of the bar of verdicts: how many records, where it begins, and how wide it is."""
 
     decision: str
     reason: str
-    look: str
+    css_class: str
     count: int
     left: float
     width: float
 
 
-def render(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
-    """The page of a plan; with `outcomes`, also of what was done of it."""
+def render(plan: Plan, outcomes: Outcomes = None) -> str:
+    """The HTML report of a plan; with `outcomes`, also of what became of its deletions."""
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -54,92 +59,114 @@ def render(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    sources = {
-        name: environment.loader.get_source(environment, f"report.{name}")[0]  # type: ignore[union-attr]
-        for name in ("css", "js")
-    }
-    ordered = sorted(
-        plan.verdicts,
-        key=lambda one: (_ORDER[one.decision], one.reason not in LOUD, one.reason.value, one.name),
-    )
+    style = _source(environment, "report.css")
+    script = _source(environment, "report.js")
+    verdicts = sorted(plan.verdicts, key=_position)
     return environment.get_template("report.html.j2").render(
         plan=plan,
         headline=headline(plan, outcomes),
         version=version("satellite-osp-cleanup"),
-        made_at=plan.made_at.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S UTC"),
+        made_at=f"{hammer_time(plan.made_at)} UTC",
         counts={decision.value: plan.counts[decision] for decision in Decision},
-        doomed=[one for one in ordered if one.decision is Decision.DELETE],
+        deletions=[verdict for verdict in verdicts if verdict.decision is Decision.DELETE],
+        outcomes=_by_host(outcomes),
+        attention=[verdict for verdict in verdicts if verdict.reason in NEEDS_ATTENTION],
         listed=LISTED,
-        results={one.host_id: one for one in outcomes} if outcomes is not None else None,
-        loud=[one for one in ordered if one.reason in LOUD],
         parts=list(bar(plan.verdicts)),
-        portions=[ordered[start : start + PORTION] for start in range(0, len(ordered), PORTION)],
-        long=len(ordered) > LONG,
-        looks=_look,
-        decisions=[decision.value for decision in _ORDER],
-        style=Markup(sources["css"]),
-        script=Markup(sources["js"]),  # noqa: S704  ours, and no host's
-        style_hash=_hash(sources["css"]),
-        script_hash=_hash(sources["js"]),
+        portions=list(_portions(verdicts)),
+        long=len(verdicts) > LONG,
+        css_class=_css_class,
+        decisions=[decision.value for decision in ORDER],
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
     )
 
 
-def headline(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
-    """What there is to say in one line."""
-    doomed = len(plan.deletions)
+def _source(environment: Environment, name: str) -> Markup:
+    """Our own style sheet or script, which holds nothing that a host said."""
+    assert environment.loader
+    text, _, _ = environment.loader.get_source(environment, name)
+    return Markup(text)  # noqa: S704
+
+
+def _position(verdict: Verdict) -> tuple[int, bool, str, str]:
+    """Where the table has a verdict: by decision, what needs attention first."""
+    return (
+        ORDER.index(verdict.decision),
+        verdict.reason not in NEEDS_ATTENTION,
+        verdict.reason.value,
+        verdict.name,
+    )
+
+
+def _by_host(outcomes: Outcomes) -> Optional[dict[int, Outcome]]:
+    """Host id -> outcome; None if nothing was applied."""
+    if outcomes is None:
+        return None
+    return {outcome.host_id: outcome for outcome in outcomes}
+
+
+def _portions(verdicts: Sequence[Verdict]) -> Iterator[Sequence[Verdict]]:
+    for start in range(0, len(verdicts), PORTION):
+        yield verdicts[start : start + PORTION]
+
+
+def headline(plan: Plan, outcomes: Outcomes = None) -> str:
+    """The report in one line."""
+    planned = len(plan.deletions)
     if outcomes is not None:
-        return f"{sum(one.result == 'deleted' for one in outcomes):,} of {doomed:,} host records deleted"
+        deleted = sum(outcome.result == Result.DELETED for outcome in outcomes)
+        return f"{deleted:,} of {planned:,} host records deleted"
     if plan.refusals:
         return "Refused by a guard rail: nothing is deleted"
-    if not doomed:
+    if not planned:
         return "Nothing to delete"
-    return f"{doomed:,} of {len(plan.verdicts):,} host records to delete"
+    return f"{planned:,} of {len(plan.verdicts):,} host records to delete"
 
 
 def bar(verdicts: Iterable[Verdict]) -> Iterator[Part]:
-    """The parts of the bar, in the order of the table: by decision, the larger first; together 1000
-    wide.
-    """
-    counts = Counter((one.decision, one.reason) for one in verdicts)
-    total, left = sum(counts.values()), 0.0
-    for (decision, reason), count in sorted(
-        counts.items(), key=lambda item: (_ORDER[item[0][0]], -item[1])
-    ):
-        width = _THIN + (1000 - _THIN * len(counts)) * count / total
+    """The parts of the bar of verdicts, by decision, the larger first; together 1000 wide."""
+    rows = count_reasons(verdicts)
+    total = sum(row.records for row in rows)
+    to_share = _BAR - _THINNEST * len(rows)
+    left = 0.0
+    for row in rows:
+        width = _THINNEST + to_share * row.records / total
         yield Part(
-            decision.value,
-            reason.value,
-            _look(decision, reason),
-            count,
+            row.decision.value,
+            row.reason.value,
+            _css_class(row.decision, row.reason),
+            row.records,
             round(left, 2),
             round(width, 2),
         )
         left += width
 
 
-def _look(decision: Decision, reason: Reason) -> str:
+def _css_class(decision: Decision, reason: Reason) -> str:
     """The class of the style sheet for a verdict."""
     if decision is not Decision.KEEP:
         return decision.value
-    return (
-        "loud"
-        if reason in LOUD
-        else "unknown"
-        if reason in UNKNOWN_REASONS
-        else ("alive" if reason is Reason.ALIVE else "keep")
-    )
+    if reason in NEEDS_ATTENTION:
+        return "attention"
+    if reason in UNKNOWN_REASONS:
+        return "unknown"
+    return "alive" if reason is Reason.ALIVE else "keep"
 
 
 def _shown(value: object) -> object:
-    """Every text of the page without control characters and marks that turn writing round, and none
-    without end.
-    """
+    """Every text on the page: cut if it is very long, without control and bidirectional marks."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     text = plain(value)
-    return text if len(text) <= LIMIT else f"{text[:LIMIT]}… ({len(text):,} characters)"
+    if len(text) <= LIMIT:
+        return text
+    return f"{text[:LIMIT]}… ({len(text):,} characters)"
 
 
 def _hash(text: str) -> str:
-    """A source of Content-Security-Policy for exactly this text."""
-    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    """The source in a Content-Security-Policy that allows exactly this text."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{b64encode(digest).decode()}'"

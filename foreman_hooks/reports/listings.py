@@ -1,25 +1,36 @@
-"""Rows as hammer prints them: table, csv, json, yaml; and the summary of a plan."""
+"""Rows as hammer prints them (table, csv, json, yaml), and a plan in words, also for the mail."""
 
 import csv
 import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.sightings import Sighting
-from foreman_hooks.rules.model import LOUD, UNKNOWN_REASONS, Decision, Outcome, Reason, Verdict
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.reports.texts import escaped, plain
+from foreman_hooks.rules.model import (
+    NEEDS_ATTENTION,
+    UNKNOWN_REASONS,
+    Decision,
+    Outcome,
+    Reason,
+    Verdict,
+)
+from foreman_hooks.rules.plan import Plan, PlanRegion
+from foreman_hooks.times import hammer_time
 
 FORMATS = ("table", "csv", "json", "yaml")
+ORDER = (Decision.DELETE, Decision.WAIT, Decision.KEEP)  # in which people read verdicts
 Row = Mapping[str, Any]  # label -> value; every row of a listing has the same labels
+Outcomes = Optional[Sequence[Outcome]]  # None: the plan was not applied
 
 
 @dataclass(frozen=True)
 class Style:
-    """How rows are printed; `fields` (labels, case does not matter) empty means all."""
+    """How rows are printed; `fields` (labels in upper or lower case): empty means all."""
 
     output: str = "table"
     fields: tuple[str, ...] = ()
@@ -34,248 +45,311 @@ class UnknownField(ValueError):
 
 
 def render(rows: Iterable[Row], style: Style) -> str:
-    """The rows as text, with a line end after the last; raises UnknownField."""
+    """The rows as text that ends with a newline; raises UnknownField."""
     chosen = [_chosen(row, style.fields) for row in rows]
     if style.output == "json":
-        return (
-            "".join(
-                char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
-                for char in json.dumps(chosen, indent=2, ensure_ascii=False)
-            )
-            + "\n"
-        )
+        return _json(chosen)
     if style.output == "yaml":
-        import yaml  # here: slow to load, and seldom asked for
-
-        text = yaml.safe_dump(chosen, sort_keys=False, width=1000, allow_unicode=True)
-        if not text.replace("\n", "").isprintable():
-            text = yaml.safe_dump(chosen, sort_keys=False, width=1000)  # with all but ASCII escaped
-        return f"---\n{text}"
+        return _yaml(chosen)
     if style.output == "csv":
         return _csv(chosen, style)
     return _table(chosen, style)
 
 
 def _chosen(row: Row, fields: Sequence[str]) -> dict[str, Any]:
+    """The row with these fields only, in this order."""
     if not fields:
         return dict(row)
     labels = {label.lower(): label for label in row}
-    unknown = [field for field in fields if field.strip().lower() not in labels]
+    chosen = {}
+    unknown = []
+    for field in fields:
+        label = labels.get(field.strip().lower())
+        if label is None:
+            unknown.append(field)
+        else:
+            chosen[label] = row[label]
     if unknown:
         raise UnknownField(f"no field {', '.join(unknown)}; there are {', '.join(row)}")
-    return {labels[field.strip().lower()]: row[labels[field.strip().lower()]] for field in fields}
+    return chosen
+
+
+def _json(rows: Sequence[Row]) -> str:
+    """JSON with letters of all languages; what a terminal would obey is escaped."""
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    lines = text.split("\n")
+    return "\n".join(map(escaped, lines)) + "\n"
+
+
+def _yaml(rows: Sequence[Row]) -> str:
+    import yaml  # here: slow to load, and rarely asked for
+
+    text = yaml.safe_dump(
+        rows,
+        sort_keys=False,
+        width=1000,
+        allow_unicode=True,
+    )
+    if not text.replace("\n", "").isprintable():
+        text = yaml.safe_dump(rows, sort_keys=False, width=1000)  # escapes all but ASCII
+    return f"---\n{text}"
 
 
 def _csv(rows: Sequence[Row], style: Style) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, delimiter=style.separator, lineterminator="\n")
+    writer = csv.writer(
+        text,
+        delimiter=style.separator,
+        lineterminator="\n",
+    )
     if style.headers and rows:
         writer.writerow(rows[0])
-    writer.writerows(
-        [_without_formulas(value, style.separator) for value in row.values()] for row in rows
-    )
+    for row in rows:
+        cells = [_without_formula(value, style.separator) for value in row.values()]
+        writer.writerow(cells)
     return text.getvalue()
 
 
-# What makes a spreadsheet take a cell for a formula; full-width signs are read as their plain ones.
+# A cell that begins with one of these is a formula to a spreadsheet; full-width signs count too.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\u2212"
 
 
-def _without_formulas(value: Any, separator: str) -> str:
-    """The cell, with an apostrophe before what a spreadsheet would carry out; servers' names are
-    strangers' texts.
+def _without_formula(value: Any, separator: str) -> str:
+    """The cell, with an apostrophe before anything that a spreadsheet would run as a formula.
 
-    Also after what another spreadsheet takes for the end of a cell: which separator it is depends
-    on the country.
+    Tenants choose the names of servers.  Another spreadsheet may end a cell at another separator,
+    which depends on the country, so what follows one is treated alike.
     """
     cell = _cell(value)
     if isinstance(value, (int, float)):
         return cell
-    ends = "".join({";", ",", "|"} - {separator})
-    return re.sub(rf"(^\s*|[{ends}]\s*)(?=[{_SIGNS}])", r"\1'", cell)
+    separators = {";", ",", "|"} - {separator}
+    begin = rf"^\s*|[{''.join(separators)}]\s*"
+    return re.sub(rf"({begin})(?=[{_SIGNS}])", r"\1'", cell)
 
 
 def _table(rows: Sequence[Row], style: Style) -> str:
-    """hammer's table: rules of dashes, columns parted by bars, labels in capitals."""
+    """hammer's table: rules of dashes, columns separated by bars, labels in capitals."""
     if not rows:
         return ""
     head = [label.upper() for label in rows[0]]
-    body = [[_cell(value) for value in row.values()] for row in rows]
+    body = [list(map(_cell, row.values())) for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *body)]
-    rule = "-|-".join("-" * width for width in widths)
+    lines = [_table_line(cells, widths) for cells in body]
+    if style.headers:
+        rule = "-|-".join("-" * width for width in widths)
+        lines = [rule, _table_line(head, widths), rule, *lines, rule]
+    return "\n".join(lines) + "\n"
 
-    def line(cells: Sequence[str]) -> str:
-        return " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
 
-    lines = [rule, line(head), rule] if style.headers else []
-    return "\n".join([*lines, *map(line, body), *([rule] if style.headers else [])]) + "\n"
+def _table_line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell.ljust(width) for cell, width in zip(cells, widths)]
+    return " | ".join(padded).rstrip()
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else plain(str(value))
+    if value is None:
+        return ""
+    return plain(str(value))
 
 
-def plain(text: str) -> str:
-    """One line of printable text: names, facts and error messages may hold anything, escape
-    sequences as well.
-    """
-    return (
-        text
-        if text.isprintable()
-        else "".join(char if char.isprintable() else " " for char in text)
-    )
+# Rows
 
 
 def verdict_rows(verdicts: Iterable[Verdict]) -> list[Row]:
     """One row for each verdict."""
     return [
         {
-            "Id": one.host_id,
-            "Name": one.name,
-            "UUID": one.uuid,
-            "Decision": one.decision.value,
-            "Reason": one.reason.value,
-            "Detail": one.detail,
+            "Id": verdict.host_id,
+            "Name": verdict.name,
+            "UUID": verdict.uuid,
+            "Decision": verdict.decision.value,
+            "Reason": verdict.reason.value,
+            "Detail": verdict.detail,
         }
-        for one in verdicts
+        for verdict in verdicts
     ]
 
 
 def outcome_rows(outcomes: Iterable[Outcome]) -> list[Row]:
-    """One row for each deletion that was planned."""
+    """One row for each planned deletion."""
     return [
         {
-            "Id": one.host_id,
-            "Name": one.name,
-            "UUID": one.uuid,
-            "Result": one.result,
-            "Detail": one.detail,
+            "Id": outcome.host_id,
+            "Name": outcome.name,
+            "UUID": outcome.uuid,
+            "Result": outcome.result.value,
+            "Detail": outcome.detail,
         }
-        for one in outcomes
+        for outcome in outcomes
     ]
 
 
 def sighting_rows(sightings: Iterable[Sighting]) -> list[Row]:
     """One row for each UUID, cloud and region."""
-    return [
-        {
-            "UUID": one.uuid,
-            "Cloud": one.cloud,
-            "Region": one.region,
-            "Code": one.code,
-            "Presence": one.presence.value,
-            "Terminated at": one.terminated_at.strftime("%Y/%m/%d %H:%M:%S")
-            if one.terminated_at
-            else "",
-            "Detail": one.detail,
-        }
-        for one in sightings
-    ]
+    return [_sighting_row(sighting) for sighting in sightings]
+
+
+def _sighting_row(sighting: Sighting) -> Row:
+    end = sighting.terminated_at
+    return {
+        "UUID": sighting.uuid,
+        "Cloud": sighting.cloud,
+        "Region": sighting.region,
+        "Code": sighting.code,
+        "Presence": sighting.presence.value,
+        "Terminated at": hammer_time(end) if end else "",
+        "Detail": sighting.detail,
+    }
+
+
+# A plan in words
 
 
 def noteworthy(verdict: Verdict) -> bool:
-    """Whether a person wants to read of it: what goes, what waits, and what needs attention."""
-    return (
-        verdict.decision is not Decision.KEEP
-        or verdict.reason in LOUD
-        or verdict.reason is Reason.PROTECTED
-    )
+    """Whether people want to read about it: it is to be deleted, waits, or needs attention."""
+    if verdict.decision is not Decision.KEEP:
+        return True
+    return verdict.reason in NEEDS_ATTENTION or verdict.reason is Reason.PROTECTED
 
 
-_EXAMPLES = 5  # of what is one thing, most often: why OpenStack could not be asked, what a refused plan holds
+class ReasonCount(NamedTuple):
+    """How many records have one decision for one reason."""
+
+    decision: Decision
+    reason: Reason
+    records: int
 
 
-def brief(plan: Plan, outcomes: Optional[Sequence[Outcome]] = None) -> str:
-    """What cron mails: what was deleted (or would be), what needs attention, what waits and until
-    when.
+def count_reasons(verdicts: Iterable[Verdict]) -> list[ReasonCount]:
+    """The counts of all decisions and reasons, by decision in ORDER, the larger first."""
+    counter = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
+    rows = []
+    for (decision, reason), records in counter.most_common():
+        rows.append(ReasonCount(decision, reason, records))
+    return sorted(rows, key=lambda row: ORDER.index(row.decision))
 
-    Nothing where nothing is to be done: that something waits as it did before is no news.
+
+_EXAMPLES = 5  # lines about records that share a cause: an unreachable cloud, or a refused plan
+
+
+def news(plan: Plan, outcomes: Outcomes = None) -> str:
+    """What cron mails: what was deleted (or would be), what needs attention, and what waits.
+
+    "" if there is nothing to do: it is no news that a record still waits.
     """
-    done = {one.host_id: (one.result, one.detail) for one in outcomes or ()}
-    otherwise = "refused" if plan.refusals else "to delete" if outcomes is None else "not done"
-    lines = []
-    for one in plan.deletions:
-        needs = "held back" if one.host_id in plan.held and not plan.refusals else otherwise
-        result, detail = done.get(one.host_id, (needs, one.detail))
-        lines.append(f"{result:<17}{one.name}: {one.reason.value}; {detail}")
-    if (
-        plan.refusals and len(lines) > _EXAMPLES
-    ):  # a plan that breaks a cap can be of thousands, every hour
-        lines[_EXAMPLES:] = [f"{'':<17}and {len(lines) - _EXAMPLES} more: see 'plan'"]
-    lines += [
-        f"{'needs attention':<17}{one.name}: {one.reason.value}; {one.detail}"
-        for one in plan.verdicts
-        if one.reason in LOUD - UNKNOWN_REASONS
-    ]
-    if plan.unknown:
-        lines.append(
-            f"{'needs attention':<17}{plan.unknown} of {len(plan.verdicts)} records: nothing could be learned "
-            "about them"
-        )
-        lines += list(
-            dict.fromkeys(
-                f"{'':<17}{one.reason.value}: {one.detail}"
-                for one in plan.verdicts
-                if one.reason in UNKNOWN_REASONS
-            )
-        )[:_EXAMPLES]
-    if lines:
-        lines += [
-            f"{'waits':<17}{one.name}: {one.reason.value}; {one.detail}"
-            for one in plan.verdicts
-            if one.decision is Decision.WAIT
-        ]
+    lines = _deletions(plan, outcomes)
+    reasons = NEEDS_ATTENTION - UNKNOWN_REASONS
+    for verdict in plan.verdicts:
+        if verdict.reason in reasons:
+            lines.append(_line("needs attention", verdict))
+    lines += _unknown(plan)
+    if not lines:
+        return ""
+    for verdict in plan.verdicts:
+        if verdict.decision is Decision.WAIT:
+            lines.append(_line("waits", verdict))
     return "".join(f"{plain(line)}\n" for line in lines)
+
+
+def _deletions(plan: Plan, outcomes: Outcomes) -> list[str]:
+    by_host = {outcome.host_id: outcome for outcome in outcomes or ()}
+    applied = outcomes is not None
+    lines = []
+    for verdict in plan.deletions:
+        outcome = by_host.get(verdict.host_id)
+        if outcome:
+            verdict = verdict._replace(detail=outcome.detail)
+            label = outcome.result.value
+        else:
+            label = _label(plan, verdict, applied)
+        lines.append(_line(label, verdict))
+    # A plan that breaks a cap may hold thousands of deletions, and cron mails it every hour.
+    if plan.refusals and len(lines) > _EXAMPLES:
+        more = len(lines) - _EXAMPLES
+        lines[_EXAMPLES:] = [f"{'':<17}and {more} more: see 'plan'"]
+    return lines
+
+
+def _label(plan: Plan, verdict: Verdict, applied: bool) -> str:
+    """What becomes of a planned deletion that has no outcome."""
+    if plan.refusals:
+        return "refused"
+    if verdict.host_id in plan.held:
+        return "held back"
+    return "not done" if applied else "to delete"
+
+
+def _unknown(plan: Plan) -> list[str]:
+    """How many records nothing is known about, and some of the causes."""
+    if not plan.unknown:
+        return []
+    causes: dict[str, None] = {}
+    for verdict in plan.verdicts:
+        if verdict.reason in UNKNOWN_REASONS:
+            causes[f"{'':<17}{verdict.reason.value}: {verdict.detail}"] = None
+    return [
+        f"{'needs attention':<17}{plan.unknown} of {len(plan.verdicts)} records: "
+        "nothing could be learned about them",
+        *list(causes)[:_EXAMPLES],
+    ]
+
+
+def _line(label: str, verdict: Verdict) -> str:
+    return f"{label:<17}{verdict.name}: {verdict.reason.value}; {verdict.detail}"
 
 
 def summary(plan: Plan) -> str:
     """The numbers of a plan: decisions, reasons, and how each region answered."""
     counts = plan.counts
     lines = [
-        f"{len(plan.verdicts)} host records ({plain(plan.scope)}): {counts[Decision.DELETE]} to delete, "
-        f"{counts[Decision.WAIT]} waiting, {counts[Decision.KEEP]} kept"
+        f"{len(plan.verdicts)} host records ({plain(plan.scope)}): "
+        f"{counts[Decision.DELETE]} to delete, {counts[Decision.WAIT]} waiting, "
+        f"{counts[Decision.KEEP]} kept"
     ]
-    reasons = Counter((one.decision.value, one.reason.value) for one in plan.verdicts)
-    lines += [
-        f"  {count:>6} {decision:<6} {reason}"
-        for (decision, reason), count in sorted(
-            reasons.items(),
-            key=lambda item: (["delete", "wait", "keep"].index(item[0][0]), -item[1]),
-        )
-    ]
-    for seen in plan.regions:
-        told = (
-            "no answer"
-            if seen.error
-            else f"{seen.servers} servers, {seen.alive} hosts alive; {seen.proof}"
-        )
-        lines.append(plain(f"  {seen.cloud}/{seen.region}: {told}"))
-        if seen.unlisted:
-            lines.append(
-                plain(
-                    f"  {seen.cloud}: the catalog also has {', '.join(seen.unlisted)}, not asked; nothing is deleted "
-                    "without proof until 'regions' or 'ignore_regions' names all of it"
-                )
-            )
-    backlog = sum(one.reason is Reason.NEVER_SEEN for one in plan.verdicts)
-    if backlog:
-        records = "1 absent record was" if backlog == 1 else f"{backlog} absent records were"
-        lines.append(
-            f"  {records} never seen alive here and may belong to another cloud; if every cloud is listed, "
-            "policy.all_clouds_listed: true lets such records go after the grace period"
-        )
+    rows = count_reasons(plan.verdicts)
+    for row in rows:
+        lines += [f"  {row.records:>6} {row.decision.value:<6} {row.reason.value}"]
+    for region in plan.regions:
+        lines.extend(map(plain, _region_lines(region)))
+    for row in rows:
+        if row.reason is Reason.NEVER_SEEN:
+            lines.append(_backlog_line(row.records))
     return "\n".join(lines) + "\n"
 
 
-def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:
-    """The hammer commands that would do the same, id by id; hammer itself checks nothing of what we
-    do.
-    """
-    return [
-        line
-        for one in verdicts
-        for line in (
-            f"hammer host info --id {one.host_id} --fields Id,Name    # must be {plain(one.name)}",
-            f"hammer host delete --id {one.host_id}",
+def _backlog_line(count: int) -> str:
+    records = "1 absent record was" if count == 1 else f"{count} absent records were"
+    return (
+        f"  {records} never seen alive here and may belong to another cloud; "
+        "if every cloud is listed, policy.all_clouds_listed: true lets such records go "
+        "after the grace period"
+    )
+
+
+def _region_lines(region: PlanRegion) -> Iterator[str]:
+    """How a region answered, and which regions of its cloud are not asked."""
+    if region.error:
+        yield f"  {region.place}: no answer"
+    else:
+        yield (
+            f"  {region.place}: {region.servers} servers, {region.alive} hosts alive; "
+            f"{region.proof}"
         )
-    ]
+    if region.unlisted:
+        yield (
+            f"  {region.cloud}: the catalog also has {', '.join(region.unlisted)}, not asked; "
+            "nothing is deleted without proof until 'regions' or 'ignore_regions' names all of it"
+        )
+
+
+def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """The hammer commands that would do the same, by id; hammer checks none of what we check."""
+    lines = []
+    for verdict in verdicts:
+        host_id, name = verdict.host_id, plain(verdict.name)
+        lines += [
+            f"hammer host info --id {host_id} --fields Id,Name    # must be {name}",
+            f"hammer host delete --id {host_id}",
+        ]
+    return lines

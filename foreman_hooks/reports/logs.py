@@ -1,7 +1,7 @@
-"""Where log lines go: stderr for whoever looks on, and a file of its own for whoever asks later.
+"""Where log lines go: to stderr, and to a log file for later questions.
 
-The file gets what was printed as well, so that cron can mail the news (stdout) and the errors
-(stderr) as ever while the log has every run; a redirection by the shell would have to choose.
+The file also gets what was printed.  So cron can mail news (stdout) and errors (stderr) as usual,
+and the log has every run; a redirection by the shell would have to choose.
 """
 
 import errno
@@ -14,15 +14,16 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Optional
 
+from foreman_hooks.reports.texts import escaped
+from foreman_hooks.times import iso
+
 FORMATS = ("text", "json")
-SAID = "foreman_hooks.said"  # what was printed: for the file alone, a terminal has it already
+SAID = "foreman_hooks.said"  # what was printed; for the file only, as the terminal has it already
 said = logging.getLogger(SAID)
 
 
-class Json(logging.Formatter):
-    """One JSON object a line: time (UTC, ISO 8601), level, logger, message, and the traceback where
-    there is one.
-    """
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC, ISO 8601), level, logger, message, and any traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -37,11 +38,10 @@ class Json(logging.Formatter):
         return json.dumps(line)
 
 
-class Text(logging.Formatter):
-    """A line for people.  What could not be seen is escaped: no server or tenant steers the
-    terminal.
+class TextFormatter(logging.Formatter):
+    """A line for people, with the time if `timed`: a file has no other clock.
 
-    With the time for a file, which has no other clock.
+    Invisible characters are escaped, so that no server or tenant controls the terminal.
     """
 
     def __init__(self, timed: bool) -> None:
@@ -49,52 +49,77 @@ class Text(logging.Formatter):
         self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, and its traceback below."""
+        """The record as one line, followed by its traceback."""
         lines = [record.getMessage()]
         if record.exc_info:
-            lines += self.formatException(record.exc_info).split("\n")
-        time = f"{_utc(record)} " if self._timed else ""
-        return f"{time}{record.levelname} {record.name}: " + "\n".join(map(_visible, lines))
-
-
-def _visible(text: str) -> str:
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+            traceback = self.formatException(record.exc_info)
+            lines += traceback.split("\n")
+        text = "\n".join(map(escaped, lines))
+        head = f"{record.levelname} {record.name}: "
+        if self._timed:
+            head = f"{_utc(record)} {head}"
+        return head + text
 
 
 def _utc(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+    created = datetime.fromtimestamp(record.created, timezone.utc)
+    return iso(created, "milliseconds")
 
 
-def set_up(level: int, kind: str = "text", file: Optional[Path] = None) -> None:
-    """Log from `level` on to stderr, and to `file` also whatever was done and printed; raises
-    OSError.
-    """
+def set_up(
+    level: int,
+    kind: str = "text",
+    file: Optional[Path] = None,
+) -> None:
+    """Log to stderr from `level` on, and what is done and printed to `file`; raises OSError."""
     stderr = logging.StreamHandler()
     stderr.setLevel(level)
     stderr.addFilter(lambda record: record.name != SAID)
-    stderr.setFormatter(Json() if kind == "json" else Text(timed=False))
+    stderr.setFormatter(_formatter(kind, timed=False))
     handlers: list[logging.Handler] = [stderr]
+    own_level = level
+    said_level = logging.CRITICAL
     if file:
-        lines = _File(file)
-        lines.setFormatter(Json() if kind == "json" else Text(timed=True))
-        handlers.append(lines)
-    logging.basicConfig(level=logging.ERROR, handlers=handlers, force=True)
-    logging.getLogger("foreman_hooks").setLevel(min(level, logging.INFO) if file else level)
-    said.setLevel(logging.INFO if file else logging.CRITICAL)
-    # keystoneauth complains of what it then raises as well
+        log_file = _LogFile(file)
+        log_file.setFormatter(_formatter(kind, timed=True))
+        handlers.append(log_file)
+        own_level = min(level, logging.INFO)
+        said_level = logging.INFO
+    logging.basicConfig(
+        level=logging.ERROR,
+        handlers=handlers,
+        force=True,
+    )
+    logging.getLogger("foreman_hooks").setLevel(own_level)
+    said.setLevel(said_level)
+    # keystoneauth logs what it then raises as well
     logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
 
 
-class _File(logging.FileHandler):
-    """The log, to append to; its folder may be another user's (/var/log/foreman is), so no link is
-    followed.
+def _formatter(kind: str, timed: bool) -> logging.Formatter:
+    if kind == "json":
+        return JsonFormatter()
+    return TextFormatter(timed)
+
+
+class _LogFile(logging.FileHandler):
+    """The log file, to append to.
+
+    Its folder may belong to another user (/var/log/foreman does), so no link is followed.
     """
 
     def _open(self) -> TextIOWrapper:
-        # O_NONBLOCK: a pipe that nobody reads would hold us for ever
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        flags |= os.O_NOFOLLOW
+        flags |= os.O_NONBLOCK  # a pipe without a reader would block forever
         descriptor = os.open(self.baseFilename, flags, 0o640)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             os.close(descriptor)
             raise OSError(errno.EINVAL, "not a regular file")
-        return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+        return os.fdopen(
+            descriptor,
+            "a",
+            encoding="utf-8",
+            errors="backslashreplace",
+        )

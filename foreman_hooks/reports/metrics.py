@@ -1,12 +1,12 @@
-"""What a run tells Prometheus, as a file for node_exporter's textfile collector.
+"""Metrics of a run for Prometheus, as a file for node_exporter's textfile collector.
 
-Written at the end of every run, also of one that failed; when the last good run was is carried over
-from the file itself, so that "no good run for a day" can be seen while every run fails.
+The file is written at the end of every run, including one that failed.  The time of the last good
+run is carried over from the file itself, so that "no good run for a day" is visible while every run
+fails.
 """
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,22 +16,42 @@ from typing import Any, Optional
 
 from foreman_hooks import files
 from foreman_hooks.errors import code_of
-from foreman_hooks.rules.model import Outcome
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.reports.listings import count_reasons
+from foreman_hooks.rules.model import Outcome, Result
+from foreman_hooks.rules.plan import Plan, PlanRegion
 
 PREFIX = "satellite_osp_cleanup"
-GOOD = (0, 2)  # exit codes of a run that knew everything and did what there was to do
+GOOD = (0, 2)  # exit codes of a run in which everything was known and nothing failed
+# What the file says about each metric; their names begin with the PREFIX.
+_HELP = {
+    "last_run_timestamp_seconds": "When the last run ended.",
+    "last_good_run_timestamp_seconds": (
+        "When a run last ended in which everything was known and nothing failed; 0: never."
+    ),
+    "last_proof_timestamp_seconds": (
+        "When every region last answered and was shown to see all projects; 0: never."
+    ),
+    "last_run_exit_code": "Exit code of the last run.",
+    "last_run_duration_seconds": "How long the last run took, by stage.",
+    "info": "Version of the program.",
+    "hosts": "Host records by verdict, in the last run that had one.",
+    "unknown_ratio": "Share of host records that OpenStack could not be asked about.",
+    "refusals": "Guard rails that refused the last plan, or a part of it.",
+    "deletions": "Deletions of the last run, by what became of them.",
+    "region_answered": "Whether a region answered in the last run.",
+    "region_servers": "Servers that a region listed in the last run.",
+}
 
 
 class MetricsError(Exception):
-    """The file cannot be written, or the library is missing; says so in one line."""
+    """The file cannot be written, or the library is missing; the message is one line."""
 
     exit_code = 78
 
 
 @dataclass
 class RunRecord:
-    """What there is to tell of one run; filled while it goes on.  `seconds`: stage -> duration."""
+    """What is known about one run, filled while it goes on; `seconds`: stage -> duration."""
 
     code: int = 70
     plan: Optional[Plan] = None
@@ -40,7 +60,7 @@ class RunRecord:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure what is done inside."""
+        """Measure how long the body takes."""
         began = time.monotonic()
         try:
             yield
@@ -50,137 +70,150 @@ class RunRecord:
 
 @contextmanager
 def recorded(path: Optional[Path]) -> Iterator[RunRecord]:
-    """Yield the record of a run, and write it to `path`, if there is one, whatever becomes of the
-    run.
+    """Yield the record of a run, and write it to `path` (None: nowhere) even if the run fails.
 
-    Raises MetricsError before the run where it could not be written at all.
+    Raises MetricsError before the run if the file could not be written at all.
     """
     record = RunRecord()
     if path is None:
         yield record
         return
-    _check(path)
+    _check_writable(path)
     try:
         yield record
     except BaseException as error:
         record.code = code_of(error)
-        with suppress(MetricsError):  # what ended the run is the greater news
+        with suppress(MetricsError):  # what ended the run matters more
             write(path, record, time.time())
         raise
     write(path, record, time.time())
 
 
-def _check(path: Path) -> None:
+def _check_writable(path: Path) -> None:
+    """Raise MetricsError if the file cannot be written, or the library is missing."""
     try:
         import prometheus_client  # noqa: F401
     except ImportError as error:
         raise MetricsError(
             "--metrics needs prometheus_client: pip install 'satellite-osp-cleanup[metrics]'"
         ) from error
-    if path.is_dir() or not path.parent.is_dir():
-        raise MetricsError(
-            f"{path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}"
-        )
+    if path.is_dir():
+        raise MetricsError(f"{path}: is a folder")
+    if not path.parent.is_dir():
+        raise MetricsError(f"{path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise MetricsError(f"{path}: nothing can be written to {path.parent}")
 
 
 def write(path: Path, record: RunRecord, now: float) -> None:
-    """Write the file at once or not at all (mode 0644); raises MetricsError."""
+    """Write the file atomically (mode 0644); raises MetricsError."""
     from prometheus_client import generate_latest
 
     try:
-        text = generate_latest(_registry(record, _before(path), now)).decode()
+        registry = _registry(record, _earlier_times(path), now)
+        text = generate_latest(registry).decode()
         files.replace(path, text, 0o644)  # node_exporter is another user
     except (OSError, ValueError) as error:
-        raise MetricsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise MetricsError(f"{path}: {reason}") from error
 
 
-def _before(path: Path) -> dict[str, float]:
-    """The times that the file says so far; none where it is none of ours."""
+def _earlier_times(path: Path) -> dict[str, float]:
+    """The times in the present file, by name; empty if the file is missing or not ours."""
     from prometheus_client.parser import text_string_to_metric_families
 
+    times = {}
     try:
-        families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
-        return {
-            sample.name: sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name.endswith("_timestamp_seconds")
-        }
+        text = path.read_text(encoding="utf-8")
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name.endswith("_timestamp_seconds"):
+                    times[sample.name] = sample.value
     except (OSError, ValueError, KeyError, IndexError):
         return {}
+    return times
 
 
-def _registry(record: RunRecord, before: Mapping[str, float], now: float) -> Any:
-    from prometheus_client import CollectorRegistry, Gauge
+def _gauge(registry: Any, name: str, *labels: str) -> Any:
+    """A new gauge in the registry, one of _HELP."""
+    from prometheus_client import Gauge
+
+    return Gauge(f"{PREFIX}_{name}", _HELP[name], labels, registry=registry)
+
+
+def _registry(
+    record: RunRecord,
+    earlier: Mapping[str, float],
+    now: float,
+) -> Any:
+    """All metrics of a run; `earlier`: the times of earlier ones, by name."""
+    from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry()
-
-    def gauge(name: str, told: str, labels: Sequence[str] = ()) -> Gauge:
-        return Gauge(f"{PREFIX}_{name}", told, labels, registry=registry)
-
-    def last(name: str, told: str, is_now: bool) -> None:
-        known = before.get(f"{PREFIX}_{name}_timestamp_seconds", 0.0)
-        gauge(f"{name}_timestamp_seconds", told).set(now if is_now else known)
-
-    last("last_run", "When the last run ended.", True)
-    last(
-        "last_good_run",
-        "When the last run ended that knew everything and failed in nothing; 0: never.",
-        record.code in GOOD,
-    )
-    last(
-        "last_proof",
-        "When every region last answered and was shown to see all projects; 0: never.",
-        _proven(record.plan),
-    )
-    gauge("last_run_exit_code", "Exit code of the last run.").set(record.code)
-    duration = gauge(
-        "last_run_duration_seconds", "How long the last run took, by stage.", ["stage"]
-    )
+    _add_times(registry, record, earlier, now)
+    exit_code = _gauge(registry, "last_run_exit_code")
+    exit_code.set(record.code)
+    duration = _gauge(registry, "last_run_duration_seconds", "stage")
     for stage, seconds in record.seconds.items():
         duration.labels(stage).set(seconds)
-    gauge("info", "Version of the program.", ["version"]).labels(
-        version("satellite-osp-cleanup")
-    ).set(1)
+    info = _gauge(registry, "info", "version")
+    program = version("satellite-osp-cleanup")
+    info.labels(program).set(1)
     if record.plan is not None:
-        _of_plan(gauge, record.plan, record.outcomes)
+        _add_plan(registry, record.plan)
+        _add_outcomes(registry, record.outcomes)
+        _add_regions(registry, record.plan.regions)
     return registry
 
 
-def _proven(plan: Optional[Plan]) -> bool:
-    return (
-        plan is not None
-        and bool(plan.regions)
-        and all(seen.proof and not seen.error for seen in plan.regions)
-    )
+def _add_times(
+    registry: Any,
+    record: RunRecord,
+    earlier: Mapping[str, float],
+    now: float,
+) -> None:
+    """When each of these events last happened: in this run, or at the time of an earlier one."""
+    events = {
+        "last_run_timestamp_seconds": True,
+        "last_good_run_timestamp_seconds": record.code in GOOD,
+        "last_proof_timestamp_seconds": _is_proven(record.plan),
+    }
+    for name, is_now in events.items():
+        then = earlier.get(f"{PREFIX}_{name}", 0.0)
+        gauge = _gauge(registry, name)
+        gauge.set(now if is_now else then)
 
 
-def _of_plan(gauge: Any, plan: Plan, outcomes: Sequence[Outcome]) -> None:
-    hosts = gauge(
-        "hosts", "Host records by verdict, in the last run that had one.", ["decision", "reason"]
-    )
-    for (decision, reason), count in Counter(
-        (one.decision.value, one.reason.value) for one in plan.verdicts
-    ).items():
-        hosts.labels(decision, reason).set(count)
-    gauge("unknown_ratio", "Share of host records that OpenStack could not be asked about.").set(
-        plan.unknown / max(len(plan.verdicts), 1)
-    )
-    gauge("refusals", "Guard rails that refused the last plan, or a part of it.").set(
-        len(plan.refusals) + len(plan.holds)
-    )
-    deletions = gauge("deletions", "Deletions of the last run, by what became of them.", ["result"])
-    for result in ("deleted", "failed", "kept", "unfinished"):
-        deletions.labels(result).set(sum(one.result == result for one in outcomes))
-    answered = gauge(
-        "region_answered", "Whether a region answered in the last run.", ["cloud", "region"]
-    )
-    servers = gauge(
-        "region_servers", "Servers that a region listed in the last run.", ["cloud", "region"]
-    )
-    for seen in plan.regions:
-        answered.labels(seen.cloud, seen.region).set(not seen.error)
-        if seen.servers is not None:
-            servers.labels(seen.cloud, seen.region).set(seen.servers)
+def _is_proven(plan: Optional[Plan]) -> bool:
+    """Whether every region answered and was shown to see all projects."""
+    if plan is None or not plan.regions:
+        return False
+    return all(region.proof and not region.error for region in plan.regions)
+
+
+def _add_plan(registry: Any, plan: Plan) -> None:
+    hosts = _gauge(registry, "hosts", "decision", "reason")
+    for row in count_reasons(plan.verdicts):
+        verdict = hosts.labels(row.decision.value, row.reason.value)
+        verdict.set(row.records)
+    unknown = _gauge(registry, "unknown_ratio")
+    records = max(len(plan.verdicts), 1)
+    unknown.set(plan.unknown / records)
+    refusals = _gauge(registry, "refusals")
+    refusals.set(len(plan.refusals) + len(plan.holds))
+
+
+def _add_outcomes(registry: Any, outcomes: Sequence[Outcome]) -> None:
+    deletions = _gauge(registry, "deletions", "result")
+    for result in Result:
+        count = sum(outcome.result == result for outcome in outcomes)
+        deletions.labels(result.value).set(count)
+
+
+def _add_regions(registry: Any, regions: Sequence[PlanRegion]) -> None:
+    answered = _gauge(registry, "region_answered", "cloud", "region")
+    servers = _gauge(registry, "region_servers", "cloud", "region")
+    for region in regions:
+        answered.labels(*region.place).set(not region.error)
+        if region.servers is not None:
+            servers.labels(*region.place).set(region.servers)

@@ -1,15 +1,18 @@
-"""From facts: is it an OpenStack instance, and which UUIDs does any source name?  Pure.
+"""From facts: whether a host is an OpenStack instance, and which UUIDs its sources name.
 
-Satellite holds facts of several sources for one host, and only those of subscription-manager (RHSM)
+Satellite holds facts of several sources for one host.  Only those of subscription-manager (RHSM)
 are wiped when a new machine takes the record over; those of Ansible or Puppet may still describe
-the one before.  No UUID is thrown away: each that any source names is asked about.  What the
-sources say of maker and guest decides two things only: whether OpenStack is asked at all, and
-whether absence from OpenStack can mean anything (`Identity.doubt`).  Against the proof of a
-termination such words weigh nothing: they are wrong too often.
+the previous machine.  No UUID is thrown away: each one that a source names is asked about.
+
+What the sources say about the maker, and about being a guest, decides two things only: whether
+OpenStack is asked at all, and whether absence from OpenStack can mean anything (`Identity.doubt`).
+It weighs nothing against the proof of a termination, because it is wrong too often.
 
 An instance on bare metal (Ironic) looks like any other server.  Only what a job published on the
 machine itself, as custom facts of RHSM, can make it an instance: its UUID in Nova, and the UUID of
-the hardware it was published on, since the file may have travelled on in an image of the disk.
+the hardware on which it was published, because a disk image may have carried the file elsewhere.
+
+Everything here is pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,20 +23,32 @@ from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 from foreman_hooks.rules.model import Identity, Reason
 
 RHSM = "RHSM"  # the origin whose facts Katello wipes at a registration
-Facts = Mapping[str, Mapping[str, str]]  # origin -> fact name -> value
+Names = tuple[str, ...]
+Values = Mapping[str, str]  # fact name -> value
+Facts = Mapping[str, Values]  # origin -> its facts
 
 
 class _Family(NamedTuple):
     """The names under which one kind of fact source reports a machine's identity."""
 
-    leading: tuple[str, ...]  # the UUID that counts most stands under one of these
-    further: tuple[str, ...]  # other UUIDs
-    makers: tuple[str, ...]
-    tags: tuple[str, ...]  # asset tag of the chassis, in which some clouds name OpenStack
-    guest: tuple[str, ...]  # facts that say whether it is a guest
+    leading: Names  # facts that may hold the UUID that counts most
+    further: Names  # facts with other UUIDs
+    makers: Names
+    tags: Names  # asset tag of the chassis, in which some clouds name OpenStack
+    guest: Names  # facts that say whether the machine is a guest
+
+    @property
+    def uuids(self) -> Names:
+        """The facts that hold a UUID, the most important first."""
+        return (*self.leading, *self.further)
+
+    @property
+    def names(self) -> Names:
+        """All facts of this family."""
+        return (*self.uuids, *self.makers, *self.tags, *self.guest)
 
 
-# What sources write where firmware says nothing; it is no maker.
+# What sources report if the firmware names no maker.
 _NO_MAKER = frozenset(
     {
         "",
@@ -66,8 +81,8 @@ _NO_MAKER = frozenset(
         "0123456789",
     }
 )
-# Asset tags of clouds that run Nova, beside those that hold a name of `openstack_names`; cloud-init
-# goes by the same.
+# Asset tags of clouds that run Nova, besides those that contain one of `openstack_names`;
+# cloud-init uses the same list.
 _CLOUD_TAGS = frozenset(
     {"huaweicloud", "opentelekomcloud", "sap ccloud vm", "samsung cloud platform"}
 )
@@ -89,6 +104,7 @@ _GUEST = frozenset(
     }
 )
 _NOT_A_GUEST = frozenset({"false", "0", "no", "host", "physical"})  # any other word says nothing
+_GUEST_TEXTS = {True: "a guest", False: "not a guest", None: "does not say whether a guest"}
 _RHSM = _Family(
     ("virt::uuid",),
     ("dmi::system::uuid",),
@@ -97,8 +113,8 @@ _RHSM = _Family(
     ("virt::is_guest",),
 )
 _FACTER = _Family(
-    ("dmi::product::uuid", "uuid"),
-    (),  # Facter 3 and 4; Facter 2 and Salt
+    ("dmi::product::uuid", "uuid"),  # Facter 3 and 4; Facter 2 and Salt
+    (),
     ("dmi::manufacturer", "dmi::product::name", "manufacturer", "productname"),
     ("dmi::chassis::asset_tag",),
     ("is_virtual", "virtual"),
@@ -127,46 +143,72 @@ _CHEF = _Family(
 _OTHERS = (_FACTER, _ANSIBLE, _ANSIBLE_FACTER, _CHEF)
 
 
-def _names(families: Iterable[_Family]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for family in families for names in family for name in names))
+def _names(families: Iterable[_Family]) -> Names:
+    """All facts of these families, each once."""
+    names: list[str] = []
+    for family in families:
+        names.extend(family.names)
+    return tuple(dict.fromkeys(names))
+
+
+def _leading_names(families: Iterable[_Family]) -> Names:
+    """The facts in which these families name the UUID that counts most, each once."""
+    names: list[str] = []
+    for family in families:
+        names.extend(family.leading)
+    return tuple(dict.fromkeys(names))
 
 
 PUBLISHED = "osp::uuid"  # the instance, as Nova writes it
-PUBLISHED_ON = "osp::system_uuid"  # the hardware's own UUID at that moment
-RHSM_NAMES = (*_names((_RHSM,)), PUBLISHED, PUBLISHED_ON)  # the facts to ask of RHSM
-OTHER_NAMES = _names(_OTHERS)  # the facts to ask of every other source
-GLANCE_NAMES = _RHSM.leading  # what is enough to find a host alive
-MAKER_NAMES = (
-    *_RHSM.makers,
-    *_RHSM.tags,
-    PUBLISHED,
-)  # what is enough to find it foreign, most often
-OTHER_GLANCE_NAMES = tuple(dict.fromkeys(name for family in _OTHERS for name in family.leading))
-# Every fact in which a record may name an instance: who shares a UUID is looked for in all of them.
-UUID_NAMES = tuple(dict.fromkeys((*_RHSM.leading, *_RHSM.further, PUBLISHED, *OTHER_GLANCE_NAMES)))
+PUBLISHED_ON = "osp::system_uuid"  # the UUID of the hardware at that moment
+RHSM_NAMES = (*_RHSM.names, PUBLISHED, PUBLISHED_ON)  # the facts to read from RHSM
+OTHER_NAMES = _names(_OTHERS)  # the facts to read from every other source
+GLANCE_NAMES = _RHSM.leading  # enough to find out that a host is alive
+# Enough, in most cases, to find out that a host is not an OpenStack instance.
+MAKER_NAMES = (*_RHSM.makers, *_RHSM.tags, PUBLISHED)
+OTHER_GLANCE_NAMES = _leading_names(_OTHERS)
+# Every fact in which a record may name an instance; records that share a UUID are searched in all.
+UUID_NAMES = tuple(dict.fromkeys((*_RHSM.uuids, PUBLISHED, *OTHER_GLANCE_NAMES)))
+
+
+class _Firmware(NamedTuple):
+    """What a source says about the maker of a machine."""
+
+    makers: tuple[str, ...]  # maker and product, as reported
+    tag: str  # asset tag of the chassis; "" if there is none
+    openstack: Optional[bool]  # whether OpenStack made it; None if the source does not say
+
+    @property
+    def kind(self) -> str:
+        """Maker, product and the asset tag, which tells clouds apart."""
+        texts = list(self.makers)
+        if self.tag:
+            texts.append(self.tag)
+        return " / ".join(texts).strip().lower()
 
 
 class _Statement(NamedTuple):
-    """What one source says in the names of one family."""
+    """What one source says, under the names of one family."""
 
     source: str
     uuids: tuple[str, ...]  # the one that counts most first
-    texts: tuple[str, ...]  # what stands where UUIDs should be
-    makers: tuple[str, ...]
-    tag: str
-    openstack: Optional[bool]  # None: says nothing of it
-    guest: Optional[bool]
-    leads: bool  # it names a UUID where the one that counts most should stand
+    uuid_texts: tuple[str, ...]  # the values of the UUID facts, valid or not
+    firmware: _Firmware
+    guest: Optional[bool]  # None: does not say
+    leads: bool  # whether it names a UUID in the fact that counts most
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether any fact of this source helps to identify the machine."""
+        firmware = self.firmware
+        says_guest = self.guest is not None
+        return bool(self.uuid_texts or firmware.makers or firmware.tag or says_guest)
 
     def __str__(self) -> str:
-        guest = {True: "a guest", False: "not a guest", None: "does not say whether a guest"}[
-            self.guest
-        ]
-        tag = f", asset tag {self.tag}" if self.tag else ""
-        return (
-            f"{_named_makers(self.source, self.makers)}{tag}, {guest}, "
-            f"UUID {', '.join(self.texts) or 'missing'}"
-        )
+        makers = _named_makers(self.source, self.firmware.makers)
+        tag = f", asset tag {self.firmware.tag}" if self.firmware.tag else ""
+        uuids = ", ".join(self.uuid_texts) or "missing"
+        return f"{makers}{tag}, {_GUEST_TEXTS[self.guest]}, UUID {uuids}"
 
 
 def identify(
@@ -176,71 +218,87 @@ def identify(
     openstack_names: Sequence[str] = ("OpenStack",),
     freshest: str = "",
 ) -> Identity:
-    """What a host is, by its facts (origin -> name -> value; names as in RHSM_NAMES and
-    OTHER_NAMES).
+    """What a host is, according to its facts (named as in RHSM_NAMES and OTHER_NAMES).
 
-    With `katello` RHSM's facts lead, where there are any; without, those of the source `freshest`,
-    the origin whose facts arrived last (see `disagree`).  Only a leader that names another maker,
-    and no OpenStack in the asset tag, makes the host foreign. OpenStack's are those whose maker,
-    product or asset tag holds one of `openstack_names` (case does not matter): Nova writes
-    "OpenStack Foundation" and "OpenStack Nova", Red Hat's builds "Red Hat" and "OpenStack Compute".
+    With `katello`, RHSM's facts lead if there are any; without, those of the source `freshest`, the
+    origin whose facts arrived last (see `disagree`).  A host is foreign only if the leading source
+    names another maker, and does not name OpenStack in the asset tag.
+
+    A machine is OpenStack's if its maker, product or asset tag contains one of `openstack_names`,
+    in upper or lower case: Nova writes "OpenStack Foundation" and "OpenStack Nova", Red Hat's
+    builds write "Red Hat" and "OpenStack Compute".
     """
-    rhsm = facts.get(RHSM, {}) if katello else {}
-    statements = _statements(facts if katello else {**facts, RHSM: {}}, tuple(openstack_names))
-    evidence = "; ".join([*map(str, statements), *_publication(rhsm)]) or "nothing"
+    if not katello:
+        facts = _without_rhsm(facts)
+    rhsm = facts.get(RHSM, {})
+    statements = _statements(facts, tuple(openstack_names))
+    texts = list(map(str, statements))
+    texts += _publication(rhsm)
+    text = "; ".join(texts) or "nothing"
     published = published_uuid(rhsm)
     if published and _is_metal(rhsm):
-        return _metal(published, statements, evidence)
+        return _metal(published, statements, text)
     leader = _leader(statements, katello, freshest)
-    if leader is None and not published:
-        return Identity((), Reason.NO_FACTS, evidence)
+    if leader is not None:
+        identity = _identity(leader, statements, published, katello, freshest)
+        return identity._replace(facts=text)
+    if published:
+        return Identity((published,), None, text, Reason.NO_PROOF)
+    return Identity((), Reason.NO_FACTS, text)
+
+
+def _identity(
+    leader: _Statement,
+    statements: Sequence[_Statement],
+    published: Optional[str],
+    katello: bool,
+    freshest: str,
+) -> Identity:
+    """The identity of a host with a leading source."""
     others = [statement for statement in statements if statement is not leader]
-    led = leader is not None and (leader.source == RHSM) is katello
-    main, own = leader.uuids if leader else (), (published,) if published else ()
-    first = (
-        (main, own) if led else (own, main)
-    )  # what was published is RHSM's word, before all other sources'
-    uuids = _distinct([*first, *(statement.uuids for statement in others)], published)
-    foreign = (
-        leader is not None
-        and (led or not published)
-        and _is_foreign(leader, others, katello, freshest)
-    )
-    reason = Reason.NOT_OPENSTACK if foreign else None if uuids else Reason.NO_UUID
-    doubt = _doubt(leader, others, published) if leader and led else Reason.NO_PROOF
-    return Identity(uuids, reason, evidence, doubt, _kind(leader) if leader else "")
+    authoritative = leader.source == RHSM or not katello
+    groups = [statement.uuids for statement in (leader, *others)]
+    if published:  # it is RHSM's word, which only RHSM's own facts precede
+        groups.insert(1 if authoritative else 0, (published,))
+    uuids = _distinct(groups, published)
+    may_be_foreign = authoritative or not published
+    reason = None if uuids else Reason.NO_UUID
+    if may_be_foreign and _is_foreign(leader, others, katello, freshest):
+        reason = Reason.NOT_OPENSTACK
+    doubt = _doubt(leader, others, published) if authoritative else Reason.NO_PROOF
+    return Identity(uuids, reason, doubt=doubt, kind=leader.firmware.kind)
 
 
 def disagree(facts: Facts, openstack_names: Sequence[str]) -> bool:
-    """Whether one of these sources says OpenStack and another one names another maker."""
-    says = {
-        statement.openstack
-        for statement in _statements({**facts, RHSM: {}}, tuple(openstack_names))
-    }
-    return {True, False} <= says
+    """Whether one source says OpenStack and another names another maker; RHSM does not count."""
+    statements = _statements(_without_rhsm(facts), tuple(openstack_names))
+    answers = {statement.firmware.openstack for statement in statements}
+    return {True, False} <= answers
 
 
-def by_makers(
-    rhsm: Mapping[str, str], uuids: tuple[str, ...], openstack_names: tuple[str, ...]
-) -> Identity:
-    """What a host with these `uuids` is by its facts of MAKER_NAMES alone.
+def _without_rhsm(facts: Facts) -> Facts:
+    """These facts without RHSM's, which nothing wipes where there is no Katello."""
+    return {**facts, RHSM: {}}
+
+
+def by_makers(rhsm: Values, uuids: tuple[str, ...], openstack_names: Names) -> Identity:
+    """What a host with these `uuids` is, according to its facts of MAKER_NAMES alone.
 
     Only another maker settles it (NOT_OPENSTACK); without a reason all of its facts have to be
     read.
     """
-    makers, tag, openstack = _made_by(
-        tuple(map(rhsm.get, _RHSM.makers)), rhsm.get(_RHSM.tags[0]), openstack_names
-    )
-    foreign = makers and not openstack and not rhsm.get(PUBLISHED)
+    makers = tuple(map(rhsm.get, _RHSM.makers))
+    firmware = _firmware(makers, rhsm.get(_RHSM.tags[0]), openstack_names)
+    foreign = firmware.makers and not firmware.openstack and not rhsm.get(PUBLISHED)
     return Identity(
         uuids,
         Reason.NOT_OPENSTACK if foreign else None,
-        _named_makers(RHSM, makers),
-        kind=_kind_of(makers, tag),
+        _named_makers(RHSM, firmware.makers),
+        kind=firmware.kind,
     )
 
 
-@lru_cache(maxsize=1024)  # one text for all of one maker
+@lru_cache(maxsize=1024)  # hosts of one maker share one text
 def _named_makers(source: str, makers: tuple[str, ...]) -> str:
     return f"{source}: {' / '.join(makers) or 'maker unknown'}"
 
@@ -253,171 +311,205 @@ def same_machine(uuid: str, other: str) -> bool:
 # Statements
 
 
-def _statements(facts: Facts, openstack_names: tuple[str, ...]) -> list[_Statement]:
+def _statements(facts: Facts, openstack_names: Names) -> list[_Statement]:
     """One for each source and family that says anything, RHSM's first."""
     statements = [_read(RHSM, facts.get(RHSM, {}), _RHSM, openstack_names)]
     for origin, values in facts.items():
         if origin != RHSM and values:
             statements += [_read(origin, values, family, openstack_names) for family in _OTHERS]
-    return [
-        statement
-        for statement in statements
-        if statement.texts or statement.makers or statement.tag or statement.guest is not None
-    ]
+    return [statement for statement in statements if statement.says_anything]
 
 
-def _read(
-    origin: str, values: Mapping[str, str], family: _Family, openstack_names: tuple[str, ...]
-) -> _Statement:
-    texts = [values[name] for name in (*family.leading, *family.further) if values.get(name)]
-    tag = next((values[name] for name in family.tags if values.get(name)), None)
-    makers, tag, openstack = _made_by(tuple(map(values.get, family.makers)), tag, openstack_names)
-    words = [_says_guest(values.get(name)) for name in family.guest]
-    guest = False if False in words else True if True in words else None
+def _read(origin: str, values: Values, family: _Family, openstack_names: Names) -> _Statement:
+    """What one source says under the names of one family."""
+    texts = _filled(values, family.uuids)
+    makers = tuple(map(values.get, family.makers))
+    tag = next(iter(_filled(values, family.tags)), None)
+    leading = _filled(values, family.leading)
     return _Statement(
         origin,
-        tuple(dict.fromkeys(filter(None, map(parse_uuid, texts)))),
-        tuple({text.lower(): text for text in reversed(texts)}.values())[::-1],
-        makers,
-        tag,
-        openstack,
-        guest,
-        any(parse_uuid(values.get(name)) for name in family.leading),
+        _valid_uuids(texts),
+        _distinct_texts(texts),
+        _firmware(makers, tag, openstack_names),
+        _says_guest(_filled(values, family.guest)),
+        leads=bool(_valid_uuids(leading)),
     )
 
 
-def _says_guest(word: Optional[str]) -> Optional[bool]:
-    """Whether a fact says that it is a guest; None where it says nothing, as "NA", "Unknown" and
-    new words do.
+def _filled(values: Values, names: Names) -> list[str]:
+    """The values of these facts, without empty and missing ones."""
+    return [values[name] for name in names if values.get(name)]
+
+
+def _valid_uuids(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts that are UUIDs, in dashed lower case, each once."""
+    uuids = map(parse_uuid, texts)
+    return tuple(dict.fromkeys(uuid for uuid in uuids if uuid))
+
+
+def _distinct_texts(texts: Iterable[str]) -> tuple[str, ...]:
+    """Each text once; of those that differ only in upper and lower case, the first."""
+    distinct: dict[str, str] = {}
+    for text in texts:
+        distinct.setdefault(text.lower(), text)
+    return tuple(distinct.values())
+
+
+def _says_guest(values: Sequence[str]) -> Optional[bool]:
+    """Whether these facts say that the machine is a guest; one that denies it is enough.
+
+    None if none of them says anything, which is what "NA", "Unknown" and new words mean.
     """
-    word = (word or "").strip().lower()
-    return True if word in _GUEST else False if word in _NOT_A_GUEST else None
+    words = {value.strip().lower() for value in values}
+    if words & _NOT_A_GUEST:
+        return False
+    if words & _GUEST:
+        return True
+    return None
 
 
-@lru_cache(maxsize=1024)  # of many thousand hosts most are of a few makers
-def _made_by(
-    texts: tuple[Optional[str], ...], tag: Optional[str], openstack_names: tuple[str, ...]
-) -> tuple[tuple[str, ...], str, Optional[bool]]:
-    """The makers named, the asset tag, and whether any of them is OpenStack; None where nothing is
-    named.
-    """
-    makers = tuple(text for text in texts if text and text.strip().lower() not in _NO_MAKER)
-    tag = tag if tag and tag.strip().lower() not in _NO_MAKER else ""
-    wanted = [name.lower() for name in openstack_names]
-    says = any(name in text.lower() for text in (*makers, tag) for name in wanted)
-    says = says or tag.strip().lower() in _CLOUD_TAGS
-    return makers, tag, says if makers or says else None
+@lru_cache(maxsize=1024)  # of many thousands of hosts most have one of a few makers
+def _firmware(
+    texts: tuple[Optional[str], ...],
+    tag: Optional[str],
+    openstack_names: Names,
+) -> _Firmware:
+    """The maker according to these texts and this asset tag."""
+    makers = tuple(text for text in map(_meaningful, texts) if text)
+    tag = _meaningful(tag)
+    openstack = _names_openstack((*makers, tag), openstack_names)
+    openstack = openstack or tag.strip().lower() in _CLOUD_TAGS
+    return _Firmware(makers, tag, openstack if makers or openstack else None)
 
 
-def _leader(statements: Sequence[_Statement], katello: bool, freshest: str) -> Optional[_Statement]:
+def _meaningful(text: Optional[str]) -> str:
+    """The text as it is; "" if it only says that the firmware does not know."""
+    if text is None or text.strip().lower() in _NO_MAKER:
+        return ""
+    return text
+
+
+def _names_openstack(texts: Sequence[str], openstack_names: Sequence[str]) -> bool:
+    """Whether one of the texts contains one of the names."""
+    for text in texts:
+        lower = text.lower()
+        if any(name.lower() in lower for name in openstack_names):
+            return True
+    return False
+
+
+def _leader(
+    statements: Sequence[_Statement],
+    katello: bool,
+    freshest: str,
+) -> Optional[_Statement]:
     """The statement that says what the machine is now."""
-    if katello:
-        return next(iter(statements), None)  # RHSM's, if there is one
-    fresh = [statement for statement in statements if freshest and statement.source == freshest]
-    return next(iter([*fresh, *statements]), None)
+    if freshest and not katello:
+        for statement in statements:
+            if statement.source == freshest:
+                return statement
+    return next(iter(statements), None)  # with Katello RHSM's, if there is one
 
 
 def _is_foreign(
-    leader: _Statement, others: Sequence[_Statement], katello: bool, freshest: str
+    leader: _Statement,
+    others: Sequence[_Statement],
+    katello: bool,
+    freshest: str,
 ) -> bool:
     """Whether the leading source itself names another maker.
 
-    Where none leads, one of several that disagree is enough without Katello: it may be the one that
-    is true now.  With Katello all of them may be of an earlier machine, and none may say OpenStack.
+    If none leads and there is no Katello, one of several that disagree is enough: it may be the one
+    that is true now.  With Katello all of them may describe an earlier machine, so none may say
+    OpenStack.
     """
     if leader.source in (RHSM, freshest):
-        return leader.openstack is False
-    says = [statement.openstack for statement in (leader, *others)]
-    return False in says and (True not in says or not katello)
-
-
-def _kind(statement: _Statement) -> str:
-    return _kind_of(statement.makers, statement.tag)
-
-
-def _kind_of(makers: tuple[str, ...], tag: str) -> str:
-    """What its firmware calls a machine: maker, product, and the asset tag, which tells clouds
-    apart.
-    """
-    return " / ".join((*makers, tag) if tag else makers).strip().lower()
+        return leader.firmware.openstack is False
+    answers = [statement.firmware.openstack for statement in (leader, *others)]
+    return False in answers and (True not in answers or not katello)
 
 
 def _doubt(
-    leader: _Statement, others: Sequence[_Statement], published: Optional[str]
+    leader: _Statement,
+    others: Sequence[_Statement],
+    published: Optional[str],
 ) -> Optional[Reason]:
-    """What speaks against an OpenStack guest; None where all sources agree or say nothing."""
-    if leader.openstack is not True:
+    """Why this may not be an OpenStack guest; None if all sources agree or say nothing."""
+    if leader.firmware.openstack is not True:
         return Reason.UNKNOWN_MAKER
     if leader.guest is not True:
         return Reason.NOT_A_GUEST
     if not leader.leads:
         return Reason.NO_PROOF  # virt-what failed, or is blind: only DMI names a UUID
-    named = [*leader.uuids, *([published] if published else [])]
-    if any(not same_machine(leader.uuids[0], uuid) for uuid in named):
+    uuids = list(leader.uuids)
+    if published:
+        uuids.append(published)
+    if any(not same_machine(uuids[0], uuid) for uuid in uuids):
         return Reason.AMBIGUOUS_UUID  # Katello itself may have put a random dmi::system::uuid there
-    if any(other.openstack is False or other.guest is False for other in others):
-        return Reason.CONTRADICTING_FACTS
+    for other in others:
+        if other.firmware.openstack is False or other.guest is False:
+            return Reason.CONTRADICTING_FACTS
     return None
 
 
 def _distinct(groups: Iterable[Sequence[str]], published: Optional[str]) -> tuple[str, ...]:
-    """Every UUID that is named, each machine once; in the form that was published, which is Nova's
-    own.
+    """Every UUID of these groups, each machine once.
+
+    A machine whose UUID was `published` has that form, which is Nova's own.
     """
     uuids: list[str] = []
-    for uuid in (uuid for group in groups for uuid in group):
-        if not any(same_machine(uuid, known) for known in uuids):
+    for group in groups:
+        for uuid in group:
+            if any(same_machine(uuid, known) for known in uuids):
+                continue
+            if published and same_machine(uuid, published):
+                uuid = published
             uuids.append(uuid)
-    return tuple(
-        published if published and same_machine(uuid, published) else uuid for uuid in uuids
-    )
+    return tuple(uuids)
 
 
 # What was published
 
 
-def published_uuid(rhsm: Mapping[str, str]) -> Optional[str]:
-    """The UUID that was published on this machine; None where none was, or a disk image brought it
-    along.
+def published_uuid(rhsm: Values) -> Optional[str]:
+    """The UUID that was published on this machine; None if none was, or a disk image brought it.
 
-    It travelled where it was published on other hardware than RHSM describes now.  Where RHSM names
-    no hardware at all (s390x, aarch64 without SMBIOS) nothing shows that it did.
+    A disk image brought it if it was published on hardware other than what RHSM describes now.  If
+    RHSM names no hardware at all (s390x, aarch64 without SMBIOS), nothing shows that.
     """
-    published, published_on = parse_uuid(rhsm.get(PUBLISHED)), parse_uuid(rhsm.get(PUBLISHED_ON))
-    here = [
-        uuid for uuid in map(parse_uuid, map(rhsm.get, (*_RHSM.leading, *_RHSM.further))) if uuid
-    ]
-    if published_on and here and not any(same_machine(uuid, published_on) for uuid in here):
-        return None
-    return published
+    published = parse_uuid(rhsm.get(PUBLISHED))
+    published_on = parse_uuid(rhsm.get(PUBLISHED_ON))
+    hardware = _valid_uuids(_filled(rhsm, _RHSM.uuids))
+    if not published_on or not hardware:
+        return published
+    is_here = any(same_machine(uuid, published_on) for uuid in hardware)
+    return published if is_here else None
 
 
-def _is_metal(rhsm: Mapping[str, str]) -> bool:
-    """Whether RHSM says of itself that it is no guest, on the very hardware that the identity was
-    published on.
-    """
-    hardware, published_on = (
-        parse_uuid(rhsm.get("dmi::system::uuid")),
-        parse_uuid(rhsm.get(PUBLISHED_ON)),
+def _is_metal(rhsm: Values) -> bool:
+    """Whether RHSM says "not a guest" on the very hardware on which the UUID was published."""
+    if _says_guest(_filled(rhsm, _RHSM.guest)) is not False:
+        return False
+    hardware = parse_uuid(rhsm.get("dmi::system::uuid"))
+    published_on = parse_uuid(rhsm.get(PUBLISHED_ON))
+    return bool(hardware and published_on and same_machine(hardware, published_on))
+
+
+def _metal(published: str, statements: Sequence[_Statement], text: str) -> Identity:
+    """The identity of an instance on bare metal; its sources rightly name a hardware maker."""
+    groups = [(published,), *(statement.uuids for statement in statements)]
+    return Identity(
+        _distinct(groups, published),
+        None,
+        text,
+        Reason.NO_PROOF,
     )
-    return _says_guest(rhsm.get("virt::is_guest")) is False and bool(
-        hardware and published_on and same_machine(hardware, published_on)
-    )
 
 
-def _metal(published: str, statements: Sequence[_Statement], evidence: str) -> Identity:
-    """The identity of an instance on bare metal: that other sources name a hardware maker is as it
-    should be.
-    """
-    named = _distinct((statement.uuids for statement in statements), None)
-    further = [uuid for uuid in named if not same_machine(uuid, published)]
-    return Identity((published, *further), None, evidence, Reason.NO_PROOF)
-
-
-def _publication(rhsm: Mapping[str, str]) -> list[str]:
-    """What was published, for people; nothing where nothing was."""
-    if not rhsm.get(PUBLISHED):
+def _publication(rhsm: Values) -> list[str]:
+    """What was published, in words; empty if nothing was."""
+    instance = rhsm.get(PUBLISHED)
+    if not instance:
         return []
-    return [
-        f"published as instance {rhsm[PUBLISHED]} on hardware {rhsm.get(PUBLISHED_ON) or 'not named'}"
-    ]
+    hardware = rhsm.get(PUBLISHED_ON) or "not named"
+    return [f"published as instance {instance} on hardware {hardware}"]

@@ -1,18 +1,17 @@
-"""The values that the parts hand to each other: frozen, and without anything of the servers' raw
-answers.
-"""
+"""The values that the parts hand to each other: frozen, and free of the servers' raw answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.sightings import Place
+from foreman_hooks.times import iso
 
 
 class Decision(str, Enum):
-    """What becomes of a record."""
+    """What to do with a host record."""
 
     KEEP = "keep"
     WAIT = "wait"
@@ -20,7 +19,7 @@ class Decision(str, Enum):
 
 
 class Reason(str, Enum):
-    """Why; exactly one for every verdict.  The texts are what people read."""
+    """Why a verdict says what it says; each verdict has exactly one.  People read these texts."""
 
     ALIVE = "instance exists"
     NOT_OPENSTACK = "not an OpenStack instance"
@@ -35,13 +34,13 @@ class Reason(str, Enum):
     PROTECTED = "protected by host parameter"
     COMPUTE_RESOURCE = "compute resource cannot be detached"
     NO_CHECKIN = "no check-in time"
-    # with proof of the termination
+    # With proof of the termination:
     UNLISTED_LEADER = "its main UUID may exist in a region that is not asked"
     CLOCKS_DISAGREE = "clocks disagree"
     CHECKED_IN = "checked in after its termination"
     QUIET = "terminated, waiting one check-in interval"
     TERMINATED = "terminated, with proof"
-    # without: absent from OpenStack
+    # Without proof, absent from OpenStack:
     NOT_A_GUEST = "absent, not shown to be a virtual guest"
     UNKNOWN_MAKER = "absent, not shown to be made by OpenStack"
     AMBIGUOUS_UUID = "absent, facts name different UUIDs"
@@ -59,8 +58,8 @@ class Reason(str, Enum):
     MISSING = "absent for the whole grace period"
 
 
-# These need attention: the servers contradict each other, or something has to be configured.
-LOUD = frozenset(
+# Either the servers contradict each other, or something has to be configured.
+NEEDS_ATTENTION = frozenset(
     {
         Reason.CHECKED_IN,
         Reason.CLOCKS_DISAGREE,
@@ -73,23 +72,39 @@ LOUD = frozenset(
         Reason.OUT_OF_SIGHT,
     }
 )
-# Nothing could be learned of these in this run.
-UNKNOWN_REASONS = frozenset({Reason.UNKNOWN, Reason.OUT_OF_SIGHT, Reason.HIDDEN_PARAMETERS})
+# Nothing could be learned about these records in this run.
+UNKNOWN_REASONS = frozenset(
+    {
+        Reason.UNKNOWN,
+        Reason.OUT_OF_SIGHT,
+        Reason.HIDDEN_PARAMETERS,
+    }
+)
+
+
+class Result(str, Enum):
+    """What became of one planned deletion."""
+
+    DELETED = "deleted"
+    KEPT = "kept"
+    FAILED = "failed"
+    UNFINISHED = "unfinished"  # not known yet: the next run finds out
 
 
 class Identity(NamedTuple):
-    """What the facts of a host say it is.
+    """What a host is, according to its facts.
 
-    `uuids`: every instance UUID that any source names (lower case, dashed), the leading source's
-    first. `reason`: why OpenStack is not asked about it (NOT_OPENSTACK, NO_FACTS, NO_UUID), None
-    where it is. `doubt`: what speaks against an OpenStack guest; it holds the record unless the
-    termination is proven. `seen`: the facts, for people.  `kind`: what its firmware calls itself
-    (maker, product, asset tag): only a living host of the same kind is a witness for it.
+    `uuids`: every instance UUID that a source names (lower case, dashed), the leading source's
+    first.  `reason`: why OpenStack is not asked about it (NOT_OPENSTACK, NO_FACTS, NO_UUID); None
+    if it is asked.  `facts`: the facts in words, for people.  `doubt`: why it may not be an
+    OpenStack guest; this keeps the record unless the termination is proven.  `kind`: what its
+    firmware calls itself (maker, product, asset tag); only a living host of the same kind is a
+    witness for it.
     """
 
     uuids: tuple[str, ...] = ()
     reason: Optional[Reason] = None
-    seen: str = ""
+    facts: str = ""
     doubt: Optional[Reason] = None
     kind: str = ""
 
@@ -98,18 +113,19 @@ class Identity(NamedTuple):
 class Record:
     """A host record as Satellite showed it a moment ago.  Times are aware.
 
-    `katello`: whether the agent's check-in is the sign of life, and not the last report alone.
-    `report_failed`: its latest reports failed as a whole, which Satellite's side writes of a dead
-    machine as well, so it does not count. `facts_at`: when facts last arrived.  `parameters` holds
-    inherited ones too.  `snapshot` is what the journal keeps of it, secrets removed.
+    `consumer`: Candlepin's UUID of the registration.  `last_checkin`: rhsmcertd's; None without
+    Katello.  `katello`: whether the agent's check-in is the sign of life, not only the last report.
+    `report_failed`: its latest reports failed as a whole; Satellite's side also writes such reports
+    about a dead machine, so they do not count.  `facts_at`: when facts last arrived.
+    `parameters` includes inherited ones.  `snapshot` is what the journal keeps, without secrets.
     """
 
     id: int
     name: str
-    consumer: Optional[str] = None  # Candlepin's UUID of the registration
+    consumer: Optional[str] = None
     registered: bool = False
     registered_at: Optional[datetime] = None
-    last_checkin: Optional[datetime] = None  # rhsmcertd's; None without Katello
+    last_checkin: Optional[datetime] = None
     last_report: Optional[datetime] = None
     report_failed: bool = False
     facts_at: Optional[datetime] = None
@@ -123,7 +139,7 @@ class Record:
 
     @property
     def report(self) -> Optional[datetime]:
-        """The last report, if it is one of the machine itself."""
+        """The last report, if the machine itself sent it."""
         return None if self.report_failed else self.last_report
 
     @property
@@ -133,20 +149,22 @@ class Record:
 
     @property
     def last_sign(self) -> Optional[datetime]:
-        """The latest sign of life: check-in, report or registration; else the last facts; None
-        without any.
-        """
+        """The latest check-in, report or registration; without any, the last facts, if any."""
         signs = [when for when in (self.last_checkin, self.report, self.registered_at) if when]
         return max(signs, default=self.facts_at)
 
     @property
     def fingerprint(self) -> "Fingerprint":
-        """What must be the same at the moment of the deletion."""
-        return Fingerprint(self.consumer, _iso(self.registered_at), _iso(self.last_sign))
+        """What must not have changed at the moment of the deletion."""
+        return Fingerprint(
+            self.consumer,
+            _text(self.registered_at),
+            _text(self.last_sign),
+        )
 
 
 class Fingerprint(NamedTuple):
-    """What tells a record from the same record taken over by a new machine; times in ISO 8601, UTC."""
+    """What changes when a new machine takes a record over; times in ISO 8601, UTC."""
 
     consumer: Optional[str]
     registered_at: Optional[str]
@@ -154,11 +172,11 @@ class Fingerprint(NamedTuple):
 
 
 class History(NamedTuple):
-    """What earlier runs know of a UUID.
+    """What earlier runs know about a UUID.
 
     `misses`: in how many runs in a row it was missing while every cloud answered, `since` when
-    (aware).  `homes`: the places in scope where a run saw it alive.  `tried`: a deletion of this
-    record is on file that did not succeed.
+    (aware).  `homes`: the places in scope where a run saw it alive.  `tried`: the journal has a
+    deletion of this record that did not succeed.
     """
 
     misses: int = 0
@@ -168,7 +186,10 @@ class History(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The verdict on one record; `uuid` is '' where the facts name none."""
+    """The verdict on one record.
+
+    `uuid` is "" if the facts name none.  Every DELETE has a `fingerprint`.
+    """
 
     host_id: int
     name: str
@@ -176,31 +197,28 @@ class Verdict(NamedTuple):
     decision: Decision
     reason: Reason
     detail: str = ""
-    fingerprint: Optional[Fingerprint] = None  # of every DELETE
+    fingerprint: Optional[Fingerprint] = None
 
 
 class Outcome(NamedTuple):
-    """What became of one planned deletion.
-
-    `result` is deleted, kept, failed, or unfinished where nobody knows yet: the next run finds out.
-    """
+    """What became of one planned deletion; `detail` says why, for people."""
 
     host_id: int
     name: str
     uuid: str
-    result: str
+    result: Result
     detail: str = ""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How sure, and how much at once.  A cap of 0 means that none may go.
+    """How sure a run has to be, and how much it may delete at once.  A cap of 0: delete nothing.
 
-    `quiet`: how long after a proven termination nothing is deleted (rhsmcertd checks in every 240
-    minutes). `all_clouds_listed`: every OpenStack cloud of this Satellite's hosts is in the
-    configuration, so absence from all of them says something also of an instance that no run ever
-    saw.  `max_absent`: how many hosts of one region may be deleted at once without proof.
-    `protect_parameter` may be "": none protects.
+    `quiet`: how long nothing is deleted after a proven termination (rhsmcertd checks in every 240
+    minutes).  `all_clouds_listed`: every OpenStack cloud of this Satellite's hosts is configured,
+    so absence from all of them also says something about an instance that no run ever saw.
+    `max_absent`: how many hosts of one region may be deleted at once without proof.
+    `protect_parameter`: "" means that no host parameter protects.
     """
 
     quiet: timedelta = timedelta(hours=4, minutes=30)
@@ -216,5 +234,5 @@ class Policy:
     openstack_names: tuple[str, ...] = ("OpenStack",)
 
 
-def _iso(when: Optional[datetime]) -> Optional[str]:
-    return when.astimezone(timezone.utc).isoformat() if when else None
+def _text(when: Optional[datetime]) -> Optional[str]:
+    return iso(when) if when else None

@@ -1,11 +1,9 @@
-"""A plan: all verdicts of a run, the guard rails of the run as a whole, and the file it travels in.
-Pure.
-"""
+"""A plan: all verdicts of a run, the guard rails of the whole run, and the plan file.  Pure."""
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -25,7 +23,7 @@ from foreman_hooks.rules.model import (
 )
 
 FORMAT = 2
-SHRINK_FLOOR = 2  # so few servers less are no sign of a region that lost its servers
+SHRINK_FLOOR = 2  # losing this few servers does not mean that a region lost its servers
 MAX_AGE = timedelta(days=1)
 
 
@@ -50,8 +48,10 @@ class PlanRegion(RegionAnswer):
 
 
 class Absence(NamedTuple):
-    """A host that is missing without proof: where it was seen alive ("" where nobody knows), since
-    when (aware).
+    """A host that is missing without proof.
+
+    `home`: where it was seen alive; "" if that is not known.  `since`: when it was first missed
+    (aware).
     """
 
     host_id: int
@@ -60,7 +60,7 @@ class Absence(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Deletions that need an approval although the rest of the plan may go, and why."""
+    """Deletions that need an approval although the others may be applied, and why."""
 
     why: str
     host_ids: tuple[int, ...]
@@ -68,14 +68,14 @@ class Hold(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run decided, host by host.  `made_at` is aware; `scope` says which hosts were looked
-    at.
+    """What a run decided, host by host.
 
-    `refusals` are the guard rails that it breaks: with any of them nothing of it is applied.
-    `holds` are those that concern some deletions only: without an approval the others are applied.
-    `shrunk`: a cloud has lost more servers than max_shrink since the last good run, so its size now
-    is not taken for normal. `fleet`: how many instances were looked at, where the verdicts are of
-    one alone; None where they are of all.
+    `made_at` is aware.  `scope` says, for people, which hosts were looked at.  `refusals`: the
+    guard rails that the plan breaks; with any of them nothing is applied.  `holds`: the guard rails
+    that concern some deletions only; without an approval the others are applied.  `shrunk`: a cloud
+    has lost more servers than max_shrink since the last good run, so its present size does not
+    count as normal.  `fleet`: how many instances were looked at, if the plan has the verdict on one
+    of them only; None if it has all verdicts.
     """
 
     satellite: str
@@ -95,27 +95,30 @@ class Plan:
 
     @cached_property
     def counts(self) -> Mapping[Decision, int]:
-        """How many records there are of each decision."""
+        """How many records have each decision."""
         return Counter(verdict.decision for verdict in self.verdicts)
 
     @cached_property
     def unknown(self) -> int:
-        """How many records are kept because nothing could be learned of them."""
+        """How many records are kept because nothing could be learned about them."""
         return sum(verdict.reason in UNKNOWN_REASONS for verdict in self.verdicts)
 
     @cached_property
     def held(self) -> Mapping[int, str]:
         """Host id -> why its deletion needs an approval."""
-        return {host_id: hold.why for hold in self.holds for host_id in hold.host_ids}
+        reasons: dict[int, str] = {}
+        for hold in self.holds:
+            reasons.update(dict.fromkeys(hold.host_ids, hold.why))
+        return reasons
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of all that the plan says."""
+        """SHA-256, in hex, of everything that the plan says."""
         return _digest(_head(self), self.verdicts)
 
 
-# Hosts that are no instances do not count as the fleet of which a fraction may go.
-_NO_INSTANCES = frozenset(
+# Hosts that are not instances are not part of the fleet of which a fraction may be deleted.
+_NOT_INSTANCES = frozenset(
     {
         Reason.NOT_OPENSTACK,
         Reason.NOT_A_GUEST,
@@ -123,22 +126,24 @@ _NO_INSTANCES = frozenset(
         Reason.NO_FACTS,
         Reason.NO_UUID,
         Reason.NO_PROOF,
-        Reason.NEVER_SEEN,
+        Reason.NEVER_SEEN,  # most often another cloud's
     }
-)  # of another cloud, most often
+)
+_REASONS_TO_DELETE = frozenset({Reason.TERMINATED, Reason.MISSING})
 
 
 def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
-    """The plan for these hosts alone, made from that of all."""
-    holds = [
-        Hold(hold.why, tuple(host_id for host_id in hold.host_ids if host_id in host_ids))
-        for hold in plan.holds
-    ]
+    """The part of a plan that is about these hosts; `scope` says which, for people."""
+    holds = []
+    for hold in plan.holds:
+        held = tuple(host_id for host_id in hold.host_ids if host_id in host_ids)
+        if held:
+            holds.append(Hold(hold.why, held))
     return replace(
         plan,
         scope=scope,
         fleet=_instances(plan),
-        holds=tuple(hold for hold in holds if hold.host_ids),
+        holds=tuple(holds),
         verdicts=tuple(verdict for verdict in plan.verdicts if verdict.host_id in host_ids),
     )
 
@@ -146,35 +151,45 @@ def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
 def _instances(plan: Plan) -> int:
     if plan.fleet is not None:
         return plan.fleet
-    return sum(verdict.reason not in _NO_INSTANCES for verdict in plan.verdicts)
+    return sum(verdict.reason not in _NOT_INSTANCES for verdict in plan.verdicts)
 
 
 def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Plan:
-    """The plan with the deletions that need an approval: too many hosts of one region are absent at
-    once.
+    """The plan with its holds: too many hosts of one region are absent at the same time.
 
-    A small cell that loses its rows makes its servers absent under every other cap.  At once are
-    those that were first missed within `silence` of each other; those that still wait count as
-    well.
+    A small cell that loses its rows makes its servers absent and stays below every other cap.
+    Hosts are absent at the same time if they were first missed within `silence` of each other;
+    those that still wait count as well.
     """
-    doomed = {verdict.host_id for verdict in plan.deletions if verdict.reason is Reason.MISSING}
+    missing = {verdict.host_id for verdict in plan.deletions if verdict.reason is Reason.MISSING}
+    homes = {absence.home for absence in absences if absence.host_id in missing}
     holds = []
-    for home in sorted({absence.home for absence in absences if absence.host_id in doomed}):
-        there = [absence for absence in absences if absence.home == home]
-        held = {}
-        for absence in there:
-            together = sum(abs(other.since - absence.since) <= policy.silence for other in there)
-            if absence.host_id in doomed and together > policy.max_absent:
-                held[absence.host_id] = together
-        if held:
-            holds.append(
-                Hold(
-                    f"{max(held.values())} hosts {f'of {home} ' if home else ''}are absent at once, without "
-                    f"proof; max_absent is {policy.max_absent}",
-                    tuple(sorted(held)),
-                )
-            )
+    for home in sorted(homes):
+        in_region = [absence for absence in absences if absence.home == home]
+        hold = _hold(home, in_region, missing, policy)
+        if hold:
+            holds.append(hold)
     return replace(plan, holds=tuple(holds))
+
+
+def _hold(
+    home: str, absences: Sequence[Absence], missing: Collection[int], policy: Policy
+) -> Optional[Hold]:
+    """The deletions of one region that are too many at once; None if they are not."""
+    counts: dict[int, int] = {}
+    for absence in absences:
+        if absence.host_id in missing:
+            gaps = [abs(other.since - absence.since) for other in absences]
+            counts[absence.host_id] = sum(gap <= policy.silence for gap in gaps)
+    held = [host_id for host_id, count in counts.items() if count > policy.max_absent]
+    if not held:
+        return None
+    where = f"of {home} " if home else ""
+    why = (
+        f"{max(counts.values())} hosts {where}are absent at once, without proof; "
+        f"max_absent is {policy.max_absent}"
+    )
+    return Hold(why, tuple(sorted(held)))
 
 
 def with_guard_rails(
@@ -182,104 +197,116 @@ def with_guard_rails(
 ) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 
-    `servers_before`: (cloud, region) -> how many servers it listed, for each that the last good run
-    asked.  A cap of 0 lets none go.  `before`: how many went in the last hour, for the plan of one
-    alone: many such runs are to stay within the caps of one run, and one may go where max_fraction
-    would let none of so small a fleet.
+    `servers_before`: how many servers each place listed, of those that the last good run asked.
+    `before`: how many records were deleted in the last hour, for the plan of one instance: many
+    such runs together must stay within the caps of one run.
     """
-    doomed, fleet = len(plan.deletions), _instances(plan)
-    share = _share(fleet, policy.max_fraction)
-    if plan.fleet is not None and doomed:
-        doomed += before
-        share = max(share, 1) if policy.max_fraction else 0
-    in_an_hour = " within an hour" if doomed > len(plan.deletions) else ""
-    refusals = []
-    if doomed > policy.max_deletions:
-        refusals.append(
-            f"{doomed} records are to go{in_an_hour}, max_deletions is {policy.max_deletions}"
-        )
-    if doomed > share:
-        refusals.append(
-            f"{doomed} of {fleet} instances ({doomed / max(fleet, 1):.0%}) are to go{in_an_hour}, "
+    shrunk = list(_shrinkages(plan, policy, servers_before))
+    refusals = (*_broken_caps(plan, policy, before), *shrunk)
+    return replace(plan, refusals=refusals, shrunk=bool(shrunk))
+
+
+def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
+    """How the deletions exceed the caps on number and fraction; a cap of 0 allows none."""
+    deletions, fleet = len(plan.deletions), _instances(plan)
+    allowed = _share(fleet, policy.max_fraction)
+    if plan.fleet is not None and deletions:
+        deletions += before
+        if policy.max_fraction:  # a small fleet may lose one, even if its fraction is less
+            allowed = max(allowed, 1)
+    are_planned = "is to be deleted" if deletions == 1 else "are to be deleted"
+    if deletions > len(plan.deletions):
+        are_planned += " within an hour"
+    if deletions > policy.max_deletions:
+        records = "record" if deletions == 1 else "records"
+        yield f"{deletions} {records} {are_planned}, max_deletions is {policy.max_deletions}"
+    if deletions > allowed:
+        share = deletions / max(fleet, 1)
+        yield (
+            f"{deletions} of {fleet} instances ({share:.0%}) {are_planned}, "
             f"max_fraction is {policy.max_fraction:.0%}"
         )
-    shrinkages = [
-        _shrinkage(seen, servers_before.get(seen.place, 0), policy) for seen in plan.regions
-    ]
-    shrunk = [told for told in shrinkages if told]
-    shrunk += [
-        f"{place} was asked in the last good run and is out of scope now; its hosts would look gone"
-        for place in servers_before.keys() - {region.place for region in plan.regions}
-    ]
-    return replace(plan, refusals=(*refusals, *shrunk), shrunk=bool(shrunk))
 
 
-def _shrinkage(seen: PlanRegion, before: int, policy: Policy) -> str:
-    """How a region shrank by more than it may, '' where it did not.
+def _shrinkages(plan: Plan, policy: Policy, servers_before: Mapping[Place, int]) -> Iterator[str]:
+    """How regions shrank by more than they may, and which ones are not asked any more."""
+    for region in plan.regions:
+        shrinkage = _shrinkage(region, servers_before.get(region.place, 0), policy)
+        if shrinkage:
+            yield shrinkage
+    for place in servers_before.keys() - {region.place for region in plan.regions}:
+        yield (
+            f"{place} was asked in the last good run and is out of scope now; "
+            "its hosts would look gone"
+        )
 
-    Asked even where nothing is to go: the hosts of an emptied cell database only wait for their
-    grace to pass. Servers that are proven terminated are not lost.
+
+def _shrinkage(region: PlanRegion, before: int, policy: Policy) -> str:
+    """How a region shrank by more than it may, or "".
+
+    Checked even if nothing is to be deleted: the hosts of an emptied cell database only wait for
+    the end of their grace period.  Servers that are proven terminated are not lost.
     """
-    if seen.servers is None:
+    if region.servers is None:
         return ""
-    lost = before - seen.servers - seen.terminated
+    lost = before - region.servers - region.terminated
     if lost <= SHRINK_FLOOR or lost <= _share(before, policy.max_shrink):
         return ""
-    proven = f", {seen.terminated} of them proven terminated" if seen.terminated else ""
+    proven = f", {region.terminated} of them proven terminated" if region.terminated else ""
     return (
-        f"{seen.place} shrank from {before} to {seen.servers} servers "
-        f"({1 - seen.servers / before:.0%}){proven} since the last good run, "
+        f"{region.place} shrank from {before} to {region.servers} servers "
+        f"({1 - region.servers / before:.0%}){proven} since the last good run, "
         f"max_shrink is {policy.max_shrink:.0%}"
     )
 
 
 def _share(whole: int, fraction: float) -> float:
-    """`fraction` of `whole`, without the last digits of a float: 0.29 of 100 is 29 and not a little
-    less.
-    """
+    """`fraction` of `whole`, rounded so that 0.29 of 100 is 29 and not a little less."""
     return round(whole * fraction, 6)
 
 
 def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
-    """Raise PlanError where the plan is of another Satellite, older than a day, or from the future."""
+    """Raise PlanError if the plan is another Satellite's, over a day old, or from the future."""
     if plan.satellite != satellite:
         raise PlanError(f"the plan is for {plan.satellite}, this is {satellite}; make a new one")
     age = now - plan.made_at
     if age > MAX_AGE:
-        raise PlanError(
-            f"the plan is {age.total_seconds() / 3600:.0f} hours old, the limit is "
-            f"{MAX_AGE.total_seconds() / 3600:.0f}; make a new one"
-        )
+        hours, limit = _hours(age), _hours(MAX_AGE)
+        raise PlanError(f"the plan is {hours} hours old, the limit is {limit}; make a new one")
     if age < -CLOCK_SKEW:
-        raise PlanError(
-            f"the plan is from the future ({plan.made_at.isoformat()}); check the clock"
-        )
+        made_at = plan.made_at.isoformat()
+        raise PlanError(f"the plan is from the future ({made_at}); check the clock")
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):.0f}"
 
 
 def dump(plan: Plan) -> str:
-    """The plan as JSON text, one verdict a line, with its digest."""
+    """The plan as JSON text, one line for each verdict, with its digest."""
     rows = ",\n  ".join(map(json.dumps, plan.verdicts))
     head = json.dumps({"digest": plan.digest, **_head(plan)}, indent=1)
     return f'{head[:-2]},\n "verdicts": [\n  {rows}\n ]\n}}\n'
 
 
 def load(text: str) -> Plan:
-    """The plan that `dump` wrote; raises PlanError where it is none, or was changed."""
+    """The plan that `dump` wrote; raises PlanError if it is not one, or was changed."""
     try:
         document = json.loads(text)
         digest = document.pop("digest")
-        if document["format"] != FORMAT:
+        version = document["format"]
+        if version != FORMAT:
             raise PlanError(
-                f"the plan has format {document['format']}, this version reads {FORMAT}; make a new one"
+                f"the plan has format {version}, this version reads {FORMAT}; make a new one"
             )
         verdicts = document.pop("verdicts")
         if _digest(document, verdicts) != digest:
             raise PlanError(
                 "the plan was changed after it was made (its digest does not match); make a new one"
             )
-        if "fleet" in document:  # nobody writes one; it could say anything of how many there are
+        if "fleet" in document:  # never written to a file, where it could claim any size
             raise PlanError("the plan is of one instance alone; use run --uuid for that")
-        return _checked(document, verdicts)
+        return _checked_plan(document, verdicts)
     except (
         ValueError,
         KeyError,
@@ -291,18 +318,16 @@ def load(text: str) -> Plan:
         raise PlanError("not a plan that 'plan --out' wrote; make a new one") from error
 
 
-def _checked(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
+def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     """The plan; raises PlanError, or what Python raises for a value of another type."""
     made_at = datetime.fromisoformat(document["made_at"])
     if made_at.tzinfo is None:
         raise PlanError("the plan's time has no zone; make a new one")
     verdicts = tuple(map(_verdict, rows))
-    known = {verdict.host_id for verdict in verdicts}
     holds = tuple(Hold(_typed(why, str), tuple(ids)) for why, ids in document["holds"])
-    if (
-        len(known) < len(verdicts)
-        or not {host_id for hold in holds for host_id in hold.host_ids} <= known
-    ):
+    host_ids = {verdict.host_id for verdict in verdicts}
+    known = all(host_ids.issuperset(hold.host_ids) for hold in holds)
+    if not known or len(host_ids) < len(verdicts):
         raise PlanError(
             "the plan names a host twice, or holds a host that it does not name; make a new one"
         )
@@ -341,23 +366,25 @@ def _region_row(region: PlanRegion) -> list[Any]:
 
 
 def _region(row: Sequence[Any]) -> PlanRegion:
-    cloud, region, servers, proof, error, kind, alive, witnesses, terminated, unlisted = row
+    cloud, region, servers, proof, message, kind, alive, witnesses, terminated, unlisted = row
     if servers is not None:
         _typed(servers, int)
-    for text in (cloud, region, proof, error, kind, *unlisted):
+    for text in (cloud, region, proof, message, kind, *unlisted):
         _typed(text, str)
     for count in (alive, terminated):
         _typed(count, int)
-    pairs = tuple((_typed(name, str), _typed(uuid, str)) for name, uuid in witnesses)
+    error: Optional[OSPError] = None
+    if kind or message:
+        error = KINDS.get(kind, OSPError)(message)
     return PlanRegion(
         cloud,
         region,
         servers,
         proof,
-        KINDS.get(kind, OSPError)(error) if kind or error else None,
+        error,
         tuple(unlisted),
         alive=alive,
-        witnesses=pairs,
+        witnesses=tuple((_typed(name, str), _typed(uuid, str)) for name, uuid in witnesses),
         terminated=terminated,
     )
 
@@ -366,11 +393,6 @@ def _verdict(row: Sequence[Any]) -> Verdict:
     host_id, name, uuid, decision, reason, detail, fingerprint = row
     if _typed(host_id, int) < 0 or (uuid and parse_uuid(uuid) != uuid):
         raise ValueError("not the id of a host, or not a UUID")
-    marks = None
-    if fingerprint is not None:
-        marks = Fingerprint(
-            *(None if text is None else _typed(text, str) for text in _typed(fingerprint, list))
-        )
     verdict = Verdict(
         host_id,
         _typed(name, str),
@@ -378,24 +400,39 @@ def _verdict(row: Sequence[Any]) -> Verdict:
         Decision(decision),
         Reason(reason),
         _typed(detail, str),
-        marks,
+        _fingerprint(fingerprint),
     )
-    if (verdict.decision is Decision.DELETE) != (
-        verdict.reason in (Reason.TERMINATED, Reason.MISSING)
-    ):
-        raise PlanError(
-            f"the plan says {verdict.decision.value} of {name} since: {verdict.reason.value}"
-        )
-    if (verdict.decision is Decision.DELETE) != (marks is not None) or (marks and not verdict.uuid):
-        raise PlanError(
-            f"the plan does not say what the record of {name} looked like; make a new one"
-        )
+    _check_consistent(verdict)
     return verdict
 
 
+def _fingerprint(row: Optional[list[Any]]) -> Optional[Fingerprint]:
+    if row is None:
+        return None
+    for text in _typed(row, list):
+        if text is not None:
+            _typed(text, str)
+    return Fingerprint(*row)
+
+
+def _check_consistent(verdict: Verdict) -> None:
+    """Raise PlanError if the parts of a verdict contradict each other."""
+    is_deletion = verdict.decision is Decision.DELETE
+    if is_deletion != (verdict.reason in _REASONS_TO_DELETE):
+        raise PlanError(
+            f"the plan says {verdict.decision.value} for {verdict.name}, "
+            f"but its reason is: {verdict.reason.value}"
+        )
+    has_fingerprint = verdict.fingerprint is not None
+    if is_deletion != has_fingerprint or (is_deletion and not verdict.uuid):
+        raise PlanError(
+            f"the plan does not say what the record of {verdict.name} looked like; make a new one"
+        )
+
+
 def _head(plan: Plan) -> dict[str, Any]:
-    """All but the verdicts."""
-    return {
+    """Everything but the verdicts."""
+    head: dict[str, Any] = {
         "format": FORMAT,
         "satellite": plan.satellite,
         "made_at": plan.made_at.isoformat(),
@@ -403,13 +440,15 @@ def _head(plan: Plan) -> dict[str, Any]:
         "refusals": list(plan.refusals),
         "shrunk": plan.shrunk,
         "holds": [list(hold) for hold in plan.holds],
-        **({} if plan.fleet is None else {"fleet": plan.fleet}),
-        "regions": [_region_row(region) for region in plan.regions],
     }
+    if plan.fleet is not None:
+        head["fleet"] = plan.fleet
+    head["regions"] = [_region_row(region) for region in plan.regions]
+    return head
 
 
 def _digest(head: Mapping[str, Any], verdicts: Iterable[Sequence[Any]]) -> str:
-    """Verdict by verdict: as one text those of a hundred thousand hosts would take 50 MB."""
+    """Verdict by verdict: in one text, those of a hundred thousand hosts would take 50 MB."""
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for verdict in verdicts:
         digest.update(json.dumps(verdict).encode() + b"\n")

@@ -1,41 +1,59 @@
-"""The verdict on one record, from what was seen.  Pure: `now` is an argument.
+"""The verdict on one host record, from what was observed.  Pure: `now` is an argument.
 
-The rules are asked in one order; the first that speaks decides.  Nothing but the end of the chain
-says delete, so what no rule foresaw is still subject to every rule.  `explain` prints the same
-steps one by one.
+The rules are asked in a fixed order; the first one that does not pass decides.  Only the end of the
+chain says delete, so a case that no rule foresaw still has to pass every rule.  `explain` prints
+the same steps one by one.
 
-Two ways lead to the end.  With proof (Nova's deleted row of a UUID that the facts name) the facts
-hold a record only by naming another instance that lives or is unknown; a sign of life since holds
-it, too.  Without proof the instance is merely absent, and everything has to speak for its end.
+Two ways lead to the end.  With proof (Nova's deleted row of a UUID that the facts name), the facts
+keep the record only by naming another instance that is alive or unknown; so does a sign of life
+after the termination.  Without proof the instance is merely absent, and everything has to confirm
+that it is gone.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import product
 from typing import NamedTuple, Optional
 
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.osp_checker.sightings import Place, Presence, Sighting
 from foreman_hooks.rules.identity import same_machine
-from foreman_hooks.rules.model import Decision, History, Identity, Policy, Reason, Record, Verdict
-from foreman_hooks.times import spell
+from foreman_hooks.rules.model import (
+    Decision,
+    History,
+    Identity,
+    Policy,
+    Reason,
+    Record,
+    Verdict,
+)
+from foreman_hooks.times import hammer_time, spell
 
-_WAITS = frozenset({Reason.QUIET, Reason.GRACE, Reason.SILENCE, Reason.NO_CHECKINS})
+# These pass by themselves as time goes by; every other reason keeps the record.
+_WAITS = frozenset(
+    {
+        Reason.QUIET,
+        Reason.GRACE,
+        Reason.SILENCE,
+        Reason.NO_CHECKINS,
+    }
+)
+# Values of the protecting host parameter that do not protect.
 _NO = frozenset({"false", "no", "off", "0", "f", "n", ""})
 
 
 @dataclass(frozen=True)
 class Case:
-    """All that was seen of one host.
+    """Everything that was observed about one host.
 
-    `record` is None where it was not read: it is, for every host that is not found alive; `problem`
-    says why it could not be.  `sightings` has one entry for each UUID of `identity`, cloud and
-    region.  `twins` are the other records that name one of its UUIDs, whatever they are;
-    `unreadable_twins` the names of those that could not be read. `unlisted` names the regions of
-    its clouds that nobody asked.  `witnessed` names the places in which a living host of the same
-    kind was seen in this run.  `checkins_arrive`: other hosts checked in lately.
-    `parameters_shown`: the login may read host parameters.  `detachable`: its compute resource can
-    be detached (True as well without one).
+    `sightings`: one for each UUID of `identity`, cloud and region.  `record`: read for every host
+    that is not alive; None if it was not read, and `problem` says why it could not be.  `twins`:
+    all other records that name one of its UUIDs; `unreadable_twins`: the names of those that could
+    not be read.  `unlisted`: the regions of its clouds that are not asked.  `witnessed`: the places
+    in which this run saw a living host of the same kind.  `checkins_arrive`: other hosts checked in
+    recently.  `parameters_shown`: the login may read host parameters.  `detachable`: its compute
+    resource can be detached; also True without one.
     """
 
     host_id: int
@@ -55,11 +73,14 @@ class Case:
 
 
 class Step(NamedTuple):
-    """One rule: what it asks, what was seen, and the reason it gives where it does not pass."""
+    """One rule: what it asks, what was observed, and the reason if it does not pass."""
 
     rule: str
-    seen: str
+    observed: str
     reason: Optional[Reason] = None
+
+
+Steps = Iterator[Step]
 
 
 def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
@@ -68,24 +89,40 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
     A WAIT turns into a DELETE by itself as time passes; a KEEP only when the facts change.
     """
     proof = _proof(case)
-    uuid = proof.uuid if proof else case.identity.uuids[0] if case.identity.uuids else ""
-    seen = ""
+    uuid = proof.uuid if proof else next(iter(case.identity.uuids), "")
+    observed = ""
     for step in steps(case, policy, now):
         if step.reason:
             decision = Decision.WAIT if step.reason in _WAITS else Decision.KEEP
-            return Verdict(case.host_id, case.name, uuid, decision, step.reason, step.seen)
-        seen = step.seen
+            return Verdict(
+                case.host_id,
+                case.name,
+                uuid,
+                decision,
+                step.reason,
+                step.observed,
+            )
+        observed = step.observed
     assert case.record  # the rules do not pass without one
-    reason = Reason.TERMINATED if proof else Reason.MISSING
     return Verdict(
-        case.host_id, case.name, uuid, Decision.DELETE, reason, seen, case.record.fingerprint
+        case.host_id,
+        case.name,
+        uuid,
+        Decision.DELETE,
+        Reason.TERMINATED if proof else Reason.MISSING,
+        observed,
+        case.record.fingerprint,
     )
 
 
-def steps(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    """Every rule in order, up to and with the one that decides; all of them pass for a DELETE."""
-    end = (_end,) if _proof(case) else (_doubts, _alone, _scope, _witness, _absence)
-    for rule in (_identity, _presence, _record, _never_touched, *end):
+def steps(case: Case, policy: Policy, now: datetime) -> Steps:
+    """Every rule in order, up to the one that decides; for a DELETE all of them pass."""
+    rules = [_identity, _presence, _record, _never_touched]
+    if _proof(case):
+        rules += [_end]
+    else:
+        rules += [_doubts, _alone, _scope, _witness, _absence]
+    for rule in rules:
         for step in rule(case, policy, now):
             yield step
             if step.reason:
@@ -95,20 +132,22 @@ def steps(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
 # Every record
 
 
-def _identity(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    reason = case.identity.reason or (None if case.identity.uuids else Reason.NO_UUID)
-    yield Step("its facts name an instance", case.identity.seen, reason)
+def _identity(case: Case, policy: Policy, now: datetime) -> Steps:
+    reason = case.identity.reason
+    if not case.identity.uuids:
+        reason = reason or Reason.NO_UUID
+    yield Step("its facts name an instance", case.identity.facts, reason)
 
 
-def _presence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    alive = [sighting for sighting in case.sightings if sighting.presence is Presence.PRESENT]
-    unknown = [
-        sighting
-        for sighting in case.sightings
-        if sighting.presence in (Presence.UNKNOWN, Presence.INVALID)
-    ]
+def _presence(case: Case, policy: Policy, now: datetime) -> Steps:
+    alive = _with_presence(case, Presence.PRESENT)
+    unknown = _with_presence(case, Presence.UNKNOWN, Presence.INVALID)
     if alive:
-        yield Step("no instance that its facts name is alive", _shown(alive), Reason.ALIVE)
+        yield Step(
+            "no instance that its facts name is alive",
+            _shown(alive),
+            Reason.ALIVE,
+        )
     elif unknown or not _asked_everywhere(case):
         yield Step(
             "every cloud and region answered",
@@ -117,49 +156,57 @@ def _presence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
         )
     else:
         yield Step(
-            "every cloud and region answered, and it is alive in none", _shown(list(case.sightings))
+            "every cloud and region answered, and the instance is not alive in any",
+            _shown(case.sightings),
         )
+
+
+def _with_presence(case: Case, *presences: Presence) -> list[Sighting]:
+    return [sighting for sighting in case.sightings if sighting.presence in presences]
 
 
 def _asked_everywhere(case: Case) -> bool:
-    """Whether there is a sighting of every UUID in every place, and of at least one."""
-    asked = {(sighting.uuid, sighting.cloud, sighting.region) for sighting in case.sightings}
-    places = {(sighting.cloud, sighting.region) for sighting in case.sightings}
-    wanted = {(uuid, *place) for uuid in case.identity.uuids for place in places}
-    return bool(asked) and asked >= wanted
+    """Whether there is a sighting of every UUID in every place, and at least one sighting."""
+    asked = {(sighting.uuid, sighting.place) for sighting in case.sightings}
+    places = {sighting.place for sighting in case.sightings}
+    return bool(asked) and asked >= set(product(case.identity.uuids, places))
 
 
-def _record(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
+def _record(case: Case, policy: Policy, now: datetime) -> Steps:
     record = case.record
     if record is None:
         yield Step(
-            "its record can be read", case.problem or "it cannot be read now", Reason.OUT_OF_SIGHT
+            "its record can be read",
+            case.problem or "it cannot be read at the moment",
+            Reason.OUT_OF_SIGHT,
         )
         return
-    same = (record.id, record.name) == (case.host_id, case.name)
-    yield Step(
+    yield _require(
+        (record.id, record.name) == (case.host_id, case.name),
         "its record is the one that was listed",
         f"id {record.id}, name {record.name}",
-        None if same else Reason.CHANGED,
+        Reason.CHANGED,
     )
 
 
-def _never_touched(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
+def _never_touched(case: Case, policy: Policy, now: datetime) -> Steps:
     record = case.record
     assert record
-    yield _unless(record.infrastructure, "not Satellite or a Capsule", Reason.INFRASTRUCTURE)
-    yield _unless(record.build, "not in build mode", Reason.BUILDING)
+    yield _rule_out(record.infrastructure, "not Satellite or a Capsule", Reason.INFRASTRUCTURE)
+    yield _rule_out(record.build, "not in build mode", Reason.BUILDING)
     yield _protection(case, policy)
-    yield Step(
+    yield _require(
+        case.detachable,
         "its compute resource can be detached",
         record.compute_resource or "it has none",
-        None if case.detachable else Reason.COMPUTE_RESOURCE,
+        Reason.COMPUTE_RESOURCE,
     )
 
 
 def _protection(case: Case, policy: Policy) -> Step:
-    """The host's own parameter or an inherited one; what this login may not see is not taken for
-    absent.
+    """Whether a host parameter, its own or inherited, protects the record.
+
+    A parameter that this login may not see does not count as absent.
     """
     assert case.record
     name = policy.protect_parameter
@@ -174,169 +221,192 @@ def _protection(case: Case, policy: Policy) -> Step:
             Reason.HIDDEN_PARAMETERS,
         )
     value = case.record.parameters.get(name)
-    protects = value is not None and value.strip().lower() not in _NO
-    shown = "not set" if value is None else f"{name} = {value[:80]!r}"
-    return Step(rule, shown, Reason.PROTECTED if protects else None)
+    if value is None:
+        return Step(rule, "not set")
+    harmless = value.strip().lower() in _NO
+    return _require(harmless, rule, f"{name} = {value[:80]!r}", Reason.PROTECTED)
 
 
 # With proof
 
 
-def _end(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    """Nova's deleted row against every sign of life since."""
+def _end(case: Case, policy: Policy, now: datetime) -> Steps:
+    """Compare Nova's deleted row with every later sign of life."""
     proof = _proof(case)
     assert proof and case.record
     end = proof.terminated_at
-    where = f"{proof.cloud}/{proof.region}"
-    clocks = end is None or end > now + CLOCK_SKEW
-    yield Step(
+    terminated = f"terminated {_at(end)} in {proof.place}"
+    yield _require(
+        end is not None and end <= now + CLOCK_SKEW,
         "Nova says that it was terminated",
-        f"{proof.uuid} terminated {_at(end)} in {where}",
-        Reason.CLOCKS_DISAGREE if clocks else None,
+        f"{proof.uuid} {terminated}",
+        Reason.CLOCKS_DISAGREE,
     )
     assert end
     yield _leader_is_asked(case, proof)
     sign = case.record.last_sign
-    known = sign is not None or case.history.tried
-    yield Step("it has a check-in time", _at(sign), None if known else Reason.NO_CHECKIN)
-    yield from _silent_since(case, end)
-    latest = max(end, sign) if sign else end
-    shown = f"terminated {_at(end)} in {where}, last sign of life {_at(sign)}"
-    if now - latest < policy.quiet:
-        yield Step(
-            f"one check-in interval ({spell(policy.quiet)}) has passed since",
-            f"{shown}; can go after {_after(latest, policy.quiet)}",
-            Reason.QUIET,
-        )
-    yield Step(f"one check-in interval ({spell(policy.quiet)}) has passed since", shown)
+    yield _has_checkin(sign, case.history)
+    yield _silent_since(case, case.record, end)
+    latest = max(end, sign or end)
+    rule = f"one check-in interval ({spell(policy.quiet)}) has passed since"
+    observed = f"{terminated}, last sign of life {_at(sign)}"
+    if now - latest >= policy.quiet:
+        yield Step(rule, observed)
+    else:
+        due = _after(latest, policy.quiet)
+        yield Step(rule, f"{observed}; can go after {due}", Reason.QUIET)
 
 
 def _leader_is_asked(case: Case, proof: Sighting) -> Step:
-    """A region that nobody asks may hold the instance that the leading source names, where the
-    proof is of another.
+    """Whether the instance that the leading source names cannot be alive where nobody asks.
+
+    This matters only if the proof is of another instance.
     """
+    rule = "no other instance that its facts name can live in a region that is not asked"
     leading = case.identity.uuids[0]
-    outside = "" if same_machine(proof.uuid, leading) else ", ".join(case.unlisted)
+    if not case.unlisted or same_machine(proof.uuid, leading):
+        return Step(rule, "none can")
+    unlisted = ", ".join(case.unlisted)
     return Step(
-        "no other instance that its facts name can live in a region that is not asked",
-        f"{leading} is absent, but {outside} is not asked" if outside else "none can",
-        Reason.UNLISTED_LEADER if outside else None,
+        rule,
+        f"{leading} is absent, but {unlisted} is not asked",
+        Reason.UNLISTED_LEADER,
     )
 
 
-def _silent_since(case: Case, end: datetime) -> Iterator[Step]:
-    """No sign of life since the termination of this record, nor of any other that names the same
-    instance.
-    """
-    assert case.record
+def _silent_since(case: Case, record: Record, end: datetime) -> Step:
+    """Whether neither this record nor one with the same instance was heard of after the end."""
     rule = "silent since it was terminated"
     if case.unreadable_twins:
-        yield Step(
+        names = ", ".join(case.unreadable_twins)
+        return Step(
             rule,
-            f"{', '.join(case.unreadable_twins)} names the same instance, and cannot be read",
+            f"{names} names the same instance, and cannot be read",
             Reason.OUT_OF_SIGHT,
         )
-    for record in (case.record, *case.twins):
-        sign = record.last_sign
-        if sign and sign > end + CLOCK_SKEW:
-            who = (
-                ""
-                if record is case.record
-                else f" of {record.name}, which names the same instance,"
-            )
-            yield Step(
+    terminated = f"terminated {_at(end)}"
+    if _heard_after(record, end):
+        return Step(
+            rule,
+            f"{terminated}, last sign of life {_last_sign(record)}",
+            Reason.CHECKED_IN,
+        )
+    for twin in case.twins:
+        if _heard_after(twin, end):
+            sign = f"last sign of life of {twin.name}, which names the same instance,"
+            return Step(
                 rule,
-                f"terminated {_at(end)}, last sign of life{who} {_at(sign)} ({_kind_of_sign(record)})",
+                f"{terminated}, {sign} {_last_sign(twin)}",
                 Reason.CHECKED_IN,
             )
-    names = ", ".join(twin.name for twin in case.twins)
-    yield Step(
-        rule,
-        f"no sign of life since{f', nor of {names}, which names the same instance' if names else ''}",
-    )
+    observed = "no sign of life since"
+    if case.twins:
+        names = ", ".join(twin.name for twin in case.twins)
+        observed += f", nor of {names}, which names the same instance"
+    return Step(rule, observed)
 
 
-def _kind_of_sign(record: Record) -> str:
-    """What the last sign of life was."""
-    kinds = {
-        "check-in": record.last_checkin,
-        "report": record.report,
-        "registration": record.registered_at,
-    }
-    return next((kind for kind, when in kinds.items() if when == record.last_sign), "facts")
+def _heard_after(record: Record, end: datetime) -> bool:
+    sign = record.last_sign
+    return sign is not None and sign > end + CLOCK_SKEW
+
+
+def _last_sign(record: Record) -> str:
+    """When the last sign of life was, and what it was."""
+    when = record.last_sign
+    if when == record.last_checkin:
+        kind = "check-in"
+    elif when == record.report:
+        kind = "report"
+    elif when == record.registered_at:
+        kind = "registration"
+    else:
+        kind = "facts"
+    return f"{_at(when)} ({kind})"
 
 
 # Without proof
 
 
-def _doubts(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    record, tried = case.record, case.history.tried
+def _doubts(case: Case, policy: Policy, now: datetime) -> Steps:
+    record, identity = case.record, case.identity
     assert record
     yield Step(
-        "all sources agree that it is an OpenStack guest", case.identity.seen, case.identity.doubt
+        "all sources agree that it is an OpenStack guest",
+        identity.facts,
+        identity.doubt,
     )
-    yield _unless(
+    yield _rule_out(
         record.hypervisor or record.name.startswith("virt-who-"),
         "not a hypervisor",
         Reason.HYPERVISOR,
     )
-    yield _unless(not record.registered and not tried, "registered", Reason.NOT_REGISTERED)
-    known = record.contact is not None or tried
-    yield Step("it has a check-in time", _at(record.contact), None if known else Reason.NO_CHECKIN)
+    yield _rule_out(
+        not record.registered and not case.history.tried,
+        "registered",
+        Reason.NOT_REGISTERED,
+    )
+    yield _has_checkin(record.contact, case.history)
 
 
-def _alone(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    names = ", ".join([*(twin.name for twin in case.twins), *case.unreadable_twins])
-    yield Step(
-        "no other record names its UUID", names or "none", Reason.SHARED_UUID if names else None
+def _alone(case: Case, policy: Policy, now: datetime) -> Steps:
+    names = [twin.name for twin in case.twins]
+    names += case.unreadable_twins
+    yield _require(
+        not names,
+        "no other record names its UUID",
+        ", ".join(names) or "none",
+        Reason.SHARED_UUID,
     )
 
 
-def _scope(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    """It can only be missed where it is known to have been, or where every cloud is asked."""
-    unlisted = ", ".join(case.unlisted)
-    yield Step(
-        "every region of its clouds is asked or left out by name",
-        f"{unlisted} is in the catalog, but not in 'regions' or 'ignore_regions' of the configuration"
-        if unlisted
-        else "yes",
-        Reason.UNLISTED_REGION if unlisted else None,
-    )
-    homes = ", ".join(sorted("/".join(place) for place in case.history.homes))
-    rule = "an earlier run saw it alive here, or every cloud is listed"
-    if policy.all_clouds_listed and not homes:
-        yield Step(rule, "policy.all_clouds_listed is true: it cannot live anywhere else")
-        return
-    shown = (
-        f"seen alive in {homes}"
-        if homes
-        else (
-            "no run saw it alive in a region in scope; with policy.all_clouds_listed: true its absence counts all the same"
+def _scope(case: Case, policy: Policy, now: datetime) -> Steps:
+    """An instance can be missed only where it was seen, or if every cloud is asked."""
+    rule = "every region of its clouds is asked or left out by name"
+    if case.unlisted:
+        unlisted = ", ".join(case.unlisted)
+        yield Step(
+            rule,
+            f"{unlisted} is in the catalog, but not in 'regions' or 'ignore_regions' of "
+            "the configuration",
+            Reason.UNLISTED_REGION,
         )
-    )
-    yield Step(rule, shown, None if homes else Reason.NEVER_SEEN)
+    yield Step(rule, "yes")
+    yield _seen_before(case.history, policy)
 
 
-def _witness(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
-    wanted = case.history.homes or {
-        (sighting.cloud, sighting.region) for sighting in case.sightings
-    }
-    lonely = sorted("/".join(place) for place in wanted - case.witnessed)
-    yield Step(
-        f"another host of its kind ({case.identity.kind or 'unknown'}) is alive where it was",
-        f"none in {', '.join(lonely)}"
-        if lonely
-        else ", ".join(sorted("/".join(place) for place in wanted)),
-        Reason.NO_WITNESS if lonely else None,
+def _seen_before(history: History, policy: Policy) -> Step:
+    rule = "an earlier run saw it alive here, or every cloud is listed"
+    if history.homes:
+        return Step(rule, f"seen alive in {_joined(history.homes)}")
+    if policy.all_clouds_listed:
+        return Step(rule, "policy.all_clouds_listed is true: it cannot live anywhere else")
+    return Step(
+        rule,
+        "no run saw it alive in a region in scope; "
+        "with policy.all_clouds_listed: true its absence counts anyway",
+        Reason.NEVER_SEEN,
     )
-    yield Step(
+
+
+def _witness(case: Case, policy: Policy, now: datetime) -> Steps:
+    """Living hosts show that such hosts are seen where it was, and that check-ins arrive."""
+    wanted = case.history.homes or {sighting.place for sighting in case.sightings}
+    kind = case.identity.kind or "unknown"
+    rule = f"another host of its kind ({kind}) is alive where it was"
+    unwitnessed = wanted - case.witnessed
+    if unwitnessed:
+        yield Step(rule, f"none in {_joined(unwitnessed)}", Reason.NO_WITNESS)
+    yield Step(rule, _joined(wanted))
+    yield _require(
+        case.checkins_arrive,
         f"check-ins arrive: another host checked in within {spell(policy.silence)}",
         "yes" if case.checkins_arrive else "none did",
-        None if case.checkins_arrive else Reason.NO_CHECKINS,
+        Reason.NO_CHECKINS,
     )
 
 
-def _absence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
+def _absence(case: Case, policy: Policy, now: datetime) -> Steps:
     assert case.record
     yield _missing_long_enough(case.history, policy, now)
     yield _silent(case.record.last_sign, policy, now)
@@ -345,57 +415,83 @@ def _absence(case: Case, policy: Policy, now: datetime) -> Iterator[Step]:
 def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Step:
     rule = f"missing in at least {policy.misses} runs over at least {spell(policy.grace)}"
     runs = "1 run" if history.misses == 1 else f"{history.misses} runs"
-    shown = f"missing in {runs} ({policy.misses} needed), since {_at(history.since)}"
-    old = history.since is not None and now - history.since >= policy.grace
-    if history.misses >= policy.misses and old:
-        return Step(rule, shown)
-    if history.since is not None:
-        shown += f"; can go after {_after(history.since, policy.grace)}"
-    return Step(rule, shown, Reason.GRACE)
+    observed = f"missing in {runs} ({policy.misses} needed), since {_at(history.since)}"
+    if history.since is None:
+        return Step(rule, observed, Reason.GRACE)
+    if history.misses >= policy.misses and now - history.since >= policy.grace:
+        return Step(rule, observed)
+    due = _after(history.since, policy.grace)
+    return Step(rule, f"{observed}; can go after {due}", Reason.GRACE)
 
 
 def _silent(sign: Optional[datetime], policy: Policy, now: datetime) -> Step:
-    rule, shown = f"silent for {spell(policy.silence)}", f"last sign of life {_at(sign)}"
+    rule = f"silent for {spell(policy.silence)}"
+    observed = f"last sign of life {_at(sign)}"
     if sign and now - sign < policy.silence:
-        return Step(rule, f"{shown}; can go after {_after(sign, policy.silence)}", Reason.SILENCE)
-    return Step(rule, shown)
+        due = _after(sign, policy.silence)
+        return Step(rule, f"{observed}; can go after {due}", Reason.SILENCE)
+    return Step(rule, observed)
 
 
 # Shared
 
 
-def _proof(case: Case) -> Optional[Sighting]:
-    return tombstone(
-        sighting for sighting in case.sightings if sighting.uuid in case.identity.uuids
-    )
-
-
 def tombstone(sightings: Iterable[Sighting]) -> Optional[Sighting]:
-    """The proof of termination: a deleted row of a UUID that the facts name; of several the latest
-    end counts.
+    """The proof of termination: Nova's deleted row; of several, the one with the latest end.
+
+    A row that does not say when counts as the latest, so that it is not overlooked.
     """
     rows = [sighting for sighting in sightings if sighting.presence is Presence.DELETED]
     never = datetime.max.replace(tzinfo=timezone.utc)
     return max(rows, key=lambda row: row.terminated_at or never, default=None)
 
 
-def _unless(hit: bool, rule: str, reason: Reason) -> Step:
-    return Step(rule, reason.value if hit else "yes", reason if hit else None)
+def _proof(case: Case) -> Optional[Sighting]:
+    """The proof of termination of a UUID that the facts name."""
+    uuids = case.identity.uuids
+    return tombstone(sighting for sighting in case.sightings if sighting.uuid in uuids)
 
 
-def _shown(sightings: list[Sighting]) -> str:
-    """`cloud/region: presence (detail)`; errors of a whole region begin with its name already."""
+def _has_checkin(when: Optional[datetime], history: History) -> Step:
+    """Whether there is a check-in time; a deletion that did not succeed may have removed it."""
+    return _require(
+        when is not None or history.tried,
+        "it has a check-in time",
+        _at(when),
+        Reason.NO_CHECKIN,
+    )
+
+
+def _require(passes: bool, rule: str, observed: str, reason: Reason) -> Step:
+    """The step of a rule; its reason counts only if the rule does not pass."""
+    return Step(rule, observed, None if passes else reason)
+
+
+def _rule_out(applies: bool, rule: str, reason: Reason) -> Step:
+    """The step of a rule that observes only whether the reason applies."""
+    if applies:
+        return Step(rule, reason.value, reason)
+    return Step(rule, "yes")
+
+
+def _shown(sightings: Iterable[Sighting]) -> str:
+    """`cloud/region: presence (detail)` of each sighting, each text once."""
     texts = []
     for sighting in sightings:
-        place = f"{sighting.cloud}/{sighting.region}: "
-        detail = f" ({sighting.detail.replace(place, '', 1)})" if sighting.detail else ""
-        texts.append(f"{place}{sighting.presence.value}{detail}")
+        place = f"{sighting.place}: "
+        text = f"{place}{sighting.presence.value}"
+        if sighting.detail:  # errors of a whole region begin with its name
+            text += f" ({sighting.detail.replace(place, '', 1)})"
+        texts.append(text)
     return "; ".join(dict.fromkeys(texts))
 
 
+def _joined(places: Iterable[Place]) -> str:
+    return ", ".join(sorted(map(str, places)))
+
+
 def _at(when: Optional[datetime]) -> str:
-    """A time as hammer prints it, in UTC."""
-    return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S UTC") if when else "never"
+    return f"{hammer_time(when)} UTC" if when else "never"
 
 
 def _after(when: datetime, span: timedelta) -> str:

@@ -94,7 +94,7 @@ def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> 
     config, path = stage.config(policy={"max_deletions": 0}), stage.folder / "plan.json"
     code, out, err = call("--config", config, "plan", "--out", path)
     assert code == 3
-    assert "refused: 1 records are to go, max_deletions is 0; nothing is deleted" in err
+    assert "refused: 1 record is to be deleted, max_deletions is 0; nothing is deleted" in err
     code, _, err = call("--config", config, "apply", path)
     assert (code, "apply --approve" in err) == (3, True)
     assert "old" in stage.left

@@ -1,7 +1,6 @@
-"""The report as a page: what it says, that nothing in it runs or reaches out, and that it works in
-a real browser.
+"""The HTML report: what it says, that no host can put code into it, and how a browser shows it.
 
-`python tests/test_page.py FILE.png` makes the README's picture of it, from the demo's data.
+`python tests/reports/test_html.py FILE.png` makes the README's picture of it, from the demo's data.
 """
 
 import fcntl
@@ -26,8 +25,8 @@ from sandbox.server import Server
 
 from foreman_hooks.commands import main as cli
 from foreman_hooks.osp_checker.errors import OSPError
-from foreman_hooks.reports import html as page
-from foreman_hooks.rules.model import Decision, Outcome, Reason, Verdict
+from foreman_hooks.reports import html
+from foreman_hooks.rules.model import Decision, Outcome, Reason, Result, Verdict
 from foreman_hooks.rules.plan import Plan, PlanRegion
 
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
@@ -38,7 +37,7 @@ CHROMIUM = (
 
 
 class Browser:
-    """Chromium without a window, driven by the DevTools protocol over a pipe: JSON, ended by NUL."""
+    """Chromium without a window; speaks the DevTools protocol over a pipe, JSON ended by NUL."""
 
     def __init__(self, folder: Path) -> None:
         assert CHROMIUM
@@ -143,9 +142,7 @@ class Browser:
         return done["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Until the expression is true in the page, looked at with each frame; fails where it never
-        is.
-        """
+        """Wait until the expression is true in the page, evaluated with each frame."""
         assert self.js(
             f"new Promise((done) => {{ const look = () => ({expression}) ? done(true) "
             ": requestAnimationFrame(look); look(); setTimeout(() => done(false), 20000); })"
@@ -212,7 +209,10 @@ MIXED = plan(
     verdict(1),
     verdict(100, Decision.KEEP, Reason.CHECKED_IN, "checked in an hour ago"),
 )
-HOSTILE = "<script>window.owned=1</script><img src=x onerror=window.owned=1>\"'&\x1b[2J\u202e</table></style></script>"
+HOSTILE = (
+    "<script>window.owned=1</script><img src=x onerror=window.owned=1>"
+    "\"'&\x1b[2J\u202e</table></style></script>"
+)
 
 
 class Outline(HTMLParser):
@@ -240,7 +240,7 @@ class Outline(HTMLParser):
 
 
 def test_what_will_be_deleted_stands_on_top_and_every_record_below() -> None:
-    text = Outline(page.render(MIXED)).text
+    text = Outline(html.render(MIXED)).text
     assert (
         text.index("What is to be deleted")
         < text.index("What needs attention")
@@ -252,15 +252,15 @@ def test_what_will_be_deleted_stands_on_top_and_every_record_below() -> None:
 
 
 def test_what_became_of_the_deletions_is_told() -> None:
-    failed = Outcome(3, "host-00003.example.com", UUID, "failed", "Satellite said no")
-    text = Outline(page.render(MIXED, [failed])).text
+    failed = Outcome(3, "host-00003.example.com", UUID, Result.FAILED, "Satellite said no")
+    text = Outline(html.render(MIXED, [failed])).text
     assert "0 of 1 host records deleted" in text and "failed: Satellite said no" in text
 
 
 def test_a_refusal_and_a_region_without_answer_are_told() -> None:
     regions = (PlanRegion("prod", "RegionOne", None, "", OSPError("a cell is down")),)
     text = Outline(
-        page.render(
+        html.render(
             plan(verdict(1, reason=Reason.UNKNOWN), regions=regions, refusals=("too many",))
         )
     ).text
@@ -269,32 +269,32 @@ def test_a_refusal_and_a_region_without_answer_are_told() -> None:
 
 
 def test_a_plan_of_nothing_is_a_page_too() -> None:
-    assert "Nothing to delete" in Outline(page.render(plan(regions=()))).text
+    assert "Nothing to delete" in Outline(html.render(plan(regions=()))).text
 
 
 def test_nothing_of_a_host_becomes_markup() -> None:
     made = plan(
         verdict(1, Decision.DELETE, Reason.TERMINATED, HOSTILE, HOSTILE), refusals=(HOSTILE,)
     )
-    found = Outline(page.render(made))
+    found = Outline(html.render(made))
     assert [name for name, _ in found.tags].count("script") == 1
     assert not any("onerror" in attributes for _, attributes in found.tags)
     assert "\x1b" not in found.text and "\u202e" not in found.text
 
 
 def test_a_text_without_end_is_cut() -> None:
-    assert "(10,000 characters)" in page.render(plan(verdict(1, detail="x" * 10_000)))
+    assert "(10,000 characters)" in html.render(plan(verdict(1, detail="x" * 10_000)))
 
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
-    text = page.render(MIXED)
+    text = html.render(MIXED)
     assert not re.search(r"(src|href)=[\"']?(?!#)[^\"' >]", text)
     assert not re.search(r"url\(|@import", text)
     assert "default-src 'none'" in text
 
 
 def test_screen_readers_find_their_way() -> None:
-    tags = Outline(page.render(MIXED)).tags
+    tags = Outline(html.render(MIXED)).tags
     names = [name for name, _ in tags]
     assert names.count("h1") == names.count("main") == 1 and names.count("caption") == names.count(
         "table"
@@ -317,7 +317,7 @@ def shown(browser: Browser) -> list[str]:
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Browser:
     path = tmp_path / "report.html"
-    path.write_text(page.render(MIXED), encoding="utf-8")
+    path.write_text(html.render(MIXED), encoding="utf-8")
     browser.open(path)
     return browser
 
@@ -348,8 +348,9 @@ def test_the_table_filters_and_says_how_many_are_left(opened: Browser) -> None:
         == "1 of 4 records shown, with \u201cHOUR\u201d"
     )
     opened.js(
-        "(() => { document.getElementById('text').value = ''; const one = document.getElementById('decision');"
-        " one.value = 'wait'; one.dispatchEvent(new Event('change')); })()"
+        "(() => { document.getElementById('text').value = '';"
+        " const decision = document.getElementById('decision');"
+        " decision.value = 'wait'; decision.dispatchEvent(new Event('change')); })()"
     )
     assert shown(opened) == ["host-00020.example.com"]
 
@@ -357,7 +358,7 @@ def test_the_table_filters_and_says_how_many_are_left(opened: Browser) -> None:
 @pytest.mark.live
 def test_without_scripts_every_record_is_there(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(page.render(MIXED), encoding="utf-8")
+    path.write_text(html.render(MIXED), encoding="utf-8")
     browser.open(path, scripts=False)
     assert browser.js("document.querySelectorAll('#records tbody tr').length") == 4
     assert browser.js("document.getElementById('controls').offsetParent === null")
@@ -367,7 +368,7 @@ def test_without_scripts_every_record_is_there(browser: Browser, tmp_path: Path)
 def test_what_hosts_say_does_not_run(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     made = plan(verdict(1, Decision.DELETE, Reason.TERMINATED, HOSTILE, HOSTILE))
-    path.write_text(page.render(made), encoding="utf-8")
+    path.write_text(html.render(made), encoding="utf-8")
     browser.open(path)
     assert browser.js("window.owned === undefined") and browser.complaints == []
 
@@ -375,7 +376,7 @@ def test_what_hosts_say_does_not_run(browser: Browser, tmp_path: Path) -> None:
 @pytest.mark.live
 def test_nothing_is_wider_than_a_telephone(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(page.render(MIXED), encoding="utf-8")
+    path.write_text(html.render(MIXED), encoding="utf-8")
     browser.open(path, width=390)
     assert browser.js("document.documentElement.scrollWidth <= 390")
 
@@ -383,7 +384,7 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser, tmp_path: Path) -> 
 @pytest.mark.live
 def test_thousands_of_records_can_be_filtered_and_sorted(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(page.render(plan(*map(verdict, range(5_000)))), encoding="utf-8")
+    path.write_text(html.render(plan(*map(verdict, range(5_000)))), encoding="utf-8")
     browser.open(path)
     assert browser.js("document.querySelectorAll('#records tbody tr').length") == 5_000
     browser.js(
@@ -444,7 +445,8 @@ def picture(path: Path) -> None:
         os.environ["OS_CLIENT_CONFIG_FILE"] = str(demo.write_clouds(folder, osp.url))
         (folder / "config.yml").write_text(
             f"satellite: {{url: '{satellite.url}', username: admin, password: changeme}}\n"
-            f"clouds: [{{cloud: demo, regions: [{worlds.REGION}]}}]\njournal: {folder}/journal.sqlite3\n"
+            f"clouds: [{{cloud: demo, regions: [{worlds.REGION}]}}]\n"
+            f"journal: {folder}/journal.sqlite3\n"
         )
         report = folder / "report.html"
         assert (

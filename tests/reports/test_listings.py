@@ -1,6 +1,4 @@
-"""What people and pipes are given: hammer's four shapes, and nothing in them that a terminal would
-obey.
-"""
+"""What people and pipes read: hammer's four formats, without anything a terminal would obey."""
 
 import csv
 import io
@@ -21,8 +19,8 @@ from foreman_hooks.reports.listings import (
     Row,
     Style,
     UnknownField,
-    brief,
     hammer_lines,
+    news,
     noteworthy,
     outcome_rows,
     render,
@@ -30,7 +28,7 @@ from foreman_hooks.reports.listings import (
     summary,
     verdict_rows,
 )
-from foreman_hooks.rules.model import LOUD, Decision, Outcome, Reason, Verdict
+from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Outcome, Reason, Result, Verdict
 from foreman_hooks.rules.plan import Plan, PlanRegion
 
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
@@ -101,7 +99,6 @@ def test_fields_chooses_columns_in_the_order_given_whatever_their_case() -> None
 
 @pytest.mark.parametrize("output", FORMATS)
 def test_an_unknown_field_is_an_error_that_says_which_there_are(output: str) -> None:
-    """O6."""
     with pytest.raises(UnknownField, match="no field Nmae, x; there are Id, Name, Detail"):
         render(ROWS, Style(output, ("Id", "Nmae", "x")))
 
@@ -190,9 +187,7 @@ def printable(text: str) -> bool:
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("output", FORMATS)
 def test_no_control_character_of_a_name_reaches_the_terminal(output: str, name: str) -> None:
-    """O9: neither escape sequences, 8-bit ones included, nor a second line, nor letters that run
-    backwards.
-    """
+    """No escape sequence, in 8 bits either, no second line, and no letters that run backwards."""
     text = render(verdict_rows([verdict(name, detail=name)]), Style(output))
     assert printable(text)
     if output != "yaml":  # which may write a text in several lines
@@ -212,7 +207,6 @@ cells = st.tuples(st.integers(), st.text(max_size=9), st.none() | st.text(max_si
 @given(st.lists(cells, min_size=1, max_size=2), st.sampled_from(FORMATS), st.booleans())
 @settings(max_examples=40)
 def test_whatever_a_listing_holds_a_row_is_a_row(listing: Any, output: str, headers: bool) -> None:
-    """O9."""
     rows = [dict(zip(("Id", "Name", "Detail"), row)) for row in listing]
     text = render(rows, Style(output, headers=headers))
     assert text.endswith("\n")
@@ -243,7 +237,7 @@ def test_a_verdict_is_a_row_with_its_reason_in_words() -> None:
 
 
 def test_an_outcome_is_a_row() -> None:
-    assert outcome_rows([Outcome(7, "web-7", UUID, "kept", "instance exists")]) == [
+    assert outcome_rows([Outcome(7, "web-7", UUID, Result.KEPT, "instance exists")]) == [
         {"Id": 7, "Name": "web-7", "UUID": UUID, "Result": "kept", "Detail": "instance exists"}
     ]
 
@@ -278,7 +272,7 @@ def test_a_sighting_is_a_row_with_the_code_that_people_know(
 def test_every_kind_of_row_can_be_printed_in_every_shape(output: str) -> None:
     for rows in (
         verdict_rows([verdict()]),
-        outcome_rows([Outcome(7, "web-7", UUID, "kept")]),
+        outcome_rows([Outcome(7, "web-7", UUID, Result.KEPT)]),
         sighting_rows([Sighting(UUID, "prod", "RegionOne", Presence.DELETED, "", NOW)]),
     ):
         assert UUID in render(rows, Style(output))
@@ -287,9 +281,8 @@ def test_every_kind_of_row_can_be_printed_in_every_shape(output: str) -> None:
 # What a person wants to read of
 
 
-@pytest.mark.parametrize("reason", sorted(LOUD), ids=lambda reason: reason.name)
+@pytest.mark.parametrize("reason", sorted(NEEDS_ATTENTION), ids=lambda reason: reason.name)
 def test_a_contradiction_is_always_worth_a_line(reason: Reason) -> None:
-    """S10."""
     assert noteworthy(verdict(decision=Decision.KEEP, reason=reason))
 
 
@@ -335,8 +328,8 @@ def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answ
         "       2 keep   instance exists\n"
         "       1 keep   OpenStack could not be asked\n"
         "  prod/RegionOne: 120 servers, 2 hosts alive; server x was read\n"
-        "  prod: the catalog also has RegionThree, not asked; nothing is deleted without proof until 'regions' or "
-        "'ignore_regions' names all of it\n"
+        "  prod: the catalog also has RegionThree, not asked; nothing is deleted without proof "
+        "until 'regions' or 'ignore_regions' names all of it\n"
         "  prod/RegionTwo: no answer\n"
     )
 
@@ -346,7 +339,7 @@ def test_the_summary_of_nothing_is_a_line() -> None:
 
 
 def test_no_control_character_of_an_answer_reaches_the_terminal_in_the_summary() -> None:
-    """O9: a proof may quote what a server said, and a plan's scope may come from a file."""
+    """A proof may quote what a server said, and a plan's scope may come from a file."""
     text = " ".join(HOSTILE)
     told = summary(
         plan(
@@ -373,7 +366,7 @@ def test_the_hammer_lines_read_the_record_before_they_delete_it_by_its_id() -> N
 
 
 def test_a_name_cannot_add_a_line_to_the_hammer_commands() -> None:
-    """O9: they are there to be copied into a shell."""
+    """People copy them into a shell."""
     assert all(line.isprintable() for line in hammer_lines([verdict(" ".join(HOSTILE))]))
 
 
@@ -392,7 +385,7 @@ def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
         )
         for number in (1, 2)
     ]
-    assert brief(plan(unknown)) == (
+    assert news(plan(unknown)) == (
         "needs attention  2 of 2 records: nothing could be learned about them\n"
         "                 OpenStack could not be asked: prod/RegionOne: no\n"
     )
@@ -404,9 +397,7 @@ def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
         1, "a.example.com", "u", Decision.WAIT, Reason.GRACE, "1 of 3 runs; not before ever"
     )
     assert (
-        brief(
-            plan([waits, Verdict(2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")])
-        )
+        news(plan([waits, Verdict(2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")]))
         == ""
     )
 
@@ -420,13 +411,13 @@ def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() ->
         ),
         Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed"),
     ]
-    assert brief(plan(verdicts)) == (
+    assert news(plan(verdicts)) == (
         "to delete        d.example.com: terminated, with proof; terminated yesterday\n"
         "needs attention  l.example.com: checked in after its termination; an hour [2J ago\n"
         "waits            w.example.com: absent, within the grace period; not before 2026/11/22\n"
     )
-    outcomes = [Outcome(3, "d.example.com", "u", "failed", "Satellite said no")]
-    assert brief(plan(verdicts), outcomes).startswith(
+    outcomes = [Outcome(3, "d.example.com", "u", Result.FAILED, "Satellite said no")]
+    assert news(plan(verdicts), outcomes).startswith(
         "failed           d.example.com: terminated, with proof; Satellite said no\n"
     )
 
@@ -439,7 +430,7 @@ def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
             for number in range(5000)
         ]
     )
-    lines = brief(replace(made, refusals=("too many",))).splitlines()
+    lines = news(replace(made, refusals=("too many",))).splitlines()
     assert lines[0] == "refused          h0: terminated, with proof; d"
     assert len(lines) == 6 and lines[-1].strip() == "and 4995 more: see 'plan'"
-    assert len(brief(made).splitlines()) == 5000
+    assert len(news(made).splitlines()) == 5000

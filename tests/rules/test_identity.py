@@ -285,12 +285,11 @@ def test_a_guest_may_be_called_so_in_several_ways(value: str) -> None:
 
 @pytest.mark.parametrize("text", [UUID, UUID.upper(), f" {UUID}\n"])
 def test_the_uuid_is_read_in_any_case_and_given_in_lower_case(text: str) -> None:
-    """N16."""
     assert of_rhsm(rhsm(virt__uuid=text)).uuids == (UUID,)
 
 
 def test_a_dmi_uuid_in_the_other_byte_order_is_the_same_machine() -> None:
-    """N16: tools before and after SMBIOS 2.6 disagree on the order; that is no contradiction."""
+    """Tools before and after SMBIOS 2.6 disagree on the order; that is no contradiction."""
     found = of_rhsm(rhsm(dmi__system__uuid=SWAPPED.upper()))
     assert (found.uuids, found.reason) == ((UUID,), None)
 
@@ -376,7 +375,7 @@ def test_facts_that_describe_something_else_change_nothing() -> None:
     ],
 )
 def test_other_makers_guests_are_no_instances(maker: str, product: str) -> None:
-    """S9: bare metal, VMware and other clouds; OpenStack does not know them, and must not be asked."""
+    """Bare metal, VMware and other clouds: OpenStack does not know them and is not asked."""
     found = of_rhsm(rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product))
     assert found.reason is Reason.NOT_OPENSTACK
 
@@ -385,7 +384,7 @@ def test_other_makers_guests_are_no_instances(maker: str, product: str) -> None:
     "value", ["false", "False", "0", "Unknown", "Not Applicable", " ", "lxc", None]
 )
 def test_what_does_not_say_that_it_is_a_guest_needs_proof(value: Optional[str]) -> None:
-    """S9: OpenStack's own hypervisors and Ironic's bare metal may carry its name as well."""
+    """OpenStack's own hypervisors and Ironic's bare metal may carry its name as well."""
     found = of_rhsm(rhsm(virt__is_guest=value))
     assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NOT_A_GUEST)
 
@@ -399,7 +398,7 @@ def test_what_does_not_say_that_it_is_a_guest_needs_proof(value: Optional[str]) 
     ],
 )
 def test_what_says_nothing_is_not_told_as_a_no(value: str, text: str) -> None:
-    assert text in of_rhsm(rhsm(virt__is_guest=value)).seen
+    assert text in of_rhsm(rhsm(virt__is_guest=value)).facts
 
 
 def test_two_statements_about_being_a_guest_have_to_agree() -> None:
@@ -447,7 +446,7 @@ def test_words_that_say_nothing_are_no_other_maker(word: str) -> None:
     )
     assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
     assert found.kind == ""
-    assert "maker unknown" in found.seen
+    assert "maker unknown" in found.facts
 
 
 @pytest.mark.parametrize(
@@ -490,12 +489,12 @@ def test_where_virt_what_failed_or_is_blind_the_dmi_uuid_is_asked_about_and_need
 
 
 def test_with_katello_a_uuid_that_only_other_sources_name_needs_proof() -> None:
-    """S6: those of Puppet or Ansible may still describe the machine that had the record before."""
+    """Those of Puppet or Ansible may still describe the machine that had the record before."""
     found = identify({"Puppet": facter()}, katello=True)
     assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NO_PROOF)
 
 
-def test_with_katello_a_host_that_only_other_sources_know_is_foreign_where_none_of_them_says_openstack() -> (
+def test_with_katello_a_host_known_to_other_sources_only_is_foreign_if_none_says_openstack() -> (
     None
 ):
     other = facter(dmi__manufacturer="VMware, Inc.", dmi__product__name="VMware7,1")
@@ -514,20 +513,19 @@ def test_without_katello_the_facts_of_rhsm_make_no_instance() -> None:
 
 @pytest.mark.parametrize("more", [{}, {"Puppet": facter()}], ids=["alone", "with Puppet"])
 def test_without_the_virtual_uuid_the_others_need_proof(more: Any) -> None:
-    """S5: virt-what failed, is blind on ARM, or a registration is under way."""
+    """Virt-what failed, is blind on ARM, or a registration is under way."""
     found = of_rhsm(rhsm(virt__uuid=None), **more)
     assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NO_PROOF)
 
 
 @pytest.mark.parametrize("junk", JUNK)
 def test_junk_in_the_place_of_the_uuid_makes_no_instance(junk: str) -> None:
-    """N16."""
     found = of_rhsm(rhsm(virt__uuid=junk, dmi__system__uuid=None))
     assert (found.uuids, found.reason) == ((), Reason.NO_UUID)
 
 
 def test_two_uuids_of_the_leading_source_are_both_named_and_need_proof() -> None:
-    """S5: Katello itself may have put a random dmi::system::uuid there."""
+    """Katello itself may have put a random dmi::system::uuid there."""
     found = of_rhsm(rhsm(dmi__system__uuid=OTHER))
     assert (found.uuids, found.reason, found.doubt) == ((UUID, OTHER), None, Reason.AMBIGUOUS_UUID)
 
@@ -551,7 +549,7 @@ def test_two_uuids_of_the_leading_source_are_both_named_and_need_proof() -> None
 def test_another_source_that_says_otherwise_leaves_a_doubt_and_no_more(
     facts: dict[str, str],
 ) -> None:
-    """S6, S9: such sources are wrong too often to hold what is proven."""
+    """Such sources are wrong too often to hold what is proven."""
     found = of_rhsm(rhsm(), Puppet=facts)
     assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.CONTRADICTING_FACTS)
 
@@ -651,7 +649,7 @@ def test_another_source_that_agrees_or_says_nothing_of_it_is_no_contradiction(
 
 
 def test_every_uuid_that_any_source_names_is_named_the_leading_one_first() -> None:
-    """S6: each of them has to be looked for; one of them may be alive."""
+    """Each of them has to be looked for; one of them may be alive."""
     found = of_rhsm(
         rhsm(),
         Puppet=facter(dmi__product__uuid=OTHER),
@@ -733,13 +731,13 @@ def test_with_katello_no_other_source_leads_however_fresh_it_is() -> None:
 
 
 def test_what_the_facts_say_is_told_for_people() -> None:
-    assert of_rhsm(rhsm(dmi__system__uuid=None)).seen == (
+    assert of_rhsm(rhsm(dmi__system__uuid=None)).facts == (
         f"RHSM: OpenStack Foundation / OpenStack Nova, a guest, UUID {UUID}"
     )
-    assert identify({}, katello=True).seen == "nothing"
+    assert identify({}, katello=True).facts == "nothing"
     assert (
         "Puppet: maker unknown, not a guest, UUID missing"
-        in of_rhsm(rhsm(), Puppet={"virtual": "physical"}).seen
+        in of_rhsm(rhsm(), Puppet={"virtual": "physical"}).facts
     )
 
 
@@ -788,7 +786,6 @@ def test_a_guest_whose_dmi_uuid_katello_replaced_stays_ambiguous_whatever_it_pub
 
 
 def test_what_a_guest_published_does_not_silence_another_source() -> None:
-    """S6."""
     published = {**rhsm(), "osp::uuid": UUID, "osp::system_uuid": UUID}
     assert (
         of_rhsm(published, Puppet={"dmi::manufacturer": "VMware, Inc."}).doubt
@@ -815,7 +812,7 @@ def test_junk_that_was_published_changes_nothing(facts: dict[str, str], junk: st
 
 @pytest.mark.parametrize("published", [UUID, OTHER])
 def test_what_a_foreign_guest_published_makes_no_instance_of_it(published: str) -> None:
-    """S9: a VMware guest may have been made of an instance's disk."""
+    """A VMware guest may have been made of an instance's disk."""
     facts = rhsm(dmi__system__manufacturer="VMware, Inc.", dmi__system__product_name="VMware7,1")
     assert (
         of_rhsm({**facts, "osp::uuid": published, "osp::system_uuid": UUID}).reason
@@ -842,9 +839,7 @@ def test_where_rhsm_names_no_hardware_what_was_published_is_the_identity_and_nee
 def test_where_rhsm_names_no_hardware_what_was_published_comes_before_what_other_sources_name(
     others: dict[str, str], guest: str
 ) -> None:
-    """It is RHSM's own word, and no other source's facts are wiped when a new machine takes the
-    record over.
-    """
+    """It is RHSM's own word; a new machine that takes the record over wipes no other facts."""
     found = of_rhsm(
         {"virt::is_guest": guest, "osp::uuid": UUID, "osp::system_uuid": THIRD}, Puppet=others
     )
@@ -908,9 +903,7 @@ def test_the_hardware_is_the_same_in_either_byte_order(hardware: str, published_
     ],
 )
 def test_a_server_that_another_ones_disk_was_copied_to_is_no_instance(changes: Any) -> None:
-    """Nor is one whose UUID Katello replaced by a random one: what was published is not bound to
-    it.
-    """
+    """Nor is one with a random UUID from Katello: what was published is not bound to it."""
     assert of_rhsm(metal(**changes)).reason is Reason.NOT_OPENSTACK
 
 
@@ -943,7 +936,6 @@ def test_other_sources_may_call_it_the_server_that_it_is(facts: dict[str, str]) 
 
 
 def test_every_uuid_that_others_name_is_looked_for_with_bare_metal_too() -> None:
-    """S6."""
     found = of_rhsm(
         metal(),
         Puppet={"dmi::product::uuid": OTHER},
@@ -968,7 +960,7 @@ def test_without_katello_what_was_published_counts_for_nothing(facts: dict[str, 
 
 
 def test_only_rhsms_own_facts_are_what_was_published() -> None:
-    """S6: those of another source are not wiped when a new machine takes the record over."""
+    """Those of another source are not wiped when a new machine takes the record over."""
     published = {"osp::uuid": UUID, "osp::system_uuid": HARDWARE}
     found = of_rhsm(metal(osp__uuid=None, osp__system_uuid=None), Puppet=published)
     assert found.reason is Reason.NOT_OPENSTACK
@@ -976,14 +968,14 @@ def test_only_rhsms_own_facts_are_what_was_published() -> None:
 
 
 def test_what_was_published_is_told_for_people() -> None:
-    assert of_rhsm(metal()).seen == (
+    assert of_rhsm(metal()).facts == (
         f"RHSM: Dell Inc. / PowerEdge R640, not a guest, UUID {HARDWARE.upper()}; "
         f"published as instance {UUID} on hardware {HARDWARE}"
     )
-    assert of_rhsm(metal(osp__system_uuid=None)).seen.endswith(
+    assert of_rhsm(metal(osp__system_uuid=None)).facts.endswith(
         f"instance {UUID} on hardware not named"
     )
-    assert of_rhsm({**rhsm(), "osp::uuid": OTHER}).seen.endswith(
+    assert of_rhsm({**rhsm(), "osp::uuid": OTHER}).facts.endswith(
         f"published as instance {OTHER} on hardware not named"
     )
 
@@ -992,14 +984,14 @@ def test_what_was_published_is_told_for_people() -> None:
 
 
 def test_a_node_deployed_anew_is_the_new_instance_or_none_yet() -> None:
-    """A registration wipes RHSM's facts; the new disk brings no file until the job has run on it."""
+    """A registration wipes RHSM's facts; the new disk has no file until the job has run on it."""
     assert of_rhsm(metal(osp__uuid=None, osp__system_uuid=None)).reason is Reason.NOT_OPENSTACK
     found = of_rhsm(metal(osp__uuid=OTHER))
     assert (found.uuids, found.reason) == ((OTHER, HARDWARE), None)
 
 
 def test_a_server_that_took_over_a_guests_record_is_not_that_guest() -> None:
-    """S4: Puppet's facts of the guest are still there, RHSM's are the server's."""
+    """Puppet's facts of the guest are still there, RHSM's are the server's."""
     assert of_rhsm(metal(), Puppet=facter(dmi__product__uuid=OTHER)).doubt is Reason.NO_PROOF
     assert (
         of_rhsm(metal(osp__uuid=None), Puppet=facter(dmi__product__uuid=OTHER)).reason
@@ -1008,7 +1000,7 @@ def test_a_server_that_took_over_a_guests_record_is_not_that_guest() -> None:
 
 
 def test_a_guest_that_took_over_a_servers_record_is_not_that_server() -> None:
-    """S4: Ansible still calls it the server."""
+    """Ansible still calls it the server."""
     old = {"ansible_product_uuid": HARDWARE, "ansible_virtualization_role": "host"}
     found = of_rhsm({**rhsm(), "osp::uuid": UUID, "osp::system_uuid": UUID}, Ansible=old)
     assert (found.uuids, found.reason, found.doubt) == (
@@ -1045,9 +1037,7 @@ nearly = st.builds(
 def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(
     facts: Any, katello: bool
 ) -> None:
-    """O9: what a guest's root writes into its facts can neither break a run nor make a UUID that is
-    none.
-    """
+    """Whatever root of a guest writes into its facts breaks no run and makes no invalid UUID."""
     found = identify(facts, katello=katello)
     assert all(parse_uuid(uuid) == uuid for uuid in found.uuids)
     assert not any(
@@ -1076,7 +1066,7 @@ naming = st.builds(
 def test_no_uuid_that_any_source_names_is_thrown_away(
     facts: Any, katello: bool, freshest: str
 ) -> None:
-    """S6: each has to be asked about, whatever the same source says of maker and guest."""
+    """Each has to be asked about, whatever the same source says of maker and guest."""
     found = identify(facts, katello=katello, freshest=freshest)
     for origin, values in facts.items():
         if (origin == RHSM) <= katello:
@@ -1090,7 +1080,7 @@ def test_no_uuid_that_any_source_names_is_thrown_away(
 @given(nearly)
 @settings(max_examples=40)
 def test_absence_counts_only_for_an_openstack_guest_that_rhsm_describes(facts: Any) -> None:
-    """S9: whatever else there is."""
+    """Whatever else there is."""
     main, found = facts[RHSM], identify(facts, katello=True)
     if found.reason is None and found.doubt is None:
         assert main.get("virt::is_guest", "").strip().lower() in GUEST_WORDS
@@ -1109,7 +1099,6 @@ def test_absence_counts_only_for_an_openstack_guest_that_rhsm_describes(facts: A
 @given(hosts)
 @settings(max_examples=40)
 def test_no_other_source_can_take_a_doubt_away(others: Any) -> None:
-    """S6."""
     for facts in (
         rhsm(virt__is_guest="false"),
         rhsm(virt__uuid=None),
@@ -1160,7 +1149,7 @@ one_off = st.builds(
 
 @given(one_off | uuid_texts | st.text(max_size=40))
 def test_only_what_nova_takes_for_a_uuid_is_one(text: object) -> None:
-    """N16: Nova answers 404, never 400, to all else, and that 404 would read as terminated."""
+    """Nova answers 404, never 400, to all else, and that 404 would read as terminated."""
     form = parse_uuid(text)
     if form is not None:
         assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", form)
@@ -1187,5 +1176,4 @@ def test_every_true_uuid_is_one_in_either_case(uuid: Any) -> None:
     ],
 )
 def test_what_firmware_without_an_identity_reports_is_no_uuid(text: object) -> None:
-    """N16."""
     assert parse_uuid(text) is None

@@ -1,6 +1,4 @@
-"""The values: what counts as a sign of life, and what has to be the same at the moment of a
-deletion.
-"""
+"""The values: what counts as a sign of life, and what must not have changed before a deletion."""
 
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
@@ -8,7 +6,7 @@ from typing import Any, Optional
 
 import pytest
 
-from foreman_hooks.rules.model import LOUD, Policy, Reason, Record
+from foreman_hooks.rules.model import NEEDS_ATTENTION, Policy, Reason, Record
 
 DAY = timedelta(days=1)
 THEN = datetime(2025, 1, 30, 11, tzinfo=timezone.utc)
@@ -29,7 +27,6 @@ RECORD = Record(7, "web-7.example.com", "c0ffee", True, THEN - 90 * DAY, THEN, T
 def test_the_last_sign_of_life_is_the_latest_of_all_that_there_are(
     registered: Optional[int], checkin: Optional[int], report: Optional[int], latest: Optional[int]
 ) -> None:
-    """S10, S18."""
 
     def moment(days: Optional[int]) -> Optional[datetime]:
         return None if days is None else THEN + days * DAY
@@ -71,7 +68,6 @@ def test_when_facts_arrived_counts_only_where_there_is_no_other_sign() -> None:
 def test_whatever_a_machine_that_took_over_the_record_changes_is_in_the_fingerprint(
     change: dict[str, Any],
 ) -> None:
-    """S4."""
     assert replace(RECORD, **change).fingerprint != RECORD.fingerprint
 
 
@@ -84,7 +80,7 @@ def test_what_people_change_in_a_record_is_not() -> None:
 
 
 def test_a_moment_is_the_same_in_every_zone() -> None:
-    """S18: a Satellite that prints its times otherwise since an update has not changed its records."""
+    """An update of Satellite that prints times in another format has not changed its records."""
     zone = timezone(timedelta(hours=-4))
     moved = replace(
         RECORD, last_checkin=THEN.astimezone(zone), registered_at=(THEN - 90 * DAY).astimezone(zone)
@@ -97,16 +93,20 @@ def test_each_reason_has_a_text_of_its_own() -> None:
     assert len(Reason.__members__) == len(Reason)
 
 
-def test_what_contradicts_itself_is_loud() -> None:
-    assert {Reason.CHECKED_IN, Reason.CLOCKS_DISAGREE, Reason.CONTRADICTING_FACTS} <= LOUD
+def test_contradictions_need_attention() -> None:
+    assert {
+        Reason.CHECKED_IN,
+        Reason.CLOCKS_DISAGREE,
+        Reason.CONTRADICTING_FACTS,
+    } <= NEEDS_ATTENTION
     assert (
         not {Reason.ALIVE, Reason.TERMINATED, Reason.MISSING, Reason.NOT_OPENSTACK, Reason.NO_PROOF}
-        & LOUD
+        & NEEDS_ATTENTION
     )
 
 
 def test_without_a_configuration_the_guard_rails_are_on() -> None:
-    """O5: the defaults are those of the documentation."""
+    """The defaults are those of the documentation."""
     assert Policy() == Policy(
         quiet=timedelta(hours=4, minutes=30),
         all_clouds_listed=False,

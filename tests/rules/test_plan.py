@@ -1,6 +1,4 @@
-"""The plan: guard rails at, below and beyond their limits, and a file that nobody can change
-unnoticed.
-"""
+"""The plan: guard rails at, below and above their limits, and a file that shows any change."""
 
 import hashlib
 import json
@@ -32,9 +30,8 @@ from foreman_hooks.rules.plan import (
 NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 URL = "https://satellite.example.com"
-CAPLESS = Policy(
-    max_deletions=10**9, max_fraction=1.0, max_shrink=1.0
-)  # the one rail under test bites alone
+# No cap at all, so that a test can set the one that it is about.
+CAPLESS = Policy(max_deletions=10**9, max_fraction=1.0, max_shrink=1.0)
 CAPS = replace(CAPLESS, max_shrink=0.3)
 WHERE = ("prod", "RegionOne")
 
@@ -65,9 +62,7 @@ def plan(
     others: Sequence[Reason] = (),
     regions: Sequence[PlanRegion] = (),
 ) -> Plan:
-    """A plan in which `deletions` of `instances` go, beside hosts that are kept for the reasons in
-    `others`.
-    """
+    """A plan that deletes `deletions` of `instances`, and keeps hosts for the reasons `others`."""
     kept = [Reason.ALIVE] * (instances - deletions) + list(others)
     return Plan(
         URL,
@@ -88,13 +83,14 @@ def refusals(made: Plan, policy: Policy, before: int = 0) -> tuple[str, ...]:
     return with_guard_rails(made, policy, {WHERE: before} if before else {}).refusals
 
 
-# O5: the cap on the number
+# The cap on the number
 
 
 @pytest.mark.parametrize("doomed", [1, 2, 50])
-def test_a_cap_of_zero_lets_none_go(doomed: int) -> None:
+def test_a_cap_of_zero_allows_no_deletion(doomed: int) -> None:
+    records = "1 record is" if doomed == 1 else f"{doomed} records are"
     assert refusals(plan(doomed, 100), replace(CAPLESS, max_deletions=0)) == (
-        f"{doomed} records are to go, max_deletions is 0",
+        f"{records} to be deleted, max_deletions is 0",
     )
 
 
@@ -108,7 +104,7 @@ def test_as_many_as_the_cap_may_go_and_not_one_more(cap: int) -> None:
     policy = replace(CAPLESS, max_deletions=cap)
     assert refusals(plan(cap - 1, 100), policy) == refusals(plan(cap, 100), policy) == ()
     assert refusals(plan(cap + 1, 100), policy) == (
-        f"{cap + 1} records are to go, max_deletions is {cap}",
+        f"{cap + 1} records are to be deleted, max_deletions is {cap}",
     )
 
 
@@ -117,7 +113,7 @@ def test_the_caps_are_on_unless_somebody_sets_them_otherwise() -> None:
     assert len(refusals(plan(51, 500), Policy())) == 2
 
 
-# O5: the cap on the fraction
+# The cap on the fraction
 
 
 @pytest.mark.parametrize(
@@ -153,7 +149,7 @@ def test_up_to_the_fraction_may_go(doomed: int, fleet: int, fraction: float) -> 
         (11, 100, 0.1, "11 of 100"),
         (1, 1, 0.99, "1 of 1 instances (100%)"),
         (8, 100, 0.07, "8 of 100"),
-        (37, 120, 0.05, "37 of 120 instances (31%) are to go, max_fraction is 5%"),
+        (37, 120, 0.05, "37 of 120 instances (31%) are to be deleted, max_fraction is 5%"),
     ],
 )
 def test_more_than_the_fraction_is_refused_with_the_numbers_in_a_small_fleet_too(
@@ -169,7 +165,7 @@ def test_more_than_the_fraction_is_refused_with_the_numbers_in_a_small_fleet_too
     [Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID, Reason.NO_PROOF],
 )
 def test_hosts_that_are_no_instances_do_not_make_the_fleet_larger(reason: Reason) -> None:
-    """S9: 2 of 4 virtual machines are half, whatever bare metal stands beside them."""
+    """2 of 4 virtual machines are half, whatever bare metal stands beside them."""
     (refusal,) = refusals(plan(2, 4, [reason] * 1000), replace(CAPLESS, max_fraction=0.1))
     assert refusal.startswith("2 of 4 instances (50%)")
 
@@ -181,7 +177,7 @@ def test_instances_that_stay_are_part_of_the_fleet(reason: Reason) -> None:
     assert refusals(plan(1, 1, [reason] * 9), replace(CAPLESS, max_fraction=0.1)) == ()
 
 
-# N17: the shrinkage of a cloud
+# The shrinkage of a cloud
 
 
 @pytest.mark.parametrize(
@@ -295,9 +291,7 @@ def test_a_cap_of_zero_holds_back_every_host_without_proof() -> None:
 
 
 def test_an_emptied_cell_database_is_noticed_before_anything_is_to_go() -> None:
-    """N5: its hosts only wait for their grace to pass, and the next good run must not take it for
-    normal.
-    """
+    """Its hosts wait for the end of their grace period; the empty region must not become normal."""
     made = with_guard_rails(plan(0, 100, regions=[region(0)]), Policy(), {WHERE: 500})
     assert made.shrunk
     assert made.refusals == (
@@ -348,7 +342,7 @@ def test_refusals_of_before_do_not_outlive_their_cause_nor_hide_a_new_one() -> N
     stale = replace(made, refusals=("an old one",), shrunk=True)
     assert with_guard_rails(stale, Policy(), {}) == made
     assert with_guard_rails(made, Policy(max_deletions=2), {}).refusals == (
-        "3 records are to go, max_deletions is 2",
+        "3 records are to be deleted, max_deletions is 2",
     )
 
 
@@ -370,7 +364,7 @@ def test_a_plan_counts_its_verdicts() -> None:
     assert made.unknown == 2
 
 
-# O4: whether it may be applied
+# Whether it may be applied
 
 
 @pytest.mark.parametrize("age", [timedelta(), MINUTE, DAY, -5 * MINUTE])
@@ -388,7 +382,7 @@ def test_a_plan_of_today_and_of_this_satellite_is_applicable(age: timedelta) -> 
     ],
 )
 def test_an_old_plan_and_one_from_the_future_are_refused(age: timedelta, told: str) -> None:
-    """O3, O4: not a second more than a day."""
+    """Not a second more than a day."""
     with pytest.raises(PlanError, match=told):
         check_applicable(plan(1, 1), URL, NOW + age)
 
@@ -397,7 +391,7 @@ def test_an_old_plan_and_one_from_the_future_are_refused(age: timedelta, told: s
     "other", ["https://satellite2.example.com", "http://satellite.example.com", ""]
 )
 def test_a_plan_for_another_satellite_is_refused(other: str) -> None:
-    """O4: the same numeric id is another host there."""
+    """The same numeric id is another host there."""
     with pytest.raises(PlanError, match="the plan is for https://satellite.example.com, this is"):
         check_applicable(plan(1, 1), other, NOW)
 
@@ -495,19 +489,18 @@ ROWS = json.loads(TEXT)["verdicts"]
     st.characters(codec="utf-8") | st.sampled_from(TEXT),
 )
 def test_any_changed_character_of_the_verdicts_is_refused(at: int, char: str) -> None:
-    """O4: or it is blank space, and what the plan says is the same to the letter."""
+    """Unless it is the same character, or blank space that changes nothing of what it says."""
     try:
         read = load(TEXT[:at] + char + TEXT[at + 1 :])
     except PlanError:
         return
-    assert (char, read, read.digest) == (TEXT[at], SAMPLE, SAMPLE.digest) or (
-        char.isspace() and read == SAMPLE
-    )
+    assert char == TEXT[at] or char.isspace()
+    assert dump(read) == TEXT
 
 
 @given(st.integers(0, len(TEXT) - 2))
 def test_a_plan_that_was_cut_is_refused(end: int) -> None:
-    """O1: a full disk, or an interrupted copy."""
+    """A full disk, or an interrupted copy."""
     with pytest.raises(PlanError):
         load(TEXT[:end])
 
@@ -557,7 +550,6 @@ def first_key(change: dict[str, Any]) -> str:
     ids=first_key,
 )
 def test_a_plan_that_was_changed_by_hand_is_refused(change: dict[str, Any]) -> None:
-    """O4."""
     with pytest.raises(PlanError, match="was changed after it was made"):
         load(json.dumps({**json.loads(TEXT), **change}))
 
@@ -603,7 +595,6 @@ def test_the_order_of_its_parts_and_its_layout_are_no_change() -> None:
     ids=lambda text: repr(text[:9]),
 )
 def test_what_is_no_plan_is_refused_in_one_line(text: str) -> None:
-    """O4, O9."""
     with pytest.raises(PlanError) as caught:
         load(text)
     assert "\n" not in str(caught.value)
@@ -666,19 +657,18 @@ def test_a_plan_of_another_version_says_so() -> None:
 def test_a_plan_with_a_true_digest_and_parts_that_are_none_is_refused(
     change: dict[str, Any],
 ) -> None:
-    """O4, O9."""
     with pytest.raises(PlanError, match="not a plan"):
         load(signed(**change))
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
-    """O3: nobody knows how old such a plan is."""
+    """Nobody knows how old such a plan is."""
     with pytest.raises(PlanError):
         check_applicable(load(signed(made_at="2025-03-01T12:00:00")), URL, NOW)
 
 
 def test_a_deletion_of_what_is_no_instance_is_refused() -> None:
-    """O4: judge never says so, whoever wrote it."""
+    """Judge never says so, whoever wrote it."""
     rows = [[1, "esx1.example.com", "", "delete", Reason.NOT_OPENSTACK.value, "", None]]
     with pytest.raises(PlanError):
         with_guard_rails(load(signed(verdicts=rows)), CAPLESS, {})
@@ -690,9 +680,7 @@ def test_a_deletion_of_what_is_no_instance_is_refused() -> None:
     ids=first_key,
 )
 def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
-    """O4: a deletion without a mark of the record, a host twice, a hold of a host that is not in
-    it.
-    """
+    """A deletion without a fingerprint, a host twice, a hold of a host that is not in the plan."""
     with pytest.raises(PlanError, match="make a new one"):
         load(signed(**change))
 
@@ -712,7 +700,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=first_key)
 def test_plans_that_differ_in_anything_have_different_digests(change: dict[str, Any]) -> None:
-    """O4: the approval of one is that of no other."""
+    """The approval of one is that of no other."""
     assert len(SAMPLE.digest) == 64
     assert replace(SAMPLE, **change).digest != SAMPLE.digest
     assert replace(SAMPLE).digest == SAMPLE.digest

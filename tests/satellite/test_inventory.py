@@ -1169,7 +1169,7 @@ def test_one_host_whose_facts_are_a_500_is_out_of_sight_by_name_and_spoils_no_ot
         at: Reason.OUT_OF_SIGHT if at == 17 else None for at in range(1, 41)
     }
     assert (hosts[17].name, hosts[17].identity.uuids) == ("web17.example.com", (number(17),))
-    assert "undefined method" in hosts[17].identity.seen
+    assert "undefined method" in hosts[17].identity.facts
     assert len(server.requests) < 60
 
 

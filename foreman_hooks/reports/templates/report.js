@@ -8,7 +8,7 @@
   const number = new Intl.NumberFormat("en"), order = new Intl.Collator("en", {numeric: true});
   let all = null, sorted = null, column = -1, descending = false, pause = 0;
 
-  // The rows with their texts, in the order of the page; read when first needed, so that a long page opens at once.
+  // The rows with their texts, in the order of the page; read on first use, so that a long page opens at once.
   function rows() {
     if (!all) {
       all = [...table.tBodies].flatMap((body) => [...body.rows]).map((element) => (
@@ -19,18 +19,18 @@
     return sorted;
   }
 
-  // Equal texts are many (decisions, reasons): only different ones are compared.
+  // Many texts are equal (decisions, reasons): only different ones are compared.
   function sort() {
     rows();
     const key = (row) => column === 3 ? RANK[row.words[3]] : row.words[column];
     const groups = new Map();
     for (const row of all) {
-      const found = groups.get(key(row));
-      if (found) found.push(row); else groups.set(key(row), [row]);
+      const group = groups.get(key(row));
+      if (group) group.push(row); else groups.set(key(row), [row]);
     }
     const keys = [...groups.keys()].sort(column === 1 ? (a, b) => a - b : column === 2 ? undefined : order.compare);
     if (descending) keys.reverse();
-    sorted = keys.flatMap((one) => groups.get(one));
+    sorted = keys.flatMap((text) => groups.get(text));
   }
 
   function matching() {
@@ -40,9 +40,9 @@
 
   function show() {
     clearTimeout(pause);
-    const found = matching(), bodies = [];
-    for (let start = 0; start < found.length; start += PORTION) {
-      const body = document.createElement("tbody"), portion = found.slice(start, start + PORTION);
+    const matches = matching(), bodies = [];
+    for (let start = 0; start < matches.length; start += PORTION) {
+      const body = document.createElement("tbody"), portion = matches.slice(start, start + PORTION);
       if (long) {
         body.setAttribute("role", "rowgroup");
         body.style.containIntrinsicBlockSize = `auto ${portion.length * ROW_HEIGHT}px`;
@@ -52,13 +52,13 @@
     }
     for (const body of [...table.tBodies]) body.remove();
     table.append(...bodies);
-    if (long) {     // what is not laid out is not there for screen readers either (Chromium): few rows are, all of them
-      table.classList.toggle("portions", found.length > LONG);
-      table.setAttribute("aria-rowcount", found.length + 1);
+    if (long) {     // Chromium hides from screen readers what is not laid out, so a few rows are laid out completely
+      table.classList.toggle("portions", matches.length > LONG);
+      table.setAttribute("aria-rowcount", matches.length + 1);
     }
-    const of = found.length === all.length ? "" : ` of ${number.format(all.length)}`;
+    const of = matches.length === all.length ? "" : ` of ${number.format(all.length)}`;
     const words = of && text.value.trim() ? `, with “${text.value.trim()}”` : "";
-    shown.textContent = `${number.format(found.length)}${of} records shown${words}`
+    shown.textContent = `${number.format(matches.length)}${of} records shown${words}`
       + (decision.value ? `, to ${decision.value}` : "");
   }
 
@@ -82,5 +82,5 @@
   form.addEventListener("submit", (event) => { event.preventDefault(); show(); });
   form.addEventListener("reset", () => setTimeout(show));
   form.hidden = false;
-  if (text.value || decision.value) show();     // a browser that reloads keeps what was typed
+  if (text.value || decision.value) show();     // on a reload, browsers keep what was typed
 })();
