@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from foreman_hooks import settings
-from foreman_hooks.cleanup.doctor import TO_CHECK, TO_PUBLISH
+from foreman_hooks.cleanup.doctor.role import TO_CHECK, TO_PUBLISH
 from foreman_hooks.commands import main as cli
 from foreman_hooks.errors import EXIT_CODES
 from foreman_hooks.rules.model import Policy

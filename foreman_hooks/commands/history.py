@@ -1,14 +1,14 @@
 """history: what was deleted, when and why."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple, Optional, Union
 
 import click
 
-from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.journal import Deletion, Journal, Removal
 from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.options import bundled, output_options
@@ -20,7 +20,6 @@ from foreman_hooks.section import SettingsError, as_duration
 
 TIME = "%Y/%m/%d %H:%M:%S"
 DATE = click.DateTime(["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME])
-Deletion = Mapping[str, Any]  # a row of the journal
 
 
 class Filter(NamedTuple):
@@ -33,14 +32,13 @@ class Filter(NamedTuple):
 
     def matches(self, deletion: Deletion) -> bool:
         """Whether a deletion is wanted."""
-        if self.host not in (None, deletion["name"]):
+        if self.host not in (None, deletion.name):
             return False
-        if self.uuid not in (None, deletion["uuid"]):
+        if self.uuid not in (None, deletion.uuid):
             return False
-        begun = _moment(deletion["begun"])
-        if self.since and begun < self.since:
+        if self.since and deletion.begun < self.since:
             return False
-        return not (self.until and begun >= self.until)
+        return not (self.until and deletion.begun >= self.until)
 
 
 def _as_utc(
@@ -96,42 +94,44 @@ def history_list(app: App, wanted: Filter, style: Style) -> int:
         wanted = wanted._replace(uuid=uuid)
     settings = app.settings()
     with Journal.peek(settings.journal) as journal:
-        deletions: list[Deletion] = [*journal.deletions(), *_removals(journal)]
-    deletions.sort(key=itemgetter("begun"))
+        removals = [_as_deletion(removal) for removal in journal.removals()]
+        deletions = [*journal.deletions(), *removals]
+    deletions.sort(key=attrgetter("begun"))
     rows = [_row(deletion) for deletion in deletions if wanted.matches(deletion)]
     app.show_rows(rows, style)
     return 0
 
 
-def _removals(journal: Journal) -> Iterator[Deletion]:
-    """What events said of hosts that somebody else removed, in the shape of deletions."""
-    for removal in journal.removals():
-        yield {
-            **removal,
-            "id": "",
-            "uuid": "",
-            "begun": removal["at"],
-            "result": "removed",
-            "reason": "by somebody else",
-            "detail": "reported by an event of Foreman",
-        }
+def _as_deletion(removal: Removal) -> Deletion:
+    """A host record that somebody else removed, in the shape of a deletion; its id is 0."""
+    return Deletion(
+        id=0,
+        satellite=removal.satellite,
+        plan="",
+        host_id=removal.host_id,
+        name=removal.name,
+        uuid="",
+        reason="by somebody else",
+        evidence={},
+        snapshot={},
+        begun=removal.at,
+        result="removed",
+        detail="reported by an event of Foreman",
+        ended=None,
+    )
 
 
 def _row(deletion: Deletion) -> Row:
     return {
-        "Id": deletion["id"],
-        "Host": deletion["name"],
-        "Host id": deletion["host_id"],
-        "UUID": deletion["uuid"],
-        "At": _moment(deletion["begun"]).strftime(TIME),
-        "Result": deletion["result"] or "unfinished",
-        "Reason": deletion["reason"],
-        "Detail": deletion["detail"] or "",
+        "Id": deletion.id or "",
+        "Host": deletion.name,
+        "Host id": deletion.host_id,
+        "UUID": deletion.uuid,
+        "At": deletion.begun.strftime(TIME),
+        "Result": deletion.result or "unfinished",
+        "Reason": deletion.reason,
+        "Detail": deletion.detail or "",
     }
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 @history.command("show")
@@ -145,9 +145,9 @@ def history_show(app: App, number: int) -> int:
     deletion = find_deletion(app, number)
     for label, value in _row(deletion).items():
         app.say_line(f"{label + ':':<9}{value}")
-    app.say_line(f"{'Plan:':<9}{deletion['plan']} at {deletion['satellite']}")
-    _show_evidence(app, deletion["evidence"])
-    _show_snapshot(app, deletion["snapshot"])
+    app.say_line(f"{'Plan:':<9}{deletion.plan} at {deletion.satellite}")
+    _show_evidence(app, deletion.evidence)
+    _show_snapshot(app, deletion.snapshot)
     return 0
 
 
@@ -181,7 +181,7 @@ def find_deletion(app: App, key: Union[int, str]) -> Deletion:
     settings = app.settings()
     with Journal.peek(settings.journal) as journal:
         for deletion in reversed(journal.deletions()):
-            if key in (deletion["id"], deletion["name"]):
+            if key in (deletion.id, deletion.name):
                 return deletion
     raise SatelliteNotFound(f"the journal has no such deletion: {key}")
 

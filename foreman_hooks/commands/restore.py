@@ -4,8 +4,9 @@ from typing import Optional
 
 import click
 
+from foreman_hooks.cleanup.journal import Deletion
 from foreman_hooks.commands.app import App, satellite_of
-from foreman_hooks.commands.history import Deletion, find_deletion
+from foreman_hooks.commands.history import find_deletion
 from foreman_hooks.errors import BadData
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.records import fetch_record
@@ -28,8 +29,8 @@ def restore(app: App, host: str) -> int:
     deletion = find_deletion(app, int(host) if is_number else host.lower())
     satellite = satellite_of(app.settings())
     _check_deleted(satellite, deletion)
-    restored = restore_record(satellite, deletion["snapshot"])
-    old_id = deletion["host_id"]
+    restored = restore_record(satellite, deletion.snapshot)
+    old_id = deletion.host_id
     app.say_line(f"restored {restored.name} as host {restored.host_id} (was {old_id})")
     for what, advice in restored.lost:
         app.say_line(f"not restored: {what} -> {advice}")
@@ -38,12 +39,12 @@ def restore(app: App, host: str) -> int:
 
 def _check_deleted(satellite: Satellite, deletion: Deletion) -> None:
     """Raise BadData if another Satellite deleted the record, or if it still exists."""
-    name = deletion["name"]
-    if deletion["satellite"] != satellite.url:
-        raise BadData(f"{name} was deleted at {deletion['satellite']}, not at {satellite.url}")
-    if deletion["result"] == "deleted":
+    name = deletion.name
+    if deletion.satellite != satellite.url:
+        raise BadData(f"{name} was deleted at {deletion.satellite}, not at {satellite.url}")
+    if deletion.result == "deleted":
         return
-    record = fetch_record(satellite, deletion["host_id"])
+    record = fetch_record(satellite, deletion.host_id)
     if record:
         raise BadData(_nothing_to_restore(deletion, record.consumer))
 
@@ -53,14 +54,14 @@ def _nothing_to_restore(deletion: Deletion, consumer: Optional[str]) -> str:
 
     `consumer`: the UUID of its registration; None if it is not registered.
     """
-    result = deletion["result"] or "unfinished"
+    result = deletion.result or "unfinished"
     text = (
-        f"{deletion['name']} still exists as host {deletion['host_id']}, so there is nothing to "
-        f"restore; the journal has deletion {deletion['id']} as {result}"
+        f"{deletion.name} still exists as host {deletion.host_id}, so there is nothing to "
+        f"restore; the journal has deletion {deletion.id} as {result}"
     )
-    if deletion["detail"]:
-        text += f" ({deletion['detail']})"
-    facet = deletion["snapshot"].get("subscription_facet_attributes") or {}
+    if deletion.detail:
+        text += f" ({deletion.detail})"
+    facet = deletion.snapshot.get("subscription_facet_attributes") or {}
     if facet.get("uuid") and not consumer:
         text += "; it lost its registration: register the machine again if it is alive"
     return text

@@ -72,8 +72,8 @@ class Visibility(NamedTuple):
     """How this login was shown to see other projects' servers.
 
     `by_get`: a GET reads them.  Otherwise (the least-privilege role) only the filtered list does,
-    and it has no 500 that betrays a cell that is down.  `proof` says what was read, or what is
-    relied upon.
+    and it has no 500 that betrays a cell that is down.  `proof` names a server that the login can
+    see, or says what is relied upon.
     """
 
     by_get: bool
@@ -396,10 +396,11 @@ class Region:
         if not self._get_server(canary["id"]):
             return None
         if not own:
-            return Visibility(True, f"server {canary['id']} of another project was read")
+            proof = f"the login can see other projects' servers (example: {canary['id']})"
+            return Visibility(True, proof)
         if "admin" in self.roles:
             return Visibility(
-                True, "all servers are of the login's own project; relies on its role admin"
+                True, "all servers belong to the login's own project; relies on its role admin"
             )
         return None
 
@@ -412,10 +413,11 @@ class Region:
             )
         if own:
             proof = (
-                "all servers are of the login's own project; relies on all_tenants being honoured"
+                "all servers belong to the login's own project; relies on all_tenants being "
+                "honoured"
             )
         else:
-            proof = f"server {canary['id']} of another project was listed by its UUID"
+            proof = f"the login can list other projects' servers (example: {canary['id']})"
         return Visibility(False, proof)
 
     def _servers(self, path: str, **query: Any) -> list[dict[str, Any]]:

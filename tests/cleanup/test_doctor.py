@@ -1,6 +1,4 @@
-"""doctor: what it looks at on Satellite's side, that it goes on after a failure, and what it
-advises.
-"""
+"""doctor: what it checks of Satellite, that it goes on after a failure, and what it advises."""
 
 from __future__ import annotations
 
@@ -17,8 +15,11 @@ from conftest import Stage
 from sandbox.satellite import RHSM, User
 from satellites import UNKNOWN_ROUTE
 
-from foreman_hooks.cleanup import doctor
-from foreman_hooks.cleanup.doctor import TO_CHECK, Finding, excludes, readable_by_others
+from foreman_hooks.cleanup.doctor import Finding, State
+from foreman_hooks.cleanup.doctor.facts import excludes
+from foreman_hooks.cleanup.doctor.files import readable_by_others
+from foreman_hooks.cleanup.doctor.policy import examine_policy
+from foreman_hooks.cleanup.doctor.role import TO_CHECK, examine_parameters
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.rules.model import Policy
 
@@ -27,32 +28,33 @@ OPENSTACK = re.compile("prod/RegionOne|cloud ")
 
 
 def examined(call: Any, stage: Stage, **sections: Any) -> dict[str, Finding]:
-    """What doctor finds, by its text, and that its exit code agrees."""
+    """The findings of doctor by their text, after a check that its exit code agrees."""
     code, out, err = call("--config", stage.config(**sections), "doctor")
     assert (err == "") == (code == 0)
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     last = ""
     for line in out.splitlines():
         state, _, text = line.partition(" ")
         if state:
             last = text.strip()
-            assert last not in found, "said twice"
-            found[last] = Finding(state, last)
+            assert last not in findings, "reported twice"
+            findings[last] = Finding(State(state), last)
         else:
-            found[last] = found[last]._replace(advice=text.strip().removeprefix("-> "))
-    assert code == any(one.state == "fail" for one in found.values())
-    return found
+            advice = text.strip().removeprefix("-> ")
+            findings[last] = findings[last]._replace(advice=advice)
+    assert code == bool(states(findings, "fail"))
+    return findings
 
 
-def only(found: dict[str, Finding], text: str) -> Finding:
-    """The one finding that holds that text."""
-    matching = [one for one in found.values() if text in one.what]
-    assert len(matching) == 1, list(found)
+def only(findings: dict[str, Finding], text: str) -> Finding:
+    """The only finding that contains this text."""
+    matching = [finding for finding in findings.values() if text in finding.what]
+    assert len(matching) == 1, list(findings)
     return matching[0]
 
 
-def states(found: dict[str, Finding], state: str) -> list[str]:
-    return [one.what for one in found.values() if one.state == state]
+def states(findings: dict[str, Finding], state: str) -> list[str]:
+    return [finding.what for finding in findings.values() if finding.state == state]
 
 
 def limited(stage: Stage, *lacking: str, more: frozenset[str] = frozenset()) -> None:
@@ -60,12 +62,15 @@ def limited(stage: Stage, *lacking: str, more: frozenset[str] = frozenset()) -> 
     stage.satellite.users["admin"] = User("admin", "changeme", (SMALLEST | more) - set(lacking))
 
 
-def test_a_good_set_up_is_good_on_both_sides(stage: Stage, call: Any) -> None:
-    found = examined(call, stage)
-    assert states(found, "fail") == []
-    assert states(found, "warning") == ["TLS of Satellite is not checked"]
-    assert "Katello 4.14" in only(found, "is Foreman 3.12").what
-    assert "of another project was read" in only(found, "prod/RegionOne: server").what
+def test_a_good_setup_has_no_failure(stage: Stage, call: Any) -> None:
+    findings = examined(call, stage)
+    assert states(findings, "fail") == []
+    assert states(findings, "warning") == ["TLS of Satellite is not checked"]
+    assert "Katello 4.14" in only(findings, "is Foreman 3.12").what
+    assert (
+        "can see other projects' servers (example: "
+        in only(findings, "prod/RegionOne: the login").what
+    )
 
 
 def test_tls_that_is_not_checked_is_a_warning_each_time(stage: Stage, call: Any) -> None:
@@ -75,9 +80,9 @@ def test_tls_that_is_not_checked_is_a_warning_each_time(stage: Stage, call: Any)
         "password": "changeme",
         "verify_tls": False,
     }
-    found = examined(call, stage, satellite=section)
-    assert only(found, "TLS of Satellite is not checked").state == "warning"
-    assert not any("TLS are fine" in text for text in found)
+    findings = examined(call, stage, satellite=section)
+    assert only(findings, "TLS of Satellite is not checked").state == "warning"
+    assert not any("TLS are fine" in text for text in findings)
 
 
 @pytest.mark.parametrize(
@@ -101,36 +106,34 @@ def test_tls_that_is_not_checked_is_a_warning_each_time(stage: Stage, call: Any)
         (lambda stage: (stage.folder / "journal.sqlite3").mkdir(), "fail .*journal"),
     ],
 )
-def test_what_is_wrong_is_named(stage: Stage, call: Any, spoil: Any, text: str) -> None:
+def test_each_fault_is_named(stage: Stage, call: Any, spoil: Any, text: str) -> None:
     spoil(stage)
     code, out, _ = call("--config", stage.config(), "doctor")
     assert re.search(text, out)
     assert code == (0 if text.startswith("warning") else 1)
 
 
-def test_with_q_failures_and_nothing_else_are_printed_on_stderr(stage: Stage, call: Any) -> None:
+def test_with_q_only_failures_are_printed_and_on_stderr(stage: Stage, call: Any) -> None:
     config = stage.config()
     assert call("-q", "--config", config, "doctor") == (0, "", "")
     limited(stage, "destroy_hosts", "view_params")
     code, out, err = call("-q", "--config", config, "doctor")
     assert (code, out) == (1, "")
-    assert "this login may not delete hosts; give the role destroy_hosts" in err
+    assert "this login may not delete hosts; add destroy_hosts to its role" in err
     assert "view_params" in err
     assert "warning" not in err
 
 
-# It goes on
+# It goes on after a failure
 
 
-def test_what_cannot_be_reached_ends_satellites_half_and_leaves_the_others(
-    stage: Stage, call: Any
-) -> None:
+def test_an_unreachable_satellite_skips_its_checks_and_no_others(stage: Stage, call: Any) -> None:
     section = {"url": "http://127.0.0.1:1", "username": "admin", "password": "changeme"}
-    found = examined(call, stage, satellite=section)
-    (failed,) = states(found, "fail")
+    findings = examined(call, stage, satellite=section)
+    (failed,) = states(findings, "fail")
     assert "connection refused" in failed
-    assert found[failed].advice == "fix this first; the other checks of Satellite were skipped"
-    assert any(map(OPENSTACK.search, states(found, "ok")))
+    assert findings[failed].advice == "fix this first; the other checks of Satellite were skipped"
+    assert any(map(OPENSTACK.search, states(findings, "ok")))
 
 
 def test_a_wrong_password_is_tried_once(stage: Stage, call: Any) -> None:
@@ -151,10 +154,12 @@ def test_a_wrong_password_is_tried_once(stage: Stage, call: Any) -> None:
         "/api/settings",
     ],
 )
-def test_whatever_fails_the_other_checks_are_made(stage: Stage, call: Any, path: str) -> None:
+def test_a_request_that_fails_leaves_out_only_what_depends_on_it(
+    stage: Stage, call: Any, path: str
+) -> None:
     stage.foreman.fail(path, 500, {"error": {"message": "reset has failed"}})
-    found = examined(call, stage)
-    failed = states(found, "fail")
+    findings = examined(call, stage)
+    failed = states(findings, "fail")
     assert failed
     assert all("returned 500: reset has failed" in text for text in failed)
     for pattern, text in (
@@ -166,7 +171,8 @@ def test_whatever_fails_the_other_checks_are_made(stage: Stage, call: Any, path:
         ("(fact_values|settings)", "facts that identify hosts are visible"),
         ("settings", "destroy_vm_on_host_delete is"),
     ):
-        assert any(text in one for one in found) is not bool(re.search(f"/{pattern}$", path)), text
+        reported = any(text in what for what in findings)
+        assert reported is not bool(re.search(f"/{pattern}$", path)), text
 
 
 # Clocks
@@ -181,14 +187,14 @@ def test_whatever_fails_the_other_checks_are_made(stage: Stage, call: Any, path:
         ("no time", "warning", "cannot be compared"),
     ],
 )
-def test_the_clocks_are_compared_and_the_rest_is_examined_all_the_same(
+def test_the_clocks_are_compared_and_the_other_checks_are_made_too(
     stage: Stage, call: Any, header: str | None, state: str, text: str
 ) -> None:
     if header:
         stage.monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: header)
-    found = examined(call, stage)
-    assert only(found, text).state == state
-    assert only(found, "facts that identify hosts are visible").state == "ok"
+    findings = examined(call, stage)
+    assert only(findings, text).state == state
+    assert only(findings, "facts that identify hosts are visible").state == "ok"
 
 
 # Candlepin
@@ -213,30 +219,30 @@ def ping(stage: Stage, **services: dict[str, str]) -> None:
     )
 
 
-def test_where_candlepin_is_down_doctor_says_that_every_deletion_would_fail(
+def test_if_candlepin_fails_doctor_says_that_every_deletion_would_fail(
     stage: Stage, call: Any
 ) -> None:
     ping(stage, candlepin=DOWN)
-    finding = only(examined(call, stage), "Candlepin is not well")
+    finding = only(examined(call, stage), "Candlepin is failing")
     assert finding.state == "fail"
     assert "candlepin (Failed to open TCP connection to localhost:23443" in finding.what
     assert "every deletion of a registered host would fail (500)" in finding.what
     assert "satellite-maintain service status" in finding.advice
 
 
-def test_what_no_deletion_needs_may_be_down(stage: Stage, call: Any) -> None:
+def test_services_that_no_deletion_needs_may_be_down(stage: Stage, call: Any) -> None:
     ping(stage, pulp3=DOWN, foreman_tasks=DOWN)
     assert states(examined(call, stage), "fail") == []
 
 
 @pytest.mark.parametrize("body", [{}, {"services": []}, {"services": {"candlepin": "ok"}}])
-def test_an_odd_answer_to_the_ping_is_a_failure_of_that_check_alone(
+def test_an_invalid_answer_to_the_ping_fails_that_check_alone(
     stage: Stage, call: Any, body: Any
 ) -> None:
     stage.foreman.fail("/katello/api/ping", 200, body)
-    found = examined(call, stage)
-    assert [found[text].advice for text in states(found, "fail")] == [
-        "what depends on this was not examined"
+    findings = examined(call, stage)
+    assert [findings[text].advice for text in states(findings, "fail")] == [
+        "the checks that depend on this were skipped"
     ]
 
 
@@ -262,21 +268,23 @@ def test_parameters_are_judged_by_the_permission_and_not_by_what_a_host_shows(
 
 
 def test_without_a_parameter_that_protects_view_params_is_not_needed(stage: Stage) -> None:
-    assert doctor._parameters(frozenset(), "") == Finding(
+    assert examine_parameters(frozenset(), "") == Finding(
         "ok", "no host parameter protects a record (policy.protect_parameter is '')"
     )
 
 
-def test_who_may_not_read_reports_is_told_what_that_means(stage: Stage, call: Any) -> None:
+def test_a_login_that_may_not_read_reports_is_a_warning_that_says_what_follows(
+    stage: Stage, call: Any
+) -> None:
     limited(stage)
     finding = only(examined(call, stage), "view_config_reports")
     assert finding.state == "warning"
-    assert "cannot be told from a sign of life" in finding.what
+    assert "counts as a sign of life" in finding.what
     limited(stage, more=frozenset({"view_config_reports"}))
     assert only(examined(call, stage), "may read reports").state == "ok"
 
 
-def test_what_publishing_lacks_is_named(stage: Stage, call: Any) -> None:
+def test_permissions_that_publishing_lacks_are_named(stage: Stage, call: Any) -> None:
     limited(stage)
     assert (
         "this one lacks create_job_templates"
@@ -284,46 +292,44 @@ def test_what_publishing_lacks_is_named(stage: Stage, call: Any) -> None:
     )
 
 
-def test_where_remote_execution_is_not_installed_no_other_login_is_asked_for(
-    stage: Stage, call: Any
-) -> None:
+def test_without_remote_execution_no_other_login_is_asked_for(stage: Stage, call: Any) -> None:
     stage.foreman.fail("/api/job_templates", 404, UNKNOWN_ROUTE)
-    found = examined(call, stage)
-    assert only(found, "remote execution is not installed").state == "ok"
-    assert not any("another login" in text for text in found)
+    findings = examined(call, stage)
+    assert only(findings, "remote execution is not installed").state == "ok"
+    assert not any("another login" in text for text in findings)
 
 
 def test_a_check_job_without_remote_execution_is_a_failure(stage: Stage, call: Any) -> None:
     stage.foreman.fail("/api/job_templates", 404, UNKNOWN_ROUTE)
-    found = examined(
+    findings = examined(
         call,
         stage,
         checker={"job_template": "OSP - Check instances", "search": "name = osp-checker"},
     )
-    assert only(found, "remote execution is not installed").state == "fail"
+    assert only(findings, "remote execution is not installed").state == "fail"
 
 
 @pytest.mark.parametrize("lacking", TO_CHECK)
-def test_what_the_check_job_lacks_is_named_with_filters_that_work(
+def test_permissions_that_the_check_job_lacks_are_named_with_filters_that_work(
     stage: Stage, call: Any, lacking: str
 ) -> None:
     """Without view_params remote execution does not heed the host's own user and port."""
     limited(stage, lacking, more=frozenset(TO_CHECK))
-    found = examined(
+    findings = examined(
         call,
         stage,
         checker={"job_template": "OSP - Check instances", "search": "name = osp-checker"},
     )
-    finding = only(found, "may not run the check job")
+    finding = only(findings, "may not run the check job")
     assert (finding.state, finding.what) == (
         "fail",
-        f"this login may not run the check job: {lacking}",
+        f"this login may not run the check job; it lacks {lacking}",
     )
     assert (
         'name = "OSP - Check instances" on create_template_invocations or view_job_templates'
         in finding.advice
     )
-    assert "a filter on the host at create_template_invocations is a 500" in finding.advice
+    assert "a filter by host on create_template_invocations leads to a 500" in finding.advice
 
 
 # Facts
@@ -344,7 +350,8 @@ def forget(stage: Stage, pattern: str) -> None:
             "dmi*",
             "^dmi",
             "fail",
-            "no maker (dmi::system::manufacturer, dmi::system::product_name) is stored for any host",
+            "no maker (dmi::system::manufacturer, dmi::system::product_name) is stored for any "
+            "host",
         ),
         (
             "product_name",
@@ -352,33 +359,34 @@ def forget(stage: Stage, pattern: str) -> None:
             "warning",
             "no maker (dmi::system::product_name) is stored for any host",
         ),
-        ("is_guest", "is_guest", "fail", "no guest or not (virt::is_guest) is stored for any host"),
+        ("is_guest", "is_guest", "fail", "no guest flag (virt::is_guest) is stored for any host"),
         ("virt::uuid", "virt::uuid", "fail", "no UUID (virt::uuid) is stored for any host"),
     ],
 )
-def test_facts_that_are_excluded_from_storage_are_named_with_the_pattern(
+def test_facts_that_are_excluded_are_named_with_the_pattern(
     stage: Stage, call: Any, pattern: str, fact: str, state: str, text: str
 ) -> None:
     forget(stage, fact)
     stage.satellite.settings["excluded_facts"] = ["lo", "docker*", pattern]
-    found = examined(call, stage)
-    assert only(found, "is stored for any host") == Finding(
+    findings = examined(call, stage)
+    assert only(findings, "is stored for any host") == Finding(
         state,
         text,
-        f"take '{pattern}' out of the setting excluded_facts, and have the hosts upload their facts again",
+        f"remove '{pattern}' from the setting excluded_facts, and let the hosts upload their facts "
+        "again",
     )
 
 
 def test_two_kinds_that_are_missing_are_both_named(stage: Stage, call: Any) -> None:
     forget(stage, "^virt")
-    found = examined(call, stage)
-    assert states(found, "fail") == [
+    findings = examined(call, stage)
+    assert states(findings, "fail") == [
         "no UUID (virt::uuid) is stored for any host",
-        "no guest or not (virt::is_guest) is stored for any host",
+        "no guest flag (virt::is_guest) is stored for any host",
     ]
 
 
-def test_where_the_setting_cannot_be_read_it_is_named_all_the_same(stage: Stage, call: Any) -> None:
+def test_a_setting_that_cannot_be_read_is_named_too(stage: Stage, call: Any) -> None:
     forget(stage, "^dmi")
     limited(stage)
     assert (
@@ -389,23 +397,21 @@ def test_where_the_setting_cannot_be_read_it_is_named_all_the_same(stage: Stage,
 
 def test_a_pattern_is_named_before_the_last_stored_fact_is_gone(stage: Stage, call: Any) -> None:
     stage.satellite.settings["excluded_facts"] = ["virt"]
-    found = examined(call, stage)
-    assert states(found, "warning")[1:] == [
+    findings = examined(call, stage)
+    assert states(findings, "warning")[1:] == [
         "no UUID will be stored for new hosts",
-        "no guest or not will be stored for new hosts",
+        "no guest flag will be stored for new hosts",
     ]
 
 
-def test_where_no_identifying_fact_is_visible_the_permission_is_named(
-    stage: Stage, call: Any
-) -> None:
+def test_if_no_identifying_fact_is_visible_the_permission_is_named(stage: Stage, call: Any) -> None:
     forget(stage, "")
     assert only(examined(call, stage), "no fact that identifies a host is visible").advice == (
-        "give the role view_facts for all hosts"
+        "add view_facts for all hosts to its role"
     )
     stage.satellite.settings["excluded_facts"] = ["dmi*", "virt*"]
     assert only(examined(call, stage), "no fact that identifies").advice.startswith(
-        "take 'dmi*', 'virt*' out of the"
+        "remove 'dmi*', 'virt*' from the"
     )
 
 
@@ -453,14 +459,14 @@ def test_without_katello_the_facts_of_other_sources_count(stage: Stage, call: An
         ("uui?", "virt::uuid", True),
     ],
 )
-def test_a_pattern_fits_as_foreman_lets_it(pattern: str, fact: str, hit: bool) -> None:
+def test_a_pattern_matches_as_it_does_in_foreman(pattern: str, fact: str, hit: bool) -> None:
     assert excludes(pattern, fact) is hit
 
 
 # Policy
 
 
-def test_that_all_clouds_are_listed_is_said_with_what_it_lets_go(stage: Stage, call: Any) -> None:
+def test_all_clouds_listed_is_a_warning_that_says_what_it_permits(stage: Stage, call: Any) -> None:
     assert only(examined(call, stage), "all_clouds_listed is false").state == "ok"
     finding = only(policy(all_clouds_listed=True), "all_clouds_listed is true")
     assert finding.state == "warning"
@@ -489,19 +495,19 @@ def test_no_quiet_time_is_a_warning(stage: Stage) -> None:
         "Standard PC",
     ],
 )
-def test_a_name_that_other_platforms_guests_have_is_a_warning(name: str) -> None:
+def test_a_name_of_another_platform_is_a_warning(name: str) -> None:
     assert only(policy(openstack_names=("OpenStack", name)), "openstack_names").state == "warning"
 
 
 @pytest.mark.parametrize(
     "name", ["OpenStack", "OpenStack Foundation", "OpenStack Compute", "RDO", "Acme Cloud"]
 )
-def test_a_name_that_openstack_alone_has_is_none(name: str) -> None:
+def test_a_name_that_only_openstack_has_is_not_a_warning(name: str) -> None:
     assert not any("openstack_names" in text for text in policy(openstack_names=(name,)))
 
 
 def policy(**changes: Any) -> dict[str, Finding]:
-    return {one.what: one for one in doctor._policy(Policy(**changes))}
+    return {finding.what: finding for finding in examine_policy(Policy(**changes))}
 
 
 # Files
@@ -528,7 +534,7 @@ def test_a_file_that_every_user_can_read_is_known_by_its_mode(
     assert readable_by_others(path) is readable
 
 
-def test_a_file_in_a_closed_folder_is_read_by_nobody(open_folder: Path) -> None:
+def test_a_file_in_a_closed_folder_cannot_be_read_by_others(open_folder: Path) -> None:
     path = open_folder / "closed" / "config.yml"
     path.parent.mkdir(mode=0o700)
     path.touch(0o644)
@@ -540,7 +546,7 @@ def test_a_file_in_a_closed_folder_is_read_by_nobody(open_folder: Path) -> None:
     assert readable_by_others(link)
 
 
-def test_what_is_not_there_is_read_by_nobody(open_folder: Path) -> None:
+def test_a_missing_file_cannot_be_read_by_others(open_folder: Path) -> None:
     loop = open_folder / "loop"
     loop.symlink_to(loop)
     for path in (open_folder / "missing", loop):
@@ -561,7 +567,7 @@ def test_a_journal_that_every_user_can_read_is_a_warning(
 
 @pytest.fixture
 def open_folder() -> Any:
-    """A folder that every user gets into; pytest's own are closed."""
+    """A folder that every user can enter; pytest's own are closed."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o711)
         yield Path(name)

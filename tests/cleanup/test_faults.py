@@ -64,7 +64,7 @@ def applied(
 def on_file(stage: Stage) -> dict[str, Optional[str]]:
     """Short name -> result of its last deletion; None while nobody knows."""
     with stage.journal() as journal:
-        return {row["name"].split(".")[0]: row["result"] for row in journal.deletions()}
+        return {row.name.split(".")[0]: row.result for row in journal.deletions()}
 
 
 def limited(stage: Stage, *permissions: str) -> Login:

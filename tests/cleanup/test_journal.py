@@ -1,6 +1,4 @@
-"""The journal: what it remembers from run to run, that it holds one run at a time, and every way it
-can fail.
-"""
+"""The journal: what it keeps from run to run, that one run holds it, and every way it can fail."""
 
 import os
 import sqlite3
@@ -21,7 +19,7 @@ from hypothesis import strategies as st
 
 from foreman_hooks.cleanup import journal as journals
 from foreman_hooks.cleanup.homes import holds, pack
-from foreman_hooks.cleanup.journal import Journal, JournalBusy, JournalError
+from foreman_hooks.cleanup.journal import Deletion, Journal, JournalBusy, JournalError, Removal
 from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.rules.model import (
@@ -97,12 +95,15 @@ def end(journal: Journal, number: int, result: str = "deleted") -> None:
 
 
 def python(code: str, *args: object, **how: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a script that has the journal at hand, in a process of its own."""
+    """Run a script in another process; it has the names of the journal and the model."""
     head = (
         "import os, resource, signal, sys\nfrom datetime import *\nfrom pathlib import Path\n"
         "from foreman_hooks.cleanup.journal import Journal, JournalBusy, JournalError\n"
-        "from foreman_hooks.rules.model import *\nNOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)\n"
-        "VERDICT = Verdict(7, 'web-7.example.com', 'u', Decision.DELETE, Reason.TERMINATED, 'ended')\n"
+        "from foreman_hooks.rules.model import *\n"
+        "NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)\n"
+        "URL = 'https://satellite.example.com'\n"
+        "VERDICT = Verdict(\n"
+        "    7, 'web-7.example.com', 'u', Decision.DELETE, Reason.TERMINATED, 'ended')\n"
         f"RECORD = Record(7, 'web-7.example.com', snapshot={RECORD.snapshot!r})\n"
         "path = Path(sys.argv[1])\n"
     )
@@ -116,7 +117,7 @@ def python(code: str, *args: object, **how: Any) -> "subprocess.CompletedProcess
     )
 
 
-# O7: misses
+# Misses
 
 
 def test_a_uuid_that_was_never_missing_has_no_history(journal: Journal) -> None:
@@ -132,7 +133,6 @@ def test_every_miss_counts_from_the_first_on(journal: Journal) -> None:
 
 
 def test_misses_are_kept_across_runs(path: Path) -> None:
-    """O7."""
     for run in range(3):
         with Journal.open(path) as journal:
             miss(journal, A, at=NOW + run * HOUR)
@@ -140,8 +140,7 @@ def test_misses_are_kept_across_runs(path: Path) -> None:
         assert history(journal, A, [ONE]) == History(3, NOW)
 
 
-def test_an_instance_that_is_seen_again_starts_anew_in_every_region(journal: Journal) -> None:
-    """O7."""
+def test_an_instance_that_is_seen_again_starts_over_in_every_region(journal: Journal) -> None:
     miss(journal, A, B, regions=(ONE, TWO))
     miss(journal, B, at=NOW + HOUR, alive=(A,), regions=(ONE, TWO))
     assert history(journal, A, [ONE]) == history(journal, A, [TWO]) == History()
@@ -150,7 +149,7 @@ def test_an_instance_that_is_seen_again_starts_anew_in_every_region(journal: Jou
     assert history(journal, A, [ONE]) == History(1, NOW + 2 * HOUR)
 
 
-def test_a_run_that_says_nothing_of_it_neither_counts_nor_forgets(journal: Journal) -> None:
+def test_a_run_that_does_not_mention_it_neither_counts_nor_forgets(journal: Journal) -> None:
     miss(journal, A)
     miss(journal, B, at=NOW + HOUR, alive=("0a1b2c3d-4e5f-4a6b-9c8d-7e6f5a4b3c2d",))
     miss(journal, at=NOW + 2 * HOUR)
@@ -170,7 +169,7 @@ def test_the_region_that_missed_it_least_and_last_counts(journal: Journal) -> No
 
 
 def test_a_region_that_never_missed_it_leaves_it_without_a_history(journal: Journal) -> None:
-    """N5: a region that came into scope today."""
+    """The region came into scope today."""
     miss(journal, A)
     assert history(journal, A, [ONE, TWO]) == History()
 
@@ -180,8 +179,8 @@ def test_without_a_region_in_scope_there_is_no_history(journal: Journal) -> None
     assert history(journal, A, []) == History()
 
 
-def test_a_clock_that_goes_back_starts_the_count_anew(journal: Journal) -> None:
-    """O3: what is noted from the future says nothing of how long it has been."""
+def test_a_clock_that_goes_back_starts_the_count_over(journal: Journal) -> None:
+    """A miss in the future does not say how long the UUID has been missing."""
     miss(journal, A, at=NOW - 100 * HOUR)
     miss(journal, A, B, at=NOW)
     miss(journal, A, at=NOW - timedelta(microseconds=1))
@@ -189,14 +188,14 @@ def test_a_clock_that_goes_back_starts_the_count_anew(journal: Journal) -> None:
     assert history(journal, B, [ONE]) == History()
 
 
-def test_two_runs_at_the_same_moment_are_no_clock_that_went_back(journal: Journal) -> None:
+def test_two_runs_at_the_same_moment_are_not_a_clock_that_went_back(journal: Journal) -> None:
     miss(journal, A)
     miss(journal, A)
     assert history(journal, A, [ONE]) == History(2, NOW)
 
 
 def test_times_compare_as_times_whatever_their_zone(journal: Journal) -> None:
-    """O3: summer time is no clock that went back."""
+    """The end of summer time is not a clock that went back."""
     miss(journal, A, at=NOW.astimezone(timezone(14 * HOUR)))
     miss(journal, A, at=(NOW + SECOND).astimezone(timezone(-12 * HOUR)))
     known = history(journal, A, [ONE])
@@ -213,8 +212,6 @@ def test_a_whole_second_is_not_later_than_its_fraction(journal: Journal) -> None
 
 
 def test_all_of_a_run_is_noted_or_nothing(journal: Journal) -> None:
-    """O1."""
-
     def broken() -> Iterator[tuple[str, str, str]]:
         yield (A, *ONE)
         raise KeyboardInterrupt
@@ -241,7 +238,7 @@ runs = st.lists(
 @given(runs)
 @settings(max_examples=15, deadline=None)
 def test_the_count_is_that_of_the_misses_since_it_was_last_seen(steps: Any) -> None:
-    """O3, O7: against a model of a few lines."""
+    """A model of a few lines counts the same."""
     model: dict[Any, list[Any]] = {}
     now = NOW
     with (
@@ -263,7 +260,7 @@ def test_the_count_is_that_of_the_misses_since_it_was_last_seen(steps: Any) -> N
                 assert history(journal, uuid, [where]) == History(count, since)
 
 
-def test_a_gap_longer_than_the_grace_period_begins_the_count_anew(journal: Journal) -> None:
+def test_a_gap_longer_than_the_grace_period_starts_the_count_over(journal: Journal) -> None:
     """Two misses long ago and one today are not three in a row."""
     for at in (NOW - 900 * HOUR, NOW - 890 * HOUR):
         journal.note_misses([(A, *ONE)], (), at, gap=72 * HOUR)
@@ -273,7 +270,7 @@ def test_a_gap_longer_than_the_grace_period_begins_the_count_anew(journal: Journ
     assert history(journal, A, [ONE]) == History(2, NOW)
 
 
-# Who was seen alive, and where
+# Which instances were seen alive, and where
 
 
 def test_a_uuid_that_was_seen_alive_has_a_past_there_in_either_byte_order(path: Path) -> None:
@@ -287,7 +284,7 @@ def test_a_uuid_that_was_seen_alive_has_a_past_there_in_either_byte_order(path: 
         assert journal.history("https://satellite2.example.com", 7, A, [ONE]).homes == set()
 
 
-def test_who_is_not_alive_any_more_keeps_the_past_while_a_record_names_it(journal: Journal) -> None:
+def test_an_instance_that_is_gone_keeps_its_past_while_a_record_names_it(journal: Journal) -> None:
     journal.note_alive(URL, {ONE: [A, B]}, [])
     journal.note_alive(URL, {ONE: []}, [swap_bytes(A)])
     assert history(journal, A, [ONE]).homes == {ONE}
@@ -316,7 +313,7 @@ def test_a_satellite_that_had_katello_is_known_by_its_url(path: Path) -> None:
         assert not journal.had_katello("https://satellite2.example.com")
 
 
-# N17: how many servers there were
+# How many servers each region has
 
 
 def test_the_size_of_each_region_is_that_of_the_last_good_run(path: Path) -> None:
@@ -355,35 +352,34 @@ def test_a_deletion_is_on_file_before_it_happens_with_its_evidence_and_snapshot(
 ) -> None:
     number = begin(journal)
     (row,) = journal.deletions()
-    assert row == {
-        "id": number,
-        "satellite": URL,
-        "plan": "d1935",
-        "host_id": 7,
-        "name": "web-7.example.com",
-        "uuid": A,
-        "reason": "terminated, with proof",
-        "evidence": EVIDENCE,
-        "snapshot": RECORD.snapshot,
-        "begun": "2025-03-01T12:00:00.000000+00:00",
-        "result": None,
-        "detail": None,
-        "ended": None,
-    }
+    assert row == Deletion(
+        id=number,
+        satellite=URL,
+        plan="d1935",
+        host_id=7,
+        name="web-7.example.com",
+        uuid=A,
+        reason="terminated, with proof",
+        evidence=EVIDENCE,
+        snapshot=RECORD.snapshot,
+        begun=NOW,
+        result=None,
+        detail=None,
+        ended=None,
+    )
 
 
 @pytest.mark.parametrize("result", ["deleted", "failed"])
 def test_what_became_of_it_is_on_file_too(journal: Journal, result: str) -> None:
     first, second = begin(journal), begin(journal)
     end(journal, second, result)
-    assert [(row["id"], row["result"], row["ended"]) for row in journal.deletions()] == [
+    assert [(row.id, row.result, row.ended) for row in journal.deletions()] == [
         (first, None, None),
-        (second, result, "2025-03-01T12:00:01.000000+00:00"),
+        (second, result, NOW + SECOND),
     ]
 
 
-def test_those_that_were_begun_and_never_ended_are_known_for_each_satellite(path: Path) -> None:
-    """O1."""
+def test_unfinished_deletions_are_known_for_each_satellite(path: Path) -> None:
     with Journal.open(path) as journal:
         number, _ = begin(journal), begin(journal, "https://satellite2.example.com")
         end(journal, begin(journal))
@@ -424,7 +420,22 @@ def test_a_damaged_row_is_an_error_that_names_it(
         journal.deletions()
 
 
-def test_to_find_what_never_ended_costs_nothing_for_all_that_did(journal: Journal) -> None:
+@pytest.mark.parametrize("column", ["begun", "ended"])
+@pytest.mark.parametrize("damage", ["yesterday", "2025-03-01T12:00:00", 7])
+def test_a_time_that_cannot_be_read_is_an_error_that_names_its_row(
+    journal: Journal, column: str, damage: object
+) -> None:
+    number = begin(journal)
+    journal._database.execute(f"UPDATE deletions SET {column} = ?", (damage,))
+    with pytest.raises(JournalError, match=f"deletion {number} is damaged"):
+        journal.deletions()
+    journal.note_removals(URL, [Note("host_destroyed", 7, "", NOW)], [])
+    journal._database.execute("UPDATE removals SET at = ?", (damage,))
+    with pytest.raises(JournalError, match="removal 1 is damaged"):
+        journal.removals()
+
+
+def test_finding_unfinished_deletions_does_not_read_the_finished_ones(journal: Journal) -> None:
     """60,000 deletions once cost every run 6 s: only those that never ended are read."""
     begin(journal)
     end(journal, begin(journal))
@@ -433,10 +444,10 @@ def test_to_find_what_never_ended_costs_nothing_for_all_that_did(journal: Journa
 
 
 def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> None:
-    """O1: from the moment that begin_deletion returns."""
+    """It is safe as soon as begin_deletion returns."""
     done = python(
         "journal = Journal.open(path)\n"
-        "journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n"
+        "journal.begin_deletion(URL, 'd1935', VERDICT, {}, RECORD, NOW)\n"
         "os.kill(os.getpid(), signal.SIGKILL)",
         path,
     )
@@ -444,13 +455,11 @@ def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> Non
     with Journal.open(path) as journal:
         (row,) = journal.unfinished(URL)
         assert (row.host_id, row.name) == (7, "web-7.example.com")
-        assert journal.deletions()[0]["snapshot"] == RECORD.snapshot
+        assert journal.deletions()[0].snapshot == RECORD.snapshot
 
 
 def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(path: Path) -> None:
-    """O1: it had written far more than SQLite keeps in memory, so part of it was in the file
-    already.
-    """
+    """It has written more than SQLite keeps in memory, so part of it is in the file already."""
     with Journal.open(path) as journal:
         miss(journal, A)
         begin(journal)
@@ -480,7 +489,7 @@ def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(path:
 def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_again(
     journal: Journal,
 ) -> None:
-    """O1: somebody reads the file with sqlite3 at that moment."""
+    """Somebody reads the file with sqlite3 at that moment."""
     journal._database.execute("PRAGMA busy_timeout = 0")  # a test cannot wait for five seconds
     miss(journal, A)
     with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
@@ -493,7 +502,7 @@ def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_agai
     assert history(journal, A, [ONE]) == History(2, NOW)
 
 
-def test_evidence_that_cannot_be_written_down_is_no_deletion(journal: Journal) -> None:
+def test_evidence_that_cannot_be_written_prevents_the_deletion(journal: Journal) -> None:
     with pytest.raises(TypeError):
         journal.begin_deletion(URL, "d1935", VERDICT, {"seen": {1, 2}}, RECORD, NOW)
     assert journal.deletions() == []
@@ -501,7 +510,7 @@ def test_evidence_that_cannot_be_written_down_is_no_deletion(journal: Journal) -
     assert len(journal.deletions()) == 1
 
 
-# O2: one run at a time
+# One run at a time
 
 
 def test_a_second_run_in_the_same_process_is_turned_away(path: Path) -> None:
@@ -519,22 +528,20 @@ TRY = (
 
 
 def test_a_second_run_in_another_process_is_turned_away(path: Path) -> None:
-    """O2."""
     with Journal.open(path):
         assert python(TRY, path).stdout == "busy\n"
     assert python(TRY, path).stdout == "open\n"
 
 
 def test_another_path_to_the_same_folder_leads_to_the_same_lock(path: Path, tmp_path: Path) -> None:
-    """O2."""
     with Journal.open(path):
         (tmp_path / "link").symlink_to(path.parent)
         with pytest.raises(JournalBusy):
             Journal.open(tmp_path / "link" / path.name)
 
 
-def test_a_process_that_was_killed_holds_nobody_up(path: Path) -> None:
-    """O1, O2: no lock file has to be removed by hand."""
+def test_a_process_that_was_killed_does_not_keep_the_lock(path: Path) -> None:
+    """No lock file has to be removed by hand."""
     assert (
         python(
             "journal = Journal.open(path)\nos.kill(os.getpid(), signal.SIGKILL)", path
@@ -595,7 +602,7 @@ def test_a_reader_holds_nothing(path: Path) -> None:
         Journal.open(path).close()
 
 
-def test_two_journals_do_not_hold_each_other_up(tmp_path: Path) -> None:
+def test_two_journals_do_not_wait_for_each_other(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "a.sqlite3"), Journal.open(tmp_path / "b.sqlite3"):
         pass
 
@@ -609,7 +616,7 @@ def mode(path: Path) -> int:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_the_journal_is_for_its_owner_alone(path: Path, umask: int) -> None:
-    """S17, O10: snapshots of records are nobody else's business."""
+    """Snapshots of records are not for other users."""
     before = os.umask(umask)
     try:
         with Journal.open(path) as journal:
@@ -627,7 +634,7 @@ def test_an_existing_folder_keeps_its_mode(path: Path) -> None:
     assert mode(path) == 0o600
 
 
-# O1: every way in which it can fail; no journal line, no deletion
+# Every way in which it can fail; no journal line, no deletion
 
 
 def test_a_journal_that_can_be_written_says_so_and_keeps_nothing_of_the_question(
@@ -695,7 +702,7 @@ def test_a_database_of_somebody_else_is_an_error(path: Path) -> None:
 
 
 def test_a_journal_of_a_later_version_is_an_error_and_is_left_as_it_is(path: Path) -> None:
-    """Nobody knows what its tables mean by then."""
+    """This version cannot know what its tables mean."""
     Journal.open(path).close()
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 99")
@@ -737,11 +744,11 @@ def obstacle(path: Path, kind: str) -> Optional[Path]:
         "a link that leads nowhere",
     ],
 )
-def test_what_stands_in_its_way_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
-    found = obstacle(path, kind)
-    assert found
-    with pytest.raises(JournalError, match=str(found)):
-        Journal.open(found)
+def test_an_obstacle_in_its_place_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
+    blocked = obstacle(path, kind)
+    assert blocked
+    with pytest.raises(JournalError, match=str(blocked)):
+        Journal.open(blocked)
 
 
 @pytest.mark.parametrize("beside", ["", "-journal", "-wal"])
@@ -801,8 +808,9 @@ def test_a_damaged_file_that_is_only_read_is_an_error_that_names_it(
 
 @pytest.fixture
 def open_to_all() -> Iterator[Path]:
-    """A folder that any user may write to: as root no mode would stop us, so the script changes its
-    user.
+    """A journal in a folder that any user may write to.
+
+    As root no mode would stop us, so the scripts of these tests change their user.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -813,7 +821,7 @@ def open_to_all() -> Iterator[Path]:
 AS_NOBODY = (
     "if os.geteuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
     "def begin():\n"
-    "    return journal.begin_deletion('https://satellite.example.com', 'd1935', VERDICT, {}, RECORD, NOW)\n"
+    "    return journal.begin_deletion(URL, 'd1935', VERDICT, {}, RECORD, NOW)\n"
 )
 
 
@@ -851,7 +859,7 @@ def test_a_folder_that_becomes_read_only_stops_the_next_deletion_and_keeps_the_l
 
 
 def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(path: Path) -> None:
-    """O1: no file may grow beyond what the journal has now; afterwards there is room again."""
+    """No file may grow beyond what the journal has now; afterwards there is room again."""
     done = python(
         "journal = Journal.open(path)\n"
         "def begin(comment):\n"
@@ -863,18 +871,20 @@ def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(path: Pat
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
         "try:\n    begin('x' * 10 * size)\n"
         "except JournalError as error:\n    print('JournalError')\n"
-        "print([row['snapshot'] for row in journal.deletions()])\n"
+        "print([row.snapshot for row in journal.deletions()])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
         "outcome = Outcome(7, 'web-7', 'u', 'deleted', 'gone')\n"
-        "for attempt in (journal.check_writable, lambda: journal.end_deletion(first, outcome, NOW)):\n"
+        "end = lambda: journal.end_deletion(first, outcome, NOW)\n"
+        "for attempt in (journal.check_writable, end):\n"
         "    try:\n        attempt()\n"
         "    except JournalError as error:\n        print('JournalError')\n"
-        "print([row['result'] for row in journal.deletions()])\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "print([row.result for row in journal.deletions()])\n"
+        "no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)\n"
         "begin('y')\n"
         "journal.end_deletion(first, outcome, NOW)\n"
         "journal.close()\n"
-        "print([row['result'] for row in Journal.open(path).deletions()])\n",
+        "print([row.result for row in Journal.open(path).deletions()])\n",
         path,
     )
     assert done.stdout.splitlines() == [
@@ -898,7 +908,7 @@ def test_a_new_journal_on_a_full_disk_is_an_error(path: Path) -> None:
 
 
 def test_what_is_on_file_can_be_read_while_the_disk_is_full(path: Path) -> None:
-    """`history` and `restore` are needed then most of all."""
+    """This is when `history` and `restore` are needed most."""
     with Journal.open(path) as journal:
         begin(journal)
     done = python(
@@ -909,7 +919,7 @@ def test_what_is_on_file_can_be_read_while_the_disk_is_full(path: Path) -> None:
     assert done.stdout == "1\n", done.stderr
 
 
-# What events told
+# What events reported
 
 
 def test_of_the_same_event_of_the_same_host_the_latest_is_kept(journal: Journal) -> None:
@@ -924,7 +934,6 @@ def test_of_the_same_event_of_the_same_host_the_latest_is_kept(journal: Journal)
 
 
 def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(journal: Journal) -> None:
-    """O1."""
     old, new = Note("host_created", 7, "web-7", NOW), Note("host_created", 7, "web-7", NOW + HOUR)
     miss(journal, A)
     journal.note_events([old])
@@ -938,20 +947,20 @@ def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(journal: Jou
     assert journal.events() == [new]
 
 
-def test_one_that_is_missing_and_gave_a_sign_of_life_begins_anew(journal: Journal) -> None:
+def test_a_missing_instance_that_gave_a_sign_of_life_starts_over(journal: Journal) -> None:
     miss(journal, A)
     miss(journal, A, at=NOW + HOUR)
     miss(journal, A, at=NOW + 2 * HOUR, alive=(A,))
     assert history(journal, A, [ONE]) == History(1, NOW + 2 * HOUR)
 
 
-def test_where_signs_of_life_were_lost_every_count_begins_anew(journal: Journal) -> None:
+def test_if_signs_of_life_were_lost_every_count_starts_over(journal: Journal) -> None:
     miss(journal, A, B)
     journal.note_events([], lost=True)
     assert history(journal, A, [ONE]) == history(journal, B, [ONE]) == History()
 
 
-def test_more_notes_than_there_can_be_hosts_are_not_kept_but_heeded(
+def test_too_many_notes_are_dropped_and_every_count_starts_over(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "MAX_NOTES", 2)
@@ -962,7 +971,7 @@ def test_more_notes_than_there_can_be_hosts_are_not_kept_but_heeded(
     assert (journal.events(), history(journal, A, [ONE])) == ([], History())
 
 
-def test_misses_too_close_to_each_other_count_once_where_that_is_asked(journal: Journal) -> None:
+def test_misses_closer_than_the_spacing_count_once(journal: Journal) -> None:
     for minutes in (0, 1, 59, 60, 61, 119, 120):
         journal.note_misses([(A, *ONE)], (), NOW + timedelta(minutes=minutes), spacing=HOUR)
     assert history(journal, A, [ONE]) == History(3, NOW)
@@ -991,9 +1000,9 @@ def test_our_own_deletions_are_told_from_those_of_others(
 ) -> None:
     end(journal, begin(journal))
     host_id, name, hours = note
-    told = Note("host_destroyed", host_id, name, NOW + hours * HOUR)
-    assert journal.is_ours(URL, told) is ours
-    assert not journal.is_ours("https://other.example.com", told)
+    destroyed = Note("host_destroyed", host_id, name, NOW + hours * HOUR)
+    assert journal.is_ours(URL, destroyed) is ours
+    assert not journal.is_ours("https://other.example.com", destroyed)
 
 
 def test_a_deletion_that_seemed_to_fail_is_ours_for_an_hour(journal: Journal) -> None:
@@ -1003,21 +1012,13 @@ def test_a_deletion_that_seemed_to_fail_is_ours_for_an_hour(journal: Journal) ->
     assert not journal.is_ours(URL, Note("host_destroyed", 7, "", NOW + 2 * HOUR))
 
 
-def test_a_removal_is_kept_once_however_often_it_is_told(journal: Journal, path: Path) -> None:
+def test_a_removal_is_kept_once_however_often_it_is_reported(journal: Journal, path: Path) -> None:
     note = Note("host_destroyed", 7, "web-7.example.com", NOW)
     for _ in range(2):
         journal.note_events([note])
         journal.note_removals(URL, [note], [note])
     assert journal.events() == []
-    assert journal.removals() == [
-        {
-            "id": 1,
-            "satellite": URL,
-            "host_id": 7,
-            "name": "web-7.example.com",
-            "at": "2025-03-01T12:00:00.000000+00:00",
-        }
-    ]
+    assert journal.removals() == [Removal(1, URL, 7, "web-7.example.com", NOW)]
     journal.prune(NOW + HOUR)
     assert journal.removals() == []
 

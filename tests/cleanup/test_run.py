@@ -131,7 +131,7 @@ def test_many_deletions_are_all_done_and_all_on_file(stage: Any) -> None:
     assert len(outcomes) == 25
     assert {one.result for one in outcomes} == {"deleted"}
     with stage.journal() as journal:
-        assert [row["result"] for row in journal.deletions()] == ["deleted"] * 25
+        assert [row.result for row in journal.deletions()] == ["deleted"] * 25
 
 
 def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stage: Any) -> None:
@@ -659,7 +659,7 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
         assert len(stage.left) == 4
         cleanup.approve(plan, "root")
         assert [one.result for one in cleanup.apply(plan, approved=True)] == ["deleted"] * 3
-        assert {row["plan"] for row in journal.deletions()} == {plan.digest}
+        assert {row.plan for row in journal.deletions()} == {plan.digest}
         with pytest.raises(JournalError, match="already approved by root"):
             cleanup.approve(plan, "root")
 
@@ -823,16 +823,16 @@ def test_every_point_of_the_promise_and_the_record_are_on_file_before_the_delete
     stage.run()
     with stage.journal() as journal:
         (row,) = journal.deletions()
-    assert (row["name"], row["uuid"], row["reason"]) == (
+    assert (row.name, row.uuid, row.reason) == (
         "old.example.com",
         named_uuid("old"),
         "terminated, with proof",
     )
-    rules = [rule for rule, _ in row["evidence"]["rules"]]
+    rules = [rule for rule, _ in row.evidence["rules"]]
     assert any("silent" in rule for rule in rules)
     assert any("terminated" in rule for rule in rules)
-    assert row["snapshot"]["comment"] == "rack 7"
-    assert row["snapshot"]["parameters"] == {"role": "web"}
+    assert row.snapshot["comment"] == "rack 7"
+    assert row.snapshot["parameters"] == {"role": "web"}
     assert "hunter2" not in str(row)  # S17
 
 
@@ -876,7 +876,7 @@ def test_a_run_that_was_killed_in_between_is_settled_by_the_next(stage: Any) -> 
         database.execute("UPDATE deletions SET host_id = ? WHERE name LIKE 'second%'", (newest,))
     stage.plan()
     with stage.journal() as journal:
-        assert [row["result"] for row in journal.deletions()] == ["deleted", "failed"]
+        assert [row.result for row in journal.deletions()] == ["deleted", "failed"]
 
 
 def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
@@ -1061,11 +1061,11 @@ def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_
     stage.plan()
     stage.plan()
     with stage.journal() as journal:
-        assert [(row["host_id"], row["name"]) for row in journal.removals()] == [
+        assert [(row.host_id, row.name) for row in journal.removals()] == [
             (0, "nameless-id.example.com"),
             (77, "theirs.example.com"),
         ]
-        assert {row["satellite"] for row in journal.removals()} == {stage.foreman.url}
+        assert {row.satellite for row in journal.removals()} == {stage.foreman.url}
 
 
 def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:

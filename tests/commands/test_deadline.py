@@ -187,7 +187,7 @@ def test_at_the_deadline_the_deletion_under_way_finishes_and_the_others_are_repo
     assert "not finished within 3s" in err
     assert "1 of 3 records were deleted, all are in the journal" in err
     with stage.journal() as journal:
-        assert [row["result"] for row in journal.deletions()] == ["deleted"]
+        assert [row.result for row in journal.deletions()] == ["deleted"]
 
 
 def test_the_next_run_finds_out_what_became_of_a_deletion_without_a_response(
@@ -211,10 +211,10 @@ def test_the_next_run_finds_out_what_became_of_a_deletion_without_a_response(
     assert code == 75
     assert err.splitlines()[-1].startswith("error: not finished within 2s")
     with stage.journal() as journal:
-        assert [row["result"] for row in journal.deletions()] == [None]
+        assert [row.result for row in journal.deletions()] == [None]
     assert call("--config", stage.config(), "run")[0] == 0
     with stage.journal() as journal:
-        assert [row["result"] for row in journal.deletions()] == ["deleted"]
+        assert [row.result for row in journal.deletions()] == ["deleted"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -82,7 +82,7 @@ def test_the_list_can_be_narrowed(call: Any, gone: Any, options: list[str], coun
 
 def test_a_deletion_is_listed_by_its_uuid_in_any_case(stage: Stage, call: Any, gone: Any) -> None:
     with stage.journal() as journal:
-        uuid = journal.deletions()[0]["uuid"]
+        uuid = journal.deletions()[0].uuid
     assert uuid in call(*gone, "history", "list", "--uuid", uuid.upper())[1]
 
 
@@ -114,7 +114,7 @@ def test_bad_input_is_one_line(call: Any, gone: Any, argv: list[str], code: int)
 
 def test_before_the_first_run_there_is_no_history(stage: Stage, call: Any) -> None:
     code, out, err = call("--config", stage.config(), "history", "list")
-    assert (code, out) == (70, "") and "it begins with the first run" in err
+    assert (code, out) == (70, "") and "the first run creates it" in err
     assert not (stage.folder / "journal.sqlite3").exists()
 
 
@@ -146,7 +146,11 @@ def test_prune_forgets_old_deletions_and_nothing_that_a_run_needs(
         "",
     )
     with stage.journal() as journal:
-        assert [one["name"] for one in journal.deletions()] == ["old.example.com", "h300", "h500"]
+        assert [deletion.name for deletion in journal.deletions()] == [
+            "old.example.com",
+            "h300",
+            "h500",
+        ]
         assert journal.history("s", 1, UUID, [("prod", "RegionOne")]).misses == 1
         assert journal.servers_before() == {("prod", "RegionOne"): (5, now - timedelta(days=900))}
         journal.note_approval(
@@ -218,16 +222,14 @@ def test_parameters_that_could_not_be_read_are_named_as_such(
         record = Record(
             2,
             "blind.example.com",
-            snapshot={**row["snapshot"], "name": "blind.example.com", "parameters": None},
+            snapshot={**row.snapshot, "name": "blind.example.com", "parameters": None},
         )
-        verdict = Verdict(
-            2, "blind.example.com", row["uuid"], Decision.DELETE, Reason.TERMINATED, ""
-        )
+        verdict = Verdict(2, "blind.example.com", row.uuid, Decision.DELETE, Reason.TERMINATED, "")
         number = journal.begin_deletion(
-            row["satellite"], "p", verdict, row["evidence"], record, stage.now
+            row.satellite, "p", verdict, row.evidence, record, stage.now
         )
         journal.end_deletion(
-            number, Outcome(2, "blind.example.com", row["uuid"], "deleted", ""), stage.now
+            number, Outcome(2, "blind.example.com", row.uuid, "deleted", ""), stage.now
         )
     assert 'parameters: "could not be read"' in call(*gone, "history", "show", number)[1]
     code, out, _ = call(*gone, "restore", "blind.example.com")

@@ -24,7 +24,7 @@ ENDED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=timezone.utc)
 QUESTION = Question("f00d", "survey", f"{ONE}\n{TWO}\n{THREE}", "prod/RegionOne\nprod/RegionTwo")
 SURVEY = Survey(
     (
-        RegionAnswer(*PLACE, 3, "server x of another project was read", None),
+        RegionAnswer(*PLACE, 3, "the login can see other projects' servers (example: x)", None),
         RegionAnswer(*OTHER, 0, "", None),
     ),
     {ONE: PLACE},

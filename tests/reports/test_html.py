@@ -191,7 +191,13 @@ def verdict(
 
 def plan(*verdicts: Verdict, **more: Any) -> Plan:
     regions = (
-        PlanRegion("prod", "RegionOne", 12, "server x of another project was read", alive=3),
+        PlanRegion(
+            "prod",
+            "RegionOne",
+            12,
+            "the login can see other projects' servers (example: x)",
+            alive=3,
+        ),
     )
     return Plan(
         "https://satellite.example.com",
@@ -248,7 +254,7 @@ def test_what_will_be_deleted_stands_on_top_and_every_record_below() -> None:
     )
     assert "1 of 4 host records to delete" in text and "2025/03/01 12:30:05 UTC" in text
     assert all(text.count(one.name) >= 1 for one in MIXED.verdicts)
-    assert "server x of another project was read" in text
+    assert "the login can see other projects' servers (example: x)" in text
 
 
 def test_what_became_of_the_deletions_is_told() -> None:

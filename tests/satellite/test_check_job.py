@@ -22,7 +22,7 @@ from sandbox.server import Answer, Request
 from sandbox.targets import EXCEPTION, LOST, SILENT, Process, Ran
 from sandbox.world import named_uuid
 
-from foreman_hooks.cleanup.doctor import _check_job
+from foreman_hooks.cleanup.doctor.openstack import examine_check_job
 from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
 from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
 from foreman_hooks.osp_checker.sightings import Presence, RegionAnswer, Sighting, Survey
@@ -590,17 +590,15 @@ def test_chunks_without_ids_tell_a_failure_as_well(job: JobStage) -> None:
 
 def test_doctor_does_not_pass_a_check_job_that_failed(job: JobStage) -> None:
     checker = job.checker()
-    assert "took" in " ".join(finding.what for finding in _check_job(checker.job, checker))
+    assert "took" in " ".join(finding.what for finding in examine_check_job(checker))
     job.answers(lambda script, stop: Ran(b"", 1))
-    findings = list(_check_job(checker.job, checker))
+    findings = list(examine_check_job(checker))
     assert [finding.state for finding in findings] == ["fail"]
 
 
 def test_doctor_names_the_regions_that_a_checker_host_leaves_out(job: JobStage) -> None:
     checker = job.checker(CloudScope("prod", ("RegionOne",)))
-    [warning] = [
-        finding for finding in _check_job(checker.job, checker) if finding.state == "warning"
-    ]
+    [warning] = [finding for finding in examine_check_job(checker) if finding.state == "warning"]
     assert "the catalog also has compute in RegionTwo" in warning.what
 
 

@@ -1,0 +1,212 @@
+"""The journal's file: who may own it, the lock that one run holds on it, and its tables."""
+
+import fcntl
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Optional
+
+_VERSION = 3
+# `notes` are kept until a run uses them; `homes` holds the UUIDs seen alive in a place (homes.py).
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE misses (
+    uuid TEXT,
+    cloud TEXT,
+    region TEXT,
+    count INTEGER NOT NULL,
+    since TEXT NOT NULL,
+    last TEXT NOT NULL,
+    PRIMARY KEY (uuid, cloud, region)
+);
+CREATE TABLE servers (
+    run INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    cloud TEXT NOT NULL,
+    region TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (run, cloud, region)
+);
+CREATE TABLE homes (
+    satellite TEXT NOT NULL,
+    cloud TEXT NOT NULL,
+    region TEXT NOT NULL,
+    uuids BLOB NOT NULL,
+    PRIMARY KEY (satellite, cloud, region)
+);
+CREATE TABLE satellites (url TEXT PRIMARY KEY, katello INTEGER NOT NULL);
+CREATE TABLE deletions (
+    id INTEGER PRIMARY KEY,
+    satellite TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    host_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    snapshot TEXT NOT NULL,
+    begun TEXT NOT NULL,
+    result TEXT,
+    detail TEXT,
+    ended TEXT
+);
+CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
+CREATE INDEX by_host ON deletions (satellite, host_id);
+CREATE TABLE approvals (plan TEXT PRIMARY KEY, who TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE notes (
+    event TEXT NOT NULL,
+    host_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (event, host_id, name)
+);
+CREATE TABLE removals (
+    id INTEGER PRIMARY KEY,
+    satellite TEXT NOT NULL,
+    host_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    at TEXT NOT NULL,
+    UNIQUE (satellite, host_id, name, at)
+);
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+
+
+class JournalError(Exception):
+    """The journal cannot be opened, read or written; without it nothing is deleted."""
+
+    exit_code = 70
+
+
+class JournalBusy(Exception):
+    """Another run holds the journal."""
+
+    exit_code = 75
+
+
+# The lock
+
+
+def lock(path: Path) -> int:
+    """Lock the journal's file, creating it if it is missing, and return its file descriptor.
+
+    A new file has mode 0600 and a new folder 0700.  The lock is on the file itself: a lock file
+    beside it could be removed.  Raises JournalBusy if another run holds it.  Raises JournalError if
+    the file, its folder, or a file that SQLite keeps beside it belongs to another user or is not a
+    regular file, and if it cannot be opened.
+    """
+    descriptor = _open(path)
+    try:
+        _lock(path, descriptor)
+    except (JournalBusy, JournalError):
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_owner(path, path.parent.stat(), "its folder ")
+        for suffix in ("", "-journal", "-wal"):  # the last two are SQLite's own
+            status = check_regular(path.with_name(path.name + suffix))
+            if status:
+                _check_owner(path, status)
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise JournalError(
+            f"journal {path}: {error.strerror}; correct 'journal' or the folder's mode"
+        ) from error
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    try:
+        _check_owner(path, os.fstat(descriptor))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise JournalBusy(
+            f"another run holds the journal {path}; try again when it has ended"
+        ) from error
+    except OSError as error:
+        raise JournalError(f"journal {path}: cannot be locked ({error.strerror})") from error
+
+
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether the file that was opened as `descriptor` is still the one at this path."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+# Whose file it is
+
+
+def check_regular(path: Path) -> Optional[os.stat_result]:
+    """Return the file's status, None if there is no file.
+
+    Raises JournalError if it is not a regular file: through a symbolic link a run could be made to
+    write to any file.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"journal {path}: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _kind_of(status.st_mode)
+        raise JournalError(f"journal {path}: {kind} with 'journal' in the configuration")
+    return status
+
+
+def _kind_of(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "a symbolic link; name the file itself"
+    if stat.S_ISDIR(mode):
+        return "a folder; name a file"
+    return "not a regular file; name another"
+
+
+def _check_owner(path: Path, status: os.stat_result, which: str = "") -> None:
+    """Raise JournalError if a file belongs to another user than root and ourselves."""
+    if status.st_uid in (0, os.geteuid()):
+        return
+    raise JournalError(
+        f"journal {path}: {which}belongs to another user (uid {status.st_uid}); run as that user, "
+        "or name another file with 'journal' in the configuration"
+    )
+
+
+# Its tables
+
+
+def prepare(path: Path, database: sqlite3.Connection) -> None:
+    """Let each commit reach the disk, and create the tables in a new file.
+
+    A file that has its tables is only read here, so that this works while the disk is full.
+    """
+    database.execute("PRAGMA synchronous = FULL")
+    if _version_of(database) == 0:
+        # In one transaction: a run that is killed here leaves an empty file.
+        database.executescript(_SCHEMA)
+    else:
+        check_version(path, database)
+
+
+def check_version(path: Path, database: sqlite3.Connection) -> None:
+    """Raise JournalError if another version of this program made the file."""
+    version = _version_of(database)
+    if version != _VERSION:
+        raise JournalError(
+            f"journal {path}: made by another version ({version}, this one reads {_VERSION}); use "
+            "that version, or move the file away to start over"
+        )
+
+
+def _version_of(database: sqlite3.Connection) -> int:
+    """Return the version of the tables; 0 if the file has none."""
+    return database.execute("PRAGMA user_version").fetchone()[0]

@@ -1,0 +1,156 @@
+"""The rows of the journal as values, and how they are read back from the file."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, Optional
+
+from foreman_hooks.hooks.event import Note
+from foreman_hooks.times import iso
+
+
+class DamagedRow(Exception):
+    """A row that cannot be read back; the message names the row."""
+
+
+class Misses(NamedTuple):
+    """In how many runs a UUID was missing in one region, and since when (as stored)."""
+
+    runs: int
+    since: str
+
+
+class Deletion(NamedTuple):
+    """One deletion of a host record, with what it was decided on.
+
+    `satellite` is a URL, and `plan` the digest of the plan.  `uuid` is the instance's, "" if the
+    facts name none.  `evidence` holds the rules, the sightings, and what the login could see;
+    `snapshot` is Record.snapshot.  Times are aware, UTC.  `result` is deleted, kept or failed; it,
+    `detail` and `ended` are None while it is not known what became of the record.
+    """
+
+    id: int
+    satellite: str
+    plan: str
+    host_id: int
+    name: str
+    uuid: str
+    reason: str
+    evidence: Mapping[str, Any]
+    snapshot: Mapping[str, Any]
+    begun: datetime
+    result: Optional[str]
+    detail: Optional[str]
+    ended: Optional[datetime]
+
+
+class Unfinished(NamedTuple):
+    """A deletion that was begun, and of which it is not known what became.
+
+    `begun` is aware, UTC.  `visibility` is what Satellite.visibility returned at that time.
+    """
+
+    id: int
+    host_id: int
+    name: str
+    uuid: str
+    begun: datetime
+    visibility: Mapping[str, Any]
+
+
+class Removal(NamedTuple):
+    """A host record that somebody else removed, as an event of Foreman reported it.
+
+    `host_id` is 0, or `name` "", if the event did not say it.  `at` is aware, UTC.
+    """
+
+    id: int
+    satellite: str
+    host_id: int
+    name: str
+    at: datetime
+
+
+class RegionSize(NamedTuple):
+    """How many servers a region listed, and when (aware, UTC)."""
+
+    servers: int
+    at: datetime
+
+
+def read_deletion(row: Iterable[Any]) -> Deletion:
+    """Return the deletion in a row, whose columns are Deletion._fields; raises DamagedRow."""
+    deletion = Deletion(*row)
+    which = f"deletion {deletion.id}"
+    ended = deletion.ended
+    if ended is not None:
+        ended = read_time(ended, which)
+    return deletion._replace(
+        evidence=_read_object(deletion.evidence, which),
+        snapshot=_read_object(deletion.snapshot, which),
+        begun=read_time(deletion.begun, which),
+        ended=ended,
+    )
+
+
+def read_unfinished(row: Iterable[Any]) -> Unfinished:
+    """Return the deletion in a row: id, host_id, name, uuid, begun, evidence; raises DamagedRow."""
+    number, host_id, name, uuid, begun, evidence = row
+    which = f"deletion {number}"
+    visibility = _read_object(evidence, which).get("visibility", {})
+    if type(host_id) is not int or not isinstance(visibility, dict):
+        raise DamagedRow(which)
+    return Unfinished(
+        id=number,
+        host_id=host_id,
+        name=name,
+        uuid=uuid,
+        begun=read_time(begun, which),
+        visibility=visibility,
+    )
+
+
+def read_removal(row: Iterable[Any]) -> Removal:
+    """Return the removal in a row, whose columns are Removal._fields; raises DamagedRow."""
+    removal = Removal(*row)
+    return removal._replace(at=read_time(removal.at, f"removal {removal.id}"))
+
+
+def read_note(row: Iterable[Any]) -> Note:
+    """Return the note in a row, whose columns are Note._fields; raises DamagedRow."""
+    note = Note(*row)
+    return note._replace(at=read_time(note.at, "the note of an event"))
+
+
+def note_row(note: Note) -> tuple[str, int, str, str]:
+    """Return the columns of a note, as `read_note` reads them."""
+    return note.event, note.host_id, note.name, time_text(note.at)
+
+
+def _read_object(text: Any, which: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DamagedRow(which) from error
+    if not isinstance(value, dict):
+        raise DamagedRow(which)
+    return value
+
+
+def time_text(when: datetime) -> str:
+    """Return a time as the journal stores it: ISO 8601 in UTC, to the microsecond.
+
+    All are equally long, so that they sort as text.
+    """
+    return iso(when, "microseconds")
+
+
+def read_time(text: Any, which: str) -> datetime:
+    """Return a stored time; raises DamagedRow, with `which` as its message."""
+    try:
+        when = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise DamagedRow(which) from error
+    if when.tzinfo is None:
+        raise DamagedRow(which)
+    return when
