@@ -1,38 +1,50 @@
-"""What Foreman's events told, put to use by a run: signs of life, and hosts that somebody else
-removed.
+"""What Foreman's events reported: signs of life, and hosts that somebody else removed.
 
-Events leave notes in a spool (hooks/spool.py); here they come into the journal and count.  They can only
-keep a record.
+Events leave notes in a spool (hooks/spool.py).  Here they come into the journal and count.  They
+can only keep a record.
 """
 
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.hooks import spool
 from foreman_hooks.hooks.event import DESTROYED, Note
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker.uuids import both_orders
 from foreman_hooks.paths import spool_of
 from foreman_hooks.satellite.inventory import ListedHost
 
 log = logging.getLogger(__name__)
 
-LAST = timedelta(days=30)  # how long what an event told of a host that no run sees is kept
+KEEP_NOTES = timedelta(days=30)  # how long a note of a host that no run sees is kept
 
 
-def take(journal: Journal, now: datetime) -> None:
-    """Bring what events left into the journal; raises JournalError.
+class CheckIns(NamedTuple):
+    """Check-ins that events reported.
 
-    Where signs of life may be lost, since the spool was full, damaged, or cannot be read at all,
-    any machine may have given one, and all misses begin anew.
+    `uuids`: of the hosts that gave a sign of life, in both byte orders.  `notes`: those that are
+    used up with it, or too old.
+    """
+
+    uuids: set[str]
+    notes: list[Note]
+
+
+def collect(journal: Journal, now: datetime) -> None:
+    """Move the notes that events left from the spool into the journal; raises JournalError.
+
+    Signs of life may be lost if the spool was full, is damaged, or cannot be read at all. Then any
+    machine may have given one, and all counts of misses start over.
     """
 
     def keep(notes: Sequence[Note], lost: bool) -> None:
         if lost:
             log.warning(
-                "notes of Foreman's events were lost, since their spool was full or damaged; signs of life "
-                "may be among them, so all misses begin anew; run more often"
+                "notes of Foreman's events were lost, because their spool was full or damaged; "
+                "signs of life may be among them, so all counts of misses start over; run more "
+                "often"
             )
         journal.note_events(notes, lost)
 
@@ -40,51 +52,61 @@ def take(journal: Journal, now: datetime) -> None:
         spool.take(spool_of(journal.path), keep, now)
     except spool.SpoolError as error:
         log.warning(
-            "notes of Foreman's events cannot be read (%s); signs of life may be among them, so all misses "
-            "begin anew",
+            "notes of Foreman's events cannot be read (%s); signs of life may be among them, so "
+            "all counts of misses start over",
             error,
         )
         journal.note_events((), lost=True)
 
 
-def of_life(
-    journal: Journal, hosts: Iterable[ListedHost], now: datetime
-) -> tuple[set[str], list[Note]]:
-    """The UUIDs, in both byte orders, of those hosts of which an event told, and those notes.
+def of_hosts(journal: Journal, hosts: Iterable[ListedHost], now: datetime) -> CheckIns:
+    """The check-ins of these hosts that events reported.
 
-    A note of a host that no run sees is dropped after some time; a run of other hosts leaves it
+    A note of a host that no run sees is dropped after some time; a run over other hosts leaves it
     alone.
     """
     notes = [note for note in journal.events() if note.event != DESTROYED]
     if not notes:
-        return set(), []
-    ids, names = {note.host_id for note in notes} - {0}, {note.name for note in notes} - {""}
-    found = [host for host in hosts if host.id in ids or host.name.lower() in names]
-    spoken = {form for host in found for uuid in host.uuids for form in (uuid, swap_bytes(uuid))}
-    seen_ids, seen_names = {host.id for host in found}, {host.name.lower() for host in found}
-    return spoken, [
-        note
-        for note in notes
-        if note.host_id in seen_ids or note.name in seen_names or note.at < now - LAST
-    ]
+        return CheckIns(set(), [])
+    noted_ids = {note.host_id for note in notes} - {0}
+    noted_names = {note.name for note in notes} - {""}
+    uuids: set[str] = set()
+    ids: set[int] = set()
+    names: set[str] = set()
+    for host in hosts:
+        name = host.name.lower()
+        if host.id in noted_ids or name in noted_names:
+            uuids.update(host.uuids)
+            ids.add(host.id)
+            names.add(name)
+    used: list[Note] = []
+    for note in notes:
+        is_known = note.host_id in ids or note.name in names
+        if is_known or note.at < now - KEEP_NOTES:
+            used.append(note)
+    return CheckIns(both_orders(uuids), used)
 
 
-def note_removals(journal: Journal, satellite: str, hosts: Iterable[ListedHost]) -> None:
-    """Put on file whom somebody else removed.  A host that is still listed was not: Foreman took
-    that back.
+def note_removals(
+    journal: Journal,
+    satellite: str,
+    hosts: Iterable[ListedHost],
+) -> None:
+    """Note in the journal which hosts somebody else removed.
+
+    A host that is still listed was not removed: Foreman took that back.
     """
     notes = [note for note in journal.events() if note.event == DESTROYED]
     if not notes:
         return
-    listed = {(host.id, host.name.lower()) for host in hosts}
-    ids, names = {key for key, _ in listed}, {name for _, name in listed}
-    journal.note_removals(
-        satellite,
-        [
-            note
-            for note in notes
-            if not (note.host_id in ids if note.host_id else note.name in names)
-            and not journal.is_ours(satellite, note)
-        ],
-        notes,
-    )
+    ids: set[int] = set()
+    names: set[str] = set()
+    for host in hosts:
+        ids.add(host.id)
+        names.add(host.name.lower())
+    removals: list[Note] = []
+    for note in notes:
+        is_listed = note.host_id in ids if note.host_id else note.name in names
+        if not is_listed and not journal.is_ours(satellite, note):
+            removals.append(note)
+    journal.note_removals(satellite, removals, notes)

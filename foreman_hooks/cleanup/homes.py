@@ -12,8 +12,9 @@ _SIZE = 16
 
 
 def pack(uuids: Iterable[str]) -> bytes:
-    """The UUIDs (lower case, dashed), each once."""
-    return bytes.fromhex("".join(sorted(set(uuids))).replace("-", ""))
+    """The UUIDs (lower case, dashed) in packed form, each once."""
+    text = "".join(sorted(set(uuids)))
+    return bytes.fromhex(text.replace("-", ""))
 
 
 def holds(packed: bytes, uuid: str) -> bool:
@@ -22,12 +23,18 @@ def holds(packed: bytes, uuid: str) -> bool:
 
 
 def _holds(packed: bytes, uuid: str) -> bool:
+    """Whether a UUID is among them in this byte order, by binary search."""
     wanted = bytes.fromhex(uuid.replace("-", ""))
-    low, high = 0, len(packed) // _SIZE
+    low = 0
+    high = len(packed) // _SIZE
     while low < high:
         middle = (low + high) // 2
-        at = packed[middle * _SIZE : (middle + 1) * _SIZE]
-        if at == wanted:
+        offset = middle * _SIZE
+        candidate = packed[offset : offset + _SIZE]
+        if candidate == wanted:
             return True
-        low, high = (middle + 1, high) if at < wanted else (low, middle)
+        if candidate < wanted:
+            low = middle + 1
+        else:
+            high = middle
     return False

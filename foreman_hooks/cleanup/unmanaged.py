@@ -8,16 +8,16 @@ from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.pace import Progress
 from foreman_hooks.osp_checker.region import Region
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker.uuids import both_orders
 from foreman_hooks.satellite.errors import SatelliteError
 from foreman_hooks.satellite.times import parse_time
 
 
 class Server(NamedTuple):
-    """One server as a list describes it; `project_name` is "" where the login may not see it,
-    `image` where none is.
+    """One server as a list describes it.
 
-    `created` is aware, UTC, None where it cannot be read.
+    `project_name` is "" if the login may not see it, `image` is "" without one.  `created` is
+    aware, UTC; None if it cannot be read.
     """
 
     uuid: str
@@ -35,7 +35,7 @@ class Server(NamedTuple):
 class Filter:
     """Which servers are wanted; what is None or empty does not narrow.
 
-    `project` and `image` are ids or names, `name` is a part of the server's (case does not matter).
+    `project` and `image` are ids or names; `name` is a part of the server's, in any case.
     """
 
     project: Optional[str] = None
@@ -43,58 +43,69 @@ class Filter:
     image: Optional[str] = None
     older_than: Optional[timedelta] = None
 
-    def takes(self, server: Server, now: datetime) -> bool:
+    def accepts(self, server: Server, now: datetime) -> bool:
         """Whether the server is wanted; one without a time of creation is of any age."""
-        return (
-            (self.project is None or self.project in (server.project, server.project_name))
-            and (self.name is None or self.name.lower() in server.name.lower())
-            and (self.image is None or self.image == server.image)
-            and (
-                self.older_than is None
-                or server.created is None
-                or now - server.created >= self.older_than
-            )
-        )
+        if self.project not in (None, server.project, server.project_name):
+            return False
+        if self.image not in (None, server.image):
+            return False
+        if self.name is not None and self.name.lower() not in server.name.lower():
+            return False
+        if self.older_than is None or server.created is None:
+            return True
+        return now - server.created >= self.older_than
 
 
 def unmanaged(
-    servers: Iterable[Server], known: Collection[str], wanted: Filter, now: datetime
+    servers: Iterable[Server],
+    known: Collection[str],
+    wanted: Filter,
+    now: datetime,
 ) -> Iterator[Server]:
-    """The servers whose UUID no host record names, in either byte order."""
-    known = {form for uuid in known for form in (uuid, swap_bytes(uuid))}
-    return (server for server in servers if server.uuid not in known and wanted.takes(server, now))
+    """The wanted servers whose UUID no host record names, in either byte order.
+
+    `known`: the UUIDs that host records name.
+    """
+    managed = both_orders(known)
+    for server in servers:
+        if server.uuid not in managed and wanted.accepts(server, now):
+            yield server
 
 
-def described(region: Region, progress: Optional[Progress] = None) -> list[Server]:
+def list_servers(region: Region, progress: Optional[Progress] = None) -> list[Server]:
     """All servers that a region lists, of every project; raises OSPError."""
-    found = {
-        server["id"]: server
-        for page in region.pages("/servers/detail", progress)
-        for server in page
-    }
+    bodies: dict[str, dict[str, Any]] = {}
+    for page in region.pages("/servers/detail", progress):
+        bodies.update((body["id"], body) for body in page)
     names = _project_names(region)
-    return [_server(region, one, names) for one in found.values()]
+    return [_server(region, body, names) for body in bodies.values()]
 
 
-def _server(region: Region, one: "dict[str, Any]", names: "dict[str, str]") -> Server:
-    project, image, created = str(one.get("tenant_id") or ""), one.get("image"), None
+def _server(
+    region: Region,
+    body: "dict[str, Any]",
+    project_names: "dict[str, str]",
+) -> Server:
+    project = str(body.get("tenant_id") or "")
+    image = body.get("image")
+    created = None
     with suppress(SatelliteError):  # a time that cannot be read
-        created = parse_time(one.get("created"))
+        created = parse_time(body.get("created"))
     return Server(
-        one["id"],
-        str(one.get("name") or ""),
-        str(one.get("status") or ""),
-        region.cloud,
-        region.region,
-        project,
-        names.get(project, ""),
-        str(image["id"]) if isinstance(image, dict) else "",
-        created,
+        uuid=body["id"],
+        name=str(body.get("name") or ""),
+        status=str(body.get("status") or ""),
+        cloud=region.cloud,
+        region=region.region,
+        project=project,
+        project_name=project_names.get(project, ""),
+        image=str(image["id"]) if isinstance(image, dict) else "",
+        created=created,
     )
 
 
 def _project_names(region: Region) -> "dict[str, str]":
-    """Id -> name of the projects; empty where this login may not list them: ids do as well."""
+    """Id -> name of the projects; empty if this login may not list them: ids do as well."""
     with suppress(Exception):
         answer, body = region.nova.get(
             "/projects",
@@ -103,5 +114,6 @@ def _project_names(region: Region) -> "dict[str, str]":
             endpoint_filter={"service_type": "identity", "interface": "public", "version": (3, 0)},
         )
         if answer.status_code == 200:
-            return {str(one["id"]): str(one["name"]) for one in body["projects"]}
+            projects = body["projects"]
+            return {str(project["id"]): str(project["name"]) for project in projects}
     return {}

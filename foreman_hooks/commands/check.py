@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import click
 
+from foreman_hooks.cleanup.progress import stage
 from foreman_hooks.commands.app import App, checker_of
 from foreman_hooks.commands.deadline import Deadline
 from foreman_hooks.commands.options import output_options
@@ -96,8 +96,8 @@ def _survey(checker: Checker, texts: Iterable[str]) -> Survey:
     if len(uuids) < LIST_FROM:
         return checker.ask(uuids)
     with show_progress(quiet=False) as progress:
-        checker.prepare(partial(progress, "servers of OpenStack"))
-        return checker.survey(uuids, partial(progress, "instances asked about"))
+        lists = checker.prepare(stage(progress, "servers of OpenStack"))
+        return checker.survey(uuids, lists, stage(progress, "instances asked about"))
 
 
 def _sightings(survey: Survey, texts: Iterable[str]) -> Sequence[Sighting]:

@@ -7,7 +7,7 @@ from typing import Optional
 import click
 
 from foreman_hooks.cleanup.run import Progress, utc_now
-from foreman_hooks.cleanup.unmanaged import Filter, Server, described
+from foreman_hooks.cleanup.unmanaged import Filter, Server, list_servers
 from foreman_hooks.cleanup.unmanaged import unmanaged as unmanaged_servers
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import bundled, output_options
@@ -103,7 +103,7 @@ def _open_checker(settings: Settings) -> LocalChecker:
 def _servers(checker: LocalChecker, progress: Progress) -> list[Server]:
     servers: list[Server] = []
     for region in checker.regions.values():
-        servers.extend(described(region, partial(progress, "servers of OpenStack")))
+        servers.extend(list_servers(region, partial(progress, "servers of OpenStack")))
     return servers
 
 

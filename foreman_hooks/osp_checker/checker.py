@@ -17,19 +17,40 @@ from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, S
 from foreman_hooks.osp_checker.uuids import swap_bytes
 
 
+@dataclass(frozen=True)
+class ServerLists:
+    """The UUIDs of the servers that each region lists; they are large, so let them go after use."""
+
+    servers: dict[Place, Set[str]] = field(default_factory=dict, repr=False)
+
+    def find(self, uuids: Sequence[str]) -> dict[str, Place]:
+        """UUID -> the region that lists it, in either byte order."""
+        alive: dict[str, Place] = {}
+        for place, servers in self.servers.items():
+            alive.update((uuid, place) for uuid in uuids if uuid in servers)
+        swapped = {uuid: swap_bytes(uuid) for uuid in uuids if uuid not in alive}
+        for place, servers in reversed(self.servers.items()):
+            alive.update((uuid, place) for uuid, other in swapped.items() if other in servers)
+        return alive
+
+
 class Checker(Protocol):
     """Something that can say what the clouds in scope know of UUIDs."""
 
-    def prepare(self, progress: Optional[Progress] = None) -> None:
+    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
         """Do what does not depend on the UUIDs; may run beside other work."""
 
-    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    def listed(
+        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+    ) -> Survey:
         """Which of them are in a list of servers; says nothing of the others, however many."""
 
     def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
         """Each of them one by one and now, whatever a list says."""
 
-    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    def survey(
+        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+    ) -> Survey:
         """Both in one: a UUID that is in a list is not asked about."""
 
 
@@ -76,9 +97,8 @@ class LocalChecker:
     """Asks Keystone and Nova from here, all regions side by side.
 
     A region that cannot be opened or listed goes to `errors`, makes every UUID unknown, and is not
-    asked again.  What `prepare` listed is looked up once and then let go, since it is large.
-    `servers`: how many each region lists.  `unlisted`: compute regions of a login's catalog that
-    are neither in scope nor ignored by name.
+    asked again.  `servers`: how many each region lists.  `unlisted`: compute regions of a login's
+    catalog that are neither in scope nor ignored by name.
     """
 
     scopes: Sequence[CloudScope]
@@ -87,7 +107,6 @@ class LocalChecker:
     servers: dict[Place, int] = field(default_factory=dict)
     unlisted: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     _log_ins: LogIns = field(default_factory=LogIns, repr=False)
-    _lists: dict[Place, Set[str]] = field(default_factory=dict)
 
     def open(self) -> None:
         """Log in to every cloud and region in scope; a failure is kept, not raised."""
@@ -131,15 +150,16 @@ class LocalChecker:
                 names.update(scope.ignore_regions)
         return names
 
-    def prepare(self, progress: Optional[Progress] = None) -> None:
+    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
         """Log in, prove visibility and list the servers of every region."""
         self.open()
         counts = _Counts(self.regions, progress)
+        lists: dict[Place, Set[str]] = {}
 
         def list_servers(place: Place) -> None:
             try:
-                self._lists[place] = self.regions[place].list_servers(counts.of(place))
-                self.servers[place] = len(self._lists[place])
+                lists[place] = self.regions[place].list_servers(counts.of(place))
+                self.servers[place] = len(lists[place])
             except OSPError as error:
                 self.errors[place] = error
 
@@ -147,14 +167,19 @@ class LocalChecker:
             list(pool.map(list_servers, self.regions))
         if progress:
             progress(counts.sum, counts.sum)
+        return ServerLists(lists)
 
-    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    def listed(
+        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+    ) -> Survey:
         """Those in a list are alive; the others are not asked about."""
-        return self._joined(self._listed_places(uuids), self._look((), None))
+        return self._joined(lists.find(uuids), self._look((), None))
 
-    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    def survey(
+        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+    ) -> Survey:
         """Those in a list are alive; the others are asked about one by one, in every region."""
-        alive = self._listed_places(uuids)
+        alive = lists.find(uuids)
         unlisted = [uuid for uuid in uuids if uuid not in alive]
         return self._joined(alive, self._look(unlisted, progress))
 
@@ -162,17 +187,6 @@ class LocalChecker:
         """Each one by one, in every region, whatever a list said before."""
         self.open()
         return self._joined({}, self._look(list(uuids), progress))
-
-    def _listed_places(self, uuids: Sequence[str]) -> dict[str, Place]:
-        """UUID -> the region that lists it, in either byte order; lets the lists go."""
-        alive: dict[str, Place] = {}
-        lists, self._lists = self._lists, {}
-        for place, servers in lists.items():
-            alive.update((uuid, place) for uuid in uuids if uuid in servers)
-        swapped = {uuid: swap_bytes(uuid) for uuid in uuids if uuid not in alive}
-        for place, servers in reversed(lists.items()):
-            alive.update((uuid, place) for uuid, other in swapped.items() if other in servers)
-        return alive
 
     def _look(self, uuids: Sequence[str], progress: Optional[Progress]) -> list[RegionAnswer]:
         """Ask all regions; if one is unknown none is asked, since no UUID can be known then."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional, Union
 
-from foreman_hooks.osp_checker.checker import CloudScope, ask_further, joined
+from foreman_hooks.osp_checker.checker import CloudScope, ServerLists, ask_further, joined
 from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
 from foreman_hooks.osp_checker.pace import Progress
 from foreman_hooks.osp_checker.session import check_drift
@@ -26,6 +26,7 @@ from foreman_hooks.satellite.jobs import Job, Output, RemoteExecution
 log = logging.getLogger(__name__)
 
 QUESTION = 10_000  # UUIDs in one job: 370 KB, and inputs of 11 MB arrived complete (measured)
+NO_LISTS = ServerLists()  # those that a job makes stay on the checker host
 PAUSE = 2.0  # seconds between two looks at a job, at most; one costs Satellite 0.2 s
 ANY_REGION = "?"  # in place of a region that nobody could name
 
@@ -69,10 +70,16 @@ class JobChecker:
     _template: int = 0
     _hosts: dict[int, str] = field(default_factory=dict)
 
-    def prepare(self, progress: Optional[Progress] = None) -> None:
+    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
         """Nothing: the clouds are only asked about UUIDs."""
+        return NO_LISTS
 
-    def listed(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    def listed(
+        self,
+        uuids: Sequence[str],
+        lists: ServerLists = NO_LISTS,
+        progress: Optional[Progress] = None,
+    ) -> Survey:
         """Which of these UUIDs are in a list of servers; with no UUID the regions still answer."""
         distinct = list(dict.fromkeys(uuids))
         if not distinct:
@@ -86,7 +93,12 @@ class JobChecker:
         answers = self._ask_all("ask", distinct, progress)
         return joined(distinct, list(answers))
 
-    def survey(self, uuids: Sequence[str], progress: Optional[Progress] = None) -> Survey:
+    def survey(
+        self,
+        uuids: Sequence[str],
+        lists: ServerLists = NO_LISTS,
+        progress: Optional[Progress] = None,
+    ) -> Survey:
         """UUIDs in a list are alive; all others are asked about one by one, in every region.
 
         With several checker hosts each knows only its own lists, so that UUIDs which are in none of
@@ -100,9 +112,9 @@ class JobChecker:
         if len(self._hosts) == 1:
             answers = self._ask_all("survey", distinct, progress)
             return joined(distinct, list(answers))
-        lists = self.listed(distinct, progress)
-        unlisted = [uuid for uuid in distinct if uuid not in lists.alive]
-        return ask_further(self, lists, unlisted, progress)
+        listed = self.listed(distinct, lists, progress)
+        unlisted = [uuid for uuid in distinct if uuid not in listed.alive]
+        return ask_further(self, listed, unlisted, progress)
 
     def _look_up(self) -> None:
         """Find the template and the checker hosts, once."""

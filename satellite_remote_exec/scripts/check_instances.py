@@ -115,10 +115,10 @@ def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
     uuids = [str(parse_uuid(text)) for text in words(question.uuids)]
     if question.mode == "ask":
         return checker.ask(uuids)
-    checker.prepare()
+    lists = checker.prepare()
     if question.mode == "survey":
-        return checker.survey(uuids)
-    return checker.listed(uuids)
+        return checker.survey(uuids, lists)
+    return checker.listed(uuids, lists)
 
 
 def _complain(message: str, code: int) -> int:

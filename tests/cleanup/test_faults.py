@@ -1,6 +1,4 @@
-"""Faults, kills and clocks, each through whole runs: nothing that may live goes, and nothing dead
-stays for ever.
-"""
+"""Faults, kills and clocks, each through whole runs: no living host goes, no dead one stays."""
 
 import json
 import shutil
@@ -42,7 +40,7 @@ def record_of(stage: Stage, name: str) -> Host:
 def several_runs(
     stage: Stage, runs: int = 5, policy: Optional[Policy] = None, **how: Any
 ) -> dict[str, str]:
-    """Some runs, 30 hours apart; what became of each planned deletion."""
+    """Do some runs, 30 hours apart; returns what became of each planned deletion."""
     become: dict[str, str] = {}
     for _ in range(runs):
         become.update(results(stage.run(policy, **how)))
@@ -50,7 +48,7 @@ def several_runs(
     return become
 
 
-def made(stage: Stage, policy: Optional[Policy] = None, **how: Any) -> Plan:
+def make_plan(stage: Stage, policy: Optional[Policy] = None, **how: Any) -> Plan:
     return stage.plan(policy, **how)
 
 
@@ -78,9 +76,7 @@ def limited(stage: Stage, *permissions: str) -> Login:
 
 
 def reborn_with_old_facts(stage: Stage) -> str:
-    """An active machine whose Ansible facts are those of a deleted instance that had the record
-    before.
-    """
+    """An active machine with the Ansible facts of a deleted one that had the record before."""
     old = named_uuid("first life")
     add_instance(stage.world, "first", old, terminated=2 * DAY.total_seconds())
     return stage.host(
@@ -131,9 +127,7 @@ def test_a_katello_that_is_not_loaded_any_more_is_missed_by_the_journal(stage: S
 
 
 class Takeover:
-    """At the given request since it was armed, and before the DELETE, a new machine takes the
-    record over.
-    """
+    """Lets a new machine take the record over at the given request, before the DELETE."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage, self.handle = stage, stage.foreman.handle
@@ -180,7 +174,7 @@ def test_a_record_taken_over_at_any_request_before_the_delete_stays(
     takeover = Takeover(stage)
     for after in range(40):
         stage.terminated(f"old-{after}")
-        plan = made(stage, search=f"name = old-{after}.example.com")
+        plan = make_plan(stage, search=f"name = old-{after}.example.com")
         takeover.arm(record_of(stage, f"old-{after}"), after)
         result = applied(stage, plan, search=f"name = old-{after}.example.com")[f"old-{after}"]
         if takeover.deleted and takeover.host is not None:
@@ -218,7 +212,7 @@ def test_a_machine_made_again_from_the_volume_of_a_terminated_one_keeps_its_reco
     assert stage.left == {"witness", "volume"}
 
 
-def test_a_clone_that_was_terminated_takes_the_record_of_its_living_original_with_it_at_no_time(
+def test_a_terminated_clone_never_takes_the_record_of_its_living_original_with_it(
     stage: Stage,
 ) -> None:
     """It uploaded its own facts with the consumer of the original, which then checks in again."""
@@ -259,7 +253,7 @@ def test_where_nobody_checks_in_any_more_only_proven_terminations_go(stage: Stag
 
 @pytest.mark.parametrize("hours", [25, -25, 1])
 @pytest.mark.parametrize("clock", ["keystone_ahead", "nova_ahead"])
-def test_a_clock_of_ours_that_jumped_together_with_satellites_deletes_nothing(
+def test_nothing_goes_if_our_clock_and_satellites_jump_together(
     stage: Stage, clock: str, hours: int
 ) -> None:
     stage.terminated("old")
@@ -285,7 +279,7 @@ def lose_a_cell(stage: Stage, lost: int, of: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("lost", "staggered"), [(9, False), (6, False), (9, True)])
-def test_many_that_vanish_from_one_region_at_once_wait_for_a_person(
+def test_many_that_vanish_from_one_region_at_once_need_an_approval(
     stage: Stage, lost: int, staggered: bool
 ) -> None:
     lose_a_cell(stage, lost, 40)
@@ -303,7 +297,7 @@ def test_many_that_vanish_from_one_region_at_once_wait_for_a_person(
     assert len(stage.left) == 41
 
 
-def test_the_person_lets_them_go_with_an_approval_and_is_told_how(
+def test_the_output_says_how_to_approve_them_and_the_approval_lets_them_go(
     stage: Stage, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose_a_cell(stage, 6, 30)
@@ -311,7 +305,7 @@ def test_the_person_lets_them_go_with_an_approval_and_is_told_how(
         stage.run()
         stage.now += 30 * HOUR
     stage.now += DAY
-    plan = made(stage)
+    plan = make_plan(stage)
     assert [hold.why for hold in plan.holds] == [
         "6 hosts of prod/RegionOne are absent at once, without proof; max_absent is 5"
     ]
@@ -322,7 +316,7 @@ def test_the_person_lets_them_go_with_an_approval_and_is_told_how(
     assert len(stage.left) == 25
 
 
-def test_a_few_that_vanish_go_by_themselves(stage: Stage) -> None:
+def test_a_few_that_vanish_go_without_an_approval(stage: Stage) -> None:
     lose_a_cell(stage, 4, 40)
     assert list(several_runs(stage).values()) == ["deleted"] * 4
 
@@ -353,7 +347,7 @@ def test_a_living_twin_outside_the_search_and_organization_keeps_the_record(
     twin = Host("twin.example.com", facts=facts, organization_id=7, subscription=registration(60.0))
     if when == "before the plan":
         stage.satellite.add(twin)
-    plan = made(stage, **scope)
+    plan = make_plan(stage, **scope)
     if when == "before apply":
         stage.satellite.add(twin)
     assert applied(stage, plan, **scope).get("neighbour") == "deleted"
@@ -368,7 +362,7 @@ def test_a_twin_that_appears_after_the_facts_were_read_keeps_a_record_without_pr
     for _ in range(3):
         stage.run()
         stage.now += 30 * HOUR
-    plan = made(stage)
+    plan = make_plan(stage)
     assert len(plan.deletions) == 2
     stage.satellite.add(Host("twin.example.com", facts={PUPPET: {"uuid": uuid}}))
     assert applied(stage, plan) == {"old": "kept", "neighbour": "deleted"}
@@ -555,7 +549,7 @@ def test_an_unfinished_deletion_that_cannot_be_looked_at_stays_so_and_holds_up_n
     assert results(stage.run()) == {"killed": "deleted"}
 
 
-def test_in_a_tiny_region_proven_terminations_are_no_shrinkage(stage: Stage) -> None:
+def test_proven_terminations_do_not_count_as_shrinkage_in_a_tiny_region(stage: Stage) -> None:
     stage.host("two")
     stage.host("three")
     stage.host("four")
@@ -569,12 +563,12 @@ def test_in_a_tiny_region_proven_terminations_are_no_shrinkage(stage: Stage) -> 
     assert stage.left == {"witness"}
 
 
-def test_one_server_less_is_no_shrinkage_however_small_the_region(stage: Stage) -> None:
+def test_one_server_less_is_never_shrinkage_however_small_the_region(stage: Stage) -> None:
     stage.host("two")
     stage.plan()
     del stage.openstack.instances["RegionOne"][named_uuid("two")]
     stage.terminated("proven")
-    plan = made(stage)
+    plan = make_plan(stage)
     assert plan.refusals == ()
     assert applied(stage, plan) == {"proven": "deleted"}
 
@@ -586,7 +580,7 @@ def test_a_plan_outlives_the_termination_of_one_of_its_witnesses(stage: Stage) -
     for _ in range(3):
         stage.run()
         stage.now += 30 * HOUR
-    plan = made(stage)
+    plan = make_plan(stage)
     (region,) = plan.regions
     assert len(region.witnesses) > 1
     _, first = region.witnesses[0]
@@ -599,7 +593,7 @@ def test_a_plan_does_not_outlive_all_of_its_witnesses(stage: Stage) -> None:
     for _ in range(3):
         stage.run()
         stage.now += 30 * HOUR
-    plan = made(stage)
+    plan = make_plan(stage)
     add_instance(stage.world, "stranger", named_uuid("stranger"))
     for _, uuid in plan.regions[0].witnesses:
         stage.openstack.terminate("RegionOne", uuid, stage.now.timestamp())
@@ -694,7 +688,7 @@ def with_less_permissions(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("narrow", [without_an_organization, with_a_filter, with_less_permissions])
-def test_a_404_to_a_role_that_was_narrowed_is_no_deletion(
+def test_a_404_to_a_role_that_was_narrowed_is_not_a_deletion(
     stage: Stage, narrow: Callable[[Stage], None]
 ) -> None:
     login = limited(stage, *ROLE, "view_organizations")
@@ -807,7 +801,7 @@ def test_a_damaged_row_that_is_unfinished_is_named_in_one_line(
     assert "old" in stage.left
 
 
-# What a person is told
+# What people read
 
 
 def empty_lists(stage: Stage, skip: int, consistent: bool) -> None:
@@ -842,7 +836,7 @@ def empty_lists(stage: Stage, skip: int, consistent: bool) -> None:
 
 @pytest.mark.parametrize("consistent", [True, False])
 @pytest.mark.parametrize("skip", range(14))
-def test_a_satellite_that_goes_blind_is_never_silence_and_exit_0(
+def test_a_satellite_that_goes_blind_never_ends_silently_with_exit_0(
     stage: Stage, call: Any, skip: int, consistent: bool
 ) -> None:
     for number in range(60):
@@ -923,7 +917,7 @@ def test_a_forged_plan_with_a_true_digest_is_bad_data(
     from foreman_hooks.rules import plan as plans
 
     stage.terminated("old")
-    document = json.loads(plans.dump(made(stage)))
+    document = json.loads(plans.dump(make_plan(stage)))
     document.pop("digest")
     verdicts = document.pop("verdicts")
     document.update(change)
@@ -951,7 +945,7 @@ def test_a_forged_verdict_with_a_true_digest_is_bad_data(stage: Stage, call: Any
     from foreman_hooks.rules import plan as plans
 
     stage.terminated("old")
-    document = json.loads(plans.dump(made(stage)))
+    document = json.loads(plans.dump(make_plan(stage)))
     document.pop("digest")
     verdicts = document.pop("verdicts")
     verdicts[-1] = [*row, *verdicts[-1][len(row) :]] if isinstance(row, list) and row else row

@@ -1,7 +1,7 @@
 """Fleets as they are: odd facts, records and roles, each through whole runs against both doubles.
 
-Where a record has to stay, a dead neighbour goes in the same runs; where one has to go, a living
-one stays.
+If a record has to stay, a dead neighbour goes in the same runs; if it has to go, a living one
+stays.
 """
 
 from datetime import timedelta
@@ -118,12 +118,12 @@ def results(outcomes: list[Outcome]) -> dict[str, str]:
 
 
 def terminate(stage: Stage, name: str, uuid: str, ago: timedelta = 2 * DAY) -> None:
-    """Nova's deleted row of an instance that Satellite need not know."""
+    """Make Nova's deleted row of an instance that Satellite need not know."""
     add_instance(stage.world, name, uuid, terminated=ago.total_seconds())
 
 
 def vanish(stage: Stage, *uuids: str) -> None:
-    """A run sees them alive; then Nova has no trace of them."""
+    """Let a run see them alive, then leave no trace of them in Nova."""
     for uuid in uuids:
         add_instance(stage.world, "server", uuid)
     stage.plan()
@@ -132,7 +132,7 @@ def vanish(stage: Stage, *uuids: str) -> None:
 
 
 def several_runs(stage: Stage, policy: Optional[Policy] = None, **how: Any) -> dict[str, str]:
-    """Five runs over five days; what became of each planned deletion."""
+    """Do five runs over five days; returns what became of each planned deletion."""
     become: dict[str, str] = {}
     for _ in range(5):
         become.update(results(stage.run(policy, **how)))
@@ -245,9 +245,7 @@ def test_a_twin_in_another_organization_or_outside_the_search_that_lives_keeps_t
 def test_an_unregistered_leftover_goes_with_proof_and_one_that_reported_since_stays(
     stage: Stage,
 ) -> None:
-    """Facts of Puppet name the instance still; those of subscription-manager went with the
-    registration.
-    """
+    """Puppet's facts still name the instance; RHSM's went with the registration."""
     terminate(stage, "leftover", UUID, ago=20 * DAY)
     terminate(stage, "talking", OTHER, ago=20 * DAY)
     for name, uuid, ago in (("leftover", UUID, 21 * DAY), ("talking", OTHER, DAY)):
@@ -512,7 +510,7 @@ def test_a_record_that_also_names_an_instance_that_lives_or_is_unknown_stays(
     ],
     ids=["hypervisor", "override"],
 )
-def test_a_virt_who_of_its_own_or_an_override_holds_no_proven_termination(
+def test_a_virt_who_or_a_fact_override_does_not_hold_a_proven_termination(
     stage: Stage, more: Any
 ) -> None:
     stage.terminated("nested", uuid=UUID, facts=rhsm(), **more)
@@ -539,7 +537,7 @@ def test_a_record_that_virt_who_named_goes_with_the_proof_of_its_own_uuid_and_a_
     ],
     ids=["NA", "physical", "two sources"],
 )
-def test_on_a_plain_foreman_a_wrong_word_about_guests_holds_no_proven_termination(
+def test_on_a_plain_foreman_a_wrong_guest_fact_does_not_hold_a_proven_termination(
     stage: Stage, facts: Facts
 ) -> None:
     stage.satellite.katello = False
@@ -560,12 +558,10 @@ def test_on_a_plain_foreman_a_wrong_word_about_guests_holds_no_proven_terminatio
 @pytest.mark.parametrize(
     "status", [{"failed": 1}, {"failed_restarts": 2}, {"failed": 3, "failed_restarts": 1}]
 )
-def test_a_report_that_failed_as_a_whole_is_no_sign_of_life(
+def test_a_report_that_failed_as_a_whole_is_not_a_sign_of_life(
     stage: Stage, status: dict[str, int], proven: bool
 ) -> None:
-    """Ansible reports of a machine that it cannot reach, and Satellite takes the time of that for
-    the last report.
-    """
+    """Ansible reports that it cannot reach a machine; Satellite shows that as its report."""
     reports = [report(timedelta(minutes=30), **status)]
     if proven:
         stage.terminated(
@@ -656,7 +652,8 @@ ANSWERS: dict[str, tuple[int, Any]] = {
         500,
         {
             "error": {
-                "message": 'PG::ForeignKeyViolation: ERROR:  update or delete on table "hosts" violates',
+                "message": "PG::ForeignKeyViolation: ERROR:  update or delete on table "
+                '"hosts" violates',
                 "class": "ActiveRecord::InvalidForeignKey",
             }
         },
@@ -775,7 +772,8 @@ def test_a_candlepin_that_fails_for_one_consumer_holds_up_no_other(stage: Stage,
         {
             "error": {
                 "message": (
-                    'Katello::Resources::Candlepin::Consumer: 500 Internal Server Error {"displayMessage":"Runtime Error"}'
+                    "Katello::Resources::Candlepin::Consumer: 500 Internal Server Error "
+                    '{"displayMessage":"Runtime Error"}'
                 )
             }
         },
@@ -869,7 +867,7 @@ def test_restore_names_content_view_and_lifecycle_environment(stage: Stage, call
     assert (code, "content view RHEL9, lifecycle environment Production" in out) == (0, True)
 
 
-# What a person is told
+# What people read
 
 
 def explained(stage: Stage, call: Any, name: str) -> str:
@@ -958,9 +956,7 @@ def test_a_search_that_would_select_every_host_is_refused(
     assert (code, "--search" in err, stage.left) == (64, True, {"witness", "old"})
 
 
-def test_a_redirect_is_told_with_the_address_that_belongs_into_the_configuration(
-    stage: Stage, call: Any
-) -> None:
+def test_a_redirect_is_reported_with_the_address_to_configure(stage: Stage, call: Any) -> None:
     handle = stage.foreman.handle
     stage.foreman.handle = lambda request: handle(request)._replace(
         status=301, body="", headers={"Location": f"https://sat.example.com{request.path}"}
@@ -970,7 +966,7 @@ def test_a_redirect_is_told_with_the_address_that_belongs_into_the_configuration
     assert "is redirected to https://sat.example.com; set satellite.url to that" in err
 
 
-def test_facts_that_are_not_stored_are_named_by_doctor_and_the_dead_go_all_the_same(
+def test_doctor_names_facts_that_are_not_stored_and_the_dead_still_go(
     stage: Stage, call: Any
 ) -> None:
     for host in stage.satellite.hosts.values():
@@ -1004,9 +1000,7 @@ def test_where_candlepin_is_down_doctor_says_so_and_nothing_is_lost(
 
 
 def scope_of(stage: Stage, *regions: str, **entry: Any) -> LocalChecker:
-    """The checker for a clouds.yaml with these keys; regions of the catalog are not left out by
-    name.
-    """
+    """The checker for a clouds.yaml with these keys; it ignores no region of the catalog."""
     stage.use_cloud(**entry)
     return LocalChecker([CloudScope("prod", regions)])
 

@@ -46,12 +46,12 @@ def foreign(stage: Any, numbers: range, kind: tuple[str, str, str] = VMWARE) -> 
 
 
 @pytest.mark.parametrize("count", [1, 9, 30, 95])
-def test_living_instances_cost_the_pages_of_both_lists_and_no_request_of_their_own(
+def test_living_instances_cost_the_pages_of_both_lists_and_no_extra_request(
     stage: Any, count: int
 ) -> None:
     living(stage, count)
     requests, plan = cost(stage)
-    assert {one.reason.name for one in plan.verdicts} == {"ALIVE"}
+    assert {verdict.reason.name for verdict in plan.verdicts} == {"ALIVE"}
     assert len(plan.verdicts) == count + 1  # the stage has one that lives already
     assert requests <= bound(count + 1, count + 1) - math.ceil(
         (count + 1) / PAGE
@@ -59,7 +59,7 @@ def test_living_instances_cost_the_pages_of_both_lists_and_no_request_of_their_o
 
 
 @pytest.mark.parametrize("kind", [VMWARE, ("Dell Inc.", "PowerEdge R640", "false")])
-def test_machines_of_another_maker_cost_no_request_of_their_own(
+def test_machines_of_another_maker_cost_no_extra_request(
     stage: Any, kind: tuple[str, str, str]
 ) -> None:
     living(stage, 5)
@@ -67,7 +67,7 @@ def test_machines_of_another_maker_cost_no_request_of_their_own(
     few, _ = cost(stage)
     foreign(stage, range(10, 40), kind)
     many, plan = cost(stage)
-    assert sum(one.reason.name == "NOT_OPENSTACK" for one in plan.verdicts) == 40
+    assert sum(verdict.reason.name == "NOT_OPENSTACK" for verdict in plan.verdicts) == 40
     assert many <= bound(46, 6)
     assert many - few <= 3 * 3  # three windows more
 
@@ -85,10 +85,10 @@ def test_a_terminated_instance_costs_at_most_four_requests(
     assert requests <= bound(count + dead + others + 1, count + 1, dead)
 
 
-def test_an_instance_without_a_trace_costs_six_questions_since_its_uuid_is_asked_for_in_either_byte_order(
+def test_an_instance_without_a_trace_costs_six_requests(
     stage: Any,
 ) -> None:
-    """Each way to ask has a hole that another one fills: see Region.ask.
+    """Each way to ask has a hole that another one fills, and both byte orders are asked for.
 
     For all of them together: who shares their UUIDs, of which kind the living are, and whether
     check-ins arrive.
@@ -98,7 +98,7 @@ def test_an_instance_without_a_trace_costs_six_questions_since_its_uuid_is_asked
     for number in range(8):
         stage.archived(f"old-{number}")
     requests, plan = cost(stage)
-    assert sum(one.decision is Decision.WAIT for one in plan.verdicts) == 8
+    assert sum(verdict.decision is Decision.WAIT for verdict in plan.verdicts) == 8
     assert requests - without <= 6 * 8 + 6 + 3
 
 
@@ -120,9 +120,7 @@ def test_records_of_missing_instances_come_in_pages(stage: Any) -> None:
 
 
 def test_only_virt_uuid_is_read_of_a_living_host(stage: Any) -> None:
-    """A row of facts costs Satellite 0.15 ms: at a hundred thousand hosts nine of each took two
-    minutes.
-    """
+    """A row of facts costs Satellite 0.15 ms: nine each of 100,000 hosts took two minutes."""
     living(stage, 25)
     cost(stage)
     searches = [

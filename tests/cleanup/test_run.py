@@ -1,6 +1,4 @@
-"""Whole runs against both doubles: what goes, what stays, and that nothing goes without being on
-file.
-"""
+"""Whole runs against both doubles: what goes, what stays, and what the journal has of it."""
 
 import fcntl
 import sqlite3
@@ -39,52 +37,55 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 def test_a_terminated_instance_goes_in_the_same_run_that_sees_it(stage: Any) -> None:
     stage.terminated("old")
     outcomes = stage.run()
-    assert [(one.name, one.result) for one in outcomes] == [("old.example.com", "deleted")]
+    assert [(outcome.name, outcome.result) for outcome in outcomes] == [
+        ("old.example.com", "deleted")
+    ]
     assert stage.left == {"witness"}
 
 
-def test_where_no_quiet_is_wanted_an_instance_terminated_minutes_ago_goes_as_well(
+def test_with_a_quiet_of_zero_an_instance_terminated_minutes_ago_goes(
     stage: Any,
 ) -> None:
     stage.terminated("old", ago=timedelta(minutes=10), checked_in=timedelta(minutes=12))
-    assert [one.result for one in stage.run(Policy(max_fraction=1.0, quiet=timedelta(0)))] == [
-        "deleted"
-    ]
+    assert [
+        outcome.result for outcome in stage.run(Policy(max_fraction=1.0, quiet=timedelta(0)))
+    ] == ["deleted"]
 
 
-def test_for_one_check_in_interval_a_terminated_instance_waits_for_what_was_made_of_its_disk(
+def test_a_terminated_instance_waits_one_check_in_interval_as_its_disk_may_live_on(
     stage: Any,
 ) -> None:
     stage.terminated("old", ago=timedelta(hours=4), checked_in=timedelta(hours=5))
     assert stage.run() == []
     stage.now += HOUR
-    assert [one.result for one in stage.run()] == ["deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
 
 
-def test_one_without_a_trace_goes_after_enough_misses_over_the_grace_period(stage: Any) -> None:
+def test_an_instance_without_a_trace_goes_after_enough_misses_over_the_grace_period(
+    stage: Any,
+) -> None:
     stage.archived("old")
     for hours in (0, 30, 60):
         assert stage.run() == [], hours
         stage.now += 30 * HOUR
-    assert [one.result for one in stage.run()] == ["deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
 
 
-def test_the_grace_period_alone_is_not_enough_misses_are_needed_as_well(stage: Any) -> None:
+def test_the_grace_period_alone_is_not_enough_without_the_misses(stage: Any) -> None:
     stage.archived("old")
     stage.run()
     stage.now += 100 * HOUR
     assert stage.reasons()["old"] == "GRACE"
 
 
-def test_misses_alone_are_not_enough_the_grace_period_has_to_pass_as_well(stage: Any) -> None:
+def test_misses_alone_are_not_enough_before_the_grace_period_has_passed(stage: Any) -> None:
     stage.archived("old")
     for _ in range(5):
         assert stage.run() == []
     assert stage.left == {"witness", "old"}
 
 
-def test_misses_start_anew_when_the_instance_is_seen_again(stage: Any) -> None:
-    """O7."""
+def test_the_count_of_misses_restarts_when_the_instance_is_seen_again(stage: Any) -> None:
     uuid = stage.archived("back")
     for _ in range(3):
         stage.run()
@@ -94,13 +95,12 @@ def test_misses_start_anew_when_the_instance_is_seen_again(stage: Any) -> None:
     stage.openstack.terminate("RegionOne", uuid, stage.now.timestamp())
     stage.openstack.archive("RegionOne", uuid)
     stage.now += HOUR
-    verdict = next(one for one in stage.plan().verdicts if one.name.startswith("back"))
+    verdict = next(verdict for verdict in stage.plan().verdicts if verdict.name.startswith("back"))
     assert verdict.decision is Decision.WAIT
     assert "in 1 run (3 needed)" in verdict.detail
 
 
 def test_a_run_with_a_cloud_that_cannot_answer_counts_as_no_miss(stage: Any) -> None:
-    """O7."""
     stage.archived("old")
     stage.run()
     stage.now += 30 * HOUR
@@ -109,12 +109,11 @@ def test_a_run_with_a_cloud_that_cannot_answer_counts_as_no_miss(stage: Any) -> 
     assert stage.reasons()["old"] == "UNKNOWN"
     stage.osp.faults.remove(fault)
     assert "in 2 runs (3 needed)" in next(
-        one.detail for one in stage.plan().verdicts if one.name.startswith("old")
+        verdict.detail for verdict in stage.plan().verdicts if verdict.name.startswith("old")
     )
 
 
-def test_a_clock_that_goes_back_starts_the_count_anew(stage: Any) -> None:
-    """O3."""
+def test_a_clock_that_goes_back_restarts_the_count_of_misses(stage: Any) -> None:
     stage.archived("old")
     for _ in range(4):
         stage.run()
@@ -124,12 +123,12 @@ def test_a_clock_that_goes_back_starts_the_count_anew(stage: Any) -> None:
     assert stage.reasons()["old"] == "GRACE"
 
 
-def test_many_deletions_are_all_done_and_all_on_file(stage: Any) -> None:
+def test_many_deletions_are_all_done_and_all_in_the_journal(stage: Any) -> None:
     for number in range(25):  # more than are asked about together
         stage.terminated(f"old-{number}")
     outcomes = stage.run()
     assert len(outcomes) == 25
-    assert {one.result for one in outcomes} == {"deleted"}
+    assert {outcome.result for outcome in outcomes} == {"deleted"}
     with stage.journal() as journal:
         assert [row.result for row in journal.deletions()] == ["deleted"] * 25
 
@@ -169,7 +168,7 @@ def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stag
         "ALIVE",
         "NO_CHECKIN",
     )
-    assert [one.result for one in stage.run()] == ["deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
 
 
 # What must stay
@@ -191,13 +190,12 @@ def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stag
     ],
 )
 def test_a_server_in_any_status_but_deleted_keeps_its_record(stage: Any, status: str) -> None:
-    """N4, N15."""
     stage.host("quiet", server=status, checked_in=90 * 86400.0)
     assert stage.reasons()["quiet"] == "ALIVE"
 
 
 def test_with_a_cell_down_nothing_of_it_is_deleted(stage: Any) -> None:
-    """N3: half the servers vanish from the list without a sign."""
+    """Half the servers vanish from the list, without an error."""
     for number in range(4):
         stage.host(f"app-{number}", checked_in=90 * 86400.0)
         stage.openstack.instances["RegionOne"][named_uuid(f"app-{number}")].cell = "cell2"
@@ -215,7 +213,7 @@ def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(stage: 
         cleanup = stage.cleanup(journal)
         plan = cleanup.plan()
         stage.openstack.down_cells.add("cell1")
-        assert [one.result for one in cleanup.apply(plan)] == ["kept"]
+        assert [outcome.result for outcome in cleanup.apply(plan)] == ["kept"]
     assert "old" in stage.left
 
 
@@ -241,12 +239,11 @@ _FAILURES: "tuple[dict[str, Any], ...]" = (
 def test_no_failure_of_openstack_deletes_anything(
     stage: Any, broken: str, how: dict[str, Any]
 ) -> None:
-    """N8, N10."""
     stage.terminated("old")
     stage.host("quiet", server="SOFT_DELETED", checked_in=90 * 86400.0)
     stage.osp.fail(broken, **how)
     plan = stage.plan(Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)))
-    assert "quiet" not in {one.name.split(".")[0] for one in plan.deletions}
+    assert "quiet" not in {verdict.name.split(".")[0] for verdict in plan.deletions}
     assert plan.deletions == ()
 
 
@@ -268,7 +265,7 @@ def test_a_role_that_may_list_but_not_show_proves_by_the_list_alone(stage: Any) 
     assert (reasons["old"], reasons["quiet"], reasons["gone"]) == ("TERMINATED", "ALIVE", "UNKNOWN")
 
 
-def test_two_regions_both_have_to_answer(stage: Any) -> None:
+def test_both_of_two_regions_have_to_answer(stage: Any) -> None:
     stage.terminated("old")
     plan = stage.plan(
         regions=("RegionOne", "RegionTwo")
@@ -278,7 +275,6 @@ def test_two_regions_both_have_to_answer(stage: Any) -> None:
 
 
 def test_an_instance_of_another_region_is_alive(stage: Any) -> None:
-    """N5."""
     uuid = stage.host("far", server=None, checked_in=90 * 86400.0)
     stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(
         named_uuid("witness")
@@ -288,8 +284,8 @@ def test_an_instance_of_another_region_is_alive(stage: Any) -> None:
     assert stage.reasons(regions=("RegionOne", "RegionTwo"))["far"] == "ALIVE"
 
 
-def test_an_emptied_cloud_deletes_nothing_ever(stage: Any) -> None:
-    """N5: the mapping of a cell points to an empty database, every GET is a 404."""
+def test_an_emptied_cloud_never_deletes_anything(stage: Any) -> None:
+    """The mapping of a cell points to an empty database, so every GET is a 404."""
     for number in range(5):
         stage.host(f"app-{number}", checked_in=90 * 86400.0)
     policy = Policy(max_fraction=1.0)
@@ -299,15 +295,15 @@ def test_an_emptied_cloud_deletes_nothing_ever(stage: Any) -> None:
     for _ in range(6):
         stage.now += 30 * HOUR
         plan = stage.plan(policy)
-        assert "shrank from 6 to 1 servers" in plan.refusals[0]  # N17
+        assert "shrank from 6 to 1 servers" in plan.refusals[0]
     assert len(plan.deletions) == 5
     with stage.journal() as journal, pytest.raises(PlanError, match="shrank"):
         list(stage.cleanup(journal).apply(plan))
     assert len(stage.left) == 6
 
 
-def test_a_region_that_leaves_the_scope_is_no_region_whose_hosts_are_gone(stage: Any) -> None:
-    """N5: a line lost from the configuration."""
+def test_hosts_of_a_region_that_leaves_the_scope_are_not_gone(stage: Any) -> None:
+    """A line of the configuration is lost."""
     add_instance(stage.world, "here", stage.host("here", server=None))
     far = stage.host("far", server=None)
     add_instance(stage.world, "far", far)
@@ -341,7 +337,7 @@ def test_without_a_living_host_of_its_kind_in_the_same_region_nothing_goes_witho
 
 
 def test_a_login_that_sees_one_project_only_deletes_nothing(stage: Any) -> None:
-    """N2, N6: all others' servers are a 404 to it."""
+    """The servers of all other projects are a 404 to it."""
     stage.terminated("old")
     stage.use_cloud("reader")
     assert stage.reasons()["old"] == "UNKNOWN"
@@ -361,7 +357,6 @@ def test_a_login_that_sees_one_project_only_deletes_nothing(stage: Any) -> None:
 def test_records_that_are_never_touched_stay_even_with_proof(
     stage: Any, more: dict[str, Any], reason: str
 ) -> None:
-    """S8, S18, S19."""
     stage.terminated("kept", **more)
     assert stage.reasons()["kept"] == reason
 
@@ -375,18 +370,15 @@ def test_records_that_are_never_touched_stay_even_with_proof(
         ("silent", {"subscription": registration(None)}, "NO_CHECKIN"),
     ],
 )
-def test_records_of_which_absence_says_nothing_stay_without_proof(
+def test_without_proof_records_stay_if_absence_says_nothing_about_them(
     stage: Any, name: str, more: dict[str, Any], reason: str
 ) -> None:
-    """S8, S18."""
     stage.archived(name, **more)
     assert stage.reasons()[name] == reason
 
 
 def test_without_view_params_nothing_is_deleted(stage: Any) -> None:
-    """S19: such a login is shown the global parameters only, and a search for the others misses
-    some.
-    """
+    """Such a login sees only the global parameters, and a search for the others misses some."""
     stage.terminated("old")
     limited = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts")
     assert stage.reasons(login=limited)["old"] == "HIDDEN_PARAMETERS"
@@ -403,7 +395,6 @@ def test_a_parameter_set_to_false_protects_nothing(stage: Any) -> None:
 
 
 def test_a_machine_that_checked_in_after_its_termination_stays(stage: Any) -> None:
-    """S10."""
     stage.terminated("talking", ago=2 * DAY, checked_in=DAY)
     assert stage.reasons()["talking"] == "CHECKED_IN"
     assert stage.run() == []
@@ -412,17 +403,15 @@ def test_a_machine_that_checked_in_after_its_termination_stays(stage: Any) -> No
 def test_two_records_of_one_terminated_instance_go_together_if_neither_gave_a_sign_since(
     stage: Any,
 ) -> None:
-    """S7."""
     uuid = stage.terminated("one")
     stage.host("other", server=None, uuid=uuid.upper(), checked_in=9e5)
-    assert [(one.name, one.result) for one in stage.run()] == [
+    assert [(outcome.name, outcome.result) for outcome in stage.run()] == [
         ("one.example.com", "deleted"),
         ("other.example.com", "deleted"),
     ]
 
 
 def test_two_records_with_one_uuid_stay_where_nothing_proves_its_termination(stage: Any) -> None:
-    """S7."""
     uuid = stage.archived("one")
     stage.host("other", server=None, uuid=uuid.upper(), checked_in=9e5)
     reasons = stage.reasons()
@@ -430,7 +419,7 @@ def test_two_records_with_one_uuid_stay_where_nothing_proves_its_termination(sta
 
 
 def test_a_host_whose_facts_were_wiped_stays(stage: Any) -> None:
-    """S5: a registration is under way."""
+    """A registration is under way."""
     stage.terminated("wiped", facts={})
     stage.terminated(
         "half", facts={RHSM: {"virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack"}}
@@ -442,7 +431,6 @@ def test_a_host_whose_facts_were_wiped_stays(stage: Any) -> None:
 def test_stale_facts_of_another_source_that_name_a_living_instance_keep_the_record(
     stage: Any,
 ) -> None:
-    """S6."""
     alive = stage.host("new")
     old = named_uuid("mixed")
     facts = {
@@ -456,8 +444,7 @@ def test_stale_facts_of_another_source_that_name_a_living_instance_keep_the_reco
     assert stage.reasons()["mixed"] == "ALIVE"
 
 
-def test_hosts_that_are_no_instances_cost_no_request_of_their_own(stage: Any) -> None:
-    """S9."""
+def test_hosts_that_are_not_instances_cost_no_extra_request(stage: Any) -> None:
     for number in range(30):
         stage.host(
             f"vmware-{number}",
@@ -476,8 +463,8 @@ def test_hosts_that_are_no_instances_cost_no_request_of_their_own(stage: Any) ->
 # At a glance
 
 
-def test_what_a_glance_settles_a_closer_look_would_keep_as_well(stage: Any) -> None:
-    """Whoever a list of servers has is alive, whatever his other facts say."""
+def test_the_quick_look_keeps_only_what_a_closer_look_would_keep_too(stage: Any) -> None:
+    """A host that a list of servers has is alive, whatever its other facts say."""
     stage.host("plain")
     stage.host(
         "ambiguous",
@@ -504,16 +491,17 @@ def test_what_a_glance_settles_a_closer_look_would_keep_as_well(stage: Any) -> N
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
         glanced, closely = cleanup.observe(), cleanup.observe(closely=everyone)
-        plans = [cleanup._judged(cleanup.note(observation)) for observation in (glanced, closely)]
+        plans = [
+            cleanup.judge(cleanup.count_misses(observation)) for observation in (glanced, closely)
+        ]
     assert (len(glanced.alive), len(closely.alive)) == (5, 0)
-    assert [(one.name, one.decision) for one in plans[0].verdicts] == [
-        (one.name, one.decision) for one in plans[1].verdicts
+    assert [(verdict.name, verdict.decision) for verdict in plans[0].verdicts] == [
+        (verdict.name, verdict.decision) for verdict in plans[1].verdicts
     ]
-    assert [one.name for one in plans[0].deletions] == ["old.example.com"]
+    assert [verdict.name for verdict in plans[0].deletions] == ["old.example.com"]
 
 
-def test_a_host_in_a_list_by_the_other_byte_order_is_alive_at_a_glance(stage: Any) -> None:
-    """N16."""
+def test_the_quick_look_finds_a_host_by_the_other_byte_order(stage: Any) -> None:
     uuid = named_uuid("swapped")
     stage.host("swapped", server=None, uuid=swap_bytes(uuid))
     add_instance(stage.world, "swapped", uuid)
@@ -521,12 +509,10 @@ def test_a_host_in_a_list_by_the_other_byte_order_is_alive_at_a_glance(stage: An
     assert stage.osp.count(f"/servers/{swap_bytes(uuid)}") == 0
 
 
-def test_a_record_that_registers_anew_and_names_the_uuid_by_another_source_keeps_the_old_one(
+def test_a_host_registering_again_whose_other_facts_name_the_uuid_keeps_the_old_record(
     stage: Any,
 ) -> None:
-    """S5, S6: RHSM's facts are wiped at a registration, and Ansible's still say which machine it
-    is.
-    """
+    """A registration wipes RHSM's facts, but Ansible's still name the machine."""
     uuid = stage.terminated("old")
     stage.host(
         "anew",
@@ -547,7 +533,7 @@ def test_a_record_that_registers_anew_and_names_the_uuid_by_another_source_keeps
 def test_a_witness_may_be_any_host_that_a_list_has(stage: Any) -> None:
     stage.archived("old")
     plan = stage.plan()
-    assert [(seen.alive, seen.witnesses) for seen in plan.regions] == [
+    assert [(region.alive, region.witnesses) for region in plan.regions] == [
         (1, (("red hat / openstack compute", named_uuid("witness")),))
     ]
 
@@ -573,7 +559,7 @@ def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(
     stage.terminated("old")
     with stage.journal() as journal:
         plan = stage.cleanup(journal, regions=("RegionOne", "RegionTwo")).plan()
-        assert [one.name for one in plan.deletions] == ["old.example.com"]
+        assert [verdict.name for verdict in plan.deletions] == ["old.example.com"]
         with pytest.raises(
             PlanError, match="prod/RegionTwo was asked for the plan and is out of scope now"
         ):
@@ -582,9 +568,9 @@ def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(
 
 
 def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
-    """S4: same id and name; another UUID."""
+    """Same id and name; another UUID."""
     plan = planned(stage)
-    host = next(one for one in stage.satellite.hosts.values() if one.name.startswith("old"))
+    host = next(host for host in stage.satellite.hosts.values() if host.name.startswith("old"))
     new = named_uuid("the new machine")
     add_instance(stage.world, "new", new)
     host.facts = guest_facts(new)
@@ -600,22 +586,22 @@ def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
         {**registration(3 * 86400.0), "registered_at": registration(0.0)["last_checkin"]},
     ],
 )
-def test_a_record_registered_anew_or_checked_in_since_the_plan_stays(
+def test_a_record_registered_again_or_checked_in_since_the_plan_stays(
     stage: Any, facet: dict[str, Any]
 ) -> None:
-    """S4: the facts are still the old ones, the registration is not."""
+    """The facts are still the old ones, the registration is not."""
     plan = planned(stage)
     next(
-        one for one in stage.satellite.hosts.values() if one.name.startswith("old")
+        host for host in stage.satellite.hosts.values() if host.name.startswith("old")
     ).subscription = facet
     (outcome,) = applied(stage, plan)
     assert outcome.result == "kept"
     assert "old" in stage.left
 
 
-def test_a_record_that_went_by_itself_is_reported_as_kept_back_not_as_a_failure(stage: Any) -> None:
+def test_a_record_that_is_already_gone_is_reported_as_kept_not_as_failed(stage: Any) -> None:
     plan = planned(stage)
-    host = next(one for one in stage.satellite.hosts.values() if one.name.startswith("old"))
+    host = next(host for host in stage.satellite.hosts.values() if host.name.startswith("old"))
     stage.satellite.hosts.pop(host.id)
     (outcome,) = applied(stage, plan)
     assert outcome.result == "kept"
@@ -623,14 +609,13 @@ def test_a_record_that_went_by_itself_is_reported_as_kept_back_not_as_a_failure(
 
 def test_a_host_protected_since_the_plan_stays(stage: Any) -> None:
     plan = planned(stage)
-    next(one for one in stage.satellite.hosts.values() if one.name.startswith("old")).parameters[
+    next(host for host in stage.satellite.hosts.values() if host.name.startswith("old")).parameters[
         "osp_cleanup_protect"
     ] = "true"
-    assert [one.result for one in applied(stage, plan)] == ["kept"]
+    assert [outcome.result for outcome in applied(stage, plan)] == ["kept"]
 
 
 def test_a_plan_is_refused_when_old_changed_or_of_another_satellite(stage: Any) -> None:
-    """O4."""
     plan = planned(stage)
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
@@ -646,7 +631,6 @@ def test_a_plan_is_refused_when_old_changed_or_of_another_satellite(stage: Any) 
 
 
 def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) -> None:
-    """O5."""
     for number in range(3):
         stage.terminated(f"old-{number}")
     tight = Policy(max_deletions=2, max_fraction=1.0)
@@ -658,7 +642,7 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
             list(cleanup.apply(plan))
         assert len(stage.left) == 4
         cleanup.approve(plan, "root")
-        assert [one.result for one in cleanup.apply(plan, approved=True)] == ["deleted"] * 3
+        assert [outcome.result for outcome in cleanup.apply(plan, approved=True)] == ["deleted"] * 3
         assert {row.plan for row in journal.deletions()} == {plan.digest}
         with pytest.raises(JournalError, match="already approved by root"):
             cleanup.approve(plan, "root")
@@ -668,7 +652,6 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
 
 
 def test_a_role_without_organization_is_an_error_and_not_an_empty_satellite(stage: Any) -> None:
-    """S2."""
     stage.satellite.users["nobody"] = User(
         "nobody",
         "changeme",
@@ -689,11 +672,10 @@ def limited_user(stage: Any, *permissions: str) -> Login:
 def test_the_smallest_role_is_enough_for_a_whole_run(stage: Any) -> None:
     stage.terminated("old")
     login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
-    assert [one.result for one in stage.run(login=login)] == ["deleted"]
+    assert [outcome.result for outcome in stage.run(login=login)] == ["deleted"]
 
 
-def test_a_delete_that_satellite_only_pretends_is_a_failure(stage: Any) -> None:
-    """S13."""
+def test_a_deletion_that_satellite_only_claims_is_a_failure(stage: Any) -> None:
     stage.terminated("old")
     stage.satellite.stubborn.add(2)
     (outcome,) = stage.run()
@@ -702,7 +684,6 @@ def test_a_delete_that_satellite_only_pretends_is_a_failure(stage: Any) -> None:
 
 
 def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(stage: Any) -> None:
-    """S14."""
     plan = planned(stage)
     login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
     stage.satellite.users["limited"].sees = lambda host: not host.name.startswith("old")
@@ -726,36 +707,33 @@ def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(stage: Any)
 def test_three_hosts_in_a_row_that_cannot_be_deleted_end_the_deletions(
     stage: Any, status: int, result: str
 ) -> None:
-    """S15."""
     for number in range(5):
         stage.terminated(f"old-{number}")
     stage.foreman.fail("^DELETE", status, {"message": "no"} if result == "failed" else "")
     outcomes = stage.run()
-    assert [one.result for one in outcomes] == [result] * 3 + ["kept"] * 2
+    assert [outcome.result for outcome in outcomes] == [result] * 3 + ["kept"] * 2
     assert stage.foreman.count("^DELETE") == 3
 
 
 def test_a_login_that_is_refused_ends_the_deletions_at_once(stage: Any) -> None:
-    """S15."""
     for number in range(3):
         stage.terminated(f"old-{number}")
     stage.foreman.fail("^DELETE", 401)
-    assert [one.result for one in stage.run()] == ["failed", "kept", "kept"]
+    assert [outcome.result for outcome in stage.run()] == ["failed", "kept", "kept"]
     assert stage.foreman.count("^DELETE") == 1
 
 
 def test_a_refusal_of_one_host_does_not_stop_the_others(stage: Any) -> None:
-    """S15: a 422 is about that host."""
+    """A 422 is about that host."""
     for number in range(3):
         stage.terminated(f"old-{number}")
     stage.foreman.fail(
         "^DELETE", 422, {"error": {"id": 2, "full_messages": ["DNS says no"]}}, times=1
     )
-    assert [one.result for one in stage.run()] == ["failed", "deleted", "deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["failed", "deleted", "deleted"]
 
 
 def test_a_wrong_password_is_sent_once(stage: Any) -> None:
-    """S15."""
     with pytest.raises(SatelliteLoginError, match="refused"):
         stage.plan(login=Login(stage.foreman.url, "admin", "wrong"))
     assert stage.foreman.count() == 1
@@ -771,12 +749,11 @@ def test_a_satellite_that_answers_html_ends_the_run(stage: Any) -> None:
 def test_a_compute_resource_is_detached_first_and_its_vm_never_destroyed(
     stage: Any, setting: bool
 ) -> None:
-    """S11."""
     stage.satellite.settings["destroy_vm_on_host_delete"] = setting
     stage.terminated(
         "old", record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": "x"}
     )
-    assert [one.result for one in stage.run()] == ["deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
     assert stage.satellite.destroyed_vms == []
     assert stage.foreman.count("^PUT .*/disassociate") == 1
 
@@ -785,17 +762,16 @@ def test_a_compute_resource_is_detached_first_and_its_vm_never_destroyed(
 def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(
     stage: Any, permissions: set[str]
 ) -> None:
-    """S11: the setting cannot be read, or the link cannot be cut."""
+    """The setting cannot be read, or the link cannot be cut."""
     stage.satellite.settings["destroy_vm_on_host_delete"] = True
     stage.terminated("old", record={"compute_resource_id": 1, "uuid": "x"})
     login = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts", *permissions)
-    assert [one.result for one in stage.run(login=login)] in ([], ["kept"])
+    assert [outcome.result for outcome in stage.run(login=login)] in ([], ["kept"])
     assert "old" in stage.left
     assert stage.satellite.destroyed_vms == []
 
 
 def test_names_in_digits_never_lead_to_another_host(stage: Any) -> None:
-    """S12."""
     witness_id = next(
         host.id for host in stage.satellite.hosts.values() if host.name.startswith("witness")
     )
@@ -813,7 +789,7 @@ def test_names_in_digits_never_lead_to_another_host(stage: Any) -> None:
 # The journal
 
 
-def test_every_point_of_the_promise_and_the_record_are_on_file_before_the_delete(
+def test_every_rule_and_the_record_are_in_the_journal_before_the_delete(
     stage: Any,
 ) -> None:
     stage.terminated(
@@ -833,11 +809,11 @@ def test_every_point_of_the_promise_and_the_record_are_on_file_before_the_delete
     assert any("terminated" in rule for rule in rules)
     assert row.snapshot["comment"] == "rack 7"
     assert row.snapshot["parameters"] == {"role": "web"}
-    assert "hunter2" not in str(row)  # S17
+    assert "hunter2" not in str(row)
 
 
-def test_no_journal_no_deletion(stage: Any) -> None:
-    """O1: a disk that fills up under the journal."""
+def test_without_a_writable_journal_nothing_is_deleted(stage: Any) -> None:
+    """The disk fills up under the journal."""
     stage.terminated("old")
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
@@ -850,7 +826,6 @@ def test_no_journal_no_deletion(stage: Any) -> None:
 
 
 def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(stage: Any) -> None:
-    """O1."""
     stage.terminated("old")
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
@@ -864,8 +839,8 @@ def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(stage: 
     assert stage.foreman.count("^DELETE") == 0
 
 
-def test_a_run_that_was_killed_in_between_is_settled_by_the_next(stage: Any) -> None:
-    """O1: killed after the DELETE, before its outcome was on file; and before the DELETE."""
+def test_the_next_run_settles_a_deletion_during_which_a_run_was_killed(stage: Any) -> None:
+    """Killed before the DELETE, or after it but before its outcome was in the journal."""
     for name in ("first", "second"):
         stage.terminated(name)
     stage.run()
@@ -889,11 +864,11 @@ def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
         outcomes = cleanup.apply(plan, stopped=lambda: bool(done))
         done.append(next(outcomes))
         done.extend(outcomes)
-    assert [one.result for one in done] == ["deleted", "kept", "kept"]
+    assert [outcome.result for outcome in done] == ["deleted", "kept", "kept"]
     assert "interrupted" in done[-1].detail
 
 
-# What Foreman's events told
+# What Foreman's events reported
 
 
 def tell(
@@ -906,13 +881,13 @@ def tell(
 
 
 def waiting(stage: Any, name: str) -> str:
-    """What the run says of one that waits."""
-    verdict = next(one for one in stage.plan().verdicts if one.name.startswith(name))
+    """What the run says of a record that waits."""
+    verdict = next(verdict for verdict in stage.plan().verdicts if verdict.name.startswith(name))
     assert verdict.decision is Decision.WAIT
     return verdict.detail
 
 
-def test_a_waiting_record_whose_machine_uploaded_facts_begins_its_grace_period_anew(
+def test_uploaded_facts_restart_the_grace_period_of_a_waiting_record(
     stage: Any,
 ) -> None:
     stage.archived("old")
@@ -925,7 +900,7 @@ def test_a_waiting_record_whose_machine_uploaded_facts_begins_its_grace_period_a
     assert "in 2 runs (3 needed)" in waiting(stage, "old")
     assert stage.run() == []
     stage.now += HOUR
-    assert [one.result for one in stage.run()] == ["deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
 
 
 def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(stage: Any) -> None:
@@ -965,7 +940,7 @@ def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage
         assert [note.name for note in journal.events()] == ["elsewhere.example.com"]
 
 
-def test_a_run_that_satellite_stops_does_not_lose_what_events_told(stage: Any) -> None:
+def test_a_run_that_satellite_stops_does_not_lose_what_events_reported(stage: Any) -> None:
     stage.archived("old")
     stage.plan()
     tell(stage, FACTS, "old")
@@ -984,28 +959,30 @@ def test_a_sign_of_life_after_the_plan_was_made_keeps_the_record_that_has_no_pro
     for _ in range(3):
         stage.plan()
         stage.now += 36 * HOUR
-    made = stage.plan()
-    assert len(made.deletions) == 2
+    plan = stage.plan()
+    assert len(plan.deletions) == 2
     tell(stage, FACTS, "old")
     tell(stage, FACTS, "proven")
     with stage.journal() as journal:
-        outcomes = {one.name.split(".")[0]: one for one in stage.cleanup(journal).apply(made)}
+        outcomes = {
+            outcome.name.split(".")[0]: outcome for outcome in stage.cleanup(journal).apply(plan)
+        }
     assert (outcomes["old"].result, outcomes["proven"].result) == ("kept", "deleted")
     assert "in 0 runs (3 needed)" in outcomes["old"].detail
 
 
-def test_a_journal_that_cannot_be_read_for_what_events_told_stops_the_deletions(stage: Any) -> None:
+def test_a_journal_whose_events_cannot_be_read_stops_the_deletions(stage: Any) -> None:
     stage.terminated("old")
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
-        made = cleanup.plan()
+        plan = cleanup.plan()
         journal._database.execute("DROP TABLE notes")
-        (outcome,) = cleanup.apply(made)
+        (outcome,) = cleanup.apply(plan)
     assert (outcome.result, stage.left) == ("kept", {"witness", "old"})
     assert "no such table" in outcome.detail
 
 
-def test_where_the_spool_was_full_every_count_begins_anew(
+def test_a_full_spool_restarts_every_count_of_misses(
     stage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.archived("old")
@@ -1023,12 +1000,12 @@ def test_a_spool_that_cannot_be_read_holds_up_no_deletion_with_proof(
 ) -> None:
     stage.terminated("old")
     spool_of(stage.folder / "journal.sqlite3").mkdir()
-    assert [one.result for one in stage.run()] == ["deleted"]
+    assert [outcome.result for outcome in stage.run()] == ["deleted"]
     assert "notes of Foreman's events cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["held", "a folder", "a link", "damaged"])
-def test_where_the_spool_cannot_be_read_every_count_begins_anew(
+def test_an_unreadable_spool_restarts_every_count_of_misses(
     stage: Any, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Signs of life may be in it."""
@@ -1049,7 +1026,7 @@ def test_where_the_spool_cannot_be_read_every_count_begins_anew(
         assert "in 1 run (3 needed)" in waiting(stage, "old")
 
 
-def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_are_not(
+def test_the_journal_notes_hosts_that_somebody_else_removed_but_not_our_deletions(
     stage: Any,
 ) -> None:
     stage.terminated("ours")
@@ -1068,10 +1045,8 @@ def test_a_host_that_somebody_else_removed_is_put_on_file_and_our_own_deletions_
         assert {row.satellite for row in journal.removals()} == {stage.foreman.url}
 
 
-def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
-    """before_destroy comes before anything is gone, and a create hook is called as destroy for a
-    rollback.
-    """
+def test_a_removal_that_foreman_took_back_does_not_count(stage: Any) -> None:
+    """before_destroy comes before anything is gone, and a rollback of a create calls destroy."""
     tell(stage, DESTROYED, "witness", 1)
     tell(stage, DESTROYED, "witness")
     stage.plan()
@@ -1094,7 +1069,7 @@ def test_a_removal_that_foreman_took_back_is_none(stage: Any) -> None:
     ),
     junk=st.binary(max_size=20),
 )
-def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_without(
+def test_no_event_makes_a_run_delete_what_it_would_keep_without_it(
     stage: Any, notes: Any, junk: bytes
 ) -> None:
     if "old" not in stage.left:
@@ -1105,7 +1080,7 @@ def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_wit
             stage.plan()
             stage.now += 36 * HOUR
         (stage.folder / "before").write_bytes((stage.folder / "journal.sqlite3").read_bytes())
-    without = {one.host_id for one in stage.plan().deletions}
+    without = {verdict.host_id for verdict in stage.plan().deletions}
     assert len(without) == 3
     (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
     spool = spool_of(stage.folder / "journal.sqlite3")
@@ -1113,7 +1088,7 @@ def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_wit
     for event, name, host_id, days in notes:
         if name or host_id:
             tell(stage, event, name, host_id, days * DAY)
-    deletions = {one.host_id for one in stage.plan().deletions}
+    deletions = {verdict.host_id for verdict in stage.plan().deletions}
     assert deletions <= without
     spoken = {name for event, name, *_ in notes if event != DESTROYED}
     kept = {host.id for host in stage.satellite.hosts.values() if host.name.split(".")[0] in spoken}
@@ -1126,40 +1101,42 @@ def test_whatever_events_tell_a_run_deletes_nothing_that_it_would_not_delete_wit
 # One instance at once
 
 
-def one(
+def run_for_one(
     stage: Any, policy: Optional[Policy] = None, apply: bool = True, **target: str
 ) -> list[Any]:
     """A run for one instance: its verdicts, or what became of the deletions."""
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal, policy)
-        made = cleanup.plan_one(Target(**target))
-        return list(cleanup.apply(made)) if apply else list(made.verdicts)
+        plan = cleanup.plan_one(Target(**target))
+        return list(cleanup.apply(plan)) if apply else list(plan.verdicts)
 
 
 def test_with_proof_one_instance_goes_at_once_and_no_other_does(stage: Any) -> None:
     uuid = stage.terminated("old")
     stage.terminated("other")
-    assert [(found.name, found.result) for found in one(stage, uuid=swap_bytes(uuid))] == [
-        ("old.example.com", "deleted")
-    ]
+    assert [
+        (outcome.name, outcome.result) for outcome in run_for_one(stage, uuid=swap_bytes(uuid))
+    ] == [("old.example.com", "deleted")]
     assert stage.left == {"witness", "other"}
-    assert [found.result for found in one(stage, name="Other.example.com")] == ["deleted"]
+    assert [outcome.result for outcome in run_for_one(stage, name="Other.example.com")] == [
+        "deleted"
+    ]
 
 
 def test_without_proof_one_instance_waits_however_often_it_is_called(stage: Any) -> None:
     uuid = stage.archived("old")
     for _ in range(5):
-        (verdict,) = one(stage, uuid=uuid, apply=False)
+        (verdict,) = run_for_one(stage, uuid=uuid, apply=False)
         assert verdict.decision is Decision.WAIT
         assert "in 1 run (3 needed)" in verdict.detail
     for _ in range(3):
         stage.now += 24 * HOUR
         assert stage.left == {"witness", "old"}
-        outcomes = one(stage, uuid=uuid)
-    assert [found.result for found in outcomes] == ["deleted"]
+        outcomes = run_for_one(stage, uuid=uuid)
+    assert [outcome.result for outcome in outcomes] == ["deleted"]
 
 
-def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for_normal(
+def test_a_run_for_one_instance_counts_no_other_miss_and_notes_no_size(
     stage: Any,
 ) -> None:
     uuid, other = stage.archived("old"), stage.archived("other")
@@ -1168,7 +1145,7 @@ def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for
         before = journal.servers_before()
     stage.host("new")
     stage.now += 30 * HOUR
-    one(stage, uuid=uuid)
+    run_for_one(stage, uuid=uuid)
     with stage.journal() as journal:
         assert [
             journal.history(stage.foreman.url, 0, form, [("prod", "RegionOne")]).misses
@@ -1182,7 +1159,7 @@ def test_a_run_for_one_instance_counts_no_miss_for_another_and_takes_no_size_for
 )
 def test_an_instance_without_a_record_is_not_found(stage: Any, target: Any) -> None:
     with pytest.raises(SatelliteNotFound, match="no host record of"):
-        one(stage, **target)
+        run_for_one(stage, **target)
 
 
 def test_an_instance_out_of_the_configured_scope_is_not_found(stage: Any) -> None:
@@ -1197,61 +1174,66 @@ def test_several_records_with_the_uuid_are_all_shown_and_without_proof_none_goes
     uuid = stage.archived("twin-a")
     stage.terminated("other")
     add_host(stage.world, "twin-b", "", uuid=swap_bytes(uuid), checked_in=3 * 86400.0)
-    assert {found.reason.name for found in one(stage, apply=False, uuid=uuid)} == {"SHARED_UUID"}
-    assert {found.reason.name for found in one(stage, apply=False, name="twin-a.example.com")} == {
+    assert {verdict.reason.name for verdict in run_for_one(stage, apply=False, uuid=uuid)} == {
         "SHARED_UUID"
     }
+    assert {
+        verdict.reason.name
+        for verdict in run_for_one(stage, apply=False, name="twin-a.example.com")
+    } == {"SHARED_UUID"}
 
 
 def test_all_rules_hold_for_one_instance_too(stage: Any) -> None:
     alive = stage.host("alive")
     talking = stage.terminated("talking", ago=2 * DAY, checked_in=DAY)
     assert [
-        found.reason.name
+        verdict.reason.name
         for uuid in (alive, talking)
-        for found in one(stage, apply=False, uuid=uuid)
+        for verdict in run_for_one(stage, apply=False, uuid=uuid)
     ] == ["ALIVE", "CHECKED_IN"]
     uuid = stage.terminated("old")
     stage.osp.fail("/servers", 503)
-    assert [found.reason.name for found in one(stage, apply=False, uuid=uuid)] == ["UNKNOWN"]
+    assert [verdict.reason.name for verdict in run_for_one(stage, apply=False, uuid=uuid)] == [
+        "UNKNOWN"
+    ]
 
 
-def test_one_instance_may_go_where_the_fleet_is_too_small_for_the_fraction_but_not_one_after_the_other(
+def test_one_instance_may_go_in_a_fleet_too_small_for_the_fraction_but_not_a_second(
     stage: Any,
 ) -> None:
     """A loop over the cloud's servers is held by the caps of one run, an hour long."""
     first, second = stage.terminated("first"), stage.terminated("second")
-    assert [found.result for found in one(stage, Policy(), uuid=first)] == ["deleted"]
+    assert [outcome.result for outcome in run_for_one(stage, Policy(), uuid=first)] == ["deleted"]
     refusal = r"2 of 2 instances \(100%\) are to be deleted within an hour, max_fraction is 10%"
     with pytest.raises(PlanError, match=refusal):
-        one(stage, Policy(), uuid=second)
+        run_for_one(stage, Policy(), uuid=second)
     refusal = "2 records are to be deleted within an hour, max_deletions is 1"
     with pytest.raises(PlanError, match=refusal):
-        one(stage, Policy(max_fraction=1.0, max_deletions=1), uuid=second)
+        run_for_one(stage, Policy(max_fraction=1.0, max_deletions=1), uuid=second)
     stage.now += HOUR + timedelta(minutes=1)
-    assert [found.result for found in one(stage, Policy(), uuid=second)] == ["deleted"]
+    assert [outcome.result for outcome in run_for_one(stage, Policy(), uuid=second)] == ["deleted"]
 
 
 @pytest.mark.parametrize("policy", [Policy(max_fraction=0.0), Policy(max_deletions=0)])
-def test_a_cap_of_none_lets_the_one_not_go_either(stage: Any, policy: Policy) -> None:
+def test_a_cap_of_0_keeps_the_one_instance_too(stage: Any, policy: Policy) -> None:
     uuid = stage.terminated("old")
     with pytest.raises(PlanError, match="(is|are) to be deleted"):
-        one(stage, policy, uuid=uuid)
+        run_for_one(stage, policy, uuid=uuid)
     assert stage.left == {"witness", "old"}
 
 
-def test_a_cloud_that_shrank_holds_the_one_as_well(stage: Any) -> None:
+def test_a_cloud_that_shrank_holds_the_one_instance_too(stage: Any) -> None:
     servers = [stage.host(f"web-{number}") for number in range(9)]
     stage.plan()
     for uuid in servers[1:6]:
         del stage.openstack.instances["RegionOne"][uuid]
     stage.openstack.terminate("RegionOne", servers[0], stage.now.timestamp())
     with pytest.raises(PlanError, match="shrank from 10 to 4 servers"):
-        one(stage, Policy(max_fraction=1.0, quiet=timedelta(0)), uuid=servers[0])
+        run_for_one(stage, Policy(max_fraction=1.0, quiet=timedelta(0)), uuid=servers[0])
 
 
 def test_a_role_that_lost_view_params_since_the_plan_deletes_nothing(stage: Any) -> None:
-    """S19: in the same run, a moment later."""
+    """In the same run, a moment later."""
     stage.terminated("old", parameters={"osp_cleanup_protect": "false"})
     login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
     with stage.journal() as journal:

@@ -95,7 +95,7 @@ def test_csv_is_for_the_security_team(stage: Stage, call: Any) -> None:
     assert (code, out) == (0, 'Name,Project\n"a,b""c [31m",shop\n')
 
 
-def test_a_servers_name_is_no_formula_in_csv(stage: Stage, call: Any) -> None:
+def test_a_servers_name_is_never_a_formula_in_csv(stage: Stage, call: Any) -> None:
     add(stage, '=HYPERLINK("http://evil.example.com")', project="shop")
     _, out, _ = call(
         "--config", stage.config(), "unmanaged", "--output", "csv", "--fields", "Name,Project"
@@ -112,12 +112,12 @@ def test_a_servers_name_is_no_formula_in_csv(stage: Stage, call: Any) -> None:
         (lambda stage: stage.foreman.fail("/api/hosts", 500), 69),
     ],
 )
-def test_a_side_that_cannot_answer_is_an_error_and_no_list(
+def test_a_side_that_cannot_answer_is_an_error_and_not_a_shorter_list(
     stage: Stage, call: Any, spoil: Any, code: int
 ) -> None:
     spoil(stage)
-    found, out, err = call("--config", stage.config(), "unmanaged")
-    assert (found, out, err.count("\n")) == (code, "", 1)
+    exit_code, out, err = call("--config", stage.config(), "unmanaged")
+    assert (exit_code, out, err.count("\n")) == (code, "", 1)
 
 
 def test_a_configuration_that_leaves_the_clouds_to_a_job_cannot_say(
@@ -128,5 +128,5 @@ def test_a_configuration_that_leaves_the_clouds_to_a_job_cannot_say(
     assert code == 78 and "leaves them to a job" in err
 
 
-def test_a_span_that_is_none_is_a_matter_of_usage(stage: Stage, call: Any) -> None:
+def test_an_invalid_span_is_a_usage_error(stage: Stage, call: Any) -> None:
     assert call("--config", stage.config(), "unmanaged", "--older-than", "soon")[0] == 64

@@ -1,5 +1,4 @@
-"""Both promises over random worlds: no living machine's record goes, and every provable termination
-does.
+"""Both promises over random worlds: no living machine goes, every proven dead one does.
 
 A record is a living machine's if any source of its facts names an instance that exists or could not
 be asked about, in either byte order, or if it gave a sign of life since the end that Nova proves.
@@ -105,19 +104,17 @@ sources = st.fixed_dictionaries(
 
 def named(facts: Any) -> set[str]:
     """Every instance that any source names, each in the form that Nova knows."""
-    found = {
+    forms = {
         parse_uuid(text)
         for values in facts.values()
         for name, text in values.items()
         if name in UUID_NAMES
     }
-    return {uuid for uuid in UUIDS if any(form and same_machine(uuid, form) for form in found)}
+    return {uuid for uuid in UUIDS if any(form and same_machine(uuid, form) for form in forms)}
 
 
 def foreign(facts: Any) -> bool:
-    """Whether the leading source itself names another maker: said once more, in other words than
-    the product's.
-    """
+    """Whether the leading source names another maker; written independently of the product."""
 
     def texts(values: Any, *names: str) -> list[str]:
         return [
@@ -183,9 +180,7 @@ policies = st.builds(
 
 @st.composite
 def cases(draw: Any) -> tuple[Any, dict[str, Truth], Case]:
-    """Facts, what is true of every instance, and the case as a run sees it; nothing but these two
-    can hold it.
-    """
+    """Facts, the truth about every instance, and the case; only these two can hold the record."""
     facts, truth = draw(sources), {uuid: draw(truths) for uuid in UUIDS}
     identity = identify(facts, katello=True)
     sightings = []
@@ -228,9 +223,9 @@ def cases(draw: Any) -> tuple[Any, dict[str, Truth], Case]:
 @given(cases(), policies)
 @settings(max_examples=300)
 def test_no_facts_of_any_source_can_delete_a_record_that_names_a_living_instance(
-    found: Any, policy: Policy
+    example: Any, policy: Policy
 ) -> None:
-    facts, truth, case = found
+    facts, truth, case = example
     verdict = judge(case, policy, NOW)
     if verdict.decision is Decision.DELETE:
         assert named(facts)
@@ -255,9 +250,9 @@ def test_no_facts_of_any_source_can_delete_a_record_that_names_a_living_instance
 @given(cases(), policies)
 @settings(max_examples=300)
 def test_no_facts_of_any_source_can_keep_a_provable_termination_for_ever(
-    found: Any, policy: Policy
+    example: Any, policy: Policy
 ) -> None:
-    facts, truth, case = found
+    facts, truth, case = example
     proven = [truth[uuid].end for uuid in named(facts) if truth[uuid].end]
     others = {truth[uuid].presence for uuid in named(facts)} - {Presence.ABSENT, Presence.DELETED}
     if foreign(facts) or not proven or others:
@@ -333,9 +328,7 @@ def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
 
 
 def provable(truth: dict[str, Machine], records: list[Entry], entry: Entry) -> bool:
-    """Whether the record has to go: its machine is provably terminated, and nobody who names it
-    spoke since.
-    """
+    """Whether the record has to go: its end is proven, and no record that names it spoke since."""
     uuids = named(entry.facts)
     rows = [truth[uuid].ended for uuid in uuids if truth[uuid].state == "row"]
     if (

@@ -141,8 +141,8 @@ def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: C
         "r2/active": "absent"
     }
     checker = LocalChecker([CloudScope("admin", ("RegionOne", "RegionTwo"))])
-    checker.prepare()
-    survey = checker.survey([cloud.instances["r2/active"], cloud.instances["r2/deleted"]])
+    lists = checker.prepare()
+    survey = checker.survey([cloud.instances["r2/active"], cloud.instances["r2/deleted"]], lists)
     assert survey.alive == {cloud.instances["r2/active"]: ("admin", "RegionTwo")}
     found = {one.region: one.presence.value for one in survey.of(cloud.instances["r2/deleted"])}
     assert found == {"RegionOne": "absent", "RegionTwo": "deleted"}
@@ -244,11 +244,11 @@ def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(
 ) -> None:
     cloud.fault({"status": status, "match": match})
     checker = LocalChecker([CloudScope("admin", ("RegionOne",))])
-    checker.prepare()
+    lists = checker.prepare()
     uuids = [
         cloud.instances[label] for label in ("cell1/soft-deleted", "cell1/hidden", "cell2/deleted")
     ]
-    survey = checker.survey(uuids)
+    survey = checker.survey(uuids, lists)
     assert {one.presence.value for uuid in uuids for one in survey.of(uuid)} <= {
         "unknown",
         "present",

@@ -2,16 +2,18 @@
 everywhere.
 """
 
+import gc
 import json
 import re
 import threading
+import weakref
 from datetime import datetime, timezone
 
 import pytest
 from sandbox.openstack import Account, Instance, OpenStack, project_id
 from sandbox.server import Server
 
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker, ServerLists
 from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
 from foreman_hooks.osp_checker.sightings import Presence, Survey
 from foreman_hooks.osp_checker.uuids import swap_bytes
@@ -98,8 +100,8 @@ class Clouds:
     def survey(self, uuids, *scopes):
         """All UUIDs of a run, as a run does it."""
         checker = self.checker(*scopes)
-        checker.prepare()
-        return checker.survey(uuids)
+        lists = checker.prepare()
+        return checker.survey(uuids, lists)
 
 
 @pytest.fixture(scope="module")
@@ -187,23 +189,31 @@ def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row
     assert told(survey) == {"prod/RegionOne": PRESENT}
 
 
-def test_what_was_listed_is_let_go_once_it_was_looked_up(clouds, prod):
-    """The list of a large cloud is large; who looks again is told nothing, and would ask one by
-    one.
-    """
+def test_the_checker_keeps_no_list_once_its_caller_has_let_it_go(clouds, prod):
+    """The list of a large cloud is large."""
+    prod.add(X)
+    checker = clouds.checker(CloudScope("prod", (ONE,)))
+    lists = checker.prepare()
+    assert checker.listed([X, Y], lists).alive == {X: ("prod", ONE)}
+    reference = weakref.ref(lists)
+    del lists
+    gc.collect()
+    assert reference() is None
+
+
+def test_without_the_lists_no_server_counts_as_listed(clouds, prod):
     prod.add(X)
     checker = clouds.checker(CloudScope("prod", (ONE,)))
     checker.prepare()
-    assert checker.listed([X, Y]).alive == {X: ("prod", ONE)}
-    again = checker.listed([X])
-    assert (again.alive, again.asked, again.regions[0].servers) == ({}, {}, 2)
+    survey = checker.listed([X], ServerLists())
+    assert (survey.alive, survey.asked, survey.regions[0].servers) == ({}, {}, 2)
     assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
 
 
 def test_nothing_is_asked_about_who_is_in_no_list(clouds, prod):
     checker = clouds.checker(CloudScope("prod", (ONE,)))
-    checker.prepare()
-    assert checker.listed([X]).asked == {}
+    lists = checker.prepare()
+    assert checker.listed([X], lists).asked == {}
     assert prod.count(f"/servers/{X}") == prod.count("uuid=") == 0
 
 
@@ -223,8 +233,8 @@ def test_the_lists_and_the_questions_tell_their_progress(clouds, prod):
     prod.double.max_limit = 1
     prod.add(X)
     checker, listed, asked = clouds.checker(CloudScope("prod", (ONE, TWO))), [], []
-    checker.prepare(lambda *step: listed.append(step))
-    checker.survey([X, Y, *numbered(2)], lambda *step: asked.append(step))
+    lists = checker.prepare(lambda *step: listed.append(step))
+    checker.survey([X, Y, *numbered(2)], lists, lambda *step: asked.append(step))
     assert sorted(listed)[-2:] == [(3, 0), (3, 3)]  # how many there will be is known at the end
     assert sorted(asked)[0] == (1, 6) and sorted(asked)[-1] == (6, 6)
 
@@ -284,8 +294,8 @@ def test_one_question_costs_one_login_for_all_regions_and_one_get_in_each(clouds
 
 def test_a_login_serves_the_whole_run(clouds, prod):
     checker = clouds.checker()
-    checker.prepare()
-    checker.survey([X])
+    lists = checker.prepare()
+    checker.survey([X], lists)
     checker.ask([X])
     checker.ask([Y])
     assert prod.count("POST") == 1
@@ -328,8 +338,8 @@ def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(clo
 def test_a_cloud_that_refused_the_login_is_not_asked_again(clouds, lab):
     lab.auth["password"] = "wrong"
     checker = clouds.checker(*SCOPES)
-    checker.prepare()
-    checker.survey([X])
+    lists = checker.prepare()
+    checker.survey([X], lists)
     assert told(checker.ask([X])) == {"lab/RegionOne": UNKNOWN}
     assert lab.count("POST") == 1
 
@@ -423,8 +433,8 @@ def test_a_cloud_that_clouds_yaml_does_not_name_makes_all_unknown(clouds, prod):
 def test_no_cloud_at_all_says_nothing_of_any_server(clouds):
     clouds.file.write_text("clouds: {}")
     checker = LocalChecker((CloudScope(None),))
-    checker.prepare()
-    assert [one.presence for one in checker.survey([X]).of(X)] == [UNKNOWN]
+    lists = checker.prepare()
+    assert [one.presence for one in checker.survey([X], lists).of(X)] == [UNKNOWN]
 
 
 @pytest.mark.parametrize("mishap", ["<html>log in</html>", "null", '{"token": {}}'])
@@ -460,17 +470,17 @@ def test_a_row_of_nonsense_is_unknown_and_breaks_nothing_off(clouds, prod, row):
 def test_asking_ignores_what_a_list_said_before(clouds, prod):
     prod.add(X)
     checker = clouds.checker()
-    checker.prepare()
+    lists = checker.prepare()
     prod.terminate(X)
-    assert told(checker.survey([X])) == {"prod/RegionOne": PRESENT}
+    assert told(checker.survey([X], lists)) == {"prod/RegionOne": PRESENT}
     assert told(checker.ask([X])) == {"prod/RegionOne": DELETED}
 
 
 def test_asking_finds_alive_what_was_dead_before(clouds, prod):
     prod.add_dead(X)
     checker = clouds.checker()
-    checker.prepare()
-    assert told(checker.survey([X])) == {"prod/RegionOne": DELETED}
+    lists = checker.prepare()
+    assert told(checker.survey([X], lists)) == {"prod/RegionOne": DELETED}
     prod.add(X)
     assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
 
@@ -534,15 +544,15 @@ def environment(clouds, prod, monkeypatch):
 
 def test_the_environment_alone_is_enough(environment, prod):
     prod.add_dead(X, TWO)
-    environment.prepare()
-    [sighting] = environment.survey([X]).of(X)
+    lists = environment.prepare()
+    [sighting] = environment.survey([X], lists).of(X)
     assert (sighting.region, sighting.presence) == (TWO, DELETED)
 
 
 def test_a_login_of_the_environment_that_is_refused_makes_all_unknown(environment, monkeypatch):
     monkeypatch.setenv("OS_PASSWORD", "wrong")
-    environment.prepare()
-    survey = environment.survey([X])
+    lists = environment.prepare()
+    survey = environment.survey([X], lists)
     assert [seen.region for seen in survey.regions] == [TWO]
     assert [one.presence for one in survey.of(X)] == [UNKNOWN]
 

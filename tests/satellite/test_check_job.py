@@ -158,9 +158,9 @@ def test_the_answer_is_that_of_the_local_check(job: JobStage) -> None:
     uuids = list(fill(job.stage).values())
     in_region_two(job.stage)
     local = LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
-    local.prepare()
+    lists = local.prepare()
     delegated = job.checker(CloudScope("prod", ("RegionOne", "RegionTwo")))
-    assert delegated.survey(uuids) == local.survey(uuids)
+    assert delegated.survey(uuids) == local.survey(uuids, lists)
     assert delegated.ask(uuids).asked == local.ask(uuids).asked
 
 
@@ -168,8 +168,8 @@ def test_the_error_of_a_region_reads_as_in_the_local_check(job: JobStage) -> Non
     """RegionTwo has no server, so that it proves nothing."""
     both = CloudScope("prod", ("RegionOne", "RegionTwo"))
     local = LocalChecker([both])
-    local.prepare()
-    found, known = job.checker(both).survey([GONE]), local.survey([GONE])
+    lists = local.prepare()
+    found, known = job.checker(both).survey([GONE]), local.survey([GONE], lists)
     assert [str(seen.error) for seen in found.regions] == [
         str(seen.error) for seen in known.regions
     ]
@@ -245,7 +245,7 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
     job.answers(target)
     uuids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(10_001)]
     told: list[tuple[int, int]] = []
-    survey = job.checker().survey(uuids, lambda done, total: told.append((done, total)))
+    survey = job.checker().survey(uuids, progress=lambda done, total: told.append((done, total)))
     assert asked == [10_000, 1]
     assert list(survey.asked) == uuids
     assert {found[0].presence for found in survey.asked.values()} == {Presence.ABSENT}
@@ -509,8 +509,8 @@ def ask_both(job: JobStage, uuids: list[str]) -> Survey:
 def test_each_checker_host_answers_for_its_own_clouds(two: JobStage) -> None:
     uuids = [*fill(two.stage).values(), GONE]
     local = LocalChecker(BOTH)
-    local.prepare()
-    found, known = ask_both(two, uuids), local.survey(uuids)
+    lists = local.prepare()
+    found, known = ask_both(two, uuids), local.survey(uuids, lists)
     assert (found.alive, found.asked) == (known.alive, known.asked)
     regions = [replace(answer, unlisted=()) for answer in found.regions]
     assert sorted(regions, key=str) == sorted(known.regions, key=str)

@@ -1,0 +1,40 @@
+"""Check the plan of a run as a whole against what the journal knows of earlier runs."""
+
+from datetime import datetime, timedelta
+
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.osp_checker.sightings import Place
+from foreman_hooks.rules import plan as plans
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.rules.plan import Plan
+
+HOUR = timedelta(hours=1)
+
+
+def guard(plan: Plan, journal: Journal, policy: Policy, now: datetime) -> Plan:
+    """The plan with the guard rails that it breaks at this moment.
+
+    What was deleted in the last hour counts for a plan of one instance alone: many of these
+    together must stay within the caps of one run.
+    """
+    deleted_before = 0
+    if plan.fleet is not None:
+        deleted_before = journal.deleted_since(plan.satellite, now - HOUR)
+    sizes: dict[Place, int] = {}
+    for place, (count, _) in journal.servers_before().items():
+        sizes[place] = count
+    return plans.with_guard_rails(plan, policy, sizes, deleted_before)
+
+
+def note_servers(plan: Plan, journal: Journal) -> None:
+    """Keep how many servers each region listed, as its normal size.
+
+    Good runs only: one that a region spoiled says nothing of the others' normal size either.
+    """
+    if any(region.error for region in plan.regions):
+        return
+    sizes: dict[Place, int] = {}
+    for region in plan.regions:
+        if region.servers is not None:
+            sizes[region.place] = region.servers
+    journal.note_servers(sizes, plan.made_at)

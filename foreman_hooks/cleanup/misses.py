@@ -1,0 +1,102 @@
+"""Count in how many runs in a row an instance was missing, and start over after a sign of life."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import chain, product
+from typing import Optional
+
+from foreman_hooks.cleanup import check_ins
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.observation import Observation
+from foreman_hooks.osp_checker.sightings import Place, Presence
+from foreman_hooks.rules.model import History, Policy, Verdict
+from foreman_hooks.satellite.inventory import ListedHost
+
+# Misses of daily runs are in a row, however short the grace period is.
+GAP = timedelta(hours=25)
+
+
+@dataclass(frozen=True)
+class Misses:
+    """The counts of misses in the journal; `satellite` is the URL of the one they are about."""
+
+    journal: Journal
+    satellite: str
+    policy: Policy
+
+    def count(
+        self,
+        observation: Observation,
+        now: datetime,
+        targets: Optional[Iterable[ListedHost]] = None,
+    ) -> Observation:
+        """Count the misses of a run; returns the observation with the new counts.
+
+        A run in which a cloud could not answer counts for no host: it neither adds a miss nor takes
+        one back.  With `targets` only their misses count, and only if the last one is long enough
+        ago: the number that is needed takes the whole grace period.  The count of a host that gave
+        a sign of life starts over in any case.
+        """
+        alive = self._alive_uuids(observation)
+        missing = {host.identity.uuids[0] for host in observation.missing_hosts()} - alive
+        spacing = timedelta()
+        if targets is not None:
+            missing &= set(chain.from_iterable(host.uuids for host in targets))
+            spacing = self._spacing
+        reported = check_ins.of_hosts(self.journal, observation.everyone(), now)
+        places = [region.place for region in observation.survey.regions]
+        rows = [(uuid, place.cloud, place.region) for uuid, place in product(missing, places)]
+        self.journal.note_misses(
+            rows,
+            alive | reported.uuids,
+            observation.made_at,
+            spacing,
+            reported.notes,
+            gap=self._gap,
+        )
+        check_ins.note_removals(self.journal, self.satellite, observation.everyone())
+        return self._with_histories(observation, places)
+
+    def _with_histories(self, observation: Observation, places: Sequence[Place]) -> Observation:
+        """The observation with the histories of its missing hosts as they are now."""
+        histories: dict[int, History] = {}
+        for host in observation.missing_hosts():
+            uuid = host.identity.uuids[0]
+            histories[host.id] = self.journal.history(self.satellite, host.id, uuid, places)
+        missing = replace(observation.missing, histories=histories)
+        return replace(observation, missing=missing)
+
+    def _alive_uuids(self, observation: Observation) -> set[str]:
+        """The UUIDs that are alive now, as far as they may have a miss in the journal."""
+        alive = self.journal.missed()
+        alive.intersection_update(verdict.uuid for verdict in observation.alive)
+        for uuid, sightings in observation.survey.asked.items():
+            if any(sighting.presence is Presence.PRESENT for sighting in sightings):
+                alive.add(uuid)
+        return alive
+
+    def heed_check_ins(self, planned: Iterable[Verdict], now: datetime) -> None:
+        """Let check-ins since the plan was made count against deletions that rest on misses."""
+        check_ins.collect(self.journal, now)
+        hosts = (ListedHost(verdict.host_id, verdict.name, (verdict.uuid,)) for verdict in planned)
+        reported = check_ins.of_hosts(self.journal, hosts, now)
+        if reported.uuids:
+            self.journal.note_misses(
+                (),
+                reported.uuids,
+                now,
+                used=reported.notes,
+                gap=self._gap,
+            )
+
+    @property
+    def _spacing(self) -> timedelta:
+        """How far apart the misses of one target are, so that they take the whole grace period."""
+        spacing = self.policy.grace / self.policy.misses
+        return min(spacing, check_ins.KEEP_NOTES)
+
+    @property
+    def _gap(self) -> timedelta:
+        """After how long without a miss the count starts over."""
+        return max(self.policy.grace, GAP)

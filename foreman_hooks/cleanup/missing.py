@@ -1,0 +1,166 @@
+"""The closer look at the hosts that every cloud was asked about and that none has alive."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import Optional
+
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.progress import Progress, stage
+from foreman_hooks.cleanup.signs_of_life import RecordOrProblem, SignsOfLife
+from foreman_hooks.cleanup.whereabouts import terminated_at
+from foreman_hooks.osp_checker.pace import workers
+from foreman_hooks.osp_checker.sightings import Place, Survey
+from foreman_hooks.rules.model import History, Policy, Record
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.installation import destroys_vms
+from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost, firmware_kinds
+from foreman_hooks.satellite.records import FULL_PAGE, fetch_records, fetch_records_named
+from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
+
+# Place -> kind -> UUIDs of a few hosts of that kind that are alive there.
+Witnesses = Mapping[Place, Mapping[str, Sequence[str]]]
+
+# Place -> the hosts that are alive there.
+Alive = Mapping[Place, Sequence[ListedHost]]
+
+# Living hosts of one kind that a plan remembers for each region: one may end until 'apply'.
+WITNESSES = 3
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is known of the missing hosts.
+
+    `records`: host id -> its record.  `twins`: host id -> the names of the other records that name
+    its instance; `twin_records` has these by name.  `checkins_arrive`: other hosts checked in
+    lately.  `parameters_shown`: the login may read host parameters.  `detachable`: compute
+    resources can be detached.
+    """
+
+    records: Mapping[int, RecordOrProblem] = field(default_factory=dict)
+    histories: Mapping[int, History] = field(default_factory=dict)
+    twins: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    twin_records: Mapping[str, RecordOrProblem] = field(default_factory=dict)
+    witnesses: Witnesses = field(default_factory=dict)
+    checkins_arrive: bool = False
+    parameters_shown: bool = False
+    detachable: bool = True
+
+
+@dataclass(frozen=True)
+class MissingHosts:
+    """Looks up all that the rules need to know of missing hosts, as of `now` (aware)."""
+
+    satellite: Satellite
+    journal: Journal
+    policy: Policy
+    progress: Progress
+    now: datetime
+
+    def look_up(
+        self,
+        hosts: Sequence[IdentifiedHost],
+        survey: Survey,
+        alive: Alive,
+    ) -> Missing:
+        """Their records, the other records with their UUIDs, and the witnesses of their absence.
+
+        Raises SatelliteError.
+        """
+        if not hosts:
+            return Missing()
+        signs = SignsOfLife(self.satellite, self.policy.silence, self.now)
+        names = hosts_sharing_uuids(self.satellite, hosts)
+        records = self._read_records(hosts)
+        twin_names = sorted(set(chain.from_iterable(names.values())))
+        twin_records = fetch_records_named(self.satellite, twin_names)
+        absent: list[IdentifiedHost] = []  # without proof of a termination
+        ends: dict[int, Optional[datetime]] = {}
+        for host in hosts:
+            end = terminated_at(host.identity.uuids, survey)
+            ends[host.id] = end
+            if end is None:
+                absent.append(host)
+            if host.id in records:
+                records[host.id] = signs.check_reports(records[host.id], end)
+        return Missing(
+            records=records,
+            histories=self._histories(hosts, survey),
+            twins=names,
+            twin_records=signs.check_twin_reports(twin_records, names, ends),
+            witnesses=self._find_witnesses(absent, alive),
+            checkins_arrive=self._checkins_arrive(absent, signs),
+            parameters_shown=self.satellite.has_permission("view_params"),
+            detachable=can_detach(self.satellite, records.values()),
+        )
+
+    def _read_records(self, hosts: Sequence[IdentifiedHost]) -> dict[int, RecordOrProblem]:
+        report = stage(self.progress, "records of missing instances")
+        ids = [host.id for host in hosts]
+        starts = range(0, len(ids), FULL_PAGE)
+        pages = [ids[start : start + FULL_PAGE] for start in starts]
+        fetch = partial(fetch_records, self.satellite)
+        done = 0
+        records: dict[int, RecordOrProblem] = {}
+        with workers(self.satellite.manners.workers) as pool:
+            for page, page_records in zip(pages, pool.map(fetch, pages)):
+                records.update(page_records)
+                done += len(page)
+                report(done, len(ids))
+        return records
+
+    def _histories(self, hosts: Sequence[IdentifiedHost], survey: Survey) -> dict[int, History]:
+        url = self.satellite.url
+        places = [region.place for region in survey.regions]
+        histories: dict[int, History] = {}
+        for host in hosts:
+            uuid = host.identity.uuids[0]
+            histories[host.id] = self.journal.history(url, host.id, uuid, places)
+        return histories
+
+    def _checkins_arrive(self, absent: Sequence[IdentifiedHost], signs: SignsOfLife) -> bool:
+        """Whether hosts that are not absent checked in lately; False if none is absent."""
+        if not absent:
+            return False
+        return signs.others_check_in({host.id for host in absent})
+
+    def _find_witnesses(self, absent: Sequence[IdentifiedHost], alive: Alive) -> Witnesses:
+        """Some living hosts in each place, for each kind of the absent ones."""
+        wanted = {host.identity.kind for host in absent} - {""}
+        if not wanted:
+            return {}
+        witnesses: dict[Place, dict[str, list[str]]] = {}
+        for place, hosts in alive.items():
+            witnesses[place] = self._living_by_kind(hosts, wanted)
+        return witnesses
+
+    def _living_by_kind(
+        self, hosts: Sequence[ListedHost], wanted: Iterable[str]
+    ) -> dict[str, list[str]]:
+        """Kind -> UUIDs of a few of these hosts; stops once every kind has enough of them."""
+        open_kinds = set(wanted)
+        living: dict[str, list[str]] = {}
+        names = self.policy.openstack_names
+        for uuid, kind in firmware_kinds(self.satellite, hosts, names):
+            if kind in open_kinds:
+                uuids = living.setdefault(kind, [])
+                uuids.append(uuid)
+                if len(uuids) == WITNESSES:
+                    open_kinds.discard(kind)
+            if not open_kinds:
+                break
+        return living
+
+
+def can_detach(satellite: Satellite, records: Iterable[Optional[RecordOrProblem]]) -> bool:
+    """Whether the records can be detached from their compute resources; True without any.
+
+    They can if this login can read what Satellite does with the VM of a host that is deleted.
+    """
+    for record in records:
+        if isinstance(record, Record) and record.compute_resource:
+            return destroys_vms(satellite) is not None
+    return True

@@ -1,0 +1,162 @@
+"""Observe both sides: a quick look at all hosts, then a closer look at those that no list has."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.missing import Alive, Missing, MissingHosts
+from foreman_hooks.cleanup.observation import Observation
+from foreman_hooks.cleanup.progress import Progress, stage
+from foreman_hooks.cleanup.quick_look import QuickLook, read_lists, sort_hosts
+from foreman_hooks.cleanup.whereabouts import homes_now, is_missing
+from foreman_hooks.osp_checker.checker import Checker, ask_further
+from foreman_hooks.osp_checker.sightings import Place, Survey
+from foreman_hooks.rules.model import Policy, Reason
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.errors import SatelliteError
+from foreman_hooks.satellite.inventory import (
+    IdentifiedHost,
+    ListedHost,
+    Scope,
+    check_facts_still_visible,
+    identify_hosts,
+)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Observes Satellite and the clouds, and notes in the journal what later runs need to know."""
+
+    satellite: Satellite
+    checker: Checker
+    journal: Journal
+    policy: Policy
+    scope: Scope
+    progress: Progress
+
+    def observe(self, closely: Collection[int], now: datetime) -> Observation:
+        """What both sides say now; `closely`: ids of hosts to look at closely in any case.
+
+        Raises SatelliteError.  A cloud that fails raises nothing: its hosts are unknown.
+        """
+        self._check_same_satellite()
+        quick_look = self._look_quickly(closely, now)
+        hosts = self._look_closely(quick_look.not_listed)
+        instances = [host for host in hosts if host.identity.reason is None]
+        survey = self._ask_about(instances, quick_look.survey)
+        self._note_alive(quick_look, instances, survey)
+        missing = [host for host in instances if is_missing(host.identity.uuids, survey)]
+        known = self._look_up(missing, survey, quick_look.alive, now)
+        self._check_facts_still_shown(quick_look.canaries, hosts, missing)
+        return Observation(
+            made_at=now,
+            alive=quick_look.verdicts,
+            hosts=hosts,
+            survey=survey,
+            counts=_count_alive(quick_look.alive, instances, survey),
+            missing=known,
+        )
+
+    def _check_same_satellite(self) -> None:
+        """Raise SatelliteError if Katello was there in an earlier run and is not now.
+
+        The facts and check-ins that Katello shows would look gone.
+        """
+        had_katello = self.journal.had_katello(self.satellite.url)
+        if had_katello and not self.satellite.katello:
+            raise SatelliteError(
+                f"{self.satellite.url}: earlier runs met Katello there, and now it is gone; if it "
+                f"was removed, move the journal {self.journal.path} away to start over"
+            )
+        if self.satellite.katello and not had_katello:
+            self.journal.note_katello(self.satellite.url, True)
+
+    def _look_quickly(self, closely: Collection[int], now: datetime) -> QuickLook:
+        hosts, survey = read_lists(self.satellite, self.checker, self.scope, self.progress)
+        return sort_hosts(hosts, survey, closely, self.policy, now)
+
+    def _look_closely(self, hosts: Sequence[ListedHost]) -> list[IdentifiedHost]:
+        report = stage(self.progress, "hosts looked at closely")
+        names = self.policy.openstack_names
+        return list(identify_hosts(self.satellite, hosts, names, report))
+
+    def _ask_about(self, instances: Sequence[IdentifiedHost], survey: Survey) -> Survey:
+        """The survey of the lists, completed by the answers about every UUID of these hosts."""
+        uuids: dict[str, None] = {}  # a dict keeps their order
+        for host in instances:
+            uuids.update(dict.fromkeys(host.identity.uuids))
+        report = stage(self.progress, "instances asked about")
+        return ask_further(self.checker, survey, list(uuids), report)
+
+    def _note_alive(
+        self,
+        quick_look: QuickLook,
+        instances: Sequence[IdentifiedHost],
+        survey: Survey,
+    ) -> None:
+        """Note which UUIDs are alive where; not if a region failed, as that run saw too few."""
+        if any(region.error for region in survey.regions):
+            return
+        homes: dict[Place, list[str]] = {}
+        for region in survey.regions:
+            homes[region.place] = []
+        for place, hosts in quick_look.alive.items():
+            for listed in hosts:
+                homes[place].extend(listed.uuids)
+        named = list(quick_look.out_of_scope)
+        for host in instances:
+            named += host.identity.uuids
+            for place, uuids in homes_now(host.identity.uuids, survey).items():
+                homes[place] += uuids
+        self.journal.note_alive(self.satellite.url, homes, named)
+
+    def _look_up(
+        self,
+        missing: Sequence[IdentifiedHost],
+        survey: Survey,
+        alive: Alive,
+        now: datetime,
+    ) -> Missing:
+        lookup = MissingHosts(
+            satellite=self.satellite,
+            journal=self.journal,
+            policy=self.policy,
+            progress=self.progress,
+            now=now,
+        )
+        return lookup.look_up(missing, survey, alive)
+
+    def _check_facts_still_shown(
+        self,
+        canaries: Sequence[ListedHost],
+        hosts: Sequence[IdentifiedHost],
+        missing: Sequence[IdentifiedHost],
+    ) -> None:
+        """Raise SatelliteError if this login may be unable to see facts, or no longer sees them.
+
+        A host without facts does not count as an instance.
+        """
+        blank = [host for host in hosts if host.identity.reason is Reason.NO_FACTS]
+        if canaries and (missing or blank):
+            check_facts_still_visible(self.satellite, canaries)
+        elif blank and len(blank) == len(hosts) and not self.scope:
+            raise SatelliteError(
+                f"{self.satellite.url}: none of {len(hosts)} hosts shows a fact that identifies "
+                "it; see 'doctor' (view_facts for all hosts, the setting excluded_facts)"
+            )
+
+
+def _count_alive(
+    alive: Alive,
+    instances: Sequence[IdentifiedHost],
+    survey: Survey,
+) -> Counter[Place]:
+    """How many hosts of this Satellite are alive in each place, listed or not, in scope or not."""
+    counts: Counter[Place] = Counter()
+    for place, hosts in alive.items():
+        counts[place] = len(hosts)
+    for host in instances:
+        counts.update(homes_now(host.identity.uuids, survey).keys())
+    return counts

@@ -1,0 +1,28 @@
+"""How a run reports its progress, and where it gets the time."""
+
+from datetime import datetime, timezone
+from typing import Callable
+
+from foreman_hooks.osp_checker import pace
+
+# What the run does now, how much of it is done, and the total (0: not known).
+Progress = Callable[[str, int, int], None]
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time now (aware, UTC)."""
+    return datetime.now(timezone.utc)
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report the progress to nobody."""
+
+
+def stage(progress: Progress, what: str) -> pace.Progress:
+    """The progress of one stage of the run, with `what` as its label."""
+
+    def report(done: int, total: int) -> None:
+        progress(what, done, total)
+
+    return report

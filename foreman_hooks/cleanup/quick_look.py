@@ -1,0 +1,109 @@
+"""The quick look at both sides: the lists of hosts and of servers, and whom they show alive.
+
+Nearly every host is settled here, so this is what costs a run its time and memory.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain, islice
+from typing import NamedTuple, Optional
+
+from foreman_hooks.cleanup.progress import Progress, stage
+from foreman_hooks.osp_checker.checker import Checker
+from foreman_hooks.osp_checker.pace import workers
+from foreman_hooks.osp_checker.sightings import Place, Survey
+from foreman_hooks.rules.model import Identity, Policy, Verdict
+from foreman_hooks.rules.verdict import Case, judge
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.inventory import ListedHost, Scope, list_hosts
+
+CANARIES = 3  # hosts that show facts at first, and must still show some at the end
+
+
+class QuickLook(NamedTuple):
+    """What the lists of both sides say.
+
+    `survey`: how the regions answered, without the UUIDs found alive.  `verdicts`: on the hosts in
+    scope that a list of servers has.  `not_listed`: all others in scope.  `alive`: place -> the
+    hosts that are alive there, in scope or not.  `out_of_scope`: the UUIDs of all other hosts.
+    `canaries`: a few hosts that showed a fact.
+    """
+
+    survey: Survey
+    verdicts: list[Verdict]
+    not_listed: list[ListedHost]
+    alive: dict[Place, list[ListedHost]]
+    out_of_scope: list[str]
+    canaries: list[ListedHost]
+
+
+def read_lists(
+    satellite: Satellite,
+    checker: Checker,
+    scope: Scope,
+    progress: Progress,
+) -> tuple[list[ListedHost], Survey]:
+    """The hosts of Satellite, and which of them the clouds list; both sides are read at once.
+
+    Raises SatelliteError.  A cloud that fails raises nothing: the survey has its error.
+    """
+    servers_read = stage(progress, "servers of OpenStack")
+    hosts_read = stage(progress, "hosts of Satellite")
+    looked_up = stage(progress, "servers looked up")
+    with workers(1) as other_side:
+        preparation = other_side.submit(checker.prepare, servers_read)
+        hosts = list(list_hosts(satellite, scope, hosts_read))
+        server_lists = preparation.result()
+    uuids = list(chain.from_iterable(host.uuids for host in hosts))
+    survey = checker.listed(uuids, server_lists, looked_up)
+    # Freed by hand (8 MB for 60,000 servers): commands run without the garbage collector, and then
+    # the frames of libraries that are imported in the other thread keep its results alive.
+    server_lists.servers.clear()
+    return hosts, survey
+
+
+def sort_hosts(
+    hosts: list[ListedHost],
+    survey: Survey,
+    closely: Collection[int],
+    policy: Policy,
+    now: datetime,
+) -> QuickLook:
+    """Sort the hosts by whether a list of servers has them; empties `hosts`.
+
+    A host that a list has is alive, whatever else is known of it. So the verdict on one such host
+    of a region is that on all of them.  `closely`: ids of hosts to look at closely in any case.
+    """
+    with_facts = (host for host in hosts if host.uuids)
+    canaries = list(islice(with_facts, CANARIES))
+    look = QuickLook(replace(survey, alive={}), [], [], {}, [], canaries)
+    verdict_at: dict[Place, Verdict] = {}
+    hosts.reverse()
+    while hosts:  # taken out one by one, so that nothing is kept twice in a large fleet
+        host = hosts.pop()
+        uuid = _listed_uuid(host, survey)
+        if uuid is None or host.id in closely:
+            if host.in_scope:
+                look.not_listed.append(host)
+            else:
+                look.out_of_scope.extend(host.uuids)
+            continue
+        place = survey.alive[uuid]
+        look.alive.setdefault(place, []).append(host)
+        if not host.in_scope:
+            continue
+        if place not in verdict_at:
+            case = Case(host.id, host.name, Identity((uuid,)), survey.of(uuid))
+            verdict_at[place] = judge(case, policy, now)
+        verdict = verdict_at[place]._replace(host_id=host.id, name=host.name, uuid=uuid)
+        look.verdicts.append(verdict)
+    return look
+
+
+def _listed_uuid(host: ListedHost, survey: Survey) -> Optional[str]:
+    """The first UUID of the host that a list of servers has."""
+    for uuid in host.uuids:
+        if uuid in survey.alive:
+            return uuid
+    return None

@@ -1,0 +1,96 @@
+"""Settle what became of deletions that never ended: a run was killed, or an answer was lost."""
+
+import logging
+from datetime import timedelta
+from typing import Optional
+
+from foreman_hooks.cleanup.journal import Journal, Unfinished
+from foreman_hooks.cleanup.progress import Clock
+from foreman_hooks.rules.model import Outcome, Result
+from foreman_hooks.satellite.access import measure_visibility
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.deletion import is_gone
+from foreman_hooks.satellite.errors import SatelliteError, SatelliteLoginError
+from foreman_hooks.satellite.records import fetch_record
+
+log = logging.getLogger(__name__)
+
+
+def settle(satellite: Satellite, journal: Journal, clock: Clock) -> None:
+    """Note in the journal how each unfinished deletion ended; what nobody knows stays unfinished.
+
+    Raises SatelliteLoginError; another failure of Satellite is logged, and concerns that host
+    alone.
+    """
+    for deletion in journal.unfinished(satellite.url):
+        try:
+            is_gone = _is_gone(deletion, satellite, journal)
+        except SatelliteLoginError:
+            raise
+        except SatelliteError as error:
+            log.warning(
+                "%s (host %d): its deletion is unfinished: %s",
+                deletion.name,
+                deletion.host_id,
+                error,
+            )
+            continue
+        if is_gone is None:
+            log.warning(
+                "%s (host %d): its deletion is unfinished; this login cannot see the record any "
+                "more, but it also sees less than before: give it back the rights that it had",
+                deletion.name,
+                deletion.host_id,
+            )
+            continue
+        journal.end_deletion(deletion.id, _outcome(deletion, is_gone), clock())
+
+
+def _is_gone(
+    deletion: Unfinished,
+    satellite: Satellite,
+    journal: Journal,
+) -> Optional[bool]:
+    """Whether the record is gone, None if nobody knows; raises SatelliteError.
+
+    A 404 says nothing to a login that may see less than it did when the deletion was begun.
+    """
+    if fetch_record(satellite, deletion.host_id) is not None:
+        return False
+    if not is_gone(satellite, deletion.host_id):
+        return False
+    if not _sees_as_before(deletion, satellite, journal):
+        return None
+    return True
+
+
+def _sees_as_before(
+    deletion: Unfinished,
+    satellite: Satellite,
+    journal: Journal,
+) -> bool:
+    """Whether this login sees what it saw when the deletion was begun.
+
+    What was deleted since, and a few more hosts, may be missing.
+    """
+    now = measure_visibility(satellite)
+    before = deletion.visibility
+    hosts_before = before.get("hosts")
+    if {**now, "hosts": 0} != {**before, "hosts": 0} or type(hosts_before) is not int:
+        return False
+    since = deletion.begun - timedelta(seconds=1)
+    deleted = journal.deleted_since(satellite.url, since)
+    return hosts_before - now["hosts"] <= deleted + max(2, hosts_before // 20)
+
+
+def _outcome(deletion: Unfinished, is_gone: bool) -> Outcome:
+    result, state = Result.FAILED, "still there"
+    if is_gone:
+        result, state = Result.DELETED, "gone"
+    return Outcome(
+        host_id=deletion.host_id,
+        name=deletion.name,
+        uuid=deletion.uuid,
+        result=result,
+        detail=f"the run did not see how the deletion ended; the record is {state}",
+    )

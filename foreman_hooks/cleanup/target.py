@@ -1,0 +1,41 @@
+"""The one instance that a run is about, if it is not about all."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.satellite.inventory import ListedHost
+
+
+class Target(NamedTuple):
+    """One instance, by its UUID (as parse_uuid returns it), or by the name or id of its record."""
+
+    uuid: str = ""
+    name: str = ""
+
+    def find(self, hosts: Iterable[ListedHost]) -> tuple[list[ListedHost], str]:
+        """Those of the hosts that are this one, and the target as a text for people.
+
+        A name of digits comes before an id, as it does in Foreman.  Several hosts may share a UUID.
+        """
+        matches: list[ListedHost] = []
+        with_id: list[ListedHost] = []
+        for host in hosts:
+            if self._matches(host):
+                matches.append(host)
+            if self.name and str(host.id) == self.name:
+                with_id.append(host)
+        if not with_id:
+            return matches, str(self)
+        if not matches:
+            return with_id, f"{self}, by its id"
+        return matches, f"{self}, by its name; {with_id[0].name} has that id"
+
+    def _matches(self, host: ListedHost) -> bool:
+        """Whether the host has this name, or any UUID of it is this one in either byte order."""
+        if self.uuid:
+            return self.uuid in host.uuids or swap_bytes(self.uuid) in host.uuids
+        return host.name.lower() == self.name.lower()
+
+    def __str__(self) -> str:
+        return f"UUID {self.uuid}" if self.uuid else f"host {self.name}"
