@@ -1,6 +1,4 @@
-"""What every test gets: an environment of its own, no network but loopback, and on request both
-doubles.
-"""
+"""What every test gets: a clean environment, only loopback, and on request both doubles."""
 
 import os
 import socket
@@ -19,7 +17,7 @@ import yaml
 from sandbox import world as worlds
 from sandbox.openstack import Account, OpenStack
 from sandbox.satellite import Host, Satellite, User
-from sandbox.server import Answer, Server
+from sandbox.server import Answer, Server, unknown_requests
 from satellites import MINIMUM, guest
 
 from foreman_hooks.cleanup.journal import Journal
@@ -35,8 +33,8 @@ from foreman_hooks.satellite.inventory import Scope
 
 DAY = timedelta(days=1)
 
-# A busy machine is no failure, so no deadline.  The same examples each time, so that a failure is
-# of the change at hand; to search on, with new ones: pytest --hypothesis-profile long
+# No deadline, because a busy machine is not a failure. The same examples in each run, so that a
+# failure comes from the change at hand; for new examples: pytest --hypothesis-profile long
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("quick")
@@ -44,7 +42,7 @@ hypothesis.settings.load_profile("quick")
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no file of the person who runs the tests can change what they see."""
+    """Hide the variables and files of the person who runs the tests."""
     for name in list(os.environ):
         if name.startswith(("OS_", "FOREMAN_", "REQUESTS_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -56,27 +54,34 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that reaches out fails, and does not merely pass more slowly."""
+    """Fail a test that connects to another machine."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
-        assert self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1", "localhost"), (
-            address
-        )
+        if self.family != socket.AF_UNIX:
+            assert address[0] in ("127.0.0.1", "::1", "localhost"), address
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
-class Stage:
-    """Both doubles behind HTTP, empty but for one living host in RegionOne, and the true client
-    against them.
+@pytest.fixture(autouse=True)
+def nothing_unknown_is_requested() -> Iterator[None]:
+    """A request that the sandbox does not know fails the test, whatever became of the answer."""
+    unknown_requests.clear()
+    yield
+    assert not unknown_requests, unknown_requests
 
-    The records' and servers' own times are relative to the real one.
+
+class Stage:
+    """Both doubles behind HTTP, with one living host in RegionOne, and the real client.
+
+    The times of records and servers are relative to the real time.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.monkeypatch = folder, monkeypatch
+        self.folder = folder
+        self.monkeypatch = monkeypatch
         self.satellite = Satellite(users=[User("admin", "changeme")])
         self.openstack = OpenStack(
             regions=("RegionOne", "RegionTwo"),
@@ -102,18 +107,16 @@ class Stage:
     def now(self, when: datetime) -> None:
         """Time passes, and the witness keeps checking in."""
         self._now = when
-        witness = next(
-            (host for host in self.satellite.hosts.values() if host.name.startswith("witness")),
-            None,
-        )
-        if witness and witness.subscription:
-            checked_in = (when - timedelta(hours=1)).astimezone(timezone.utc)
-            witness.subscription["last_checkin"] = checked_in.strftime("%Y-%m-%d %H:%M:%S UTC")
+        checked_in = (when - timedelta(hours=1)).astimezone(timezone.utc)
+        for host in self.satellite.hosts.values():
+            if host.name.startswith("witness") and host.subscription:
+                host.subscription["last_checkin"] = f"{checked_in:%Y-%m-%d %H:%M:%S} UTC"
+                return
 
     def host(
         self, name: str, *, server: Optional[str] = "ACTIVE", project: str = "bank", **more: Any
     ) -> str:
-        """A registered guest and, unless `server` is None, its server in that status; its UUID."""
+        """Add a registered guest and its server with that status (None: no server); its UUID."""
         uuid = worlds.add_host(self.world, name, "", **more)
         if server:
             worlds.add_instance(self.world, name, uuid, project=project, status=server)
@@ -122,15 +125,13 @@ class Stage:
     def terminated(
         self, name: str, ago: timedelta = 2 * DAY, checked_in: timedelta = 3 * DAY, **more: Any
     ) -> str:
-        """A guest whose server was deleted `ago`, and that last checked in `checked_in` ago; its
-        UUID.
-        """
+        """Add a guest whose server was deleted `ago`; returns its UUID."""
         uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
         worlds.add_instance(self.world, name, uuid, terminated=ago.total_seconds())
         return uuid
 
     def archived(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
-        """A guest that an earlier run saw alive, and of which Nova has no trace left; its UUID."""
+        """Add a guest that an earlier run saw alive and Nova has no trace of; its UUID."""
         uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
         worlds.add_instance(self.world, name, uuid)
         with self.journal() as journal:
@@ -139,34 +140,22 @@ class Stage:
         return uuid
 
     def vanished(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
-        """A guest of which Nova has no trace, and that no run ever saw; its UUID."""
+        """Add a guest that Nova has no trace of and no run ever saw; its UUID."""
         return worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
 
     def use_cloud(self, account: str = "admin", password: str = "changeme", **entry: Any) -> Path:
-        """Write clouds.yaml with one cloud, `prod`, and let it be found."""
+        """Write a clouds.yaml with one cloud, `prod`, and use it; `entry`: more of its keys."""
+        auth = {
+            "auth_url": f"{self.osp.url}/v3",
+            "username": account,
+            "password": password,
+            "project_name": "shop" if account in ("reader", "checker") else "admin",
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        }
+        cloud = {"region_name": "RegionOne", "auth": auth, **entry}
         path = self.folder / "clouds.yaml"
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "clouds": {
-                        "prod": {
-                            "region_name": "RegionOne",
-                            "auth": {
-                                "auth_url": f"{self.osp.url}/v3",
-                                "username": account,
-                                "password": password,
-                                "project_name": "shop"
-                                if account in ("reader", "checker")
-                                else "admin",
-                                "user_domain_name": "Default",
-                                "project_domain_name": "Default",
-                            },
-                            **entry,
-                        }
-                    }
-                }
-            )
-        )
+        path.write_text(yaml.safe_dump({"clouds": {"prod": cloud}}))
         self.monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
         return path
 
@@ -182,7 +171,7 @@ class Stage:
         manners: Manners = MANNERS,
         organization: Optional[int] = None,
     ) -> Cleanup:
-        """The true client against both; caps that do not bite unless a policy says so."""
+        """The real client against both doubles; without a policy no cap is reached."""
         scope = CloudScope("prod", regions, manners=manners, ignore_regions=self.ignored(regions))
         return Cleanup(
             Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
@@ -194,7 +183,7 @@ class Stage:
         )
 
     def ignored(self, regions: tuple[str, ...]) -> tuple[str, ...]:
-        """The regions of the catalog that are left out by name."""
+        """The regions of the catalog that are ignored by name."""
         return tuple(sorted(set(self.openstack.instances) - set(regions)))
 
     def journal(self) -> Journal:
@@ -214,9 +203,8 @@ class Stage:
 
     def reasons(self, policy: Optional[Policy] = None, **how: Any) -> dict[str, str]:
         """Short host name -> reason, by a run up to the plan."""
-        return {
-            one.name.split(".")[0]: one.reason.name for one in self.plan(policy, **how).verdicts
-        }
+        verdicts = self.plan(policy, **how).verdicts
+        return {verdict.name.split(".")[0]: verdict.reason.name for verdict in verdicts}
 
     @property
     def left(self) -> set[str]:
@@ -224,25 +212,18 @@ class Stage:
         return {host.name.split(".")[0] for host in self.satellite.hosts.values()}
 
     def config(self, **sections: Any) -> Path:
-        """A configuration file that leads to both doubles."""
+        """Write a configuration file for both doubles; `sections` replace or add to it."""
+        login = {"url": self.foreman.url, "username": "admin", "password": "changeme"}
+        cloud = {"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]}
+        content = {
+            "satellite": login,
+            "clouds": [cloud],
+            "journal": str(self.folder / "journal.sqlite3"),
+            "policy": {"max_fraction": 1.0},
+            **sections,
+        }
         path = self.folder / "config.yml"
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "satellite": {
-                        "url": self.foreman.url,
-                        "username": "admin",
-                        "password": "changeme",
-                    },
-                    "clouds": [
-                        {"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]}
-                    ],
-                    "journal": str(self.folder / "journal.sqlite3"),
-                    "policy": {"max_fraction": 1.0},
-                    **sections,
-                }
-            )
-        )
+        path.write_text(yaml.safe_dump(content))
         return path
 
 
@@ -254,7 +235,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run one command line in this process: exit code, stdout, stderr."""
+    """A function that runs a command line in this process: exit code, stdout, stderr."""
 
     def run(*argv: Any) -> tuple[int, str, str]:
         code = cli.main([str(word) for word in argv])
@@ -266,18 +247,15 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What was waited for, in seconds; nothing is."""
+    """The pauses of the client in seconds, none of which really happens."""
     seconds: list[float] = []
-    monkeypatch.setattr(
-        "foreman_hooks.osp_checker.pace.time", SimpleNamespace(sleep=seconds.append)
-    )
+    clock = SimpleNamespace(sleep=seconds.append)
+    monkeypatch.setattr("foreman_hooks.osp_checker.pace.time", clock)
     return seconds
 
 
 class Shared:
-    """One server for a whole file, since to stop one takes a moment; each test puts a Satellite on
-    it.
-    """
+    """One server for a whole file, because stopping takes time; each test gives it a Satellite."""
 
     def __init__(self) -> None:
         self.satellite = Satellite()
@@ -287,7 +265,7 @@ class Shared:
         self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def show(self, satellite: Satellite) -> tuple[str, requests.Session]:
-        """Its address, and connections to it that are kept, without a cookie."""
+        """Its address, and a session that keeps connections but no cookie."""
         self.satellite = satellite
         return self.server.url, self.http
 
@@ -304,7 +282,7 @@ def shared() -> Iterator[Shared]:
 
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[Server]:
-    """One for a whole file, since to stop one takes a moment."""
+    """One for a whole file, because stopping takes time."""
     with Server(lambda request: Answer(503)) as server:
         yield server
 
@@ -330,7 +308,7 @@ def server(shared_server: Server, double: Satellite, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def connect(server: Server) -> Callable[..., Client]:
-    """A new client for a login, with manners of its own where they are named."""
+    """A function that makes a client for a login; `manners` replace some of MANNERS."""
     return lambda user="admin", password="changeme", **manners: Client(
         Login(server.url, user, password), MANNERS._replace(**manners)
     )

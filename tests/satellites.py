@@ -1,10 +1,11 @@
-"""What the tests of the client and of the inventory put into the Satellite in memory, and how they
-bend its answers.
+"""What the tests of the client and the inventory put into the Satellite double.
+
+And how they change its answers.
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, Union
+from typing import Any, Callable, Optional, Union
 
 from sandbox import satellite as sandbox
 from sandbox.satellite import RHSM, Satellite, User
@@ -79,7 +80,7 @@ REFUSALS = {
 
 
 def entry(**changes: Any) -> Mend:
-    """A change of the first result of a list."""
+    """A change to the first result of a list."""
     return lambda body: {
         **body,
         "results": [{**body["results"][0], **changes}, *body["results"][1:]],
@@ -106,77 +107,69 @@ ODD_LISTS: dict[str, Mend] = {
 
 
 def guest(name: str = "web1.example.com", uuid: str = UUID, **more: Any) -> sandbox.Host:
-    """A registered guest whose facts do not name its maker."""
-    return sandbox.Host(
-        name,
-        **{
-            "facts": {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}},
-            "subscription": {"uuid": CONSUMER},
-            **more,
-        },
-    )
+    """A registered guest whose facts do not name a manufacturer."""
+    facts = {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}}
+    fields = {"facts": facts, "subscription": {"uuid": CONSUMER}, **more}
+    return sandbox.Host(name, **fields)
 
 
 def instance(
     name: str = "web1.example.com", uuid: str = UUID, **others: dict[str, str]
 ) -> sandbox.Host:
-    """A guest that its RHSM facts make an instance; `others` are the facts of other sources."""
+    """A guest whose RHSM facts say that it is an instance; `others`: facts of other sources."""
     return guest(name, facts={RHSM: {**INSTANCE, "virt::uuid": uuid}, **others})
 
 
 def add_guests(double: Satellite, count: int) -> list[sandbox.Host]:
-    """Add hosts that have every value in common."""
+    """Add hosts that differ only in their names."""
     return [double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)]
 
 
 def add_new(double: Satellite, count: int) -> list[sandbox.Host]:
-    """Add hosts with new names."""
+    """Add hosts with other names than those of `add_guests`."""
     return [double.add(guest(f"new{number}.example.com")) for number in range(count)]
 
 
 def user(double: Satellite, *permissions: str, **more: Any) -> tuple[str, str]:
-    """Add a user with only these permissions; return its name and password."""
+    """Add a login with only these permissions; returns its name and password."""
     double.users["limited"] = User("limited", "limited", permissions=frozenset(permissions), **more)
     return "limited", "limited"
 
 
 def change(server: Server, pattern: str, mend: Mend) -> None:
-    """Hand the body of every true answer to requests that match to `mend`, and answer what that
-    returns.
-    """
+    """Change the body of the answers to matching requests: `mend` gets it and returns another."""
     handle = server.handle
 
     def changed(request: Request) -> Answer:
         answer = handle(request)
-        return (
-            answer._replace(body=mend(answer.body)) if re.search(pattern, request.line) else answer
-        )
+        if not re.search(pattern, request.line):
+            return answer
+        return answer._replace(body=mend(answer.body))
 
     server.handle = changed
 
 
 def before(server: Server, pattern: str, act: Callable[[], Any]) -> None:
-    """Do something at the moment when the first request that matches arrives."""
-    handle, todo = server.handle, iter([act])
+    """Do something when the first matching request arrives, before it is answered."""
+    handle = server.handle
+    is_first = iter([True])  # an iterator, so that only one of several requests at once acts
 
     def acting(request: Request) -> Answer:
-        if re.search(pattern, request.line):
-            for once in todo:  # an iterator, so that of several requests at once only one finds it
-                once()
+        if re.search(pattern, request.line) and next(is_first, False):
+            act()
         return handle(request)
 
     server.handle = acting
 
 
 def ids(hosts: Iterable[Union[ListedHost, IdentifiedHost, sandbox.Host]]) -> list[int]:
-    """The ids of these hosts, in their order."""
+    """Their ids, in the order given."""
     return [host.id for host in hosts]
 
 
 def looked(
-    client: Client, hosts: Union[Iterable[ListedHost], None] = None
+    client: Client, hosts: Optional[Iterable[ListedHost]] = None
 ) -> Iterator[IdentifiedHost]:
-    """These hosts identified by all of their facts; without an argument all listed hosts."""
-    return identify_hosts(
-        client, list(list_hosts(client) if hosts is None else hosts), ("OpenStack",)
-    )
+    """Identify these hosts by all of their facts, or all hosts."""
+    listed = list(list_hosts(client)) if hosts is None else list(hosts)
+    return identify_hosts(client, listed, ("OpenStack",))

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from sandbox import demo
 from sandbox import world as worlds
 from sandbox.server import Server
+from sandbox.story import write_clouds
 
 from foreman_hooks.commands import main as cli
 from foreman_hooks.osp_checker.errors import OSPError
@@ -448,7 +448,7 @@ def picture(path: Path) -> None:
         tempfile.TemporaryDirectory() as name,
     ):
         folder = Path(name)
-        os.environ["OS_CLIENT_CONFIG_FILE"] = str(demo.write_clouds(folder, osp.url))
+        os.environ["OS_CLIENT_CONFIG_FILE"] = str(write_clouds(folder, osp.url))
         (folder / "config.yml").write_text(
             f"satellite: {{url: '{satellite.url}', username: admin, password: changeme}}\n"
             f"clouds: [{{cloud: demo, regions: [{worlds.REGION}]}}]\n"

@@ -1,1 +1,1 @@
-"""A Satellite and an OSP of our own on loopback: the demo, and what the tests stand on."""
+"""Doubles of Satellite and OpenStack on loopback: for the demo, and for the tests."""

@@ -1,149 +1,115 @@
-"""What can be searched in the Satellite in memory: the fields of hosts, facts, settings,
-organizations.
+"""What can be searched in the Satellite double: the fields of hosts, facts, settings and places.
+
+Of the fields that the API description of Foreman 3.12 and Katello 4.14 lists, those that nothing
+here needs are `missing`: a search for one of them fails the test.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from .records import PRIORITIES, Host, fact_rows, searchable_value
-from .search import (
+from .records import Host, fact_rows
+from .search import Field, Fields, Values, single
+from .search_checks import (
     Check,
-    DatabaseError,
-    Field,
-    Mark,
-    QueryError,
-    Test,
     boolean_check,
     date_check,
     fact_check,
     flag_check,
     identifier_check,
     number_check,
-    one,
     text_check,
 )
+from .search_parser import LISTS, PATTERNS, DatabaseError, Mark
 
 if TYPE_CHECKING:
     from .satellite import Satellite
 
+_MISSING_HOST_FIELDS = """
+    architecture boot_time build_status configuration_status.applied configuration_status.enabled
+    configuration_status.failed configuration_status.failed_restarts
+    configuration_status.interesting configuration_status.pending configuration_status.restarted
+    configuration_status.skipped domain domain_id execution_status global_status has_ip has_ip6
+    has_mac hostgroup hostgroup_fullname hostgroup_name hostgroup_title image ip ip6
+    job_invocation.id job_invocation.result mac model origin os os_description os_id os_major
+    os_minor os_title owner owner_id owner_type params params. params_name parent_hostgroup
+    puppet_ca puppet_proxy_id puppetmaster pxe_loader realm realm_id reported.bios_release_date
+    reported.bios_vendor reported.bios_version reported.boot_time reported.cores
+    reported.disks_total reported.kernel_version reported.ram reported.sockets reported.virtual
+    smart_proxy status.applied status.enabled status.failed status.failed_restarts
+    status.interesting status.pending status.restarted status.skipped subnet subnet.name subnet6
+    subnet6.name updated_at user.firstname user.lastname user.login user.mail usergroup
+    usergroup.name
+"""
+_MISSING_KATELLO_FIELDS = """
+    activation_key activation_key_id addon applicable_debs applicable_errata
+    applicable_errata_issued applicable_rpms autoheal bootc_available_digest
+    bootc_available_image bootc_booted_digest bootc_booted_image bootc_rollback_digest
+    bootc_rollback_image bootc_staged_digest bootc_staged_image content_source content_view
+    content_views convert2rhel_through_foreman errata_status host_collection hypervisor_host
+    image_mode installable_errata lifecycle_environment lifecycle_environments
+    registered_through release_version repository repository_content_label
+    rhel_lifecycle_status role service_level subscription_id subscription_name trace_status
+    upgradable_debs upgradable_rpms usage
+"""
 
-def _recorded(name: str, default: Any = None) -> Callable[[Host, str], Iterable[Any]]:
-    return one(lambda host: host.record.get(name, default))
+
+def _from_record(name: str, default: Any = None) -> Values:
+    return single(lambda host: host.record.get(name, default))
 
 
-def _registered(name: str) -> Callable[[Host, str], Iterable[Any]]:
-    return one(lambda host: (host.subscription or {}).get(name))
+def _from_subscription(name: str) -> Values:
+    return single(lambda host: (host.subscription or {}).get(name))
 
 
-def host_fields(satellite: "Satellite") -> dict[str, Field]:
-    """The searchable fields of hosts; after a name with a dot comes the name of a fact or
-    parameter.
-    """
+def _from_infrastructure(name: str, default: Any = None) -> Values:
+    def value(host: Host) -> Any:
+        if not host.infrastructure:
+            return None
+        return host.infrastructure.get(name, default)
+
+    return single(value)
+
+
+def host_fields(satellite: "Satellite") -> Fields:
+    """The searchable fields of hosts; `facts.` is for all names that start with it."""
+    created_at = single(lambda host: host.record.get("created_at", satellite.started))
     fields = {
-        "name": Field(one(lambda host: host.name), text_check, Mark.LIKE),
-        "id": Field(one(lambda host: host.id), identifier_check),
-        "comment": Field(_recorded("comment", ""), text_check, Mark.LIKE),
-        "uuid": Field(_recorded("uuid"), text_check, Mark.LIKE),
-        "build": Field(_recorded("build", False), flag_check),
-        "managed": Field(_recorded("managed", False), flag_check),
-        "hostgroup_id": Field(_recorded("hostgroup_id"), identifier_check),
-        "compute_resource": Field(_recorded("compute_resource_name"), text_check, Mark.LIKE),
-        "compute_resource_id": Field(_recorded("compute_resource_id"), identifier_check),
-        "created_at": Field(
-            one(lambda host: host.record.get("created_at", satellite.started)), date_check
-        ),
-        "last_report": Field(one(lambda host: host.last_report), date_check),
-        "boot_time": Field(
-            one(lambda host: host.record.get("reported_data", {}).get("boot_time")), date_check
-        ),
-        "owner": Field(one(satellite.login_of_owner), text_check),
-        "user.login": Field(one(satellite.login_of_owner), text_check),
-        "execution_status": Field(
-            _recorded("execution_status"), _choice_check({"ok": 0, "error": 1})
-        ),
-        "job_invocation.id": Field(
-            lambda host, name: satellite.jobs.ids_of_jobs(host.id), number_check
-        ),
-        "installed_at": Field(_recorded("installed_at"), date_check),
-        "organization_id": Field(one(lambda host: host.organization_id), identifier_check),
-        "organization": Field(
-            one(lambda host: satellite.organizations.get(host.organization_id)), text_check
-        ),
-        "location_id": Field(one(lambda host: host.location_id), identifier_check),
-        "location": Field(one(lambda host: satellite.locations.get(host.location_id)), text_check),
-        "facts.": Field(_facts_named, fact_check),
-        "params.": Field(_own_parameter, text_check, whole=_parameter_search(satellite)),
+        "name": Field(single(lambda host: host.name), text_check, Mark.LIKE),
+        "id": Field(single(lambda host: host.id), identifier_check),
+        "comment": Field(_from_record("comment", ""), text_check, Mark.LIKE),
+        "uuid": Field(_from_record("uuid"), text_check, Mark.LIKE),
+        "build": Field(_from_record("build", False), flag_check),
+        "managed": Field(_from_record("managed", False), flag_check),
+        "hostgroup_id": Field(_from_record("hostgroup_id"), identifier_check),
+        "compute_resource": Field(_from_record("compute_resource_name"), text_check, Mark.LIKE),
+        "compute_resource_id": Field(_from_record("compute_resource_id"), identifier_check),
+        "created_at": Field(created_at, date_check),
+        "installed_at": Field(_from_record("installed_at"), date_check),
+        "last_report": Field(single(lambda host: host.last_report), date_check),
         "infrastructure_facet.foreman": Field(
-            one(
-                lambda host: (
-                    host.infrastructure and host.infrastructure.get("foreman_instance", False)
-                )
-            ),
-            flag_check,
+            _from_infrastructure("foreman_instance", False), flag_check
         ),
         "infrastructure_facet.smart_proxy_id": Field(
-            one(lambda host: host.infrastructure and host.infrastructure.get("smart_proxy_id")),
-            number_check,
+            _from_infrastructure("smart_proxy_id"), number_check
         ),
+        "facts.": Field(_named_facts, fact_check),
+        **_place_fields(satellite, lambda host: host),
     }
-    if satellite.katello:
-        fields.update(_katello_fields(satellite))
-    return fields
+    if not satellite.katello:
+        return Fields(fields, _MISSING_HOST_FIELDS.split())
+    fields.update(
+        {
+            "hypervisor": Field(single(_is_hypervisor), boolean_check),
+            "last_checkin": Field(_from_subscription("last_checkin"), date_check),
+            "registered_at": Field(_from_subscription("registered_at"), date_check),
+            "subscription_uuid": Field(_from_subscription("uuid"), text_check, Mark.LIKE),
+        }
+    )
+    missing = _MISSING_HOST_FIELDS + _MISSING_KATELLO_FIELDS
+    return Fields(fields, missing.split())
 
 
-def _katello_fields(satellite: "Satellite") -> dict[str, Field]:
-    return {
-        "activation_key": Field(
-            _names_of(lambda host: (host.subscription or {}).get("activation_keys")), text_check
-        ),
-        "content_view": Field(
-            _names_of(lambda host: _content(satellite, host, "content_view")), text_check
-        ),
-        "lifecycle_environment": Field(
-            _names_of(lambda host: _content(satellite, host, "lifecycle_environment")), text_check
-        ),
-        "host_collection": Field(
-            _names_of(lambda host: host.record.get("host_collections")), text_check
-        ),
-        "hypervisor_host": Field(
-            _names_of(lambda host: [(host.subscription or {}).get("virtual_host")]), text_check
-        ),
-        "release_version": Field(_registered("release_version"), text_check),
-        "errata_status": Field(
-            _recorded("errata_status"),
-            _choice_check({"updated": 0, "unknown": 1, "errata_needed": 2, "security_needed": 3}),
-        ),
-        "hypervisor": Field(one(_is_hypervisor), boolean_check),
-        "last_checkin": Field(_registered("last_checkin"), date_check),
-        "registered_at": Field(_registered("registered_at"), date_check),
-        "subscription_uuid": Field(_registered("uuid"), text_check, Mark.LIKE),
-    }
-
-
-def _names_of(get: Callable[[Host], Any]) -> Callable[[Host, str], Iterable[Any]]:
-    return lambda host, name: [each["name"] for each in get(host) or () if each] or [None]
-
-
-def _content(satellite: "Satellite", host: Host, key: str) -> list[Any]:
-    return [(satellite.content_of(host) or {}).get(key)]
-
-
-def _choice_check(numbers: Mapping[str, int]) -> Callable[[str, Mark, str], Check]:
-    """One of a few words, each of which stands for a number."""
-
-    def check(name: str, mark: Mark, value: str) -> Check:
-        if value not in numbers:
-            raise QueryError(
-                f"'{name}' should be one of '{', '.join(numbers)}', but the query was '{value}'"
-            )
-        if mark not in (Mark.EQ, Mark.NE):
-            raise QueryError(f"Operator '{mark.value}' not supported for '{name}'")
-        return lambda held: (held == numbers[value]) is (mark is Mark.EQ)
-
-    return check
-
-
-def _facts_named(host: Host, name: str) -> Iterable[Optional[str]]:
+def _named_facts(host: Host, name: str) -> Iterable[Optional[str]]:
     key = name.partition(".")[2]
     return [row.value for row in fact_rows(host, frozenset((key,)))]
 
@@ -152,118 +118,100 @@ def _is_hypervisor(host: Host) -> Optional[bool]:
     return None if host.subscription is None else bool(host.subscription.get("hypervisor"))
 
 
-def fact_fields(satellite: "Satellite") -> dict[str, Field]:
-    """The searchable fields of facts.  `id` is none of them (measured: order=id is a 400)."""
-    name = Field(one(lambda row: row.name), text_check, Mark.LIKE)
-    short = Field(one(lambda row: row.name.rpartition("::")[2]), text_check, Mark.LIKE)
-    origin = Field(one(lambda row: row.origin), text_check)
+def _place_fields(satellite: "Satellite", host_of: Callable[[Any], Host]) -> dict[str, Field]:
+    """The fields of a host's organization and location; `host_of` gives the host of a row."""
+    organization_id = single(lambda row: host_of(row).organization_id)
+    location_id = single(lambda row: host_of(row).location_id)
+    organization = single(
+        lambda row: satellite.organizations.get(host_of(row).organization_id or 0)
+    )
+    location = single(lambda row: satellite.locations.get(host_of(row).location_id or 0))
     return {
-        "name": name,
-        "fact": name,
-        "short_name": short,
-        "fact_short_name": short,
-        "type": origin,
-        "origin": origin,
-        "value": Field(one(lambda row: row.value), fact_check, Mark.EQ),
-        "facts.": Field(
-            lambda row, name: (row.value,) if row.name == name.split(".")[1] else (), fact_check
-        ),
-        "reported_at": Field(one(lambda row: row.reported_at or satellite.started), date_check),
-        "host": Field(one(lambda row: (row.host.name, row.host.id)), _host_check),
-        "host_id": Field(one(lambda row: row.host.id), number_check),
-        "organization_id": Field(one(lambda row: row.host.organization_id), identifier_check),
-        "organization": Field(
-            one(lambda row: satellite.organizations.get(row.host.organization_id)), text_check
-        ),
-        "location_id": Field(one(lambda row: row.host.location_id), identifier_check),
-        "location": Field(
-            one(lambda row: satellite.locations.get(row.host.location_id)), text_check
-        ),
+        "organization_id": Field(organization_id, identifier_check),
+        "organization": Field(organization, text_check),
+        "location_id": Field(location_id, identifier_check),
+        "location": Field(location, text_check),
     }
 
 
-def _own_parameter(host: Host, name: str) -> Iterable[Optional[str]]:
-    value = host.parameters.get(name.rpartition(".")[2])
-    return (None if value is None else searchable_value(value),)
+def fact_fields(satellite: "Satellite") -> Fields:
+    """The searchable fields of facts. `id` is not one of them (measured: order=id is a 400)."""
+    name = Field(single(lambda row: row.name), text_check, Mark.LIKE)
+    short = Field(single(lambda row: row.name.rpartition("::")[2]), text_check, Mark.LIKE)
+    origin = Field(single(lambda row: row.origin), text_check)
+    reported_at = single(lambda row: row.reported_at or satellite.started)
+    return Fields(
+        {
+            "name": name,
+            "fact": name,
+            "short_name": short,
+            "fact_short_name": short,
+            "type": origin,
+            "origin": origin,
+            "value": Field(single(lambda row: row.value), fact_check, Mark.EQ),
+            "facts.": Field(_value_of_named_row, fact_check),
+            "reported_at": Field(reported_at, date_check),
+            "host": Field(single(_host_key), _host_check),
+            "host_id": Field(single(lambda row: row.host.id), number_check),
+            **_place_fields(satellite, lambda row: row.host),
+        },
+        missing=("host.hostgroup",),
+    )
 
 
-def _parameter_search(satellite: "Satellite") -> Callable[[str, Mark, str], Test]:
-    """Foreman's `search_by_params`, which takes all parameters of that name together (measured).
-
-    Those that match let their hosts in; those that do not, of a higher level than the lowest that
-    matches, take theirs out: with a host group among them also every host without a host group,
-    whatever its own value says.
-    """
-
-    def search(name: str, mark: Mark, value: str) -> Test:
-        check = (fact_check if mark in (Mark.IN, Mark.NOTIN) else text_check)(name, mark, value)
-        key = name.rpartition(".")[2]  # a name with dots in it is never found
-        matching: list[tuple[str, int]] = []
-        other: list[tuple[str, int]] = []
-        for level, holder, parameters in satellite.parameter_levels():
-            if key in parameters:
-                (matching if check(searchable_value(parameters[key])) else other).append(
-                    (level, holder)
-                )
-        lowest = min((PRIORITIES[level] for level, _ in matching), default=0)
-        let_in = _holders(matching)
-        taken_out = _holders(
-            (level, holder) for level, holder in other if PRIORITIES[level] > lowest
-        )
-        return lambda host: _belongs(host, let_in) is True and _belongs(host, taken_out) is False
-
-    return search
+class _HostKey(NamedTuple):
+    name: str
+    id: int
 
 
-_LEVEL_KEYS: dict[str, Callable[[Host], Optional[int]]] = {
-    "host": lambda host: host.id,
-    "host group": lambda host: host.record.get("hostgroup_id"),
-    "organization": lambda host: host.organization_id,
-    "location": lambda host: host.location_id,
-}
+def _host_key(row: Any) -> _HostKey:
+    """The host of a fact, as it is sorted and compared."""
+    return _HostKey(row.host.name, row.host.id)
 
 
-def _holders(pairs: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
-    holders: dict[str, set[int]] = {}
-    for level, holder in pairs:
-        holders.setdefault(level, set()).add(holder)
-    return holders
+def _value_of_named_row(row: Any, name: str) -> Iterable[Optional[str]]:
+    return (row.value,) if row.name == name.split(".")[1] else ()
 
 
-def _belongs(host: Host, holders: Mapping[str, set[int]]) -> Optional[bool]:
-    """Whether a host is one of the holders or of them; None as SQL's NULL, where it has no host
-    group, say.
-    """
-    if "global" in holders:
-        return True
-    keys = {level: _LEVEL_KEYS[level](host) for level in holders}
-    if any(keys[level] in ids for level, ids in holders.items()):
-        return True
-    return None if None in keys.values() else False
-
-
-def _host_check(name: str, mark: Mark, value: str) -> Callable[[tuple[str, int]], bool]:
-    """The host of a fact: digits mean its id (measured), a list is a 500 (measured)."""
-    if mark in (Mark.IN, Mark.NOTIN):
+def _host_check(name: str, mark: Mark, value: str) -> Check:
+    """The host of a fact: digits mean its id, a list is a 500 (both measured)."""
+    if mark in LISTS:
         return fact_check(name, mark, value)
     if not value.isdigit():
-        named = text_check(name, mark, value)
-        return lambda host: named(host[0])
-    if mark in (Mark.LIKE, Mark.UNLIKE):
+        has_name = text_check(name, mark, value)
+        return lambda host: has_name(host.name)
+    if mark in PATTERNS:
         raise DatabaseError(
             "PG::UndefinedFunction: ERROR:  operator does not exist: integer ~~* unknown\n"
         )
-    numbered = number_check(name, mark, value)
-    return lambda host: numbered(host[1])
+    has_id = number_check(name, mark, value)
+    return lambda host: has_id(host.id)
+
+
+def _from_key(name: str) -> Values:
+    return single(lambda row: row[name])
 
 
 def _key_fields(*names: str) -> dict[str, Field]:
-    return {name: Field(lambda row, name: (row[name],), text_check, Mark.LIKE) for name in names}
+    """Text fields of rows that are dicts."""
+    return {name: Field(_from_key(name), text_check, Mark.LIKE) for name in names}
 
 
-ORIGIN_FIELDS = {"origin": Field(lambda row, name: (row,), text_check)}  # of rows that are origins
-TAXONOMY_FIELDS = {
-    **_key_fields("name", "title"),
-    "id": Field(one(lambda row: row["id"]), identifier_check),
-}
-SETTING_FIELDS = _key_fields("name", "description")
+ORIGIN_FIELDS = Fields({"origin": Field(single(lambda row: row), text_check)})
+"""Of rows that are the origins of facts."""
+
+TAXONOMY_FIELDS = Fields(
+    {**_key_fields("name", "title"), "id": Field(_from_key("id"), identifier_check)},
+    missing=("description", "label", "organization_id", "location_id"),
+)
+"""Of organizations, locations and host groups."""
+
+SETTING_FIELDS = Fields(_key_fields("name", "description"), missing=("id",))
+
+TEMPLATE_FIELDS = Fields(
+    {
+        "id": Field(_from_key("id"), identifier_check),
+        **_key_fields("name", "job_category", "provider_type"),
+    },
+    missing=("default", "description", "effective_user", "locked", "snippet", "template"),
+)

@@ -1,6 +1,4 @@
-"""One job on one host of the Satellite in memory: its output in chunks, and how it ends, as it was
-measured.
-"""
+"""One job on one host of the Satellite double: its output in chunks, and how it ends (measured)."""
 
 import threading
 import time
@@ -18,11 +16,11 @@ FAILED = "StandardError: Job execution failed"
 BAD_BYTES = "Runner error: ArgumentError - invalid byte sequence in UTF-8"
 NUL = "ArgumentError: string contains null byte"
 
+Texts = tuple[tuple[str, str], ...]  # kind ("exit": the status) and text of some chunks
+
 
 class End(Enum):
-    """Why a run ended before its time, and the chunks that tell of it: kind ("exit": the status)
-    and text.
-    """
+    """Why a run ends early, and the chunks that say so."""
 
     TIMEOUT = (
         ("debug", "Timeout for execution passed, trying to stop the job"),
@@ -47,7 +45,7 @@ class End(Enum):
 
 
 class Chunk(NamedTuple):
-    """One piece of output as it is kept; `id` 0: it is in no database."""
+    """One piece of output as it is kept; `id` 0: it is not in the database."""
 
     id: int
     sequence: int
@@ -58,17 +56,25 @@ class Chunk(NamedTuple):
 
 @dataclass
 class Run:
-    """A job on one host."""
+    """A job on one host.
 
-    id: int  # of the template invocation
+    `id`: of the template invocation.
+    `is_slow`: requests do not wait for it.
+    `why`: set when it has to end early.
+    `ran`: what the target answered; None while it works.
+    `broken`: what was wrong with its output.
+    `result`: "" while pending, then success, error or cancelled.
+    """
+
+    id: int
     host_id: int
     chunk_ids: Iterator[int]
-    slow: bool = False  # no look waits for it
+    is_slow: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
-    why: Optional[End] = None  # it is to end before its time
-    ran: Optional[Ran] = None  # what the target answered
-    broken: str = ""  # what was wrong with its output
-    result: str = ""  # "": pending; success, error, cancelled
+    why: Optional[End] = None
+    ran: Optional[Ran] = None
+    broken: str = ""
+    result: str = ""
     chunks: list[Chunk] = field(default_factory=list)
 
     def answer(self, ran: Ran) -> None:
@@ -78,70 +84,84 @@ class Run:
         self.conclude()
 
     def fail(self, trouble: str) -> None:
-        """End before there was anything to run; there is no exit status then (measured)."""
-        self.ran, self.result = Ran(), "error"
-        self.chunks.append(
-            Chunk(0, 0, "debug", f"Failed to initialize: RuntimeError - {trouble}", now())
-        )
+        """End before anything could run; then there is no exit status (measured)."""
+        self.ran = Ran()
+        self.result = "error"
+        text = f"Failed to initialize: RuntimeError - {trouble}"
+        self.chunks.append(Chunk(0, 0, "debug", text, now()))
 
     def end(self, why: End) -> None:
-        """Have it end; it has when its target has answered."""
-        if not self.result:
-            self.why = self.why if self.why and why is not End.ABORT else why
-            self.stop.set()
-            self.conclude()
+        """Make it end early; it has ended when its target has answered."""
+        if self.result:
+            return
+        if self.why is None or why is End.ABORT:
+            self.why = why
+        self.stop.set()
+        self.conclude()
 
-    def _is_deaf(self) -> bool:
-        """Whether it goes on although its target has answered."""
-        status = self.ran.status if self.ran else None
-        return not self.broken and (
-            (status == SILENT and not self.why) or (status == LOST and self.why is not End.ABORT)
-        )
+    def _goes_on(self) -> bool:
+        """Whether it is pending although its target has answered."""
+        if self.broken or self.ran is None:
+            return False
+        if self.ran.status == SILENT:
+            return not self.why
+        return self.ran.status == LOST and self.why is not End.ABORT
 
     def _take_output(self, output: Union[bytes, Iterable[bytes]]) -> str:
         """Keep what was printed, as chunks.
 
-        Returns what is wrong with it: no UTF-8, or a NUL, or a character of several bytes that a
-        read has split; then nothing is kept of what arrived at the same time (measured).
+        Returns what is wrong with it: it is not UTF-8, or holds a NUL, or a read has split a
+        character of several bytes. Then nothing is kept of what arrived at the same time
+        (measured).
         """
-        bursts = [list(_cut(output))] if isinstance(output, bytes) else [[read] for read in output]
-        for burst in bursts:
+        for burst in _bursts(output):
             try:
                 texts = [read.decode() for read in burst]
             except UnicodeDecodeError:
                 return BAD_BYTES
-            if any("\0" in text for text in texts):
+            if "\0" in "".join(texts):
                 return NUL
             for text in texts:
                 self._add("stdout", text)
         return ""
 
     def conclude(self) -> None:
-        """Write the end of the output, where there is one."""
-        if self.result or self.ran is None or self._is_deaf():
+        """Write the end of the output, if the run has ended."""
+        if self.result or self.ran is None or self._goes_on():
             return
-        status, trouble = self.ran.status, self.ran.trouble
-        self.result = "error"
-        ending: tuple[tuple[str, str], ...] = (("exit", str(status)), ("debug", FAILED))
-        if self.why:
-            ending = self.why.value
-            self.result = "error" if self.why is End.TIMEOUT else "cancelled"
-        elif self.broken == NUL:
-            ending = (("debug", NUL),)
-        elif self.broken or status == EXCEPTION:
-            ending = (("debug", self.broken or trouble), ("exit", EXCEPTION), ("debug", FAILED))
-        elif status == 0:
-            ending, self.result = (("exit", "0"),), "success"
-        for kind, text in ending:
+        self.result, texts = self._ending(self.ran)
+        for kind, text in texts:
             self._add(kind, text)
 
+    def _ending(self, ran: Ran) -> tuple[str, Texts]:
+        """The result, and the last chunks."""
+        if self.why is End.TIMEOUT:
+            return "error", self.why.value
+        if self.why:
+            return "cancelled", self.why.value
+        if self.broken == NUL:
+            return "error", (("debug", NUL),)
+        if self.broken or ran.status == EXCEPTION:
+            complaint = self.broken or ran.trouble
+            return "error", (("debug", complaint), ("exit", EXCEPTION), ("debug", FAILED))
+        if ran.status == 0:
+            return "success", (("exit", "0"),)
+        return "error", (("exit", str(ran.status)), ("debug", FAILED))
+
     def _add(self, kind: str, text: str) -> None:
-        """One chunk more.  The exit status has the time of the chunk before it (measured: `since`
-        can lose it).
-        """
+        """Add a chunk; an exit status has the time of the chunk before it (measured)."""
         last = self.chunks[-1].timestamp if self.chunks else 0.0
-        stamp = last if kind == "exit" and last else max(now(), round(last + 0.001, 6))
-        self.chunks.append(Chunk(next(self.chunk_ids), len(self.chunks), kind, text, stamp))
+        timestamp = max(now(), round(last + 0.001, 6))
+        if kind == "exit" and last:
+            timestamp = last
+        self.chunks.append(Chunk(next(self.chunk_ids), len(self.chunks), kind, text, timestamp))
+
+
+def _bursts(output: Union[bytes, Iterable[bytes]]) -> list[list[bytes]]:
+    """The reads that arrive at the same time."""
+    if isinstance(output, bytes):
+        return [list(_cut(output))]
+    return [[read] for read in output]
 
 
 def _cut(output: bytes) -> Iterator[bytes]:
@@ -154,5 +174,5 @@ def _cut(output: bytes) -> Iterator[bytes]:
 
 
 def now() -> float:
-    """The time as chunks have it."""
+    """The time as chunks have it: epoch seconds, with microseconds."""
     return round(time.time(), 6)

@@ -1,36 +1,34 @@
-"""Remote execution of the Satellite in memory: job invocations, how they run, and what can be read
-of them.
+"""Remote execution of the Satellite double: job invocations, how they run, and their output.
 
-    satellite.jobs.targets[host.id] = lambda script, stop: Ran(b"hello\\n", 0)     # scripted
-    satellite.jobs.targets[host.id] = Process(tmp_path, {})                        # really executed
-    satellite.jobs.settle()                                                        # wait until nothing runs
+    satellite.jobs.targets[host.id] = lambda script, stop: Ran(b"hello\\n", 0)  # scripted
+    satellite.jobs.targets[host.id] = Process(tmp_path, {})                     # really executed
+    satellite.jobs.settle()                                                     # wait for the end
 
-A host without a target is unreachable.  The first look at a job finds it running; from the second
-look on everything that is no Process has ended.  What is said to be measured was seen on Foreman
-3.12.0 with remote execution 13.2.
+A host without a target is unreachable. The first request for the output finds the job running;
+from the second on, everything that is not a Process has ended. What is called "measured" was seen
+on Foreman 3.12.0 with remote execution 13.2.
 """
 
-import re
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count, dropwhile
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from itertools import count
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from .calls import Call, RefusedError, leading_number, not_found, server_error, truth
-from .job_runs import Chunk, End, Run, now
-from .job_templates import (
-    BLANKS,
-    JobTemplate,
-    JobTemplates,
-    RenderError,
-    TemplateInput,
-    render,
+from .calls import (
+    LIST_PARAMETERS,
+    Call,
+    RefusedError,
+    check_names,
+    leading_number,
+    not_found,
+    server_error,
 )
+from .job_runs import Chunk, End, Run, now
+from .job_templates import BLANKS, JobTemplate, JobTemplates, RenderError, TemplateInput, render
 from .records import Host
-from .search import parse
+from .search_parser import parse
 from .server import Answer, utc
 from .targets import EXCEPTION, LOST, SILENT, Process, Ran, Target, unreachable
 
@@ -39,76 +37,68 @@ if TYPE_CHECKING:
 
 __all__ = ["EXCEPTION", "LOST", "ROUTES", "SILENT", "Jobs", "Process", "Ran", "Target"]
 
-LAG = 3  # looks at a job for which it still "runs" after its hosts are done; measured: 16 s
-PATIENCE = 10.0  # seconds for which a look waits for a scripted target; they should take none
-DESCRIPTION = 255  # characters, the rest is cut off (measured)
+PATIENCE = 10.0  # seconds for which a request waits for scripted targets; they should need none
 
 NO_PROXY = (
     'Could not use any proxy for the ["SSH", "Script"] job. Consider configuring '
     "remote_execution_global_proxy, remote_execution_fallback_proxy in settings"
 )
-PROXY_DOWN = "The only applicable proxy proxy.example.com is down"
 PROXY_FORGOT = "Error loading data from proxy: RestClient::NotFound - 404 Not Found"
-EXIT_STATUS = {
-    "en": "Exit status: ",
-    "de": "Exit-Status: ",
-    "es": "Estado de salida: ",
-    "fr": "Statut de sortie : ",
-}
+_STARTED_WITH = (
+    "execution_timeout_interval",
+    "inputs",
+    "job_template_id",
+    "search_query",
+    "targeting_type",
+)
+
+Value = tuple[TemplateInput, str]
 
 
 @dataclass
 class Invocation:
-    """A job: one template with its inputs on all hosts that it was started for."""
+    """A job: one template with its inputs on all hosts that it was started for.
+
+    `looks`: how often its output was asked for.
+    """
 
     id: int
     template: JobTemplate
-    description: str
-    values: list[tuple[TemplateInput, str]]
+    values: list[Value]
     query: str
-    kind: str
-    effective_user: str
+    targeting_type: str
     login: str
     runs: list[Run]
-    started: float = field(default_factory=time.time)
     task: str = field(default_factory=lambda: str(uuid.uuid4()))
     looks: int = 0
-    lag: int = LAG
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether its hosts are being worked on; not yet at the first look (measured)."""
         return self.looks > 1
 
-    @property
-    def stopped(self) -> bool:
-        """Whether it admits that it is over."""
-        return self.lag < 0
+    def is_answered(self) -> bool:
+        """Whether every target has answered that requests wait for."""
+        return all(run.ran or run.is_slow for run in self.runs)
 
 
 class Jobs:
-    """The jobs of one Satellite; `targets`, `proxy_down` and `second` are for tests to set."""
+    """The jobs of one Satellite; tests set `targets` (by host id) and `second`.
+
+    `second`: how long a second of execution_timeout_interval takes, in true seconds.
+    """
 
     def __init__(self, satellite: "Satellite") -> None:
-        self.targets: dict[int, Target] = {}  # by host id
-        self.proxy_down = False
-        self.second = 1.0  # of execution_timeout_interval, in true seconds
+        self.targets: dict[int, Target] = {}
+        self.second = 1.0
         self.templates = JobTemplates(satellite)
         self.invocations: dict[int, Invocation] = {}
         self._satellite = satellite
         self._changed = threading.Condition(satellite.lock)
         self._ids, self._run_ids, self._chunk_ids = count(1), count(1), count(1)
 
-    def ids_of_jobs(self, host_id: int) -> list[int]:
-        """The invocations that this host has a part in."""
-        return [
-            invocation.id
-            for invocation in self.invocations.values()
-            if any(run.host_id == host_id for run in invocation.runs)
-        ]
-
     def settle(self, timeout: float = 30.0) -> bool:
-        """Wait until every target has answered; False where they have not in time."""
+        """Wait until every target has answered; False if they have not after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: all(run.ran for run in self._runs()), timeout)
 
@@ -120,50 +110,37 @@ class Jobs:
         self.settle()
 
     def _runs(self) -> Iterator[Run]:
-        return (run for invocation in self.invocations.values() for run in invocation.runs)
+        for invocation in self.invocations.values():
+            yield from invocation.runs
 
     # Starting
 
     def start(self, call: Call) -> Answer:
         """POST /job_invocations."""
+        check_names(call.body or {}, ("job_invocation",), "the key")
         given = call.given("job_invocation") or {}
+        check_names(given, _STARTED_WITH, "the attribute of a job")
         template = self._template(call, given.get("job_template_id"))
         values = _input_values(template, given.get("inputs") or {})
         query = given.get("search_query") or ""
-        problems = [
-            *_targeting_problems(query, given.get("targeting_type")),
-            *_input_problems(template, values),
-        ]
-        if problems:
-            raise server_error("Validation failed: " + ", ".join(problems))
-        if any("\0" in value for _, value in values):
-            raise server_error("string contains null byte")
+        _check_job(template, values, query, given.get("targeting_type"))
         hosts = self._targeted(call, query)
-        pattern = next(self._run_ids)
-        permission = "create_template_invocations"
-        if not call.user.may(permission) or permission in call.user.host_filtered:  # measured, both
-            raise server_error(
-                'PG::NotNullViolation: ERROR:  null value in column "template_id" of relation '
-                '"template_invocations" violates not-null constraint\nDETAIL:  Failing row contains '
-                f"({pattern}, null, null, null, null, null, null).\n"
-            )
+        self._check_template_invocations(call)
         runs = [Run(next(self._run_ids), host.id, self._chunk_ids) for host in hosts]
         invocation = Invocation(
             next(self._ids),
             template,
-            _description(template, values, given),
             values,
             query,
             given["targeting_type"],
-            _effective_user(call, template, given),
             call.user.login,
             runs,
-            lag=LAG if runs else 0,
         )
         self.invocations[invocation.id] = invocation
         interval = given.get("execution_timeout_interval") or template.execution_timeout_interval
+        seconds = leading_number(str(interval or 0))
         for run, host in zip(runs, hosts):
-            self._launch(call, invocation, run, host, leading_number(str(interval or 0)))
+            self._launch(call, invocation, run, host, seconds)
         return Answer(201, self._entry(call, invocation))
 
     def _template(self, call: Call, key: Any) -> JobTemplate:
@@ -173,51 +150,50 @@ class Jobs:
         return template
 
     def _targeted(self, call: Call, query: str) -> list[Host]:
-        """The hosts of the query that the login sees and may use; the others are left out in
-        silence (measured).
-        """
-        user, hosts = (
-            call.user,
-            self._satellite.matching_hosts(parse(query), self._satellite.sight(call)),
-        )
-        if not user.may("view_hosts"):
+        """The hosts of the query that the login may use; others are left out (measured)."""
+        sight = self._satellite.sight(call)
+        hosts = self._satellite.matching_hosts(parse(query), sight)
+        if not call.user.may("view_hosts"):
             return []
-        if not user.may("execute_jobs_on_infrastructure_hosts"):
+        if not call.user.may("execute_jobs_on_infrastructure_hosts"):
             hosts = [host for host in hosts if not _is_infrastructure(host)]
         return sorted(hosts, key=lambda host: (host.name, host.id))
 
-    def _launch(
-        self, call: Call, invocation: Invocation, run: Run, host: Host, interval: int
-    ) -> None:
-        """Render the script and hand it to the target, in a thread of its own; or fail at once,
-        without one.
-        """
-        trouble = (
-            PROXY_DOWN
-            if self.proxy_down
-            else ""
-            if call.user.may("view_smart_proxies")
-            else NO_PROXY
-        )
-        script = ""
-        try:
-            script = render(
-                invocation.template.template, _rendered_values(invocation), invocation.template.name
+    def _check_template_invocations(self, call: Call) -> None:
+        """The permission to start is not enough; without this one it is a 500 (measured)."""
+        pattern_id = next(self._run_ids)
+        if not call.user.may("create_template_invocations"):
+            raise server_error(
+                'PG::NotNullViolation: ERROR:  null value in column "template_id" of relation '
+                '"template_invocations" violates not-null constraint\n'
+                f"DETAIL:  Failing row contains ({pattern_id}, null, null, null, null, null, null)"
+                ".\n"
             )
+
+    def _launch(
+        self, call: Call, invocation: Invocation, run: Run, host: Host, seconds: int
+    ) -> None:
+        """Render the script and give it to the target, in its own thread; or fail at once.
+
+        `seconds`: the time after which it is stopped; 0: never.
+        """
+        if not call.user.may("view_smart_proxies"):
+            run.fail(NO_PROXY)
+            return
+        template = invocation.template
+        try:
+            script = render(template.template, _rendered_values(invocation), template.name)
         except RenderError as error:
-            trouble = trouble or f"Failed rendering template: error during rendering: {error}"
-        if trouble:
-            run.fail(trouble)
+            run.fail(f"Failed rendering template: error during rendering: {error}")
             return
         target = self.targets.get(host.id) or unreachable(host.name)
-        run.slow = isinstance(target, Process)
+        run.is_slow = isinstance(target, Process)
         script = script.replace("\r", "").rstrip("\n") + "\n"  # measured: the file ends with one
-        clock = threading.Timer(interval * self.second, self._expire, (run,))
+        clock = threading.Timer(seconds * self.second, self._expire, (run,))
         clock.daemon = True
-        threading.Thread(
-            target=self._execute, args=(run, target, script, clock), daemon=True
-        ).start()
-        if interval:
+        arguments = (run, target, script, clock)
+        threading.Thread(target=self._execute, args=arguments, daemon=True).start()
+        if seconds:
             clock.start()
 
     # Running
@@ -239,278 +215,177 @@ class Jobs:
 
     # Reading
 
-    def show(self, call: Call) -> Answer:
-        """GET /job_invocations/:id."""
-        invocation = self._find(call)
-        self._look(invocation)
-        if all(run.result for run in invocation.runs) and (invocation.begun or not invocation.runs):
-            invocation.lag -= 1
-        entry = self._entry(call, invocation, truth(call.first("host_status")))
-        runs = self._runs_in_sight(call, invocation)
-        if invocation.begun and runs:
-            shown = [
-                {
-                    "template_input_name": each.name,
-                    "template_input_id": each.id,
-                    "value": "*****" if each.hidden_value else value,
-                }
-                for each, value in invocation.values
-            ]
-            entry["template_invocations"] = [
-                {
-                    "template_id": invocation.template.id,
-                    "template_name": invocation.template.name,
-                    "host_id": run.host_id,
-                    "template_invocation_input_values": shown,
-                }
-                for run in runs
-            ]
-        return Answer(200, entry)
-
     def output(self, call: Call) -> Answer:
         """GET /job_invocations/:id/hosts/:host_id."""
-        invocation, run = self._find_run(call)
-        return Answer(200, _output(call, invocation, run, []))
-
-    def raw_output(self, call: Call) -> Answer:
-        """GET /job_invocations/:id/hosts/:host_id/raw: all of it in one text; `since` is not
-        heeded.
-        """
-        invocation, run = self._find_run(call)
-        return Answer(200, _output(call, invocation, run, None, raw=True, since=""))
-
-    def outputs(self, call: Call) -> Answer:
-        """GET /job_invocations/:id/outputs: of all hosts, or of those that `search_query` finds."""
-        invocation, raw = self._find(call), truth(call.first("raw"))
+        invocation = self._own_invocation(call)
+        if invocation is None:
+            message = f"Job invocation not found by id '{call.args['id']}'"
+            raise RefusedError(404, {"message": message})
         self._look(invocation)
-        query = parse(call.first("search_query"))
-        found = {
-            host.id for host in self._satellite.matching_hosts(query, self._satellite.sight(call))
-        }
-        return Answer(
-            200,
-            {
-                "outputs": [
-                    {
-                        **_output(call, invocation, run, "" if raw else [], raw=raw),
-                        "host_id": run.host_id,
-                    }
-                    for run in self._runs_in_sight(call, invocation)
-                    if run.host_id in found
-                ]
-            },
-        )
+        host_id = call.args["host_id"]
+        for run in self._runs_in_sight(call, invocation):
+            if run.host_id == int(host_id):
+                return Answer(200, _output(invocation, run))
+        raise not_found(f"Host with id '{host_id}' was not found")
 
     def cancel(self, call: Call) -> Answer:
         """POST /job_invocations/:id/cancel; `force` does not wait for the proxy."""
-        invocation = self._known(call)
+        check_names(call.body or {}, ("force",), "the key")
+        invocation = self._invocation(call)
         if invocation is None:
             raise not_found(f"Resource job_invocation not found by id '{call.args['id']}'")
-        if invocation.stopped:
-            raise RefusedError(422, {"message": "The job could not be cancelled."})
         invocation.looks = max(invocation.looks, 1)
         for run in invocation.runs:
             run.end(End.ABORT if call.given("force") else End.CANCEL)
         return Answer(200, {"cancelled": True, "id": invocation.id})
 
-    def _known(self, call: Call) -> Optional[Invocation]:
+    def _invocation(self, call: Call) -> Optional[Invocation]:
         key = call.args["id"]
         return self.invocations.get(int(key)) if key.isdigit() else None
 
-    def _owned(self, call: Call) -> Optional[Invocation]:
-        """Their own jobs everybody may see (measured), those of others with view_job_invocations."""
-        invocation = self._known(call)
-        may = invocation and (
-            invocation.login == call.user.login or call.user.may("view_job_invocations")
-        )
-        return invocation if may else None
-
-    def _find(self, call: Call) -> Invocation:
-        invocation = self._owned(call)
+    def _own_invocation(self, call: Call) -> Optional[Invocation]:
+        """A job of the login itself (measured), or with view_job_invocations any job."""
+        invocation = self._invocation(call)
         if invocation is None:
-            raise not_found(f"Resource job_invocation not found by id '{call.args['id']}'")
-        return invocation
-
-    def _find_run(self, call: Call) -> tuple[Invocation, Run]:
-        invocation, host_id = self._owned(call), call.args["host_id"]
-        if invocation is None:
-            raise RefusedError(
-                404, {"message": f"Job invocation not found by id '{call.args['id']}'"}
-            )
-        self._look(invocation)
-        for run in self._runs_in_sight(call, invocation):
-            if run.host_id == int(host_id):
-                return invocation, run
-        raise not_found(f"Host with id '{host_id}' was not found")
+            return None
+        is_own = invocation.login == call.user.login
+        return invocation if is_own or call.user.may("view_job_invocations") else None
 
     def _look(self, invocation: Invocation) -> None:
-        """Count a look; from the second on wait for what is scripted, while other requests are
-        answered.
-        """
+        """Count a look; from the second on, wait for scripted targets."""
         invocation.looks += 1
-        if invocation.begun:
-            self._changed.wait_for(
-                lambda: all(run.ran or run.slow for run in invocation.runs), PATIENCE
-            )
+        if invocation.has_begun:
+            self._changed.wait_for(invocation.is_answered, PATIENCE)
 
     def _runs_in_sight(self, call: Call, invocation: Invocation) -> list[Run]:
-        """Those whose host still has a record, and one that the login sees."""
-        sight, hosts = self._satellite.sight(call), self._satellite.hosts
-        return [
-            run
-            for run in invocation.runs
-            if call.user.may("view_hosts")
-            and run.host_id in hosts
-            and (sight is None or sight(hosts[run.host_id]))
-        ]
+        """Those whose host still has a record that the login sees."""
+        if not call.user.may("view_hosts"):
+            return []
+        sight = self._satellite.sight(call)
+        in_sight = []
+        for run in invocation.runs:
+            host = self._satellite.hosts.get(run.host_id)
+            if host and (sight is None or sight(host)):
+                in_sight.append(run)
+        return in_sight
 
-    def _entry(
-        self, call: Call, invocation: Invocation, with_status: bool = False
-    ) -> dict[str, Any]:
-        results = [run.result if invocation.begun else "" for run in invocation.runs]
-        total, template, hosts = len(results), invocation.template, self._satellite.hosts
-        good = results.count("success") == total
-        code, label = (
-            (3, "running")
-            if not invocation.stopped
-            else (0, "succeeded")
-            if good
-            else (1, "failed")
-        )
-        state = "stopped" if invocation.stopped else "running" if invocation.looks else "planned"
-        pending = "running" if invocation.begun else "N/A"
-        shown = [
-            {
-                "name": hosts[run.host_id].name,
-                "id": run.host_id,
-                "display_name": hosts[run.host_id].name,
-                **(
-                    {"job_status": run.result if invocation.begun and run.result else pending}
-                    if with_status
-                    else {}
-                ),
-            }
-            for run in self._runs_in_sight(call, invocation)
-        ]
+    def _entry(self, call: Call, invocation: Invocation) -> dict[str, Any]:
+        """A job that was just started."""
+        template = invocation.template
+        total = len(invocation.runs)
+        hosts = []
+        for run in self._runs_in_sight(call, invocation):
+            name = self._satellite.hosts[run.host_id].name
+            hosts.append({"name": name, "id": run.host_id, "display_name": name})
         users = list(self._satellite.users)
         return {
             "id": invocation.id,
-            "description": invocation.description,
             "job_category": template.job_category,
             "targeting_id": invocation.id,
-            "status": code,
-            "start_at": utc(invocation.started),
-            "status_label": label,
+            "status": 3,
+            "start_at": utc(),
+            "status_label": "running",
             "ssh_user": None,
             "time_to_pickup": None,
-            "dynflow_task": {"id": invocation.task, "state": state},
+            "dynflow_task": {"id": invocation.task, "state": "planned"},
             "template_id": template.id,
             "template_name": template.name,
-            "effective_user": invocation.effective_user,
-            "succeeded": results.count("success"),
-            "failed": results.count("error"),
-            "pending": results.count(""),
-            "cancelled": results.count("cancelled"),
+            "succeeded": 0,
+            "failed": 0,
+            "pending": total,
+            "cancelled": 0,
             "total": total,
-            "missing": sum(run.host_id not in hosts for run in invocation.runs),
+            "missing": 0,
             "total_hosts": total,
             "targeting": {
                 "bookmark_id": None,
                 "search_query": invocation.query,
-                "targeting_type": invocation.kind,
+                "targeting_type": invocation.targeting_type,
                 "user_id": 4 + users.index(invocation.login),
                 "randomized_ordering": None,
-                "hosts": shown,
+                "hosts": hosts,
             },
-            "task": {"id": invocation.task, "state": state},
+            "task": {"id": invocation.task, "state": "planned"},
         }
 
 
 # What a job is started with
 
 
-def _input_values(template: JobTemplate, given: Any) -> list[tuple[TemplateInput, str]]:
-    """Inputs and their values, stripped (measured); a default stands for one that is not given."""
-    known = {each.name: each for each in template.inputs}
+def _input_values(template: JobTemplate, given: dict[str, Any]) -> list[Value]:
+    """Inputs and their values, stripped (measured); a default replaces a value that is absent."""
+    known = {each.name for each in template.inputs}
     for name in given:
         if name not in known:
             raise server_error(
-                f"ERF42-7285 [Foreman::Exception]: Unknown input {name} for template {template.name}"
+                f"ERF42-7285 [Foreman::Exception]: Unknown input {name} "
+                f"for template {template.name}"
             )
-    values = {
-        **{name: each.default for name, each in known.items() if each.default is not None},
-        **given,
-    }
-    return [
-        (each, "" if values[name] is None else str(values[name]).strip(BLANKS.replace("\0", "")))
-        for name, each in known.items()
-        if name in values
-    ]
+    values = []
+    blanks = BLANKS.replace("\0", "")
+    for each in template.inputs:
+        if each.name in given or each.default is not None:
+            value = given.get(each.name, each.default)
+            values.append((each, "" if value is None else str(value).strip(blanks)))
+    return values
 
 
 def _rendered_values(invocation: Invocation) -> dict[str, Optional[str]]:
-    """What input() gives: null for one that may be left out, and was."""
-    optional = {
-        each.name: None
-        for each in invocation.template.inputs
-        if not each.required and each.input_type == "user"
-    }
-    return {**optional, **{each.name: value for each, value in invocation.values}}
+    """What input() gives: null for an optional input that was left out."""
+    rendered: dict[str, Optional[str]] = {}
+    for each in invocation.template.inputs:
+        if not each.required and each.input_type == "user":
+            rendered[each.name] = None
+    for each, value in invocation.values:
+        rendered[each.name] = value
+    return rendered
+
+
+def _check_job(template: JobTemplate, values: list[Value], query: str, kind: Any) -> None:
+    """Raise the 500 for a job that cannot be started (measured)."""
+    problems = [*_targeting_problems(query, kind), *_input_problems(template, values)]
+    if problems:
+        raise server_error("Validation failed: " + ", ".join(problems))
+    if any("\0" in value for _, value in values):
+        raise server_error("string contains null byte")
 
 
 def _targeting_problems(query: str, kind: Any) -> Iterator[str]:
     wanted = "Must select a bookmark or enter a search query"
     problems = []
+    if not kind:
+        problems.append("Targeting type can't be blank")
     if kind not in ("static_query", "dynamic_query"):
-        problems += ["Targeting type can't be blank"] if not kind else []
-        problems += ["Targeting type is not included in the list"]
+        problems.append("Targeting type is not included in the list")
     if not query.strip():
         problems += [f"Bookmark {wanted}", f"Search query {wanted}"]
     if problems:
         yield "Targeting: " + ", ".join(problems)
 
 
-def _input_problems(
-    template: JobTemplate, values: list[tuple[TemplateInput, str]]
-) -> Iterator[str]:
-    """Measured: the message puts the template's name in small letters."""
+def _input_problems(template: JobTemplate, values: list[Value]) -> Iterator[str]:
+    """Measured: the message has the template's name in small letters."""
+    problems = [*_blank_inputs(values), *_inputs_not_listed(values)]
     given = {each.name for each, _ in values}
     missing = [each.name for each in template.inputs if each.required and each.name not in given]
-    problems = [
-        f"Input {each.name}: Value can't be blank"
-        for each, value in values
-        if each.required and not value
-    ]
-    problems += [
-        f"Input {each.name}: Value is not included in the list"
-        for each, value in values
-        if each.choices() and value not in each.choices() and (value or each.required)
-    ]
     if missing:
-        problems.append(
-            "Not all required inputs have values. Missing inputs: " + ", ".join(missing)
-        )
+        names = ", ".join(missing)
+        problems.append(f"Not all required inputs have values. Missing inputs: {names}")
     if problems:
-        yield f"{f'Template {template.name}'.capitalize()}: " + ", ".join(problems)
+        yield f"Template {template.name}".capitalize() + ": " + ", ".join(problems)
 
 
-def _description(
-    template: JobTemplate, values: list[tuple[TemplateInput, str]], given: dict[str, Any]
-) -> str:
-    known = {
-        "job_category": template.job_category,
-        "template_name": template.name,
-        **{each.name: "***" if each.hidden_value else value for each, value in values},
-    }
-    form = given.get("description_format") or template.described()
-    return re.sub(r"%{([^}]+)}", lambda match: known.get(match[1], "''"), form)[:DESCRIPTION]
+def _blank_inputs(values: list[Value]) -> Iterator[str]:
+    for each, value in values:
+        if each.required and not value:
+            yield f"Input {each.name}: Value can't be blank"
 
 
-def _effective_user(call: Call, template: JobTemplate, given: dict[str, Any]) -> str:
-    wanted, default = (given.get("ssh") or {}).get("effective_user"), template.effective_user
-    if wanted and default["overridable"]:
-        return str(wanted)
-    return call.user.login if default["current_user"] else str(default["value"] or "root")
+def _inputs_not_listed(values: list[Value]) -> Iterator[str]:
+    for each, value in values:
+        is_listed = not each.choices() or value in each.choices()
+        if not is_listed and (value or each.required):
+            yield f"Input {each.name}: Value is not included in the list"
 
 
 def _is_infrastructure(host: Host) -> bool:
@@ -521,102 +396,65 @@ def _is_infrastructure(host: Host) -> bool:
 # Output
 
 
-def _output(
-    call: Call,
-    invocation: Invocation,
-    run: Run,
-    nothing: Any,
-    raw: bool = False,
-    since: Optional[str] = None,
-) -> dict[str, Any]:
-    """What one host printed so far.  `nothing`: the answer while the host has no task yet."""
-    pending = not (invocation.begun and run.result)
-    since = call.first("since") if since is None else since
-    output = nothing
-    if invocation.begun:
-        last = float((re.match(r"\s*-?\d+(\.\d+)?", since) or "0")[0])
-        chunks = [
-            _shown(chunk, run, call)
-            for chunk in dropwhile(
-                lambda chunk: bool(since) and chunk.timestamp <= last, run.chunks
-            )
-        ]
-        if pending and run.ran and run.ran.status == LOST:
-            chunks.append({"output_type": "debug", "output": PROXY_FORGOT, "timestamp": now()})
-        output = "".join(chunk["output"] for chunk in chunks) if raw else chunks
-    return {"complete": not pending, "refresh": pending, "output": output}
+def _output(invocation: Invocation, run: Run) -> dict[str, Any]:
+    """What one host printed so far."""
+    is_pending = not (invocation.has_begun and run.result)
+    output: list[dict[str, Any]] = []
+    if invocation.has_begun:
+        output = [_shown(chunk, run) for chunk in run.chunks]
+        if is_pending and run.ran and run.ran.status == LOST:
+            output.append({"output_type": "debug", "output": PROXY_FORGOT, "timestamp": now()})
+    return {"complete": not is_pending, "refresh": is_pending, "output": output}
 
 
-def _shown(chunk: Chunk, run: Run, call: Call) -> dict[str, Any]:
+def _shown(chunk: Chunk, run: Run) -> dict[str, Any]:
+    """A chunk as the API shows it; an exit status is not in the database (measured)."""
     if chunk.kind == "exit":
-        return {
-            "output_type": "stdout",
-            "output": _exit_text(call) + chunk.text,
-            "timestamp": chunk.timestamp,
-        }
-    plain = {"output_type": chunk.kind, "output": chunk.text, "timestamp": chunk.timestamp}
-    known = {
+        text = f"Exit status: {chunk.text}"
+        return {"output_type": "stdout", "output": text, "timestamp": chunk.timestamp}
+    shown = {"output_type": chunk.kind, "output": chunk.text, "timestamp": chunk.timestamp}
+    if not chunk.id:
+        return shown
+    return {
         "id": chunk.id,
         "template_invocation_id": run.id,
         "meta": None,
         "sequence_id": chunk.sequence,
+        **shown,
     }
-    return {**known, **plain} if chunk.id else plain
-
-
-def _exit_text(call: Call) -> str:
-    """In the first language of the caller that is known."""
-    wanted = re.findall(
-        r"(?:^|,)\s*([a-z]+)", (call.request.headers.get("Accept-Language") or "").lower()
-    )
-    return EXIT_STATUS[next((language for language in wanted if language in EXIT_STATUS), "en")]
 
 
 Handler = Callable[[Jobs, Call], Answer]
+TemplateHandler = Callable[[JobTemplates, Call], Answer]
 
-ROUTES: tuple[
-    tuple[str, str, str, Handler], ...
-] = (  # method, path, permission ("": any login), handler
-    (
-        "GET",
-        "/api/job_templates",
-        "view_job_templates",
-        lambda jobs, call: jobs.templates.index(call),
-    ),
-    (
-        "POST",
-        "/api/job_templates/import",
-        "create_job_templates",
-        lambda jobs, call: jobs.templates.import_text(call),
-    ),
-    (
-        "GET",
-        "/api/job_templates/:id",
-        "view_job_templates",
-        lambda jobs, call: jobs.templates.show(call),
-    ),
-    (
-        "PUT",
-        "/api/job_templates/:id",
-        "edit_job_templates",
-        lambda jobs, call: jobs.templates.change(call),
-    ),
-    (
-        "DELETE",
-        "/api/job_templates/:id",
-        "destroy_job_templates",
-        lambda jobs, call: jobs.templates.delete(call),
-    ),
-    (
-        "GET",
-        "/api/job_templates/:id/export",
-        "view_job_templates",
-        lambda jobs, call: jobs.templates.export(call),
-    ),
-    ("POST", "/api/job_invocations", "create_job_invocations", Jobs.start),
-    ("GET", "/api/job_invocations/:id", "", Jobs.show),
-    ("GET", r"/api/job_invocations/:id/hosts/(?P<host_id>\d+)", "", Jobs.output),
-    ("GET", r"/api/job_invocations/:id/hosts/(?P<host_id>\d+)/raw", "", Jobs.raw_output),
-    ("GET", "/api/job_invocations/:id/outputs", "", Jobs.outputs),
-    ("POST", "/api/job_invocations/:id/cancel", "cancel_job_invocations", Jobs.cancel),
+
+class JobRoute(NamedTuple):
+    """`permission`: what a login needs, "" for any login; `parameters`: those of the address."""
+
+    method: str
+    path: str
+    permission: str
+    handler: Handler
+    parameters: frozenset[str] = frozenset()
+
+
+def _of_templates(handler: TemplateHandler) -> Handler:
+    return lambda jobs, call: handler(jobs.templates, call)
+
+
+_TEMPLATES = "/api/job_templates"
+_INVOCATIONS = "/api/job_invocations"
+_list_templates = _of_templates(JobTemplates.index)
+_import_template = _of_templates(JobTemplates.import_text)
+_show_template = _of_templates(JobTemplates.show)
+_change_template = _of_templates(JobTemplates.change)
+_HOST_OF_JOB = rf"{_INVOCATIONS}/:id/hosts/(?P<host_id>\d+)"
+ROUTES = (
+    JobRoute("GET", _TEMPLATES, "view_job_templates", _list_templates, LIST_PARAMETERS),
+    JobRoute("POST", f"{_TEMPLATES}/import", "create_job_templates", _import_template),
+    JobRoute("GET", f"{_TEMPLATES}/:id", "view_job_templates", _show_template),
+    JobRoute("PUT", f"{_TEMPLATES}/:id", "edit_job_templates", _change_template),
+    JobRoute("POST", _INVOCATIONS, "create_job_invocations", Jobs.start),
+    JobRoute("GET", _HOST_OF_JOB, "", Jobs.output),
+    JobRoute("POST", f"{_INVOCATIONS}/:id/cancel", "cancel_job_invocations", Jobs.cancel),
 )

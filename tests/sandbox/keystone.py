@@ -1,35 +1,40 @@
-"""Keystone v3 in memory: version documents, log-ins and the catalog.
+"""Keystone v3 in memory: version documents, logins and the catalog.
 
-Status, body and headers are those of keystone 30.0.0, measured.  One domain, Default; logging in by
-password, application credential or token; scope is one project or none.
+Status, body and headers are those of keystone 30.0.0 (measured). There is one domain, Default; a
+login is by password, application credential or token; the scope is one project or none. What
+Keystone has but this double does not is an UnknownRequestError.
 """
 
+import re
 import secrets
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, Optional
 
-from .server import Answer, Request
+from .server import Answer, Request, UnknownRequestError
 
 DOMAIN = {"id": "default", "name": "Default"}
 INTERFACES = ("public", "internal")
-IMPLIED_ROLES = {
-    "admin": "manager",
-    "manager": "member",
-    "member": "reader",
-}  # as its bootstrap makes them
+# As the bootstrap of Keystone makes them.
+IMPLIED_ROLES = {"admin": "manager", "manager": "member", "member": "reader"}
+# What else Keystone's API has.
+_MISSING = re.compile(
+    r"/v3/(auth/.+|application_credentials|credentials|domains|ec2tokens|endpoints|groups|limits"
+    r"|policies|projects|regions|roles?|role_assignments|services|system|users)(/.*)?"
+)
 NO_SUCH_PAGE = """<!doctype html>
 <html lang=en>
 <title>404 Not Found</title>
 <h1>Not Found</h1>
-<p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>
-"""  # noqa: E501
+<p>The requested URL was not found on the server. If you entered the URL manually please check \
+your spelling and try again.</p>
+"""
 MALFORMED = (
-    "Expecting to find {} in {}. The server could not comply with the request since it is either malformed "
-    "or otherwise incorrect. The client is assumed to be in error."
+    "Expecting to find {} in {}. The server could not comply with the request since it is either "
+    "malformed or otherwise incorrect. The client is assumed to be in error."
 )
 
 
@@ -45,8 +50,9 @@ class Account:
 
 @dataclass
 class ApplicationCredential:
-    """A credential of `account` (a name), for that account's project and roles.  `deleted` and
-    `expired` may be set at any time; both make the tokens that it gave out invalid too.
+    """A credential of `account` (a name), for that account's project and roles.
+
+    `deleted` and `expired` can be set at any time; both make its tokens invalid too.
     """
 
     id: str
@@ -64,7 +70,7 @@ class Caller(NamedTuple):
 
     @property
     def is_admin(self) -> bool:
-        """Whether this is admin of any project, which to Nova is admin of the cloud."""
+        """Whether this is an admin of any project, and so for Nova an admin of the cloud."""
         return "admin" in self.roles
 
 
@@ -79,11 +85,10 @@ class Token(NamedTuple):
     credential: Optional[ApplicationCredential] = None
 
     def is_good(self) -> bool:
-        """Whether a service would accept it now."""
-        revoked = self.credential is not None and (
-            self.credential.deleted or self.credential.expired
-        )
-        return time.time() < self.expires and not revoked
+        """Whether a service accepts it now."""
+        if self.credential and (self.credential.deleted or self.credential.expired):
+            return False
+        return time.time() < self.expires
 
 
 class Rejection(Exception):
@@ -96,7 +101,7 @@ class Rejection(Exception):
 
 @cache
 def stable_id(kind: str, name: str) -> str:
-    """32 hex digits, always the same for the same kind of thing and name."""
+    """32 hex digits, always the same for the same kind and name."""
     return uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}:{name}").hex
 
 
@@ -106,12 +111,19 @@ def project_id(name: str) -> str:
 
 
 def base_url(request: Request) -> str:
-    """Where the client reached us, without a slash at the end."""
+    """The address that the client used, without a slash at the end."""
     return "http://" + request.headers.get("Host", "127.0.0.1")
 
 
 class Keystone:
-    """The identity service at URL/v3; its state is meant to be changed by tests."""
+    """The identity service at URL/v3; tests change its state.
+
+    `no_endpoint`: regions without a compute endpoint in the catalog.
+    `compute_urls`: region -> a compute endpoint other than its own; {url} is replaced.
+    `more_compute`: more compute services: name, region and URL.
+    `token_seconds`: the life of a new token.
+    `project_names`: projects without an account.
+    """
 
     def __init__(
         self,
@@ -122,21 +134,19 @@ class Keystone:
         self.regions = list(regions)
         self.accounts = list(accounts)
         self.application_credentials = list(application_credentials)
-        self.no_endpoint: set[str] = set()  # regions without a compute endpoint in the catalog
-        self.compute_urls: dict[
-            str, str
-        ] = {}  # region -> another compute endpoint than its own; {url} is replaced
-        self.more_compute: list[tuple[str, str, str]] = []  # further ones: service, region, URL
-        self.token_seconds = 3600.0  # life of a new token
-        self.project_names: set[str] = set()  # of projects that nobody logs in to
+        self.no_endpoint: set[str] = set()
+        self.compute_urls: dict[str, str] = {}
+        self.more_compute: list[tuple[str, str, str]] = []
+        self.token_seconds = 3600.0
+        self.project_names: set[str] = set()
         self._tokens: dict[str, Token] = {}
 
     def expire_tokens(self) -> None:
-        """Make every token given out so far a 401."""
+        """Make every token so far a 401."""
         self._tokens.clear()
 
     def caller(self, token: str) -> Optional[Caller]:
-        """Who holds `token`; None: nobody, or it is no longer good."""
+        """Who holds `token`; None if nobody does or it is not valid any more."""
         known = self._tokens.get(token)
         if known is None or not known.is_good():
             return None
@@ -160,146 +170,143 @@ class Keystone:
                 return error(rejection, url)
         if request.path == "/v3/projects" and is_get:
             return self._projects(request)
+        if _MISSING.fullmatch(request.path):
+            raise UnknownRequestError(f"{request.method} {request.path}")
         return answer(404, NO_SUCH_PAGE, {"Content-Type": "text/html; charset=utf-8"})
 
     def _projects(self, request: Request) -> Answer:
-        """All projects, to administrators alone."""
-        known = self._tokens.get(request.headers.get("X-Auth-Token", ""))
-        if known is None or not known.is_good():
-            return error(unauthorized(), base_url(request))
-        if "admin" not in effective_roles(known.account):
-            return error(
-                Rejection(
-                    403,
-                    "You are not authorized to perform the requested action: "
-                    "identity:list_projects.",
-                ),
-                base_url(request),
-            )
+        """All projects; only for administrators."""
+        if request.query:
+            raise UnknownRequestError(f"parameters of projects: {', '.join(request.query)}")
+        url = base_url(request)
+        token = self._tokens.get(request.headers.get("X-Auth-Token", ""))
+        if token is None or not token.is_good():
+            return error(unauthorized(), url)
+        if "admin" not in effective_roles(token.account):
+            message = "You are not authorized to perform the requested action: "
+            return error(Rejection(403, message + "identity:list_projects."), url)
         names = {*self.project_names, *(account.project for account in self.accounts)}
-        return answer(
-            200, {"projects": [{"id": project_id(name), "name": name} for name in sorted(names)]}
-        )
+        projects = [{"id": project_id(name), "name": name} for name in sorted(names)]
+        return answer(200, {"projects": projects})
 
     def _log_in(self, request: Request) -> Answer:
         body = auth_of(request)
         identity = member(body, "identity", "auth")
         method = (member(identity, "methods", "identity") or [""])[0]
-        check = {
+        checks = {
             "password": self._by_password,
             "application_credential": self._by_credential,
             "token": self._by_token,
-        }.get(method)
-        if check is None:
+        }
+        if method not in checks:
             raise Rejection(400, MALFORMED.format(method, "identity"))
         scope = body.get("scope")
-        accounts, credential = check(member(identity, method, "identity"), scope)
-        scoped = credential is not None or isinstance(scope, dict)
-        account = next((each for each in accounts if scope_fits(scope, each)), None)
-        if account is None:
-            raise unauthorized()
-        now = time.time()
-        token = Token(account, scoped, method, now, now + self.token_seconds, credential)
+        proof = checks[method](member(identity, method, "identity"), scope)
+        token = self._new_token(proof, scope, method)
+        catalog = None
+        if token.scoped and "nocatalog" not in request.query:
+            catalog = self._catalog(base_url(request))
         name = "gAAAAAB" + secrets.token_urlsafe(120)
         self._tokens[name] = token
-        catalog = (
-            self._catalog(base_url(request))
-            if scoped and "nocatalog" not in request.query
-            else None
-        )
         return answer(201, {"token": token_document(token, catalog)}, {"X-Subject-Token": name})
 
-    def _by_password(
-        self, given: Any, _: Any
-    ) -> tuple[list[Account], Optional[ApplicationCredential]]:
+    def _new_token(self, proof: "Proof", scope: Any, method: str) -> Token:
+        is_scoped = proof.credential is not None or isinstance(scope, dict)
+        for account in proof.accounts:
+            if scope_fits(scope, account):
+                issued = time.time()
+                expires = issued + self.token_seconds
+                return Token(account, is_scoped, method, issued, expires, proof.credential)
+        raise unauthorized()
+
+    def _by_password(self, given: Any, _: Any) -> "Proof":
         user = member(given, "user", "password")
         if "id" not in user and not in_default_domain(user, "user"):
             raise unauthorized()
-        accounts = [
-            each
-            for each in self.accounts
-            if each.password == user.get("password")
-            and (each.name == user.get("name") or stable_id("user", each.name) == user.get("id"))
-        ]
-        return accounts, None
+        accounts = []
+        for account in self.accounts:
+            has_name = account.name == user.get("name")
+            has_id = stable_id("user", account.name) == user.get("id")
+            if account.password == user.get("password") and (has_name or has_id):
+                accounts.append(account)
+        return Proof(accounts)
 
-    def _by_credential(
-        self, given: Any, scope: Any
-    ) -> tuple[list[Account], Optional[ApplicationCredential]]:
-        known = next(
-            (each for each in self.application_credentials if each.id == given.get("id")), None
-        )
-        if known is None or known.deleted:
-            # measured: a credential that is gone is a 404, only a wrong secret or an expired one a
-            # 401
+    def _by_credential(self, given: Any, scope: Any) -> "Proof":
+        """Measured: a deleted credential is a 404, only a wrong secret or an expired one a 401."""
+        by_id = {each.id: each for each in self.application_credentials}
+        credential = by_id.get(given.get("id"))
+        if credential is None or credential.deleted:
             raise Rejection(404, f"Could not find Application Credential: {given.get('id')}.")
-        if known.expired or known.secret != given.get("secret"):
+        if credential.expired or credential.secret != given.get("secret"):
             raise unauthorized()
         if scope is not None:
             raise unauthorized(
                 "Error authenticating with application credential: "
                 "Application credentials cannot request a scope."
             )
-        return [each for each in self.accounts if each.name == known.account], known
+        accounts = [each for each in self.accounts if each.name == credential.account]
+        return Proof(accounts, credential)
 
-    def _by_token(
-        self, given: Any, _: Any
-    ) -> tuple[list[Account], Optional[ApplicationCredential]]:
-        known = self._tokens.get(given.get("id", ""))
-        if known is None or not known.is_good():
+    def _by_token(self, given: Any, _: Any) -> "Proof":
+        token = self._tokens.get(given.get("id", ""))
+        if token is None or not token.is_good():
             raise Rejection(404, "Failed to validate token")  # measured: not a 401
-        return [known.account], known.credential
+        return Proof([token.account], token.credential)
 
     def _catalog(self, url: str) -> list[dict[str, Any]]:
-        compute = {
-            region: self.compute_urls.get(region, "{url}/compute/" + region + "/v2.1").format(
-                url=url
-            )
-            for region in self.regions
-            if region not in self.no_endpoint
-        }
-        others = [
-            ("compute", service, {region: where.format(url=url)})
-            for service, region, where in self.more_compute
-        ]
         identity = dict.fromkeys(self.regions, f"{url}/v3")
-        return [
-            {
-                "type": kind,
-                "name": name,
-                "id": stable_id("service", name),
-                "endpoints": [
-                    {
-                        "id": stable_id("endpoint", f"{name} {region} {interface}"),
-                        "interface": interface,
-                        "region": region,
-                        "region_id": region,
-                        "url": where,
-                    }
-                    for region, where in places.items()
-                    for interface in INTERFACES
-                ],
+        compute = {}
+        for region in self.regions:
+            own_url = "{url}/compute/" + region + "/v2.1"
+            if region not in self.no_endpoint:
+                compute[region] = self.compute_urls.get(region, own_url).format(url=url)
+        services = [service("identity", "keystone", identity)]
+        if compute:
+            services.append(service("compute", "nova", compute))
+        for name, region, where in self.more_compute:
+            services.append(service("compute", name, {region: where.format(url=url)}))
+        return services
+
+
+class Proof(NamedTuple):
+    """The accounts that a login proves to be; the first that the scope fits is meant."""
+
+    accounts: list[Account]
+    credential: Optional[ApplicationCredential] = None
+
+
+def service(kind: str, name: str, urls: Mapping[str, str]) -> dict[str, Any]:
+    """A service of the catalog; `urls` by region."""
+    endpoints = []
+    for region, url in urls.items():
+        for interface in INTERFACES:
+            endpoint = {
+                "id": stable_id("endpoint", f"{name} {region} {interface}"),
+                "interface": interface,
+                "region": region,
+                "region_id": region,
+                "url": url,
             }
-            for kind, name, places in (
-                ("identity", "keystone", identity),
-                ("compute", "nova", compute),
-                *others,
-            )
-            if places
-        ]
+            endpoints.append(endpoint)
+    return {
+        "type": kind,
+        "name": name,
+        "id": stable_id("service", name),
+        "endpoints": endpoints,
+    }
 
 
 def effective_roles(account: Account) -> list[str]:
-    """The account's roles and those that they imply."""
-    found = set(account.roles)
-    for role in ("admin", "manager", "member"):
-        if role in found:
-            found.add(IMPLIED_ROLES[role])
-    return sorted(found)
+    """The roles of an account and those that they imply."""
+    roles = set(account.roles)
+    for role, implied in IMPLIED_ROLES.items():
+        if role in roles:
+            roles.add(implied)
+    return sorted(roles)
 
 
 def auth_of(request: Request) -> Any:
-    """The `auth` object of a log-in; raises Rejection where there is none."""
+    """The `auth` object of a login; raises Rejection if there is none."""
     try:
         body = request.json()
     except ValueError:
@@ -308,20 +315,20 @@ def auth_of(request: Request) -> Any:
 
 
 def member(given: Any, name: str, where: str) -> Any:
-    """`given[name]`; raises the Rejection that Keystone has for its absence."""
+    """`given[name]`; raises Keystone's Rejection if it is not there."""
     if not isinstance(given, dict) or name not in given:
         raise Rejection(400, MALFORMED.format(name, where))
     return given[name]
 
 
 def in_default_domain(given: Any, where: str) -> bool:
-    """Whether a user or project is asked for in the one domain that there is."""
+    """Whether a user or project is looked for in the one domain that exists."""
     domain = member(given, "domain", where)
     return bool(domain.get("id") == DOMAIN["id"] or domain.get("name") == DOMAIN["name"])
 
 
 def scope_fits(scope: Any, account: Account) -> bool:
-    """Whether the account may have that scope: its own project, or none."""
+    """Whether the account can have that scope: its own project, or none."""
     if not isinstance(scope, dict):
         return True  # absent, or the string "unscoped"
     project = scope.get("project")
@@ -346,7 +353,7 @@ def version_document(url: str) -> dict[str, Any]:
 
 
 def token_document(token: Token, catalog: Optional[list[dict[str, Any]]]) -> dict[str, Any]:
-    """The body of a log-in's answer; a token without a project has neither roles nor catalog."""
+    """The answer to a login; a token without a project has neither roles nor catalog."""
     account = token.account
     document: dict[str, Any] = {
         "methods": [token.method],
@@ -361,13 +368,14 @@ def token_document(token: Token, catalog: Optional[list[dict[str, Any]]]) -> dic
         "expires_at": iso(token.expires),
     }
     if token.scoped:
-        document.update(
-            project={"domain": DOMAIN, "id": project_id(account.project), "name": account.project},
-            is_domain=False,
-            roles=[
-                {"id": stable_id("role", role), "name": role} for role in effective_roles(account)
-            ],
-        )
+        roles = effective_roles(account)
+        document["project"] = {
+            "domain": DOMAIN,
+            "id": project_id(account.project),
+            "name": account.project,
+        }
+        document["is_domain"] = False
+        document["roles"] = [{"id": stable_id("role", role), "name": role} for role in roles]
     if token.credential is not None:
         document["application_credential"] = {
             "id": token.credential.id,
@@ -380,37 +388,29 @@ def token_document(token: Token, catalog: Optional[list[dict[str, Any]]]) -> dic
 
 
 def iso(seconds: float) -> str:
-    """Epoch seconds as Keystone prints them, rounded down to whole ones."""
+    """Epoch seconds as Keystone writes them, rounded down to whole ones."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(seconds))
 
 
 def answer(status: int, body: Any, headers: Optional[dict[str, str]] = None) -> Answer:
     """An answer with the headers that all of Keystone's have."""
-    return Answer(
-        status,
-        body,
-        {
-            "Content-Type": "application/json",
-            "Vary": "X-Auth-Token",
-            "x-openstack-request-id": f"req-{uuid.uuid4()}",
-            **(headers or {}),
-        },
-    )
+    common = {
+        "Content-Type": "application/json",
+        "Vary": "X-Auth-Token",
+        "x-openstack-request-id": f"req-{uuid.uuid4()}",
+    }
+    return Answer(status, body, {**common, **(headers or {})})
 
 
 def unauthorized(message: str = "The request you have made requires authentication.") -> Rejection:
-    """Wrong password, user, project or role, all alike."""
+    """The answer to a wrong password, user, project or role: always the same."""
     return Rejection(401, message)
 
 
 def error(rejection: Rejection, url: str) -> Answer:
-    """A Rejection as it goes out."""
-    title = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}[
-        rejection.status
-    ]
-    headers = {"WWW-Authenticate": f'Keystone uri="{url}/v3"'} if rejection.status == 401 else {}
-    return answer(
-        rejection.status,
-        {"error": {"code": rejection.status, "message": str(rejection), "title": title}},
-        headers,
-    )
+    """The answer for a Rejection."""
+    titles = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
+    status = rejection.status
+    headers = {"WWW-Authenticate": f'Keystone uri="{url}/v3"'} if status == 401 else {}
+    problem = {"code": status, "message": str(rejection), "title": titles[status]}
+    return answer(status, {"error": problem}, headers)

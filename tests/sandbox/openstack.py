@@ -1,11 +1,11 @@
-"""An OpenStack cloud in memory: a Keystone and, for each region, a Nova, behind one `handle`.
+"""A double of an OpenStack cloud: a Keystone and, for each region, a Nova, behind one `handle`.
 
     cloud = OpenStack(regions=("RegionOne", "RegionTwo"))
     cloud.add("RegionOne", Instance(uuid="…", name="web1", project="project-b"))
     with Server(cloud.handle) as server:
         …log in at server.url + "/v3"…
 
-Everything may be changed while it runs; see the attributes of `Keystone` and `Nova`.
+Everything can be changed while it runs; see the attributes of `Keystone` and `Nova`.
 """
 
 import time
@@ -21,8 +21,9 @@ __all__ = ["Account", "ApplicationCredential", "Instance", "OpenStack", "project
 
 
 class OpenStack(Keystone, Nova):
-    """One Keystone at /v3 and one Nova a region at /compute/REGION/v2.1; `handle` is safe to call
-    from threads.
+    """One Keystone at /v3, and for each region one Nova at /compute/REGION/v2.1.
+
+    `keystone_ahead`, `nova_ahead`: how many seconds their clocks are ahead of ours.
     """
 
     def __init__(
@@ -34,12 +35,10 @@ class OpenStack(Keystone, Nova):
     ) -> None:
         Keystone.__init__(self, regions, accounts, application_credentials)
         Nova.__init__(self, regions)
-        self.keystone_ahead = self.nova_ahead = (
-            0.0  # seconds: how far their clocks are ahead of ours
-        )
+        self.keystone_ahead = self.nova_ahead = 0.0
 
     def handle(self, request: Request) -> Answer:
-        """Answer one request to either service."""
+        """Answer one request to either service; safe to call from several threads."""
         with self._lock:
             if request.path.startswith("/compute/"):
                 caller = self.caller(request.headers.get("X-Auth-Token", ""))
@@ -48,7 +47,7 @@ class OpenStack(Keystone, Nova):
 
 
 def _dated(answer: Answer, ahead: float) -> Answer:
-    """The answer with the time of a clock that is `ahead`."""
+    """The answer with the time of a clock that is so many seconds ahead."""
     if not ahead:
         return answer
     date = formatdate(time.time() + ahead, usegmt=True)

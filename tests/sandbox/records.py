@@ -1,12 +1,10 @@
-"""What the Satellite in memory keeps: hosts, logins and facts, and the shapes in which its answers
-show them.
-"""
+"""What the Satellite double keeps: hosts, logins and facts, and the shapes of its answers."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Callable, NamedTuple, Optional
 
 RHSM = "Katello::RhsmFactName"
@@ -19,9 +17,8 @@ ORGANIZATION = 1  # "Default Organization"
 LOCATION = 2  # "Default Location"
 
 Facts = dict[str, dict[str, Optional[str]]]  # origin -> fact name -> value
-Parameters = dict[str, Any]  # name -> value; not a text: another parameter_type
+Parameters = dict[str, Any]  # name -> value; the type of the value decides the parameter_type
 Sight = Optional[Callable[["Host"], bool]]  # which hosts a login sees; None: all
-
 
 METRICS = ("applied", "restarted", "failed", "failed_restarts", "skipped", "pending")
 
@@ -40,14 +37,16 @@ class Report:
 class Host:
     """One host record.
 
-    `facts`: origin -> fact name (joined with ::) -> value; null parents ("virt" of "virt::uuid")
-    come by themselves. `subscription`: what `subscription_facet_attributes` holds (uuid,
-    last_checkin, registered_at, hypervisor...), None where the host is not registered.  `content`:
-    what `content_facet_attributes` holds beside the defaults; None: the facet of a registered host,
-    else none; {}: what is left of it after a host was unregistered.  `infrastructure`:
-    {"foreman_instance": True, "smart_proxy_id": 1}.  `reports`: the newest decides `last_report`;
-    without any, the record does.  `record`: every other API field that differs from the default
-    (build, comment, compute_resource_id, uuid, root_pass...), times as `utc` writes them.
+    `facts`: origin -> fact name (joined with ::) -> value; the null parents ("virt" of
+    "virt::uuid") are added.
+    `subscription`: what `subscription_facet_attributes` holds (uuid, last_checkin,
+    registered_at, hypervisor...); None if the host is not registered.
+    `content`: what `content_facet_attributes` holds in addition to the defaults. None: the facet
+    of a registered host, or no facet; {}: what an unregistered host keeps of it.
+    `infrastructure`: for example {"foreman_instance": True, "smart_proxy_id": 1}.
+    `reports`: the newest decides `last_report`; without any, the record does.
+    `record`: every other API field that differs from the default (build, comment,
+    compute_resource_id, uuid, root_pass...); times as `utc` writes them.
     """
 
     name: str
@@ -64,17 +63,17 @@ class Host:
 
     @property
     def last_report(self) -> Optional[str]:
-        """When it last reported, whatever became of it."""
-        return max(
-            (report.reported_at for report in self.reports), default=self.record.get("last_report")
-        )
+        """When it last reported, whatever the result was."""
+        times = [report.reported_at for report in self.reports]
+        return max(times, default=self.record.get("last_report"))
 
 
 @dataclass
 class User:
-    """One login.  `permissions` None: an administrator.  `sees`: the role's filter on hosts.
+    """One login.
 
-    `host_filtered`: permissions that are given with a filter that is a search of hosts.
+    `permissions`: None for an administrator.
+    `sees`: the role's filter on hosts.
     """
 
     login: str
@@ -84,33 +83,34 @@ class User:
     locations: frozenset[int] = frozenset({LOCATION})
     sees: Optional[Callable[[Host], bool]] = None
     tokens: Collection[str] = ()
-    host_filtered: Collection[str] = ()
 
     @property
     def admin(self) -> bool:
-        """Whether every permission is theirs, and no filter."""
+        """Whether they have every permission and no filter."""
         return self.permissions is None
 
     def may(self, permission: str) -> bool:
-        """Whether the permission is theirs."""
+        """Whether they have the permission."""
         return self.permissions is None or permission in self.permissions
 
 
 class Effect(Enum):
-    """What a DELETE does to the host, whatever its answer."""
+    """What a DELETE does to the host, whatever its answer.
+
+    UNREGISTERED: Katello has removed its part, and then Foreman failed: the record stays.
+    """
 
     NONE = "none"
     DELETED = "deleted"
-    UNREGISTERED = (
-        "unregistered"  # Katello has let go of it, and then Foreman failed: the record stays
-    )
+    UNREGISTERED = "unregistered"
 
 
 class DeletionFault(NamedTuple):
     """How DELETE of one host goes wrong.
 
-    `status` DROPPED cuts the connection.  `body` None: an error in Foreman's shape, or of a 200 the
-    record. `after`: how many more requests are answered before the effect comes.
+    `status`: DROPPED cuts the connection.
+    `body`: None for an error in Foreman's shape or, with a 200, the record.
+    `after`: how many more requests are answered before the effect.
     """
 
     status: int = 500
@@ -132,51 +132,50 @@ class FactRow(NamedTuple):
 
     @property
     def reported_at(self) -> Optional[str]:
-        """When the facts of its origin were last uploaded: their `_timestamp`, else when the record
-        changed.
-        """
-        return self.host.facts[self.origin].get("_timestamp") or self.host.record.get("updated_at")
+        """When its origin last uploaded facts: `_timestamp`, else when the record changed."""
+        uploaded = self.host.facts[self.origin].get("_timestamp")
+        return uploaded or self.host.record.get("updated_at")
 
 
 # Facts
 
-ORIGINS = {
-    "rhsm": RHSM,
-    "puppet": PUPPET,
-    "ansible": ANSIBLE,
-    "foreman_ansible": ANSIBLE,
-    "foreman_salt": SALT,
-    "foreman_chef": CHEF,
-}
-
 
 @lru_cache(maxsize=4096)
 def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of all rows that facts make: "dmi" and "dmi::system", which are null, before
-    "dmi::system::uuid".
+    """The names of all rows that facts make.
+
+    Before "dmi::system::uuid" come its parents "dmi" and "dmi::system", which are null.
     """
-    parents = (
-        "::".join(parts[:depth])
-        for parts in (name.split("::") for name in names)
-        for depth in range(1, len(parts))
-    )
-    return tuple(name for name in dict.fromkeys((*parents, *names)) if name != "_timestamp")
+    parents: list[str] = []
+    for name in names:
+        parts = name.split("::")[:-1]
+        parents += accumulate(parts, "{}::{}".format)
+    rows = dict.fromkeys((*parents, *names))
+    rows.pop("_timestamp", None)
+    return tuple(rows)
 
 
 @lru_cache(maxsize=4096)  # many hosts have the same facts
 def _rows_of(names: tuple[str, ...], wanted: Optional[frozenset[str]]) -> tuple[str, ...]:
-    found = _with_parents(names)
-    return found if wanted is None else tuple(name for name in found if name in wanted)
+    rows = _with_parents(names)
+    if wanted is None:
+        return rows
+    return tuple(name for name in rows if name in wanted)
+
+
+def any_origin(origin: str) -> bool:
+    """Every origin is wanted."""
+    return True
 
 
 def fact_rows(
     host: Host,
     wanted: Optional[frozenset[str]] = None,
-    origins: Callable[[str], bool] = lambda origin: True,
+    is_wanted_origin: Callable[[str], bool] = any_origin,
 ) -> Iterator[FactRow]:
-    """All rows of a host, or those of the names and the origins wanted, the null parents included."""
+    """All rows of a host with the null parents, or those of the wanted names and origins."""
     for origin, facts in host.facts.items():
-        if origins(origin):
+        if is_wanted_origin(origin):
             for name in _rows_of(tuple(facts), wanted):
                 yield FactRow(host, origin, name, facts.get(name))
 
@@ -184,15 +183,6 @@ def fact_rows(
 def count_rows(host: Host) -> int:
     """How many rows a host has."""
     return sum(len(_with_parents(tuple(facts))) for facts in host.facts.values())
-
-
-def flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Facts as they are kept: text under joined names, without the empty ones."""
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            yield from flattened(value, f"{prefix}{name}::")
-        elif value not in (None, ""):
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
 
 
 # Records
@@ -327,14 +317,12 @@ BLANK_CONTENT: dict[str, Any] = {
     "kickstart_repository_id": None,
     "kickstart_repository_name": None,
     "errata_counts": {**_COUNTS, "applicable": _COUNTS},
-    **dict.fromkeys(
-        (
-            f"{kind}_{what}_count"
-            for what in ("deb", "package", "module_stream")
-            for kind in ("applicable", "upgradable")
-        ),
-        0,
-    ),
+    "applicable_deb_count": 0,
+    "upgradable_deb_count": 0,
+    "applicable_package_count": 0,
+    "upgradable_package_count": 0,
+    "applicable_module_stream_count": 0,
+    "upgradable_module_stream_count": 0,
     "content_view_environments": [],
     "content_source": None,
     "kickstart_repository": None,
@@ -425,22 +413,23 @@ def content_view_environment(
     view: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The entry of `content_view_environments` that names both."""
-    default = view["name"] == "Default Organization View"
+    is_default = view["name"] == "Default Organization View"
+    candlepin_name = environment["name"]
+    if not is_default:
+        candlepin_name = f"{environment['name']}/{view['name']}"
     return {
         "content_view": {
             **view,
             "content_view_version": "1.0",
             "content_view_version_id": view["id"],
             "content_view_version_latest": True,
-            "content_view_default": default,
+            "content_view_default": is_default,
         },
         "lifecycle_environment": {
             **environment,
             "lifecycle_environment_library": environment["name"] == "Library",
         },
-        "candlepin_name": environment["name"]
-        if default
-        else f"{environment['name']}/{view['name']}",
+        "candlepin_name": candlepin_name,
     }
 
 
@@ -449,8 +438,9 @@ _PARAMETER_TYPES = {str: "string", bool: "boolean", int: "integer", float: "real
 
 
 def parameter_entry(name: str, value: Any, kind: str, saved: str) -> dict[str, Any]:
-    """A parameter as a host's answer lists it; `kind` is one of PRIORITIES, `saved` when it was
-    set.
+    """A parameter as a host's answer lists it.
+
+    `kind` is one of PRIORITIES; `saved` is when it was set.
     """
     return {
         "priority": PRIORITIES[kind],
@@ -464,11 +454,6 @@ def parameter_entry(name: str, value: Any, kind: str, saved: str) -> dict[str, A
     }
 
 
-def searchable_value(value: Any) -> str:
-    """The text of a parameter's value that a search compares."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def taxonomy_entry(key: int, name: str) -> dict[str, Any]:
     """An organization or location as other answers name it."""
     return {"id": key, "name": name, "title": name, "description": None}
@@ -476,10 +461,6 @@ def taxonomy_entry(key: int, name: str) -> dict[str, Any]:
 
 def detach(host: Host) -> None:
     """Forget which VM of a compute resource the host is; the VM is not touched."""
-    for name in (
-        "uuid",
-        "compute_resource_id",
-        "compute_resource_name",
-        "compute_resource_provider",
-    ):
-        host.record.pop(name, None)
+    host.record.pop("uuid", None)
+    for part in ("id", "name", "provider"):
+        host.record.pop(f"compute_resource_{part}", None)

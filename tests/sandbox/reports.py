@@ -1,102 +1,89 @@
-"""Configuration reports of the Satellite in memory, as Foreman's code has them (not measured)."""
+"""Configuration reports of the Satellite double, as Foreman's source has them (not measured)."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .calls import Call, RefusedError, listed, not_found
+from .calls import Call, listed, select
 from .records import METRICS, Host, Report
-from .search import (
-    Field,
-    Mark,
-    compile_search,
-    date_check,
-    number_check,
-    one,
-    order_by,
-    parse,
-    text_check,
-)
+from .search import Field, Fields, single
+from .search_checks import date_check, number_check, text_check
+from .search_parser import Mark
 from .server import Answer
 
 if TYPE_CHECKING:
     from .satellite import Satellite
 
 
-def show_last(satellite: "Satellite", call: Call) -> Answer:
-    """GET /hosts/:id/config_reports/last: that with the highest id; a 404 where there is none, or
-    no host in sight.
-    """
-    missing = not_found("Resource config_report not found by id ''")
-    if not call.user.may("view_hosts"):
-        raise missing
-    try:
-        host = satellite.find_host(call, "view")
-    except RefusedError:
-        raise missing from None
-    if not host.reports:
-        raise missing
-    report = max(_numbered(satellite, host), key=lambda report: report.id)
-    status = _status(report)
-    summary = (
-        "Failed"
-        if status["failed"] + status["failed_restarts"]
-        else "Modified"
-        if status["applied"] + status["restarted"]
-        else "Success"
-    )
-    return Answer(200, {**_entry(host, report), "logs": [], "summary": summary})
+class Row(NamedTuple):
+    """One report in a list."""
+
+    host: Host
+    report: Report
+
+    def counts(self) -> dict[str, int]:
+        """How many resources were applied, failed and so on; Foreman counts up to 63."""
+        return {name: min(self.report.status.get(name, 0), 63) for name in METRICS}
 
 
-def list_all(satellite: "Satellite", call: Call) -> Answer:
-    """GET /config_reports: of the hosts in sight, the newest first."""
-    sight = satellite.sight(call)
-    hosts = [
-        host
-        for host in satellite.hosts.values()
-        if call.user.may("view_hosts") and (sight is None or sight(host))
-    ]
-    rows = [(host, report) for host in hosts for report in _numbered(satellite, host)]
-    test = compile_search(parse(call.first("search")), _FIELDS)
-    key, downwards = order_by(call.first("order") or "reported DESC", _FIELDS)
-    matching = sorted(filter(test, rows) if test else rows, key=key, reverse=downwards)
+def list_reports(satellite: "Satellite", call: Call) -> Answer:
+    """GET /config_reports: those of the visible hosts, the newest first."""
+    rows = list(_rows(satellite, call))
+    matching = select(call, rows, _FIELDS, "reported DESC")
     page = satellite.page(call, len(rows))
-    return listed(
-        call, page, len(rows), len(matching), [_entry(*row) for row in page.cut(matching)]
-    )
+    results = [_entry(row) for row in page.cut(matching)]
+    return listed(call, page, len(rows), len(matching), results)
 
 
-def _numbered(satellite: "Satellite", host: Host) -> Iterator[Report]:
-    """The reports of a host, each with an id; one that a test adds later gets a higher one."""
-    for report in host.reports:
-        if not report.id:
-            report.id = satellite.next_report_id()
-        yield report
+def _rows(satellite: "Satellite", call: Call) -> Iterator[Row]:
+    """The reports, each with an id; one that a test adds later gets a higher id."""
+    if not call.user.may("view_hosts"):
+        return
+    for host in satellite.visible_hosts(call):
+        for report in host.reports:
+            if not report.id:
+                report.id = satellite.next_report_id()
+            yield Row(host, report)
 
 
-def _status(report: Report) -> dict[str, int]:
-    return {name: min(report.status.get(name, 0), 63) for name in METRICS}
-
-
-def _entry(host: Host, report: Report) -> dict[str, Any]:
+def _entry(row: Row) -> dict[str, Any]:
+    reported_at = row.report.reported_at
     return {
-        "id": report.id,
-        "host_id": host.id,
-        "host_name": host.name,
-        "reported_at": report.reported_at,
-        "status": _status(report),
-        "origin": report.origin,
+        "id": row.report.id,
+        "host_id": row.host.id,
+        "host_name": row.host.name,
+        "reported_at": reported_at,
+        "status": row.counts(),
+        "origin": row.report.origin,
         "metrics": {},
-        "created_at": report.reported_at,
-        "updated_at": report.reported_at,
+        "created_at": reported_at,
+        "updated_at": reported_at,
     }
 
 
-_REPORTED = Field(one(lambda row: row[1].reported_at), date_check)
-_FIELDS = {
-    "host": Field(one(lambda row: row[0].name), text_check, Mark.LIKE),
-    "host_id": Field(one(lambda row: row[0].id), number_check),
-    "origin": Field(one(lambda row: row[1].origin), text_check, Mark.LIKE),
-    "reported": _REPORTED,
-    "last_report": _REPORTED,
-    **{name: Field(lambda row, name: (_status(row[1])[name],), number_check) for name in METRICS},
-}
+def _count_field(metric: str) -> Field:
+    return Field(single(lambda row: row.counts()[metric]), number_check)
+
+
+_REPORTED = Field(single(lambda row: row.report.reported_at), date_check)
+_FIELDS = Fields(
+    {
+        "host": Field(single(lambda row: row.host.name), text_check, Mark.LIKE),
+        "host_id": Field(single(lambda row: row.host.id), number_check),
+        "origin": Field(single(lambda row: row.report.origin), text_check, Mark.LIKE),
+        "reported": _REPORTED,
+        "last_report": _REPORTED,
+        **{metric: _count_field(metric) for metric in METRICS},
+    },
+    missing=(
+        "eventful",
+        "host_owner_id",
+        "hostgroup",
+        "hostgroup_fullname",
+        "hostgroup_title",
+        "id",
+        "location",
+        "log",
+        "organization",
+        "resource",
+    ),
+)

@@ -1,15 +1,20 @@
 """An HTTP server on loopback that hands every request to one function.
 
-Both doubles, the Satellite and the OSP, are such a function over state in memory.  The server
-notes every request, so that a test can count them, and can be told to misbehave (`fail`), so
-that a test need not touch the double's own code.
+Both doubles, the Satellite and the OpenStack, are such a function over state in memory. The
+server records every request, so that a test can count them. `Server.fail` makes it misbehave, so
+that no test has to touch the code of a double.
+
+It is the standard library's `http.server`. It writes the answers itself because tests need what
+frameworks prevent: connections that are cut, answers of half their length, a wrong date.
 """
 
 import json
 import re
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +22,14 @@ from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import parse_qs, urlsplit
 
 JSON_TYPE = "application/json; charset=utf-8"
+DROPPED = 0  # the status of an answer that is never sent: the connection is cut instead
+
+unknown_requests: list[str] = []
+"""What was asked of any server but is not simulated; a test that leaves something here fails."""
+
+
+class UnknownRequestError(Exception):
+    """The request, or a part of it, is not simulated, although a real server might know it."""
 
 
 class Request(NamedTuple):
@@ -24,7 +37,7 @@ class Request(NamedTuple):
 
     method: str
     path: str
-    query: "dict[str, list[str]]"
+    query: dict[str, list[str]]
     headers: Message
     body: bytes
 
@@ -33,19 +46,18 @@ class Request(NamedTuple):
         return self.query.get(name, [default])[0]
 
     def json(self) -> Any:
-        """The body read as JSON; raises ValueError where it is none."""
+        """The body read as JSON; raises ValueError if it is not JSON."""
         return json.loads(self.body)
 
     @property
     def line(self) -> str:
-        """`METHOD path?query`, the query decoded: what `Server.fail` matches on."""
-        query = "&".join(
-            f"{name}={value}" for name, values in self.query.items() for value in values
-        )
-        return f"{self.method} {self.path}" + (f"?{query}" if query else "")
-
-
-DROPPED = 0  # the status of an answer that is never sent: the connection is cut instead
+        """`METHOD path?query`, the query decoded: the text that `Server.fail` matches."""
+        pairs = []
+        for name, values in self.query.items():
+            pairs += [f"{name}={value}" for value in values]
+        if not pairs:
+            return f"{self.method} {self.path}"
+        return f"{self.method} {self.path}?{'&'.join(pairs)}"
 
 
 class Answer(NamedTuple):
@@ -58,9 +70,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Fault:
-    """A misbehaviour: answer in the double's place, cut the answer in half, or reset the
-    connection.
-    """
+    """A misbehaviour: another answer, half of the true answer (`cut`), or none of it (`reset`)."""
 
     pattern: str
     answer: Optional[Answer] = None
@@ -75,14 +85,9 @@ class Fault:
         if not re.search(self.pattern, line):
             return False
         self.hits += 1
-        return self.hits > self.skip and (self.times is None or self.hits <= self.skip + self.times)
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = (
-        128  # of connections not yet taken; the default of 5 makes many clients wait
-    )
+        if self.hits <= self.skip:
+            return False
+        return self.times is None or self.hits <= self.skip + self.times
 
 
 @dataclass
@@ -90,35 +95,32 @@ class Server:
     """`handle` behind http://127.0.0.1:PORT, from `start` to `stop` or inside a with block."""
 
     handle: Callable[[Request], Answer]
-    requests: "list[Request]" = field(default_factory=list)
-    faults: "list[Fault]" = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._http = _Http(("127.0.0.1", 0), self._handler_class())
+        self._http = _HttpServer(self)
         self._lock = threading.Lock()
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
 
     @property
     def url(self) -> str:
-        """The address to reach it at, without a slash at the end."""
+        """The address of the server, without a slash at the end."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def fail(
         self, pattern: str, status: int = 503, body: Any = "<html>injected</html>", **how: Any
     ) -> Fault:
-        """Misbehave at requests whose `line` matches `pattern`.
+        """Misbehave at requests whose `line` matches the regular expression `pattern`.
 
-        By default answers `status` and `body` in the double's place; with `cut=True` the double
-        acts, and half of its answer is sent, with `reset=True` none of it.  `skip` lets that many
-        matching requests through first, `times` bounds how many are struck (absent: for ever).
+        By default the answer is `status` and `body`, and the double is not asked. With `cut=True`
+        the double acts and half of its answer is sent; with `reset=True` none of it is sent.
+        `skip` lets that many matching requests pass first; `times` limits how many fail after
+        those (default: all).
         """
-        fault = (
-            Fault(pattern, **how)
-            if how.get("cut") or how.get("reset")
-            else Fault(pattern, Answer(status, body), **how)
-        )
+        is_broken_off = how.get("cut") or how.get("reset")
+        answer = None if is_broken_off else Answer(status, body)
+        fault = Fault(pattern, answer, **how)
         self.faults.append(fault)
         return fault
 
@@ -127,12 +129,12 @@ class Server:
         return sum(1 for request in list(self.requests) if re.search(pattern, request.line))
 
     def start(self) -> "Server":
-        """Begin to answer; returns itself."""
+        """Start to answer; returns itself."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Take no more connections and free the port."""
+        """Accept no more connections and free the port."""
         if self._thread.is_alive():
             self._http.shutdown()
         self._http.server_close()
@@ -143,62 +145,95 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def answer(self, request: Request) -> "tuple[Answer, Optional[Fault]]":
-        """The answer to one request, and the fault that struck it, if one did."""
+    def answer(self, request: Request) -> tuple[Answer, Optional[Fault]]:
+        """The answer to one request, and the fault that applied to it, if any."""
         with self._lock:
             self.requests.append(request)
-            fault = next((fault for fault in self.faults if fault.strikes(request.line)), None)
+            fault = self._fault_for(request.line)
         if fault and fault.answer:
             return fault.answer, fault
-        return self.handle(request), fault
+        try:
+            return self.handle(request), fault
+        except UnknownRequestError as error:
+            unknown_requests.append(f"{request.line}: {error}")
+            return Answer(501, {"error": {"message": f"not simulated: {error}"}}), fault
 
-    def _handler_class(self) -> "type[BaseHTTPRequestHandler]":
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            wbufsize = -1  # headers and body in one packet
-
-            def do_any(self) -> None:
-                target = urlsplit(self.path)
-                length = int(self.headers.get("Content-Length") or 0)
-                request = Request(
-                    self.command,
-                    target.path,
-                    parse_qs(target.query, keep_blank_values=True),
-                    self.headers,
-                    self.rfile.read(length),
-                )
-                answer, fault = server.answer(request)
-                if answer.status == DROPPED or (fault and fault.reset):
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                self.send(answer, cut=bool(fault and fault.cut))
-
-            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_any
-
-            def send(self, answer: Answer, cut: bool) -> None:
-                body, kind = encode(answer.body)
-                own_date = "Date" in answer.headers
-                (self.send_response_only if own_date else self.send_response)(answer.status)
-                for name, value in {"Content-Type": kind, **answer.headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if cut:
-                    body, self.close_connection = body[: len(body) // 2], True
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """The requests are noted by the server; nothing goes to stderr."""
-
-        return Handler
+    def _fault_for(self, line: str) -> Optional[Fault]:
+        for fault in self.faults:
+            if fault.strikes(line):
+                return fault
+        return None
 
 
-def encode(body: Any) -> "tuple[bytes, str]":
+@contextmanager
+def expect_unknown(pattern: str) -> Iterator[None]:
+    """For tests of the sandbox itself: inside, requests are refused as `pattern` says."""
+    before = len(unknown_requests)
+    yield
+    refused = unknown_requests[before:]
+    del unknown_requests[before:]
+    assert refused, f"nothing was refused, expected: {pattern}"
+    for line in refused:
+        assert re.search(pattern, line), line
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+    # Of connections that wait to be accepted; with the default of 5, many clients would wait.
+    request_queue_size = 128
+
+    def __init__(self, owner: Server) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.owner = owner
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print the traceback, unless the client has only gone away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _HttpServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body in one packet
+
+    def do_any(self) -> None:
+        target = urlsplit(self.path)
+        query = parse_qs(target.query, keep_blank_values=True)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        request = Request(self.command, target.path, query, self.headers, body)
+        answer, fault = self.server.owner.answer(request)
+        if answer.status == DROPPED or (fault and fault.reset):
+            self.close_connection = True
+            self.connection.close()
+            return
+        self._send(answer, is_cut=bool(fault and fault.cut))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_any
+
+    def _send(self, answer: Answer, is_cut: bool) -> None:
+        body, content_type = _encode(answer.body)
+        if "Date" in answer.headers:
+            self.send_response_only(answer.status)
+        else:
+            self.send_response(answer.status)
+        for name, value in {"Content-Type": content_type, **answer.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if is_cut:
+            body = body[: len(body) // 2]
+            self.close_connection = True
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing goes to stderr: `Server.requests` is the log."""
+
+
+def _encode(body: Any) -> tuple[bytes, str]:
     """The bytes of a body and its content type."""
     if isinstance(body, bytes):
         return body, "application/octet-stream"
@@ -208,7 +243,5 @@ def encode(body: Any) -> "tuple[bytes, str]":
 
 
 def utc(seconds: Optional[float] = None) -> str:
-    """A time (epoch seconds; now by default) as Foreman's lists print it: `2026-11-22 12:47:41
-    UTC`.
-    """
+    """A time (epoch seconds; default: now) as Foreman's lists write it: 2026-11-22 12:47:41 UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

@@ -1,5 +1,6 @@
-"""The machines on which the Satellite in memory runs its jobs: what a script prints there, and how
-it ends.
+"""The machines on which the Satellite double runs its jobs.
+
+A machine is a function: it takes a script, and returns what the script prints and how it ends.
 """
 
 import errno
@@ -14,19 +15,20 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Union
 
 EXCEPTION = "EXCEPTION"  # the proxy failed, not the script
-LOST = "LOST"  # the proxy was restarted in mid-job: it knows nothing of it any more
-SILENT = "SILENT"  # nothing more comes, until the job is cancelled or its time is over
+LOST = "LOST"  # the proxy was restarted during the job and does not know it any more
+SILENT = "SILENT"  # nothing more comes until the job is cancelled or its time is over
 
-TICK = 0.05  # seconds between two looks at whether to stop
+TICK = 0.05  # seconds between two checks whether to stop
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Ran(NamedTuple):
     """What one run printed and how it ended.
 
-    `output`: stdout and stderr as they arrived; bytes are cut into chunks at odd places, of a
-    sequence each item is what one read got.  `status`: the exit code, or EXCEPTION, LOST or SILENT.
-    `trouble`: what the proxy says of it.
+    `output`: stdout and stderr in the order of arrival. Bytes are cut into chunks at odd places;
+    of a sequence, each item is what one read got.
+    `status`: the exit code, or EXCEPTION, LOST or SILENT.
+    `trouble`: what the proxy says about it.
     """
 
     output: Union[bytes, Sequence[bytes]] = b""
@@ -35,39 +37,37 @@ class Ran(NamedTuple):
 
 
 Target = Callable[[str, threading.Event], Ran]
-"""A machine: gets the script's text, and an event that is set when the job is to end before its time."""
+"""Takes the text of the script, and an event that is set when the job has to end early."""
 
 
 def unreachable(name: str) -> Target:
-    """A host without an address, as ssh tells of it."""
-    return lambda script, stop: Ran(
-        b"",
-        EXCEPTION,
-        (
-            "Error initializing command: RuntimeError - Could not establish connection to remote host using any available "
-            "authentication method, tried publickey\n\nAuthentication method 'publickey' failed with:\n"
-            f"ssh: Could not resolve hostname {name}: Name or service not known\r\n"
-        ),
+    """A host without an address, as ssh reports it."""
+    trouble = (
+        "Error initializing command: RuntimeError - Could not establish connection to remote host "
+        "using any available authentication method, tried publickey\n\n"
+        "Authentication method 'publickey' failed with:\n"
+        f"ssh: Could not resolve hostname {name}: Name or service not known\r\n"
     )
+    return lambda script, stop: Ran(b"", EXCEPTION, trouble)
 
 
 class Process:
-    """A target that runs the script on this machine, as a file that is executed by its path: the
-    shebang counts.
+    """A target that runs the script on this machine, as a file with a shebang.
 
-    The working directory and HOME are `home`; there is nothing in the environment but that, PATH
-    and `environment`. `banner` is the text of shell start-up files, which stands before everything,
-    maybe without an end of line.
+    The working directory and HOME are `home`; the environment holds only HOME, PATH and
+    `environment`. `banner`: the text of shell start-up files, which comes first and may lack an
+    end of line.
     """
 
-    _starting = threading.Lock()  # a file that is open for writing in a fork cannot be executed
+    # A file that is open for writing in a fork cannot be executed.
+    _starting = threading.Lock()
 
     def __init__(self, home: Path, environment: Mapping[str, str], banner: bytes = b"") -> None:
         self.home, self.banner = home, banner
         self.environment = {"PATH": SEARCH_PATH, "HOME": str(home), **environment}
 
     def __call__(self, script: str, stop: threading.Event) -> Ran:
-        """Run it to its end, or until `stop`; then it and all that it started is killed."""
+        """Run it to its end, or until `stop`: then it and its children are killed."""
         with tempfile.TemporaryDirectory(prefix="foreman-ssh-cmd-") as folder:
             path = Path(folder) / "script"
             try:
@@ -75,10 +75,11 @@ class Process:
                     path.write_bytes(script.encode())
                     path.chmod(0o500)
                     process = self._start(path)
-            except OSError as error:  # a shebang that leads nowhere
+            except OSError as error:  # the interpreter of the shebang does not exist
                 return Ran(self.banner + f"{path}: {error.strerror}\n".encode(), 127)
             output, code = _watch(process, stop)
-            return Ran(self.banner + output, code if code >= 0 else 128 - code)
+            status = code if code >= 0 else 128 - code
+            return Ran(self.banner + output, status)
 
     def _start(self, path: Path) -> "subprocess.Popen[bytes]":
         try:
@@ -102,8 +103,9 @@ class Process:
 
 
 def _watch(process: "subprocess.Popen[bytes]", stop: threading.Event) -> tuple[bytes, int]:
-    """What the process prints, and its exit code.  What still holds the pipe after its end is not
-    waited for.
+    """What the process prints, and its exit code.
+
+    After its end, it does not wait for others that still hold the pipe.
     """
     output = bytearray()
     assert process.stdout

@@ -1,8 +1,18 @@
-"""The demo shows, on a simulated Satellite and OpenStack, what is true of a real one."""
+"""The demo shows on a simulated Satellite and OpenStack what happens on real ones."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from .demo import show
+import pytest
+
+from .story import show
+
+ROOT = Path(__file__).parents[2]
 
 
 def shown() -> tuple[int, str]:
@@ -13,7 +23,7 @@ def shown() -> tuple[int, str]:
 def test_exactly_what_should_remain_remains_after_the_demo() -> None:
     code, text = shown()
     assert code == 0
-    assert "4 records are gone" in text
+    assert "4 host records are deleted, 50 remain" in text
 
 
 def test_the_demo_shows_every_decision_and_how_a_backlog_is_cleared() -> None:
@@ -25,3 +35,43 @@ def test_the_demo_shows_every_decision_and_how_a_backlog_is_cleared() -> None:
         r"renamed-new.*\| delete ", text
     )
     assert re.search(r"cloned.*\| keep .*clone.example.com, which names the same instance", text)
+
+
+@pytest.fixture
+def kept() -> Iterator["subprocess.Popen[str]"]:
+    """The demo with --keep, which does not end by itself."""
+    command = [sys.executable, "-u", "-m", "tests.sandbox.demo", "--keep"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def read_until(process: "subprocess.Popen[str]", text: str) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"the demo ended without: {text}")
+
+
+@pytest.mark.parametrize("moment", ["are running on this machine", "until you press Ctrl-C"])
+def test_ctrl_c_ends_the_demo_with_one_line(kept: "subprocess.Popen[str]", moment: str) -> None:
+    read_until(kept, moment)
+    kept.send_signal(signal.SIGINT)
+    _, errors = kept.communicate(timeout=30)
+    assert (kept.returncode, errors) == (130, "The demo was interrupted.\n")
+
+
+def test_the_commands_that_the_kept_demo_shows_work(kept: "subprocess.Popen[str]") -> None:
+    read_until(kept, "until you press Ctrl-C")
+    assert kept.stdout
+    kept.stdout.readline()
+    clouds = kept.stdout.readline().split("=")[1].strip()
+    _, *arguments = kept.stdout.readline().split()
+    entry_point = "from foreman_hooks.commands.main import entry_point; entry_point()"
+    command = [sys.executable, "-c", entry_point, *arguments]
+    environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": clouds, "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "50 host records" in shown.stdout, shown.stderr

@@ -1,6 +1,4 @@
-"""The Satellite double runs jobs as Foreman 3.12 with remote execution 13.2 was measured to: one
-test a quirk.
-"""
+"""The Satellite double runs jobs as Foreman 3.12 does: one test for each measured quirk."""
 
 import json
 import os
@@ -12,12 +10,12 @@ from typing import NamedTuple
 
 import hypothesis
 import pytest
-import yaml
 from hypothesis import strategies as st
 
 from .job_templates import RenderError, parse_metadata, render, to_json
-from .jobs import EXCEPTION, LAG, LOST, SILENT, Process, Ran
+from .jobs import EXCEPTION, LOST, SILENT, Process, Ran
 from .satellite import LOCATION, ORGANIZATION, Host, Satellite, User
+from .server import expect_unknown
 
 ADMIN, RUNNER, IMPORTER = ("admin", "changeme"), ("runner", "secret"), ("importer", "secret")
 RUNNING = frozenset(
@@ -117,21 +115,18 @@ class Job(NamedTuple):
     def host_id(self):
         return self.answer["targeting"]["hosts"][0]["id"]
 
-    def show(self, **params):
-        return self.api.get(self.path, **params)
+    def look(self):
+        return self.api.get(f"{self.path}/hosts/{self.host_id}")
 
-    def look(self, **params):
-        return self.api.get(f"{self.path}/hosts/{self.host_id}", **params)
-
-    def chunks(self, **params):
-        """All chunks once it is complete, which a scripted target is at the second look."""
+    def chunks(self):
+        """All chunks of a complete job; a scripted target is complete at the second look."""
         for _ in range(2):
-            answer = self.look(**params)
+            answer = self.look()
         assert (answer["complete"], answer["refresh"]) == (True, False), answer
         return answer["output"]
 
-    def texts(self, **params):
-        return [(chunk["output_type"], chunk["output"]) for chunk in self.chunks(**params)]
+    def texts(self):
+        return [(chunk["output_type"], chunk["output"]) for chunk in self.chunks()]
 
     def cancel(self, **body):
         return self.api("POST", f"{self.path}/cancel", body)
@@ -186,7 +181,7 @@ def errors(answer, status=422):
 # Templates
 
 
-def test_an_import_answers_the_row_without_its_metadata_and_what_a_blank_line_left(api):
+def test_an_import_answers_the_row_without_metadata_and_blank_lines(api):
     answer = api(
         "POST", "/job_templates/import", {"template": METADATA + "\n\n#!/bin/sh\r\necho\n\n\n"}
     )
@@ -216,7 +211,7 @@ def test_a_name_can_be_taken_once_unless_overwritten(api):
 
 
 @pytest.mark.parametrize("text", ["no metadata", "<%#\nname: [x\n%>\nfoo"])
-def test_without_metadata_there_is_no_name_and_no_provider(api, text):
+def test_without_metadata_name_and_provider_are_missing(api, text):
     refused = errors(api("POST", "/job_templates/import", {"template": text}))
     assert refused["errors"]["name"] == ["can't be blank"]
     assert refused["full_messages"][:2] == ["Name can't be blank", "Provider type can't be blank"]
@@ -231,7 +226,7 @@ def test_an_import_of_nothing_is_a_server_error(api):
     )
 
 
-def test_letters_behind_the_opening_of_the_metadata_are_swallowed():
+def test_letters_after_the_opening_of_the_metadata_are_ignored():
     assert parse_metadata("<%# name: x\njob_category: y\n%>") == {"job_category": "y"}
     assert parse_metadata("<%#\nname: x\n-%>") == {"name": "x"}
 
@@ -254,7 +249,7 @@ def test_an_input_must_be_of_a_known_type_and_its_default_one_of_its_options(api
     }
 
 
-def test_an_overwritten_input_keeps_its_id_and_what_is_not_said_any_more(api, satellite):
+def test_an_overwritten_input_keeps_its_id_and_what_is_not_given_any_more(api, satellite):
     key = api.imported()["id"]
     before = {each.name: each.id for each in satellite.jobs.templates.by_id[key].inputs}
     api.imported(METADATA.replace("  hidden_value: true\n", "") + BODY, overwrite=True)
@@ -264,10 +259,15 @@ def test_an_overwritten_input_keeps_its_id_and_what_is_not_said_any_more(api, sa
 
 
 def test_the_list_finds_by_name_and_has_the_envelope_of_lists(api, template):
-    found = api.get("/job_templates", search='name = "Lab"')
-    assert (found["total"], found["subtotal"], found["page"], found["per_page"]) == (1, 1, 1, 20)
-    assert found["sort"] == {"by": None, "order": None}
-    row = found["results"][0]
+    listed = api.get("/job_templates", search='name = "Lab"')
+    assert (listed["total"], listed["subtotal"], listed["page"], listed["per_page"]) == (
+        1,
+        1,
+        1,
+        20,
+    )
+    assert listed["sort"] == {"by": None, "order": None}
+    row = listed["results"][0]
     assert sorted(row) == sorted(
         [
             "id",
@@ -301,7 +301,7 @@ def test_one_template_shows_its_inputs_places_and_effective_user(api, template):
     }
 
 
-def test_a_put_changes_places_effective_user_and_text(api):
+def test_a_put_changes_places_and_the_effective_user(api):
     key = api.imported()["id"]
     answer = api(
         "PUT",
@@ -310,7 +310,6 @@ def test_a_put_changes_places_effective_user_and_text(api):
             "job_template": {
                 "organization_ids": [ORGANIZATION],
                 "location_ids": [LOCATION],
-                "template": "echo\r\n",
                 "effective_user_attributes": {"value": "osp", "overridable": False},
             }
         },
@@ -318,38 +317,8 @@ def test_a_put_changes_places_effective_user_and_text(api):
     assert answer.status_code == 200
     shown = answer.json()
     assert shown["effective_user"] == {"value": "osp", "current_user": False, "overridable": False}
-    assert (
-        shown["organizations"][0]["name"] == "Default Organization"
-        and shown["template"] == "echo\n"
-    )
-
-
-def test_an_export_can_be_imported_again(api, template):
-    answer = api("GET", f"/job_templates/{template}/export")
-    assert answer.headers["Content-Type"] == "text/plain"
-    assert (
-        answer.headers["Content-Disposition"]
-        == "attachment; filename=\"lab.erb\"; filename*=UTF-8''lab.erb"
-    )
-    assert answer.text.startswith(
-        "<%#\nname: Lab\nsnippet: false\ntemplate_inputs:\n- name: p\n  required: true\n"
-        "  input_type: user\n  description: something\n  advanced: false\n"
-        "  value_type: plain\n  hidden_value: false\n"
-    )
-    assert answer.text.endswith("%>\n\n" + BODY.strip())
-    metadata = parse_metadata(answer.text)
-    assert {
-        "model": "JobTemplate",
-        "kind": "job_template",
-        "organizations": ["Default Organization"],
-    }.items() <= (metadata.items())
-    again = api.imported(answer.text, overwrite=True)
-    assert (again["id"], again["template"]) == (template, BODY.strip())
-
-
-def test_a_deleted_template_is_answered_once_more_and_is_gone(api, template):
-    assert api("DELETE", f"/job_templates/{template}").json()["name"] == "Lab"
-    assert api.get("/job_templates")["results"] == []
+    assert shown["organizations"][0]["name"] == "Default Organization"
+    assert shown["locations"][0]["name"] == "Default Location"
 
 
 def test_an_import_needs_a_permission_and_says_which(runner):
@@ -360,13 +329,13 @@ def test_an_import_needs_a_permission_and_says_which(runner):
     }
 
 
-def test_a_limited_login_imports_into_a_place_of_its_own_or_not_at_all(api):
+def test_a_limited_login_imports_only_into_its_own_organization_and_location(api):
     importer = api.as_user(IMPORTER)
     refused = errors(importer("POST", "/job_templates/import", {"template": METADATA}))
     assert sorted(refused["errors"]) == ["location_ids", "organization_ids"]
     assert refused["full_messages"][0] == (
-        "Organization ids Invalid organizations selection, you must select at least one of yours and have "
-        "'assign_organizations' permission."
+        "Organization ids Invalid organizations selection, you must select at least one of yours "
+        "and have 'assign_organizations' permission."
     )
     assert (
         importer("POST", "/job_templates/import", {"template": METADATA}, **PLACE).status_code
@@ -374,7 +343,7 @@ def test_a_limited_login_imports_into_a_place_of_its_own_or_not_at_all(api):
     )
 
 
-def test_places_in_the_metadata_are_not_heeded(api):
+def test_organizations_and_locations_in_the_metadata_are_ignored(api):
     places = "organizations: [Default Organization]\nlocations: [Default Location]\n"
     text = METADATA.replace("snippet:", f"{places}snippet:")
     assert (
@@ -433,7 +402,7 @@ def test_a_template_renders(text, script):
         "<%= `id` %>",
     ],
 )
-def test_whatever_else_is_in_a_tag_fails(text):
+def test_everything_else_in_a_tag_fails(text):
     with pytest.raises(RenderError, match="all ERB tags properly closed"):
         render(text, {"p": "v"})
 
@@ -444,7 +413,9 @@ def test_an_input_that_the_template_does_not_know_fails():
 
 
 RUBY = """require 'erb'; require 'json'
-def to_json(value) = JSON.generate(value).gsub(/[<>&\\u2028\\u2029]/) { |letter| format("\\\\u%04x", letter.ord) }
+SPECIAL = /[<>&\\u2028\\u2029]/
+def escaped(letter) = format("\\\\u%04x", letter.ord)
+def to_json(value) = JSON.generate(value).gsub(SPECIAL) { |letter| escaped(letter) }
 def input(name) = $values.fetch(name)
 $stdin.set_encoding("UTF-8")
 $stdout.sync = true
@@ -526,6 +497,34 @@ def test_json_is_written_as_active_support_does():
     )
 
 
+# Unknown keys
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "name"),
+    [
+        (
+            "POST",
+            "/job_templates/import",
+            {"template": METADATA, "overwritten": True},
+            "overwritten",
+        ),
+        ("PUT", "/job_templates/Lab", {"job_template": {"nmae": "x"}}, "nmae"),
+        (
+            "PUT",
+            "/job_templates/Lab",
+            {"job_template": {"effective_user_attributes": {"valeu": "x"}}},
+            "valeu",
+        ),
+        ("POST", "/job_invocations", {"job_invocation": {"feature": "x"}}, "feature"),
+        ("POST", "/job_invocations/1/cancel", {"forced": True}, "forced"),
+    ],
+)
+def test_a_key_that_is_not_simulated_fails_the_test(api, template, method, path, body, name):
+    with expect_unknown(f"{name}$"):
+        assert api(method, path, body).status_code == 501
+
+
 # Starting
 
 
@@ -546,9 +545,7 @@ def test_a_job_starts_running_and_names_its_hosts(api, template):
         "total": 1,
         "total_hosts": 1,
         "missing": 0,
-        "description": "Lab x",
         "job_category": "Labs",
-        "effective_user": "root",
         "template_name": "Lab",
         "ssh_user": None,
         "time_to_pickup": None,
@@ -557,35 +554,7 @@ def test_a_job_starts_running_and_names_its_hosts(api, template):
     assert "template_invocations" not in answer
 
 
-def test_the_second_look_finds_it_done_and_the_job_itself_runs_on_for_a_while(api, template):
-    job = api.started(template)
-    first = job.show(host_status="true")
-    assert (first["pending"], first["task"]["state"]) == (1, "running")
-    assert (
-        first["targeting"]["hosts"][0]["job_status"] == "N/A"
-        and "template_invocations" not in first
-    )
-    looks = [job.show(host_status="true") for _ in range(LAG + 1)]
-    assert [look["status_label"] for look in looks] == ["running"] * LAG + ["succeeded"]
-    assert {(look["succeeded"], look["pending"]) for look in looks} == {(1, 0)}
-    assert looks[0]["targeting"]["hosts"][0]["job_status"] == "success"
-    assert (looks[-1]["status"], looks[-1]["task"]["state"]) == (0, "stopped")
-
-
-def test_the_answers_show_inputs_whole_but_not_hidden_ones(api, template):
-    job = api.started(template, inputs={"p": "x" * 100000, "q": "secret"})
-    job.look()
-    values = job.show()["template_invocations"][0]["template_invocation_input_values"]
-    assert [(each["template_input_name"], each["value"]) for each in values] == [
-        ("p", "x" * 100000),
-        ("q", "*****"),
-    ]
-    assert len(job.answer["description"]) == 255
-
-
-def test_the_script_arrives_with_its_inputs_stripped_and_what_was_left_out_as_null(
-    api, template, put
-):
+def test_inputs_arrive_stripped_and_a_missing_one_is_null(api, template, put):
     scripts = []
     put(lambda script, stop: scripts.append(script) or Ran())
     api.started(template, inputs={"p": " \t<a\nb>\r\n "}).chunks()
@@ -600,7 +569,8 @@ def test_the_script_arrives_with_its_inputs_stripped_and_what_was_left_out_as_nu
         ({"p": "  \n"}, "Validation failed: Template lab: Input p: Value can't be blank"),
         (
             {},
-            "Validation failed: Template lab: Not all required inputs have values. Missing inputs: p",
+            "Validation failed: Template lab: Not all required inputs have values. "
+            "Missing inputs: p",
         ),
         (
             {"p": "x", "zz": "1"},
@@ -613,19 +583,23 @@ def test_wrong_inputs_are_a_server_error(api, template, inputs, message):
     assert errors(api.invoke(template, inputs=inputs), 500) == {"message": message}
 
 
-def test_a_default_stands_for_a_required_input_and_a_value_must_be_one_of_the_options(api):
+def test_a_default_replaces_a_required_input_and_a_value_must_be_one_of_the_options(api, put):
+    scripts = []
+    put(lambda script, stop: scripts.append(script) or Ran())
     key = api.imported(
         METADATA.replace(
             "  required: true\n", "  required: true\n  default: a\n  options: |-\n    a\n    b\n"
         )
+        + BODY
     )["id"]
-    assert api.started(key, inputs={}).answer["description"] == "Lab a"
+    api.started(key, inputs={}).chunks()
+    assert scripts == ['#!/bin/sh\necho "a" null\n']
     assert errors(api.invoke(key, inputs={"p": "c"}), 500)["message"] == (
         "Validation failed: Template lab: Input p: Value is not included in the list"
     )
 
 
-def test_a_job_needs_a_template_and_a_query_that_can_be_read(api, template):
+def test_a_job_needs_a_template_and_a_valid_query(api, template):
     assert errors(api.invoke(99999), 404) == {"message": "Template with id '99999' was not found"}
     assert errors(api.invoke(template, ""), 500)["message"] == (
         "Validation failed: Targeting: Bookmark Must select a bookmark or enter a search query, "
@@ -637,28 +611,22 @@ def test_a_job_needs_a_template_and_a_query_that_can_be_read(api, template):
     )
 
 
-def test_a_job_without_hosts_succeeds(api, template):
-    job = api.started(template, "name = nosuch.example.com")
-    assert (job.answer["total_hosts"], job.answer["status_label"]) == (0, "running")
-    shown = job.show()
-    assert (shown["status_label"], shown["total"], shown["targeting"]["hosts"]) == (
-        "succeeded",
-        0,
-        [],
-    )
-    assert api.get(f"{job.path}/outputs") == {"outputs": []}
+def test_a_job_without_hosts_is_started(api, template):
+    answer = api.started(template, "name = nosuch.example.com").answer
+    assert (answer["total_hosts"], answer["status_label"]) == (0, "running")
+    assert answer["targeting"]["hosts"] == []
 
 
 def test_a_login_without_view_hosts_starts_a_job_without_hosts(satellite, runner, template):
     satellite.users["runner"].permissions -= {"view_hosts"}
     job = runner.started(template)
-    assert job.answer["total_hosts"] == 0 and job.show()["status_label"] == "succeeded"
+    assert job.answer["total_hosts"] == 0
     assert errors(runner("GET", f"{job.path}/hosts/1"), 404) == {
         "message": "Host with id '1' was not found"
     }
 
 
-def test_hosts_out_of_sight_and_the_satellite_itself_are_left_out_in_silence(
+def test_hosts_out_of_sight_and_the_satellite_itself_are_left_out_silently(
     api, satellite, runner, template
 ):
     satellite.add(Host("web2.example.com", organization_id=7))
@@ -684,21 +652,6 @@ def test_without_the_permission_on_template_invocations_the_start_is_a_server_er
     )
 
 
-def test_a_filter_on_hosts_of_that_permission_is_the_same_server_error(satellite, runner, template):
-    """Measured: such a filter lets no template through."""
-    satellite.users["runner"].host_filtered = {"create_template_invocations"}
-    assert errors(runner.invoke(template), 500)["message"].startswith(
-        "PG::NotNullViolation: ERROR:  null value in"
-    )
-
-
-def test_hosts_are_found_by_the_job_that_ran_on_them(api, satellite, template):
-    satellite.add(Host("web2.example.com"))
-    job = api.started(template)
-    body = api.get("/hosts", search=f"job_invocation.id = {job.answer['id']}")
-    assert [host["id"] for host in body["results"]] == [1]
-
-
 def test_without_view_job_templates_the_template_is_not_found(satellite, runner, template):
     satellite.users["runner"].permissions -= {"view_job_templates"}
     assert errors(runner.invoke(template), 404) == {
@@ -713,23 +666,12 @@ def test_without_view_smart_proxies_the_job_ends_without_an_exit_status(
     chunks = runner.started(template).chunks()
     assert [sorted(chunk) for chunk in chunks] == [["output", "output_type", "timestamp"]]
     assert chunks[0]["output"].startswith(
-        'Failed to initialize: RuntimeError - Could not use any proxy for the ["SSH", "Script"] job.'
+        "Failed to initialize: RuntimeError - Could not use any proxy for the "
+        '["SSH", "Script"] job.'
     )
 
 
-def test_a_proxy_that_is_down_fails_the_job_too(api, satellite, template):
-    satellite.jobs.proxy_down = True
-    assert api.started(template).texts() == [
-        (
-            "debug",
-            (
-                "Failed to initialize: RuntimeError - The only applicable proxy proxy.example.com is down"
-            ),
-        )
-    ]
-
-
-def test_a_template_that_does_not_render_is_seen_only_in_the_output(api):
+def test_a_template_that_does_not_render_shows_only_in_the_output(api):
     key = api.imported(METADATA + "<%= 1+1 %>")["id"]
     job = api.started(key)
     ((kind, text),) = job.texts()
@@ -737,17 +679,6 @@ def test_a_template_that_does_not_render_is_seen_only_in_the_output(api):
     assert text.startswith(
         "Failed to initialize: RuntimeError - Failed rendering template: error during rendering: "
     )
-    assert job.show()["failed"] == 1
-
-
-def test_the_effective_user_is_the_templates_unless_it_may_be_overridden(api, template):
-    assert api.started(template, ssh={"effective_user": "osp"}).answer["effective_user"] == "osp"
-    api(
-        "PUT",
-        f"/job_templates/{template}",
-        {"job_template": {"effective_user_attributes": {"value": "nova", "overridable": False}}},
-    )
-    assert api.started(template, ssh={"effective_user": "osp"}).answer["effective_user"] == "nova"
 
 
 # Who reads and cancels
@@ -757,29 +688,26 @@ def test_a_login_reads_its_own_jobs_and_with_the_permission_those_of_others(
     api, satellite, runner, template
 ):
     own, foreign = runner.started(template), api.started(template)
-    assert own.show()["id"] == own.answer["id"]
-    assert errors(runner("GET", foreign.path), 404) == {
-        "message": f"Resource job_invocation not found by id '{foreign.answer['id']}'"
-    }
+    assert own.look()["refresh"]
     answer = runner("GET", f"{foreign.path}/hosts/1")
     assert (answer.status_code, answer.json()) == (
         404,
         {"message": f"Job invocation not found by id '{foreign.answer['id']}'"},
     )
     satellite.users["runner"].permissions |= {"view_job_invocations"}
-    assert runner("GET", foreign.path).status_code == 200
+    assert runner("GET", f"{foreign.path}/hosts/1").status_code == 200
 
 
-def test_the_output_of_a_host_is_asked_for_by_its_number(api, template):
+def test_the_output_of_a_host_is_found_by_its_id(api, template):
     job = api.started(template)
-    by_name = api("GET", f"{job.path}/hosts/web1.example.com")
-    assert (by_name.status_code, by_name.json()) == (404, {"status": 404, "error": "Not Found"})
+    with expect_unknown("the route"):  # a real server has no such route either
+        assert api("GET", f"{job.path}/hosts/web1.example.com").status_code == 501
     assert errors(api("GET", f"{job.path}/hosts/7"), 404) == {
         "message": "Host with id '7' was not found"
     }
 
 
-def test_a_cancelled_job_fails_and_cannot_be_cancelled_again(api, template, put):
+def test_a_cancelled_job_ends_with_exit_status_255(api, template, put):
     put(Ran(b"start\n", SILENT))
     job = api.started(template)
     for _ in range(3):
@@ -795,15 +723,6 @@ def test_a_cancelled_job_fails_and_cannot_be_cancelled_again(api, template, put)
             "[ForemanTasks::Task::TaskCancelledException]: Task cancelled",
         ),
     ]
-    for _ in range(LAG + 1):
-        shown = job.show(host_status="true")
-    assert (shown["status"], shown["failed"], shown["cancelled"]) == (1, 0, 1)
-    assert shown["targeting"]["hosts"][0]["job_status"] == "cancelled"
-    answer = job.cancel()
-    assert (answer.status_code, answer.json()) == (
-        422,
-        {"message": "The job could not be cancelled."},
-    )
 
 
 def test_a_job_that_is_cancelled_by_force_has_no_exit_status(api, template, put):
@@ -848,17 +767,11 @@ def test_a_job_whose_time_is_over_is_stopped(api, satellite, template, put):
     assert ended.is_set()
 
 
-def test_a_host_that_is_deleted_in_mid_job_is_missing(api, satellite, template):
-    satellite.jobs.targets[satellite.add(Host("web2.example.com")).id] = lambda script, stop: Ran()
-    job = api.started(template, "name ~ example.com")
-    job.show()
+def test_the_output_of_a_host_that_was_deleted_meanwhile_is_not_found(api, template):
+    job = api.started(template)
+    job.look()
     assert api("DELETE", "/hosts/1").status_code == 200
-    shown = job.show()
-    assert (shown["missing"], shown["total_hosts"], shown["succeeded"]) == (1, 2, 2)
-    assert [host["id"] for host in shown["targeting"]["hosts"]] == [2]
-    assert [each["host_id"] for each in shown["template_invocations"]] == [2]
     assert api("GET", f"{job.path}/hosts/1").status_code == 404
-    assert [each["host_id"] for each in api.get(f"{job.path}/outputs")["outputs"]] == [2]
 
 
 # Output
@@ -884,37 +797,13 @@ def test_the_first_look_finds_nothing_and_the_second_everything(api, template):
     }
 
 
-def test_since_can_lose_the_exit_status(api, template):
-    job = api.started(template)
-    stamp = job.chunks()[0]["timestamp"]
-    assert job.look(since=str(stamp))["output"] == []
-    assert len(job.look(since=str(stamp - 1))["output"]) == 2
-
-
-def test_after_an_exit_status_that_is_not_zero_comes_a_complaint(api, template, put):
+def test_a_complaint_follows_an_exit_status_other_than_zero(api, template, put):
     put(Ran(b"", 7))
     job = api.started(template)
     assert job.texts() == [("stdout", "Exit status: 7"), ("debug", FAILED)]
-    assert job.show()["failed"] == 1
 
 
-@pytest.mark.parametrize(
-    ("languages", "text"),
-    [
-        ("es", "Estado de salida: 0"),
-        ("de-DE,de;q=0.9,en;q=0.5", "Exit-Status: 0"),
-        ("xx, fr", "Statut de sortie : 0"),
-        ("en-GB, es", "Exit status: 0"),
-    ],
-)
-def test_the_exit_status_is_told_in_the_callers_language(api, template, languages, text):
-    job = api.started(template)
-    job.chunks()
-    answer = api("GET", f"{job.path}/hosts/1", headers={"Accept-Language": languages})
-    assert answer.json()["output"][-1]["output"] == text
-
-
-def test_long_output_arrives_in_chunks_that_end_anywhere_and_nothing_is_lost(api, template, put):
+def test_long_output_arrives_in_chunks_of_any_length_and_nothing_is_lost(api, template, put):
     output = b"".join(b"line %d of it\n" % number for number in range(5000))
     put(Ran(output))
     chunks = api.started(template).chunks()
@@ -926,13 +815,13 @@ def test_long_output_arrives_in_chunks_that_end_anywhere_and_nothing_is_lost(api
     assert stamps == sorted(stamps)
 
 
-def test_a_test_can_say_what_each_read_gets(api, template, put):
+def test_a_test_can_choose_what_each_read_gets(api, template, put):
     put(Ran([b"he", b"llo\n"]))
     assert [text for _, text in api.started(template).texts()] == ["he", "llo\n", "Exit status: 0"]
 
 
 @pytest.mark.parametrize("output", [b"caf\xe9\n", "€".encode() * 30, [b"\xe2", b"\x82\xac"]])
-def test_bytes_that_are_no_utf8_kill_the_job_and_so_does_a_split_character(
+def test_bytes_that_are_not_utf8_fail_the_job_and_so_does_a_split_character(
     api, template, put, output
 ):
     put(Ran(output))
@@ -943,7 +832,7 @@ def test_bytes_that_are_no_utf8_kill_the_job_and_so_does_a_split_character(
     ]
 
 
-def test_what_was_printed_before_the_bad_bytes_stays(api, template, put):
+def test_the_output_before_the_bad_bytes_stays(api, template, put):
     put(Ran([b"good\n", b"\xff"]))
     assert [text for _, text in api.started(template).texts()][0::2] == [
         "good\n",
@@ -951,11 +840,10 @@ def test_what_was_printed_before_the_bad_bytes_stays(api, template, put):
     ]
 
 
-def test_a_nul_in_the_output_leaves_nothing_but_a_complaint(api, template, put):
+def test_a_nul_in_the_output_leaves_only_a_complaint(api, template, put):
     put(Ran(b"a\0b"))
     job = api.started(template)
     assert job.texts() == [("debug", "ArgumentError: string contains null byte")]
-    assert job.show()["failed"] == 1
 
 
 def test_a_host_without_a_target_cannot_be_reached(api, satellite, template):
@@ -970,43 +858,12 @@ def test_a_host_without_a_target_cannot_be_reached(api, satellite, template):
     assert (status, failed) == (("stdout", f"Exit status: {EXCEPTION}"), ("debug", FAILED))
 
 
-def test_raw_output_is_one_text_of_all_chunks(api, template, put):
-    put(Ran([b"a\n", b"b"], 3))
-    job = api.started(template)
-    path = f"{job.path}/hosts/1/raw"
-    assert api.get(path) == {"complete": False, "refresh": True, "output": None}
-    text = f"a\nbExit status: 3{FAILED}"
-    assert api.get(path) == {"complete": True, "refresh": False, "output": text}
-    assert api.get(f"{job.path}/outputs", raw="true") == {
-        "outputs": [{"complete": True, "refresh": False, "output": text, "host_id": 1}]
-    }
-
-
-def test_outputs_are_of_all_hosts_or_of_those_searched_for(api, satellite, template):
-    satellite.jobs.targets[satellite.add(Host("web2.example.com")).id] = lambda script, stop: Ran(
-        b"two\n"
-    )
-    job = api.started(template, "name ~ example.com")
-    assert [each["complete"] for each in api.get(f"{job.path}/outputs")["outputs"]] == [
-        False,
-        False,
-    ]
-    both = api.get(f"{job.path}/outputs")["outputs"]
-    assert [(each["host_id"], each["output"][0]["output"]) for each in both] == [
-        (1, "hello\n"),
-        (2, "two\n"),
-    ]
-    assert both[0]["output"] == job.look()["output"]
-    found = api.get(f"{job.path}/outputs", search_query="name = web2.example.com")["outputs"]
-    assert [each["host_id"] for each in found] == [2]
-
-
-def test_a_target_may_ask_the_satellite_itself(api, template, put):
+def test_a_target_can_ask_the_satellite_itself(api, template, put):
     put(lambda script, stop: Ran(str(api.get("/hosts")["total"]).encode()))
     assert api.started(template).texts()[0] == ("stdout", "1")
 
 
-# True processes
+# Real processes
 
 
 @pytest.fixture
@@ -1025,7 +882,7 @@ def execute(api, satellite, tmp_path, put):
     return execute
 
 
-def test_a_process_has_only_its_own_environment_and_begins_at_home(execute, tmp_path):
+def test_a_process_has_only_its_own_environment_and_starts_in_its_home(execute, tmp_path):
     text = execute(
         "#!/usr/bin/env python3\nimport os, sys, json\nold = os.umask(0)\n"
         "print(json.dumps([dict(os.environ), os.getcwd(), old, sys.stdin.read(), "
@@ -1040,21 +897,25 @@ def test_a_process_has_only_its_own_environment_and_begins_at_home(execute, tmp_
     assert (cwd, umask, stdin, mode) == (home, 0o022, "", "0o100500")
 
 
-def test_what_goes_to_stderr_comes_first_and_the_banner_before_all(execute):
-    body = "#!/usr/bin/env python3\nimport sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
+def test_stderr_comes_before_stdout_and_the_banner_comes_first(execute):
+    body = (
+        "#!/usr/bin/env python3\nimport sys\n"
+        "print('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
+    )
     assert execute(body, banner=b"Welcome") == f"Welcomeerr\nout\nExit status: 3{FAILED}"
 
 
-def test_a_script_without_a_shebang_is_the_shells_and_a_bad_one_is_not_found(execute):
+def test_the_shell_runs_a_script_without_a_shebang_and_a_bad_shebang_is_not_found(execute):
     assert execute("echo $((20 + 3))") == "23\nExit status: 0"
     assert execute("#!/no/such/interpreter\n").endswith(
         f"No such file or directory\nExit status: 127{FAILED}"
     )
 
 
-def test_inputs_travel_exactly_into_a_python_script(execute):
+def test_inputs_arrive_unchanged_in_a_python_script(execute):
     value = (
-        "l1\nl2 <%= 1+1 %> <%% \"dq\" 'sq' $(id) `id` back\\slash \\n \t ünï 💡 ''' \"\"\" #{1+1} EOF\r\n"
+        "l1\nl2 <%= 1+1 %> <%% \"dq\" 'sq' $(id) `id` back\\slash \\n \t ünï 💡 "
+        "''' \"\"\" #{1+1} EOF\r\n"
         "last \u2028 &"
     )
     text = execute(
@@ -1084,7 +945,7 @@ def test_a_cancelled_process_is_killed_with_its_children(api, satellite, tmp_pat
 # Permissions
 
 
-def test_everybody_may_ask_what_they_may_do(api, runner, satellite):
+def test_every_login_can_list_its_permissions(api, runner, satellite):
     mine = runner.get("/permissions/current_permissions")
     assert {row["name"] for row in mine["results"]} == RUNNING and mine["total"] == mine[
         "subtotal"
@@ -1103,9 +964,3 @@ def test_everybody_may_ask_what_they_may_do(api, runner, satellite):
         "cancel_job_invocations",
     }
     assert all(everything[row["id"]] == row["name"] for row in mine["results"])
-
-
-def test_metadata_of_an_export_are_yaml_that_ruby_reads_too(ruby, api, template):
-    text = api("GET", f"/job_templates/{template}/export").text
-    assert yaml.safe_load(text.partition("<%#")[2].partition("%>")[0])["name"] == "Lab"
-    assert ruby(text, {"p": "x", "q": None}) == '\n\n#!/bin/sh\necho "x" null'

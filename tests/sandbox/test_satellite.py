@@ -1,5 +1,6 @@
-"""The Satellite double answers as Foreman 3.12 was measured to: one test a quirk, over HTTP."""
+"""The Satellite double answers as Foreman 3.12 does: one test for each measured quirk."""
 
+import re
 import threading
 
 import pytest
@@ -18,7 +19,7 @@ from .satellite import (
     Satellite,
     User,
 )
-from .server import DROPPED, Answer
+from .server import DROPPED, Answer, expect_unknown
 
 ADMIN = ("admin", "changeme")
 CLEANER = ("cleaner", "secret")
@@ -85,7 +86,7 @@ def add_guests(satellite, count):
 # Logging in
 
 
-def test_a_password_is_let_in(api):
+def test_the_right_password_is_accepted(api):
     assert api.get("/api/status").json() == {
         "result": "ok",
         "status": 200,
@@ -109,7 +110,7 @@ def test_a_wrong_password_is_a_401_that_names_the_login(api, auth, login):
 
 
 @pytest.mark.parametrize("header", [None, "Bearer a-token", "Basic", "Basic !"])
-def test_without_a_login_the_401_names_nobody(api, header):
+def test_without_a_login_the_401_has_an_empty_name(api, header):
     answer = api(
         "GET", "/api/hosts", auth=None, headers={"Authorization": header} if header else None
     )
@@ -143,7 +144,7 @@ def test_after_thirty_failures_the_right_password_is_refused_too(satellite, api)
     assert api("GET", "/api/status", auth=None, cookies={"_session_id": session}).status_code == 200
 
 
-def test_a_limit_of_zero_refuses_nobody(satellite, api):
+def test_a_limit_of_zero_means_no_limit(satellite, api):
     satellite.settings["failed_login_attempts_limit"] = 0
     api.as_user("admin", "wrong").get("/api/status")
     assert api.get("/api/status").status_code == 200
@@ -157,7 +158,7 @@ def test_a_session_is_as_good_as_a_password(satellite, api):
     assert satellite.deleted == [host.id]
 
 
-def test_every_login_begins_a_session_but_a_session_begins_no_other(api):
+def test_every_login_starts_a_session_but_a_session_does_not_start_another(api):
     first = api.get("/api/status").cookies
     assert first["_session_id"] != api.get("/api/status").cookies["_session_id"]
     assert "Set-Cookie" not in api("GET", "/api/status", cookies=first).headers
@@ -171,7 +172,7 @@ def test_an_expired_session_alone_is_an_empty_401_in_plain_text(satellite, api):
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
-def test_an_expired_session_beside_a_password_does_no_harm(satellite, api):
+def test_an_expired_session_beside_a_password_is_ignored(satellite, api):
     cookies = api.get("/api/status").cookies
     satellite.sessions.clear()
     answer = api("GET", "/api/status", cookies=cookies)
@@ -196,7 +197,9 @@ def test_an_expired_session_beside_a_password_does_no_harm(satellite, api):
         ({"organization_id": ""}, "; ANY", "; ANY"),
     ],
 )
-def test_headers_tell_version_and_context(api, params, organization, location):
+def test_headers_name_the_version_the_organization_and_the_location(
+    api, params, organization, location
+):
     headers = api.get("/api/hosts", **params).headers
     assert (headers["Foreman_version"], headers["Foreman_api_version"]) == ("3.12.0", "2")
     assert headers["Foreman_current_organization"] == organization
@@ -222,26 +225,63 @@ def test_one_list_has_many_paths(satellite, api, path):
         ("POST", "/api/status"),
         ("GET", "/api/hosts/1/nosuch"),
         ("GET", "/"),
+        ("HEAD", "/api/hosts"),
+        ("DELETE", "/api/hosts/bulk"),
+        ("GET", "/api/hosts/1/facts"),
     ],
 )
-def test_an_unknown_route_is_a_404_before_any_login(api, method, path):
-    answer = api(method, path, auth=None)
-    assert (answer.status_code, answer.json()) == (404, UNKNOWN_ROUTE)
+def test_a_route_that_is_not_simulated_fails_the_test(api, method, path):
+    with expect_unknown(f"^{method} {path}: the route$"):
+        assert api(method, path, auth=None).status_code == 501
 
 
-def test_a_head_request_has_the_headers_of_a_get(api):
-    answer = api("HEAD", "/api/hosts")
-    assert (answer.status_code, answer.text, answer.headers["Foreman_version"]) == (
-        200,
-        "",
-        "3.12.0",
-    )
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/hosts?seach=name=x", "seach"),
+        ("/api/hosts?per_pages=5", "per_pages"),
+        ("/api/hosts?include[]=parameter", "parameter"),
+        ("/api/hosts/1?thin=1", "thin"),
+        ("/api/fact_values?root_name=items", "root_name"),
+        ("/api/status?page=1", "page"),
+        ("/api/hosts?search=id=1&search=id=2", "several values of search"),
+        ("/api/hosts?search=model=x", "model"),
+        ("/api/fact_values?search=host.hostgroup=x", "host.hostgroup"),
+        ("/api/hosts?search=last_checkin<2026/01/01", "2026/01/01"),
+        ("/api/hosts?order=id+downwards", "id downwards"),
+    ],
+)
+def test_a_parameter_that_is_not_simulated_fails_the_test(satellite, api, path, name):
+    satellite.add(guest())
+    with expect_unknown(re.escape(name) + "'?$"):
+        assert api.get(path).status_code == 501
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "name"),
+    [
+        ("POST", "/api/hosts", {"host": {"name": "new", "nmae": "x"}}, "nmae"),
+        (
+            "POST",
+            "/api/hosts",
+            {"host": {"name": "new", "host_parameters_attributes": [{"key": "a"}]}},
+            "key",
+        ),
+        ("POST", "/api/hosts", {"host": {"name": "new"}, "validate": False}, "validate"),
+        ("PUT", "/api/hosts/1/disassociate", {"force": True}, "force"),
+        ("DELETE", "/api/hosts/1", {"force": True}, "the body of a DELETE"),
+    ],
+)
+def test_a_key_that_is_not_simulated_fails_the_test(satellite, api, method, path, body, name):
+    satellite.add(guest())
+    with expect_unknown(f"{name}$"):
+        assert api(method, path, json=body).status_code == 501
 
 
 def test_json_that_cannot_be_read_is_a_400_before_any_login(api):
     answer = api(
         "POST",
-        "/api/hosts/facts",
+        "/api/hosts",
         auth=None,
         data='{"name":',
         headers={"Content-Type": "application/json"},
@@ -253,13 +293,12 @@ def test_json_that_cannot_be_read_is_a_400_before_any_login(api):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/api/hosts/facts"),
+        ("POST", "/api/hosts"),
         ("PUT", "/api/hosts/1/disassociate"),
-        ("PUT", "/api/settings/entries_per_page"),
     ],
 )
 @pytest.mark.parametrize("kind", ["", "text/plain"])
-def test_what_is_no_json_is_a_415(satellite, api, method, path, kind):
+def test_a_body_that_is_not_json_is_a_415(satellite, api, method, path, kind):
     satellite.add(guest(record={"uuid": "a-vm", "compute_resource_id": 1}))
     answer = api(method, path, data="{}", headers={"Content-Type": kind})
     assert answer.status_code == 415
@@ -289,7 +328,7 @@ def test_an_unknown_organization_or_location_is_a_404_of_another_shape(api, noun
     )
 
 
-def test_a_foreign_organization_is_as_unknown_as_none(satellite, api, cleaner):
+def test_an_organization_of_others_is_unknown(satellite, api, cleaner):
     satellite.organizations[7] = "Other"
     assert api.get("/api/hosts", organization_id=7).status_code == 200
     assert cleaner.get("/api/hosts", organization_id=7).json() == {
@@ -304,15 +343,10 @@ def test_a_foreign_organization_is_as_unknown_as_none(satellite, api, cleaner):
         ("GET", "/api/hosts/1", "view_hosts"),
         ("DELETE", "/api/hosts/1", "destroy_hosts"),
         ("PUT", "/api/hosts/1/disassociate", "edit_hosts"),
-        ("GET", "/api/hosts/1/facts", "view_facts"),
         ("GET", "/api/fact_values", "view_facts"),
-        ("POST", "/api/hosts/facts", "upload_facts"),
         ("GET", "/api/settings", "view_settings"),
-        ("GET", "/api/settings/entries_per_page", "view_settings"),
-        ("PUT", "/api/settings/entries_per_page", "edit_settings"),
         ("GET", "/api/organizations", "view_organizations"),
         ("GET", "/api/locations", "view_locations"),
-        ("DELETE", "/api/hosts/bulk", "destroy_hosts"),
     ],
 )
 def test_a_403_names_the_permission_that_is_missing(satellite, api, method, path, permission):
@@ -331,20 +365,18 @@ def test_a_403_names_the_permission_that_is_missing(satellite, api, method, path
     )
     assert 1 in satellite.hosts
     satellite.users["limited"].permissions = frozenset({permission})
-    assert api.as_user("limited", "x")(method, path, json={}).status_code != 403
+    body = {} if method == "PUT" else None
+    assert api.as_user("limited", "x")(method, path, json=body).status_code == 200
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/nosuch",
         "/api/hosts/9",
         "/api/hosts?search=nosuch=1",
         "/api/hosts?page=0",
         "/api/hosts?organization_id=9",
-        "/api/settings/nosuch",
         "/api/hosts",
-        "/api/ping",
         "/katello/api/status",
     ],
 )
@@ -361,15 +393,7 @@ def test_status_needs_a_login_but_no_role(satellite, api):
     assert api("GET", "/api/status", auth=None).status_code == 401
 
 
-def test_ping_needs_no_login(api):
-    answer = api("GET", "/api/ping", auth=None)
-    assert (answer.status_code, answer.json()["results"]["foreman"]["database"]["active"]) == (
-        200,
-        True,
-    )
-
-
-def test_katello_tells_its_version_to_anybody(api):
+def test_katello_shows_its_version_without_a_login(api):
     answer = api("GET", "/katello/api/status", auth=None)
     assert (answer.status_code, answer.json()["version"]) == (200, "4.14.3")
     assert answer.json()["timeUTC"].endswith(" UTC")
@@ -384,14 +408,6 @@ def test_katello_pings_its_services(api):
 def test_without_katello_its_routes_are_unknown(shared, path):
     answer = Api(*shared.show(Satellite(katello=False))).get(path)
     assert (answer.status_code, answer.json()) == (404, UNKNOWN_ROUTE)
-
-
-def test_current_user_tells_who_one_is(api, cleaner):
-    assert api.listed("/api/current_user")["admin"] is True
-    user = cleaner.listed("/api/current_user")
-    assert (user["login"], user["admin"]) == ("cleaner", False)
-    assert [row["name"] for row in user["organizations"]] == ["Default Organization"]
-    assert [row["id"] for row in user["locations"]] == [LOCATION]
 
 
 @pytest.mark.parametrize(
@@ -409,7 +425,7 @@ def test_organizations_and_locations_are_found_by_name(satellite, api, path, nam
 
 
 @pytest.mark.parametrize("noun", ["organization", "location"])
-def test_only_ones_own_organizations_and_locations_are_listed(satellite, api, noun):
+def test_only_the_organizations_and_locations_of_the_login_are_listed(satellite, api, noun):
     getattr(satellite, f"{noun}s")[7] = "Other"
     satellite.users["limited"] = User("limited", "x", permissions=frozenset({f"view_{noun}s"}))
     assert api.listed(f"/api/{noun}s")["total"] == 2
@@ -435,53 +451,20 @@ def test_a_setting_is_found_by_search_while_total_is_zero(api):
     )
 
 
-def test_a_setting_is_shown_by_name(satellite, api):
-    satellite.settings["entries_per_page"] = 50
-    setting = api.listed("/api/settings/entries_per_page")
-    assert (setting["name"], setting["value"], setting["settings_type"]) == (
-        "entries_per_page",
-        50,
-        "integer",
-    )
-
-
 def test_all_settings_have_neither_total_nor_subtotal(api):
     body = api.listed("/api/settings", per_page="all")
     assert (body["total"], body["subtotal"]) == (0, 0)
     assert "destroy_vm_on_host_delete" in [setting["id"] for setting in body["results"]]
 
 
-def test_an_unknown_setting_is_an_empty_list_but_a_500_by_id(api):
+def test_an_unknown_setting_is_an_empty_list(api):
     assert api.listed("/api/settings", search="name=nosuch")["results"] == []
-    answer = api.get("/api/settings/nosuch")
-    assert (answer.status_code, answer.json()) == (
-        500,
-        {"error": {"message": "undefined method `name' for nil:NilClass"}},
-    )
-
-
-@pytest.mark.parametrize("value", [True, "true"])
-def test_a_setting_can_be_changed(satellite, api, value):
-    answer = api(
-        "PUT", "/api/settings/destroy_vm_on_host_delete", json={"setting": {"value": value}}
-    )
-    assert (answer.status_code, answer.json()["value"]) == (200, True)
-    assert satellite.settings["destroy_vm_on_host_delete"] is True
-
-
-@pytest.mark.parametrize(("value", "status"), [("maybe", 500), (None, 422)])
-def test_a_setting_is_not_changed_to_nonsense(satellite, api, value, status):
-    answer = api(
-        "PUT", "/api/settings/destroy_vm_on_host_delete", json={"setting": {"value": value}}
-    )
-    assert answer.status_code == status
-    assert satellite.settings["destroy_vm_on_host_delete"] is False
 
 
 # Lists of hosts
 
 
-def test_the_envelope_tells_all_and_found(satellite, api):
+def test_the_envelope_counts_all_hosts_and_matching_hosts(satellite, api):
     add_guests(satellite, 3)
     body = api.listed("/api/hosts", search="name = web2.example.com")
     assert [host["name"] for host in body.pop("results")] == ["web2.example.com"]
@@ -534,7 +517,7 @@ def test_thin_false_is_still_thin(satellite, api, thin):
     assert api.listed("/api/hosts", thin=thin)["results"] == [{"id": 1, "name": "web1.example.com"}]
 
 
-def test_thin_heeds_no_order(satellite, api):
+def test_thin_ignores_the_order(satellite, api):
     for name in ("c.example.com", "a.example.com", "b.example.com"):
         satellite.add(Host(name))
     assert api.ids(order="id DESC", thin="1") == [2, 3, 1]
@@ -542,7 +525,7 @@ def test_thin_heeds_no_order(satellite, api):
     assert api.ids(order="id DESC", per_page=1) == [3]
 
 
-def test_thin_minds_a_wrong_order_all_the_same(api):
+def test_thin_refuses_a_wrong_order_all_the_same(api):
     answer = api.get("/api/hosts", thin="1", order="bogus DESC")
     assert (answer.status_code, answer.json()) == (
         400,
@@ -566,14 +549,14 @@ def test_thin_minds_a_wrong_order_all_the_same(api):
         ("100000", 100000, 25),
     ],
 )
-def test_per_page_is_read_with_good_will(satellite, api, per_page, shown, count):
+def test_per_page_is_read_leniently(satellite, api, per_page, shown, count):
     add_guests(satellite, 25)
     body = api.listed("/api/hosts", per_page=per_page)
     assert (body["total"], body["subtotal"]) == (25, 25)
     assert (body["page"], body["per_page"], len(body["results"])) == (1, shown, count)
 
 
-def test_a_page_has_the_length_that_the_setting_says(satellite, api):
+def test_the_setting_decides_the_length_of_a_page(satellite, api):
     add_guests(satellite, 25)
     assert len(api.ids()) == 20
     satellite.settings["entries_per_page"] = 7
@@ -593,12 +576,12 @@ def test_a_page_has_the_length_that_the_setting_says(satellite, api):
         ),
     ],
 )
-def test_a_page_that_cannot_be_is_a_500(api, path, params, message):
+def test_an_impossible_page_is_a_500(api, path, params, message):
     answer = api.get(path, **params)
     assert (answer.status_code, answer.json()) == (500, {"error": {"message": message}})
 
 
-def test_beyond_the_last_page_there_is_nothing(satellite, api):
+def test_a_page_after_the_last_one_is_empty(satellite, api):
     add_guests(satellite, 3)
     body = api.listed("/api/hosts", page=2, per_page=3)
     assert (body["page"], body["subtotal"], body["results"]) == (2, 3, [])
@@ -669,8 +652,6 @@ SEARCHED = {
         "facts.virt::uuid ~ other",
         "facts.cpus > 9",
         "has facts.cpus",
-        "params.role = shop",
-        "params.role ~ SHO",
         "hypervisor = true",
         'last_checkin < "2026-02-01"',
         "has last_checkin",
@@ -717,13 +698,10 @@ def test_a_host_is_found_by(satellite, api, search):
         ("null? facts.virt::uuid", []),
         ("null? facts.virt", [1]),
         ("has facts.virt", []),
-        ("params.site = berlin", [1, 2]),
-        ("params.site = bonn", []),
         ("params_nosuch", []),
     ],
 )
-def test_hosts_are_found_with_this_twist(satellite, api, search, ids):
-    satellite.parameters["site"] = "berlin"
+def test_hosts_are_found_with_surprises(satellite, api, search, ids):
     satellite.add(guest(subscription={"uuid": "consumer"}))
     satellite.add(Host("web2.example.com"))
     assert api.ids(search=search, order="id") == ids
@@ -736,16 +714,8 @@ def test_a_capsule_is_not_the_satellite(satellite, api):
     assert api.ids(search="infrastructure_facet.foreman = false") == [1]
 
 
-def test_a_global_parameter_is_overridden_in_searches_too(satellite, api):
-    satellite.parameters["site"] = "berlin"
-    satellite.add(Host("web1.example.com", parameters={"site": "bonn"}))
-    assert api.ids(search="params.site = berlin") == []
-    assert api.ids(search="params.site = bonn") == [1]
-
-
-@pytest.mark.parametrize("search", ["facts.virt::uuid ^ (a, b)", "params.site ^ (a, b)"])
-def test_lists_of_facts_and_parameters_are_a_500(api, search):
-    answer = api.get("/api/hosts", search=search)
+def test_a_list_of_facts_is_a_500(api):
+    answer = api.get("/api/hosts", search="facts.virt::uuid ^ (a, b)")
     assert answer.status_code == 500
     assert answer.json()["error"]["message"].startswith("PG::SyntaxError")
 
@@ -757,11 +727,11 @@ def test_without_katello_its_fields_are_unknown(shared):
 
 def test_a_window_of_ids_is_walked_without_losses(satellite, api):
     hosts = add_guests(satellite, 10)
-    seen = []
-    while page := api.ids(search=f"id > {seen[-1] if seen else 0}", order="id ASC", per_page=3):
-        seen += page
+    listed = [0]
+    while page := api.ids(search=f"id > {listed[-1]}", order="id ASC", per_page=3):
+        listed += page
         api.delete(page[0])
-    assert seen == [host.id for host in hosts]
+    assert listed == [0, *(host.id for host in hosts)]
 
 
 def test_pages_skip_hosts_when_some_are_deleted_in_between(satellite, api):
@@ -860,7 +830,7 @@ def test_a_filter_hides_hosts_everywhere(satellite, cleaner):
     assert 2 in satellite.hosts
 
 
-def test_an_organization_asked_for_wants_a_permission_on_itself(satellite, cleaner):
+def test_a_named_organization_needs_a_permission_itself(satellite, cleaner):
     satellite.add(guest())
     assert cleaner.listed("/api/hosts", organization_id=1)["total"] == 0
     assert cleaner.delete(1, organization_id=1).status_code == 404
@@ -884,7 +854,7 @@ def test_a_host_is_found_by_name_and_by_number(satellite, api):
 @pytest.mark.parametrize(
     "key", ["2", "WEB1.example.com", "web1.example.com.json", "nosuch", "0", "-1"]
 )
-def test_what_is_no_host_is_a_404_that_repeats_the_key(satellite, api, key):
+def test_an_unknown_host_is_a_404_that_repeats_the_key(satellite, api, key):
     satellite.add(guest())
     answer = api.get(f"/api/hosts/{key}")
     assert (answer.status_code, answer.json()) == (
@@ -894,7 +864,7 @@ def test_what_is_no_host_is_a_404_that_repeats_the_key(satellite, api, key):
 
 
 @pytest.mark.parametrize("key", ["1-foo", "1.example.com", "1%20x"])
-def test_a_number_at_the_beginning_is_enough(satellite, api, key):
+def test_a_number_at_the_start_is_enough(satellite, api, key):
     satellite.add(guest())
     assert api.listed(f"/api/hosts/{key}")["id"] == 1
 
@@ -908,7 +878,7 @@ def test_a_name_of_digits_shadows_an_id(satellite, api):
     assert api.listed("/api/hosts/1")["id"] == 1
 
 
-def test_a_name_out_of_sight_shadows_nothing(satellite, cleaner):
+def test_a_name_out_of_sight_does_not_shadow_an_id(satellite, cleaner):
     satellite.add(guest())
     satellite.add(Host("1", organization_id=None))
     assert cleaner.listed("/api/hosts/1")["id"] == 1
@@ -954,7 +924,7 @@ def test_without_content_a_host_shows_no_facts(satellite, api):
     assert "facts" not in api.listed("/api/hosts/1")
 
 
-def test_what_a_registered_host_shows_of_its_content(satellite, api):
+def test_a_registered_host_shows_its_content(satellite, api):
     satellite.add(guest(subscription={"uuid": "consumer", "hypervisor": True}))
     host = api.listed("/api/hosts/1")
     facet = host["content_facet_attributes"]
@@ -991,7 +961,7 @@ def test_a_host_that_was_unregistered_keeps_facts_and_an_empty_facet_of_content(
     assert host["facts"]["virt::uuid"] == UUID
 
 
-def test_host_collections_are_shown_by_the_host_alone(satellite, api):
+def test_host_collections_are_shown_only_with_a_single_host(satellite, api):
     satellite.add(guest(record={"host_collections": [{"id": 3, "name": "shop"}]}))
     assert api.listed("/api/hosts/1")["host_collections"] == [{"id": 3, "name": "shop"}]
     assert "host_collections" not in api.listed("/api/hosts")["results"][0]
@@ -1004,9 +974,7 @@ def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
     assert not {"facts", "subscription_facet_attributes", "content_facet_attributes"} & set(host)
 
 
-def test_without_their_permission_only_the_global_parameters_are_shown_but_all_can_be_searched(
-    satellite, cleaner
-):
+def test_without_their_permission_only_the_global_parameters_are_shown(satellite, cleaner):
     satellite.parameters.update(site="berlin", role="none")
     satellite.organization_parameters[ORGANIZATION] = {"team": "red"}
     satellite.add(guest(parameters={"role": "shop"}))
@@ -1016,9 +984,6 @@ def test_without_their_permission_only_the_global_parameters_are_shown_but_all_c
         ("site", "berlin"),
         ("role", "none"),
     ]
-    assert (
-        cleaner.ids(search="params.role = shop") == cleaner.ids(search="params.team = red") == [1]
-    )
     satellite.users["cleaner"].permissions = MINIMUM | {"view_params"}
     assert [
         (row["name"], row["value"]) for row in cleaner.listed("/api/hosts/1")["all_parameters"]
@@ -1044,7 +1009,7 @@ def test_the_parameter_of_the_highest_level_wins(satellite, api):
     assert [row["name"] for row in host["parameters"]] == ["e"]
 
 
-def test_a_parameter_that_is_no_text_says_so(satellite, api):
+def test_a_parameter_that_is_not_text_has_another_type(satellite, api):
     satellite.parameters.update(switch=True, number=4, some=[1])
     satellite.add(guest())
     rows = api.listed("/api/hosts/1")["all_parameters"]
@@ -1053,40 +1018,6 @@ def test_a_parameter_that_is_no_text_says_so(satellite, api):
         ("integer", 4),
         ("json", [1]),
     ]
-    assert api.ids(search="params.switch = true") == api.ids(search="params.some = [1]") == [1]
-
-
-def levels(satellite):
-    """Hosts 1 (own: true), 2 (nothing of its own) and 3 (in host group 7)."""
-    satellite.add(guest(parameters={"keep": "true"}))
-    satellite.add(guest("web2.example.com"))
-    satellite.add(guest("web3.example.com", record={"hostgroup_id": 7}))
-
-
-@pytest.mark.parametrize("level", ["parameters", "organization_parameters", "location_parameters"])
-def test_one_overriding_host_group_hides_all_hosts_without_a_host_group(satellite, api, level):
-    """Measured: also the host whose own parameter says true."""
-    levels(satellite)
-    assert api.ids(search="params.keep ~ true") == [1]
-    held = getattr(satellite, level)
-    if level == "parameters":
-        held["keep"] = "true"
-    else:
-        held[ORGANIZATION if level.startswith("organization") else LOCATION] = {"keep": "true"}
-    assert api.ids(search="params.keep ~ true", order="id") == [1, 2, 3]
-    satellite.hostgroup_parameters[7] = {"keep": "false"}
-    assert api.ids(search="params.keep ~ true") == []
-    satellite.hosts[2].record["hostgroup_id"] = 8
-    assert api.ids(search="params.keep ~ true") == [2]
-
-
-def test_an_overriding_parameter_of_a_lower_level_takes_nobody_out(satellite, api):
-    levels(satellite)
-    satellite.parameters["keep"] = "false"
-    satellite.hostgroup_parameters[7] = {"keep": "true"}
-    assert api.ids(search="params.keep ~ true", order="id") == [1, 3]
-    satellite.hosts[3].parameters["keep"] = "no"
-    assert api.ids(search="params.keep ~ true") == [1]
 
 
 def test_permissions_are_those_of_the_caller(satellite, api, cleaner):
@@ -1113,13 +1044,6 @@ def test_facts_are_keyed_by_name_of_host_and_fact(satellite, api):
     assert body["sort"] == {"by": None, "order": None}
 
 
-def test_the_name_of_the_results_is_the_callers_choice(satellite, api):
-    satellite.add(guest())
-    body = api.listed("/api/fact_values", search="fact = virt::uuid", root_name="items")
-    assert body["items"] == {"web1.example.com": {"virt::uuid": UUID}}
-    assert "results" not in body
-
-
 def test_subtotal_is_the_number_of_hosts_on_the_page(satellite, api):
     add_guests(satellite, 5)
     body = api.listed(
@@ -1139,7 +1063,7 @@ def test_without_a_search_subtotal_is_total_and_search_is_empty(satellite, api):
     assert api.listed("/api/fact_values", per_page=1)["total"] == 16
 
 
-def test_total_of_facts_follows_what_comes_and_goes(satellite, api):
+def test_the_total_of_facts_follows_the_hosts(satellite, api):
     def total():
         return api.listed("/api/fact_values", search="fact = cpus", organization_id=ORGANIZATION)[
             "total"
@@ -1152,15 +1076,11 @@ def test_total_of_facts_follows_what_comes_and_goes(satellite, api):
     assert total() == 9
     api.delete(1)
     assert total() == 6
-    upload(api, "more.example.com", SYSTEM)
-    assert total() == 8
-    upload(api, "more.example.com", {"_type": "ansible", "a": "1"})
-    assert total() == 9
     api.delete(3)
     assert total() == 3
 
 
-def test_total_of_facts_is_zero_for_others_than_administrators(satellite, cleaner):
+def test_the_total_of_facts_is_zero_unless_the_login_is_an_administrator(satellite, cleaner):
     add_guests(satellite, 2)
     body = cleaner.listed("/api/fact_values", search="fact = virt::uuid")
     assert (body["total"], body["subtotal"], len(body["results"])) == (0, 2, 2)
@@ -1173,13 +1093,12 @@ def test_a_page_counts_facts_and_not_hosts(satellite, api):
         Host("web1.example.com", facts={RHSM: {f"fact{number}": "x" for number in range(25)}})
     )
     assert len(api.listed("/api/fact_values")["results"]["web1.example.com"]) == 20
-    assert len(api.listed("/api/hosts/1/facts", page=2)["results"]["web1.example.com"]) == 5
+    assert len(api.listed("/api/fact_values", page=2)["results"]["web1.example.com"]) == 5
 
 
-@pytest.mark.parametrize("path", ["/api/fact_values", "/api/hosts/1/facts"])
-def test_per_page_all_gives_no_facts(satellite, api, path):
+def test_per_page_all_gives_no_facts(satellite, api):
     satellite.add(guest())
-    body = api.listed(path, search="fact = virt::uuid", per_page="all")
+    body = api.listed("/api/fact_values", search="fact = virt::uuid", per_page="all")
     assert (body["results"], body["per_page"], body["subtotal"]) == ({}, 3, 0)
 
 
@@ -1190,7 +1109,7 @@ def test_the_id_of_a_host_has_no_pattern(api):
 
 
 @pytest.mark.parametrize(("per_page", "count"), [("0", 0), ("abc", 0), ("100000", 3)])
-def test_other_lengths_are_heeded(satellite, api, per_page, count):
+def test_per_page_is_respected_in_facts(satellite, api, per_page, count):
     add_guests(satellite, 3)
     assert (
         len(
@@ -1200,7 +1119,7 @@ def test_other_lengths_are_heeded(satellite, api, per_page, count):
     )
 
 
-def test_parents_come_along_as_nulls_and_first(satellite, api):
+def test_parents_of_facts_come_first_and_are_null(satellite, api):
     satellite.add(Host("web1.example.com", facts={RHSM: {"dmi::system::uuid": "X", "a": "1"}}))
     facts = api.listed("/api/fact_values")["results"]["web1.example.com"]
     assert list(facts.items()) == [
@@ -1211,7 +1130,7 @@ def test_parents_come_along_as_nulls_and_first(satellite, api):
     ]
 
 
-def test_facts_come_by_value_with_capitals_first(satellite, api):
+def test_facts_are_sorted_by_value_with_capitals_first(satellite, api):
     for number, uuid in enumerate(("b", "a", "C"), start=1):
         satellite.add(guest(f"web{number}.example.com", uuid))
     body = api.listed("/api/fact_values", search="fact = virt::uuid")
@@ -1233,7 +1152,7 @@ def test_equal_values_get_lost_between_pages(satellite, api):
 
 
 @pytest.mark.parametrize("order", ["host ASC", "host_id ASC", "host_id DESC"])
-def test_by_host_nothing_gets_lost(satellite, api, order):
+def test_sorted_by_host_nothing_gets_lost(satellite, api, order):
     add_guests(satellite, 8)
     names = read_in_pages(api, search="fact = virt::is_guest", per_page=3, order=order)
     assert sorted(names) == sorted(host.name for host in satellite.hosts.values())
@@ -1354,13 +1273,13 @@ def test_two_origins_with_one_fact_become_one_and_the_last_row_wins(satellite, a
     }
 
 
-def test_facts_without_a_view_on_hosts_are_silently_empty(satellite, cleaner):
+def test_without_view_hosts_facts_are_silently_empty(satellite, cleaner):
     satellite.add(guest())
     satellite.users["cleaner"].permissions = frozenset({"view_facts"})
     assert cleaner.listed("/api/fact_values", search="fact = virt::uuid")["results"] == {}
 
 
-def test_the_timestamp_is_no_fact(satellite, api):
+def test_the_timestamp_is_not_a_fact(satellite, api):
     satellite.add(Host("web1.example.com", facts={RHSM: {"_timestamp": "2026-01-01", "a": "1"}}))
     assert api.listed("/api/fact_values")["results"] == {"web1.example.com": {"a": "1"}}
 
@@ -1376,34 +1295,6 @@ def test_facts_of_a_window_of_ids_are_read_without_losses(satellite, api):
             set(facts) == {"virt::uuid", "virt::is_guest"} for facts in body["results"].values()
         )
     assert names == [f"web{number}.example.com" for number in range(1, 10)]
-
-
-@pytest.mark.parametrize("key", ["1", "web1.example.com"])
-def test_facts_of_one_host_are_a_search_for_it(satellite, api, key):
-    add_guests(satellite, 2)
-    body = api.listed(f"/api/hosts/{key}/facts")
-    assert body["search"] == f" host = {key}"
-    assert (body["total"], body["subtotal"]) == (3, 1)
-    assert body["results"] == {
-        "web1.example.com": {"virt": None, "virt::is_guest": "true", "virt::uuid": "uuid-1"}
-    }
-
-
-@pytest.mark.parametrize(
-    "search", ["fact = virt::uuid", "fact = virt::uuid and", "fact = nosuch or fact = virt::uuid"]
-)
-def test_facts_of_one_host_can_be_searched(satellite, api, search):
-    add_guests(satellite, 2)
-    body = api.listed("/api/hosts/1/facts", search=search)
-    assert body["search"] == f"{search} host = 1"
-    assert body["results"] == {"web1.example.com": {"virt::uuid": "uuid-1"}}
-
-
-@pytest.mark.parametrize(("key", "total"), [("999999", 0), ("nosuch.example.com", 0), ("1-foo", 3)])
-def test_facts_of_no_host_are_a_200_with_nothing(satellite, api, key, total):
-    satellite.add(guest())
-    body = api.listed(f"/api/hosts/{key}/facts")
-    assert (body["total"], body["subtotal"], body["results"]) == (total, 0, {})
 
 
 def test_a_ghost_has_facts_but_no_host(satellite, api, cleaner):
@@ -1448,11 +1339,10 @@ def test_a_deleted_host_is_gone_everywhere_and_the_others_are_not(satellite, api
     assert api.ids(order="id") == [1, 3]
     assert api.get("/api/hosts/2").status_code == 404
     assert api.get("/api/hosts/web2.example.com").status_code == 404
-    assert api.listed("/api/hosts/2/facts")["results"] == {}
     assert "web2.example.com" not in api.listed("/api/fact_values")["results"]
 
 
-def test_to_delete_again_is_a_404(satellite, api):
+def test_a_second_deletion_is_a_404(satellite, api):
     satellite.add(guest())
     assert [api.delete(1).status_code for _ in range(2)] == [200, 404]
 
@@ -1463,21 +1353,22 @@ def test_by_name_the_second_deletion_hits_the_host_with_that_number(satellite, a
     assert [api.delete("1-web.example.com").json()["id"] for _ in range(2)] == [2, 1]
 
 
-def test_one_may_delete_what_one_may_not_read(satellite, cleaner):
+def test_a_login_can_delete_what_it_cannot_read(satellite, cleaner):
     satellite.add(guest())
     satellite.users["cleaner"].permissions = frozenset({"destroy_hosts"})
     assert cleaner.get("/api/hosts/1").status_code == 403
     assert cleaner.delete(1).status_code == 200
 
 
-def test_a_stubborn_host_stays_though_the_answer_is_a_200(satellite, api):
+def test_a_stubborn_host_stays_although_the_answer_is_a_200(satellite, api):
     host = satellite.add(guest(subscription={"uuid": "consumer"}))
     satellite.stubborn.add(host.id)
     answer = api.delete(1)
     assert (answer.status_code, answer.json()["id"]) == (200, 1)
     body = api.listed("/api/hosts/1")
     assert not {"subscription_facet_attributes", "content_facet_attributes"} & set(body)
-    assert api.listed("/api/hosts/1/facts")["results"]["web1.example.com"]["virt::uuid"] == UUID
+    facts = api.listed("/api/fact_values", search="host_id = 1")["results"]
+    assert facts["web1.example.com"]["virt::uuid"] == UUID
     assert api.ids(search="set? subscription_uuid") == []
     again = api.delete(1)
     assert (again.status_code, "subscription_facet_attributes" in again.json()) == (200, False)
@@ -1505,7 +1396,7 @@ def test_a_deletion_shows_both_facets_of_what_it_deleted(satellite, api):
 
 
 @pytest.mark.parametrize("status", [403, 409, 410, 500, 504])
-def test_a_deletion_may_fail_and_change_nothing(satellite, api, status):
+def test_a_deletion_can_fail_and_change_nothing(satellite, api, status):
     satellite.add(guest(subscription={"uuid": "consumer"}))
     satellite.add(guest("web2.example.com"))
     satellite.deletion_faults[1] = DeletionFault(status)
@@ -1513,7 +1404,7 @@ def test_a_deletion_may_fail_and_change_nothing(satellite, api, status):
     assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
 
 
-def test_the_body_of_a_failure_is_the_tests_choice(satellite, api):
+def test_a_test_can_choose_the_body_of_a_failure(satellite, api):
     satellite.add(guest())
     satellite.deletion_faults[1] = DeletionFault(504, "<html>Gateway Time-out</html>")
     assert api.delete(1).text == "<html>Gateway Time-out</html>"
@@ -1521,14 +1412,14 @@ def test_the_body_of_a_failure_is_the_tests_choice(satellite, api):
     assert api.delete(1).json() == {"error": {"message": "DELETE of web1.example.com failed"}}
 
 
-def test_a_deletion_may_succeed_behind_an_error(satellite, api):
+def test_a_deletion_can_succeed_although_it_answers_an_error(satellite, api):
     satellite.add(guest())
     satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED)
     assert (api.delete(1).status_code, api.get("/api/hosts/1").status_code) == (504, 404)
     assert satellite.deleted == [1]
 
 
-def test_a_deletion_may_succeed_some_requests_after_its_answer(satellite, api):
+def test_a_deletion_can_succeed_some_requests_after_its_answer(satellite, api):
     satellite.add(guest())
     satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED, after=2)
     assert api.delete(1).status_code == 504
@@ -1537,7 +1428,7 @@ def test_a_deletion_may_succeed_some_requests_after_its_answer(satellite, api):
 
 
 @pytest.mark.parametrize(("effect", "left"), [(Effect.NONE, [1]), (Effect.DELETED, [])])
-def test_the_connection_may_be_cut_instead_of_an_answer(satellite, api, effect, left):
+def test_the_connection_can_be_cut_instead_of_an_answer(satellite, api, effect, left):
     satellite.add(guest())
     satellite.deletion_faults[1] = DeletionFault(DROPPED, effect=effect)
     with pytest.raises(requests.ConnectionError):
@@ -1545,7 +1436,7 @@ def test_the_connection_may_be_cut_instead_of_an_answer(satellite, api, effect, 
     assert api.ids() == left
 
 
-def test_a_host_may_be_unregistered_by_a_deletion_that_fails(satellite, api):
+def test_a_deletion_that_fails_can_unregister_the_host(satellite, api):
     satellite.add(guest(subscription={"uuid": "consumer"}))
     satellite.deletion_faults[1] = DeletionFault(500, effect=Effect.UNREGISTERED)
     assert api.delete(1).status_code == 500
@@ -1569,7 +1460,7 @@ def test_without_candlepin_no_registered_host_is_deleted(satellite, api):
     assert api.delete(1).status_code == 200
 
 
-def test_whether_candlepin_answers_is_told_without_a_login(satellite, api):
+def test_the_state_of_candlepin_is_shown_without_a_login(satellite, api):
     body = api("GET", "/katello/api/ping", auth=None).json()
     assert (body["status"], body["services"]["candlepin"]["status"]) == ("ok", "ok")
     satellite.candlepin_down = True
@@ -1598,14 +1489,12 @@ def test_a_record_that_cannot_be_shown_spoils_every_list_that_shows_it_whole(sat
     assert api.delete(2).status_code == 200
 
 
-def test_facts_of_one_host_may_be_unreadable_while_a_window_of_facts_is_not(satellite, api):
+def test_facts_of_one_host_can_be_unreadable_while_a_window_of_facts_is_not(satellite, api):
     add_guests(satellite, 2)
     satellite.fact_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
-    assert api.get("/api/hosts/2/facts").status_code == 500
     assert api.get("/api/fact_values", search="host_id = 2").status_code == 500
-    assert (
-        api.get("/api/hosts/1/facts").status_code == api.get("/api/fact_values").status_code == 200
-    )
+    assert api.get("/api/fact_values", search="host_id = 1").status_code == 200
+    assert api.get("/api/fact_values").status_code == 200
 
 
 def vm(**more):
@@ -1647,13 +1536,13 @@ def test_after_disassociation_no_vm_is_destroyed(satellite, api):
     assert (satellite.deleted, satellite.destroyed_vms) == ([1], [])
 
 
-def test_an_empty_body_is_good_enough_as_json(satellite, api):
+def test_an_empty_body_is_accepted_as_json(satellite, api):
     satellite.add(vm())
     answer = api("PUT", "/api/hosts/1/disassociate", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["uuid"]) == (200, None)
 
 
-def test_to_disassociate_no_host_is_a_404(api):
+def test_to_disassociate_an_unknown_host_is_a_404(api):
     answer = api("PUT", "/api/hosts/999999/disassociate", json={})
     assert (answer.status_code, answer.json()) == (
         404,
@@ -1661,27 +1550,12 @@ def test_to_disassociate_no_host_is_a_404(api):
     )
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("DELETE", "/api/hosts/bulk"), ("PUT", "/api/v2/hosts/bulk/destroy")]
-)
-def test_bulk_deletions_are_noted_and_not_done(satellite, api, method, path):
-    satellite.add(guest())
-    body = {"organization_id": 1, "included": {"ids": [1]}}
-    answer = api(method, path, json=body)
-    assert (answer.status_code, answer.json()) == (
-        500,
-        {"error": {"message": "Couldn't find resource"}},
-    )
-    assert satellite.bulk_calls == [body]
-    assert 1 in satellite.hosts
-
-
 # Reports
 
 EARLY, LATE = "2026-01-01 10:00:00 UTC", "2026-01-02 10:00:00 UTC"
 
 
-def test_the_newest_report_decides_when_a_host_last_reported(satellite, api):
+def test_the_newest_report_decides_the_last_report(satellite, api):
     satellite.add(
         guest(
             reports=[Report(LATE), Report(EARLY)], record={"last_report": "2025-01-01 10:00:00 UTC"}
@@ -1692,61 +1566,18 @@ def test_the_newest_report_decides_when_a_host_last_reported(satellite, api):
     assert api.delete(1).json()["last_report"] == "2026-01-02T10:00:00.000Z"
 
 
-def test_the_last_report_is_the_one_that_came_last(satellite, api):
-    host = satellite.add(guest(reports=[Report(EARLY, {"applied": 2}, "Puppet")]))
-    first = api.listed("/api/hosts/1/config_reports/last")
-    assert (
-        first["host_id"],
-        first["host_name"],
-        first["reported_at"],
-        first["origin"],
-        first["summary"],
-    ) == (1, "web1.example.com", EARLY, "Puppet", "Modified")
-    assert first["status"] == {
-        "applied": 2,
-        "restarted": 0,
-        "failed": 0,
-        "failed_restarts": 0,
-        "skipped": 0,
-        "pending": 0,
-    }
-    assert (first["metrics"], first["logs"]) == ({}, [])
-    host.reports.append(Report(LATE, {"failed": 1000, "skipped": 1}))
-    last = api.listed("/api/hosts/web1.example.com/config_reports/last")
-    assert (last["reported_at"], last["origin"], last["summary"], last["status"]["failed"]) == (
-        LATE,
-        "Ansible",
-        "Failed",
-        63,
-    )
-    assert last["id"] > first["id"]
-
-
-@pytest.mark.parametrize("key", ["1", "999999"])
-def test_without_a_report_there_is_no_last_one(satellite, api, key):
-    satellite.add(guest())
-    answer = api.get(f"/api/hosts/{key}/config_reports/last")
-    assert (answer.status_code, answer.json()) == (
-        404,
-        {"error": {"message": "Resource config_report not found by id ''"}},
-    )
-
-
-def test_reports_want_a_permission_and_the_host_in_sight(satellite, cleaner):
+def test_reports_need_a_permission_and_the_host_in_sight(satellite, cleaner):
     satellite.add(guest(reports=[Report(LATE)]))
-    answer = cleaner.get("/api/hosts/1/config_reports/last")
-    assert (answer.status_code, answer.json()["error"]["missing_permissions"]) == (
-        403,
-        ["view_config_reports"],
-    )
+    answer = cleaner.get("/api/config_reports")
+    assert answer.status_code == 403
+    assert answer.json()["error"]["missing_permissions"] == ["view_config_reports"]
     user = satellite.users["cleaner"]
     user.permissions = MINIMUM | {"view_config_reports"}
-    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 200
-    user.permissions = frozenset({"view_config_reports"})
-    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 404
+    assert len(cleaner.listed("/api/config_reports")["results"]) == 1
+    user.sees = lambda host: False
     assert cleaner.listed("/api/config_reports")["results"] == []
-    user.permissions, user.sees = MINIMUM | {"view_config_reports"}, lambda host: False
-    assert cleaner.get("/api/hosts/1/config_reports/last").status_code == 404
+    user.permissions, user.sees = frozenset({"view_config_reports"}), None
+    assert cleaner.listed("/api/config_reports")["results"] == []
 
 
 @pytest.mark.parametrize(
@@ -1761,7 +1592,7 @@ def test_reports_want_a_permission_and_the_host_in_sight(satellite, cleaner):
         ("host_id = 1 and failed = 0", [1]),
     ],
 )
-def test_reports_are_listed_the_newest_first(satellite, api, search, hosts):
+def test_reports_are_listed_newest_first(satellite, api, search, hosts):
     satellite.add(guest(reports=[Report(EARLY), Report("2026-01-03 10:00:00 UTC", {"failed": 1})]))
     satellite.add(guest("web2.example.com", reports=[Report(LATE, origin="Puppet")]))
     body = api.listed("/api/config_reports", search=search)
@@ -1770,65 +1601,7 @@ def test_reports_are_listed_the_newest_first(satellite, api, search, hosts):
     assert not {"logs", "summary"} & set(body["results"][0])
 
 
-# What else of a host can be searched
-
-
-@pytest.mark.parametrize(
-    "search",
-    [
-        "activation_key = web",
-        'content_view = "Shop"',
-        "lifecycle_environment = Production",
-        "release_version = 9.4",
-        "hypervisor_host = esx1.example.com",
-        "host_collection = shop",
-        "owner = admin",
-        "user.login = admin",
-        "execution_status = error",
-        "errata_status = security_needed",
-        'boot_time > "2026-01-01"',
-    ],
-)
-def test_a_host_is_found_by_what_katello_and_others_know_of_it(satellite, api, search):
-    satellite.add(guest("web2.example.com", record={"owner_id": 3, "owner_type": "Usergroup"}))
-    host = satellite.add(
-        guest(
-            content={
-                "content_view": {"id": 5, "name": "Shop"},
-                "lifecycle_environment": {"id": 6, "name": "Production"},
-            },
-            subscription={
-                "uuid": "consumer",
-                "release_version": "9.4",
-                "activation_keys": [{"id": 1, "name": "web"}],
-                "virtual_host": {"id": 9, "name": "esx1.example.com"},
-            },
-            record={
-                "host_collections": [{"id": 3, "name": "shop"}],
-                "execution_status": 1,
-                "errata_status": 3,
-                "reported_data": {"boot_time": LATE},
-            },
-        )
-    )
-    assert api.ids(search=search) == [host.id]
-
-
-def test_a_status_is_named_by_one_of_a_few_words(api):
-    answer = api.get("/api/hosts", search="errata_status = 3")
-    assert (answer.status_code, answer.json()["error"]["class"]) == (
-        400,
-        "ScopedSearch::QueryNotSupported",
-    )
-
-
-def test_without_katello_its_content_cannot_be_searched(shared):
-    api = Api(*shared.show(Satellite(katello=False)))
-    assert api.get("/api/hosts", search="content_view = x").status_code == 400
-    assert api.get("/api/hosts", search="owner = admin").status_code == 200
-
-
-def test_facts_are_found_by_when_their_origin_reported(satellite, api):
+def test_facts_are_found_by_the_time_of_their_origin(satellite, api):
     satellite.add(
         Host(
             "web1.example.com",
@@ -1842,7 +1615,7 @@ def test_facts_are_found_by_when_their_origin_reported(satellite, api):
     assert body["results"] == {"web1.example.com": {"a": "1"}}
 
 
-def test_a_host_belongs_to_the_user_number_4_and_a_user_is_no_user_group(satellite, api):
+def test_users_and_user_groups_are_shown_by_number(satellite, api):
     satellite.add(guest())
     satellite.usergroups[3] = "web team"
     host = api.listed("/api/hosts/1")
@@ -1855,90 +1628,6 @@ def test_a_host_belongs_to_the_user_number_4_and_a_user_is_no_user_group(satelli
         404,
         200,
     )
-
-
-# Uploading facts
-
-SYSTEM = {"operatingsystem": "RedHat", "operatingsystemrelease": "9.4"}
-
-
-def upload(api, name, facts):
-    return api("POST", "/api/hosts/facts", json={"name": name, "facts": facts})
-
-
-def test_uploaded_facts_make_a_host(satellite, api):
-    answer = upload(api, "NEW.example.com", SYSTEM)
-    assert (answer.status_code, answer.json()["name"]) == (201, "new.example.com")
-    assert answer.headers["Location"].endswith("/hosts/new.example.com")
-    assert satellite.hosts[1].facts == {PUPPET: SYSTEM}
-
-
-def test_uploaded_facts_are_flattened_to_text(satellite, api):
-    upload(
-        api,
-        "new.example.com",
-        {**SYSTEM, "virt": {"is_guest": True, "uuid": None}, "n": 12, "l": [1, 2], "e": ""},
-    )
-    assert satellite.hosts[1].facts[PUPPET] == {
-        **SYSTEM,
-        "virt::is_guest": "true",
-        "n": "12",
-        "l": "[1, 2]",
-    }
-
-
-def test_excluded_facts_are_not_kept(satellite, api):
-    satellite.settings["excluded_facts"] = ["dmi*", "lo"]
-    upload(
-        api,
-        "new.example.com",
-        {
-            **SYSTEM,
-            "dmi": {"system": {"uuid": UUID}},
-            "net": {"lo": {"ip": "::1"}},
-            "location": "here",
-        },
-    )
-    assert satellite.hosts[1].facts[PUPPET] == {**SYSTEM, "location": "here"}
-    setting = api.listed("/api/settings/excluded_facts")
-    assert (setting["settings_type"], setting["value"]) == ("array", ["dmi*", "lo"])
-
-
-def test_uploaded_facts_replace_those_of_their_origin(satellite, api):
-    satellite.add(
-        Host("web1.example.com", facts={PUPPET: {"old": "x"}, RHSM: {"virt::uuid": UUID}})
-    )
-    assert upload(api, "web1.example.com", SYSTEM).json()["id"] == 1
-    assert satellite.hosts[1].facts == {PUPPET: SYSTEM, RHSM: {"virt::uuid": UUID}}
-    upload(api, "web1.example.com", {"_type": "ansible", "a": "1"})
-    assert satellite.hosts[1].facts[ANSIBLE] == {"a": "1"}
-
-
-def test_after_a_deletion_an_upload_makes_the_host_again_under_a_new_id(satellite, api):
-    upload(api, "new.example.com", SYSTEM)
-    api.delete(1)
-    assert upload(api, "new.example.com", SYSTEM).json()["id"] == 2
-
-
-def test_without_an_operating_system_an_upload_is_a_422_and_yet_saved(satellite, api):
-    answer = upload(api, "new.example.com", {"virt::uuid": "abc"})
-    assert (answer.status_code, answer.json()) == (
-        422,
-        {
-            "message": "ERF42-3829 [Foreman::Exception]: invalid facts, missing operating system value"
-        },
-    )
-    assert satellite.hosts[1].facts == {PUPPET: {"virt::uuid": "abc"}}
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [({"facts": SYSTEM}, 422), ({"name": 5, "facts": {}}, 422), ({"name": "q.example.com"}, 500)],
-)
-def test_an_upload_without_name_or_facts_is_refused(satellite, api, body, status):
-    answer = api("POST", "/api/hosts/facts", json=body)
-    assert answer.status_code == status
-    assert satellite.hosts == {}
 
 
 # The double itself
@@ -1957,14 +1646,14 @@ def test_a_name_is_taken_only_once(satellite):
         satellite.add(Host("WEB1.example.com"))
 
 
-def test_a_test_may_take_hosts_away(satellite, api):
+def test_a_test_can_take_hosts_away(satellite, api):
     add_guests(satellite, 3)
     del satellite.hosts[2]
     assert api.ids(order="id") == [1, 3]
     assert api.ids(search="id > 1") == [3]
 
 
-def test_a_host_that_comes_while_another_goes_is_seen(satellite, api):
+def test_a_host_that_comes_while_another_goes_is_listed(satellite, api):
     add_guests(satellite, 2)
     assert api.ids(order="id") == [1, 2]
     api.delete(1)
@@ -1972,16 +1661,15 @@ def test_a_host_that_comes_while_another_goes_is_seen(satellite, api):
     assert api.ids(order="id") == [2, 3]
 
 
-def test_each_host_is_deleted_by_one_of_many_at_once(satellite, api):
+def test_of_many_deletions_at_once_one_deletes_each_host(satellite, api):
     add_guests(satellite, 10)
     statuses = []
-    threads = [
-        threading.Thread(
-            target=lambda key: statuses.append(api.delete(key).status_code), args=(key,)
-        )
-        for key in range(1, 11)
-        for _ in range(2)
-    ]
+
+    def delete(key):
+        statuses.append(api.delete(key).status_code)
+
+    keys = [*range(1, 11)] * 2
+    threads = [threading.Thread(target=delete, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
     for thread in threads:

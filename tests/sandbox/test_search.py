@@ -1,30 +1,23 @@
-"""The search language: what Foreman makes of a search text, the malformed ones included."""
+"""The search language: how Foreman reads a search, malformed ones included."""
 
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from . import search
-from .search import (
-    DatabaseError,
-    Field,
-    Mark,
-    QueryError,
-    Window,
+from . import search_checks
+from .search import Field, Fields, Window, compile_search, order_by, single
+from .search_checks import (
     boolean_check,
-    compile_search,
     date_check,
     fact_check,
     flag_check,
     identifier_check,
     moment,
     number_check,
-    one,
-    order_by,
-    parse,
-    take,
     text_check,
 )
+from .search_parser import DatabaseError, Mark, QueryError, parse, take
+from .server import UnknownRequestError
 
 NOW = datetime.now(timezone.utc)
 
@@ -62,25 +55,30 @@ ROWS = [
 
 
 def column(name):
-    return one(lambda row: row.get(name))
+    return single(lambda row: row.get(name))
 
 
-FIELDS = {
-    "name": Field(column("name"), text_check, Mark.LIKE),
-    "comment": Field(column("comment"), text_check, Mark.LIKE),
-    "id": Field(column("id"), identifier_check),
-    "size": Field(column("id"), number_check),
-    "build": Field(column("build"), flag_check),
-    "hypervisor": Field(column("build"), boolean_check),
-    "seen": Field(column("seen"), date_check),
-    "facts.": Field(
-        lambda row, name: [v for k, v in row["facts"].items() if k == name.partition(".")[2]],
-        fact_check,
-    ),
-}
+def named_facts(row, name):
+    key = name.partition(".")[2]
+    return [value for fact, value in row["facts"].items() if fact == key]
 
 
-def found(text):
+FIELDS = Fields(
+    {
+        "name": Field(column("name"), text_check, Mark.LIKE),
+        "comment": Field(column("comment"), text_check, Mark.LIKE),
+        "id": Field(column("id"), identifier_check),
+        "size": Field(column("id"), number_check),
+        "build": Field(column("build"), flag_check),
+        "hypervisor": Field(column("build"), boolean_check),
+        "seen": Field(column("seen"), date_check),
+        "facts.": Field(named_facts, fact_check),
+    },
+    missing=("model", "params."),
+)
+
+
+def matching_ids(text):
     test = compile_search(parse(text), FIELDS)
     return [row["id"] for row in ROWS if test is None or test(row)]
 
@@ -127,7 +125,7 @@ def found(text):
     ],
 )
 def test_a_term_finds(text, ids):
-    assert found(text) == ids
+    assert matching_ids(text) == ids
 
 
 @pytest.mark.parametrize(
@@ -155,7 +153,7 @@ def test_a_term_finds(text, ids):
     ],
 )
 def test_terms_are_joined(text, ids):
-    assert found(text) == ids
+    assert matching_ids(text) == ids
 
 
 @pytest.mark.parametrize(
@@ -166,8 +164,8 @@ def test_terms_are_joined(text, ids):
         ("id = 1 or id = 3 name ~ web", [1]),  # (id = 1 or id = 3) and name ~ web
     ],
 )
-def test_and_binds_no_closer_than_or_and_both_to_the_right(text, ids):
-    assert found(text) == ids
+def test_and_and_or_bind_equally_and_to_the_right(text, ids):
+    assert matching_ids(text) == ids
 
 
 @pytest.mark.parametrize(
@@ -189,26 +187,30 @@ def test_and_binds_no_closer_than_or_and_both_to_the_right(text, ids):
     ],
 )
 def test_malformed_text_is_not_refused(text, ids):
-    assert found(text) == ids
+    assert matching_ids(text) == ids
 
 
 @pytest.mark.parametrize(
     "text", ["(id = 1 and ) id = 2", "name = and x", "name = (a", "() id = 1", "not and a"]
 )
-def test_what_makes_no_sense_at_all_is_refused(text):
+def test_a_search_without_any_sense_is_refused(text):
     with pytest.raises(QueryError):
-        found(text)
+        matching_ids(text)
 
 
-def test_a_comparison_with_nothing_is_an_error_that_names_it():
+def test_a_comparison_without_a_value_is_an_error_that_names_it():
     with pytest.raises(QueryError, match="^Value expected but found lparen$"):
-        found("name = (a")
+        matching_ids("name = (a")
 
 
-def test_a_comparison_without_a_field_looks_where_it_can():
-    assert found("> 5") == [1, 2, 3]  # in no text: nothing is left to test
-    cpus = Field(one(lambda row: row["facts"]["cpus"]), fact_check, Mark.EQ)
-    test = compile_search(parse("> 5"), {**FIELDS, "value": cpus})
+def test_a_comparison_without_a_field_searches_the_default_fields():
+    assert matching_ids("> 5") == [
+        1,
+        2,
+        3,
+    ]  # no text field supports it: nothing remains to be tested
+    cpus = Field(single(lambda row: row["facts"]["cpus"]), fact_check, Mark.EQ)
+    test = compile_search(parse("> 5"), Fields({**FIELDS, "value": cpus}))
     assert [row["id"] for row in ROWS if test(row)] == [2]
 
 
@@ -230,7 +232,7 @@ def test_a_comparison_without_a_field_looks_where_it_can():
 )
 def test_foreman_refuses(text, message):
     with pytest.raises(QueryError) as refused:
-        found(text)
+        matching_ids(text)
     assert str(refused.value) == message
 
 
@@ -246,7 +248,7 @@ def test_foreman_refuses(text, message):
 )
 def test_the_database_refuses(text):
     with pytest.raises(DatabaseError):
-        found(text)
+        matching_ids(text)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_the_database_refuses(text):
         ("facts.cpus = 4", [1]),
         ("facts.cpus = 04", [1]),
         ("facts.cpus > 5", [2]),
-        ("facts.cpus != 4", [2]),  # "many" is no number
+        ("facts.cpus != 4", [2]),  # "many" is not a number
         ("facts.cpus ~ 4", [1]),
         ("facts.cpus = many", [3]),
         ("has facts.cpus", [1, 2, 3]),
@@ -265,8 +267,8 @@ def test_the_database_refuses(text):
         ("facts.nosuch = 1", []),
     ],
 )
-def test_facts_compare_as_numbers_where_they_are_some(text, ids):
-    assert found(text) == ids
+def test_facts_compare_as_numbers_where_they_are_numbers(text, ids):
+    assert matching_ids(text) == ids
 
 
 @pytest.mark.parametrize(
@@ -292,10 +294,10 @@ def test_facts_compare_as_numbers_where_they_are_some(text, ids):
         ('seen < "DAY"', []),
     ],
 )
-def test_times_compare_and_none_never_matches(text, ids):
+def test_times_compare_and_null_never_matches(text, ids):
     moment = ROWS[1]["seen"]
     text = text.replace("MOMENT", moment).replace("DAY", moment[:10])
-    assert found(text) == ids
+    assert matching_ids(text) == ids
 
 
 DAY = timedelta(days=1)
@@ -324,9 +326,9 @@ DAY = timedelta(days=1)
         ("2026-03-05 10:11:12 -0400", "2026-03-05 14:11:12 UTC", timedelta(seconds=1)),
     ],
 )
-def test_a_time_is_a_stretch_of_time(monkeypatch, text, start, span):
+def test_a_time_has_a_length(monkeypatch, text, start, span):
     monkeypatch.setattr(
-        search, "_now", lambda: datetime(2026, 3, 31, 12, 34, 56, tzinfo=timezone.utc)
+        search_checks, "_now", lambda: datetime(2026, 3, 31, 12, 34, 56, tzinfo=timezone.utc)
     )
     check, second = date_check("seen", Mark.EQ, text), timedelta(seconds=1)
     moments = (
@@ -344,12 +346,35 @@ def test_a_time_is_a_stretch_of_time(monkeypatch, text, start, span):
 
 
 @pytest.mark.parametrize(
-    "date", ["garbage", "2026-13-45", "2026-02-30 10:00:00", "99999 years ago", "30 dayz ago"]
+    "date", ["garbage", "2026-13-45", "2026-02-30 10:00:00", "last week", "days ago", ""]
 )
-def test_a_time_that_cannot_be_read_makes_its_term_vanish(date):
-    assert found(f'seen < "{date}"') == [1, 2, 3]
-    assert found(f'seen < "{date}" and id = 2') == [2]
-    assert found(f'id = 2 or seen < "{date}"') == [2]
+def test_a_term_with_an_unreadable_time_is_dropped(date):
+    assert matching_ids(f'seen < "{date}"') == [1, 2, 3]
+    assert matching_ids(f'seen < "{date}" and id = 2') == [2]
+    assert matching_ids(f'id = 2 or seen < "{date}"') == [2]
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["3 Nov 2026", "2026/11/03", "2026-11", "Sunday", "30 dayz ago", "99999 years ago", "30"],
+)
+def test_a_date_that_only_a_real_server_can_read_fails_the_test(date):
+    with pytest.raises(UnknownRequestError, match=date):
+        matching_ids(f'seen < "{date}"')
+
+
+@pytest.mark.parametrize(
+    "text", ["model = x", "has model", "not model ~ x", "id = 1 or model = x", "params.a = b"]
+)
+def test_a_field_that_only_a_real_server_knows_fails_the_test(text):
+    with pytest.raises(UnknownRequestError, match="the search field"):
+        matching_ids(text)
+
+
+def test_an_order_that_is_not_known_fails_the_test():
+    for order in ("model", "id down", "id ASC, name"):
+        with pytest.raises(UnknownRequestError):
+            order_by(order, FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -361,17 +386,17 @@ def test_a_time_that_cannot_be_read_makes_its_term_vanish(date):
         ("2026-11-22 12:47:41 +02:00", datetime(2026, 11, 22, 10, 47, 41, tzinfo=timezone.utc)),
     ],
 )
-def test_moments_are_read_as_foreman_writes_them(text, expected):
+def test_times_are_read_as_foreman_writes_them(text, expected):
     assert moment(text) == expected
 
 
-def test_what_is_no_moment_is_an_error():
+def test_a_text_that_is_not_a_time_is_an_error():
     with pytest.raises(ValueError, match="not a time: 'garbage'"):
         moment("garbage")
 
 
-def test_a_thousand_terms_are_no_trouble():
-    assert found(" or ".join(f"id = {number}" for number in range(2, 2000))) == [2, 3]
+def test_a_thousand_terms_are_not_too_many():
+    assert matching_ids(" or ".join(f"id = {number}" for number in range(2, 2000))) == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -384,9 +409,10 @@ def test_a_thousand_terms_are_no_trouble():
         ("seen DESC", [1, 2, 3]),
     ],
 )
-def test_order_puts_nulls_below_everything(text, ids):
-    key, downwards = order_by(text, FIELDS)
-    assert [row["id"] for row in sorted(ROWS, key=key, reverse=downwards)] == ids
+def test_nulls_are_the_least_in_an_order(text, ids):
+    rows = list(ROWS)
+    order_by(text, FIELDS).sort(rows)
+    assert [row["id"] for row in rows] == ids
 
 
 def test_order_by_an_unknown_field_is_refused():
@@ -419,7 +445,7 @@ def test_order_by_an_unknown_field_is_refused():
         ("id = abc", list(range(1, 21))),
     ],
 )
-def test_a_window_of_ids_is_found_without_a_look_at_the_rows(text, left):
+def test_a_window_of_ids_is_found_without_looking_at_the_rows(text, left):
     terms, _ = take(parse(text), Window.takes)
     named = {"five": [5], "7": [17]}
     window = Window(terms, lambda name: named.get(name, []))
@@ -427,12 +453,12 @@ def test_a_window_of_ids_is_found_without_a_look_at_the_rows(text, left):
     assert [key for key in range(1, 21) if window.holds(key)] == [key for key in left if key <= 20]
 
 
-def test_what_a_window_does_not_take_is_left_to_test():
-    _, rest = take(parse("id > 1 and name ~ web and not id = 3"), Window.takes)
-    test = compile_search(rest, FIELDS)
+def test_what_a_window_does_not_take_remains_to_be_tested():
+    _, node = take(parse("id > 1 and name ~ web and not id = 3"), Window.takes)
+    test = compile_search(node, FIELDS)
     assert [row["id"] for row in ROWS if test(row)] == [1, 2]
 
 
-def test_nothing_is_left_of_a_search_that_is_a_window():
-    _, rest = take(parse("id > 1 and id < 9"), Window.takes)
-    assert compile_search(rest, FIELDS) is None
+def test_nothing_remains_of_a_search_that_is_a_window():
+    _, node = take(parse("id > 1 and id < 9"), Window.takes)
+    assert compile_search(node, FIELDS) is None

@@ -1,7 +1,7 @@
-"""The scenario of the demo: a Satellite and an OSP with every kind of host that matters.
+"""The world of the demo: a Satellite and an OpenStack with every kind of host that matters.
 
-`RECORDS` says of each host what should become of its record, and why, so that the demo and the
-tests can compare.
+`World.expected` says what should happen to each host record, so that the demo and the tests can
+compare.
 """
 
 import time
@@ -18,11 +18,11 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
 class World(NamedTuple):
-    """Both doubles, and for each host name what should become of its record in a first run."""
+    """Both doubles, and for each host name the expected decision of a first run."""
 
     satellite: Satellite
     openstack: OpenStack
-    expected: dict[str, str]  # name -> decision
+    expected: dict[str, str]
 
 
 def named_uuid(name: str) -> str:
@@ -33,9 +33,7 @@ def named_uuid(name: str) -> str:
 def guest_facts(
     uuid: str, *, vendor: str = "Red Hat", product: str = "OpenStack Compute", guest: str = "true"
 ) -> dict[str, dict[str, Optional[str]]]:
-    """What subscription-manager reports of a virtual machine; DMI in capitals, as dmidecode prints
-    it.
-    """
+    """What subscription-manager reports of a virtual machine; dmidecode prints upper case."""
     return {
         RHSM: {
             "virt::uuid": uuid,
@@ -49,7 +47,7 @@ def guest_facts(
 
 
 def registration(checked_in: Optional[float], **more: Any) -> dict[str, Any]:
-    """A subscription facet whose last check-in was so many seconds ago (None: never)."""
+    """A subscription facet whose last check-in was `checked_in` seconds ago (None: never)."""
     return {
         "uuid": str(uuidlib.uuid4()),
         "registered_at": stamp(90 * DAY),
@@ -60,32 +58,27 @@ def registration(checked_in: Optional[float], **more: Any) -> dict[str, Any]:
 
 
 def stamp(ago: float) -> str:
-    """A time so many seconds ago, as Foreman prints it."""
+    """The time `ago` seconds ago, as Foreman writes it."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() - ago))
 
 
 def build() -> World:
     """The world of the demo, as of now."""
-    world = World(
-        Satellite(users=[User("admin", "changeme")]),
-        OpenStack(
-            regions=(REGION,),
-            accounts=[Account("checker", "changeme", project="admin", roles=("admin",))],
-        ),
-        {},
-    )
-    world.satellite.add(
+    checker = Account("checker", "changeme", project="admin", roles=("admin",))
+    satellite = Satellite(users=[User("admin", "changeme")])
+    world = World(satellite, OpenStack(regions=(REGION,), accounts=[checker]), {})
+    satellite.add(
         Host(
             "satellite.example.com",
             infrastructure={"foreman_instance": True, "smart_proxy_id": 1},
             subscription=registration(HOUR),
         )
     )
-    _living(world)
-    _terminated(world)
-    _special(world)
-    _no_instances(world)
     world.expected["satellite.example.com"] = "keep"
+    _add_living(world)
+    _add_terminated(world)
+    _add_special(world)
+    _add_others(world)
     return world
 
 
@@ -98,14 +91,13 @@ def add_host(
     checked_in: Optional[float] = HOUR,
     **more: Any,
 ) -> str:
-    """A registered OpenStack guest; its UUID."""
+    """Add a registered OpenStack guest, which last checked in `checked_in` seconds ago.
+
+    `expected`: the decision of a first run; `more`: other fields of the Host. Returns the UUID.
+    """
     uuid = uuid or named_uuid(name)
-    world.satellite.add(
-        Host(
-            f"{name}.example.com",
-            **{"facts": guest_facts(uuid), "subscription": registration(checked_in), **more},
-        )
-    )
+    fields = {"facts": guest_facts(uuid), "subscription": registration(checked_in), **more}
+    world.satellite.add(Host(f"{name}.example.com", **fields))
     world.expected[f"{name}.example.com"] = expected
     return uuid
 
@@ -119,25 +111,22 @@ def add_instance(
     terminated: Optional[float] = None,
     status: str = "ACTIVE",
 ) -> None:
-    """A server of that UUID; `terminated` so many seconds ago makes it a deleted row."""
+    """Add a server of that UUID; `terminated`: it was deleted so many seconds ago."""
     now = time.time()
-    world.openstack.add(
-        REGION,
-        Instance(
-            uuid, name, project=project, status=status, created=now - 120 * DAY, updated=now - DAY
-        ),
-    )
+    instance = Instance(uuid, name, project=project, status=status)
+    instance.created = now - 120 * DAY
+    instance.updated = now - DAY
+    world.openstack.add(REGION, instance)
     if terminated is not None:
         world.openstack.terminate(REGION, uuid, now - terminated)
 
 
-def _living(world: World) -> None:
-    """All of them exist: only deleted counts, not off."""
+def _add_living(world: World) -> None:
+    """All of these instances exist; one that is only off exists too."""
     for number in range(1, 31):
         name = f"app-{number:02}"
-        add_instance(
-            world, name, add_host(world, name, "keep"), project="shop" if number % 2 else "bank"
-        )
+        uuid = add_host(world, name, "keep")
+        add_instance(world, name, uuid, project="shop" if number % 2 else "bank")
     for name, status in (
         ("db-off", "SHUTOFF"),
         ("db-shelved", "SHELVED_OFFLOADED"),
@@ -145,85 +134,64 @@ def _living(world: World) -> None:
         ("batch-restorable", "SOFT_DELETED"),
         ("resizing", "VERIFY_RESIZE"),
     ):
-        add_instance(world, name, add_host(world, name, "keep", checked_in=9 * DAY), status=status)
+        uuid = add_host(world, name, "keep", checked_in=9 * DAY)
+        add_instance(world, name, uuid, status=status)
     uuid = named_uuid("old-firmware")  # reports its UUID in the other byte order
     add_host(world, "old-firmware", "keep", uuid=swap_bytes(uuid), checked_in=5 * DAY)
     add_instance(world, "old-firmware", uuid)
 
 
-def _terminated(world: World) -> None:
-    """Nova still has the deleted rows of these, and the machines are silent."""
+def _add_terminated(world: World) -> None:
+    """Nova still has the deleted rows of these instances, and the machines are silent."""
     uuid = add_host(world, "web-old", "delete", checked_in=3 * DAY)
     add_instance(world, "web-old", uuid, terminated=2 * DAY)
-    uuid = add_host(
-        world,
-        "job-runner",
-        "delete",
-        checked_in=9 * HOUR,
-        record={
-            "compute_resource_id": 1,
-            "compute_resource_name": "osp",
-            "uuid": named_uuid("job-runner"),
-        },
-    )
+
+    uuid = named_uuid("job-runner")  # associated with a compute resource
+    record = {"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": uuid}
+    add_host(world, "job-runner", "delete", checked_in=9 * HOUR, record=record)
     add_instance(world, "job-runner", uuid, terminated=8 * HOUR)
+
     uuid = named_uuid("renamed")  # registered twice, under two names: both records go
     for name in ("renamed-old", "renamed-new"):
         add_host(world, name, "delete", uuid=uuid, checked_in=3 * DAY)
     add_instance(world, "renamed", uuid, terminated=2 * DAY)
-    uuid = add_host(
-        world, "just-ended", "wait", checked_in=2 * HOUR
-    )  # not for a whole check-in interval yet
+
+    # Not yet silent for a whole check-in interval.
+    uuid = add_host(world, "just-ended", "wait", checked_in=2 * HOUR)
     add_instance(world, "just-ended", uuid, terminated=HOUR)
 
 
-def _special(world: World) -> None:
-    """Gone, or so it seems; each has one thing that speaks against a deletion."""
-    add_host(
-        world, "archived", "keep", checked_in=30 * DAY
-    )  # no row is left, and no run saw it alive
-    uuid = add_host(world, "still-talking", "keep", checked_in=HOUR)  # its agent says otherwise
+def _add_special(world: World) -> None:
+    """These seem to be gone; each has one thing that speaks against a deletion."""
+    # No row is left in Nova, and no run saw it alive.
+    add_host(world, "archived", "keep", checked_in=30 * DAY)
+
+    # It checked in after its termination.
+    uuid = add_host(world, "still-talking", "keep", checked_in=HOUR)
     add_instance(world, "still-talking", uuid, terminated=DAY)
-    uuid = add_host(
-        world, "protected", "keep", checked_in=3 * DAY, parameters={"osp_cleanup_protect": "true"}
-    )
+
+    protection = {"osp_cleanup_protect": "true"}
+    uuid = add_host(world, "protected", "keep", checked_in=3 * DAY, parameters=protection)
     add_instance(world, "protected", uuid, terminated=2 * DAY)
-    add_instance(
-        world, "reborn", add_host(world, "reborn", "keep", uuid=named_uuid("reborn, second life"))
-    )
-    uuid = add_host(
-        world, "cloned", "keep", checked_in=3 * DAY
-    )  # another record with its UUID still checks in
+
+    uuid = add_host(world, "reborn", "keep", uuid=named_uuid("reborn, second life"))
+    add_instance(world, "reborn", uuid)
+
+    # Another record with the same UUID still checks in.
+    uuid = add_host(world, "cloned", "keep", checked_in=3 * DAY)
     add_host(world, "clone", "keep", uuid=uuid)
     add_instance(world, "cloned", uuid, terminated=DAY)
 
 
-def _no_instances(world: World) -> None:
-    """None of these was ever an instance of this cloud, so that OSP does not know them says
-    nothing.
-    """
-    for number in (1, 2, 3):
-        add_host(
-            world,
-            f"vmware-{number}",
-            "keep",
-            facts=guest_facts(
-                named_uuid(f"vmware-{number}"), vendor="VMware, Inc.", product="VMware7,1"
-            ),
-        )
-    add_host(
-        world,
-        "metal",
-        "keep",
-        facts=guest_facts(
-            named_uuid("metal"), vendor="Dell Inc.", product="PowerEdge R650", guest="false"
-        ),
+def _add_others(world: World) -> None:
+    """These were never instances: that OpenStack does not know them proves nothing."""
+    for name in ("vmware-1", "vmware-2", "vmware-3"):
+        facts = guest_facts(named_uuid(name), vendor="VMware, Inc.", product="VMware7,1")
+        add_host(world, name, "keep", facts=facts)
+    facts = guest_facts(
+        named_uuid("metal"), vendor="Dell Inc.", product="PowerEdge R650", guest="false"
     )
+    add_host(world, "metal", "keep", facts=facts)
     add_host(world, "registering-now", "keep", facts={})
-    add_host(
-        world,
-        "virt-who-compute-7-1",
-        "keep",
-        facts={},
-        subscription=registration(HOUR, hypervisor=True),
-    )
+    hypervisor = registration(HOUR, hypervisor=True)
+    add_host(world, "virt-who-compute-7-1", "keep", facts={}, subscription=hypervisor)

@@ -1,7 +1,8 @@
 """Searches that Satellite would misread are refused; those that it reads as meant are not."""
 
 import pytest
-from sandbox.search import Mark, date_check, parse
+from sandbox.search_checks import date_check
+from sandbox.search_parser import Mark, parse
 
 from foreman_hooks.satellite.search_language import is_date, problem
 

@@ -1,0 +1,156 @@
+"""The story of the demo: the real client against both doubles, explained step by step."""
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.reports import listings
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.client import Satellite as Client
+
+from .server import Server
+from .world import REGION, World, build
+
+_INTRODUCTION = """\
+A simulated Satellite with {hosts} hosts ({satellite}) and a simulated OpenStack
+with {servers} servers ({osp}) are running on this machine.
+
+1. satellite-osp-cleanup plan: what would be deleted, what waits, and what needs attention
+"""
+_APPLYING = """\
+2. satellite-osp-cleanup apply: it checks each host record again before the deletion, and after
+   the deletion it checks that the record is gone
+"""
+_RESULT = """\
+3. {deleted} host records are deleted, {remaining} remain. Those that wait can go in a later run.
+"""
+_CLOSING = """\
+On a real Satellite you need hammer's configuration (or config.yml) and a clouds.yaml. Then:
+
+    satellite-osp-cleanup doctor                # checks the setup
+    satellite-osp-cleanup plan --out plan.json  # shows the plan and deletes nothing
+    satellite-osp-cleanup apply plan.json       # deletes what the plan says
+"""
+_KEPT = """\
+Both servers keep running until you press Ctrl-C. In another terminal:
+
+    export OS_CLIENT_CONFIG_FILE={clouds}
+    {command} --config {config} plan
+"""
+
+Say = Callable[[str], None]
+
+
+def show(say: Say, keep: bool = False) -> int:
+    """Plan, apply, and compare what remains with what should remain: 0 if it is the same, else 1.
+
+    `keep`: wait for Ctrl-C in the end, so that the commands can be tried in another terminal.
+    """
+    world = build()
+    with ExitStack() as stack:
+        satellite = stack.enter_context(Server(world.satellite.handle))
+        osp = stack.enter_context(Server(world.openstack.handle))
+        temporary = tempfile.TemporaryDirectory(prefix="satellite-osp-cleanup-demo-")
+        folder = Path(stack.enter_context(temporary))
+        clouds = write_clouds(folder, osp.url)
+        stack.enter_context(_environment(OS_CLIENT_CONFIG_FILE=str(clouds)))
+        before = len(world.satellite.hosts)
+        servers = _server_count(world)
+        say(
+            _INTRODUCTION.format(
+                hosts=before, satellite=satellite.url, servers=servers, osp=osp.url
+            )
+        )
+        _clean_up(say, satellite.url, folder)
+        remaining = {host.name for host in world.satellite.hosts.values()}
+        say(_RESULT.format(deleted=before - len(remaining), remaining=len(remaining)))
+        say(_CLOSING)
+        if keep:
+            _keep_running(say, folder, satellite.url, clouds)
+    return 0 if remaining == _should_remain(world) else 1
+
+
+def _clean_up(say: Say, satellite_url: str, folder: Path) -> None:
+    """Show a plan, carry it out, and show the results."""
+    with Journal.open(folder / "journal.sqlite3") as journal:
+        client = Client(Login(satellite_url, "admin", "changeme"))
+        checker = LocalChecker([CloudScope("demo", (REGION,))])
+        cleanup = Cleanup(client, checker, journal, Policy())
+        plan = cleanup.plan()
+        noteworthy = [verdict for verdict in plan.verdicts if listings.noteworthy(verdict)]
+        style = listings.Style(fields=("Id", "Name", "Decision", "Reason", "Detail"))
+        say(listings.render(listings.verdict_rows(noteworthy), style))
+        say(listings.summary(plan))
+        say(_APPLYING)
+        style = listings.Style(fields=("Id", "Name", "Result"))
+        say(listings.render(listings.outcome_rows(cleanup.apply(plan)), style))
+
+
+def _should_remain(world: World) -> set[str]:
+    return {name for name, decision in world.expected.items() if decision != "delete"}
+
+
+def _server_count(world: World) -> int:
+    instances = world.openstack.instances[REGION].values()
+    return sum(1 for instance in instances if instance.terminated is None)
+
+
+def write_clouds(folder: Path, url: str) -> Path:
+    """Write a clouds.yaml with the cloud `demo`, whose Keystone is at `url`; returns its path."""
+    auth = {
+        "auth_url": f"{url}/v3",
+        "username": "checker",
+        "password": "changeme",
+        "project_name": "admin",
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+    }
+    return _write_yaml(
+        folder / "clouds.yaml", {"clouds": {"demo": {"region_name": REGION, "auth": auth}}}
+    )
+
+
+def _write_yaml(path: Path, content: Mapping[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def _keep_running(say: Say, folder: Path, satellite_url: str, clouds: Path) -> None:
+    """Explain how to use the doubles from another terminal, and wait for Ctrl-C."""
+    config = _write_yaml(
+        folder / "config.yml",
+        {
+            "satellite": {"url": satellite_url, "username": "admin", "password": "changeme"},
+            "clouds": [{"cloud": "demo", "regions": [REGION]}],
+            "journal": str(folder / "journal.sqlite3"),
+        },
+    )
+    command = Path(sys.executable).with_name("satellite-osp-cleanup")
+    say(_KEPT.format(clouds=clouds, command=command, config=config))
+    threading.Event().wait()
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set these variables, and remove all OS_*: the demo must not reach a real cloud."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("OS_"):
+            del os.environ[name]
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
