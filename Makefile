@@ -1,4 +1,4 @@
-# `make demo` and `make test` need python3 and nothing else; the first call sets up .venv
+# `make demo` and `make test` need only python3. The first call sets up .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -18,17 +18,17 @@ lint: .venv/linters
 live: .venv/installed
 	$(BIN)/python -m pytest -m live
 
-bench: .venv/installed     # some minutes; adds a line to tests/bench/history.jsonl
+bench: .venv/installed     # takes some minutes; adds a line to tests/bench/history.jsonl
 	$(BIN)/python tests/bench/scale.py
 	$(BIN)/python tests/bench/delegated.py
 
-picture: .venv/installed   # of the report, for the README; needs chromium
+picture: .venv/installed   # the README's picture of the report; needs chromium
 	$(BIN)/python tests/reports/test_html.py docs/report.png
 
 man: .venv/installed
 	$(BIN)/python packaging/manual.py
 
-# of what is committed; on Debian rpmbuild knows none of the packages that are required, so --nodeps
+# Builds the RPM from the last commit. --nodeps: on Debian, rpmbuild does not know the required packages.
 rpm: .venv/installed
 	$(BIN)/python -m pip install --quiet setuptools wheel
 	rm -rf build/rpm && mkdir -p build/rpm/SOURCES
