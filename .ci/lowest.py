@@ -6,7 +6,10 @@ from pathlib import Path
 
 config = configparser.ConfigParser()
 config.read(Path(__file__).parent.parent / "setup.cfg")
-for section, option in (("options", "install_requires"), ("options.extras_require", "test")):
+for section, option in (
+    ("options", "install_requires"),
+    ("options.extras_require", "test"),
+):
     for line in config[section][option].split("\n"):
         found = re.fullmatch(r"([A-Za-z0-9_-]+) *>=([0-9.]+)", line.strip())
         if found:

@@ -5,7 +5,9 @@ from pathlib import Path
 NAME = "satellite-osp-cleanup"
 CONFIG = Path(f"/etc/{NAME}/config.yml")
 JOURNAL = Path(f"/var/lib/{NAME}/journal.sqlite3")
-LOG = Path("/var/log/foreman/cron-osp-cleanup.log")  # sos collects /var/log/foreman/cron*.log*
+LOG = Path(
+    "/var/log/foreman/cron-osp-cleanup.log"
+)  # sos collects /var/log/foreman/cron*.log*
 SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
 
 # What `schedule install` writes

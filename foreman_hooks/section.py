@@ -56,8 +56,14 @@ class Section:
         for key in self.values:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1, 0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise SettingsError(f"{self.file}: unknown key {self._full_name(key)}; {hint}")
+                hint = (
+                    f"did you mean {near[0]}?"
+                    if near
+                    else f"known are {', '.join(known)}"
+                )
+                raise SettingsError(
+                    f"{self.file}: unknown key {self._full_name(key)}; {hint}"
+                )
 
     def section(self, key: str) -> "Section":
         """The section below a key; without values if the key is missing."""

@@ -11,9 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
-from foreman_hooks.osp_checker import region
-from foreman_hooks.osp_checker.checker import CloudScope
-from foreman_hooks.osp_checker.pace import Manners
+from foreman_hooks.osp_checker import CloudScope, Manners, region
 from foreman_hooks.paths import CONFIG, JOURNAL, SATELLITE_CA
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import client, search_language
@@ -308,7 +306,9 @@ def _login(sources: _LoginSources) -> Optional[Login]:
     missing = f"{file}: no password for {user}; set satellite.password_file or FOREMAN_PASSWORD"
     if not own_user:
         where = sources.hammer.where("foreman", "username")
-        raise SettingsError(f"{where} is {user}, and hammer asks for the password; {missing}")
+        raise SettingsError(
+            f"{where} is {user}, and hammer asks for the password; {missing}"
+        )
     raise SettingsError(missing)
 
 
@@ -392,7 +392,9 @@ def _hammer_password(hammer: HammerFiles, url: str, user: str) -> str:
     return hammer.text("foreman", "password")
 
 
-def _secret_files(path: Path, section: Section, hammer: HammerFiles) -> tuple[Path, ...]:
+def _secret_files(
+    path: Path, section: Section, hammer: HammerFiles
+) -> tuple[Path, ...]:
     """The files that hold a password: our file, the one that it names, and hammer's."""
     own_files = []
     if section.values.get("password"):
@@ -433,7 +435,9 @@ def _ca_file(where: str, path: Path) -> str:
     try:
         path.read_bytes()
     except OSError as error:
-        raise SettingsError(f"{where}: CA file {path}: {why_unreadable(error)}") from error
+        raise SettingsError(
+            f"{where}: CA file {path}: {why_unreadable(error)}"
+        ) from error
     return str(path)
 
 
@@ -442,5 +446,7 @@ def _ca_folder(where: str, path: Path) -> str:
     try:
         next(path.iterdir(), None)
     except OSError as error:
-        raise SettingsError(f"{where}: CA folder {path}: {why_unreadable(error)}") from error
+        raise SettingsError(
+            f"{where}: CA folder {path}: {why_unreadable(error)}"
+        ) from error
     return str(path)

@@ -4,7 +4,9 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import Optional
 
-DEADLINE = timedelta(hours=2)  # when a command ends, unless the configuration sets 'deadline'
+DEADLINE = timedelta(
+    hours=2
+)  # when a command ends, unless the configuration sets 'deadline'
 
 _UNITS = {
     "d": timedelta(days=1),

@@ -160,7 +160,9 @@ def _context(before: Optional[Row], targets: Targets) -> dict[str, int]:
     return context
 
 
-def _import(satellite: Satellite, template: JobTemplate, context: Mapping[str, int]) -> int:
+def _import(
+    satellite: Satellite, template: JobTemplate, context: Mapping[str, int]
+) -> int:
     """Create or overwrite a template; returns its id in Satellite."""
     body = {"template": template.text, "overwrite": True, **context}
     imported = satellite.call("POST", "/api/job_templates/import", json=body)

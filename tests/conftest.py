@@ -23,8 +23,7 @@ from satellites import MINIMUM, guest
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands import main as cli
-from foreman_hooks.osp_checker.checker import Checker, CloudScope, LocalChecker
-from foreman_hooks.osp_checker.pace import Manners
+from foreman_hooks.osp_checker import Checker, CloudScope, LocalChecker, Manners
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.satellite.client import MANNERS, Login
@@ -35,7 +34,9 @@ DAY = timedelta(days=1)
 
 # No deadline, because a busy machine is not a failure. The same examples in each run, so that a
 # failure comes from the change at hand; for new examples: pytest --hypothesis-profile long
-hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "quick", max_examples=25, deadline=None, derandomize=True
+)
 hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("quick")
 
@@ -44,7 +45,9 @@ hypothesis.settings.load_profile("quick")
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the variables and files of the person who runs the tests."""
     for name in list(os.environ):
-        if name.startswith(("OS_", "FOREMAN_", "REQUESTS_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("OS_", "FOREMAN_", "REQUESTS_")) or name.lower().endswith(
+            "_proxy"
+        ):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
@@ -79,7 +82,9 @@ class Stage:
     The times of records and servers are relative to the real time.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self.satellite = Satellite(users=[User("admin", "changeme")])
@@ -110,11 +115,18 @@ class Stage:
         checked_in = (when - timedelta(hours=1)).astimezone(timezone.utc)
         for host in self.satellite.hosts.values():
             if host.name.startswith("witness") and host.subscription:
-                host.subscription["last_checkin"] = f"{checked_in:%Y-%m-%d %H:%M:%S} UTC"
+                host.subscription["last_checkin"] = (
+                    f"{checked_in:%Y-%m-%d %H:%M:%S} UTC"
+                )
                 return
 
     def host(
-        self, name: str, *, server: Optional[str] = "ACTIVE", project: str = "bank", **more: Any
+        self,
+        name: str,
+        *,
+        server: Optional[str] = "ACTIVE",
+        project: str = "bank",
+        **more: Any,
     ) -> str:
         """Add a registered guest and its server with that status (None: no server); its UUID."""
         uuid = worlds.add_host(self.world, name, "", **more)
@@ -123,16 +135,24 @@ class Stage:
         return uuid
 
     def terminated(
-        self, name: str, ago: timedelta = 2 * DAY, checked_in: timedelta = 3 * DAY, **more: Any
+        self,
+        name: str,
+        ago: timedelta = 2 * DAY,
+        checked_in: timedelta = 3 * DAY,
+        **more: Any,
     ) -> str:
         """Add a guest whose server was deleted `ago`; returns its UUID."""
-        uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
+        uuid = worlds.add_host(
+            self.world, name, "", checked_in=checked_in.total_seconds(), **more
+        )
         worlds.add_instance(self.world, name, uuid, terminated=ago.total_seconds())
         return uuid
 
     def archived(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
         """Add a guest that an earlier run saw alive and Nova has no trace of; its UUID."""
-        uuid = worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
+        uuid = worlds.add_host(
+            self.world, name, "", checked_in=checked_in.total_seconds(), **more
+        )
         worlds.add_instance(self.world, name, uuid)
         with self.journal() as journal:
             self.cleanup(journal).observe()
@@ -141,9 +161,13 @@ class Stage:
 
     def vanished(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
         """Add a guest that Nova has no trace of and no run ever saw; its UUID."""
-        return worlds.add_host(self.world, name, "", checked_in=checked_in.total_seconds(), **more)
+        return worlds.add_host(
+            self.world, name, "", checked_in=checked_in.total_seconds(), **more
+        )
 
-    def use_cloud(self, account: str = "admin", password: str = "changeme", **entry: Any) -> Path:
+    def use_cloud(
+        self, account: str = "admin", password: str = "changeme", **entry: Any
+    ) -> Path:
         """Write a clouds.yaml with one cloud, `prod`, and use it; `entry`: more of its keys."""
         auth = {
             "auth_url": f"{self.osp.url}/v3",
@@ -172,7 +196,9 @@ class Stage:
         organization: Optional[int] = None,
     ) -> Cleanup:
         """The real client against both doubles; without a policy no cap is reached."""
-        scope = CloudScope("prod", regions, manners=manners, ignore_regions=self.ignored(regions))
+        scope = CloudScope(
+            "prod", regions, manners=manners, ignore_regions=self.ignored(regions)
+        )
         return Cleanup(
             Client(login or Login(self.foreman.url, "admin", "changeme"), manners),
             checker or LocalChecker([scope]),
@@ -214,7 +240,11 @@ class Stage:
     def config(self, **sections: Any) -> Path:
         """Write a configuration file for both doubles; `sections` replace or add to it."""
         login = {"url": self.foreman.url, "username": "admin", "password": "changeme"}
-        cloud = {"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]}
+        cloud = {
+            "cloud": "prod",
+            "regions": ["RegionOne"],
+            "ignore_regions": ["RegionTwo"],
+        }
         content = {
             "satellite": login,
             "clouds": [cloud],
@@ -298,7 +328,9 @@ def double() -> Satellite:
 
 
 @pytest.fixture
-def server(shared_server: Server, double: Satellite, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(
+    shared_server: Server, double: Satellite, monkeypatch: pytest.MonkeyPatch
+) -> Server:
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     shared_server.requests.clear()
     shared_server.faults.clear()

@@ -10,4 +10,6 @@ _FOUND = [
     *filter(None, [shutil.which("python3.6")]),
 ]
 PYTHON_36 = _FOUND[0] if _FOUND else ""
-needs_python_36 = pytest.mark.skipif(not PYTHON_36, reason="Python 3.6 is not installed here")
+needs_python_36 = pytest.mark.skipif(
+    not PYTHON_36, reason="Python 3.6 is not installed here"
+)

@@ -16,7 +16,14 @@ ROOT = Path(__file__).parent.parent
 SHIPPED = ("foreman_hooks", "satellite_remote_exec")
 LONGEST_LINE = 100
 LONGEST_FUNCTION = 40
-VAGUE = ("one", "found", "seen", "told", "rest", "made")  # no names for things of the field
+VAGUE = (
+    "one",
+    "found",
+    "seen",
+    "told",
+    "rest",
+    "made",
+)  # no names for things of the field
 _NOT_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -43,7 +50,9 @@ class Figures(NamedTuple):
     vague_names: int = 0
 
     def __add__(self, other: tuple[object, ...]) -> "Figures":
-        return Figures(*(mine + theirs for mine, theirs in zip(self, Figures._make(other))))
+        return Figures(
+            *(mine + theirs for mine, theirs in zip(self, Figures._make(other)))
+        )
 
     @property
     def tokens_a_line(self) -> float:
@@ -59,7 +68,9 @@ def measure(text: str) -> Figures:
         nodes.update(_kinds(node))
     tokens, code = _tokens(text, _docstring_lines(tree))
     long_lines = sum(len(line) > LONGEST_LINE for line in text.splitlines())
-    return Figures(tokens, code, long_lines, *(nodes[name] for name in Figures._fields[3:]))
+    return Figures(
+        tokens, code, long_lines, *(nodes[name] for name in Figures._fields[3:])
+    )
 
 
 def _kinds(node: ast.AST) -> Iterator[str]:
@@ -69,7 +80,9 @@ def _kinds(node: ast.AST) -> Iterator[str]:
             yield "with_two_for"
     elif isinstance(node, ast.IfExp):
         yield "conditionals"
-        if any(isinstance(part, ast.IfExp) for part in (node.body, node.orelse, node.test)):
+        if any(
+            isinstance(part, ast.IfExp) for part in (node.body, node.orelse, node.test)
+        ):
             yield "nested_conditionals"
     elif isinstance(node, ast.FunctionDef):
         if (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION:
@@ -94,7 +107,9 @@ def _tokens(text: str, docstring_lines: set[int]) -> tuple[int, int]:
     count = 0
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        is_docstring = token.type == tokenize.STRING and token.start[0] in docstring_lines
+        is_docstring = (
+            token.type == tokenize.STRING and token.start[0] in docstring_lines
+        )
         if token.type not in _NOT_CODE and not is_docstring:
             count += 1
             lines.update(range(token.start[0], token.end[0] + 1))

@@ -12,7 +12,12 @@ from sandbox.satellite import RHSM, Satellite, User
 from sandbox.server import Answer, Request, Server
 
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost, identify_hosts, list_hosts
+from foreman_hooks.satellite.inventory import (
+    IdentifiedHost,
+    ListedHost,
+    identify_hosts,
+    list_hosts,
+)
 
 UUID = "d9cfa777-571e-5252-92d9-0bcdebe7a3c9"
 OTHER_UUID = "1d1c54ad-0000-4000-8000-00000000beef"
@@ -90,23 +95,37 @@ def entry(**changes: Any) -> Mend:
 ODD_LISTS: dict[str, Mend] = {
     "subtotal too high": lambda body: {**body, "subtotal": body["subtotal"] + 1},
     "subtotal too low": lambda body: {**body, "subtotal": body["subtotal"] - 1},
-    "no subtotal": lambda body: {name: value for name, value in body.items() if name != "subtotal"},
+    "no subtotal": lambda body: {
+        name: value for name, value in body.items() if name != "subtotal"
+    },
     "subtotal a text": lambda body: {**body, "subtotal": str(body["subtotal"])},
     "one result short": lambda body: {**body, "results": body["results"][1:]},
     "no result": lambda body: {**body, "results": []},
     "results null": lambda body: {**body, "results": None},
     "results an object": lambda body: {**body, "results": {}},
     "results a text": lambda body: {**body, "results": "abc"},
-    "no results": lambda body: {name: value for name, value in body.items() if name != "results"},
+    "no results": lambda body: {
+        name: value for name, value in body.items() if name != "results"
+    },
     "per_page of another request": lambda body: {**body, "per_page": 20},
     "per_page a text": lambda body: {**body, "per_page": str(body["per_page"])},
-    "no per_page": lambda body: {name: value for name, value in body.items() if name != "per_page"},
-    "an entry that is null": lambda body: {**body, "results": [None, *body["results"][1:]]},
-    "an entry that is a list": lambda body: {**body, "results": [[], *body["results"][1:]]},
+    "no per_page": lambda body: {
+        name: value for name, value in body.items() if name != "per_page"
+    },
+    "an entry that is null": lambda body: {
+        **body,
+        "results": [None, *body["results"][1:]],
+    },
+    "an entry that is a list": lambda body: {
+        **body,
+        "results": [[], *body["results"][1:]],
+    },
 }
 
 
-def guest(name: str = "web1.example.com", uuid: str = UUID, **more: Any) -> sandbox.Host:
+def guest(
+    name: str = "web1.example.com", uuid: str = UUID, **more: Any
+) -> sandbox.Host:
     """A registered guest whose facts do not name a manufacturer."""
     facts = {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}}
     fields = {"facts": facts, "subscription": {"uuid": CONSUMER}, **more}
@@ -122,7 +141,9 @@ def instance(
 
 def add_guests(double: Satellite, count: int) -> list[sandbox.Host]:
     """Add hosts that differ only in their names."""
-    return [double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)]
+    return [
+        double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)
+    ]
 
 
 def add_new(double: Satellite, count: int) -> list[sandbox.Host]:
@@ -132,7 +153,9 @@ def add_new(double: Satellite, count: int) -> list[sandbox.Host]:
 
 def user(double: Satellite, *permissions: str, **more: Any) -> tuple[str, str]:
     """Add a login with only these permissions; returns its name and password."""
-    double.users["limited"] = User("limited", "limited", permissions=frozenset(permissions), **more)
+    double.users["limited"] = User(
+        "limited", "limited", permissions=frozenset(permissions), **more
+    )
     return "limited", "limited"
 
 
@@ -152,7 +175,9 @@ def change(server: Server, pattern: str, mend: Mend) -> None:
 def before(server: Server, pattern: str, act: Callable[[], Any]) -> None:
     """Do something when the first matching request arrives, before it is answered."""
     handle = server.handle
-    is_first = iter([True])  # an iterator, so that only one of several requests at once acts
+    is_first = iter(
+        [True]
+    )  # an iterator, so that only one of several requests at once acts
 
     def acting(request: Request) -> Answer:
         if re.search(pattern, request.line) and next(is_first, False):

@@ -70,9 +70,13 @@ def module_graph() -> dict[str, set[str]]:
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = module_graph()
     while graph:
-        leaves = {module for module, imports in graph.items() if not imports & graph.keys()}
+        leaves = {
+            module for module, imports in graph.items() if not imports & graph.keys()
+        }
         assert leaves, f"these import each other: {sorted(graph)}"
-        graph = {module: imports for module, imports in graph.items() if module not in leaves}
+        graph = {
+            module: imports for module, imports in graph.items() if module not in leaves
+        }
 
 
 def test_a_module_is_loaded_by_name_only_where_a_command_is_looked_up() -> None:

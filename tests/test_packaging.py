@@ -40,7 +40,12 @@ def tool(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("tag", "key"),
-    [("Name", "name"), ("Version", "version"), ("License", "license"), ("Summary", "description")],
+    [
+        ("Name", "name"),
+        ("Version", "version"),
+        ("License", "license"),
+        ("Summary", "description"),
+    ],
 )
 def test_the_spec_says_what_setup_cfg_says(tag: str, key: str) -> None:
     values = re.findall(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)
@@ -84,7 +89,9 @@ def test_every_file_of_the_packages_besides_python_is_in_the_wheel() -> None:
         for path in (ROOT / package).rglob("*"):
             name = str(path.relative_to(ROOT / package))
             if path.is_file() and path.suffix not in (".py", ".pyc"):
-                assert any(fnmatch(name, pattern) for pattern in patterns), f"{package}/{name}"
+                assert any(fnmatch(name, pattern) for pattern in patterns), (
+                    f"{package}/{name}"
+                )
 
 
 # The manual page
@@ -119,7 +126,9 @@ def test_mandoc_and_groff_find_no_fault_with_the_manual_page() -> None:
         text=True,
         check=False,
     )
-    complaints += [line for line in done.stdout.splitlines() if "missing date" not in line]
+    complaints += [
+        line for line in done.stdout.splitlines() if "missing date" not in line
+    ]
     assert complaints == []
 
 

@@ -24,7 +24,9 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-PROGRAM = click.Context(cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings)
+PROGRAM = click.Context(
+    cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings
+)
 
 
 def commands() -> dict[str, click.Context]:
@@ -71,7 +73,9 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
     assert {int(code): text for code, text in rows} == EXIT_CODES
 
 
-def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(tmp_path: Path) -> None:
+def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(
+    tmp_path: Path,
+) -> None:
     text = re.search(r"```yaml\n(satellite:.*?)```", README, re.DOTALL)
     assert text
     shown = yaml.safe_load(text[1])
@@ -110,7 +114,9 @@ def test_the_roles_shown_are_those_that_doctor_looks_for() -> None:
 def test_every_dependency_has_its_reason() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    listed = config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    listed = (
+        config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    )
     needed = {re.split(r"[ ><=]", line)[0] for line in listed.split("\n") if line}
     table = README.split("## What it needs")[1]
     assert needed <= set(re.findall(r"[A-Za-z0-9-]+", table))

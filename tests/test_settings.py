@@ -17,8 +17,7 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from foreman_hooks import settings, times
-from foreman_hooks.osp_checker.checker import CloudScope
-from foreman_hooks.osp_checker.pace import Manners
+from foreman_hooks.osp_checker import CloudScope, Manners
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import hammer as hammer_files
 from foreman_hooks.satellite.check_job import CheckJob
@@ -34,7 +33,9 @@ SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration, no hammer and no Satellite on the machine that runs the tests."""
     monkeypatch.setattr(settings, "CONFIG", tmp_path / "etc" / "config.yml")
-    monkeypatch.setattr(hammer_files, "FOLDERS", (tmp_path / "etc" / "hammer", Path("~/.hammer")))
+    monkeypatch.setattr(
+        hammer_files, "FOLDERS", (tmp_path / "etc" / "hammer", Path("~/.hammer"))
+    )
     monkeypatch.setattr(settings, "SATELLITE_CA", tmp_path / "katello-server-ca.crt")
 
 
@@ -45,7 +46,8 @@ def config(tmp_path: Path) -> Callable[..., Settings]:
     def load_content(content: Any, **environ: str) -> Settings:
         path = tmp_path / "config.yml"
         path.write_text(
-            content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8"
+            content if isinstance(content, str) else yaml.safe_dump(content),
+            encoding="utf-8",
         )
         return load(path, {"HOME": str(tmp_path / "home"), **environ})
 
@@ -117,13 +119,23 @@ def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"])
-def test_an_empty_file_is_like_no_file(config: Callable[..., Settings], text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"]
+)
+def test_an_empty_file_is_like_no_file(
+    config: Callable[..., Settings], text: str
+) -> None:
     loaded = config(text)
-    assert (loaded.login, loaded.clouds, loaded.policy) == (None, (CloudScope(None),), Policy())
+    assert (loaded.login, loaded.clouds, loaded.policy) == (
+        None,
+        (CloudScope(None),),
+        Policy(),
+    )
 
 
-def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path) -> None:
+def test_every_key_has_its_place(
+    config: Callable[..., Settings], tmp_path: Path
+) -> None:
     ca_file = tmp_path / "ca.crt"
     ca_file.touch()
     loaded = config(
@@ -137,7 +149,11 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
                 "pause": "1s",
             },
             "clouds": [
-                {"cloud": "prod", "regions": ["RegionOne", "RegionTwo"], "ignore_regions": ["Lab"]},
+                {
+                    "cloud": "prod",
+                    "regions": ["RegionOne", "RegionTwo"],
+                    "ignore_regions": ["Lab"],
+                },
                 {"cloud": "test", "lists_fail_on_down_cell": True},
             ],
             "checker": {
@@ -197,7 +213,9 @@ def test_every_key_has_its_place(config: Callable[..., Settings], tmp_path: Path
     )
 
 
-def test_manners_are_set_for_each_server_separately(config: Callable[..., Settings]) -> None:
+def test_manners_are_set_for_each_server_separately(
+    config: Callable[..., Settings],
+) -> None:
     loaded = config(
         {
             "satellite": {**SATELLITE, "workers": 1},
@@ -240,7 +258,9 @@ def test_impossible_manners_are_refused(
     assert message in refused(config, {"clouds": [{"cloud": "prod", **given}]})
 
 
-def test_manners_of_a_cloud_are_refused_with_a_check_job(config: Callable[..., Settings]) -> None:
+def test_manners_of_a_cloud_are_refused_with_a_check_job(
+    config: Callable[..., Settings],
+) -> None:
     """They would not reach the job, and nobody would notice."""
     assert "not with checker.job_template" in refused(
         config, {"checker": JOB, "clouds": [{**CLOUDS[0], "workers": 2}]}
@@ -278,8 +298,14 @@ def test_a_check_job_needs_only_its_template_and_its_search(
             {"checker": {**JOB, "serach": "x"}, "clouds": CLOUDS},
             "unknown key checker.serach; did you mean search?",
         ),
-        ({"checker": {"search": "x"}, "clouds": CLOUDS}, "checker.job_template is missing"),
-        ({"checker": {**JOB, "search": " "}, "clouds": CLOUDS}, "checker.search is empty"),
+        (
+            {"checker": {"search": "x"}, "clouds": CLOUDS},
+            "checker.job_template is missing",
+        ),
+        (
+            {"checker": {**JOB, "search": " "}, "clouds": CLOUDS},
+            "checker.search is empty",
+        ),
         (
             {"checker": {**JOB, "clouds_yaml": 5}, "clouds": CLOUDS},
             "checker.clouds_yaml must be a text",
@@ -293,7 +319,10 @@ def test_a_check_job_needs_only_its_template_and_its_search(
             "checker.deadline must be at least 1s",
         ),
         ({"checker": JOB}, "clouds must name every cloud"),
-        ({"checker": JOB, "clouds": [{"cloud": "a b"}]}, "no name may hold white space"),
+        (
+            {"checker": JOB, "clouds": [{"cloud": "a b"}]},
+            "no name may hold white space",
+        ),
         ({"checker": JOB, "clouds": [{"cloud": "a", "regions": ["x/y"]}]}, "a slash"),
         ({"checker": JOB, "clouds": [{"cloud": "a,b"}]}, "a comma"),
     ],
@@ -318,7 +347,9 @@ def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
         load(tmp_path, {})
 
 
-def test_a_tilde_is_the_home_of_the_current_user(config: Callable[..., Settings]) -> None:
+def test_a_tilde_is_the_home_of_the_current_user(
+    config: Callable[..., Settings],
+) -> None:
     assert config({"journal": "~/journal"}).journal == Path("~/journal").expanduser()
 
 
@@ -326,11 +357,15 @@ def test_the_cloud_of_the_environment_is_asked_if_none_is_configured(
     config: Callable[..., Settings],
 ) -> None:
     assert config("", OS_CLOUD="prod").clouds == (CloudScope("prod"),)
-    assert config({"clouds": [{"cloud": "test"}]}, OS_CLOUD="prod").clouds == (CloudScope("test"),)
+    assert config({"clouds": [{"cloud": "test"}]}, OS_CLOUD="prod").clouds == (
+        CloudScope("test"),
+    )
 
 
 def test_a_login_never_shows_its_password() -> None:
-    assert "s3cret" not in f"{Login(URL, 'ann', 's3cret')} {Login(URL, 'ann', 's3cret')!r}"
+    assert (
+        "s3cret" not in f"{Login(URL, 'ann', 's3cret')} {Login(URL, 'ann', 's3cret')!r}"
+    )
 
 
 # Misspelt keys
@@ -350,7 +385,10 @@ def test_a_login_never_shows_its_password() -> None:
             "unknown key policy.max-fraction; did you mean max_fraction?",
         ),
         ({"policy": {"Grace": "9d"}}, "unknown key policy.Grace; did you mean grace?"),
-        ({"satellite": {"user": "ann"}}, "unknown key satellite.user; did you mean username?"),
+        (
+            {"satellite": {"user": "ann"}},
+            "unknown key satellite.user; did you mean username?",
+        ),
         (
             {"satellite": {"verify_ssl": False}},
             "unknown key satellite.verify_ssl; did you mean verify_tls?",
@@ -363,7 +401,10 @@ def test_a_login_never_shows_its_password() -> None:
             {"policy": {"zzz": 1}},
             "unknown key policy.zzz; known are quiet, all_clouds_listed, grace, misses",
         ),
-        ({1: 2}, "unknown key 1; known are satellite, clouds, checker, journal, deadline, policy"),
+        (
+            {1: 2},
+            "unknown key 1; known are satellite, clouds, checker, journal, deadline, policy",
+        ),
         ({None: 2}, "unknown key None; known are"),
     ],
 )
@@ -381,7 +422,9 @@ def test_a_misspelt_key_is_an_error_that_names_the_right_one(
         "policy:\n  max_deletions: 5\n  max_deletions: 500\n",
     ],
 )
-def test_a_key_that_appears_twice_is_an_error(config: Callable[..., Settings], text: str) -> None:
+def test_a_key_that_appears_twice_is_an_error(
+    config: Callable[..., Settings], text: str
+) -> None:
     """YAML would take the last one and silently drop the guard rail that the first one sets."""
     assert "twice" in refused(config, text) or "duplicate" in refused(config, text)
 
@@ -390,7 +433,9 @@ def test_a_key_that_appears_twice_is_an_error(config: Callable[..., Settings], t
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(Policy)])
-def test_every_key_of_the_policy_is_read(config: Callable[..., Settings], key: str) -> None:
+def test_every_key_of_the_policy_is_read(
+    config: Callable[..., Settings], key: str
+) -> None:
     """A guard rail that the program accepts but does not read would be no guard rail."""
     assert f"policy.{key}" in refused(config, {"policy": {key: {}}})
 
@@ -447,14 +492,17 @@ def test_anything_but_a_duration_is_refused_with_an_example(
     config: Callable[..., Settings], value: Any
 ) -> None:
     for key in ("quiet", "grace", "silence"):
-        assert f"policy.{key} must be a duration such as 90s, 30m, 72h, 3d or 4h30m" in refused(
-            config, {"policy": {key: value}}
+        assert (
+            f"policy.{key} must be a duration such as 90s, 30m, 72h, 3d or 4h30m"
+            in refused(config, {"policy": {key: value}})
         )
     assert "deadline must be a duration" in refused(config, {"deadline": value})
 
 
 @pytest.mark.parametrize("value", [0, 0.0, 1, 1.0, 0.29])
-def test_a_fraction_lies_between_0_and_1(config: Callable[..., Settings], value: float) -> None:
+def test_a_fraction_lies_between_0_and_1(
+    config: Callable[..., Settings], value: float
+) -> None:
     for key in ("max_fraction", "max_shrink"):
         assert getattr(config({"policy": {key: value}}).policy, key) == value
 
@@ -462,7 +510,9 @@ def test_a_fraction_lies_between_0_and_1(config: Callable[..., Settings], value:
 @pytest.mark.parametrize(
     "value", [-0.01, 1.01, 10, "0.1", "10%", True, None, [], float("nan"), float("inf")]
 )
-def test_anything_but_a_fraction_is_refused(config: Callable[..., Settings], value: Any) -> None:
+def test_anything_but_a_fraction_is_refused(
+    config: Callable[..., Settings], value: Any
+) -> None:
     """10 instead of 10 % would be no cap at all."""
     for key in ("max_fraction", "max_shrink"):
         assert f"policy.{key} must be a number from 0 to 1" in refused(
@@ -470,7 +520,9 @@ def test_anything_but_a_fraction_is_refused(config: Callable[..., Settings], val
         )
 
 
-@pytest.mark.parametrize(("key", "least"), [("max_deletions", 0), ("max_absent", 0), ("misses", 1)])
+@pytest.mark.parametrize(
+    ("key", "least"), [("max_deletions", 0), ("max_absent", 0), ("misses", 1)]
+)
 def test_a_count_is_a_whole_number_and_a_cap_may_be_zero(
     config: Callable[..., Settings], key: str, least: int
 ) -> None:
@@ -493,11 +545,15 @@ def test_the_names_of_openstack_are_texts_that_are_not_empty(
     )
 
 
-@pytest.mark.parametrize("value", [" ", "a b", "x = true or name ~ y", 'a"b', None, 1, []])
+@pytest.mark.parametrize(
+    "value", [" ", "a b", "x = true or name ~ y", 'a"b', None, 1, []]
+)
 def test_the_protecting_parameter_is_a_name_that_fits_into_a_search(
     config: Callable[..., Settings], value: Any
 ) -> None:
-    assert "policy.protect_parameter" in refused(config, {"policy": {"protect_parameter": value}})
+    assert "policy.protect_parameter" in refused(
+        config, {"policy": {"protect_parameter": value}}
+    )
 
 
 def test_with_an_empty_protecting_parameter_none_protects(
@@ -537,7 +593,9 @@ def test_a_duration_is_shown_as_it_is_written(span: timedelta) -> None:
         ("1500ms", "1s500ms"),
     ],
 )
-def test_a_duration_is_shown_in_the_largest_units_up_to_hours(text: str, shown: str) -> None:
+def test_a_duration_is_shown_in_the_largest_units_up_to_hours(
+    text: str, shown: str
+) -> None:
     assert times.spell(as_duration("file: quiet", text)) == shown
 
 
@@ -551,30 +609,44 @@ def test_a_run_ends_after_two_hours_by_default(
 
 def test_a_region_is_either_asked_or_ignored(config: Callable[..., Settings]) -> None:
     message = refused(
-        config, {"clouds": [{"cloud": "prod", "regions": ["A", "B"], "ignore_regions": ["B", "C"]}]}
+        config,
+        {
+            "clouds": [
+                {"cloud": "prod", "regions": ["A", "B"], "ignore_regions": ["B", "C"]}
+            ]
+        },
     )
     assert "clouds[1]: B is in regions and in ignore_regions" in message
 
 
-def test_regions_can_be_ignored_with_a_check_job(config: Callable[..., Settings]) -> None:
-    loaded = config({"checker": JOB, "clouds": [{**CLOUDS[0], "ignore_regions": ["Lab"]}]})
+def test_regions_can_be_ignored_with_a_check_job(
+    config: Callable[..., Settings],
+) -> None:
+    loaded = config(
+        {"checker": JOB, "clouds": [{**CLOUDS[0], "ignore_regions": ["Lab"]}]}
+    )
     assert loaded.clouds[0].ignore_regions == ("Lab",)
 
 
 @pytest.mark.parametrize("value", ["Lab", [1], [""], None, {}])
-def test_ignored_regions_are_a_list_of_names(config: Callable[..., Settings], value: Any) -> None:
+def test_ignored_regions_are_a_list_of_names(
+    config: Callable[..., Settings], value: Any
+) -> None:
     assert "clouds[1].ignore_regions" in refused(
         config, {"clouds": [{"cloud": "prod", "ignore_regions": value}]}
     )
 
 
 @pytest.mark.parametrize(
-    "search", ['last_checkin < "garbage"', "(name = web", "name = web and created_at > soon"]
+    "search",
+    ['last_checkin < "garbage"', "(name = web", "name = web and created_at > soon"],
 )
 def test_a_search_that_satellite_would_misread_is_refused(
     config: Callable[..., Settings], search: str
 ) -> None:
-    assert "satellite.search: " in refused(config, {"satellite": {**SATELLITE, "search": search}})
+    assert "satellite.search: " in refused(
+        config, {"satellite": {**SATELLITE, "search": search}}
+    )
     assert "checker.search: " in refused(
         config, {"checker": {**JOB, "search": search}, "clouds": CLOUDS}
     )
@@ -599,17 +671,24 @@ def test_a_search_that_satellite_would_misread_is_refused(
         True,
     ],
 )
-def test_anything_but_a_url_is_refused(config: Callable[..., Settings], url: Any) -> None:
-    assert "satellite.url must" in refused(config, {"satellite": {**SATELLITE, "url": url}})
+def test_anything_but_a_url_is_refused(
+    config: Callable[..., Settings], url: Any
+) -> None:
+    assert "satellite.url must" in refused(
+        config, {"satellite": {**SATELLITE, "url": url}}
+    )
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:3000", "https://satellite.example.com/", "https://a/foreman"]
+    "url",
+    ["http://127.0.0.1:3000", "https://satellite.example.com/", "https://a/foreman"],
 )
 def test_a_port_and_a_path_may_be_part_of_the_url(
     config: Callable[..., Settings], url: str
 ) -> None:
-    assert login(config({"satellite": {**SATELLITE, "url": url}})).url == url.rstrip("/")
+    assert login(config({"satellite": {**SATELLITE, "url": url}})).url == url.rstrip(
+        "/"
+    )
 
 
 @pytest.mark.parametrize(
@@ -658,14 +737,23 @@ def test_a_value_of_the_wrong_kind_is_refused(
 def test_the_same_cloud_twice_is_refused(config: Callable[..., Settings]) -> None:
     message = refused(
         config,
-        {"clouds": [{"cloud": "prod", "regions": ["A"]}, {"cloud": "prod", "regions": ["B"]}]},
+        {
+            "clouds": [
+                {"cloud": "prod", "regions": ["A"]},
+                {"cloud": "prod", "regions": ["B"]},
+            ]
+        },
     )
     assert "names the same cloud twice" in message
 
 
 @pytest.mark.parametrize(
     "entry",
-    [{"cloud": ""}, {"cloud": "prod", "regions": [""]}, {"cloud": "prod", "regions": ["A", " "]}],
+    [
+        {"cloud": ""},
+        {"cloud": "prod", "regions": [""]},
+        {"cloud": "prod", "regions": ["A", " "]},
+    ],
     ids=repr,
 )
 def test_an_empty_name_of_a_cloud_or_region_is_refused(
@@ -716,10 +804,14 @@ def test_our_file_comes_before_hammers(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     hammer(foreman={"host": OTHER_URL, "username": "admin", "password": "changeme"})
-    assert login(config({"satellite": SATELLITE})) == Login(URL, "osp-cleanup", "ours", True)
+    assert login(config({"satellite": SATELLITE})) == Login(
+        URL, "osp-cleanup", "ours", True
+    )
 
 
-@pytest.mark.parametrize("name", ["FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL"])
+@pytest.mark.parametrize(
+    "name", ["FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL"]
+)
 def test_the_environment_comes_before_both_for_the_url(
     config: Callable[..., Settings], hammer: Callable[..., None], name: str
 ) -> None:
@@ -732,7 +824,9 @@ def test_the_environment_comes_before_both_for_user_and_password(
     config: Callable[..., Settings], hammer: Callable[..., None], name: str
 ) -> None:
     hammer(foreman={"host": "https://a", "username": "admin", "password": "changeme"})
-    loaded = login(config({"satellite": SATELLITE}, **{name: "ann", "FOREMAN_PASSWORD": "hers"}))
+    loaded = login(
+        config({"satellite": SATELLITE}, **{name: "ann", "FOREMAN_PASSWORD": "hers"})
+    )
     assert (loaded.username, loaded.password) == ("ann", "hers")
 
 
@@ -743,8 +837,13 @@ def test_an_empty_variable_is_like_none(config: Callable[..., Settings]) -> None
     )
 
 
-def test_the_password_alone_may_come_from_the_environment(config: Callable[..., Settings]) -> None:
-    assert login(config({"satellite": SATELLITE}, FOREMAN_PASSWORD="new")).password == "new"
+def test_the_password_alone_may_come_from_the_environment(
+    config: Callable[..., Settings],
+) -> None:
+    assert (
+        login(config({"satellite": SATELLITE}, FOREMAN_PASSWORD="new")).password
+        == "new"
+    )
 
 
 def test_a_password_is_never_used_with_another_user(
@@ -757,8 +856,9 @@ def test_a_password_is_never_used_with_another_user(
         ({"satellite": {"username": "ann"}}, {}),
         ("", {"FOREMAN_USERNAME": "ann"}),
     ):
-        assert "no password for ann; set satellite.password_file or FOREMAN_PASSWORD" in refused(
-            config, content, **environ
+        assert (
+            "no password for ann; set satellite.password_file or FOREMAN_PASSWORD"
+            in refused(config, content, **environ)
         )
 
 
@@ -917,13 +1017,19 @@ def test_everything_that_ruby_reads_is_read(
     """A key twice (the last one counts), a byte order mark, symbols, tags, several documents."""
     raw(text.replace("URL", URL), "foreman.yml")
     loaded = config("")
-    assert (login(loaded), loaded.warnings) == (Login(URL, "admin", "changeme", True), ())
+    assert (login(loaded), loaded.warnings) == (
+        Login(URL, "admin", "changeme", True),
+        (),
+    )
 
 
 def test_numbers_and_booleans_of_hammer_are_read_as_texts(
     config: Callable[..., Settings], raw: Callable[..., Path]
 ) -> None:
-    raw(f":foreman:\n  :host: {URL}\n  :username: 100123\n  :password: true\n", "foreman.yml")
+    raw(
+        f":foreman:\n  :host: {URL}\n  :username: 100123\n  :password: true\n",
+        "foreman.yml",
+    )
     assert login(config("")) == Login(URL, "100123", "true", True)
 
 
@@ -931,7 +1037,9 @@ def test_an_empty_value_in_a_later_file_takes_back_the_earlier_one(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     """Otherwise one user's name would be sent with another's password."""
-    hammer(home=False, foreman={"host": URL, "username": "admin", "password": "changeme"})
+    hammer(
+        home=False, foreman={"host": URL, "username": "admin", "password": "changeme"}
+    )
     hammer(foreman={"username": "ann", "password": None})
     assert "no password for ann" in refused(config, "")
 
@@ -962,7 +1070,11 @@ def test_sections_of_other_plugins_are_not_a_login(
     ],
 )
 def test_an_unusable_value_of_hammer_is_named_with_its_file_and_key(
-    config: Callable[..., Settings], hammer: Callable[..., None], key: str, value: Any, message: str
+    config: Callable[..., Settings],
+    hammer: Callable[..., None],
+    key: str,
+    value: Any,
+    message: str,
 ) -> None:
     values = {"host": URL, "username": "admin", "password": "changeme", key: value}
     hammer(foreman=values)
@@ -973,9 +1085,9 @@ def test_an_unusable_value_of_hammer_is_named_with_its_file_and_key(
 
 
 def test_an_unusable_variable_is_named(config: Callable[..., Settings]) -> None:
-    assert refused(config, {"satellite": SATELLITE}, FOREMAN_SERVER_URL="satellite").startswith(
-        "FOREMAN_SERVER_URL must look like"
-    )
+    assert refused(
+        config, {"satellite": SATELLITE}, FOREMAN_SERVER_URL="satellite"
+    ).startswith("FOREMAN_SERVER_URL must look like")
 
 
 def test_without_a_password_the_message_says_where_to_put_it(
@@ -983,7 +1095,10 @@ def test_without_a_password_the_message_says_where_to_put_it(
 ) -> None:
     hammer(foreman={"host": URL, "username": "admin"})
     text = refused(config, "")
-    assert "foreman.yml: :foreman: :username: is admin, and hammer asks for the password" in text
+    assert (
+        "foreman.yml: :foreman: :username: is admin, and hammer asks for the password"
+        in text
+    )
     assert "set satellite.password_file or FOREMAN_PASSWORD" in text
 
 
@@ -1013,11 +1128,19 @@ def test_without_a_password_the_message_says_where_to_put_it(
             "an external login (Basic_Auth_External)",
         ),
         (
-            {"default_auth_type": "Negotiate_Auth", "username": "admin", "password": "left-over"},
+            {
+                "default_auth_type": "Negotiate_Auth",
+                "username": "admin",
+                "password": "left-over",
+            },
             {},
             "Kerberos",
         ),
-        ({}, {"ssl_client_cert": "/c.pem", "ssl_client_key": "/k.pem"}, "a client certificate ("),
+        (
+            {},
+            {"ssl_client_cert": "/c.pem", "ssl_client_key": "/k.pem"},
+            "a client certificate (",
+        ),
         (
             {"username": "a", "password": "b"},
             {"ssl_client_cert": "/c", "ssl_client_key": "/k"},
@@ -1050,7 +1173,11 @@ def test_an_unsupported_way_to_log_in_is_named_with_what_to_do_instead(
         ({}, {"ssl_client_cert": "/c.pem"}),
         (
             {},
-            {"ssl_client_cert": "/c.pem", "ssl_client_key": "/k.pem", "ssl_with_basic_auth": True},
+            {
+                "ssl_client_cert": "/c.pem",
+                "ssl_client_key": "/k.pem",
+                "ssl_with_basic_auth": True,
+            },
         ),
     ],
 )
@@ -1060,7 +1187,10 @@ def test_hammers_user_and_password_are_used_if_hammer_would_use_them(
     foreman: Mapping[str, Any],
     ssl: Mapping[str, Any],
 ) -> None:
-    hammer(foreman={"host": URL, "username": "admin", "password": "changeme", **foreman}, ssl=ssl)
+    hammer(
+        foreman={"host": URL, "username": "admin", "password": "changeme", **foreman},
+        ssl=ssl,
+    )
     assert login(config("")) == Login(URL, "admin", "changeme", True)
 
 
@@ -1068,10 +1198,13 @@ def test_our_own_user_logs_in_however_hammer_does(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     hammer(foreman={"host": URL, "default_auth_type": "Negotiate_Auth"})
-    assert login(config({"satellite": {"username": "ann", "password": "hers"}})) == Login(
-        URL, "ann", "hers", True
+    assert login(
+        config({"satellite": {"username": "ann", "password": "hers"}})
+    ) == Login(URL, "ann", "hers", True)
+    assert (
+        login(config("", FOREMAN_USERNAME="ann", FOREMAN_PASSWORD="hers")).password
+        == "hers"
     )
-    assert login(config("", FOREMAN_USERNAME="ann", FOREMAN_PASSWORD="hers")).password == "hers"
 
 
 # The file with the password
@@ -1112,7 +1245,10 @@ def test_the_password_may_be_in_a_separate_file(
     ],
 )
 def test_an_unusable_password_file_is_refused_without_showing_its_content(
-    config: Callable[..., Settings], tmp_path: Path, content: Optional[bytes], message: str
+    config: Callable[..., Settings],
+    tmp_path: Path,
+    content: Optional[bytes],
+    message: str,
 ) -> None:
     """No other password is tried instead."""
     with pytest.raises(SettingsError, match="satellite.password_file") as caught:
@@ -1151,14 +1287,18 @@ def test_our_ca_file_comes_before_hammers(
     theirs.touch()
     hammer(home=False, ssl={"ssl_ca_file": str(theirs)})
     assert login(config({"satellite": SATELLITE})).verify == str(theirs)
-    assert login(config({"satellite": {**SATELLITE, "ca_file": str(ours)}})).verify == str(ours)
+    assert login(
+        config({"satellite": {**SATELLITE, "ca_file": str(ours)}})
+    ).verify == str(ours)
 
 
 @pytest.mark.parametrize("name", ["/nonexistent/ca.crt", "/etc"])
 def test_an_unreadable_ca_file_is_an_error_and_the_check_is_never_skipped(
     config: Callable[..., Settings], hammer: Callable[..., None], name: str
 ) -> None:
-    assert f"CA file {name}" in refused(config, {"satellite": {**SATELLITE, "ca_file": name}})
+    assert f"CA file {name}" in refused(
+        config, {"satellite": {**SATELLITE, "ca_file": name}}
+    )
     hammer(ssl={"ssl_ca_file": name})
     assert f"foreman.yml: :ssl: :ssl_ca_file:: CA file {name}" in refused(
         config, {"satellite": SATELLITE}
@@ -1186,16 +1326,28 @@ def test_an_impossible_path_of_a_ca_file_is_an_error(
 def test_the_check_is_off_only_if_the_configuration_says_so(
     config: Callable[..., Settings], hammer: Callable[..., None], tmp_path: Path
 ) -> None:
-    assert login(config({"satellite": {**SATELLITE, "verify_tls": False}})).verify is False
+    assert (
+        login(config({"satellite": {**SATELLITE, "verify_tls": False}})).verify is False
+    )
     assert (
         login(
-            config({"satellite": {**SATELLITE, "verify_tls": False, "ca_file": "/nonexistent"}})
+            config(
+                {
+                    "satellite": {
+                        **SATELLITE,
+                        "verify_tls": False,
+                        "ca_file": "/nonexistent",
+                    }
+                }
+            )
         ).verify
         is False
     )
     hammer(ssl={"verify_ssl": False})
     assert login(config({"satellite": SATELLITE})).verify is False
-    assert login(config({"satellite": {**SATELLITE, "verify_tls": True}})).verify is True
+    assert (
+        login(config({"satellite": {**SATELLITE, "verify_tls": True}})).verify is True
+    )
 
 
 def test_a_folder_of_cas_that_hammer_trusts_is_used(
@@ -1209,8 +1361,9 @@ def test_a_folder_of_cas_that_hammer_trusts_is_used(
     )
     assert login(config("")).verify == str(folder)
     folder.rmdir()
-    assert f"foreman.yml: :ssl: :ssl_ca_path:: CA folder {folder}: No such file" in refused(
-        config, ""
+    assert (
+        f"foreman.yml: :ssl: :ssl_ca_path:: CA folder {folder}: No such file"
+        in refused(config, "")
     )
 
 
@@ -1250,7 +1403,9 @@ def test_tls_is_checked_unless_verify_ssl_is_false_for_ruby(
     )
     loaded = config("")
     assert login(loaded).verify is True
-    assert f":ssl: :verify_ssl: is {value!r}, which Ruby takes for true" in warned(loaded)
+    assert f":ssl: :verify_ssl: is {value!r}, which Ruby takes for true" in warned(
+        loaded
+    )
 
 
 # Who can read the secrets
@@ -1263,15 +1418,20 @@ def test_all_files_that_hold_a_password_are_listed(
         folder = Path(name)
         folder.chmod(0o755)
         files = {
-            kind: folder / kind for kind in ("config.yml", "token", "home/.hammer/cli_config.yml")
+            kind: folder / kind
+            for kind in ("config.yml", "token", "home/.hammer/cli_config.yml")
         }
         for path in files.values():
             path.parent.mkdir(parents=True, exist_ok=True)
         files["config.yml"].write_text(
-            yaml.safe_dump({"satellite": {**SATELLITE, "password_file": str(files["token"])}})
+            yaml.safe_dump(
+                {"satellite": {**SATELLITE, "password_file": str(files["token"])}}
+            )
         )
         files["token"].write_text("t0ken")
-        files["home/.hammer/cli_config.yml"].write_text(":foreman: {':password': changeme}\n")
+        files["home/.hammer/cli_config.yml"].write_text(
+            ":foreman: {':password': changeme}\n"
+        )
         loaded = load(files["config.yml"], {"HOME": str(folder / "home")})
         for path in files.values():
             path.chmod(0o644)
@@ -1282,7 +1442,10 @@ def test_a_file_without_a_password_may_be_read_by_everybody(
     config: Callable[..., Settings], hammer: Callable[..., None]
 ) -> None:
     hammer(home=False, foreman={"host": URL})
-    assert config({"satellite": {"username": "ann"}}, FOREMAN_PASSWORD="hers").secret_files == ()
+    assert (
+        config({"satellite": {"username": "ann"}}, FOREMAN_PASSWORD="hers").secret_files
+        == ()
+    )
 
 
 # Odd files
@@ -1336,7 +1499,9 @@ def bomb(levels: int) -> str:
         pytest.param(bomb(5), id="bomb"),
     ],
 )
-def test_odd_yaml_is_an_error_in_one_line(config: Callable[..., Settings], text: str) -> None:
+def test_odd_yaml_is_an_error_in_one_line(
+    config: Callable[..., Settings], text: str
+) -> None:
     refused(config, text)
 
 
@@ -1352,7 +1517,9 @@ def test_odd_yaml_is_an_error_in_one_line(config: Callable[..., Settings], text:
         "journal: !!timestamp now",
         "journal: ~no-such-user-here/journal",
         'journal: "/srv/a\\0b"',
-        pytest.param("policy: {misses: " + "9" * 5000 + "}", id="a number of 5000 digits"),
+        pytest.param(
+            "policy: {misses: " + "9" * 5000 + "}", id="a number of 5000 digits"
+        ),
         "satellite: {url: 'https://a', username: a, password_file: ~no-such-user-here/token}",
         'satellite: {url: "https://a", username: a, password_file: "/srv/a\\0b"}',
         'satellite: {url: "https://a", username: a, password_file: "/srv/\\ud800"}',
@@ -1397,7 +1564,9 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
         load(path, {})
 
 
-def test_the_message_names_the_line_of_a_mistake(config: Callable[..., Settings]) -> None:
+def test_the_message_names_the_line_of_a_mistake(
+    config: Callable[..., Settings],
+) -> None:
     assert refused(config, "journal: /srv\npolicy: {\n").endswith("line 3")
 
 
@@ -1415,7 +1584,8 @@ scalars = st.one_of(
 junk = st.recursive(
     scalars,
     lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=2)
     ),
     max_leaves=3,
 )
@@ -1428,11 +1598,13 @@ def section(*keys: str) -> st.SearchStrategy[Any]:
 contents = st.fixed_dictionaries(
     {},
     optional={
-        "satellite": section("url", "username", "password", "ca_file", "verify_tls", "search").map(
-            lambda loaded: {**SATELLITE, **loaded}
-        )
+        "satellite": section(
+            "url", "username", "password", "ca_file", "verify_tls", "search"
+        ).map(lambda loaded: {**SATELLITE, **loaded})
         | junk,
-        "clouds": st.lists(section("cloud", "regions", "lists_fail_on_down_cell"), max_size=2)
+        "clouds": st.lists(
+            section("cloud", "regions", "lists_fail_on_down_cell"), max_size=2
+        )
         | junk,
         "checker": section("job_template", "search", "clouds_yaml", "deadline") | junk,
         "journal": junk,

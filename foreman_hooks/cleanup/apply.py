@@ -10,14 +10,26 @@ from foreman_hooks.cleanup.journal import Journal, JournalError
 from foreman_hooks.cleanup.last_look import LastLook
 from foreman_hooks.cleanup.misses import Misses
 from foreman_hooks.cleanup.progress import Clock, Progress
-from foreman_hooks.osp_checker.sightings import Survey
-from foreman_hooks.rules.model import Decision, Outcome, Policy, Reason, Record, Result, Verdict
+from foreman_hooks.osp_checker import Survey
+from foreman_hooks.rules.model import (
+    Decision,
+    Outcome,
+    Policy,
+    Reason,
+    Record,
+    Result,
+    Verdict,
+)
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.rules.verdict import Case, judge
 from foreman_hooks.satellite.access import measure_visibility
 from foreman_hooks.satellite.batches import FAILURES
 from foreman_hooks.satellite.client import Satellite
-from foreman_hooks.satellite.deletion import confirm_unchanged, delete_record, disassociate
+from foreman_hooks.satellite.deletion import (
+    confirm_unchanged,
+    delete_record,
+    disassociate,
+)
 from foreman_hooks.satellite.errors import (
     SatelliteChanged,
     SatelliteError,
@@ -73,13 +85,17 @@ class Deletions:
                 if why:
                     obstacle = f"not reached: {why}"
                 elif failures_in_a_row >= FAILURES:
-                    obstacle = f"not reached: {failures_in_a_row} deletions in a row failed"
+                    obstacle = (
+                        f"not reached: {failures_in_a_row} deletions in a row failed"
+                    )
                 yield outcome
                 self.progress("deletions", number, len(deletions))
 
     def _check_may_delete(self) -> Mapping[str, Any]:
         """What this login sees now; raises SatelliteForbidden if it may not delete hosts."""
-        visibility = measure_visibility(self.satellite)  # reads the permissions again, for `may`
+        visibility = measure_visibility(
+            self.satellite
+        )  # reads the permissions again, for `may`
         if not self.satellite.has_permission("destroy_hosts"):
             raise SatelliteForbidden(
                 f"{self.satellite.url}: this login may not delete hosts; give its role "
@@ -125,7 +141,9 @@ class Deletions:
             return kept(planned, f"{verdict.reason.value}: {verdict.detail}")
         if not _same_grounds(verdict, planned):
             changed = Reason.CHANGED.value
-            return kept(planned, f"{changed}: its UUID, registration, check-in or proof differs")
+            return kept(
+                planned, f"{changed}: its UUID, registration, check-in or proof differs"
+            )
         record = case.record
         assert record  # no verdict says delete without one
         if record.compute_resource:

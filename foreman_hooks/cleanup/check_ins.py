@@ -12,7 +12,7 @@ from typing import NamedTuple
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.hooks import spool
 from foreman_hooks.hooks.event import DESTROYED, Note
-from foreman_hooks.osp_checker.uuids import both_orders
+from foreman_hooks.osp_checker import both_orders
 from foreman_hooks.paths import spool_of
 from foreman_hooks.satellite.inventory import ListedHost
 

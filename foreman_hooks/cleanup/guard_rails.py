@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from foreman_hooks.cleanup.journal import Journal
-from foreman_hooks.osp_checker.sightings import Place
+from foreman_hooks.osp_checker import Place
 from foreman_hooks.rules import plan as plans
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.rules.plan import Plan

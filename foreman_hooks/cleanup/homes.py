@@ -6,7 +6,7 @@ its time.
 
 from collections.abc import Iterable
 
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 
 _SIZE = 16
 

@@ -35,8 +35,8 @@ from foreman_hooks.cleanup.journal_rows import (
     time_text,
 )
 from foreman_hooks.hooks.event import Note
+from foreman_hooks.osp_checker import Place
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
-from foreman_hooks.osp_checker.sightings import Place
 from foreman_hooks.rules.model import History, Outcome, Record, Verdict
 
 __all__ = [
@@ -61,7 +61,9 @@ class Journal:
     SQLite fails (disk full, read-only, damaged).
     """
 
-    def __init__(self, database: sqlite3.Connection, lock: Optional[int], path: Path) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, lock: Optional[int], path: Path
+    ) -> None:
         self.path = path
         self._database = database
         self._lock = lock  # the descriptor of the locked file; None if it is only read
@@ -84,7 +86,9 @@ class Journal:
         journal = cls(database, lock, path)
         try:
             if not journal.still_held():
-                raise JournalBusy(f"the journal {path} was replaced just now; try again")
+                raise JournalBusy(
+                    f"the journal {path} was replaced just now; try again"
+                )
             with journal._reading():
                 journal_file.prepare(path, database)
         except (JournalBusy, JournalError):
@@ -109,7 +113,11 @@ class Journal:
                 database.close()
             if isinstance(error, JournalError):
                 raise
-            why = str(error) if path.exists() else "no such file yet; the first run creates it"
+            why = (
+                str(error)
+                if path.exists()
+                else "no such file yet; the first run creates it"
+            )
             raise JournalError(f"journal {path}: {why}") from error
         return cls(database, None, path)
 
@@ -138,7 +146,9 @@ class Journal:
         try:
             yield self._database
         except sqlite3.Error as error:
-            raise JournalError(f"journal {self.path}: {error}; nothing more is deleted") from error
+            raise JournalError(
+                f"journal {self.path}: {error}; nothing more is deleted"
+            ) from error
         except DamagedRow as row:
             raise JournalError(
                 f"journal {self.path}: {row} is damaged; restore the file from a backup, or move "
@@ -192,10 +202,13 @@ class Journal:
         with self._writing() as database:
             _forget_misses(database, alive)
             database.execute(
-                "DELETE FROM misses WHERE last > ? OR last < ?", (at, _text_before(now, gap))
+                "DELETE FROM misses WHERE last > ? OR last < ?",
+                (at, _text_before(now, gap)),
             )
             newest = time_text(now - spacing)
-            rows = ((uuid, cloud, region, at, newest) for uuid, cloud, region in missing)
+            rows = (
+                (uuid, cloud, region, at, newest) for uuid, cloud, region in missing
+            )
             database.executemany(
                 "INSERT INTO misses VALUES (?1, ?2, ?3, 1, ?4, ?4) "
                 "ON CONFLICT (uuid, cloud, region) "
@@ -235,7 +248,10 @@ class Journal:
     # Where instances were seen alive
 
     def note_alive(
-        self, satellite: str, alive: Mapping[Place, Collection[str]], named: Iterable[str]
+        self,
+        satellite: str,
+        alive: Mapping[Place, Collection[str]],
+        named: Iterable[str],
     ) -> None:
         """Keep which UUIDs were seen alive in each place, for runs in which they are missing.
 
@@ -252,7 +268,9 @@ class Journal:
         if not changed:
             return
         with self._writing() as database:
-            database.executemany("INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", changed)
+            database.executemany(
+                "INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", changed
+            )
         self._homes.clear()
 
     def _packed(self, satellite: str, place: Place) -> bytes:
@@ -291,7 +309,9 @@ class Journal:
         """Keep how many servers each region listed in a good run."""
         at = time_text(now)
         with self._writing() as database:
-            run = database.execute("SELECT coalesce(max(run), 0) + 1 FROM servers").fetchone()[0]
+            run = database.execute(
+                "SELECT coalesce(max(run), 0) + 1 FROM servers"
+            ).fetchone()[0]
             rows = ((run, at, *place, count) for place, count in counts.items())
             database.executemany("INSERT INTO servers VALUES (?, ?, ?, ?, ?)", rows)
 
@@ -340,9 +360,13 @@ class Journal:
             ).fetchall()
             return [read_note(row) for row in rows]
 
-    def note_removals(self, satellite: str, removed: Iterable[Note], used: Iterable[Note]) -> None:
+    def note_removals(
+        self, satellite: str, removed: Iterable[Note], used: Iterable[Note]
+    ) -> None:
         """Record the host records that somebody else removed, and drop the notes that were used."""
-        rows = ((satellite, note.host_id, note.name, time_text(note.at)) for note in removed)
+        rows = (
+            (satellite, note.host_id, note.name, time_text(note.at)) for note in removed
+        )
         with self._writing() as database:
             database.executemany(
                 "INSERT OR IGNORE INTO removals (satellite, host_id, name, at) VALUES (?, ?, ?, ?)",
@@ -354,7 +378,9 @@ class Journal:
         """Return every host record that somebody else removed, the first one first."""
         columns = ", ".join(Removal._fields)
         with self._reading() as database:
-            rows = database.execute(f"SELECT {columns} FROM removals ORDER BY at, id").fetchall()
+            rows = database.execute(
+                f"SELECT {columns} FROM removals ORDER BY at, id"
+            ).fetchall()
             return [read_removal(row) for row in rows]
 
     def is_ours(self, satellite: str, note: Note) -> bool:
@@ -397,7 +423,9 @@ class Journal:
                 f"plan {plan[:12]} was already approved by {earlier} at {at}; make a new one"
             )
         with self._writing() as database:
-            database.execute("INSERT INTO approvals VALUES (?, ?, ?)", (plan, who, time_text(now)))
+            database.execute(
+                "INSERT INTO approvals VALUES (?, ?, ?)", (plan, who, time_text(now))
+            )
 
     def begin_deletion(
         self,
@@ -428,7 +456,8 @@ class Journal:
         marks = ", ".join("?" * len(values))
         with self._writing() as database:
             cursor = database.execute(
-                f"INSERT INTO deletions ({columns}) VALUES ({marks})", tuple(values.values())
+                f"INSERT INTO deletions ({columns}) VALUES ({marks})",
+                tuple(values.values()),
             )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -480,7 +509,9 @@ class Journal:
         """Return every deletion, the oldest first; raises JournalError for a damaged row."""
         columns = ", ".join(Deletion._fields)
         with self._reading() as database:
-            rows = database.execute(f"SELECT {columns} FROM deletions ORDER BY id").fetchall()
+            rows = database.execute(
+                f"SELECT {columns} FROM deletions ORDER BY id"
+            ).fetchall()
             return [read_deletion(row) for row in rows]
 
     def prune(self, before: datetime) -> int:
@@ -494,9 +525,12 @@ class Journal:
             database.execute("DELETE FROM approvals WHERE at < ?", (at,))
             database.execute("DELETE FROM removals WHERE at < ?", (at,))
             database.execute(
-                "DELETE FROM servers WHERE at < ? AND run < (SELECT max(run) FROM servers)", (at,)
+                "DELETE FROM servers WHERE at < ? AND run < (SELECT max(run) FROM servers)",
+                (at,),
             )
-            return database.execute("DELETE FROM deletions WHERE ended < ?", (at,)).rowcount
+            return database.execute(
+                "DELETE FROM deletions WHERE ended < ?", (at,)
+            ).rowcount
 
 
 def _forget_misses(database: sqlite3.Connection, uuids: Collection[str]) -> None:
@@ -508,7 +542,8 @@ def _drop_notes(database: sqlite3.Connection, notes: Iterable[Note]) -> None:
     """Drop notes; one that was written again in the meantime stays."""
     rows = [note_row(note) for note in notes]
     database.executemany(
-        "DELETE FROM notes WHERE event = ? AND host_id = ? AND name = ? AND at <= ?", rows
+        "DELETE FROM notes WHERE event = ? AND host_id = ? AND name = ? AND at <= ?",
+        rows,
     )
 
 

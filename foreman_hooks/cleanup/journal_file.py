@@ -131,7 +131,9 @@ def _lock(path: Path, descriptor: int) -> None:
             f"another run holds the journal {path}; try again when it has ended"
         ) from error
     except OSError as error:
-        raise JournalError(f"journal {path}: cannot be locked ({error.strerror})") from error
+        raise JournalError(
+            f"journal {path}: cannot be locked ({error.strerror})"
+        ) from error
 
 
 def is_at(path: Path, descriptor: int) -> bool:
@@ -159,7 +161,9 @@ def check_regular(path: Path) -> Optional[os.stat_result]:
         raise JournalError(f"journal {path}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         kind = _kind_of(status.st_mode)
-        raise JournalError(f"journal {path}: {kind} with 'journal' in the configuration")
+        raise JournalError(
+            f"journal {path}: {kind} with 'journal' in the configuration"
+        )
     return status
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Optional
 
 from foreman_hooks.cleanup.observation import Observation
-from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer
+from foreman_hooks.osp_checker import Place, Presence, RegionAnswer
 from foreman_hooks.rules import plan as plans
 from foreman_hooks.rules.model import History, Policy, Reason, Verdict
 from foreman_hooks.rules.plan import Absence, Plan, PlanRegion
@@ -30,7 +30,9 @@ def judge_all(
     `satellite`: its URL.  `scope`: which hosts were looked at, for people.
     """
     judged = list(_verdicts(observation, policy))
-    verdicts = sorted([*observation.alive, *judged], key=lambda verdict: verdict.host_id)
+    verdicts = sorted(
+        [*observation.alive, *judged], key=lambda verdict: verdict.host_id
+    )
     regions: list[PlanRegion] = []
     for answer in observation.survey.regions:
         _, since = servers_before.get(answer.place, (0, None))
@@ -103,7 +105,9 @@ def _count_terminated(
     return count
 
 
-def _absences(verdicts: Iterable[Verdict], histories: Mapping[int, History]) -> list[Absence]:
+def _absences(
+    verdicts: Iterable[Verdict], histories: Mapping[int, History]
+) -> list[Absence]:
     """The hosts that are missing without proof, with where and since when."""
     absences = []
     for verdict in verdicts:

@@ -11,8 +11,7 @@ from foreman_hooks.cleanup.observation import case_of
 from foreman_hooks.cleanup.progress import Clock
 from foreman_hooks.cleanup.signs_of_life import RecordOrProblem, SignsOfLife
 from foreman_hooks.cleanup.whereabouts import homes_now, sightings_of, terminated_at
-from foreman_hooks.osp_checker.checker import Checker
-from foreman_hooks.osp_checker.sightings import Place, Survey
+from foreman_hooks.osp_checker import Checker, Place, Survey
 from foreman_hooks.rules.model import History, Identity, Policy, Reason, Record, Verdict
 from foreman_hooks.rules.plan import Plan, PlanError
 from foreman_hooks.rules.verdict import Case, steps

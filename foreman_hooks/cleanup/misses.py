@@ -9,7 +9,7 @@ from typing import Optional
 from foreman_hooks.cleanup import check_ins
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.observation import Observation
-from foreman_hooks.osp_checker.sightings import Place, Presence
+from foreman_hooks.osp_checker import Place, Presence
 from foreman_hooks.rules.model import History, Policy, Verdict
 from foreman_hooks.satellite.inventory import ListedHost
 
@@ -39,14 +39,19 @@ class Misses:
         a sign of life starts over in any case.
         """
         alive = self._alive_uuids(observation)
-        missing = {host.identity.uuids[0] for host in observation.missing_hosts()} - alive
+        missing = {
+            host.identity.uuids[0] for host in observation.missing_hosts()
+        } - alive
         spacing = timedelta()
         if targets is not None:
             missing &= set(chain.from_iterable(host.uuids for host in targets))
             spacing = self._spacing
         reported = check_ins.of_hosts(self.journal, observation.everyone(), now)
         places = [region.place for region in observation.survey.regions]
-        rows = [(uuid, place.cloud, place.region) for uuid, place in product(missing, places)]
+        rows = [
+            (uuid, place.cloud, place.region)
+            for uuid, place in product(missing, places)
+        ]
         self.journal.note_misses(
             rows,
             alive | reported.uuids,
@@ -58,12 +63,16 @@ class Misses:
         check_ins.note_removals(self.journal, self.satellite, observation.everyone())
         return self._with_histories(observation, places)
 
-    def _with_histories(self, observation: Observation, places: Sequence[Place]) -> Observation:
+    def _with_histories(
+        self, observation: Observation, places: Sequence[Place]
+    ) -> Observation:
         """The observation with the histories of its missing hosts as they are now."""
         histories: dict[int, History] = {}
         for host in observation.missing_hosts():
             uuid = host.identity.uuids[0]
-            histories[host.id] = self.journal.history(self.satellite, host.id, uuid, places)
+            histories[host.id] = self.journal.history(
+                self.satellite, host.id, uuid, places
+            )
         missing = replace(observation.missing, histories=histories)
         return replace(observation, missing=missing)
 
@@ -79,7 +88,10 @@ class Misses:
     def heed_check_ins(self, planned: Iterable[Verdict], now: datetime) -> None:
         """Let check-ins since the plan was made count against deletions that rest on misses."""
         check_ins.collect(self.journal, now)
-        hosts = (ListedHost(verdict.host_id, verdict.name, (verdict.uuid,)) for verdict in planned)
+        hosts = (
+            ListedHost(verdict.host_id, verdict.name, (verdict.uuid,))
+            for verdict in planned
+        )
         reported = check_ins.of_hosts(self.journal, hosts, now)
         if reported.uuids:
             self.journal.note_misses(

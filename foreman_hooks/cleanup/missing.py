@@ -11,13 +11,17 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.cleanup.signs_of_life import RecordOrProblem, SignsOfLife
 from foreman_hooks.cleanup.whereabouts import terminated_at
+from foreman_hooks.osp_checker import Place, Survey
 from foreman_hooks.osp_checker.pace import workers
-from foreman_hooks.osp_checker.sightings import Place, Survey
 from foreman_hooks.rules.model import History, Policy, Record
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.installation import destroys_vms
 from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost, firmware_kinds
-from foreman_hooks.satellite.records import FULL_PAGE, fetch_records, fetch_records_named
+from foreman_hooks.satellite.records import (
+    FULL_PAGE,
+    fetch_records,
+    fetch_records_named,
+)
 from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
 
 # Place -> kind -> UUIDs of a few hosts of that kind that are alive there.
@@ -97,7 +101,9 @@ class MissingHosts:
             detachable=can_detach(self.satellite, records.values()),
         )
 
-    def _read_records(self, hosts: Sequence[IdentifiedHost]) -> dict[int, RecordOrProblem]:
+    def _read_records(
+        self, hosts: Sequence[IdentifiedHost]
+    ) -> dict[int, RecordOrProblem]:
         report = stage(self.progress, "records of missing instances")
         ids = [host.id for host in hosts]
         starts = range(0, len(ids), FULL_PAGE)
@@ -112,7 +118,9 @@ class MissingHosts:
                 report(done, len(ids))
         return records
 
-    def _histories(self, hosts: Sequence[IdentifiedHost], survey: Survey) -> dict[int, History]:
+    def _histories(
+        self, hosts: Sequence[IdentifiedHost], survey: Survey
+    ) -> dict[int, History]:
         url = self.satellite.url
         places = [region.place for region in survey.regions]
         histories: dict[int, History] = {}
@@ -121,13 +129,17 @@ class MissingHosts:
             histories[host.id] = self.journal.history(url, host.id, uuid, places)
         return histories
 
-    def _checkins_arrive(self, absent: Sequence[IdentifiedHost], signs: SignsOfLife) -> bool:
+    def _checkins_arrive(
+        self, absent: Sequence[IdentifiedHost], signs: SignsOfLife
+    ) -> bool:
         """Whether hosts that are not absent checked in lately; False if none is absent."""
         if not absent:
             return False
         return signs.others_check_in({host.id for host in absent})
 
-    def _find_witnesses(self, absent: Sequence[IdentifiedHost], alive: Alive) -> Witnesses:
+    def _find_witnesses(
+        self, absent: Sequence[IdentifiedHost], alive: Alive
+    ) -> Witnesses:
         """Some living hosts in each place, for each kind of the absent ones."""
         wanted = {host.identity.kind for host in absent} - {""}
         if not wanted:
@@ -155,7 +167,9 @@ class MissingHosts:
         return living
 
 
-def can_detach(satellite: Satellite, records: Iterable[Optional[RecordOrProblem]]) -> bool:
+def can_detach(
+    satellite: Satellite, records: Iterable[Optional[RecordOrProblem]]
+) -> bool:
     """Whether the records can be detached from their compute resources; True without any.
 
     They can if this login can read what Satellite does with the VM of a host that is deleted.

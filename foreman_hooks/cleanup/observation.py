@@ -6,7 +6,7 @@ from datetime import datetime
 
 from foreman_hooks.cleanup.missing import Missing
 from foreman_hooks.cleanup.whereabouts import sightings_of
-from foreman_hooks.osp_checker.sightings import Place, RegionAnswer, Sighting, Survey
+from foreman_hooks.osp_checker import Place, RegionAnswer, Sighting, Survey
 from foreman_hooks.rules.model import History, Record, Verdict
 from foreman_hooks.rules.verdict import Case
 from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost
@@ -83,7 +83,9 @@ def case_of(
     )
 
 
-def _twins(host: IdentifiedHost, missing: Missing) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+def _twins(
+    host: IdentifiedHost, missing: Missing
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     """The other records that name its instance, and the names of those that cannot be read."""
     records: list[Record] = []
     unreadable: list[str] = []

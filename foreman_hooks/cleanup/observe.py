@@ -11,8 +11,8 @@ from foreman_hooks.cleanup.observation import Observation
 from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.cleanup.quick_look import QuickLook, read_lists, sort_hosts
 from foreman_hooks.cleanup.whereabouts import homes_now, is_missing
-from foreman_hooks.osp_checker.checker import Checker, ask_further
-from foreman_hooks.osp_checker.sightings import Place, Survey
+from foreman_hooks.osp_checker import Checker, Place, Survey
+from foreman_hooks.osp_checker.checker import ask_further
 from foreman_hooks.rules.model import Policy, Reason
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.errors import SatelliteError
@@ -47,7 +47,9 @@ class Observer:
         instances = [host for host in hosts if host.identity.reason is None]
         survey = self._ask_about(instances, quick_look.survey)
         self._note_alive(quick_look, instances, survey)
-        missing = [host for host in instances if is_missing(host.identity.uuids, survey)]
+        missing = [
+            host for host in instances if is_missing(host.identity.uuids, survey)
+        ]
         known = self._look_up(missing, survey, quick_look.alive, now)
         self._check_facts_still_shown(quick_look.canaries, hosts, missing)
         return Observation(
@@ -74,7 +76,9 @@ class Observer:
             self.journal.note_katello(self.satellite.url, True)
 
     def _look_quickly(self, closely: Collection[int], now: datetime) -> QuickLook:
-        hosts, survey = read_lists(self.satellite, self.checker, self.scope, self.progress)
+        hosts, survey = read_lists(
+            self.satellite, self.checker, self.scope, self.progress
+        )
         return sort_hosts(hosts, survey, closely, self.policy, now)
 
     def _look_closely(self, hosts: Sequence[ListedHost]) -> list[IdentifiedHost]:

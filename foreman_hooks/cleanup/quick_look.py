@@ -10,9 +10,8 @@ from itertools import chain, islice
 from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.progress import Progress, stage
-from foreman_hooks.osp_checker.checker import Checker
+from foreman_hooks.osp_checker import Checker, Place, Survey
 from foreman_hooks.osp_checker.pace import workers
-from foreman_hooks.osp_checker.sightings import Place, Survey
 from foreman_hooks.rules.model import Identity, Policy, Verdict
 from foreman_hooks.rules.verdict import Case, judge
 from foreman_hooks.satellite.client import Satellite

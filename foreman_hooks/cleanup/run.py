@@ -20,7 +20,7 @@ from foreman_hooks.cleanup.observe import Observer
 from foreman_hooks.cleanup.progress import Clock, Progress, silent, utc_now
 from foreman_hooks.cleanup.settle import settle
 from foreman_hooks.cleanup.target import Target
-from foreman_hooks.osp_checker.checker import Checker
+from foreman_hooks.osp_checker import Checker
 from foreman_hooks.rules import plan as plans
 from foreman_hooks.rules.model import Outcome, Policy, Verdict
 from foreman_hooks.rules.plan import Plan, PlanError

@@ -31,7 +31,9 @@ class SignsOfLife:
     silence: timedelta
     now: datetime
 
-    def check_reports(self, record: RecordOrProblem, end: Optional[datetime]) -> RecordOrProblem:
+    def check_reports(
+        self, record: RecordOrProblem, end: Optional[datetime]
+    ) -> RecordOrProblem:
         """The record, with `report_failed` set if its reports since the end failed as a whole.
 
         The reports are only read where the last one alone speaks against a deletion.  `end`: when
@@ -47,7 +49,9 @@ class SignsOfLife:
         other_sign = replace(record, report_failed=True).last_sign
         if other_sign is not None and other_sign > limit:
             return record
-        return replace(record, report_failed=reports_failed(self.satellite, record, limit))
+        return replace(
+            record, report_failed=reports_failed(self.satellite, record, limit)
+        )
 
     def check_twin_reports(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.satellite.inventory import ListedHost
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.pace import Progress
-from foreman_hooks.osp_checker.region import Region
-from foreman_hooks.osp_checker.uuids import both_orders
+from foreman_hooks.osp_checker import Progress, Region, both_orders
 from foreman_hooks.satellite.errors import SatelliteError
 from foreman_hooks.satellite.times import parse_time
 
@@ -111,7 +109,11 @@ def _project_names(region: Region) -> "dict[str, str]":
             "/projects",
             raise_exc=False,
             endpoint_override=None,
-            endpoint_filter={"service_type": "identity", "interface": "public", "version": (3, 0)},
+            endpoint_filter={
+                "service_type": "identity",
+                "interface": "public",
+                "version": (3, 0),
+            },
         )
         if answer.status_code == 200:
             projects = body["projects"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Optional
 
-from foreman_hooks.osp_checker.sightings import Place, Presence, Sighting, Survey
+from foreman_hooks.osp_checker import Place, Presence, Sighting, Survey
 from foreman_hooks.rules.verdict import tombstone
 
 

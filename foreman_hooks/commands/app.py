@@ -14,7 +14,7 @@ from foreman_hooks.commands.deadline import Deadline
 from foreman_hooks.commands.options import ScopeOptions
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
-from foreman_hooks.osp_checker.checker import Checker, LocalChecker
+from foreman_hooks.osp_checker import Checker, LocalChecker
 from foreman_hooks.reports import listings, logs
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.rules.model import Policy
@@ -79,7 +79,10 @@ class App:
         satellite = satellite_of(settings)
         options = options._replace(search=_search(options, settings))
         policy = _capped(settings.policy, options.max_deletions)
-        with Journal.open(settings.journal) as journal, show_progress(self.quiet) as progress:
+        with (
+            Journal.open(settings.journal) as journal,
+            show_progress(self.quiet) as progress,
+        ):
             scope = _scope(satellite, options)
             yield Cleanup(
                 satellite,

@@ -71,5 +71,6 @@ def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:
 def _refuse(plan: Plan) -> int:
     digest = plan.digest[:DIGEST_LENGTH]
     return complain(
-        f"a guard rail refuses this plan; 'apply --approve {digest}' lifts the caps, once", REFUSED
+        f"a guard rail refuses this plan; 'apply --approve {digest}' lifts the caps, once",
+        REFUSED,
     )

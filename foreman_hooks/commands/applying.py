@@ -51,7 +51,9 @@ def apply_plan(
     return 0
 
 
-def show_outcomes(app: App, plan: Plan, style: Style, outcomes: Sequence[Outcome]) -> None:
+def show_outcomes(
+    app: App, plan: Plan, style: Style, outcomes: Sequence[Outcome]
+) -> None:
     """Print what became of each deletion of a plan."""
     app.show_rows(listings.outcome_rows(outcomes), style)
     if style.output == "table":

@@ -12,10 +12,16 @@ from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.errors import INCOMPLETE, NOT_FOUND, BadData
-from foreman_hooks.osp_checker.checker import Checker, CloudScope, LocalChecker
-from foreman_hooks.osp_checker.errors import OSPError
-from foreman_hooks.osp_checker.sightings import Presence, Sighting, Survey
-from foreman_hooks.osp_checker.uuids import parse_uuid
+from foreman_hooks.osp_checker import (
+    Checker,
+    CloudScope,
+    LocalChecker,
+    OSPError,
+    Presence,
+    Sighting,
+    Survey,
+    parse_uuid,
+)
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 
@@ -58,7 +64,9 @@ def check(
     """
     app = _app(obj)
     checker = _checker(app, clouds, regions)
-    texts = list(uuids) or _stdin_lines()  # only now, as the deadline is for this as well
+    texts = (
+        list(uuids) or _stdin_lines()
+    )  # only now, as the deadline is for this as well
     survey = _survey(checker, texts)
     sightings = _sightings(survey, texts)
     errors = [region.error for region in survey.regions if region.error]
@@ -114,7 +122,9 @@ def _sightings(survey: Survey, texts: Iterable[str]) -> Sequence[Sighting]:
 
 def _stdin_lines() -> list[str]:
     if sys.stdin.isatty():
-        raise click.UsageError("name at least one UUID, or give them on standard input, one a line")
+        raise click.UsageError(
+            "name at least one UUID, or give them on standard input, one a line"
+        )
     text = sys.stdin.buffer.read().decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line]

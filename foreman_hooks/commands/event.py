@@ -24,7 +24,9 @@ from foreman_hooks.hooks.spool import SpoolError, journal_of, leave
 from foreman_hooks.paths import spool_of
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)
 @click.option(
     "--spool",
     type=click.Path(path_type=Path),
@@ -35,7 +37,9 @@ from foreman_hooks.paths import spool_of
 @click.argument("host", default="")
 @click.argument("host_id", metavar="[ID]", default="")
 @click.pass_obj
-def event(config: Optional[Path], spool: Optional[Path], name: str, host: str, host_id: str) -> int:
+def event(
+    config: Optional[Path], spool: Optional[Path], name: str, host: str, host_id: str
+) -> int:
     """Leave a note of an event of Foreman for the next run.
 
     Deletes nothing and sends no requests. NAME is host_created, host_facts_updated or
@@ -48,11 +52,15 @@ def event(config: Optional[Path], spool: Optional[Path], name: str, host: str, h
     """
     known = event_named(name)
     if known is None:
-        return complain(f"unknown event {name[:40]!r}; known events: {', '.join(EVENTS)}", 64)
+        return complain(
+            f"unknown event {name[:40]!r}; known events: {', '.join(EVENTS)}", 64
+        )
     try:
         body = read_body()
         if len(body) > MAX_BODY:
-            warning = f"the body of the event is longer than {MAX_BODY} bytes and was ignored"
+            warning = (
+                f"the body of the event is longer than {MAX_BODY} bytes and was ignored"
+            )
             click.echo(warning, err=True)
         note = note_of(known, host, host_id, body, datetime.now(timezone.utc))
         leave(spool or spool_of(journal_of(config)), note)

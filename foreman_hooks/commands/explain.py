@@ -49,7 +49,9 @@ def _host(observation: Observation, host_id: int, name: str) -> IdentifiedHost:
     raise SatelliteNotFound(f"host {name} disappeared in the meantime")
 
 
-def _note_ambiguity(app: App, observation: Observation, wanted: str, host_id: int) -> None:
+def _note_ambiguity(
+    app: App, observation: Observation, wanted: str, host_id: int
+) -> None:
     """Print a note if the name of the explained host is the id of another host."""
     if wanted == str(host_id):
         return

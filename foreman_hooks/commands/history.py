@@ -13,13 +13,15 @@ from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.errors import BadData
-from foreman_hooks.osp_checker.uuids import parse_uuid
+from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.section import SettingsError, as_duration
 
 TIME = "%Y/%m/%d %H:%M:%S"
-DATE = click.DateTime(["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME])
+DATE = click.DateTime(
+    ["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME]
+)
 
 
 class Filter(NamedTuple):
@@ -188,7 +190,10 @@ def find_deletion(app: App, key: Union[int, str]) -> Deletion:
 
 @history.command("prune")
 @click.option(
-    "--older-than", required=True, metavar="SPAN", help="A time span such as 365d or 720h."
+    "--older-than",
+    required=True,
+    metavar="SPAN",
+    help="A time span such as 365d or 720h.",
 )
 @click.pass_obj
 def history_prune(app: App, older_than: str) -> int:

@@ -64,7 +64,9 @@ def _run(command: click.Command, argv: Arguments) -> int:
     try:
         with Deadline() as deadline, terminable():
             code = _invoke(command, argv, deadline)
-    except DeadlineError as error:  # also one that comes while another error is reported
+    except (
+        DeadlineError
+    ) as error:  # also one that comes while another error is reported
         return complain(str(error), code_of(error))
     if code and not reasons:
         _explain_code(code)
@@ -89,7 +91,9 @@ def _invoke(command: click.Command, argv: Arguments, deadline: Deadline) -> int:
     except click.ClickException as error:
         return complain(error.format_message(), code_of(error))
     except (click.Abort, KeyboardInterrupt, Terminated) as error:
-        return complain("interrupted; what was done before is in the journal", code_of(error))
+        return complain(
+            "interrupted; what was done before is in the journal", code_of(error)
+        )
     except BrokenPipeError:  # the reader of our output has read enough
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
@@ -122,7 +126,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         return _load(cmd_name) if cmd_name in COMMANDS else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
 
@@ -139,7 +145,9 @@ class _Commands(click.Group):
     metavar="FILE",
     help=f"Configuration file.  [default: {CONFIG}, if it exists]",
 )
-@click.option("-v", "--verbose", is_flag=True, help="List every record, and log each step.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="List every record, and log each step."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-d", "--debug", is_flag=True, help="Log every request (but no secrets).")
 @click.option(

@@ -48,7 +48,9 @@ def with_options(options: Sequence[Decorator]) -> Decorator:
     return decorate
 
 
-def bundled(argument: str, make: Callable[..., Any], options: Sequence[Decorator]) -> Decorator:
+def bundled(
+    argument: str, make: Callable[..., Any], options: Sequence[Decorator]
+) -> Decorator:
     """Give a command these options, and hand them over as one argument.
 
     The value of `argument` is what `make` returns; its parameters are named like the options.
@@ -67,14 +69,20 @@ def bundled(argument: str, make: Callable[..., Any], options: Sequence[Decorator
     return decorate
 
 
-def _make_style(output: str, fields: str, no_headers: bool, csv_separator: str) -> Style:
+def _make_style(
+    output: str, fields: str, no_headers: bool, csv_separator: str
+) -> Style:
     columns = tuple(field for field in fields.split(",") if field)
     return Style(output, columns, not no_headers, csv_separator)
 
 
-def _check_separator(context: click.Context, option: click.Parameter, value: str) -> str:
+def _check_separator(
+    context: click.Context, option: click.Parameter, value: str
+) -> str:
     if len(value) != 1 or value in '"\r\n':
-        raise click.BadParameter("must be one character, and neither a quote nor a line end")
+        raise click.BadParameter(
+            "must be one character, and neither a quote nor a line end"
+        )
     return value
 
 
@@ -90,7 +98,9 @@ output_options = bundled(
             show_default=True,
             help="Format of the listing; all formats but table list every record.",
         ),
-        click.option("--fields", default="", metavar="A,B", help="Show only these columns."),
+        click.option(
+            "--fields", default="", metavar="A,B", help="Show only these columns."
+        ),
         click.option("--no-headers", is_flag=True, help="Leave out the headers."),
         click.option(
             "--csv-separator",
@@ -111,7 +121,9 @@ scope_options = bundled(
             metavar="QUERY",
             help="Only hosts that match, in Satellite's search language.",
         ),
-        click.option("--organization", metavar="NAME", help="Only hosts of this organization."),
+        click.option(
+            "--organization", metavar="NAME", help="Only hosts of this organization."
+        ),
         click.option(
             "--max-deletions",
             type=click.IntRange(min=0),

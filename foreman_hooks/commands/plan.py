@@ -30,9 +30,13 @@ from foreman_hooks.rules.plan import dump
     metavar="FILE",
     help="Write the plan to FILE, for 'apply'.",
 )
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if deletions are pending.")
 @click.option(
-    "--show-hammer", is_flag=True, help="Also print hammer commands for the same deletions."
+    "--detailed-exitcode", is_flag=True, help="Exit with 2 if deletions are pending."
+)
+@click.option(
+    "--show-hammer",
+    is_flag=True,
+    help="Also print hammer commands for the same deletions.",
 )
 @output_options
 @click.pass_obj

@@ -9,7 +9,7 @@ from foreman_hooks.commands.app import App
 from foreman_hooks.commands.files import write_file
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.errors import INCOMPLETE, PENDING, REFUSED
-from foreman_hooks.osp_checker.errors import OSPError
+from foreman_hooks.osp_checker import OSPError
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
@@ -114,7 +114,9 @@ def _knowledge_code(plan: Plan, errors: Sequence[OSPError]) -> int:
 
 
 def _complain_of_unknown(plan: Plan) -> None:
-    unknown = [verdict for verdict in plan.verdicts if verdict.reason in UNKNOWN_REASONS]
+    unknown = [
+        verdict for verdict in plan.verdicts if verdict.reason in UNKNOWN_REASONS
+    ]
     example = unknown[0]
     complain(
         f"nothing is known about {plan.unknown} of {len(plan.verdicts)} records, such as "

@@ -41,7 +41,9 @@ def _check_deleted(satellite: Satellite, deletion: Deletion) -> None:
     """Raise BadData if another Satellite deleted the record, or if it still exists."""
     name = deletion.name
     if deletion.satellite != satellite.url:
-        raise BadData(f"{name} was deleted at {deletion.satellite}, not at {satellite.url}")
+        raise BadData(
+            f"{name} was deleted at {deletion.satellite}, not at {satellite.url}"
+        )
     if deletion.result == "deleted":
         return
     record = fetch_record(satellite, deletion.host_id)

@@ -27,7 +27,7 @@ from foreman_hooks.commands.planning import (
 )
 from foreman_hooks.errors import BadData
 from foreman_hooks.hooks import maintenance
-from foreman_hooks.osp_checker.uuids import parse_uuid
+from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
@@ -61,7 +61,9 @@ instance_options = bundled(
     [
         click.option("--uuid", metavar="UUID", help="Only this instance, at once."),
         click.option(
-            "--host", metavar="NAME", help="Only the instance of this host record, at once."
+            "--host",
+            metavar="NAME",
+            help="Only the instance of this host record, at once.",
         ),
     ],
 )
@@ -77,7 +79,9 @@ instance_options = bundled(
     is_flag=True,
     help="Delete what the plan says; without it, only show the plan.",
 )
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if deletions are pending.")
+@click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit with 2 if deletions are pending."
+)
 @output_options
 @click.pass_obj
 def run(
@@ -105,7 +109,7 @@ def run(
     with recorded(records.metrics) as record, app.cleanup(scope) as cleanup:
         plan = make_plan(cleanup, record, records.page, target)
         record.code = plan_code(plan, detailed_exitcode and not apply_it)
-        in_full = bool(target) or sys.stdout.isatty() or app.verbose or style.output != "table"
+        in_full = target is not None or _wants_listing(app, style)
         if in_full:
             show_plan(app, plan, style)
             show = partial(show_outcomes, app, plan, style)
@@ -119,7 +123,14 @@ def run(
     return record.code
 
 
-def _check_options(target: Optional[Target], scope: ScopeOptions, records: RecordOptions) -> None:
+def _wants_listing(app: App, style: Style) -> bool:
+    """Whether somebody reads along; cron gets only the news."""
+    return sys.stdout.isatty() or app.verbose or style.output != "table"
+
+
+def _check_options(
+    target: Optional[Target], scope: ScopeOptions, records: RecordOptions
+) -> None:
     """Raise UsageError for options that do not go with a run for one instance."""
     if target and (scope.search or scope.organization):
         raise click.UsageError(
@@ -131,7 +142,9 @@ def _check_options(target: Optional[Target], scope: ScopeOptions, records: Recor
         )
 
 
-def _apply(app: App, cleanup: Cleanup, record: RunRecord, show: Show, page: Optional[Path]) -> None:
+def _apply(
+    app: App, cleanup: Cleanup, record: RunRecord, show: Show, page: Optional[Path]
+) -> None:
     """Carry out the plan of the record; note the exit code, and write the page again."""
     assert record.plan
     try:

@@ -30,7 +30,9 @@ where_options = [
         metavar="DIR",
         help="Write below DIR, for an image; systemd is not called.",
     ),
-    click.option("--dry-run", is_flag=True, help="Show what would be done, with changed lines."),
+    click.option(
+        "--dry-run", is_flag=True, help="Show what would be done, with changed lines."
+    ),
 ]
 what_options = [
     click.option(
@@ -45,8 +47,12 @@ what_options = [
         flag_value="systemd",
         help="Run by a timer of systemd; its journal has the news.",
     ),
-    click.option("--apply", "may_delete", is_flag=True, help="Let the runs delete host records."),
-    click.option("--shellhook", is_flag=True, help="Add a shellhook for Satellite's webhooks."),
+    click.option(
+        "--apply", "may_delete", is_flag=True, help="Let the runs delete host records."
+    ),
+    click.option(
+        "--shellhook", is_flag=True, help="Add a shellhook for Satellite's webhooks."
+    ),
     click.option(
         "--foreman-hook",
         "foreman_hooks",
@@ -82,7 +88,9 @@ def schedule_install(
     earlier install had it.
     """
     if foreman_hooks and not foreman_hooks.is_absolute():
-        raise click.BadParameter("must be an absolute path", param_hint="--foreman-hook")
+        raise click.BadParameter(
+            "must be an absolute path", param_hint="--foreman-hook"
+        )
     scheduler = scheduler or machine.current_scheduler(root) or "cron"
     journal = machine.configured_journal(root, _config())
     rotation = machine.other_log_rotation(root) if scheduler == "cron" else None
@@ -137,7 +145,9 @@ def schedule_remove(app: App, foreman_hooks: Path, root: Path, dry_run: bool) ->
 
 def _config() -> Optional[Path]:
     """Return the configuration that --config names, as an absolute path."""
-    config: Optional[Path] = click.get_current_context().find_root().params.get("config")
+    config: Optional[Path] = (
+        click.get_current_context().find_root().params.get("config")
+    )
     return config.absolute() if config else None
 
 

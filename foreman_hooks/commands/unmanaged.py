@@ -12,11 +12,15 @@ from foreman_hooks.cleanup.unmanaged import unmanaged as unmanaged_servers
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.commands.progress import show_progress
-from foreman_hooks.osp_checker.checker import LocalChecker
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import LocalChecker, swap_bytes
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import Satellite
-from foreman_hooks.satellite.inventory import EVERYTHING, ListedHost, identify_hosts, list_hosts
+from foreman_hooks.satellite.inventory import (
+    EVERYTHING,
+    ListedHost,
+    identify_hosts,
+    list_hosts,
+)
 from foreman_hooks.section import SettingsError, as_duration
 from foreman_hooks.settings import Settings
 
@@ -42,9 +46,13 @@ filter_options = bundled(
     _make_filter,
     [
         click.option(
-            "--project", metavar="NAME", help="Only servers of this project, by name or id."
+            "--project",
+            metavar="NAME",
+            help="Only servers of this project, by name or id.",
         ),
-        click.option("--name", metavar="TEXT", help="Only servers with this in their name."),
+        click.option(
+            "--name", metavar="TEXT", help="Only servers with this in their name."
+        ),
         click.option("--image", metavar="ID", help="Only servers of this image."),
         click.option(
             "--older-than",
@@ -71,7 +79,9 @@ def unmanaged(app: App, wanted: Filter, style: Style) -> int:
     satellite = satellite_of(settings)
     checker = _open_checker(settings)
     with show_progress(app.quiet) as progress:
-        hosts = list(list_hosts(satellite, EVERYTHING, partial(progress, "hosts of Satellite")))
+        hosts = list(
+            list_hosts(satellite, EVERYTHING, partial(progress, "hosts of Satellite"))
+        )
         servers = _servers(checker, progress)
         known = _known(satellite, hosts, servers, settings.policy.openstack_names)
     selected = unmanaged_servers(servers, known, wanted, utc_now())

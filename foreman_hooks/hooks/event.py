@@ -89,7 +89,9 @@ def note_of(event: str, host: str, host_id: str, body: bytes, now: datetime) -> 
     if host:
         name = host.strip().lower()
     if name and not _HOST_NAME.fullmatch(name):
-        raise EventError(f"{_shortened(name)} is not a valid host name; no note was left")
+        raise EventError(
+            f"{_shortened(name)} is not a valid host name; no note was left"
+        )
     if not name and not number:
         raise EventError(
             "the event names no host, neither in its arguments nor in its body; no note was left"
@@ -101,7 +103,9 @@ def is_note(event: object, host_id: object, name: object) -> bool:
     """Whether these values, read from an untrusted file, can be the fields of a note."""
     if event not in EVENTS or not isinstance(name, str):
         return False
-    if type(host_id) is not int or not 0 <= host_id <= _MAX_ID:  # True is an int as well
+    if (
+        type(host_id) is not int or not 0 <= host_id <= _MAX_ID
+    ):  # True is an int as well
         return False
     if name == "":
         return host_id != 0

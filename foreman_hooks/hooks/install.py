@@ -78,7 +78,9 @@ def plan_installation(
             )
     with translated_errors(root):
         for spec in required:
-            if spec.owner and is_this_machine(root):  # the users of an image are not known here
+            if spec.owner and is_this_machine(
+                root
+            ):  # the users of an image are not known here
                 _owner_ids(spec.path, spec.owner)
         changes = [_planned(root, spec) for spec in required]
     return changes + removals
@@ -104,7 +106,9 @@ def _planned_removal(target: Path, path: Path) -> Change:
     if path.is_file() and not path.is_symlink():
         writer = origin(read_text(path))
     if writer is Origin.FOREIGN:
-        return Change(State.KEPT, target, path, detail="not written by 'schedule install'")
+        return Change(
+            State.KEPT, target, path, detail="not written by 'schedule install'"
+        )
     if writer is Origin.CHANGED:
         detail = f"was changed by hand; kept as {path.name}{KEPT}"
         return Change(State.REMOVED, target, path, detail=detail, save=True)

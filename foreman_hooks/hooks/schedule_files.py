@@ -142,7 +142,9 @@ def _check_printable(choice: Choice) -> None:
         words.append(str(choice.foreman_hooks))
     for word in words:
         if not word.isprintable():
-            raise ScheduleError(f"{word!r} cannot be written into a file of cron or systemd")
+            raise ScheduleError(
+                f"{word!r} cannot be written into a file of cron or systemd"
+            )
 
 
 def _folders(choice: Choice) -> list[FileSpec]:

@@ -21,7 +21,9 @@ from foreman_hooks.paths import CONFIG, JOURNAL
 
 MAX_SPOOL = 10_000_000  # bytes, some 80,000 notes; each run empties the spool
 EVENT_WAIT = 0.5  # seconds that an event waits for the lock
-RUN_WAIT = 10.0  # seconds that a run waits for the lock: without the notes it knows less
+RUN_WAIT = (
+    10.0  # seconds that a run waits for the lock: without the notes it knows less
+)
 
 
 class SpoolError(Exception):
@@ -60,7 +62,9 @@ def leave(spool: Path, note: Note) -> None:
         _append(file, line, size)
 
 
-def take(spool: Path, keep: Callable[[Sequence[Note], bool], None], now: datetime) -> None:
+def take(
+    spool: Path, keep: Callable[[Sequence[Note], bool], None], now: datetime
+) -> None:
     """Hand all notes to `keep`, and empty the spool once it has returned.
 
     The second argument of `keep` is True where more notes may be lost: the spool was full, or a
@@ -105,7 +109,9 @@ def journal_of(config: Optional[Path]) -> Path:
             return JOURNAL
         raise SpoolError(f"{path}: {error.strerror}") from error
     except PermissionError as error:
-        raise SpoolForbidden(f"{path}: {error.strerror}; name the spool with --spool") from error
+        raise SpoolForbidden(
+            f"{path}: {error.strerror}; name the spool with --spool"
+        ) from error
     except not_a_configuration as error:
         raise SpoolError(
             f"{path}: not a valid configuration ({type(error).__name__}); "

@@ -2,12 +2,63 @@
 
     from foreman_hooks.osp_checker import Region
 
-    region = Region.open("prod", "RegionOne")            # names from clouds.yaml, or OS_* variables
+    region = Region.open("prod", "RegionOne")  # names from clouds.yaml, or OS_* variables
     for sighting in region.look(["7f3c1f0e-..."]).sightings.values():
         print(sighting.uuid, sighting.presence, sighting.code, sighting.detail)
 
-From the outside in: survey (all clouds at once), region (how "terminated" is decided), login (a
-log-in and its catalog), config (clouds.yaml), session (manners towards Keystone), errors (what
-went wrong, in words), wire (a survey as a line of text).  It needs nothing else of this package,
-so that it travels whole in a job template.
+From the outside in: checker (all clouds at once), region (how "terminated" is decided), login (a
+log-in and its catalog), config (clouds.yaml), session (how we speak to Keystone), pace (how hard a
+server is pressed), errors (what went wrong, in words), sightings and uuids (the values), wire (a
+survey as a line of text).
+
+It needs keystoneauth1, python-novaclient and openstacksdk, and nothing else of this package, so
+that it travels whole in a job template.
 """
+
+from foreman_hooks.osp_checker.checker import (
+    Checker,
+    CloudScope,
+    LocalChecker,
+    ServerLists,
+)
+from foreman_hooks.osp_checker.config import cloud_names, region_names
+from foreman_hooks.osp_checker.errors import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+)
+from foreman_hooks.osp_checker.pace import Manners, Progress
+from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.sightings import (
+    Place,
+    Presence,
+    RegionAnswer,
+    Sighting,
+    Survey,
+)
+from foreman_hooks.osp_checker.uuids import both_orders, parse_uuid, swap_bytes
+
+__all__ = [
+    "Checker",
+    "CloudScope",
+    "LocalChecker",
+    "Manners",
+    "OSPConfigError",
+    "OSPError",
+    "OSPForbidden",
+    "OSPLoginError",
+    "Place",
+    "Presence",
+    "Progress",
+    "Region",
+    "RegionAnswer",
+    "ServerLists",
+    "Sighting",
+    "Survey",
+    "both_orders",
+    "cloud_names",
+    "parse_uuid",
+    "region_names",
+    "swap_bytes",
+]

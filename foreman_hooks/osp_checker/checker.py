@@ -13,7 +13,13 @@ from foreman_hooks.osp_checker.errors import OSPError
 from foreman_hooks.osp_checker.login import LogIns
 from foreman_hooks.osp_checker.pace import MANNERS, Manners, Progress, workers
 from foreman_hooks.osp_checker.region import Region, unknown_region
-from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting, Survey
+from foreman_hooks.osp_checker.sightings import (
+    Place,
+    Presence,
+    RegionAnswer,
+    Sighting,
+    Survey,
+)
 from foreman_hooks.osp_checker.uuids import swap_bytes
 
 
@@ -30,7 +36,9 @@ class ServerLists:
             alive.update((uuid, place) for uuid in uuids if uuid in servers)
         swapped = {uuid: swap_bytes(uuid) for uuid in uuids if uuid not in alive}
         for place, servers in reversed(self.servers.items()):
-            alive.update((uuid, place) for uuid, other in swapped.items() if other in servers)
+            alive.update(
+                (uuid, place) for uuid, other in swapped.items() if other in servers
+            )
         return alive
 
 
@@ -41,7 +49,10 @@ class Checker(Protocol):
         """Do what does not depend on the UUIDs; may run beside other work."""
 
     def listed(
-        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+        self,
+        uuids: Sequence[str],
+        lists: ServerLists,
+        progress: Optional[Progress] = None,
     ) -> Survey:
         """Which of them are in a list of servers; says nothing of the others, however many."""
 
@@ -49,7 +60,10 @@ class Checker(Protocol):
         """Each of them one by one and now, whatever a list says."""
 
     def survey(
-        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+        self,
+        uuids: Sequence[str],
+        lists: ServerLists,
+        progress: Optional[Progress] = None,
     ) -> Survey:
         """Both in one: a UUID that is in a list is not asked about."""
 
@@ -140,7 +154,9 @@ class LocalChecker:
         asked = [region.endpoint for region in self.regions.values() if region.endpoint]
         for place, region in self.regions.items():
             if region.log_in:
-                self.unlisted[place] = region.log_in.left_out(asked, self._names(place.cloud))
+                self.unlisted[place] = region.log_in.left_out(
+                    asked, self._names(place.cloud)
+                )
 
     def _names(self, cloud: str) -> set[str]:
         """The regions of a cloud that are ignored on purpose, or in scope and in `errors`."""
@@ -170,13 +186,19 @@ class LocalChecker:
         return ServerLists(lists)
 
     def listed(
-        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+        self,
+        uuids: Sequence[str],
+        lists: ServerLists,
+        progress: Optional[Progress] = None,
     ) -> Survey:
         """Those in a list are alive; the others are not asked about."""
         return self._joined(lists.find(uuids), self._look((), None))
 
     def survey(
-        self, uuids: Sequence[str], lists: ServerLists, progress: Optional[Progress] = None
+        self,
+        uuids: Sequence[str],
+        lists: ServerLists,
+        progress: Optional[Progress] = None,
     ) -> Survey:
         """Those in a list are alive; the others are asked about one by one, in every region."""
         alive = lists.find(uuids)
@@ -188,7 +210,9 @@ class LocalChecker:
         self.open()
         return self._joined({}, self._look(list(uuids), progress))
 
-    def _look(self, uuids: Sequence[str], progress: Optional[Progress]) -> list[RegionAnswer]:
+    def _look(
+        self, uuids: Sequence[str], progress: Optional[Progress]
+    ) -> list[RegionAnswer]:
         """Ask all regions; if one is unknown none is asked, since no UUID can be known then."""
         counts = _Counts(self.regions, progress)
         wanted = () if self.errors else uuids
@@ -203,12 +227,16 @@ class LocalChecker:
             answers.append(unknown_region(place, uuids, error))
         return answers
 
-    def _joined(self, alive: Mapping[str, Place], answers: Sequence[RegionAnswer]) -> Survey:
+    def _joined(
+        self, alive: Mapping[str, Place], answers: Sequence[RegionAnswer]
+    ) -> Survey:
         asked: dict[str, tuple[Sighting, ...]] = {}
         for answer in answers:
             for uuid, sighting in answer.sightings.items():
                 asked[uuid] = (*asked.get(uuid, ()), sighting)
-        return Survey(tuple(self._described(answer) for answer in answers), alive, asked)
+        return Survey(
+            tuple(self._described(answer) for answer in answers), alive, asked
+        )
 
     def _described(self, answer: RegionAnswer) -> RegionAnswer:
         """The answer with what is known of its region, without the sightings.
@@ -224,7 +252,10 @@ class LocalChecker:
 
 
 def ask_further(
-    checker: Checker, listed: Survey, uuids: Sequence[str], progress: Optional[Progress] = None
+    checker: Checker,
+    listed: Survey,
+    uuids: Sequence[str],
+    progress: Optional[Progress] = None,
 ) -> Survey:
     """The survey of the lists, completed by the answers about these UUIDs, which are in no list.
 
@@ -273,7 +304,9 @@ def _merged(known: RegionAnswer, answer: RegionAnswer) -> RegionAnswer:
     )
 
 
-def _sighting(uuid: str, answer: RegionAnswer, sighting: Optional[Sighting]) -> Sighting:
+def _sighting(
+    uuid: str, answer: RegionAnswer, sighting: Optional[Sighting]
+) -> Sighting:
     if sighting and not answer.error:
         return sighting
     why = str(answer.error or "not asked")

@@ -23,7 +23,15 @@ _SCOPE = (
     "default_domain_name",
     "unscoped",
 )
-_BESIDE_AUTH = ("insecure", "verify", "cacert", "cert", "key", "region_name", "interface")
+_BESIDE_AUTH = (
+    "insecure",
+    "verify",
+    "cacert",
+    "cert",
+    "key",
+    "region_name",
+    "interface",
+)
 
 
 class CloudEntry(NamedTuple):
@@ -86,7 +94,9 @@ def region_names(cloud: Optional[str]) -> list[str]:
     name = cloud or reader.default_cloud
     try:
         regions = [str(region["name"]).strip() for region in reader._get_regions(name)]
-    except Exception as error:  # for what is wrong in the file openstacksdk raises just anything
+    except (
+        Exception
+    ) as error:  # for what is wrong in the file openstacksdk raises just anything
         raise _explained(reader, source, name, error) from error
     names = [region for region in dict.fromkeys(regions) if region]
     if not names:
@@ -103,7 +113,10 @@ def cloud_names() -> list[str]:
     """The clouds that clouds.yaml names; raises OSPConfigError if there is none."""
     reader, _ = _reader(None)
     names = sorted(reader.get_cloud_names())
-    if names in ([], ["defaults"]):  # what openstacksdk calls a configuration without any file
+    if names in (
+        [],
+        ["defaults"],
+    ):  # what openstacksdk calls a configuration without any file
         raise OSPConfigError(
             "no clouds.yaml names a cloud; put one into ~/.config/openstack of this user, or into "
             "/etc/openstack"
@@ -124,7 +137,9 @@ def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
     written = reader.cloud_config["clouds"].get(entry.name, {}).get("auth") or {}
     blank = sorted(key for key, value in written.items() if value is None)
     if blank:  # openstacksdk would send the word None
-        raise OSPConfigError(f"{_who(entry.name)} ({source}): {', '.join(blank)} is empty in auth")
+        raise OSPConfigError(
+            f"{_who(entry.name)} ({source}): {', '.join(blank)} is empty in auth"
+        )
     return entry
 
 
@@ -139,8 +154,12 @@ def _entry(reader: Any, source: str, cloud: Optional[str], region: str) -> Cloud
         if region and region not in [entry["name"] for entry in regions]:
             known = None
         return CloudEntry(reader.get_one(cloud=cloud, region_name=known), source)
-    except Exception as error:  # for what is wrong in the file openstacksdk raises just anything
-        raise _explained(reader, source, cloud or reader.default_cloud, error) from error
+    except (
+        Exception
+    ) as error:  # for what is wrong in the file openstacksdk raises just anything
+        raise _explained(
+            reader, source, cloud or reader.default_cloud, error
+        ) from error
 
 
 # Which file is read, and whether it can be
@@ -151,7 +170,9 @@ def _reader(cloud: Optional[str]) -> "tuple[Any, str]":
     from openstack import config
 
     loader = config.loader
-    needed = bool(cloud or os.environ.get("OS_CLOUD") or not os.environ.get("OS_AUTH_URL"))
+    needed = bool(
+        cloud or os.environ.get("OS_CLOUD") or not os.environ.get("OS_AUTH_URL")
+    )
     path = _file("OS_CLIENT_CONFIG_FILE", loader.CONFIG_FILES, needed)
     secure = _file("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES, needed)
     source = path if path and Path(path).exists() else "OS_* variables"
@@ -194,7 +215,9 @@ def _exists(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise OSPConfigError(f"{path}: cannot be read by this user ({error.strerror})") from error
+        raise OSPConfigError(
+            f"{path}: cannot be read by this user ({error.strerror})"
+        ) from error
     return True
 
 
@@ -203,15 +226,21 @@ def _readable(path: str) -> str:
 
     try:
         with Path(path).open(encoding="utf-8") as lines:
-            content = json.load(lines) if path.endswith("json") else yaml.safe_load(lines)
+            content = (
+                json.load(lines) if path.endswith("json") else yaml.safe_load(lines)
+            )
     except OSError as error:
-        raise OSPConfigError(f"{path}: cannot be read by this user ({error.strerror})") from error
+        raise OSPConfigError(
+            f"{path}: cannot be read by this user ({error.strerror})"
+        ) from error
     except yaml.YAMLError as error:
         raise OSPConfigError(
             f"{path}{_yaml_line(error)}: not valid YAML ({_yaml_problem(error)})"
         ) from error
     except (ValueError, RecursionError) as error:
-        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        line = (
+            f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        )
         kind = "JSON" if path.endswith("json") else "YAML"
         raise OSPConfigError(f"{path}{line}: not valid {kind} in UTF-8") from error
     _check_shape(path, content)
@@ -265,7 +294,10 @@ def _explained(
     text = _unfit(reader, cloud, error) or _missing(error)
     if not text and _is_plain(error):
         text = gist(error)
-    text = text or "the entry is not valid; compare it with the one that the openstack command uses"
+    text = (
+        text
+        or "the entry is not valid; compare it with the one that the openstack command uses"
+    )
     return OSPConfigError(f"{place}: {text}")
 
 
@@ -274,7 +306,9 @@ def _missing(error: BaseException) -> str:
     names = [str(option.dest) for option in getattr(error, "options", ())]
     if not names:
         return ""
-    return f"{' and '.join(names)} is missing; set it in auth (or OS_{names[0].upper()})"
+    return (
+        f"{' and '.join(names)} is missing; set it in auth (or OS_{names[0].upper()})"
+    )
 
 
 def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
@@ -353,10 +387,14 @@ def _check(entry: CloudEntry) -> None:
             f"{place}: auth_type {kind} has no log-in; use password or v3applicationcredential"
         )
     if not is_http(auth.get("auth_url")):
-        raise OSPConfigError(f"{place}: auth_url {entry.auth_url!r} is not an http(s):// URL")
+        raise OSPConfigError(
+            f"{place}: auth_url {entry.auth_url!r} is not an http(s):// URL"
+        )
     if kind in ("password", "v3password", "v2password"):
         if not auth.get("username") and not auth.get("user_id"):
-            raise OSPConfigError(f"{place}: no username is given; set it in auth (or OS_USERNAME)")
+            raise OSPConfigError(
+                f"{place}: no username is given; set it in auth (or OS_USERNAME)"
+            )
         if not auth.get("password"):
             raise OSPConfigError(f"{place}: {_no_secret('password', entry.source)}")
     timeout = entry.config.config.get("api_timeout")
@@ -375,6 +413,10 @@ def is_http(url: object) -> bool:
     """Whether a text is an http(s):// URL with a host."""
     try:
         parts = urlsplit(str(url or ""))
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+        )
     except ValueError:
         return False

@@ -51,7 +51,10 @@ class OSPForbidden(OSPError):
 
 
 # By name, for errors that travelled as text: in a plan, and in the answer of a checker host.
-KINDS = {kind.__name__: kind for kind in (OSPError, OSPConfigError, OSPLoginError, OSPForbidden)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (OSPError, OSPConfigError, OSPLoginError, OSPForbidden)
+}
 
 
 # A word of Keystone's answer -> what to do.  The first that fits counts.
@@ -61,8 +64,14 @@ _ADVICE = (
         "an application credential brings its project along: remove project_name, project_id, "
         "project_domain_name, ... from auth (OS_PROJECT_*)",
     ),
-    ("find domain", "a domain is missing: set user_domain_name and project_domain_name"),
-    ("expired and needs to be changed", "change the password in Keystone, then in clouds.yaml"),
+    (
+        "find domain",
+        "a domain is missing: set user_domain_name and project_domain_name",
+    ),
+    (
+        "expired and needs to be changed",
+        "change the password in Keystone, then in clouds.yaml",
+    ),
     ("password is expired", "change the password in Keystone, then in clouds.yaml"),
     (
         "locked",
@@ -92,8 +101,19 @@ _NO_TRUST = {
     62: "use the name that the certificate holds",
     64: "use the name that the certificate holds",
 }
-_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-_TIMEOUTS = ("ConnectTimeout", "ReadTimeout", "Timeout", "ConnectTimeoutError", "ReadTimeoutError")
+_NO_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "RECORD_LAYER_FAILURE",
+    "PACKET_LENGTH_TOO_LONG",
+)
+_TIMEOUTS = (
+    "ConnectTimeout",
+    "ReadTimeout",
+    "Timeout",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+)
 _OF_ENVIRONMENT = ("OS_CACERT", "OS_INSECURE", "SSL_CERT_FILE")
 
 
@@ -109,7 +129,9 @@ def shown(url: object) -> str:
         parts = urlsplit(str(url))
     except ValueError:
         return "(a URL that cannot be read)"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return parts._replace(
+        netloc=parts.netloc.rpartition("@")[2], query="", fragment=""
+    ).geturl()
 
 
 @contextmanager
@@ -136,7 +158,9 @@ def translated(where: str = "", session: Any = None) -> Iterator[None]:
     except OSError as error:  # of requests, where it looks for a CA file
         kind = OSPConfigError if "invalid path" in str(error) else OSPError
         raise kind(f"{prefix}{_of_wire(error)}") from error
-    except Exception as error:  # keystoneauth takes keys and the shape of a token for granted
+    except (
+        Exception
+    ) as error:  # keystoneauth takes keys and the shape of a token for granted
         log.debug("%s", where, exc_info=True)
         if not getattr(session, "sent", True):
             raise OSPConfigError(
@@ -150,7 +174,10 @@ def translated(where: str = "", session: Any = None) -> Iterator[None]:
 def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
     """What an answer of Keystone's means."""
     status = error.http_status
-    words = gist(str(error.message or "").partition(f" (HTTP {status})")[0]) or "no reason given"
+    words = (
+        gist(str(error.message or "").partition(f" (HTTP {status})")[0])
+        or "no reason given"
+    )
     if status in (429, 503, 504):
         return OSPError, f"Keystone is busy ({status}: {words}); try again later"
     if status >= 500 or status < 400:
@@ -195,7 +222,10 @@ def _of_client(error: Any) -> "tuple[type[OSPError], str]":
             f"{words}; {next((text for word, text in _ADVICE if word in words), 'correct auth')}",
         )
     if isinstance(error, (ka.CatalogException, ka.EndpointNotFound)):
-        return OSPConfigError, "the catalog has no such compute endpoint; correct the region's name"
+        return (
+            OSPConfigError,
+            "the catalog has no such compute endpoint; correct the region's name",
+        )
     if isinstance(error, ka.MissingAuthPlugin):
         return OSPConfigError, "there is nothing to log in with; set auth and auth_type"
     return OSPError, f"not reachable: {gist(error)}"
@@ -210,7 +240,12 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
             continue
         known.add(id(link))
         yield link
-        nested = (getattr(link, "reason", None), *link.args, link.__cause__, link.__context__)
+        nested = (
+            getattr(link, "reason", None),
+            *link.args,
+            link.__cause__,
+            link.__context__,
+        )
         queue.extend(part for part in nested if isinstance(part, BaseException))
 
 
@@ -227,7 +262,9 @@ def _of_wire(error: BaseException) -> str:
     for link in reversed(chain):
         text = _of_cause(link)
         if text:
-            return f"{text}{at}" if "; " not in text else text.replace("; ", f"{at}; ", 1)
+            return (
+                f"{text}{at}" if "; " not in text else text.replace("; ", f"{at}; ", 1)
+            )
     return f"{_reason(chain)}{at}"
 
 
@@ -246,9 +283,15 @@ def _of_cause(link: BaseException) -> str:
         return "the server's name is not resolved; correct the host name, or DNS"
     if isinstance(link, ConnectionRefusedError):
         return "connection refused; is the service running, and is the port right"
-    if isinstance(link, ConnectionResetError) or type(link).__name__ == "RemoteDisconnected":
+    if (
+        isinstance(link, ConnectionResetError)
+        or type(link).__name__ == "RemoteDisconnected"
+    ):
         return "the server closes the connection (http:// where it wants https://)"
-    if isinstance(link, (TimeoutError, socket.timeout)) or type(link).__name__ in _TIMEOUTS:
+    if (
+        isinstance(link, (TimeoutError, socket.timeout))
+        or type(link).__name__ in _TIMEOUTS
+    ):
         return "no answer in time; is a firewall between, or the server overloaded"
     if isinstance(link, OSError) and link.strerror:
         return gist(f"{link.strerror} {link.filename or ''}")
@@ -268,7 +311,8 @@ def _of_tls(link: ssl.SSLError) -> str:
     if "EOF" in reason:
         return "the server ends the TLS handshake; is the port right"
     return (
-        f"TLS fails: {words}; the server's protocol or ciphers are not allowed here (crypto policy)"
+        f"TLS fails: {words}; the server's protocol or ciphers are not allowed here "
+        "(crypto policy)"
     )
 
 
@@ -285,7 +329,9 @@ def _of_ca_file(link: BaseException) -> str:
 
 def _of_no_use() -> str:
     names = [name for name in _OF_ENVIRONMENT if name in os.environ]
-    return f" ({', '.join(names)}: no effect on a cloud of clouds.yaml)" if names else ""
+    return (
+        f" ({', '.join(names)}: no effect on a cloud of clouds.yaml)" if names else ""
+    )
 
 
 def _url_of(chain: "list[BaseException]") -> str:

@@ -59,7 +59,12 @@ class LogIn:
 
     def _overridden(self, entry: CloudEntry, override: str) -> Nova:
         url = override
-        for name in ("%(project_id)s", "%(tenant_id)s", "$(project_id)s", "$(tenant_id)s"):
+        for name in (
+            "%(project_id)s",
+            "%(tenant_id)s",
+            "$(project_id)s",
+            "$(tenant_id)s",
+        ):
             url = url.replace(name, str(self.access.project_id))
         if not is_http(url):
             raise OSPConfigError(
@@ -78,11 +83,17 @@ class LogIn:
 
     def _of_catalog(self, entry: CloudEntry) -> Nova:
         config = entry.config
-        region, kind = config.get_region_name("compute"), config.get_service_type("compute")
+        region, kind = (
+            config.get_region_name("compute"),
+            config.get_service_type("compute"),
+        )
         interface = config.get_interface("compute") or "public"
         service = config.get_service_name("compute")
         endpoints = self.access.service_catalog.get_endpoint_data_list(
-            service_type=kind, interface=interface, region_name=region, service_name=service
+            service_type=kind,
+            interface=interface,
+            region_name=region,
+            service_name=service,
         )
         by_url = {_bare(endpoint.url): endpoint for endpoint in endpoints}
         if not by_url:
@@ -132,7 +143,9 @@ class LogIn:
             return str(versioned.url)
         return ""
 
-    def left_out(self, asked: Collection[Nova], ignored: Collection[str]) -> tuple[str, ...]:
+    def left_out(
+        self, asked: Collection[Nova], ignored: Collection[str]
+    ) -> tuple[str, ...]:
         """The compute regions of the catalog that are neither asked nor ignored by name.
 
         A region with a second Nova that is not asked is named with it: REGION/SERVICE.
@@ -141,7 +154,9 @@ class LogIn:
         for nova in self.novas:
             urls.setdefault((nova.region, nova.service), set()).add(_bare(nova.url))
         asked_urls = {_bare(nova.url) for nova in asked}
-        overridden = [nova for nova in asked if nova.keystone == self.keystone and not nova.listed]
+        overridden = [
+            nova for nova in asked if nova.keystone == self.keystone and not nova.listed
+        ]
         covered = _first_of_each(overridden) & urls.keys()
         covered.update(key for key, those in urls.items() if those & asked_urls)
         covered_regions = {region for region, _ in covered}
@@ -163,7 +178,9 @@ def _first_of_each(novas: Iterable[Nova]) -> set[tuple[str, str]]:
 
 def _several(region: str, endpoints: "list[Any]") -> str:
     services = {str(endpoint.service_name) for endpoint in endpoints}
-    texts = [f"{endpoint.service_name}: {shown(endpoint.url)}" for endpoint in endpoints]
+    texts = [
+        f"{endpoint.service_name}: {shown(endpoint.url)}" for endpoint in endpoints
+    ]
     key = "compute_service_name"
     if len(services) < len(endpoints):
         key = "compute_endpoint_override"

@@ -19,7 +19,9 @@ class Manners(NamedTuple):
     """How much is asked of a server: questions at once, rows a page, seconds between questions."""
 
     workers: int = 8
-    page_size: int = 1000  # Nova's max_limit by default; it cuts a larger limit to it in silence
+    page_size: int = (
+        1000  # Nova's max_limit by default; it cuts a larger limit to it in silence
+    )
     pause: float = 0.0
 
 

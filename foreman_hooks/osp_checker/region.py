@@ -151,7 +151,9 @@ class Region:
         """`CLOUD/REGION`, for people."""
         return str(self.place)
 
-    def look(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> RegionAnswer:
+    def look(
+        self, uuids: Iterable[str], progress: Optional[Progress] = None
+    ) -> RegionAnswer:
         """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
         wanted = list(dict.fromkeys(uuids))
         try:
@@ -161,7 +163,9 @@ class Region:
         proof = self.visibility.proof if self.visibility else ""
         return RegionAnswer(self.cloud, self.region, proof=proof, sightings=sightings)
 
-    def _ask_all(self, uuids: Sequence[str], progress: Optional[Progress]) -> dict[str, Sighting]:
+    def _ask_all(
+        self, uuids: Sequence[str], progress: Optional[Progress]
+    ) -> dict[str, Sighting]:
         """A Sighting for each UUID; the first OSPError of any worker ends them all."""
         queue = iter(uuids)
         sightings: dict[str, Sighting] = {}
@@ -218,7 +222,9 @@ class Region:
             yield page
             page = self._page_after(path, page)
 
-    def _page_after(self, path: str, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _page_after(
+        self, path: str, page: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
         """The page that follows, empty at the end.
 
         A server without instance mapping, and one purged since, is a 400 as marker (measured): then
@@ -227,7 +233,10 @@ class Region:
         for number in reversed(range(len(page))):
             with suppress(_BadMarker):
                 following = self._servers(
-                    path, all_tenants=1, limit=self.manners.page_size, marker=page[number]["id"]
+                    path,
+                    all_tenants=1,
+                    limit=self.manners.page_size,
+                    marker=page[number]["id"],
                 )
                 known = {server["id"] for server in page[number + 1 :]}
                 return [server for server in following if server["id"] not in known]
@@ -250,7 +259,9 @@ class Region:
             return sighting
         swapped = self._ask_form(text, other)
         if swapped.presence is not Presence.ABSENT:
-            return swapped._replace(detail=f"{swapped.detail} (as {other}, the other byte order)")
+            return swapped._replace(
+                detail=f"{swapped.detail} (as {other}, the other byte order)"
+            )
         return sighting
 
     def _ask_form(self, text: str, form: str) -> Sighting:
@@ -282,7 +293,9 @@ class Region:
                     f"{self.name}: GET of server {form} gave a 200 that is not about it"
                 )
             return str(server.get("status") or "without status")
-        if answer.status == 403:  # a role that may list but not show; the list must answer
+        if (
+            answer.status == 403
+        ):  # a role that may list but not show; the list must answer
             return None
         problem = _member(answer.body, "itemNotFound", dict)
         is_novas = problem and form in str(problem.get("message")) and answer.request_id
@@ -301,7 +314,9 @@ class Region:
         if row is None:
             return self._without_row(text, form, visibility)
         if row.get("status") != "DELETED":
-            return self._saw(text, Presence.PRESENT, str(row.get("status") or "without status"))
+            return self._saw(
+                text, Presence.PRESENT, str(row.get("status") or "without status")
+            )
         ended = row.get("OS-SRV-USG:terminated_at")
         if ended is None:
             # `updated` does not stand in for it: if that is NULL Nova prints the present time
@@ -309,14 +324,18 @@ class Region:
             return self._saw(text, Presence.ABSENT, detail)
         when = _moment(ended)
         if when is None:
-            raise _UnreadableError(f"{self.name}: the deleted row of {form} has an unreadable time")
+            raise _UnreadableError(
+                f"{self.name}: the deleted row of {form} has an unreadable time"
+            )
         detail = f"Nova's row says DELETED; {visibility.proof}"
         return self._saw(text, Presence.DELETED, detail, when)
 
     def _without_row(self, text: str, form: str, visibility: Visibility) -> Sighting:
         """No trace is left, if this login's lists could show one."""
         if visibility.by_get or self.empty_is_absent:
-            return self._saw(text, Presence.ABSENT, f"no row of it is left; {visibility.proof}")
+            return self._saw(
+                text, Presence.ABSENT, f"no row of it is left; {visibility.proof}"
+            )
         raise _UnreadableError(
             f"{self.name}: no row of {form}, but this role's lists are silent about a cell that "
             "is down (set lists_fail_on_down_cell where the cloud does not skip down cells)"
@@ -328,7 +347,9 @@ class Region:
         Nova drops `uuid` in silence for roles without allow_all_filters: then other servers come
         back.
         """
-        page = self._servers("/servers/detail", all_tenants=1, uuid=form, limit=2, **more)
+        page = self._servers(
+            "/servers/detail", all_tenants=1, uuid=form, limit=2, **more
+        )
         if len(page) > 1 or any(server["id"] != form for server in page):
             raise _UnreadableError(
                 f"{self.name}: the list filtered for {form} holds other servers: the filter was "
@@ -386,7 +407,9 @@ class Region:
                 "any; take an empty region out of the configuration"
             )
         server = page[0]
-        if server.get("status") in _NO_CANARY or not isinstance(server.get("tenant_id"), str):
+        if server.get("status") in _NO_CANARY or not isinstance(
+            server.get("tenant_id"), str
+        ):
             raise OSPError(
                 f"{self.name}: the list of active servers holds {server['id']}, which is not active"
             )
@@ -396,17 +419,23 @@ class Region:
         if not self._get_server(canary["id"]):
             return None
         if not own:
-            proof = f"the login can see other projects' servers (example: {canary['id']})"
+            proof = (
+                f"the login can see other projects' servers (example: {canary['id']})"
+            )
             return Visibility(True, proof)
         if "admin" in self.roles:
             return Visibility(
-                True, "all servers belong to the login's own project; relies on its role admin"
+                True,
+                "all servers belong to the login's own project; relies on its role admin",
             )
         return None
 
     def _prove_by_filter(self, canary: dict[str, Any], own: bool) -> Visibility:
         whose = "its own" if own else "another"
-        if self._row(canary["id"]) is None or self._row(str(uuidlib.uuid4())) is not None:
+        if (
+            self._row(canary["id"]) is None
+            or self._row(str(uuidlib.uuid4())) is not None
+        ):
             raise OSPForbidden(
                 f"{self.name}: this login cannot read server {canary['id']} of {whose} project; "
                 "it needs Nova's admin role, or the custom role of the README"
@@ -417,28 +446,38 @@ class Region:
                 "honoured"
             )
         else:
-            proof = f"the login can list other projects' servers (example: {canary['id']})"
+            proof = (
+                f"the login can list other projects' servers (example: {canary['id']})"
+            )
         return Visibility(False, proof)
 
     def _servers(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """One page of a list of servers, each checked to be a server."""
         answer = self._get(path, **query)
         if answer.status == 403 and _member(answer.body, "forbidden", dict) is None:
-            raise OSPError(f"{self.name}: GET {path} gave a 403 that is not Nova's own (a proxy?)")
+            raise OSPError(
+                f"{self.name}: GET {path} gave a 403 that is not Nova's own (a proxy?)"
+            )
         if answer.status == 403:
             raise OSPForbidden(
                 f"{self.name}: this login may not list the servers of all projects; it needs "
                 "Nova's admin role, or the custom role of the README"
             )
         if answer.status == 400 and "marker" in query:
-            raise _BadMarker(f"{self.name}: GET {path} refuses the marker {query['marker']}")
+            raise _BadMarker(
+                f"{self.name}: GET {path} refuses the marker {query['marker']}"
+            )
         page = _member(answer.body, "servers", list)
         if answer.status != 200 or page is None:
-            raise OSPError(f"{self.name}: GET {path} gave {answer.status} and no list of servers")
+            raise OSPError(
+                f"{self.name}: GET {path} gave {answer.status} and no list of servers"
+            )
         for server in page:
             uuid = _member(server, "id", str)
             if uuid is None or parse_uuid(uuid) != uuid:
-                raise OSPError(f"{self.name}: GET {path} gave an entry that is not a server")
+                raise OSPError(
+                    f"{self.name}: GET {path} gave an entry that is not a server"
+                )
         return page
 
     def _get(self, path: str, **query: Any) -> _Answer:
@@ -449,7 +488,9 @@ class Region:
         for attempt in range(1, TRIES + 1):
             with translated(self.name, getattr(self.nova, "session", None)):
                 # redirect: one that leads to a log-in page would come back as a 200
-                response, body = self.nova.get(path, params=query, raise_exc=False, redirect=False)
+                response, body = self.nova.get(
+                    path, params=query, raise_exc=False, redirect=False
+                )
             log.debug("%s GET %s %s: %s", self.name, path, query, response.status_code)
             seconds = retry_in(response, attempt, _MORE_TRIES)
             wait(seconds or self.manners.pause)
@@ -457,7 +498,9 @@ class Region:
                 break
         self._check_answer(path, response)
         headers = response.headers
-        request_id = headers.get("x-openstack-request-id") or headers.get("x-compute-request-id")
+        request_id = headers.get("x-openstack-request-id") or headers.get(
+            "x-compute-request-id"
+        )
         return _Answer(response.status_code, body, request_id or "")
 
     def _check_answer(self, path: str, response: Any) -> None:
@@ -473,8 +516,12 @@ class Region:
                 "followed; have the catalog's URL corrected, or set "
                 "compute_endpoint_override in clouds.yaml"
             )
-        if status == 429 or (status == 503 and retry_after(status, response.headers) is not None):
-            raise OSPError(f"{self.name}: Nova is busy (GET {path} gave {status}); try again later")
+        if status == 429 or (
+            status == 503 and retry_after(status, response.headers) is not None
+        ):
+            raise OSPError(
+                f"{self.name}: Nova is busy (GET {path} gave {status}); try again later"
+            )
         if status >= 500:
             raise OSPError(
                 f"{self.name}: GET {path} gave {status} (a cell that is down, or Nova itself)"
@@ -485,12 +532,18 @@ class Region:
             self._date = date
 
     def _saw(
-        self, text: str, presence: Presence, detail: str, when: Optional[datetime] = None
+        self,
+        text: str,
+        presence: Presence,
+        detail: str,
+        when: Optional[datetime] = None,
     ) -> Sighting:
         return Sighting(text, self.cloud, self.region, presence, detail, when)
 
 
-def unknown_region(place: Place, uuids: Collection[str], error: OSPError) -> RegionAnswer:
+def unknown_region(
+    place: Place, uuids: Collection[str], error: OSPError
+) -> RegionAnswer:
     """The answer of a region that failed: every UUID is UNKNOWN (INVALID if it is not one)."""
     sightings = {}
     for text in uuids:
@@ -529,6 +582,8 @@ def _member(body: Any, key: str, kind: type) -> Any:
 def _moment(text: object) -> Optional[datetime]:
     """A time as Nova prints it (UTC, with or without Z or fractions of a second); else None."""
     try:
-        return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+        return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(
+            tzinfo=timezone.utc
+        )
     except ValueError:
         return None

@@ -14,7 +14,9 @@ from urllib.request import getproxies
 from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
 from foreman_hooks.osp_checker.pace import BREATH, TRIES, retry_in, wait
 
-CLOCK_SKEW = timedelta(minutes=5)  # clocks that differ by more give times that cannot be compared
+CLOCK_SKEW = timedelta(
+    minutes=5
+)  # clocks that differ by more give times that cannot be compared
 
 _ONE_MORE_TRY = {503: BREATH, 504: BREATH}  # of a log-in, by the status of its answer
 
@@ -23,7 +25,9 @@ def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
     """How far a server's clock is ahead of ours, by the Date of its answer; None without one."""
     with suppress(TypeError, ValueError, OverflowError):
         there = parsedate_to_datetime(headers.get("Date", ""))
-        return there.replace(tzinfo=there.tzinfo or timezone.utc) - datetime.now(timezone.utc)
+        return there.replace(tzinfo=there.tzinfo or timezone.utc) - datetime.now(
+            timezone.utc
+        )
     return None
 
 
@@ -49,7 +53,9 @@ def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
     http.auth = http.auth or _no_auth
     if verify is not True:
         return verify
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    return (
+        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    )
 
 
 def _no_auth(request: Any) -> Any:

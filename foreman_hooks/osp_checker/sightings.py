@@ -105,5 +105,7 @@ class Survey:
         """The sightings of one UUID; none if it was not asked about."""
         place = self.alive.get(uuid)
         if place:
-            return (Sighting(uuid, place.cloud, place.region, Presence.PRESENT, "listed"),)
+            return (
+                Sighting(uuid, place.cloud, place.region, Presence.PRESENT, "listed"),
+            )
         return self.asked.get(uuid, ())

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from typing import Optional
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_NO_IDENTITY = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+_NO_IDENTITY = (
+    "00000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+)
 
 
 def parse_uuid(text: object) -> Optional[str]:

@@ -14,7 +14,13 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.errors import KINDS, OSPError
-from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting, Survey
+from foreman_hooks.osp_checker.sightings import (
+    Place,
+    Presence,
+    RegionAnswer,
+    Sighting,
+    Survey,
+)
 
 MARK = "satellite-osp-cleanup:answer:2"
 EARLIER = "satellite-osp-cleanup:answer:1"
@@ -161,7 +167,10 @@ def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
     return Survey(
         regions,
         {uuid: places[_number(number)] for uuid, number in alive.items()},
-        {uuid: _sightings(uuid, regions, sightings) for uuid, sightings in rows.items()},
+        {
+            uuid: _sightings(uuid, regions, sightings)
+            for uuid, sightings in rows.items()
+        },
         _time(body["at"]),
     )
 
@@ -177,7 +186,9 @@ def _region_answer(
 ) -> RegionAnswer:
     if not isinstance(unlisted, list):
         raise ValueError("the unlisted regions are not a list")
-    if not all(isinstance(text, str) for text in (cloud, region, proof, kind, error, *unlisted)):
+    if not all(
+        isinstance(text, str) for text in (cloud, region, proof, kind, error, *unlisted)
+    ):
         raise ValueError("a field is not a text")
     if servers is not None:
         _number(servers)
@@ -212,10 +223,14 @@ def _sightings(
     for answer in regions:
         if answer.error:
             why = str(answer.error)
-            sightings[answer.place] = Sighting(uuid, *answer.place, Presence.UNKNOWN, why)
+            sightings[answer.place] = Sighting(
+                uuid, *answer.place, Presence.UNKNOWN, why
+            )
         elif answer.place not in sightings:
             why = f"not asked: {failures[0]}"
-            sightings[answer.place] = Sighting(uuid, *answer.place, Presence.UNKNOWN, why)
+            sightings[answer.place] = Sighting(
+                uuid, *answer.place, Presence.UNKNOWN, why
+            )
     return tuple(sightings[answer.place] for answer in regions)
 
 

@@ -68,9 +68,13 @@ def render(plan: Plan, outcomes: Outcomes = None) -> str:
         version=version("satellite-osp-cleanup"),
         made_at=f"{hammer_time(plan.made_at)} UTC",
         counts={decision.value: plan.counts[decision] for decision in Decision},
-        deletions=[verdict for verdict in verdicts if verdict.decision is Decision.DELETE],
+        deletions=[
+            verdict for verdict in verdicts if verdict.decision is Decision.DELETE
+        ],
         outcomes=_by_host(outcomes),
-        attention=[verdict for verdict in verdicts if verdict.reason in NEEDS_ATTENTION],
+        attention=[
+            verdict for verdict in verdicts if verdict.reason in NEEDS_ATTENTION
+        ],
         listed=LISTED,
         parts=list(bar(plan.verdicts)),
         portions=list(_portions(verdicts)),

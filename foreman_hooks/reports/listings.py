@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.sightings import Sighting
+from foreman_hooks.osp_checker import Sighting
 from foreman_hooks.reports.texts import escaped, plain
 from foreman_hooks.rules.model import (
     NEEDS_ATTENTION,
@@ -91,7 +91,9 @@ def _yaml(rows: Sequence[Row]) -> str:
         allow_unicode=True,
     )
     if not text.replace("\n", "").isprintable():
-        text = yaml.safe_dump(rows, sort_keys=False, width=1000)  # escapes all but ASCII
+        text = yaml.safe_dump(
+            rows, sort_keys=False, width=1000
+        )  # escapes all but ASCII
     return f"---\n{text}"
 
 
@@ -230,7 +232,9 @@ def count_reasons(verdicts: Iterable[Verdict]) -> list[ReasonCount]:
     return sorted(rows, key=lambda row: ORDER.index(row.decision))
 
 
-_EXAMPLES = 5  # lines about records that share a cause: an unreachable cloud, or a refused plan
+_EXAMPLES = (
+    5  # lines about records that share a cause: an unreachable cloud, or a refused plan
+)
 
 
 def news(plan: Plan, outcomes: Outcomes = None) -> str:

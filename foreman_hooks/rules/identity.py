@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
-from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker import parse_uuid, swap_bytes
 from foreman_hooks.rules.model import Identity, Reason
 
 RHSM = "RHSM"  # the origin whose facts Katello wipes at a registration
@@ -103,8 +103,14 @@ _GUEST = frozenset(
         "openstack",
     }
 )
-_NOT_A_GUEST = frozenset({"false", "0", "no", "host", "physical"})  # any other word says nothing
-_GUEST_TEXTS = {True: "a guest", False: "not a guest", None: "does not say whether a guest"}
+_NOT_A_GUEST = frozenset(
+    {"false", "0", "no", "host", "physical"}
+)  # any other word says nothing
+_GUEST_TEXTS = {
+    True: "a guest",
+    False: "not a guest",
+    None: "does not say whether a guest",
+}
 _RHSM = _Family(
     ("virt::uuid",),
     ("dmi::system::uuid",),
@@ -176,7 +182,9 @@ class _Firmware(NamedTuple):
 
     makers: tuple[str, ...]  # maker and product, as reported
     tag: str  # asset tag of the chassis; "" if there is none
-    openstack: Optional[bool]  # whether OpenStack made it; None if the source does not say
+    openstack: Optional[
+        bool
+    ]  # whether OpenStack made it; None if the source does not say
 
     @property
     def kind(self) -> str:
@@ -316,11 +324,15 @@ def _statements(facts: Facts, openstack_names: Names) -> list[_Statement]:
     statements = [_read(RHSM, facts.get(RHSM, {}), _RHSM, openstack_names)]
     for origin, values in facts.items():
         if origin != RHSM and values:
-            statements += [_read(origin, values, family, openstack_names) for family in _OTHERS]
+            statements += [
+                _read(origin, values, family, openstack_names) for family in _OTHERS
+            ]
     return [statement for statement in statements if statement.says_anything]
 
 
-def _read(origin: str, values: Values, family: _Family, openstack_names: Names) -> _Statement:
+def _read(
+    origin: str, values: Values, family: _Family, openstack_names: Names
+) -> _Statement:
     """What one source says under the names of one family."""
     texts = _filled(values, family.uuids)
     makers = tuple(map(values.get, family.makers))
@@ -445,14 +457,18 @@ def _doubt(
     if published:
         uuids.append(published)
     if any(not same_machine(uuids[0], uuid) for uuid in uuids):
-        return Reason.AMBIGUOUS_UUID  # Katello itself may have put a random dmi::system::uuid there
+        return (
+            Reason.AMBIGUOUS_UUID
+        )  # Katello itself may have put a random dmi::system::uuid there
     for other in others:
         if other.firmware.openstack is False or other.guest is False:
             return Reason.CONTRADICTING_FACTS
     return None
 
 
-def _distinct(groups: Iterable[Sequence[str]], published: Optional[str]) -> tuple[str, ...]:
+def _distinct(
+    groups: Iterable[Sequence[str]], published: Optional[str]
+) -> tuple[str, ...]:
     """Every UUID of these groups, each machine once.
 
     A machine whose UUID was `published` has that form, which is Nova's own.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.sightings import Place
+from foreman_hooks.osp_checker import Place
 from foreman_hooks.times import iso
 
 
@@ -134,7 +134,9 @@ class Record:
     hypervisor: bool = False
     infrastructure: bool = False
     compute_resource: Optional[str] = None
-    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
+    parameters: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # may hold secrets
     snapshot: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -150,7 +152,11 @@ class Record:
     @property
     def last_sign(self) -> Optional[datetime]:
         """The latest check-in, report or registration; without any, the last facts, if any."""
-        signs = [when for when in (self.last_checkin, self.report, self.registered_at) if when]
+        signs = [
+            when
+            for when in (self.last_checkin, self.report, self.registered_at)
+            if when
+        ]
         return max(signs, default=self.facts_at)
 
     @property

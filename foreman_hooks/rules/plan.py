@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.errors import KINDS, OSPError
+from foreman_hooks.osp_checker import OSPError, Place, RegionAnswer, parse_uuid
+from foreman_hooks.osp_checker.errors import KINDS
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
-from foreman_hooks.osp_checker.sightings import Place, RegionAnswer
-from foreman_hooks.osp_checker.uuids import parse_uuid
 from foreman_hooks.rules.model import (
     UNKNOWN_REASONS,
     Decision,
@@ -91,7 +90,9 @@ class Plan:
     @cached_property
     def deletions(self) -> tuple[Verdict, ...]:
         """The verdicts that say delete."""
-        return tuple(verdict for verdict in self.verdicts if verdict.decision is Decision.DELETE)
+        return tuple(
+            verdict for verdict in self.verdicts if verdict.decision is Decision.DELETE
+        )
 
     @cached_property
     def counts(self) -> Mapping[Decision, int]:
@@ -144,7 +145,9 @@ def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
         scope=scope,
         fleet=_instances(plan),
         holds=tuple(holds),
-        verdicts=tuple(verdict for verdict in plan.verdicts if verdict.host_id in host_ids),
+        verdicts=tuple(
+            verdict for verdict in plan.verdicts if verdict.host_id in host_ids
+        ),
     )
 
 
@@ -161,7 +164,11 @@ def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Pla
     Hosts are absent at the same time if they were first missed within `silence` of each other;
     those that still wait count as well.
     """
-    missing = {verdict.host_id for verdict in plan.deletions if verdict.reason is Reason.MISSING}
+    missing = {
+        verdict.host_id
+        for verdict in plan.deletions
+        if verdict.reason is Reason.MISSING
+    }
     homes = {absence.home for absence in absences if absence.host_id in missing}
     holds = []
     for home in sorted(homes):
@@ -212,7 +219,9 @@ def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
     allowed = _share(fleet, policy.max_fraction)
     if plan.fleet is not None and deletions:
         deletions += before
-        if policy.max_fraction:  # a small fleet may lose one, even if its fraction is less
+        if (
+            policy.max_fraction
+        ):  # a small fleet may lose one, even if its fraction is less
             allowed = max(allowed, 1)
     are_planned = "is to be deleted" if deletions == 1 else "are to be deleted"
     if deletions > len(plan.deletions):
@@ -228,7 +237,9 @@ def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
         )
 
 
-def _shrinkages(plan: Plan, policy: Policy, servers_before: Mapping[Place, int]) -> Iterator[str]:
+def _shrinkages(
+    plan: Plan, policy: Policy, servers_before: Mapping[Place, int]
+) -> Iterator[str]:
     """How regions shrank by more than they may, and which ones are not asked any more."""
     for region in plan.regions:
         shrinkage = _shrinkage(region, servers_before.get(region.place, 0), policy)
@@ -252,7 +263,9 @@ def _shrinkage(region: PlanRegion, before: int, policy: Policy) -> str:
     lost = before - region.servers - region.terminated
     if lost <= SHRINK_FLOOR or lost <= _share(before, policy.max_shrink):
         return ""
-    proven = f", {region.terminated} of them proven terminated" if region.terminated else ""
+    proven = (
+        f", {region.terminated} of them proven terminated" if region.terminated else ""
+    )
     return (
         f"{region.place} shrank from {before} to {region.servers} servers "
         f"({1 - region.servers / before:.0%}){proven} since the last good run, "
@@ -268,11 +281,15 @@ def _share(whole: int, fraction: float) -> float:
 def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
     """Raise PlanError if the plan is another Satellite's, over a day old, or from the future."""
     if plan.satellite != satellite:
-        raise PlanError(f"the plan is for {plan.satellite}, this is {satellite}; make a new one")
+        raise PlanError(
+            f"the plan is for {plan.satellite}, this is {satellite}; make a new one"
+        )
     age = now - plan.made_at
     if age > MAX_AGE:
         hours, limit = _hours(age), _hours(MAX_AGE)
-        raise PlanError(f"the plan is {hours} hours old, the limit is {limit}; make a new one")
+        raise PlanError(
+            f"the plan is {hours} hours old, the limit is {limit}; make a new one"
+        )
     if age < -CLOCK_SKEW:
         made_at = plan.made_at.isoformat()
         raise PlanError(f"the plan is from the future ({made_at}); check the clock")
@@ -304,8 +321,12 @@ def load(text: str) -> Plan:
             raise PlanError(
                 "the plan was changed after it was made (its digest does not match); make a new one"
             )
-        if "fleet" in document:  # never written to a file, where it could claim any size
-            raise PlanError("the plan is of one instance alone; use run --uuid for that")
+        if (
+            "fleet" in document
+        ):  # never written to a file, where it could claim any size
+            raise PlanError(
+                "the plan is of one instance alone; use run --uuid for that"
+            )
         return _checked_plan(document, verdicts)
     except (
         ValueError,
@@ -366,7 +387,18 @@ def _region_row(region: PlanRegion) -> list[Any]:
 
 
 def _region(row: Sequence[Any]) -> PlanRegion:
-    cloud, region, servers, proof, message, kind, alive, witnesses, terminated, unlisted = row
+    (
+        cloud,
+        region,
+        servers,
+        proof,
+        message,
+        kind,
+        alive,
+        witnesses,
+        terminated,
+        unlisted,
+    ) = row
     if servers is not None:
         _typed(servers, int)
     for text in (cloud, region, proof, message, kind, *unlisted):
@@ -384,7 +416,9 @@ def _region(row: Sequence[Any]) -> PlanRegion:
         error,
         tuple(unlisted),
         alive=alive,
-        witnesses=tuple((_typed(name, str), _typed(uuid, str)) for name, uuid in witnesses),
+        witnesses=tuple(
+            (_typed(name, str), _typed(uuid, str)) for name, uuid in witnesses
+        ),
         terminated=terminated,
     )
 

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta, timezone
 from itertools import product
 from typing import NamedTuple, Optional
 
+from foreman_hooks.osp_checker import Place, Presence, Sighting
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
-from foreman_hooks.osp_checker.sightings import Place, Presence, Sighting
 from foreman_hooks.rules.identity import same_machine
 from foreman_hooks.rules.model import (
     Decision,
@@ -192,7 +192,9 @@ def _record(case: Case, policy: Policy, now: datetime) -> Steps:
 def _never_touched(case: Case, policy: Policy, now: datetime) -> Steps:
     record = case.record
     assert record
-    yield _rule_out(record.infrastructure, "not Satellite or a Capsule", Reason.INFRASTRUCTURE)
+    yield _rule_out(
+        record.infrastructure, "not Satellite or a Capsule", Reason.INFRASTRUCTURE
+    )
     yield _rule_out(record.build, "not in build mode", Reason.BUILDING)
     yield _protection(case, policy)
     yield _require(
@@ -262,7 +264,9 @@ def _leader_is_asked(case: Case, proof: Sighting) -> Step:
 
     This matters only if the proof is of another instance.
     """
-    rule = "no other instance that its facts name can live in a region that is not asked"
+    rule = (
+        "no other instance that its facts name can live in a region that is not asked"
+    )
     leading = case.identity.uuids[0]
     if not case.unlisted or same_machine(proof.uuid, leading):
         return Step(rule, "none can")
@@ -380,7 +384,9 @@ def _seen_before(history: History, policy: Policy) -> Step:
     if history.homes:
         return Step(rule, f"seen alive in {_joined(history.homes)}")
     if policy.all_clouds_listed:
-        return Step(rule, "policy.all_clouds_listed is true: it cannot live anywhere else")
+        return Step(
+            rule, "policy.all_clouds_listed is true: it cannot live anywhere else"
+        )
     return Step(
         rule,
         "no run saw it alive in a region in scope; "
@@ -413,7 +419,9 @@ def _absence(case: Case, policy: Policy, now: datetime) -> Steps:
 
 
 def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Step:
-    rule = f"missing in at least {policy.misses} runs over at least {spell(policy.grace)}"
+    rule = (
+        f"missing in at least {policy.misses} runs over at least {spell(policy.grace)}"
+    )
     runs = "1 run" if history.misses == 1 else f"{history.misses} runs"
     observed = f"missing in {runs} ({policy.misses} needed), since {_at(history.since)}"
     if history.since is None:

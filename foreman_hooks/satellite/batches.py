@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from foreman_hooks.satellite.errors import ABOUT_ONE_REQUEST, SatelliteError, SatelliteForbidden
+from foreman_hooks.satellite.errors import (
+    ABOUT_ONE_REQUEST,
+    SatelliteError,
+    SatelliteForbidden,
+)
 
 # Different items in a row at which Satellite fails: then the failure is not about one item.
 FAILURES = 3

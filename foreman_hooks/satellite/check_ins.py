@@ -77,11 +77,15 @@ def reports_failed(satellite: Satellite, record: Record, since: datetime) -> boo
     """
     search = f"host_id = {record.id} and reported > {search_time(since)}"
     try:
-        reports = satellite.listing("/api/config_reports", search=search, per_page=MANY_REPORTS)
+        reports = satellite.listing(
+            "/api/config_reports", search=search, per_page=MANY_REPORTS
+        )
         newest = _newest(reports)
     except (SatelliteLoginError, SatelliteUnreachable):
         raise
-    except SatelliteError:  # Satellite cannot show them: the reports count, and the host stays
+    except (
+        SatelliteError
+    ):  # Satellite cannot show them: the reports count, and the host stays
         return False
     if newest is None or record.last_report is None:
         return False

@@ -9,11 +9,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Optional, Union
 
-from foreman_hooks.osp_checker.checker import CloudScope, ServerLists, ask_further, joined
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
-from foreman_hooks.osp_checker.pace import Progress
+from foreman_hooks.osp_checker import (
+    CloudScope,
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Place,
+    Progress,
+    RegionAnswer,
+    ServerLists,
+    Survey,
+)
+from foreman_hooks.osp_checker.checker import ask_further, joined
 from foreman_hooks.osp_checker.session import check_drift
-from foreman_hooks.osp_checker.sightings import Place, RegionAnswer, Survey
 from foreman_hooks.osp_checker.wire import NoAnswer, Question, load
 from foreman_hooks.satellite.errors import (
     SatelliteError,
@@ -25,7 +34,9 @@ from foreman_hooks.satellite.jobs import Job, Output, RemoteExecution
 
 log = logging.getLogger(__name__)
 
-QUESTION = 10_000  # UUIDs in one job: 370 KB, and inputs of 11 MB arrived complete (measured)
+QUESTION = (
+    10_000  # UUIDs in one job: 370 KB, and inputs of 11 MB arrived complete (measured)
+)
 NO_LISTS = ServerLists()  # those that a job makes stay on the checker host
 PAUSE = 2.0  # seconds between two looks at a job, at most; one costs Satellite 0.2 s
 ANY_REGION = "?"  # in place of a region that nobody could name
@@ -213,7 +224,9 @@ class JobChecker:
             if not self._is_in_scope(region)
         ]
         if others:
-            raise NoAnswer(f"the answer is about {', '.join(others)}, which was not asked for")
+            raise NoAnswer(
+                f"the answer is about {', '.join(others)}, which was not asked for"
+            )
         return answer
 
     def _is_in_scope(self, region: RegionAnswer) -> bool:
@@ -278,7 +291,9 @@ class JobChecker:
         log.info("job %d on %s: %s", job.id, names, question.mode)
         try:
             if job.hosts - self._hosts.keys():
-                raise SatelliteError(f"job {job.id} runs on hosts that were not asked for")
+                raise SatelliteError(
+                    f"job {job.id} runs on hosts that were not asked for"
+                )
             outputs = self._wait(job, seconds)
         except BaseException:  # Ctrl-C as well
             self.jobs.cancel(job)

@@ -19,7 +19,8 @@ import requests
 import requests.auth
 from urllib3.exceptions import HTTPError
 
-from foreman_hooks.osp_checker.pace import TRIES, Manners, retry_in, wait
+from foreman_hooks.osp_checker import Manners
+from foreman_hooks.osp_checker.pace import TRIES, retry_in, wait
 from foreman_hooks.osp_checker.session import heed_environment
 from foreman_hooks.satellite.connection import why
 from foreman_hooks.satellite.errors import (
@@ -44,8 +45,13 @@ from foreman_hooks.satellite.response import (
 log = logging.getLogger(__name__)
 
 MANNERS = Manners(workers=4)
-MANY = 10_000_000  # rows a page: not every list understands "all", and there is no maximum
-TIMEOUT = (10.0, 120.0)  # seconds to connect, and to wait for data (hammer's request_timeout)
+MANY = (
+    10_000_000  # rows a page: not every list understands "all", and there is no maximum
+)
+TIMEOUT = (
+    10.0,
+    120.0,
+)  # seconds to connect, and to wait for data (hammer's request_timeout)
 CLOCK_SKEW = timedelta(minutes=5)
 _HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
 _REFUSALS = (400, 404, 409, 410, 422)
@@ -147,7 +153,9 @@ class Satellite:
         """Raise SatelliteError if a host or a fact shows that Katello is installed after all."""
         page = self.page("/api/fact_values", dict, search="origin ~ Rhsm", per_page=1)
         hosts = self._sample_of_hosts()
-        if page["results"] or any("subscription_facet_attributes" in host for host in hosts):
+        if page["results"] or any(
+            "subscription_facet_attributes" in host for host in hosts
+        ):
             raise SatelliteError(
                 f"{self.url}: /katello/api/status says that Katello is not installed, but hosts "
                 "have its facts or registrations; look at the Katello plugin, or at a proxy in "
@@ -178,7 +186,9 @@ class Satellite:
         permissions: Any = self.get(path).get("results")
         if not is_list_of_objects(permissions):
             self.raise_unexpected(path, "no list")
-        self._permissions = frozenset(str(permission.get("name")) for permission in permissions)
+        self._permissions = frozenset(
+            str(permission.get("name")) for permission in permissions
+        )
         return self._permissions
 
     # Requests
@@ -188,7 +198,9 @@ class Satellite:
         body = self.page(path, list, **query)
         results, announced = body["results"], body.get("subtotal")
         if len(results) != announced:
-            self.raise_unexpected(path, f"{len(results)} results where {announced} were announced")
+            self.raise_unexpected(
+                path, f"{len(results)} results where {announced} were announced"
+            )
         return results
 
     def page(self, path: str, kind: type, **query: Any) -> JsonObject:
@@ -216,13 +228,19 @@ class Satellite:
         `body` is what requests takes: `params` (a mapping) or `json`.  Raises the SatelliteError
         that names what went wrong.
         """
-        if self._login_refused:  # 30 failures lock out all logins from this address for minutes
+        if (
+            self._login_refused
+        ):  # 30 failures lock out all logins from this address for minutes
             raise SatelliteLoginError(
                 f"{self.url}: the login of {self.username} was refused before"
             )
         try:
             response = self._send(method, path, body)
-        except (OSError, HTTPError, UnicodeError) as error:  # HTTPError: requests lets some pass
+        except (
+            OSError,
+            HTTPError,
+            UnicodeError,
+        ) as error:  # HTTPError: requests lets some pass
             raise SatelliteUnreachable(f"{self.url}: {why(error)}") from error
         log.debug("%s %s: %s", method, path, response.status_code)
         value = self._check_response(method, path, response)
@@ -233,7 +251,9 @@ class Satellite:
     def _send(self, method: str, path: str, body: JsonObject) -> requests.Response:
         """Send one request; a GET is sent again if Satellite asks for patience, a change never."""
         arguments = dict(body)
-        if "params" in body:  # unencoded commas keep a list of ids short enough for a URL
+        if (
+            "params" in body
+        ):  # unencoded commas keep a list of ids short enough for a URL
             arguments["params"] = urlencode(body["params"], safe=",:")
         for attempt in range(1, TRIES + 1):
             response = self._session.request(
@@ -298,7 +318,9 @@ class Satellite:
             raise SatelliteForbidden(f"{where}: {reason}", missing_permissions(body))
         if isinstance(body, dict) and status in _REFUSALS:
             is_change = method in ("POST", "PUT")
-            refusal = SatelliteInvalid if status == 422 and is_change else SatelliteRefused
+            refusal = (
+                SatelliteInvalid if status == 422 and is_change else SatelliteRefused
+            )
             raise refusal(status, f"{where}: {message}", body)
         if isinstance(body, dict) and status == 500 and message:
             raise SatelliteFault(f"{where}: {message}")

@@ -21,7 +21,9 @@ from foreman_hooks.paths import SATELLITE_CA
 Causes = Sequence[BaseException]
 Kinds = Union[type[BaseException], tuple[type[BaseException], ...]]
 
-_SET_CA_FILE = f"set satellite.ca_file to the certificate of its CA, on a Satellite {SATELLITE_CA}"
+_SET_CA_FILE = (
+    f"set satellite.ca_file to the certificate of its CA, on a Satellite {SATELLITE_CA}"
+)
 _USE_ANOTHER_NAME = "use a name in satellite.url that the certificate contains"
 _RENEW = "have the certificate renewed, or correct the clock of this machine"
 # X509_V_ERR_* of OpenSSL: what is wrong with a certificate, and what to do.
@@ -53,7 +55,10 @@ _NOT_A_CERTIFICATE = (
 )
 _PROXY_ERRORS = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)
 _READ_TIMEOUTS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
-_DECODING_ERRORS = (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError)
+_DECODING_ERRORS = (
+    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.DecodeError,
+)
 _URL_ERRORS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -79,8 +84,14 @@ _WORDS: tuple[tuple[Kinds, str], ...] = (
 )
 _ADVICE: tuple[tuple[Kinds, str], ...] = (
     (socket.gaierror, "correct the host name in satellite.url, or DNS"),
-    (ConnectionRefusedError, "is Satellite running, and is the port in satellite.url right?"),
-    (requests.exceptions.Timeout, "does a firewall block it, or is Satellite overloaded?"),
+    (
+        ConnectionRefusedError,
+        "is Satellite running, and is the port in satellite.url right?",
+    ),
+    (
+        requests.exceptions.Timeout,
+        "does a firewall block it, or is Satellite overloaded?",
+    ),
 )
 _NO_CA_FILE = "CA certificate bundle"  # in the message of an OSError of requests
 _TUNNEL = "Tunnel connection failed: "  # before the words of a proxy
@@ -100,7 +111,9 @@ def why(error: BaseException) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _explain_certificate(cause)
-        if type(cause).__name__ == "CertificateError":  # urllib3 1 compares names itself
+        if (
+            type(cause).__name__ == "CertificateError"
+        ):  # urllib3 1 compares names itself
             return _explain_name(cause)
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
@@ -156,7 +169,9 @@ def _explain_other(causes: Causes) -> str:
     if _any_is(causes, _DECODING_ERRORS):
         return "returned an answer that cannot be decompressed; is there a proxy in between?"
     for cause in causes:
-        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
+        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(
+            cause
+        ):
             return (
                 "not reachable: SOCKS proxies are not supported; unset all_proxy, or name "
                 "Satellite's host in no_proxy"

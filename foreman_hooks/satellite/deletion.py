@@ -24,7 +24,9 @@ def confirm_unchanged(satellite: Satellite, record: Record) -> None:
     """The last look: raise SatelliteChanged unless Satellite still shows exactly this record."""
     current = fetch_record(satellite, record.id)
     if current is None:
-        raise SatelliteChanged(f"host {record.id} ({record.name}) is not there any more")
+        raise SatelliteChanged(
+            f"host {record.id} ({record.name}) is not there any more"
+        )
     changes = _changed_fields(record, current)
     if changes:
         raise SatelliteChanged(

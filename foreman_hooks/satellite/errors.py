@@ -91,4 +91,9 @@ class SatelliteNotFound(SatelliteError):
 
 
 # These may concern a single host in the response; all others concern the whole server.
-ABOUT_ONE_REQUEST = (SatelliteFault, SatelliteBroken, SatelliteRefused, SatelliteForbidden)
+ABOUT_ONE_REQUEST = (
+    SatelliteFault,
+    SatelliteBroken,
+    SatelliteRefused,
+    SatelliteForbidden,
+)

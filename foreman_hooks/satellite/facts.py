@@ -55,7 +55,9 @@ def fetch_facts(
     facts = {}
     rows = fetch_rows(satellite, search, names, hosts)
     for host, values in rows.items():
-        facts[host] = {fact: value for fact, value in values.items() if isinstance(value, str)}
+        facts[host] = {
+            fact: value for fact, value in values.items() if isinstance(value, str)
+        }
     return facts
 
 
@@ -74,7 +76,9 @@ def facts_now(
         searches[RHSM] = "origin ~ Rhsm"
     for origin in ORIGINS:
         searches[origin] = f"origin ~ {origin}"
-    searches[OTHERS] = " and ".join(f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS))
+    searches[OTHERS] = " and ".join(
+        f"origin !~ {origin}" for origin in ("Rhsm", *ORIGINS)
+    )
     facts_by_origin = {}
     for origin, search in searches.items():
         names = RHSM_NAMES if origin == RHSM else OTHER_NAMES

@@ -203,7 +203,9 @@ class _Reader:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            self.warnings.append(f"{folder}: {error.strerror}; hammer's files there are ignored")
+            self.warnings.append(
+                f"{folder}: {error.strerror}; hammer's files there are ignored"
+            )
             return []
         yaml_files = [path for path in paths if path.suffix == ".yml"]
         return [path for path in yaml_files if not path.name.startswith(".")]
@@ -229,7 +231,9 @@ class _Reader:
         if content is None:
             return
         if not isinstance(content, dict):
-            self.warnings.append(f"{path}: :{section}: has no 'key: value' lines; it is ignored")
+            self.warnings.append(
+                f"{path}: :{section}: has no 'key: value' lines; it is ignored"
+            )
             return
         values = _without_colons(content)
         for key, value in values.items():

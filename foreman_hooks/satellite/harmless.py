@@ -36,7 +36,9 @@ _SECRET_ENDS = tuple(_words("code cred creds dsn key keys pass pin pw salt"))
 
 _NUMBER = re.compile(r"[+-]?\d{1,5}(?:\.\d{1,3})?")
 _VERSION = re.compile(r"v?\d{1,4}(?:\.\d{1,4}){1,3}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?(?: ?(?:UTC|Z|[+-]\d\d:?\d\d))?")
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?(?: ?(?:UTC|Z|[+-]\d\d:?\d\d))?"
+)
 _FORMS = (_NUMBER, _VERSION, _DATE)
 _URL = re.compile(
     r"(?:https?|ldaps?|ntp|nfs|ftp)://(?P<host>[A-Za-z0-9.-]+)(?::\d{1,5})?(?P<path>(?:/[^/]*)*)"

@@ -33,7 +33,9 @@ def newest_host(satellite: Satellite) -> tuple[int, int]:
     highest = body["results"][0]["id"]
     total = body.get("total")
     if not isinstance(total, int) or highest < total:
-        satellite.raise_unexpected(_PATH, f"{total} hosts and a highest id of {highest}")
+        satellite.raise_unexpected(
+            _PATH, f"{total} hosts and a highest id of {highest}"
+        )
     return highest, total
 
 
@@ -121,5 +123,7 @@ def create_host(satellite: Satellite, attributes: JsonObject) -> int:
     host = {**attributes, "managed": False, "build": False, "overwrite": False}
     body = satellite.call("POST", _PATH, json={"host": host})
     if not is_host(body) or body["name"] != attributes["name"]:
-        satellite.raise_unexpected(_PATH, "something other than the host that was to be created")
+        satellite.raise_unexpected(
+            _PATH, "something other than the host that was to be created"
+        )
     return body["id"]

@@ -63,7 +63,9 @@ def excluded_facts(satellite: Satellite) -> Optional[tuple[str, ...]]:
 def _setting(satellite: Satellite, name: str) -> Any:
     """The value of a setting; None if it cannot be read."""
     try:
-        settings = satellite.listing("/api/settings", search=f"name = {name}", per_page=2)
+        settings = satellite.listing(
+            "/api/settings", search=f"name = {name}", per_page=2
+        )
     except (SatelliteForbidden, SatelliteRefused):
         return None
     if len(settings) != 1:

@@ -7,8 +7,8 @@ and `identify_hosts` reads all identifying facts of the few that no list of serv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.pace import Progress, workers
-from foreman_hooks.osp_checker.uuids import parse_uuid
+from foreman_hooks.osp_checker import Progress, parse_uuid
+from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.identity import (
     GLANCE_NAMES,
     MAKER_NAMES,
@@ -32,7 +32,12 @@ from foreman_hooks.satellite.facts import (
     fetch_rows,
     newest_origin,
 )
-from foreman_hooks.satellite.hosts import count_hosts, id_windows, ids_by_name, newest_host
+from foreman_hooks.satellite.hosts import (
+    count_hosts,
+    id_windows,
+    ids_by_name,
+    newest_host,
+)
 
 # Characters of ids in one search: Apache accepts a URL of 8 KB, and refuses a longer one.
 LONGEST_LIST = 7_000
@@ -295,7 +300,10 @@ def identity_now(
     if not satellite.katello and disagree(facts, openstack_names):
         freshest = newest_origin(satellite, host_id, facts)
     return identify(
-        facts, katello=satellite.katello, openstack_names=openstack_names, freshest=freshest
+        facts,
+        katello=satellite.katello,
+        openstack_names=openstack_names,
+        freshest=freshest,
     )
 
 
@@ -324,14 +332,18 @@ def firmware_kinds(
             yield host.uuids[0], identity.kind
 
 
-def check_facts_still_visible(satellite: Satellite, hosts: Sequence[ListedHost]) -> None:
+def check_facts_still_visible(
+    satellite: Satellite, hosts: Sequence[ListedHost]
+) -> None:
     """Raise SatelliteError if no fact of these hosts is shown, all of which showed one in this run.
 
     A login or a server that goes blind in the middle of a run shows empty lists that look right:
     hosts without facts, and no host that shares a UUID.
     """
     names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
-    if not fetch_rows(satellite, f"host_id ^ ({_joined_ids(hosts)})", names, len(hosts)):
+    if not fetch_rows(
+        satellite, f"host_id ^ ({_joined_ids(hosts)})", names, len(hosts)
+    ):
         what = f"no fact of {hosts[0].name}, which showed some a moment ago"
         satellite.raise_unexpected("/api/fact_values", what)
 

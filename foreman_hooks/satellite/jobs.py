@@ -46,7 +46,9 @@ class RemoteExecution:
     def template_id(self, name: str) -> int:
         """The id of the job template with that name; raises SatelliteNotFound."""
         search = f"name = {quoted(name)}"
-        templates = self._satellite.listing("/api/job_templates", search=search, per_page=2)
+        templates = self._satellite.listing(
+            "/api/job_templates", search=search, per_page=2
+        )
         for template in templates:
             number = template.get("id")
             if template.get("name") == name and type(number) is int:
@@ -100,7 +102,9 @@ class RemoteExecution:
         ids = frozenset(host.get("id") for host in hosts)
         announced = body.get("total_hosts")
         if announced != len(ids):
-            self._satellite.raise_unexpected(_PATH, f"{announced} hosts, but the ids of {len(ids)}")
+            self._satellite.raise_unexpected(
+                _PATH, f"{announced} hosts, but the ids of {len(ids)}"
+            )
         return ids
 
     def output(self, job: Job, host_id: int) -> Output:

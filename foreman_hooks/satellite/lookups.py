@@ -4,7 +4,11 @@ import re
 from typing import Optional
 
 from foreman_hooks.satellite.client import Satellite, quoted
-from foreman_hooks.satellite.errors import SatelliteForbidden, SatelliteNotFound, SatelliteRefused
+from foreman_hooks.satellite.errors import (
+    SatelliteForbidden,
+    SatelliteNotFound,
+    SatelliteRefused,
+)
 
 
 def find_host(satellite: Satellite, text: str) -> tuple[int, str]:
@@ -29,7 +33,9 @@ def find_host(satellite: Satellite, text: str) -> tuple[int, str]:
     for host in hosts:
         if is_number and str(host["id"]) == text:
             return host["id"], host["name"]
-    raise SatelliteNotFound(f"{satellite.url}: no host {text!r} is visible to {satellite.username}")
+    raise SatelliteNotFound(
+        f"{satellite.url}: no host {text!r} is visible to {satellite.username}"
+    )
 
 
 def organization_id(satellite: Satellite, name: str) -> int:

@@ -5,8 +5,17 @@ from typing import Any, Optional, TypeVar, Union
 
 from foreman_hooks.rules.model import Record
 from foreman_hooks.satellite.batches import ask_in_batches
-from foreman_hooks.satellite.client import Satellite, is_host, is_list_of_objects, quoted
-from foreman_hooks.satellite.errors import SatelliteError, SatelliteFault, SatelliteRefused
+from foreman_hooks.satellite.client import (
+    Satellite,
+    is_host,
+    is_list_of_objects,
+    quoted,
+)
+from foreman_hooks.satellite.errors import (
+    SatelliteError,
+    SatelliteFault,
+    SatelliteRefused,
+)
 from foreman_hooks.satellite.response import JsonObject
 from foreman_hooks.satellite.snapshot import snapshot_of
 from foreman_hooks.satellite.times import parse_time
@@ -42,7 +51,9 @@ def fetch_record(satellite: Satellite, host_id: int) -> Optional[Record]:
     return record if record.id == host_id else None
 
 
-def fetch_records(satellite: Satellite, host_ids: Sequence[int]) -> dict[int, RecordOrReason]:
+def fetch_records(
+    satellite: Satellite, host_ids: Sequence[int]
+) -> dict[int, RecordOrReason]:
     """Id -> record, or the reason why this record cannot be read; only those Satellite shows."""
     return _fetch_by(satellite, "id", host_ids, str, FULL_PAGE)
 
@@ -106,7 +117,9 @@ def _fetch_hosts(
     hosts: dict[Any, JsonObject] = {}
     for entry in results:
         if not isinstance(entry, dict) or type(entry.get(field)) is not kind:
-            raise SatelliteFault(f"{satellite.url}: {path} shows a host without {field}")
+            raise SatelliteFault(
+                f"{satellite.url}: {path} shows a host without {field}"
+            )
         hosts[entry[field]] = entry
     if len(hosts) < len(results):
         satellite.raise_unexpected(path, "the same host twice")

@@ -11,8 +11,12 @@ from foreman_hooks.satellite.connection import shorten
 JsonObject = dict[str, Any]
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONGEST_NUMBER = 40  # digits; Satellite's longest has 19, and Python is slow with very long ones
-_CANDLEPIN_ERROR = re.compile(r'Consumer: (.{1,60}?) \{ ?"displayMessage" ?: ?"([^"]*)"')
+_LONGEST_NUMBER = (
+    40  # digits; Satellite's longest has 19, and Python is slow with very long ones
+)
+_CANDLEPIN_ERROR = re.compile(
+    r'Consumer: (.{1,60}?) \{ ?"displayMessage" ?: ?"([^"]*)"'
+)
 
 
 class _FlawError(ValueError):

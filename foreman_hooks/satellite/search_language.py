@@ -20,7 +20,21 @@ _TOKEN = re.compile(
 )
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_COMPARISONS = {"=", "==", "!=", "<>", ">", "<", ">=", "<=", "~", "!~", "before", "after", "at"}
+_COMPARISONS = {
+    "=",
+    "==",
+    "!=",
+    "<>",
+    ">",
+    "<",
+    ">=",
+    "<=",
+    "~",
+    "!~",
+    "before",
+    "after",
+    "at",
+}
 _ORDERS = {">", "<", ">=", "<=", "before", "after"}
 _LISTS = {"^", "!^"}
 _KEYWORDS = {"and", "or", "not", *_COMPARISONS}
@@ -48,7 +62,15 @@ _DAYS = (
     "%b %d %Y",
     "%B %d %Y",
 )
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f")
+_TIMES = (
+    "",
+    " %H:%M",
+    " %H:%M:%S",
+    " %H:%M:%S.%f",
+    "T%H:%M",
+    "T%H:%M:%S",
+    "T%H:%M:%S.%f",
+)
 _EXAMPLES = (
     'such as "2026-11-03", "2026-11-03 10:30 UTC", "30 days ago", "2 hours from now" or today, '
     "in quotes"

@@ -3,16 +3,23 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from foreman_hooks.osp_checker import parse_uuid, swap_bytes
 from foreman_hooks.osp_checker.pace import workers
-from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
-from foreman_hooks.rules.identity import PUBLISHED, RHSM_NAMES, UUID_NAMES, published_uuid
+from foreman_hooks.rules.identity import (
+    PUBLISHED,
+    RHSM_NAMES,
+    UUID_NAMES,
+    published_uuid,
+)
 from foreman_hooks.satellite.client import Satellite, quoted
 from foreman_hooks.satellite.facts import fetch_facts, fetch_rows
 from foreman_hooks.satellite.hosts import id_windows, newest_host
 from foreman_hooks.satellite.inventory import IdentifiedHost, distinct_uuids
 
 NAMES = 25  # hosts in one search by name: a name has up to 255 characters
-VALUES = 50  # values in one search for values: with a hundred Satellite gets slow (measured)
+VALUES = (
+    50  # values in one search for values: with a hundred Satellite gets slow (measured)
+)
 
 _Values = Mapping[str, Any]  # fact -> value
 _Rows = Mapping[str, _Values]  # host name -> fact -> value
@@ -69,7 +76,9 @@ def _searches(satellite: Satellite, wanted: Collection[str]) -> list[_Search]:
     if not wanted:
         return []
     if len(wanted) <= VALUES:
-        values = " or ".join(f"value ~ {uuid}" for uuid in sorted(wanted))  # ~ ignores the case
+        values = " or ".join(
+            f"value ~ {uuid}" for uuid in sorted(wanted)
+        )  # ~ ignores the case
         return [_Search(f"({values})", len(wanted) * VALUES)]
     highest, total = newest_host(satellite)
     searches = []
@@ -109,7 +118,9 @@ def _hosts_that_published(
     for start in range(0, len(candidates), NAMES):
         names = candidates[start : start + NAMES]
         search = " or ".join(f"host = {quoted(name)}" for name in names)
-        facts = fetch_facts(satellite, f"({search}) and origin ~ Rhsm", RHSM_NAMES, len(names))
+        facts = fetch_facts(
+            satellite, f"({search}) and origin ~ Rhsm", RHSM_NAMES, len(names)
+        )
         for name in names:
             uuid = published_uuid(facts.get(name, {}))
             if uuid:

@@ -65,7 +65,9 @@ def snapshot_of(body: JsonObject, parameters_shown: bool) -> JsonObject:
         if isinstance(body.get(facet), dict):
             snapshot[facet] = _selected(body[facet], fields)
     collections = body.get("host_collections") or []
-    snapshot["host_collections"] = [collection.get("name") for collection in collections]
+    snapshot["host_collections"] = [
+        collection.get("name") for collection in collections
+    ]
     snapshot["parameters"] = _own_parameters(body) if parameters_shown else None
     return snapshot
 

@@ -173,7 +173,9 @@ def write_facts(file: Path, facts: "Optional[dict[str, str]]") -> None:
     say(f"{done} instance {facts['osp.uuid']} in {file}")
 
 
-def identity(root: Path, service: str, hardware: Optional[str]) -> "Optional[dict[str, str]]":
+def identity(
+    root: Path, service: str, hardware: Optional[str]
+) -> "Optional[dict[str, str]]":
     """The facts to publish; None if no source names an instance.
 
     `hardware`: the UUID of the machine, see `system_uuid`.
@@ -379,7 +381,9 @@ def from_config_drive(root: Path) -> Optional[Claim]:
         # Nova writes these types only; a volume of another type with this label is not mounted
         options = ["-o", "ro,nosuid,nodev,noexec", "-t", "iso9660,vfat"]
         if run(["mount", *options, str(device), folder], MOUNT_TIMEOUT) != 0:
-            raise Failed(FAILURE, "nothing published: the config drive cannot be mounted")
+            raise Failed(
+                FAILURE, "nothing published: the config drive cannot be mounted"
+            )
         latest = Path(folder) / "openstack/latest"
         text = read(latest / "meta_data.json")
         network = read(latest / "network_data.json")
@@ -421,7 +425,8 @@ def from_cloud_init(root: Path) -> Optional[Claim]:
         "uuid": entry(nova, "uuid", "instance-id", "instance_id"),
         "project_id": entry(nova, "project_id"),
         "region": entry(v1, "region"),
-        "availability_zone": entry(nova, "availability_zone") or entry(v1, "availability_zone"),
+        "availability_zone": entry(nova, "availability_zone")
+        or entry(v1, "availability_zone"),
     }
     return claim_of("cloud-init", metadata, entry(ds, "network_json"), FAILURE)
 
@@ -577,7 +582,9 @@ def upload(root: Path) -> int:
         say("uploaded to Satellite")
         return DONE
     if b"not yet registered" in printed or b"not registered" in printed:
-        say("not uploaded: this machine is not registered; its registration uploads the facts")
+        say(
+            "not uploaded: this machine is not registered; its registration uploads the facts"
+        )
         return DONE
     raise Failed(
         FAILURE,
@@ -617,7 +624,9 @@ def read_text(path: Path) -> str:
     return content.decode("ascii", "replace").strip(" \t\r\n\0")
 
 
-def run(arguments: "list[str]", timeout: float, output: Any = subprocess.DEVNULL) -> int:
+def run(
+    arguments: "list[str]", timeout: float, output: Any = subprocess.DEVNULL
+) -> int:
     """Run a program with English messages; returns its exit code.
 
     `timeout`: in seconds.  Raises Failed if the program cannot run or does not end in time.
@@ -634,7 +643,8 @@ def run(arguments: "list[str]", timeout: float, output: Any = subprocess.DEVNULL
         ).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(
-            FAILURE, f"{arguments[0]} could not run or did not end: {type(error).__name__}"
+            FAILURE,
+            f"{arguments[0]} could not run or did not end: {type(error).__name__}",
         ) from error
 
 

@@ -12,7 +12,9 @@ import yaml
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
-cloud = yaml.safe_load(Path(os.environ["OS_CLIENT_CONFIG_FILE"]).read_text())["clouds"]["prod"]
+cloud = yaml.safe_load(Path(os.environ["OS_CLIENT_CONFIG_FILE"]).read_text())["clouds"][
+    "prod"
+]
 answer = session.Session(auth=v3.Password(**cloud["auth"])).get(
     f"/servers/{sys.argv[1]}",
     raise_exc=False,

@@ -29,12 +29,18 @@ from foreman_hooks.satellite.client import Satellite as Client
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
-CHECK = [sys.executable, "-c", "from foreman_hooks.commands.main import entry_point; entry_point()"]
+CHECK = [
+    sys.executable,
+    "-c",
+    "from foreman_hooks.commands.main import entry_point; entry_point()",
+]
 
 
 def serve(count: int, folder: Path) -> None:
     """Both servers until standard input ends; writes the configurations, then says so."""
-    openstack = OpenStack(regions=("RegionOne",), accounts=[Account("admin", "changeme")])
+    openstack = OpenStack(
+        regions=("RegionOne",), accounts=[Account("admin", "changeme")]
+    )
     uuids = [f"{number:08x}-0000-4000-8000-00000000000a" for number in range(count)]
     for number, uuid in enumerate(uuids):
         openstack.add("RegionOne", Instance(uuid, "app", project="shop"))
@@ -73,9 +79,16 @@ def serve(count: int, folder: Path) -> None:
         list(publish(Client(Login(foreman.url, "admin", "changeme")), build()))
         common = {
             "clouds": [{"cloud": "prod", "regions": ["RegionOne"]}],
-            "satellite": {"url": foreman.url, "username": "admin", "password": "changeme"},
+            "satellite": {
+                "url": foreman.url,
+                "username": "admin",
+                "password": "changeme",
+            },
         }
-        job = {"job_template": "OSP - Check instances", "search": "name = osp-checker.example.com"}
+        job = {
+            "job_template": "OSP - Check instances",
+            "search": "name = osp-checker.example.com",
+        }
         (folder / "bare.yml").write_text(yaml.safe_dump(common))
         (folder / "job.yml").write_text(yaml.safe_dump({**common, "checker": job}))
         (folder / "uuids").write_text("\n".join(uuids))
@@ -122,9 +135,14 @@ def main(count: int = 10_000, runs: int = 5) -> None:
             assert servers.stdin
             servers.stdin.close()
     print(f"{count} UUIDs, {runs} runs      median    min    max  (s)")
-    for label, config in (("asked directly", "bare.yml"), ("asked by a job", "job.yml")):
+    for label, config in (
+        ("asked directly", "bare.yml"),
+        ("asked by a job", "job.yml"),
+    ):
         taken = times[config]
-        print(f"{label:<24}{statistics.median(taken):10.2f}{min(taken):7.2f}{max(taken):7.2f}")
+        print(
+            f"{label:<24}{statistics.median(taken):10.2f}{min(taken):7.2f}{max(taken):7.2f}"
+        )
     over = statistics.median(times["job.yml"]) - statistics.median(times["bare.yml"])
     print(f"{'over the bare check':<24}{over:10.2f}")
 

@@ -72,7 +72,11 @@ def main(folder: Path, prove: bool) -> None:
         ids: set[str] = set()
         query: dict[str, object] = {"all_tenants": 1, "limit": 1000}
         while True:
-            page = session().get(f"{nova}/servers", params=query, timeout=600).json()["servers"]
+            page = (
+                session()
+                .get(f"{nova}/servers", params=query, timeout=600)
+                .json()["servers"]
+            )
             if not page:
                 return ids
             ids.update(server["id"] for server in page)
@@ -101,7 +105,11 @@ def main(folder: Path, prove: bool) -> None:
             .get(
                 f"{nova}/servers/detail",
                 timeout=60,
-                params={"all_tenants": 1, "uuid": uuid, "changes-since": "2000-01-01T00:00:00Z"},
+                params={
+                    "all_tenants": 1,
+                    "uuid": uuid,
+                    "changes-since": "2000-01-01T00:00:00Z",
+                },
             )
             .json()["servers"]
         )
@@ -112,7 +120,9 @@ def main(folder: Path, prove: bool) -> None:
         facts = hosts()
         alive = asked.result()
         rest = {
-            name: found for name, found in facts.items() if found["virt::uuid"].lower() not in alive
+            name: found
+            for name, found in facts.items()
+            if found["virt::uuid"].lower() not in alive
         }
         doomed = {
             name: found["virt::uuid"].lower()
@@ -124,7 +134,9 @@ def main(folder: Path, prove: bool) -> None:
             records, (names[start : start + 100] for start in range(0, len(names), 100))
         )
         terminated = sum(pool.map(is_terminated, doomed.values()))
-        assert all(record["subscription_facet_attributes"] for page in found for record in page)
+        assert all(
+            record["subscription_facet_attributes"] for page in found for record in page
+        )
     print(
         f"{len(facts)} hosts, {len(alive)} servers, {len(rest)} in no list, {terminated} terminated"
     )

@@ -25,7 +25,11 @@ def main(folder: Path, names: list[str]) -> None:
         facts = requests.get(
             f"{urls['satellite']}/api/fact_values",
             timeout=60,
-            params={"search": f"host={name} and fact=virt::uuid", "page": 1, "per_page": 20},
+            params={
+                "search": f"host={name} and fact=virt::uuid",
+                "page": 1,
+                "per_page": 20,
+            },
             auth=(LOGIN["username"], LOGIN["password"]),
         ).json()["results"]
         auth = v3.Password(
@@ -35,7 +39,9 @@ def main(folder: Path, names: list[str]) -> None:
             user_domain_name="Default",
             project_domain_name="Default",
         )
-        nova = client.Client("2.1", session=session.Session(auth=auth), region_name="RegionOne")
+        nova = client.Client(
+            "2.1", session=session.Session(auth=auth), region_name="RegionOne"
+        )
         servers = nova.servers.list(search_opts={"all_tenants": 1}, limit=-1)
         found += facts[name]["virt::uuid"].lower() in {server.id for server in servers}
     print(f"{found} of {len(names)} have a server")

@@ -26,7 +26,11 @@ from world import World, running, uuid_of
 
 HERE = Path(__file__).parent
 HISTORY = HERE / "history.jsonl"
-PLAN = [sys.executable, "-c", "from foreman_hooks.commands.main import entry_point; entry_point()"]
+PLAN = [
+    sys.executable,
+    "-c",
+    "from foreman_hooks.commands.main import entry_point; entry_point()",
+]
 # What a plan has loaded when it begins to ask.
 IDLE = (
     "from foreman_hooks.commands.process import run_and_exit\n"
@@ -105,21 +109,32 @@ def plan(folder: Path, *more: str) -> list[str]:
 def measure(count: int, runs: int) -> dict[str, Any]:
     """All figures of one size."""
     with tempfile.TemporaryDirectory() as name, running(count, Path(name)) as world:
-        folder, clouds = Path(name), {"OS_CLIENT_CONFIG_FILE": str(Path(name) / "clouds.yaml")}
+        folder, clouds = (
+            Path(name),
+            {"OS_CLIENT_CONFIG_FILE": str(Path(name) / "clouds.yaml")},
+        )
         floor = [sys.executable, str(HERE / "floor.py"), name]
         run(floor, world)  # its own cost, and whatever it makes once
-        found: dict[str, list[Ran]] = {"floor": [], "plan": [], "proof floor": [], "proof plan": []}
+        found: dict[str, list[Ran]] = {
+            "floor": [],
+            "plan": [],
+            "proof floor": [],
+            "proof plan": [],
+        }
         for _ in range(runs):
             found["floor"].append(run(floor, world))
             found["plan"].append(run(plan(folder), world, **clouds))
-        assert "100%" not in found["plan"][0].out and " 0 to delete" in found["plan"][0].out
+        assert (
+            "100%" not in found["plan"][0].out
+            and " 0 to delete" in found["plan"][0].out
+        )
         dead = world.ask("terminate")
         for _ in range(runs):
             found["proof floor"].append(run([*floor, "prove"], world))
             found["proof plan"].append(run(plan(folder), world, **clouds))
-        assert f" {dead} to delete" in found["proof plan"][0].out, found["proof plan"][0].out[
-            -2000:
-        ]
+        assert f" {dead} to delete" in found["proof plan"][0].out, found["proof plan"][
+            0
+        ].out[-2000:]
         assert f"{dead} terminated" in found["proof floor"][0].out
         middle = {kind: median(all_runs) for kind, all_runs in found.items()}
         first_way = first_way_at(count, name)
@@ -129,7 +144,10 @@ def measure(count: int, runs: int) -> dict[str, Any]:
         "first_way": first_way,
         "bound": request_bound(count, 0),
         "proof_bound": request_bound(count, dead),
-        **{kind.replace(" ", "_"): middle[kind]._replace(out="")._asdict() for kind in middle},
+        **{
+            kind.replace(" ", "_"): middle[kind]._replace(out="")._asdict()
+            for kind in middle
+        },
     }
 
 
@@ -139,7 +157,10 @@ def first_way_at(count: int, folder: str) -> Optional[float]:
     if count not in SAMPLE:
         return None
     some = run(
-        [*command, *(f"host{number * 3}.example.com" for number in range(SAMPLE[count]))]
+        [
+            *command,
+            *(f"host{number * 3}.example.com" for number in range(SAMPLE[count])),
+        ]
     ).wall
     nothing = run(command).wall
     return nothing + (some - nothing) / SAMPLE[count] * count
@@ -167,7 +188,13 @@ def start_up(runs: int) -> dict[str, float]:
                 "host1.example.com",
             ],
             "bare check": [sys.executable, str(HERE / "bare_check.py"), uuid_of(0)],
-            "check": [*PLAN, "--config", str(folder / "config.yml"), "check", uuid_of(0)],
+            "check": [
+                *PLAN,
+                "--config",
+                str(folder / "config.yml"),
+                "check",
+                uuid_of(0),
+            ],
         }
         times: dict[str, list[float]] = {label: [] for label in commands}
         for _ in range(2 * runs + 1):
@@ -183,7 +210,9 @@ def table(sizes: list[dict[str, Any]], short: dict[str, float], idle: int) -> st
         "  requests (bound)  peak MiB"
     ]
 
-    def line(size: dict[str, Any], kind: str, label: str, ratio: str, bound: str = "") -> str:
+    def line(
+        size: dict[str, Any], kind: str, label: str, ratio: str, bound: str = ""
+    ) -> str:
         ran = size[kind]
         dead = size["terminated"] if "proof" in kind else 0
         return (
@@ -203,9 +232,14 @@ def table(sizes: list[dict[str, Any]], short: dict[str, float], idle: int) -> st
                 f"{size['hosts']:<10}{'':12}{'one by one (estimated)':<24}{size['first_way']:7.0f}"
                 f"{size['first_way'] / size['proof_plan']['wall']:7.0f}"
             )
-    lines += ["", f"memory: an idle interpreter with the same imports {idle / MIB:.0f} MiB"]
+    lines += [
+        "",
+        f"memory: an idle interpreter with the same imports {idle / MIB:.0f} MiB",
+    ]
     for small, large in zip(sizes, sizes[1:]):
-        grown = (large["plan"]["peak"] - small["plan"]["peak"]) / (large["hosts"] - small["hosts"])
+        grown = (large["plan"]["peak"] - small["plan"]["peak"]) / (
+            large["hosts"] - small["hosts"]
+        )
         lines.append(
             f"        {small['hosts']} to {large['hosts']} hosts: {grown:.0f} bytes a host"
         )
@@ -228,7 +262,10 @@ def main() -> None:
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
-        "--json", type=Path, default=Path("build/bench.json"), help="default: build/bench.json"
+        "--json",
+        type=Path,
+        default=Path("build/bench.json"),
+        help="default: build/bench.json",
     )
     parser.add_argument(
         "--note", default="", help="what is to stand beside this run in history.jsonl"

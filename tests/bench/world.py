@@ -58,7 +58,11 @@ def _serve(count: int, folder: Path) -> None:
             **({"vendor": "VMware, Inc.", "product": "VMware7,1"} if foreign else {}),
         )
         satellite.add(
-            Host(f"host{number}.example.com", facts=facts, subscription=registration(9 * DAY))
+            Host(
+                f"host{number}.example.com",
+                facts=facts,
+                subscription=registration(9 * DAY),
+            )
         )
         openstack.add(
             "RegionOne",
@@ -86,7 +90,10 @@ def _serve(count: int, folder: Path) -> None:
             return len(terminated(count))
 
         spent.before = time.process_time()  # type: ignore[attr-defined]
-        commands: dict[str, Callable[[], Any]] = {"spent": spent, "terminate": terminate}
+        commands: dict[str, Callable[[], Any]] = {
+            "spent": spent,
+            "terminate": terminate,
+        }
         print("ready", flush=True)
         for line in sys.stdin:
             print(json.dumps(commands[line.strip()]()), flush=True)
@@ -121,7 +128,9 @@ def _write(folder: Path, osp: str, foreman: str) -> None:
             }
         )
     )
-    (folder / "urls.json").write_text(json.dumps({"openstack": osp, "satellite": foreman}))
+    (folder / "urls.json").write_text(
+        json.dumps({"openstack": osp, "satellite": foreman})
+    )
 
 
 class World:

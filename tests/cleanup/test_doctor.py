@@ -59,7 +59,9 @@ def states(findings: dict[str, Finding], state: str) -> list[str]:
 
 def limited(stage: Stage, *lacking: str, more: frozenset[str] = frozenset()) -> None:
     """Let the login have the smallest role, less these permissions."""
-    stage.satellite.users["admin"] = User("admin", "changeme", (SMALLEST | more) - set(lacking))
+    stage.satellite.users["admin"] = User(
+        "admin", "changeme", (SMALLEST | more) - set(lacking)
+    )
 
 
 def test_a_good_setup_has_no_failure(stage: Stage, call: Any) -> None:
@@ -73,7 +75,9 @@ def test_a_good_setup_has_no_failure(stage: Stage, call: Any) -> None:
     )
 
 
-def test_tls_that_is_not_checked_is_a_warning_each_time(stage: Stage, call: Any) -> None:
+def test_tls_that_is_not_checked_is_a_warning_each_time(
+    stage: Stage, call: Any
+) -> None:
     section = {
         "url": stage.foreman.url,
         "username": "admin",
@@ -93,8 +97,14 @@ def test_tls_that_is_not_checked_is_a_warning_each_time(stage: Stage, call: Any)
             lambda stage: stage.use_cloud("reader"),
             "fail .*may not list the servers of all projects",
         ),
-        (lambda stage: stage.openstack.no_endpoint.add("RegionOne"), "fail .*no compute endpoint"),
-        (lambda stage: stage.foreman.fail("/api", 502, "<html>"), "fail .*returned 502"),
+        (
+            lambda stage: stage.openstack.no_endpoint.add("RegionOne"),
+            "fail .*no compute endpoint",
+        ),
+        (
+            lambda stage: stage.foreman.fail("/api", 502, "<html>"),
+            "fail .*returned 502",
+        ),
         (
             lambda stage: stage.foreman.fail("/api/settings", 403, {}),
             "warning +the setting destroy_vm.*cannot be read",
@@ -113,7 +123,9 @@ def test_each_fault_is_named(stage: Stage, call: Any, spoil: Any, text: str) -> 
     assert code == (0 if text.startswith("warning") else 1)
 
 
-def test_with_q_only_failures_are_printed_and_on_stderr(stage: Stage, call: Any) -> None:
+def test_with_q_only_failures_are_printed_and_on_stderr(
+    stage: Stage, call: Any
+) -> None:
     config = stage.config()
     assert call("-q", "--config", config, "doctor") == (0, "", "")
     limited(stage, "destroy_hosts", "view_params")
@@ -127,12 +139,17 @@ def test_with_q_only_failures_are_printed_and_on_stderr(stage: Stage, call: Any)
 # It goes on after a failure
 
 
-def test_an_unreachable_satellite_skips_its_checks_and_no_others(stage: Stage, call: Any) -> None:
+def test_an_unreachable_satellite_skips_its_checks_and_no_others(
+    stage: Stage, call: Any
+) -> None:
     section = {"url": "http://127.0.0.1:1", "username": "admin", "password": "changeme"}
     findings = examined(call, stage, satellite=section)
     (failed,) = states(findings, "fail")
     assert "connection refused" in failed
-    assert findings[failed].advice == "fix this first; the other checks of Satellite were skipped"
+    assert (
+        findings[failed].advice
+        == "fix this first; the other checks of Satellite were skipped"
+    )
     assert any(map(OPENSTACK.search, states(findings, "ok")))
 
 
@@ -191,7 +208,9 @@ def test_the_clocks_are_compared_and_the_other_checks_are_made_too(
     stage: Stage, call: Any, header: str | None, state: str, text: str
 ) -> None:
     if header:
-        stage.monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: header)
+        stage.monkeypatch.setattr(
+            BaseHTTPRequestHandler, "date_time_string", lambda *_: header
+        )
     findings = examined(call, stage)
     assert only(findings, text).state == state
     assert only(findings, "facts that identify hosts are visible").state == "ok"
@@ -213,7 +232,8 @@ def ping(stage: Stage, **services: dict[str, str]) -> None:
         {
             "status": "FAIL",
             "services": {
-                name: services.get(name, {"status": "ok", "duration_ms": "1"}) for name in names
+                name: services.get(name, {"status": "ok", "duration_ms": "1"})
+                for name in names
             },
         },
     )
@@ -235,7 +255,9 @@ def test_services_that_no_deletion_needs_may_be_down(stage: Stage, call: Any) ->
     assert states(examined(call, stage), "fail") == []
 
 
-@pytest.mark.parametrize("body", [{}, {"services": []}, {"services": {"candlepin": "ok"}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"services": []}, {"services": {"candlepin": "ok"}}]
+)
 def test_an_invalid_answer_to_the_ping_fails_that_check_alone(
     stage: Stage, call: Any, body: Any
 ) -> None:
@@ -267,7 +289,9 @@ def test_parameters_are_judged_by_the_permission_and_not_by_what_a_host_shows(
     assert only(examined(call, stage), "host parameters are visible").state == "ok"
 
 
-def test_without_a_parameter_that_protects_view_params_is_not_needed(stage: Stage) -> None:
+def test_without_a_parameter_that_protects_view_params_is_not_needed(
+    stage: Stage,
+) -> None:
     assert examine_parameters(frozenset(), "") == Finding(
         "ok", "no host parameter protects a record (policy.protect_parameter is '')"
     )
@@ -292,19 +316,26 @@ def test_permissions_that_publishing_lacks_are_named(stage: Stage, call: Any) ->
     )
 
 
-def test_without_remote_execution_no_other_login_is_asked_for(stage: Stage, call: Any) -> None:
+def test_without_remote_execution_no_other_login_is_asked_for(
+    stage: Stage, call: Any
+) -> None:
     stage.foreman.fail("/api/job_templates", 404, UNKNOWN_ROUTE)
     findings = examined(call, stage)
     assert only(findings, "remote execution is not installed").state == "ok"
     assert not any("another login" in text for text in findings)
 
 
-def test_a_check_job_without_remote_execution_is_a_failure(stage: Stage, call: Any) -> None:
+def test_a_check_job_without_remote_execution_is_a_failure(
+    stage: Stage, call: Any
+) -> None:
     stage.foreman.fail("/api/job_templates", 404, UNKNOWN_ROUTE)
     findings = examined(
         call,
         stage,
-        checker={"job_template": "OSP - Check instances", "search": "name = osp-checker"},
+        checker={
+            "job_template": "OSP - Check instances",
+            "search": "name = osp-checker",
+        },
     )
     assert only(findings, "remote execution is not installed").state == "fail"
 
@@ -318,7 +349,10 @@ def test_permissions_that_the_check_job_lacks_are_named_with_filters_that_work(
     findings = examined(
         call,
         stage,
-        checker={"job_template": "OSP - Check instances", "search": "name = osp-checker"},
+        checker={
+            "job_template": "OSP - Check instances",
+            "search": "name = osp-checker",
+        },
     )
     finding = only(findings, "may not run the check job")
     assert (finding.state, finding.what) == (
@@ -329,7 +363,10 @@ def test_permissions_that_the_check_job_lacks_are_named_with_filters_that_work(
         'name = "OSP - Check instances" on create_template_invocations or view_job_templates'
         in finding.advice
     )
-    assert "a filter by host on create_template_invocations leads to a 500" in finding.advice
+    assert (
+        "a filter by host on create_template_invocations leads to a 500"
+        in finding.advice
+    )
 
 
 # Facts
@@ -339,7 +376,9 @@ def forget(stage: Stage, pattern: str) -> None:
     """Let Satellite have no fact that matches."""
     for host in stage.satellite.hosts.values():
         host.facts[RHSM] = {
-            name: value for name, value in host.facts[RHSM].items() if not re.search(pattern, name)
+            name: value
+            for name, value in host.facts[RHSM].items()
+            if not re.search(pattern, name)
         }
 
 
@@ -359,8 +398,18 @@ def forget(stage: Stage, pattern: str) -> None:
             "warning",
             "no maker (dmi::system::product_name) is stored for any host",
         ),
-        ("is_guest", "is_guest", "fail", "no guest flag (virt::is_guest) is stored for any host"),
-        ("virt::uuid", "virt::uuid", "fail", "no UUID (virt::uuid) is stored for any host"),
+        (
+            "is_guest",
+            "is_guest",
+            "fail",
+            "no guest flag (virt::is_guest) is stored for any host",
+        ),
+        (
+            "virt::uuid",
+            "virt::uuid",
+            "fail",
+            "no UUID (virt::uuid) is stored for any host",
+        ),
     ],
 )
 def test_facts_that_are_excluded_are_named_with_the_pattern(
@@ -395,7 +444,9 @@ def test_a_setting_that_cannot_be_read_is_named_too(stage: Stage, call: Any) -> 
     )
 
 
-def test_a_pattern_is_named_before_the_last_stored_fact_is_gone(stage: Stage, call: Any) -> None:
+def test_a_pattern_is_named_before_the_last_stored_fact_is_gone(
+    stage: Stage, call: Any
+) -> None:
     stage.satellite.settings["excluded_facts"] = ["virt"]
     findings = examined(call, stage)
     assert states(findings, "warning")[1:] == [
@@ -404,18 +455,22 @@ def test_a_pattern_is_named_before_the_last_stored_fact_is_gone(stage: Stage, ca
     ]
 
 
-def test_if_no_identifying_fact_is_visible_the_permission_is_named(stage: Stage, call: Any) -> None:
+def test_if_no_identifying_fact_is_visible_the_permission_is_named(
+    stage: Stage, call: Any
+) -> None:
     forget(stage, "")
-    assert only(examined(call, stage), "no fact that identifies a host is visible").advice == (
-        "add view_facts for all hosts to its role"
-    )
+    assert only(
+        examined(call, stage), "no fact that identifies a host is visible"
+    ).advice == ("add view_facts for all hosts to its role")
     stage.satellite.settings["excluded_facts"] = ["dmi*", "virt*"]
     assert only(examined(call, stage), "no fact that identifies").advice.startswith(
         "remove 'dmi*', 'virt*' from the"
     )
 
 
-def test_facts_cost_a_request_each_however_many_hosts_there_are(stage: Stage, call: Any) -> None:
+def test_facts_cost_a_request_each_however_many_hosts_there_are(
+    stage: Stage, call: Any
+) -> None:
     for number in range(30):
         stage.host(f"app-{number}")
     examined(call, stage)
@@ -427,19 +482,27 @@ def test_facts_cost_a_request_each_however_many_hosts_there_are(stage: Stage, ca
     )
 
 
-def test_without_katello_the_facts_of_other_sources_count(stage: Stage, call: Any) -> None:
+def test_without_katello_the_facts_of_other_sources_count(
+    stage: Stage, call: Any
+) -> None:
     stage.satellite.katello = False
     for host in stage.satellite.hosts.values():
         host.facts, host.subscription = {}, None
     assert only(examined(call, stage), "no fact that identifies a host").state == "fail"
     for host in stage.satellite.hosts.values():
         host.facts = {
-            "PuppetFactName": {"uuid": "7f3c1f0e-52b3-4ff4-8b0c-5d4f3d0f5a3c", "is_virtual": "true"}
+            "PuppetFactName": {
+                "uuid": "7f3c1f0e-52b3-4ff4-8b0c-5d4f3d0f5a3c",
+                "is_virtual": "true",
+            }
         }
     assert only(examined(call, stage), "no maker (").state == "fail"
     for host in stage.satellite.hosts.values():
         host.facts["PuppetFactName"]["manufacturer"] = "OpenStack Foundation"
-    assert only(examined(call, stage), "facts that identify hosts are visible").state == "ok"
+    assert (
+        only(examined(call, stage), "facts that identify hosts are visible").state
+        == "ok"
+    )
 
 
 @pytest.mark.parametrize(
@@ -459,14 +522,18 @@ def test_without_katello_the_facts_of_other_sources_count(stage: Stage, call: An
         ("uui?", "virt::uuid", True),
     ],
 )
-def test_a_pattern_matches_as_it_does_in_foreman(pattern: str, fact: str, hit: bool) -> None:
+def test_a_pattern_matches_as_it_does_in_foreman(
+    pattern: str, fact: str, hit: bool
+) -> None:
     assert excludes(pattern, fact) is hit
 
 
 # Policy
 
 
-def test_all_clouds_listed_is_a_warning_that_says_what_it_permits(stage: Stage, call: Any) -> None:
+def test_all_clouds_listed_is_a_warning_that_says_what_it_permits(
+    stage: Stage, call: Any
+) -> None:
     assert only(examined(call, stage), "all_clouds_listed is false").state == "ok"
     finding = only(policy(all_clouds_listed=True), "all_clouds_listed is true")
     assert finding.state == "warning"
@@ -496,14 +563,20 @@ def test_no_quiet_time_is_a_warning(stage: Stage) -> None:
     ],
 )
 def test_a_name_of_another_platform_is_a_warning(name: str) -> None:
-    assert only(policy(openstack_names=("OpenStack", name)), "openstack_names").state == "warning"
+    assert (
+        only(policy(openstack_names=("OpenStack", name)), "openstack_names").state
+        == "warning"
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["OpenStack", "OpenStack Foundation", "OpenStack Compute", "RDO", "Acme Cloud"]
+    "name",
+    ["OpenStack", "OpenStack Foundation", "OpenStack Compute", "RDO", "Acme Cloud"],
 )
 def test_a_name_that_only_openstack_has_is_not_a_warning(name: str) -> None:
-    assert not any("openstack_names" in text for text in policy(openstack_names=(name,)))
+    assert not any(
+        "openstack_names" in text for text in policy(openstack_names=(name,))
+    )
 
 
 def policy(**changes: Any) -> dict[str, Finding]:
@@ -558,11 +631,16 @@ def test_a_journal_that_every_user_can_read_is_a_warning(
 ) -> None:
     path = open_folder / "journal.sqlite3"
     Journal.open(path).close()
-    assert not any("every user" in text for text in examined(call, stage, journal=str(path)))
+    assert not any(
+        "every user" in text for text in examined(call, stage, journal=str(path))
+    )
     path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IROTH)
     assert only(
-        examined(call, stage, journal=str(path)), f"{path} can be read or written by every user"
-    ) == Finding("warning", f"{path} can be read or written by every user", f"chmod o-rwx {path}")
+        examined(call, stage, journal=str(path)),
+        f"{path} can be read or written by every user",
+    ) == Finding(
+        "warning", f"{path} can be read or written by every user", f"chmod o-rwx {path}"
+    )
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 from foreman_hooks.cleanup.doctor import Finding
 from foreman_hooks.cleanup.doctor.openstack import examine_clouds
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker import CloudScope, LocalChecker
 
 
 def findings(*scopes: CloudScope) -> list[Finding]:
@@ -26,12 +26,19 @@ def test_a_region_of_the_catalog_that_is_not_asked_is_a_warning_that_says_what_f
     stage: Any,
 ) -> None:
     stage.use_cloud()
-    [warning] = [finding for finding in findings(CloudScope("prod")) if finding.state == "warning"]
+    [warning] = [
+        finding
+        for finding in findings(CloudScope("prod"))
+        if finding.state == "warning"
+    ]
     assert (
         "prod/RegionOne: the catalog also has compute in RegionTwo, which is not asked"
         in warning.what
     )
-    assert "nothing is deleted without proof until 'regions' or 'ignore_regions'" in warning.advice
+    assert (
+        "nothing is deleted without proof until 'regions' or 'ignore_regions'"
+        in warning.advice
+    )
 
 
 def test_ignored_regions_are_not_mentioned(stage: Any) -> None:
@@ -52,7 +59,9 @@ def test_a_cloud_whose_tls_is_not_checked_is_one_warning_for_all_its_regions(
         )
 
 
-def test_a_cloud_without_a_password_fails_and_the_others_are_checked_too(stage: Any) -> None:
+def test_a_cloud_without_a_password_fails_and_the_others_are_checked_too(
+    stage: Any,
+) -> None:
     stage.use_cloud(password="")
     failures = findings(CloudScope("prod"), CloudScope("elsewhere"))
     assert [finding.state for finding in failures] == ["fail", "fail"]

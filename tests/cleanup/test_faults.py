@@ -16,7 +16,7 @@ from sandbox.server import Answer, Request
 from sandbox.world import add_instance, guest_facts, named_uuid, registration, stamp
 
 from foreman_hooks.cleanup.journal import JournalBusy, JournalError
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.paths import spool_of
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
@@ -34,7 +34,11 @@ def results(outcomes: list[Outcome]) -> dict[str, str]:
 
 
 def record_of(stage: Stage, name: str) -> Host:
-    return next(host for host in stage.satellite.hosts.values() if host.name.startswith(f"{name}."))
+    return next(
+        host
+        for host in stage.satellite.hosts.values()
+        if host.name.startswith(f"{name}.")
+    )
 
 
 def several_runs(
@@ -110,7 +114,9 @@ def test_a_katello_that_is_away_for_one_answer_is_not_taken_for_a_plain_foreman(
     assert results(stage.run()) == {"neighbour": "deleted"}
 
 
-def test_a_katello_that_is_not_loaded_any_more_is_missed_by_the_journal(stage: Stage) -> None:
+def test_a_katello_that_is_not_loaded_any_more_is_missed_by_the_journal(
+    stage: Stage,
+) -> None:
     """Nothing that Satellite answers then shows that it was ever there."""
     reborn_with_old_facts(stage)
     stage.plan()
@@ -176,7 +182,9 @@ def test_a_record_taken_over_at_any_request_before_the_delete_stays(
         stage.terminated(f"old-{after}")
         plan = make_plan(stage, search=f"name = old-{after}.example.com")
         takeover.arm(record_of(stage, f"old-{after}"), after)
-        result = applied(stage, plan, search=f"name = old-{after}.example.com")[f"old-{after}"]
+        result = applied(stage, plan, search=f"name = old-{after}.example.com")[
+            f"old-{after}"
+        ]
         if takeover.deleted and takeover.host is not None:
             break  # the DELETE came first
         assert (result, f"old-{after}" in stage.left) == ("kept", True), after
@@ -193,15 +201,21 @@ def test_a_machine_made_again_from_the_volume_of_a_terminated_one_keeps_its_reco
     stage: Stage, same_consumer: bool
 ) -> None:
     """The same disk, the same consumer, a new UUID; its agent speaks every four hours."""
-    stage.terminated("volume", ago=timedelta(minutes=10), checked_in=timedelta(hours=3, minutes=50))
-    stage.terminated("dead", ago=timedelta(minutes=10), checked_in=timedelta(hours=3, minutes=50))
+    stage.terminated(
+        "volume", ago=timedelta(minutes=10), checked_in=timedelta(hours=3, minutes=50)
+    )
+    stage.terminated(
+        "dead", ago=timedelta(minutes=10), checked_in=timedelta(hours=3, minutes=50)
+    )
     new = named_uuid("second life")
     add_instance(stage.world, "second", new)
     assert stage.run() == []
     host = record_of(stage, "volume")
     if same_consumer:
         assert host.subscription
-        host.subscription["last_checkin"] = stamp(0.0)  # the facts come with a later check-in
+        host.subscription["last_checkin"] = stamp(
+            0.0
+        )  # the facts come with a later check-in
     else:
         host.subscription = registration(0.0, registered_at=stamp(0.0))
     stage.now += 5 * HOUR
@@ -233,7 +247,9 @@ def test_a_terminated_clone_never_takes_the_record_of_its_living_original_with_i
 # Silence, and clocks
 
 
-def test_where_nobody_checks_in_any_more_only_proven_terminations_go(stage: Stage) -> None:
+def test_where_nobody_checks_in_any_more_only_proven_terminations_go(
+    stage: Stage,
+) -> None:
     """Satellite was off for three days."""
     stage.archived("missing")
     stage.terminated("proven")
@@ -312,7 +328,9 @@ def test_the_output_says_how_to_approve_them_and_the_approval_lets_them_go(
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
         cleanup.approve(plan, "root")
-        assert set(results(list(cleanup.apply(plan, approved=True))).values()) == {"deleted"}
+        assert set(results(list(cleanup.apply(plan, approved=True))).values()) == {
+            "deleted"
+        }
     assert len(stage.left) == 25
 
 
@@ -344,7 +362,12 @@ def test_a_living_twin_outside_the_search_and_organization_keeps_the_record(
         "search": "name ^ (old.example.com, neighbour.example.com)",
         "organization": 1,
     }
-    twin = Host("twin.example.com", facts=facts, organization_id=7, subscription=registration(60.0))
+    twin = Host(
+        "twin.example.com",
+        facts=facts,
+        organization_id=7,
+        subscription=registration(60.0),
+    )
     if when == "before the plan":
         stage.satellite.add(twin)
     plan = make_plan(stage, **scope)
@@ -372,7 +395,9 @@ def test_a_twin_that_appears_after_the_facts_were_read_keeps_a_record_without_pr
 
 
 @pytest.mark.parametrize("gap", [35 * DAY, 74 * HOUR])
-def test_misses_from_before_a_long_gap_do_not_count(stage: Stage, gap: timedelta) -> None:
+def test_misses_from_before_a_long_gap_do_not_count(
+    stage: Stage, gap: timedelta
+) -> None:
     stage.archived("off")
     stage.run()
     stage.now += HOUR
@@ -382,10 +407,14 @@ def test_misses_from_before_a_long_gap_do_not_count(stage: Stage, gap: timedelta
     stage.now += 30 * HOUR
     assert stage.run() == []
     stage.now += 50 * HOUR
-    assert results(stage.run()) == {"off": "deleted"}  # 80 hours and three runs after the gap
+    assert results(stage.run()) == {
+        "off": "deleted"
+    }  # 80 hours and three runs after the gap
 
 
-def test_signs_of_life_in_a_spool_that_cannot_be_read_count_for_all(stage: Stage) -> None:
+def test_signs_of_life_in_a_spool_that_cannot_be_read_count_for_all(
+    stage: Stage,
+) -> None:
     stage.archived("off")
     stage.terminated("proven")
     for _ in range(3):
@@ -407,7 +436,12 @@ def test_signs_of_life_in_a_spool_that_cannot_be_read_count_for_all(stage: Stage
 
 @pytest.mark.parametrize(
     "command",
-    [["run", "--apply"], ["plan"], ["doctor"], ["check", "7f3c1f0e-52b3-4ff4-8b0c-5d4f3d0f5a3c"]],
+    [
+        ["run", "--apply"],
+        ["plan"],
+        ["doctor"],
+        ["check", "7f3c1f0e-52b3-4ff4-8b0c-5d4f3d0f5a3c"],
+    ],
 )
 def test_a_keystone_that_wants_a_log_in_for_its_versions_is_a_wrong_login(
     stage: Stage, call: Any, command: list[str]
@@ -418,7 +452,9 @@ def test_a_keystone_that_wants_a_log_in_for_its_versions_is_a_wrong_login(
         401,
         {"error": {"code": 401, "message": "The request requires authentication."}},
     )
-    stage.osp.fail("^POST /v3/auth/tokens", 401, {"error": {"code": 401, "message": "no"}})
+    stage.osp.fail(
+        "^POST /v3/auth/tokens", 401, {"error": {"code": 401, "message": "no"}}
+    )
     code, out, err = call("--config", stage.config(), *command)
     assert code == (1 if command == ["doctor"] else 129), err
     stage.osp.faults.clear()
@@ -549,21 +585,31 @@ def test_an_unfinished_deletion_that_cannot_be_looked_at_stays_so_and_holds_up_n
     assert results(stage.run()) == {"killed": "deleted"}
 
 
-def test_proven_terminations_do_not_count_as_shrinkage_in_a_tiny_region(stage: Stage) -> None:
+def test_proven_terminations_do_not_count_as_shrinkage_in_a_tiny_region(
+    stage: Stage,
+) -> None:
     stage.host("two")
     stage.host("three")
     stage.host("four")
     stage.plan()
     for name in ("two", "three", "four"):
-        stage.openstack.terminate("RegionOne", named_uuid(name), stage.now.timestamp() - 60)
+        stage.openstack.terminate(
+            "RegionOne", named_uuid(name), stage.now.timestamp() - 60
+        )
         subscription = record_of(stage, name).subscription
         assert subscription
         subscription["last_checkin"] = stamp(3600.0)
-    assert several_runs(stage) == {"two": "deleted", "three": "deleted", "four": "deleted"}
+    assert several_runs(stage) == {
+        "two": "deleted",
+        "three": "deleted",
+        "four": "deleted",
+    }
     assert stage.left == {"witness"}
 
 
-def test_one_server_less_is_never_shrinkage_however_small_the_region(stage: Stage) -> None:
+def test_one_server_less_is_never_shrinkage_however_small_the_region(
+    stage: Stage,
+) -> None:
     stage.host("two")
     stage.plan()
     del stage.openstack.instances["RegionOne"][named_uuid("two")]
@@ -620,7 +666,9 @@ ODD_ANSWERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("how", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-@pytest.mark.parametrize("where", ["DELETE, done", "DELETE, not done", "the look after it"])
+@pytest.mark.parametrize(
+    "where", ["DELETE, done", "DELETE, not done", "the look after it"]
+)
 def test_whatever_is_answered_the_journal_says_in_the_end_what_became_of_the_record(
     stage: Stage, how: dict[str, Any], where: str
 ) -> None:
@@ -648,7 +696,11 @@ def test_whatever_is_answered_the_journal_says_in_the_end_what_became_of_the_rec
     else:
 
         def look(request: Request) -> Answer:
-            if request.method == "DELETE" and request.path.endswith("/2") and not struck[0]:
+            if (
+                request.method == "DELETE"
+                and request.path.endswith("/2")
+                and not struck[0]
+            ):
                 struck[0] = 1
                 stage.foreman.fail("^GET /api/hosts/2$", times=1, **how)
             return handle(request)
@@ -684,10 +736,14 @@ def with_less_permissions(stage: Stage) -> None:
     stage.satellite.users["limited"].permissions = frozenset(
         {"view_hosts", "view_facts", "destroy_hosts"}
     )
-    stage.satellite.users["limited"].sees = lambda host: not host.name.startswith("killed")
+    stage.satellite.users["limited"].sees = lambda host: (
+        not host.name.startswith("killed")
+    )
 
 
-@pytest.mark.parametrize("narrow", [without_an_organization, with_a_filter, with_less_permissions])
+@pytest.mark.parametrize(
+    "narrow", [without_an_organization, with_a_filter, with_less_permissions]
+)
 def test_a_404_to_a_role_that_was_narrowed_is_not_a_deletion(
     stage: Stage, narrow: Callable[[Stage], None]
 ) -> None:
@@ -718,7 +774,9 @@ def test_a_404_to_a_role_that_is_as_it_was_is_a_deletion(stage: Stage) -> None:
     assert on_file(stage) == {"killed": "deleted"}
 
 
-def test_a_journal_that_is_removed_while_a_run_is_on_ends_that_run(stage: Stage) -> None:
+def test_a_journal_that_is_removed_while_a_run_is_on_ends_that_run(
+    stage: Stage,
+) -> None:
     for number in range(3):
         stage.terminated(f"old-{number}")
     path = stage.folder / "journal.sqlite3"
@@ -739,7 +797,9 @@ def test_a_journal_that_is_removed_while_a_run_is_on_ends_that_run(stage: Stage)
     assert len(stage.left) == 3
 
 
-def test_a_journal_that_is_replaced_by_a_copy_ends_the_run_as_well(stage: Stage) -> None:
+def test_a_journal_that_is_replaced_by_a_copy_ends_the_run_as_well(
+    stage: Stage,
+) -> None:
     stage.terminated("old")
     path = stage.folder / "journal.sqlite3"
     with stage.journal() as journal:
@@ -752,9 +812,16 @@ def test_a_journal_that_is_replaced_by_a_copy_ends_the_run_as_well(stage: Stage)
     assert "old" in stage.left
 
 
-def damage(stage: Stage, column: str, text: Any, result: Optional[str] = "deleted") -> None:
-    with closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database, database:
-        database.execute(f"UPDATE deletions SET {column} = ?, result = ?", (text, result))
+def damage(
+    stage: Stage, column: str, text: Any, result: Optional[str] = "deleted"
+) -> None:
+    with (
+        closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database,
+        database,
+    ):
+        database.execute(
+            f"UPDATE deletions SET {column} = ?, result = ?", (text, result)
+        )
 
 
 @pytest.mark.parametrize(
@@ -775,7 +842,9 @@ def test_a_damaged_row_is_named_and_ends_no_run_that_does_not_need_it(
         assert (code, err.count("\n")) == (70, 1), err
         assert "deletion 1 is damaged" in err and "error of ours" not in err
     stage.terminated("next")
-    assert call("--config", config, "run", "--apply")[0] == 0  # and no row that ended is read
+    assert (
+        call("--config", config, "run", "--apply")[0] == 0
+    )  # and no row that ended is read
     assert stage.left == {"witness"}
 
 
@@ -865,12 +934,16 @@ def test_a_satellite_that_goes_blind_never_ends_silently_with_exit_0(
     code, out, err = call("--config", config, "run", "--apply")
     assert "witness" in stage.left and "missing" in stage.left
     if code == 0:
-        assert "old" not in stage.left and "deleted" in out  # all that mattered was seen before
+        assert (
+            "old" not in stage.left and "deleted" in out
+        )  # all that mattered was seen before
     else:
         assert err.startswith("error: ")
 
 
-def test_with_q_the_reason_of_an_exit_code_is_still_printed(stage: Stage, call: Any) -> None:
+def test_with_q_the_reason_of_an_exit_code_is_still_printed(
+    stage: Stage, call: Any
+) -> None:
     stage.terminated("old")
     stage.terminated("bad")
     stage.satellite.deletion_faults[3] = DeletionFault(
@@ -878,7 +951,9 @@ def test_with_q_the_reason_of_an_exit_code_is_still_printed(stage: Stage, call: 
     )
     code, out, err = call("-q", "--config", stage.config(), "run", "--apply")
     assert (code, out) == (1, "")
-    assert err.count("\n") == 1 and "bad.example.com" in err and "Delete DNS failed" in err
+    assert (
+        err.count("\n") == 1 and "bad.example.com" in err and "Delete DNS failed" in err
+    )
     stage.osp.fail("/servers", 503)
     code, out, err = call("-q", "--config", stage.config(), "plan")
     assert (code, out, bool(err)) == (69, "", True)
@@ -921,7 +996,11 @@ def test_a_forged_plan_with_a_true_digest_is_bad_data(
     document.pop("digest")
     verdicts = document.pop("verdicts")
     document.update(change)
-    forged = {"digest": plans._digest(document, verdicts), **document, "verdicts": verdicts}
+    forged = {
+        "digest": plans._digest(document, verdicts),
+        **document,
+        "verdicts": verdicts,
+    }
     path = stage.folder / "plan.json"
     path.write_text(json.dumps(forged))
     code, _, err = call("--config", stage.config(), "apply", path)
@@ -941,15 +1020,23 @@ def test_a_forged_plan_with_a_true_digest_is_bad_data(
     ],
     ids=str,
 )
-def test_a_forged_verdict_with_a_true_digest_is_bad_data(stage: Stage, call: Any, row: Any) -> None:
+def test_a_forged_verdict_with_a_true_digest_is_bad_data(
+    stage: Stage, call: Any, row: Any
+) -> None:
     from foreman_hooks.rules import plan as plans
 
     stage.terminated("old")
     document = json.loads(plans.dump(make_plan(stage)))
     document.pop("digest")
     verdicts = document.pop("verdicts")
-    verdicts[-1] = [*row, *verdicts[-1][len(row) :]] if isinstance(row, list) and row else row
-    forged = {"digest": plans._digest(document, verdicts), **document, "verdicts": verdicts}
+    verdicts[-1] = (
+        [*row, *verdicts[-1][len(row) :]] if isinstance(row, list) and row else row
+    )
+    forged = {
+        "digest": plans._digest(document, verdicts),
+        **document,
+        "verdicts": verdicts,
+    }
     path = stage.folder / "plan.json"
     path.write_text(json.dumps(forged))
     code, _, err = call("--config", stage.config(), "apply", path)

@@ -23,8 +23,7 @@ from sandbox.satellite import (
 )
 from sandbox.world import add_instance, named_uuid, registration, stamp
 
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import CloudScope, LocalChecker, swap_bytes
 from foreman_hooks.rules.model import Outcome, Policy, Reason
 from foreman_hooks.satellite.client import Login
 
@@ -75,7 +74,10 @@ def puppet(uuid: str = UUID, virtual: str = "kvm", is_virtual: str = "true") -> 
 
 
 def ansible(
-    uuid: str = UUID, role: str = "guest", vendor: str = "RDO", product: str = "OpenStack Compute"
+    uuid: str = UUID,
+    role: str = "guest",
+    vendor: str = "RDO",
+    product: str = "OpenStack Compute",
 ) -> Facts:
     return {
         ANSIBLE: {
@@ -131,7 +133,9 @@ def vanish(stage: Stage, *uuids: str) -> None:
         del stage.openstack.instances["RegionOne"][uuid]
 
 
-def several_runs(stage: Stage, policy: Optional[Policy] = None, **how: Any) -> dict[str, str]:
+def several_runs(
+    stage: Stage, policy: Optional[Policy] = None, **how: Any
+) -> dict[str, str]:
     """Do five runs over five days; returns what became of each planned deletion."""
     become: dict[str, str] = {}
     for _ in range(5):
@@ -140,14 +144,18 @@ def several_runs(stage: Stage, policy: Optional[Policy] = None, **how: Any) -> d
     return become
 
 
-def stays(stage: Stage, *names: str, policy: Optional[Policy] = None, **how: Any) -> None:
+def stays(
+    stage: Stage, *names: str, policy: Optional[Policy] = None, **how: Any
+) -> None:
     """These records outlast all runs, in which a dead neighbour goes."""
     stage.terminated("neighbour")
     assert several_runs(stage, policy, **how).get("neighbour") == "deleted"
     assert {*names, "witness"} <= stage.left
 
 
-def goes(stage: Stage, *names: str, policy: Optional[Policy] = None, **how: Any) -> None:
+def goes(
+    stage: Stage, *names: str, policy: Optional[Policy] = None, **how: Any
+) -> None:
     """These records go in the first run, in which a living neighbour of the same kind stays."""
     stage.host("neighbour", checked_in=9 * DAY.total_seconds())
     assert results(stage.run(policy, **how)) == dict.fromkeys(names, "deleted")
@@ -179,26 +187,44 @@ TWINS: dict[str, Facts] = {
 def test_a_record_whose_machine_reports_under_another_name_stays_though_its_termination_is_proven(
     stage: Stage, facts: Facts
 ) -> None:
-    stage.terminated("app7", uuid=UUID, ago=4 * DAY, checked_in=timedelta(hours=100), facts=rhsm())
+    stage.terminated(
+        "app7", uuid=UUID, ago=4 * DAY, checked_in=timedelta(hours=100), facts=rhsm()
+    )
     stage.host(
-        "twin", server=None, facts=facts, subscription=None, record={"last_report": stamp(600)}
+        "twin",
+        server=None,
+        facts=facts,
+        subscription=None,
+        record={"last_report": stamp(600)},
     )
     stays(stage, "app7", "twin")
 
 
 @pytest.mark.parametrize("facts", TWINS.values(), ids=TWINS)
-def test_a_record_without_a_trace_that_shares_its_uuid_stays(stage: Stage, facts: Facts) -> None:
-    stage.host("app7", server=None, uuid=UUID, facts=rhsm(), checked_in=9 * DAY.total_seconds())
+def test_a_record_without_a_trace_that_shares_its_uuid_stays(
+    stage: Stage, facts: Facts
+) -> None:
     stage.host(
-        "twin", server=None, facts=facts, subscription=None, record={"last_report": stamp(9e5)}
+        "app7", server=None, uuid=UUID, facts=rhsm(), checked_in=9 * DAY.total_seconds()
+    )
+    stage.host(
+        "twin",
+        server=None,
+        facts=facts,
+        subscription=None,
+        record={"last_report": stamp(9e5)},
     )
     vanish(stage, UUID)
     stays(stage, "app7", "twin")
 
 
-def test_a_record_without_a_trace_that_shares_its_uuid_with_nobody_goes(stage: Stage) -> None:
+def test_a_record_without_a_trace_that_shares_its_uuid_with_nobody_goes(
+    stage: Stage,
+) -> None:
     """The counterpart: what the runs above lack is the twin alone."""
-    stage.host("app7", server=None, uuid=UUID, facts=rhsm(), checked_in=9 * DAY.total_seconds())
+    stage.host(
+        "app7", server=None, uuid=UUID, facts=rhsm(), checked_in=9 * DAY.total_seconds()
+    )
     vanish(stage, UUID)
     assert several_runs(stage) == {"app7": "deleted"}
     assert stage.left == {"witness"}
@@ -260,12 +286,21 @@ def test_an_unregistered_leftover_goes_with_proof_and_one_that_reported_since_st
     assert stage.left == {"witness", "talking"}
 
 
-def test_a_leftover_without_any_facts_stays_and_is_counted(stage: Stage, call: Any) -> None:
+def test_a_leftover_without_any_facts_stays_and_is_counted(
+    stage: Stage, call: Any
+) -> None:
     stage.satellite.add(Host("empty.example.com"))
     code, out, _ = call("--config", stage.config(), "plan")
     assert (code, f"1 keep   {Reason.NO_FACTS.value}" in out) == (0, True)
     code, out, _ = call(
-        "-v", "--config", stage.config(), "plan", "--output", "csv", "--fields", "Name,Reason"
+        "-v",
+        "--config",
+        stage.config(),
+        "plan",
+        "--output",
+        "csv",
+        "--fields",
+        "Name,Reason",
     )
     assert (code, f"empty.example.com,{Reason.NO_FACTS.value}" in out) == (0, True)
     stays(stage, "empty")
@@ -274,7 +309,9 @@ def test_a_leftover_without_any_facts_stays_and_is_counted(stage: Stage, call: A
 # Another cloud's, or another platform's guests
 
 WIDE = Policy(
-    max_fraction=1.0, openstack_names=("OpenStack", "VMware", "Xen"), all_clouds_listed=True
+    max_fraction=1.0,
+    openstack_names=("OpenStack", "VMware", "Xen"),
+    all_clouds_listed=True,
 )
 
 
@@ -288,8 +325,17 @@ WIDE = Policy(
     [
         rhsm(OTHER, VMWARE, dmi__chassis__asset_tag="OpenStack Nova"),
         rhsm(OTHER, VMWARE),
-        rhsm(OTHER, {"dmi::system::manufacturer": "Xen", "dmi::system::product_name": "HVM domU"}),
-        {**rhsm(OTHER, VMWARE), **ansible(OTHER, vendor="VMware, Inc.", product="VMware7,1")},
+        rhsm(
+            OTHER,
+            {
+                "dmi::system::manufacturer": "Xen",
+                "dmi::system::product_name": "HVM domU",
+            },
+        ),
+        {
+            **rhsm(OTHER, VMWARE),
+            **ansible(OTHER, vendor="VMware, Inc.", product="VMware7,1"),
+        },
     ],
     ids=["VIO", "vSphere", "Xen", "vSphere and Ansible"],
 )
@@ -317,7 +363,9 @@ def test_a_guest_of_an_openstack_cloud_that_is_not_listed_stays_when_it_is_off(
     stays(stage, "elsewhere", policy=Policy(max_fraction=1.0, all_clouds_listed=listed))
 
 
-def test_a_backlog_without_any_row_goes_once_all_clouds_are_said_to_be_listed(stage: Stage) -> None:
+def test_a_backlog_without_any_row_goes_once_all_clouds_are_said_to_be_listed(
+    stage: Stage,
+) -> None:
     stage.vanished("old")
     assert several_runs(stage) == {}
     assert several_runs(stage, Policy(max_fraction=1.0, all_clouds_listed=True)) == {
@@ -329,12 +377,16 @@ def test_a_backlog_without_any_row_goes_once_all_clouds_are_said_to_be_listed(st
 TAGGED: dict[str, Facts] = {
     "VIO": rhsm(makers=VMWARE, dmi__chassis__asset_tag="OpenStack Nova"),
     "Open Telekom Cloud on Xen": rhsm(
-        makers={"dmi::system::manufacturer": "Xen", "dmi::system::product_name": "HVM domU"},
+        makers={
+            "dmi::system::manufacturer": "Xen",
+            "dmi::system::product_name": "HVM domU",
+        },
         dmi__chassis__asset_tag="OpenTelekomCloud",
     ),
     "SAP": rhsm(makers=VMWARE, dmi__chassis__asset_tag="SAP CCloud VM"),
     "Huawei": rhsm(
-        makers={"dmi::system::manufacturer": "QEMU"}, dmi__chassis__asset_tag="HUAWEICLOUD"
+        makers={"dmi::system::manufacturer": "QEMU"},
+        dmi__chassis__asset_tag="HUAWEICLOUD",
     ),
     "Hyper-V": rhsm(
         makers={
@@ -372,7 +424,11 @@ def test_of_a_tagged_instance_without_a_trace_only_a_host_with_the_same_tag_is_a
 
 @pytest.mark.parametrize(
     "makers",
-    [VMWARE, {"dmi::system::manufacturer": "Dell Inc."}, {"dmi::system::product_name": "KVM"}],
+    [
+        VMWARE,
+        {"dmi::system::manufacturer": "Dell Inc."},
+        {"dmi::system::product_name": "KVM"},
+    ],
 )
 def test_a_guest_whose_leading_source_names_another_maker_and_no_tag_is_not_asked_about(
     stage: Stage, makers: Any
@@ -387,10 +443,16 @@ def test_a_guest_whose_leading_source_names_another_maker_and_no_tag_is_not_aske
 DOUBTS: dict[str, Facts] = {
     "Ansible says NA": {**rhsm(), **ansible(role="NA")},
     "Ansible says host": {**rhsm(), **ansible(role="host")},
-    "Facter says physical": {**rhsm(), **puppet(virtual="physical", is_virtual="false")},
+    "Facter says physical": {
+        **rhsm(),
+        **puppet(virtual="physical", is_virtual="false"),
+    },
     "Salt says physical": {**rhsm(), **salt(virtual="physical")},
     "Chef says host": {**rhsm(), **chef(role="host")},
-    "a word that nobody knows": {**rhsm(), **puppet(virtual="kubevirt", is_virtual="oui")},
+    "a word that nobody knows": {
+        **rhsm(),
+        **puppet(virtual="kubevirt", is_virtual="oui"),
+    },
     "Ansible is of the time at VMware": {
         **rhsm(),
         **ansible(OTHER, vendor="VMware, Inc.", product="VMware7,1"),
@@ -405,18 +467,26 @@ DOUBTS: dict[str, Facts] = {
             "virtual": "physical",
         },
     },
-    "the DMI UUID is replaced": rhsm(dmi__system__uuid="c1a7f4a0-5d5b-4c55-9f0e-0a4a3a5a8c22"),
+    "the DMI UUID is replaced": rhsm(
+        dmi__system__uuid="c1a7f4a0-5d5b-4c55-9f0e-0a4a3a5a8c22"
+    ),
     "the DMI UUID is no UUID": rhsm(dmi__system__uuid="Not Settable"),
     "ppc64le": {RHSM: {"virt::uuid": UUID, **GUEST, "uname::machine": "ppc64le"}},
     "ppc64le, published": {
         RHSM: {"virt::uuid": UUID, **GUEST, "osp::uuid": UUID, "osp::system_uuid": UUID}
     },
-    "s390x, published": {RHSM: {**GUEST, "virt::host_type": "ibm_systemz", "osp::uuid": UUID}},
+    "s390x, published": {
+        RHSM: {**GUEST, "virt::host_type": "ibm_systemz", "osp::uuid": UUID}
+    },
     "aarch64, published": {
         RHSM: {"virt::is_guest": "false", "osp::uuid": UUID, "osp::system_uuid": UUID}
     },
     "virt-what failed": {
-        RHSM: {"virt::is_guest": "Unknown", "dmi::system::uuid": UUID.upper(), **OPENSTACK}
+        RHSM: {
+            "virt::is_guest": "Unknown",
+            "dmi::system::uuid": UUID.upper(),
+            **OPENSTACK,
+        }
     },
     "virt-what is blind": {
         RHSM: {
@@ -430,7 +500,10 @@ DOUBTS: dict[str, Facts] = {
         RHSM: {"dmi::system::uuid": swap_bytes(UUID).upper(), **NOVA}
     },
     "maker not present": rhsm(
-        makers={"dmi::system::manufacturer": "Not Present", "dmi::system::product_name": "NA"}
+        makers={
+            "dmi::system::manufacturer": "Not Present",
+            "dmi::system::product_name": "NA",
+        }
     ),
 }
 
@@ -444,11 +517,23 @@ def test_a_proven_termination_goes_whatever_doubt_the_facts_leave(
 
 
 @pytest.mark.parametrize("facts", DOUBTS.values(), ids=DOUBTS)
-def test_the_same_facts_keep_one_without_a_trace(stage: Stage, facts: Facts, request: Any) -> None:
+def test_the_same_facts_keep_one_without_a_trace(
+    stage: Stage, facts: Facts, request: Any
+) -> None:
     """Where nothing is proven everything has to speak for it."""
-    stage.host("doubted", server=None, uuid=UUID, facts=facts, checked_in=9 * DAY.total_seconds())
+    stage.host(
+        "doubted",
+        server=None,
+        uuid=UUID,
+        facts=facts,
+        checked_in=9 * DAY.total_seconds(),
+    )
     vanish(stage, UUID)
-    agreeing = {"Ansible says NA", "a word that nobody knows", "the DMI UUID is no UUID"}
+    agreeing = {
+        "Ansible says NA",
+        "a word that nobody knows",
+        "the DMI UUID is no UUID",
+    }
     if request.node.callspec.id in agreeing:
         assert several_runs(stage) == {"doubted": "deleted"}
     else:
@@ -456,7 +541,9 @@ def test_the_same_facts_keep_one_without_a_trace(stage: Stage, facts: Facts, req
 
 
 @pytest.mark.parametrize("facts", DOUBTS.values(), ids=DOUBTS)
-def test_the_same_facts_keep_one_that_checked_in_since(stage: Stage, facts: Facts) -> None:
+def test_the_same_facts_keep_one_that_checked_in_since(
+    stage: Stage, facts: Facts
+) -> None:
     stage.terminated("doubted", uuid=UUID, facts=facts, ago=3 * DAY, checked_in=DAY)
     stays(stage, "doubted")
 
@@ -488,9 +575,14 @@ def test_a_record_that_also_names_an_instance_that_lives_or_is_unknown_stays(
 ) -> None:
     stage.terminated("reborn", uuid=UUID, facts=facts)
     add_instance(
-        stage.world, "second-life", OTHER, status="ACTIVE" if status == "unknown" else status
+        stage.world,
+        "second-life",
+        OTHER,
+        status="ACTIVE" if status == "unknown" else status,
     )
-    if status == "unknown":  # no list shows it, and the question about it is never answered
+    if (
+        status == "unknown"
+    ):  # no list shows it, and the question about it is never answered
         stage.openstack.instances["RegionOne"].pop(OTHER)
         stage.osp.fail(f"{OTHER}|{swap_bytes(OTHER)}", 500)
         stage.terminated("neighbour")
@@ -522,7 +614,10 @@ def test_a_record_that_virt_who_named_goes_with_the_proof_of_its_own_uuid_and_a_
 ) -> None:
     stage.terminated("virt-who-node", uuid=UUID, facts=rhsm())
     stage.satellite.add(
-        Host("virt-who-compute-7.example.com", subscription=registration(9e5, hypervisor=True))
+        Host(
+            "virt-who-compute-7.example.com",
+            subscription=registration(9e5, hypervisor=True),
+        )
     )
     assert results(stage.run()) == {"virt-who-node": "deleted"}
     assert stage.left == {"witness", "virt-who-compute-7"}
@@ -543,10 +638,17 @@ def test_on_a_plain_foreman_a_wrong_guest_fact_does_not_hold_a_proven_terminatio
     stage.satellite.katello = False
     stage.satellite.hosts.clear()
     recent = {"last_report": stamp(600)}
-    stage.host("witness2", facts=puppet(named_uuid("witness2")), subscription=None, record=recent)
+    stage.host(
+        "witness2",
+        facts=puppet(named_uuid("witness2")),
+        subscription=None,
+        record=recent,
+    )
     old = {"last_report": stamp(3 * DAY.total_seconds())}
     stage.terminated("old", uuid=UUID, facts=facts, subscription=None, record=old)
-    stage.host("living", facts=puppet(named_uuid("living")), subscription=None, record=old)
+    stage.host(
+        "living", facts=puppet(named_uuid("living")), subscription=None, record=old
+    )
     assert results(stage.run()) == {"old": "deleted"}
     assert stage.left == {"witness2", "living"}
 
@@ -556,7 +658,8 @@ def test_on_a_plain_foreman_a_wrong_guest_fact_does_not_hold_a_proven_terminatio
 
 @pytest.mark.parametrize("proven", [True, False])
 @pytest.mark.parametrize(
-    "status", [{"failed": 1}, {"failed_restarts": 2}, {"failed": 3, "failed_restarts": 1}]
+    "status",
+    [{"failed": 1}, {"failed_restarts": 2}, {"failed": 3, "failed_restarts": 1}],
 )
 def test_a_report_that_failed_as_a_whole_is_not_a_sign_of_life(
     stage: Stage, status: dict[str, int], proven: bool
@@ -565,7 +668,12 @@ def test_a_report_that_failed_as_a_whole_is_not_a_sign_of_life(
     reports = [report(timedelta(minutes=30), **status)]
     if proven:
         stage.terminated(
-            "dead", uuid=UUID, ago=20 * DAY, checked_in=21 * DAY, facts=rhsm(), reports=reports
+            "dead",
+            uuid=UUID,
+            ago=20 * DAY,
+            checked_in=21 * DAY,
+            facts=rhsm(),
+            reports=reports,
         )
         goes(stage, "dead")
         return
@@ -595,13 +703,24 @@ def test_a_report_that_failed_as_a_whole_is_not_a_sign_of_life(
             report(timedelta(minutes=30), failed=1),
         ],
     ],
-    ids=["nothing to do", "failed in part", "skipped", "failed since", "failed twice since"],
+    ids=[
+        "nothing to do",
+        "failed in part",
+        "skipped",
+        "failed since",
+        "failed twice since",
+    ],
 )
 def test_a_machine_that_reported_by_itself_after_the_termination_stays(
     stage: Stage, reports: list[Report]
 ) -> None:
     stage.terminated(
-        "living", uuid=UUID, ago=20 * DAY, checked_in=21 * DAY, facts=rhsm(), reports=reports
+        "living",
+        uuid=UUID,
+        ago=20 * DAY,
+        checked_in=21 * DAY,
+        facts=rhsm(),
+        reports=reports,
     )
     stays(stage, "living")
 
@@ -621,7 +740,9 @@ def test_where_reports_cannot_be_read_the_last_report_counts(stage: Stage) -> No
 # Witnesses, and the scope
 
 
-def test_the_witness_of_a_small_organization_may_be_a_host_of_another(stage: Stage) -> None:
+def test_the_witness_of_a_small_organization_may_be_a_host_of_another(
+    stage: Stage,
+) -> None:
     stage.satellite.organizations[7] = "Small"
     stage.archived("small", organization_id=7)
     stage.archived("large")
@@ -640,7 +761,9 @@ def test_the_command_for_an_organization_says_the_same(stage: Stage, call: Any) 
     stage.satellite.organizations[7] = "Small"
     stage.terminated("small", organization_id=7)
     stage.terminated("large")
-    code, out, _ = call("--config", stage.config(), "run", "--apply", "--organization", "Small")
+    code, out, _ = call(
+        "--config", stage.config(), "run", "--apply", "--organization", "Small"
+    )
     assert (code, "1 of 1 records deleted" in out) == (0, True)
     assert stage.left == {"witness", "large"}
 
@@ -660,10 +783,21 @@ ANSWERS: dict[str, tuple[int, Any]] = {
     ),
     "409": (
         409,
-        {"message": "Required lock is already taken by other running tasks.", "errors": ["lock"]},
+        {
+            "message": "Required lock is already taken by other running tasks.",
+            "errors": ["lock"],
+        },
     ),
     "410": (410, {"message": "Consumer has been deleted", "errors": ["gone"]}),
-    "403": (403, {"error": {"message": "Access denied", "missing_permissions": ["destroy_hosts"]}}),
+    "403": (
+        403,
+        {
+            "error": {
+                "message": "Access denied",
+                "missing_permissions": ["destroy_hosts"],
+            }
+        },
+    ),
     "504": (504, "<html>504 Gateway Time-out</html>"),
     "503": (503, "<html>starting</html>"),
     "422": (422, {"error": {"full_messages": ["Delete DNS record failed"]}}),
@@ -713,7 +847,9 @@ def test_a_deletion_whose_answer_was_lost_ends_as_what_it_was_and_can_be_restore
 ) -> None:
     stage.terminated("slow1")
     stage.terminated("fast1")
-    stage.satellite.deletion_faults[2] = DeletionFault(*answer, effect=Effect.DELETED, after=after)
+    stage.satellite.deletion_faults[2] = DeletionFault(
+        *answer, effect=Effect.DELETED, after=after
+    )
     assert results(stage.run()).items() >= {"fast1": "deleted"}.items()
     for _ in range(60):  # whatever is under way comes to its end
         stage.satellite.handle(stage.foreman.requests[0])
@@ -733,7 +869,9 @@ def test_an_unfinished_deletion_can_be_restored_before_anybody_found_out(
     stage: Stage, call: Any
 ) -> None:
     stage.terminated("slow1")
-    stage.satellite.deletion_faults[2] = DeletionFault(504, "", effect=Effect.DELETED, after=5)
+    stage.satellite.deletion_faults[2] = DeletionFault(
+        504, "", effect=Effect.DELETED, after=5
+    )
     assert results(stage.run()) == {"slow1": "unfinished"}
     code, _, err = call("--config", stage.config(), "restore", "slow1.example.com")
     assert (code, "unfinished" in err, stage.left) == (
@@ -755,7 +893,11 @@ def test_a_record_that_a_failed_deletion_only_unregistered_is_reported_and_tried
     stage.host("neighbour")
     stage.satellite.stubborn.add(2)
     code, _, err = call("--config", stage.config(), "run", "--apply")
-    assert (code, "half.example.com" in err, "perhaps unregistered" in err) == (1, True, True)
+    assert (code, "half.example.com" in err, "perhaps unregistered" in err) == (
+        1,
+        True,
+        True,
+    )
     assert stage.satellite.hosts[2].subscription is None
     code, _, err = call("--config", stage.config(), "run", "--apply")
     assert (code, "half.example.com" in err) == (1, True)
@@ -764,7 +906,9 @@ def test_a_record_that_a_failed_deletion_only_unregistered_is_reported_and_tried
     assert stage.left == {"witness", "neighbour"}
 
 
-def test_a_candlepin_that_fails_for_one_consumer_holds_up_no_other(stage: Stage, call: Any) -> None:
+def test_a_candlepin_that_fails_for_one_consumer_holds_up_no_other(
+    stage: Stage, call: Any
+) -> None:
     for number in range(6):
         stage.terminated(f"old-{number}")
     stage.satellite.deletion_faults[3] = DeletionFault(
@@ -791,7 +935,9 @@ def test_a_login_that_may_not_delete_ends_with_77_and_names_the_permission(
     login = limited(stage, "view_hosts", "view_facts", "view_params")
     code, _, err = call(
         "--config",
-        stage.config(satellite={"url": login.url, "username": "limited", "password": "changeme"}),
+        stage.config(
+            satellite={"url": login.url, "username": "limited", "password": "changeme"}
+        ),
         "run",
         "--apply",
     )
@@ -819,23 +965,33 @@ def test_a_protected_host_stays_whatever_a_host_group_says_and_without_view_para
     stage.satellite.hostgroups[5] = "web"
     protect(stage, level, "true")
     protect(stage, "host group", "false")
-    stage.terminated("protected", parameters={"osp_cleanup_protect": own} if own else {})
+    stage.terminated(
+        "protected", parameters={"osp_cleanup_protect": own} if own else {}
+    )
     stage.terminated("of-the-group", record={"hostgroup_id": 5})
     blind = limited(stage, "view_hosts", "view_facts", "destroy_hosts")
     assert several_runs(stage, login=blind) == {}
     assert stage.left == {"witness", "protected", "of-the-group"}
-    assert results(stage.run(login=limited(stage, *ROLE))) == {"of-the-group": "deleted"}
+    assert results(stage.run(login=limited(stage, *ROLE))) == {
+        "of-the-group": "deleted"
+    }
     assert stage.left == {"witness", "protected"}
 
 
-def test_without_view_params_the_run_ends_with_77_and_doctor_fails(stage: Stage, call: Any) -> None:
+def test_without_view_params_the_run_ends_with_77_and_doctor_fails(
+    stage: Stage, call: Any
+) -> None:
     stage.terminated("old")
     stage.satellite.parameters.update(
         first=1, second=2, third=3
     )  # such a login is shown these all the same
     limited(stage, "view_hosts", "view_facts", "destroy_hosts")
     config = stage.config(
-        satellite={"url": stage.foreman.url, "username": "limited", "password": "changeme"}
+        satellite={
+            "url": stage.foreman.url,
+            "username": "limited",
+            "password": "changeme",
+        }
     )
     code, _, err = call("--config", config, "run", "--apply")
     assert (code, "view_params" in err, stage.left) == (77, True, {"witness", "old"})
@@ -843,7 +999,9 @@ def test_without_view_params_the_run_ends_with_77_and_doctor_fails(stage: Stage,
     assert code and "without view_params" in out + err
 
 
-def test_restore_says_which_parameters_were_never_readable(stage: Stage, call: Any) -> None:
+def test_restore_says_which_parameters_were_never_readable(
+    stage: Stage, call: Any
+) -> None:
     stage.terminated("old", parameters={"role": "web"})
     stage.run(
         Policy(max_fraction=1.0, protect_parameter=""),
@@ -851,10 +1009,16 @@ def test_restore_says_which_parameters_were_never_readable(stage: Stage, call: A
     )
     assert stage.left == {"witness"}
     code, out, _ = call("--config", stage.config(), "restore", "old.example.com")
-    assert (code, "not restored: its parameters" in out, "view_params" in out) == (0, True, True)
+    assert (code, "not restored: its parameters" in out, "view_params" in out) == (
+        0,
+        True,
+        True,
+    )
 
 
-def test_restore_names_content_view_and_lifecycle_environment(stage: Stage, call: Any) -> None:
+def test_restore_names_content_view_and_lifecycle_environment(
+    stage: Stage, call: Any
+) -> None:
     stage.terminated(
         "old",
         content={
@@ -864,7 +1028,10 @@ def test_restore_names_content_view_and_lifecycle_environment(stage: Stage, call
     )
     stage.run()
     code, out, _ = call("--config", stage.config(), "restore", "old.example.com")
-    assert (code, "content view RHEL9, lifecycle environment Production" in out) == (0, True)
+    assert (code, "content view RHEL9, lifecycle environment Production" in out) == (
+        0,
+        True,
+    )
 
 
 # What people read
@@ -884,11 +1051,15 @@ def test_explain_of_a_proven_termination_is_a_chain_from_what_was_seen_to_what_i
     assert lines[0] == "old.example.com (id 2)"
     assert "does not say whether a guest" in lines[1] and "not a guest" not in lines[1]
     assert all(line.startswith("  ok   ") for line in lines[1:-1])
-    assert any(f"{UUID} terminated " in line and "in prod/RegionOne" in line for line in lines)
+    assert any(
+        f"{UUID} terminated " in line and "in prod/RegionOne" in line for line in lines
+    )
     assert lines[-1] == "verdict: delete"
 
 
-def test_explain_says_until_when_a_terminated_instance_waits(stage: Stage, call: Any) -> None:
+def test_explain_says_until_when_a_terminated_instance_waits(
+    stage: Stage, call: Any
+) -> None:
     stage.terminated("young", ago=HOUR, checked_in=2 * HOUR)
     out = explained(stage, call, "young")
     assert "one check-in interval (4h30m) has passed since" in out
@@ -901,10 +1072,16 @@ def test_explain_names_the_twin_that_holds_a_record_and_what_it_did(
 ) -> None:
     stage.terminated("app7", uuid=UUID, facts=rhsm())
     stage.host(
-        "twin", server=None, facts=puppet(), subscription=None, record={"last_report": stamp(600)}
+        "twin",
+        server=None,
+        facts=puppet(),
+        subscription=None,
+        record={"last_report": stamp(600)},
     )
     out = explained(stage, call, "app7")
-    assert "last sign of life of twin.example.com, which names the same instance," in out
+    assert (
+        "last sign of life of twin.example.com, which names the same instance," in out
+    )
     assert "(report)" in out
     assert out.endswith(f"verdict: not deleted, {Reason.CHECKED_IN.value}\n")
 
@@ -914,7 +1091,10 @@ def test_explain_says_what_an_absent_instance_lacks_and_what_would_let_it_go(
 ) -> None:
     stage.vanished("elsewhere")
     out = explained(stage, call, "elsewhere")
-    assert "saw it alive in a region in scope; " in out and "policy.all_clouds_listed: true" in out
+    assert (
+        "saw it alive in a region in scope; " in out
+        and "policy.all_clouds_listed: true" in out
+    )
     stage.archived("missing")
     stage.plan()
     out = explained(stage, call, "missing")
@@ -940,26 +1120,40 @@ def test_a_host_that_is_named_like_an_id_is_the_one_explained_and_run_alike(
     terminate(stage, "digits", UUID)
     code, out, _ = call("--config", stage.config(), "explain", "2")
     assert (code, out.splitlines()[0]) == (0, "2 (id 3)")
-    assert "2 is also the id of first.example.com; the host of that name is explained" in out
+    assert (
+        "2 is also the id of first.example.com; the host of that name is explained"
+        in out
+    )
     assert call("--config", stage.config(), "run", "--apply", "--host", "2")[0] == 0
     assert stage.left == {"witness", "first"}
 
 
 @pytest.mark.parametrize(
-    "search", ['last_checkin < "garbage"', "last_report > yesterdayish", "created_at < 3 colours"]
+    "search",
+    [
+        'last_checkin < "garbage"',
+        "last_report > yesterdayish",
+        "created_at < 3 colours",
+    ],
 )
 def test_a_search_that_would_select_every_host_is_refused(
     stage: Stage, call: Any, search: str
 ) -> None:
     stage.terminated("old")
-    code, _, err = call("--config", stage.config(), "run", "--apply", "--search", search)
+    code, _, err = call(
+        "--config", stage.config(), "run", "--apply", "--search", search
+    )
     assert (code, "--search" in err, stage.left) == (64, True, {"witness", "old"})
 
 
-def test_a_redirect_is_reported_with_the_address_to_configure(stage: Stage, call: Any) -> None:
+def test_a_redirect_is_reported_with_the_address_to_configure(
+    stage: Stage, call: Any
+) -> None:
     handle = stage.foreman.handle
     stage.foreman.handle = lambda request: handle(request)._replace(
-        status=301, body="", headers={"Location": f"https://sat.example.com{request.path}"}
+        status=301,
+        body="",
+        headers={"Location": f"https://sat.example.com{request.path}"},
     )
     code, _, err = call("--config", stage.config(), "plan")
     assert code == 69
@@ -1019,10 +1213,13 @@ def test_a_server_of_another_region_of_the_catalog_keeps_its_record_while_it_is_
     """Even where all clouds are said to be listed; a proven termination goes all the same."""
     for name, status in (("far-off", "SHUTOFF"), ("far-on", "ACTIVE")):
         uuid = stage.host(name, checked_in=9 * DAY.total_seconds(), server=status)
-        stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(
-            uuid
-        )
-    checker, policy = scope_of(stage, **entry), Policy(max_fraction=1.0, all_clouds_listed=True)
+        stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances[
+            "RegionOne"
+        ].pop(uuid)
+    checker, policy = (
+        scope_of(stage, **entry),
+        Policy(max_fraction=1.0, all_clouds_listed=True),
+    )
     checker.open()
     if checker.errors:  # openstacksdk 1.0 reads one region's name only, and says so
         assert several_runs(stage, policy, checker=checker) == {}
@@ -1031,13 +1228,22 @@ def test_a_server_of_another_region_of_the_catalog_keeps_its_record_while_it_is_
         stays(stage, "far-off", "far-on", policy=policy, checker=checker)
 
 
-def test_the_nova_that_an_override_names_is_the_one_whose_servers_live(stage: Stage) -> None:
+def test_the_nova_that_an_override_names_is_the_one_whose_servers_live(
+    stage: Stage,
+) -> None:
     uuid = stage.host("far", checked_in=9 * DAY.total_seconds())
-    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(uuid)
-    checker = scope_of(stage, compute_endpoint_override=f"{stage.osp.url}/compute/RegionTwo/v2.1")
+    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances[
+        "RegionOne"
+    ].pop(uuid)
+    checker = scope_of(
+        stage, compute_endpoint_override=f"{stage.osp.url}/compute/RegionTwo/v2.1"
+    )
     assert stage.reasons(checker=checker)["far"] == "ALIVE"
     assert (
-        several_runs(stage, Policy(max_fraction=1.0, all_clouds_listed=True), checker=checker) == {}
+        several_runs(
+            stage, Policy(max_fraction=1.0, all_clouds_listed=True), checker=checker
+        )
+        == {}
     )
     assert stage.left == {"witness", "far"}
 
@@ -1045,7 +1251,9 @@ def test_the_nova_that_an_override_names_is_the_one_whose_servers_live(stage: St
 def test_a_plan_names_the_region_that_is_not_asked(stage: Stage, call: Any) -> None:
     stage.vanished("missing")
     stage.use_cloud()
-    config = stage.config(clouds=[{"cloud": "prod"}], policy={"all_clouds_listed": True})
+    config = stage.config(
+        clouds=[{"cloud": "prod"}], policy={"all_clouds_listed": True}
+    )
     code, out, _ = call("--config", config, "plan")
     assert (code, "the catalog also has RegionTwo" in out) == (0, True)
     assert Reason.UNLISTED_REGION.value in out
@@ -1058,7 +1266,14 @@ def test_a_plan_names_the_region_that_is_not_asked(stage: Stage, call: Any) -> N
 def test_waits_of_a_million_days_only_wait(stage: Stage, which: str) -> None:
     stage.archived("missing")
     stage.terminated(
-        "dead", ago=20 * DAY, checked_in=21 * DAY, reports=[report(timedelta(minutes=30), failed=1)]
+        "dead",
+        ago=20 * DAY,
+        checked_in=21 * DAY,
+        reports=[report(timedelta(minutes=30), failed=1)],
     )
-    become = several_runs(stage, Policy(max_fraction=1.0, **{which: timedelta(days=10**6)}))
-    assert become == ({"missing": "deleted"} if which == "quiet" else {"dead": "deleted"})
+    become = several_runs(
+        stage, Policy(max_fraction=1.0, **{which: timedelta(days=10**6)})
+    )
+    assert become == (
+        {"missing": "deleted"} if which == "quiet" else {"dead": "deleted"}
+    )

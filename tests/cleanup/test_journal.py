@@ -19,9 +19,15 @@ from hypothesis import strategies as st
 
 from foreman_hooks.cleanup import journal as journals
 from foreman_hooks.cleanup.homes import holds, pack
-from foreman_hooks.cleanup.journal import Deletion, Journal, JournalBusy, JournalError, Removal
+from foreman_hooks.cleanup.journal import (
+    Deletion,
+    Journal,
+    JournalBusy,
+    JournalError,
+    Removal,
+)
 from foreman_hooks.hooks.event import Note
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.rules.model import (
     Decision,
     Fingerprint,
@@ -72,7 +78,9 @@ def miss(
     alive: tuple[str, ...] = (),
     regions: tuple[tuple[str, str], ...] = (ONE,),
 ) -> None:
-    journal.note_misses([(uuid, *where) for uuid in uuids for where in regions], alive, at)
+    journal.note_misses(
+        [(uuid, *where) for uuid in uuids for where in regions], alive, at
+    )
 
 
 def history(journal: Journal, uuid: str, places: "list[tuple[str, str]]") -> History:
@@ -91,7 +99,9 @@ def begin(journal: Journal, satellite: str = URL, **snapshot: Any) -> int:
 
 
 def end(journal: Journal, number: int, result: str = "deleted") -> None:
-    journal.end_deletion(number, Outcome(7, "web-7.example.com", A, result, "gone"), NOW + SECOND)
+    journal.end_deletion(
+        number, Outcome(7, "web-7.example.com", A, result, "gone"), NOW + SECOND
+    )
 
 
 def python(code: str, *args: object, **how: Any) -> "subprocess.CompletedProcess[str]":
@@ -140,7 +150,9 @@ def test_misses_are_kept_across_runs(path: Path) -> None:
         assert history(journal, A, [ONE]) == History(3, NOW)
 
 
-def test_an_instance_that_is_seen_again_starts_over_in_every_region(journal: Journal) -> None:
+def test_an_instance_that_is_seen_again_starts_over_in_every_region(
+    journal: Journal,
+) -> None:
     miss(journal, A, B, regions=(ONE, TWO))
     miss(journal, B, at=NOW + HOUR, alive=(A,), regions=(ONE, TWO))
     assert history(journal, A, [ONE]) == history(journal, A, [TWO]) == History()
@@ -149,7 +161,9 @@ def test_an_instance_that_is_seen_again_starts_over_in_every_region(journal: Jou
     assert history(journal, A, [ONE]) == History(1, NOW + 2 * HOUR)
 
 
-def test_a_run_that_does_not_mention_it_neither_counts_nor_forgets(journal: Journal) -> None:
+def test_a_run_that_does_not_mention_it_neither_counts_nor_forgets(
+    journal: Journal,
+) -> None:
     miss(journal, A)
     miss(journal, B, at=NOW + HOUR, alive=("0a1b2c3d-4e5f-4a6b-9c8d-7e6f5a4b3c2d",))
     miss(journal, at=NOW + 2 * HOUR)
@@ -164,11 +178,15 @@ def test_the_region_that_missed_it_least_and_last_counts(journal: Journal) -> No
     assert history(journal, A, [ONE]) == History(3, NOW)
     assert history(journal, A, [TWO]) == History(2, NOW + HOUR)
     assert (
-        history(journal, A, [ONE, TWO]) == history(journal, A, [TWO, ONE]) == History(2, NOW + HOUR)
+        history(journal, A, [ONE, TWO])
+        == history(journal, A, [TWO, ONE])
+        == History(2, NOW + HOUR)
     )
 
 
-def test_a_region_that_never_missed_it_leaves_it_without_a_history(journal: Journal) -> None:
+def test_a_region_that_never_missed_it_leaves_it_without_a_history(
+    journal: Journal,
+) -> None:
     """The region came into scope today."""
     miss(journal, A)
     assert history(journal, A, [ONE, TWO]) == History()
@@ -188,7 +206,9 @@ def test_a_clock_that_goes_back_starts_the_count_over(journal: Journal) -> None:
     assert history(journal, B, [ONE]) == History()
 
 
-def test_two_runs_at_the_same_moment_are_not_a_clock_that_went_back(journal: Journal) -> None:
+def test_two_runs_at_the_same_moment_are_not_a_clock_that_went_back(
+    journal: Journal,
+) -> None:
     miss(journal, A)
     miss(journal, A)
     assert history(journal, A, [ONE]) == History(2, NOW)
@@ -249,7 +269,9 @@ def test_the_count_is_that_of_the_misses_since_it_was_last_seen(steps: Any) -> N
             now += hours * HOUR
             journal.note_misses([(uuid, *where) for uuid, where in missing], alive, now)
             model = {
-                key: row for key, row in model.items() if key[0] not in alive and row[2] <= now
+                key: row
+                for key, row in model.items()
+                if key[0] not in alive and row[2] <= now
             }
             for key in missing:
                 count, since, _ = model.get(key, [0, now, now])
@@ -260,7 +282,9 @@ def test_the_count_is_that_of_the_misses_since_it_was_last_seen(steps: Any) -> N
                 assert history(journal, uuid, [where]) == History(count, since)
 
 
-def test_a_gap_longer_than_the_grace_period_starts_the_count_over(journal: Journal) -> None:
+def test_a_gap_longer_than_the_grace_period_starts_the_count_over(
+    journal: Journal,
+) -> None:
     """Two misses long ago and one today are not three in a row."""
     for at in (NOW - 900 * HOUR, NOW - 890 * HOUR):
         journal.note_misses([(A, *ONE)], (), at, gap=72 * HOUR)
@@ -273,7 +297,9 @@ def test_a_gap_longer_than_the_grace_period_starts_the_count_over(journal: Journ
 # Which instances were seen alive, and where
 
 
-def test_a_uuid_that_was_seen_alive_has_a_past_there_in_either_byte_order(path: Path) -> None:
+def test_a_uuid_that_was_seen_alive_has_a_past_there_in_either_byte_order(
+    path: Path,
+) -> None:
     with Journal.open(path) as journal:
         journal.note_alive(URL, {ONE: [A], TWO: []}, [])
     with Journal.open(path) as journal:
@@ -281,24 +307,36 @@ def test_a_uuid_that_was_seen_alive_has_a_past_there_in_either_byte_order(path: 
             assert history(journal, form, [ONE, TWO]).homes == {ONE}
         assert history(journal, A, [TWO]).homes == set()  # not in scope any more
         assert history(journal, B, [ONE, TWO]).homes == set()
-        assert journal.history("https://satellite2.example.com", 7, A, [ONE]).homes == set()
+        assert (
+            journal.history("https://satellite2.example.com", 7, A, [ONE]).homes
+            == set()
+        )
 
 
-def test_an_instance_that_is_gone_keeps_its_past_while_a_record_names_it(journal: Journal) -> None:
+def test_an_instance_that_is_gone_keeps_its_past_while_a_record_names_it(
+    journal: Journal,
+) -> None:
     journal.note_alive(URL, {ONE: [A, B]}, [])
     journal.note_alive(URL, {ONE: []}, [swap_bytes(A)])
     assert history(journal, A, [ONE]).homes == {ONE}
     assert history(journal, B, [ONE]).homes == set()
-    journal.note_alive(URL, {TWO: [B]}, [])  # a run that did not ask ONE says nothing of it
+    journal.note_alive(
+        URL, {TWO: [B]}, []
+    )  # a run that did not ask ONE says nothing of it
     assert history(journal, A, [ONE]).homes == {ONE}
 
 
 @given(st.sets(st.uuids(), max_size=40), st.uuids())
 @settings(max_examples=30, deadline=None)
-def test_packed_uuids_hold_just_these_in_either_byte_order(uuids: Any, other: Any) -> None:
+def test_packed_uuids_hold_just_these_in_either_byte_order(
+    uuids: Any, other: Any
+) -> None:
     packed = pack(map(str, uuids))
     assert len(packed) == 16 * len(uuids)
-    assert all(holds(packed, str(uuid)) and holds(packed, swap_bytes(str(uuid))) for uuid in uuids)
+    assert all(
+        holds(packed, str(uuid)) and holds(packed, swap_bytes(str(uuid)))
+        for uuid in uuids
+    )
     assert holds(packed, str(other)) == (
         other in uuids or swap_bytes(str(other)) in set(map(str, uuids))
     )
@@ -323,7 +361,9 @@ def test_the_size_of_each_region_is_that_of_the_last_good_run(path: Path) -> Non
         journal.note_servers({ONE: 90}, NOW + HOUR)
         journal.note_servers({}, NOW + 2 * HOUR)
     with Journal.open(path) as journal:
-        assert journal.servers_before() == {ONE: (90, NOW + HOUR)}  # TWO was not asked any more
+        assert journal.servers_before() == {
+            ONE: (90, NOW + HOUR)
+        }  # TWO was not asked any more
         journal.note_servers(
             {ONE: 0, TWO: 7}, NOW - HOUR
         )  # the last that was noted, not the latest by the clock
@@ -388,7 +428,13 @@ def test_unfinished_deletions_are_known_for_each_satellite(path: Path) -> None:
 
 
 def test_hosts_whose_last_deletion_did_not_succeed_are_known(journal: Journal) -> None:
-    cases = (["failed"], ["failed", "deleted"], ["deleted", "failed"], [None], ["deleted"])
+    cases = (
+        ["failed"],
+        ["failed", "deleted"],
+        ["deleted", "failed"],
+        [None],
+        ["deleted"],
+    )
     for host_id, results in enumerate(cases, 1):
         for result in results:
             number = journal.begin_deletion(
@@ -435,11 +481,15 @@ def test_a_time_that_cannot_be_read_is_an_error_that_names_its_row(
         journal.removals()
 
 
-def test_finding_unfinished_deletions_does_not_read_the_finished_ones(journal: Journal) -> None:
+def test_finding_unfinished_deletions_does_not_read_the_finished_ones(
+    journal: Journal,
+) -> None:
     """60,000 deletions once cost every run 6 s: only those that never ended are read."""
     begin(journal)
     end(journal, begin(journal))
-    journal._database.execute("UPDATE deletions SET evidence = 'damaged' WHERE result IS NOT NULL")
+    journal._database.execute(
+        "UPDATE deletions SET evidence = 'damaged' WHERE result IS NOT NULL"
+    )
     assert len(journal.unfinished(URL)) == 1
 
 
@@ -458,7 +508,9 @@ def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> Non
         assert journal.deletions()[0].snapshot == RECORD.snapshot
 
 
-def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(path: Path) -> None:
+def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(
+    path: Path,
+) -> None:
     """It has written more than SQLite keeps in memory, so part of it is in the file already."""
     with Journal.open(path) as journal:
         miss(journal, A)
@@ -490,7 +542,9 @@ def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_agai
     journal: Journal,
 ) -> None:
     """Somebody reads the file with sqlite3 at that moment."""
-    journal._database.execute("PRAGMA busy_timeout = 0")  # a test cannot wait for five seconds
+    journal._database.execute(
+        "PRAGMA busy_timeout = 0"
+    )  # a test cannot wait for five seconds
     miss(journal, A)
     with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -502,7 +556,9 @@ def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_agai
     assert history(journal, A, [ONE]) == History(2, NOW)
 
 
-def test_evidence_that_cannot_be_written_prevents_the_deletion(journal: Journal) -> None:
+def test_evidence_that_cannot_be_written_prevents_the_deletion(
+    journal: Journal,
+) -> None:
     with pytest.raises(TypeError):
         journal.begin_deletion(URL, "d1935", VERDICT, {"seen": {1, 2}}, RECORD, NOW)
     assert journal.deletions() == []
@@ -522,9 +578,14 @@ def test_a_second_run_in_the_same_process_is_turned_away(path: Path) -> None:
     Journal.open(path).close()
 
 
-TRY = (
-    "try:\n    Journal.open(path)\nexcept JournalBusy:\n    print('busy')\nelse:\n    print('open')"
-)
+TRY = """\
+try:
+    Journal.open(path)
+except JournalBusy:
+    print('busy')
+else:
+    print('open')
+"""
 
 
 def test_a_second_run_in_another_process_is_turned_away(path: Path) -> None:
@@ -533,7 +594,9 @@ def test_a_second_run_in_another_process_is_turned_away(path: Path) -> None:
     assert python(TRY, path).stdout == "open\n"
 
 
-def test_another_path_to_the_same_folder_leads_to_the_same_lock(path: Path, tmp_path: Path) -> None:
+def test_another_path_to_the_same_folder_leads_to_the_same_lock(
+    path: Path, tmp_path: Path
+) -> None:
     with Journal.open(path):
         (tmp_path / "link").symlink_to(path.parent)
         with pytest.raises(JournalBusy):
@@ -574,7 +637,9 @@ def test_a_file_beside_the_journal_that_is_removed_lets_nobody_in(path: Path) ->
         assert python(TRY, path).stdout == "busy\n"
 
 
-@pytest.mark.parametrize("how", ["removed", "replaced", "a link", "a folder moved away"])
+@pytest.mark.parametrize(
+    "how", ["removed", "replaced", "a link", "a folder moved away"]
+)
 def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(
     path: Path, how: str
 ) -> None:
@@ -591,7 +656,9 @@ def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(
         elif how == "a link":
             path.symlink_to(path.with_name("elsewhere"))
         assert not journal.still_held()
-        with pytest.raises(JournalError, match="removed or replaced while this run is on"):
+        with pytest.raises(
+            JournalError, match="removed or replaced while this run is on"
+        ):
             begin(journal)
 
 
@@ -642,7 +709,9 @@ def test_a_journal_that_can_be_written_says_so_and_keeps_nothing_of_the_question
 ) -> None:
     for _ in range(2):
         journal.check_writable()
-    journal.note_approval("", "ann", NOW)  # nor stands the line that was tried in anybody's way
+    journal.note_approval(
+        "", "ann", NOW
+    )  # nor stands the line that was tried in anybody's way
 
 
 GARBAGE = b"this is no database, but long enough to be one" * 100
@@ -701,7 +770,9 @@ def test_a_database_of_somebody_else_is_an_error(path: Path) -> None:
         begin(journal)
 
 
-def test_a_journal_of_a_later_version_is_an_error_and_is_left_as_it_is(path: Path) -> None:
+def test_a_journal_of_a_later_version_is_an_error_and_is_left_as_it_is(
+    path: Path,
+) -> None:
     """This version cannot know what its tables mean."""
     Journal.open(path).close()
     with closing(sqlite3.connect(path)) as database:
@@ -744,7 +815,9 @@ def obstacle(path: Path, kind: str) -> Optional[Path]:
         "a link that leads nowhere",
     ],
 )
-def test_an_obstacle_in_its_place_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
+def test_an_obstacle_in_its_place_is_an_error_that_names_the_file(
+    path: Path, kind: str
+) -> None:
     blocked = obstacle(path, kind)
     assert blocked
     with pytest.raises(JournalError, match=str(blocked)):
@@ -765,17 +838,23 @@ def test_a_link_in_its_place_is_refused_and_what_it_leads_to_is_left_alone(
     assert target.read_text() == "of somebody else"
 
 
-def test_a_pipe_or_a_device_in_its_place_is_refused_and_not_waited_for(path: Path) -> None:
+def test_a_pipe_or_a_device_in_its_place_is_refused_and_not_waited_for(
+    path: Path,
+) -> None:
     path.parent.mkdir()
     os.mkfifo(path)
     for journal in (path, Path("/dev/null")):
         for way in (Journal.open, Journal.peek):
-            with pytest.raises(JournalError, match=f"journal {journal}: not a regular file"):
+            with pytest.raises(
+                JournalError, match=f"journal {journal}: not a regular file"
+            ):
                 way(journal)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-@pytest.mark.parametrize("what", ["the file", "its folder", "what SQLite left beside it"])
+@pytest.mark.parametrize(
+    "what", ["the file", "its folder", "what SQLite left beside it"]
+)
 def test_what_belongs_to_another_user_is_refused_and_nothing_is_written(
     path: Path, what: str
 ) -> None:
@@ -784,7 +863,11 @@ def test_what_belongs_to_another_user_is_refused_and_nothing_is_written(
     beside.write_bytes(b"hot")
     content = path.read_bytes()
     os.chown(
-        {"the file": path, "its folder": path.parent, "what SQLite left beside it": beside}[what],
+        {
+            "the file": path,
+            "its folder": path.parent,
+            "what SQLite left beside it": beside,
+        }[what],
         65534,
         65534,
     )
@@ -858,7 +941,9 @@ def test_a_folder_that_becomes_read_only_stops_the_next_deletion_and_keeps_the_l
     assert done.stdout == "JournalError\nJournalError\n1\n2\n", done.stderr
 
 
-def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(path: Path) -> None:
+def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(
+    path: Path,
+) -> None:
     """No file may grow beyond what the journal has now; afterwards there is room again."""
     done = python(
         "journal = Journal.open(path)\n"
@@ -922,7 +1007,9 @@ def test_what_is_on_file_can_be_read_while_the_disk_is_full(path: Path) -> None:
 # What events reported
 
 
-def test_of_the_same_event_of_the_same_host_the_latest_is_kept(journal: Journal) -> None:
+def test_of_the_same_event_of_the_same_host_the_latest_is_kept(
+    journal: Journal,
+) -> None:
     early, late, other = (
         Note("host_created", 7, "web-7", NOW),
         Note("host_created", 7, "web-7", NOW + HOUR),
@@ -933,21 +1020,32 @@ def test_of_the_same_event_of_the_same_host_the_latest_is_kept(journal: Journal)
     assert sorted(journal.events()) == [other, late]
 
 
-def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(journal: Journal) -> None:
-    old, new = Note("host_created", 7, "web-7", NOW), Note("host_created", 7, "web-7", NOW + HOUR)
+def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(
+    journal: Journal,
+) -> None:
+    old, new = (
+        Note("host_created", 7, "web-7", NOW),
+        Note("host_created", 7, "web-7", NOW + HOUR),
+    )
     miss(journal, A)
     journal.note_events([old])
     with pytest.raises(OverflowError):
-        journal.note_misses([], [A], NOW, used=[old, Note("host_created", 2**99, "", NOW)])
+        journal.note_misses(
+            [], [A], NOW, used=[old, Note("host_created", 2**99, "", NOW)]
+        )
     assert (history(journal, A, [ONE]), journal.events()) == (History(1, NOW), [old])
     journal.note_misses([], [A], NOW, used=[old])
     assert (history(journal, A, [ONE]), journal.events()) == (History(), [])
     journal.note_events([new])
-    journal.note_misses([], [], NOW, used=[old])  # told again in the meantime: not used yet
+    journal.note_misses(
+        [], [], NOW, used=[old]
+    )  # told again in the meantime: not used yet
     assert journal.events() == [new]
 
 
-def test_a_missing_instance_that_gave_a_sign_of_life_starts_over(journal: Journal) -> None:
+def test_a_missing_instance_that_gave_a_sign_of_life_starts_over(
+    journal: Journal,
+) -> None:
     miss(journal, A)
     miss(journal, A, at=NOW + HOUR)
     miss(journal, A, at=NOW + 2 * HOUR, alive=(A,))
@@ -973,7 +1071,9 @@ def test_too_many_notes_are_dropped_and_every_count_starts_over(
 
 def test_misses_closer_than_the_spacing_count_once(journal: Journal) -> None:
     for minutes in (0, 1, 59, 60, 61, 119, 120):
-        journal.note_misses([(A, *ONE)], (), NOW + timedelta(minutes=minutes), spacing=HOUR)
+        journal.note_misses(
+            [(A, *ONE)], (), NOW + timedelta(minutes=minutes), spacing=HOUR
+        )
     assert history(journal, A, [ONE]) == History(3, NOW)
 
 
@@ -1012,7 +1112,9 @@ def test_a_deletion_that_seemed_to_fail_is_ours_for_an_hour(journal: Journal) ->
     assert not journal.is_ours(URL, Note("host_destroyed", 7, "", NOW + 2 * HOUR))
 
 
-def test_a_removal_is_kept_once_however_often_it_is_reported(journal: Journal, path: Path) -> None:
+def test_a_removal_is_kept_once_however_often_it_is_reported(
+    journal: Journal, path: Path
+) -> None:
     note = Note("host_destroyed", 7, "web-7.example.com", NOW)
     for _ in range(2):
         journal.note_events([note])
@@ -1023,7 +1125,9 @@ def test_a_removal_is_kept_once_however_often_it_is_reported(journal: Journal, p
     assert journal.removals() == []
 
 
-def test_deletions_of_the_last_hour_are_counted_but_for_those_that_failed(journal: Journal) -> None:
+def test_deletions_of_the_last_hour_are_counted_but_for_those_that_failed(
+    journal: Journal,
+) -> None:
     begin(journal)
     end(journal, begin(journal))
     end(journal, begin(journal), "failed")

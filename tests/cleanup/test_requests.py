@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sandbox.world import guest_facts, named_uuid
 
-from foreman_hooks.osp_checker.pace import Manners
+from foreman_hooks.osp_checker import Manners
 from foreman_hooks.rules.model import Decision, Policy
 
 PAGE = 10  # windows and pages of ten, so that few hosts fill several
@@ -40,7 +40,10 @@ def foreign(stage: Any, numbers: range, kind: tuple[str, str, str] = VMWARE) -> 
             f"foreign-{number}",
             server=None,
             facts=guest_facts(
-                named_uuid(f"foreign-{number}"), vendor=vendor, product=product, guest=guest
+                named_uuid(f"foreign-{number}"),
+                vendor=vendor,
+                product=product,
+                guest=guest,
             ),
         )
 
@@ -67,12 +70,16 @@ def test_machines_of_another_maker_cost_no_extra_request(
     few, _ = cost(stage)
     foreign(stage, range(10, 40), kind)
     many, plan = cost(stage)
-    assert sum(verdict.reason.name == "NOT_OPENSTACK" for verdict in plan.verdicts) == 40
+    assert (
+        sum(verdict.reason.name == "NOT_OPENSTACK" for verdict in plan.verdicts) == 40
+    )
     assert many <= bound(46, 6)
     assert many - few <= 3 * 3  # three windows more
 
 
-@pytest.mark.parametrize(("count", "dead", "others"), [(40, 1, 0), (40, 20, 20), (10, 60, 5)])
+@pytest.mark.parametrize(
+    ("count", "dead", "others"), [(40, 1, 0), (40, 20, 20), (10, 60, 5)]
+)
 def test_a_terminated_instance_costs_at_most_four_requests(
     stage: Any, count: int, dead: int, others: int
 ) -> None:
@@ -129,4 +136,6 @@ def test_only_virt_uuid_is_read_of_a_living_host(stage: Any) -> None:
         if request.path == "/api/fact_values"
     ]
     assert searches
-    assert all(search.startswith("fact ^ (virt::uuid) and host_id > ") for search in searches)
+    assert all(
+        search.startswith("fact ^ (virt::uuid) and host_id > ") for search in searches
+    )

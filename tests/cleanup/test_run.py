@@ -16,7 +16,7 @@ from foreman_hooks.cleanup.journal import JournalError
 from foreman_hooks.cleanup.run import Target
 from foreman_hooks.hooks.event import CREATED, DESTROYED, FACTS, Note
 from foreman_hooks.hooks.spool import SpoolBusy, leave
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.paths import spool_of
 from foreman_hooks.rules.model import Decision, Policy
 from foreman_hooks.rules.plan import PlanError, dump, load
@@ -48,7 +48,8 @@ def test_with_a_quiet_of_zero_an_instance_terminated_minutes_ago_goes(
 ) -> None:
     stage.terminated("old", ago=timedelta(minutes=10), checked_in=timedelta(minutes=12))
     assert [
-        outcome.result for outcome in stage.run(Policy(max_fraction=1.0, quiet=timedelta(0)))
+        outcome.result
+        for outcome in stage.run(Policy(max_fraction=1.0, quiet=timedelta(0)))
     ] == ["deleted"]
 
 
@@ -78,14 +79,18 @@ def test_the_grace_period_alone_is_not_enough_without_the_misses(stage: Any) -> 
     assert stage.reasons()["old"] == "GRACE"
 
 
-def test_misses_alone_are_not_enough_before_the_grace_period_has_passed(stage: Any) -> None:
+def test_misses_alone_are_not_enough_before_the_grace_period_has_passed(
+    stage: Any,
+) -> None:
     stage.archived("old")
     for _ in range(5):
         assert stage.run() == []
     assert stage.left == {"witness", "old"}
 
 
-def test_the_count_of_misses_restarts_when_the_instance_is_seen_again(stage: Any) -> None:
+def test_the_count_of_misses_restarts_when_the_instance_is_seen_again(
+    stage: Any,
+) -> None:
     uuid = stage.archived("back")
     for _ in range(3):
         stage.run()
@@ -95,7 +100,9 @@ def test_the_count_of_misses_restarts_when_the_instance_is_seen_again(stage: Any
     stage.openstack.terminate("RegionOne", uuid, stage.now.timestamp())
     stage.openstack.archive("RegionOne", uuid)
     stage.now += HOUR
-    verdict = next(verdict for verdict in stage.plan().verdicts if verdict.name.startswith("back"))
+    verdict = next(
+        verdict for verdict in stage.plan().verdicts if verdict.name.startswith("back")
+    )
     assert verdict.decision is Decision.WAIT
     assert "in 1 run (3 needed)" in verdict.detail
 
@@ -109,7 +116,9 @@ def test_a_run_with_a_cloud_that_cannot_answer_counts_as_no_miss(stage: Any) -> 
     assert stage.reasons()["old"] == "UNKNOWN"
     stage.osp.faults.remove(fault)
     assert "in 2 runs (3 needed)" in next(
-        verdict.detail for verdict in stage.plan().verdicts if verdict.name.startswith("old")
+        verdict.detail
+        for verdict in stage.plan().verdicts
+        if verdict.name.startswith("old")
     )
 
 
@@ -133,12 +142,17 @@ def test_many_deletions_are_all_done_and_all_in_the_journal(stage: Any) -> None:
         assert [row.result for row in journal.deletions()] == ["deleted"] * 25
 
 
-def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stage: Any) -> None:
+def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(
+    stage: Any,
+) -> None:
     stage.satellite.katello = False
     witness = stage.satellite.hosts[1]
     witness.subscription = None
     witness.facts = {
-        "PuppetFactName": {"dmi::product::uuid": named_uuid("witness"), "is_virtual": "true"}
+        "PuppetFactName": {
+            "dmi::product::uuid": named_uuid("witness"),
+            "is_virtual": "true",
+        }
     }
     facts = {
         "PuppetFactName": {
@@ -148,7 +162,12 @@ def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stag
             "dmi::product::name": "OpenStack Nova",
         }
     }
-    alive = {"PuppetFactName": {**facts["PuppetFactName"], "dmi::product::uuid": named_uuid("new")}}
+    alive = {
+        "PuppetFactName": {
+            **facts["PuppetFactName"],
+            "dmi::product::uuid": named_uuid("new"),
+        }
+    }
     report = {"last_report": registration(3 * 86400.0)["last_checkin"]}
     stage.terminated("old", facts=facts, subscription=None, record=report)
     stage.host("new", facts=alive, subscription=None, record=report)
@@ -189,7 +208,9 @@ def test_a_plain_foreman_works_as_well_with_the_last_report_as_sign_of_life(stag
         "SOFT_DELETED",
     ],
 )
-def test_a_server_in_any_status_but_deleted_keeps_its_record(stage: Any, status: str) -> None:
+def test_a_server_in_any_status_but_deleted_keeps_its_record(
+    stage: Any, status: str
+) -> None:
     stage.host("quiet", server=status, checked_in=90 * 86400.0)
     assert stage.reasons()["quiet"] == "ALIVE"
 
@@ -198,7 +219,9 @@ def test_with_a_cell_down_nothing_of_it_is_deleted(stage: Any) -> None:
     """Half the servers vanish from the list, without an error."""
     for number in range(4):
         stage.host(f"app-{number}", checked_in=90 * 86400.0)
-        stage.openstack.instances["RegionOne"][named_uuid(f"app-{number}")].cell = "cell2"
+        stage.openstack.instances["RegionOne"][
+            named_uuid(f"app-{number}")
+        ].cell = "cell2"
     stage.terminated("old")
     stage.openstack.down_cells.add("cell2")
     plan = stage.plan()
@@ -207,7 +230,9 @@ def test_with_a_cell_down_nothing_of_it_is_deleted(stage: Any) -> None:
     assert "500" in str(plan.regions[0].error)
 
 
-def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(stage: Any) -> None:
+def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(
+    stage: Any,
+) -> None:
     stage.terminated("old")
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
@@ -217,7 +242,12 @@ def test_a_cell_that_goes_down_between_plan_and_apply_stops_the_deletion(stage: 
     assert "old" in stage.left
 
 
-_REQUESTS = ("/v3/auth/tokens", "/servers/detail", r"/servers\?", "/servers/[0-9a-f]{8}")
+_REQUESTS = (
+    "/v3/auth/tokens",
+    "/servers/detail",
+    r"/servers\?",
+    "/servers/[0-9a-f]{8}",
+)
 _FAILURES: "tuple[dict[str, Any], ...]" = (
     {"status": 500},
     {"status": 404},
@@ -242,7 +272,9 @@ def test_no_failure_of_openstack_deletes_anything(
     stage.terminated("old")
     stage.host("quiet", server="SOFT_DELETED", checked_in=90 * 86400.0)
     stage.osp.fail(broken, **how)
-    plan = stage.plan(Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)))
+    plan = stage.plan(
+        Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0))
+    )
     assert "quiet" not in {verdict.name.split(".")[0] for verdict in plan.deletions}
     assert plan.deletions == ()
 
@@ -262,7 +294,11 @@ def test_a_role_that_may_list_but_not_show_proves_by_the_list_alone(stage: Any) 
     reasons = stage.reasons(
         Policy(max_fraction=1.0, grace=timedelta(0), misses=1, silence=timedelta(0))
     )
-    assert (reasons["old"], reasons["quiet"], reasons["gone"]) == ("TERMINATED", "ALIVE", "UNKNOWN")
+    assert (reasons["old"], reasons["quiet"], reasons["gone"]) == (
+        "TERMINATED",
+        "ALIVE",
+        "UNKNOWN",
+    )
 
 
 def test_both_of_two_regions_have_to_answer(stage: Any) -> None:
@@ -276,9 +312,9 @@ def test_both_of_two_regions_have_to_answer(stage: Any) -> None:
 
 def test_an_instance_of_another_region_is_alive(stage: Any) -> None:
     uuid = stage.host("far", server=None, checked_in=90 * 86400.0)
-    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances["RegionOne"].pop(
-        named_uuid("witness")
-    )
+    stage.openstack.instances["RegionTwo"][uuid] = stage.openstack.instances[
+        "RegionOne"
+    ].pop(named_uuid("witness"))
     add_instance(stage.world, "near", stage.host("near", server=None))
     stage.openstack.instances["RegionTwo"][uuid].uuid = uuid
     assert stage.reasons(regions=("RegionOne", "RegionTwo"))["far"] == "ALIVE"
@@ -307,9 +343,15 @@ def test_hosts_of_a_region_that_leaves_the_scope_are_not_gone(stage: Any) -> Non
     add_instance(stage.world, "here", stage.host("here", server=None))
     far = stage.host("far", server=None)
     add_instance(stage.world, "far", far)
-    stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances["RegionOne"].pop(far)
+    stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances[
+        "RegionOne"
+    ].pop(far)
     hasty = Policy(
-        max_fraction=1.0, max_shrink=1.0, grace=timedelta(0), misses=1, silence=timedelta(0)
+        max_fraction=1.0,
+        max_shrink=1.0,
+        grace=timedelta(0),
+        misses=1,
+        silence=timedelta(0),
     )
     assert stage.run(hasty, regions=("RegionOne", "RegionTwo")) == []
     plan = stage.plan(hasty)
@@ -347,7 +389,10 @@ def test_a_login_that_sees_one_project_only_deletes_nothing(stage: Any) -> None:
     ("more", "reason"),
     [
         ({"infrastructure": {"foreman_instance": True}}, "INFRASTRUCTURE"),
-        ({"infrastructure": {"foreman_instance": False, "smart_proxy_id": 3}}, "INFRASTRUCTURE"),
+        (
+            {"infrastructure": {"foreman_instance": False, "smart_proxy_id": 3}},
+            "INFRASTRUCTURE",
+        ),
         ({"record": {"build": True}}, "BUILDING"),
         ({"subscription": None}, "NO_CHECKIN"),
         ({"parameters": {"osp_cleanup_protect": "true"}}, "PROTECTED"),
@@ -384,7 +429,9 @@ def test_without_view_params_nothing_is_deleted(stage: Any) -> None:
     assert stage.reasons(login=limited)["old"] == "HIDDEN_PARAMETERS"
     assert stage.run(login=limited) == []
     assert (
-        stage.reasons(Policy(max_fraction=1.0, protect_parameter=""), login=limited)["old"]
+        stage.reasons(Policy(max_fraction=1.0, protect_parameter=""), login=limited)[
+            "old"
+        ]
         == "TERMINATED"
     )
 
@@ -411,7 +458,9 @@ def test_two_records_of_one_terminated_instance_go_together_if_neither_gave_a_si
     ]
 
 
-def test_two_records_with_one_uuid_stay_where_nothing_proves_its_termination(stage: Any) -> None:
+def test_two_records_with_one_uuid_stay_where_nothing_proves_its_termination(
+    stage: Any,
+) -> None:
     uuid = stage.archived("one")
     stage.host("other", server=None, uuid=uuid.upper(), checked_in=9e5)
     reasons = stage.reasons()
@@ -422,7 +471,10 @@ def test_a_host_whose_facts_were_wiped_stays(stage: Any) -> None:
     """A registration is under way."""
     stage.terminated("wiped", facts={})
     stage.terminated(
-        "half", facts={RHSM: {"virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack"}}
+        "half",
+        facts={
+            RHSM: {"virt::is_guest": "true", "dmi::system::manufacturer": "OpenStack"}
+        },
     )
     reasons = stage.reasons()
     assert (reasons["wiped"], reasons["half"]) == ("NO_FACTS", "NO_UUID")
@@ -450,7 +502,9 @@ def test_hosts_that_are_not_instances_cost_no_extra_request(stage: Any) -> None:
             f"vmware-{number}",
             server=None,
             facts=guest_facts(
-                named_uuid(f"vmware-{number}"), vendor="VMware, Inc.", product="VMware7,1"
+                named_uuid(f"vmware-{number}"),
+                vendor="VMware, Inc.",
+                product="VMware7,1",
             ),
         )
     before = stage.foreman.count(), stage.osp.count()
@@ -463,7 +517,9 @@ def test_hosts_that_are_not_instances_cost_no_extra_request(stage: Any) -> None:
 # At a glance
 
 
-def test_the_quick_look_keeps_only_what_a_closer_look_would_keep_too(stage: Any) -> None:
+def test_the_quick_look_keeps_only_what_a_closer_look_would_keep_too(
+    stage: Any,
+) -> None:
     """A host that a list of servers has is alive, whatever its other facts say."""
     stage.host("plain")
     stage.host(
@@ -477,7 +533,9 @@ def test_the_quick_look_keeps_only_what_a_closer_look_would_keep_too(stage: Any)
     )
     stage.host(
         "foreign",
-        facts=guest_facts(named_uuid("foreign"), vendor="VMware, Inc.", product="VMware7,1"),
+        facts=guest_facts(
+            named_uuid("foreign"), vendor="VMware, Inc.", product="VMware7,1"
+        ),
     )
     stage.host(
         "contradicted",
@@ -492,7 +550,8 @@ def test_the_quick_look_keeps_only_what_a_closer_look_would_keep_too(stage: Any)
         cleanup = stage.cleanup(journal)
         glanced, closely = cleanup.observe(), cleanup.observe(closely=everyone)
         plans = [
-            cleanup.judge(cleanup.count_misses(observation)) for observation in (glanced, closely)
+            cleanup.judge(cleanup.count_misses(observation))
+            for observation in (glanced, closely)
         ]
     assert (len(glanced.alive), len(closely.alive)) == (5, 0)
     assert [(verdict.name, verdict.decision) for verdict in plans[0].verdicts] == [
@@ -552,16 +611,21 @@ def applied(stage: Any, plan: Any, **how: Any) -> Any:
         return list(stage.cleanup(journal, **how).apply(plan))
 
 
-def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(stage: Any) -> None:
+def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(
+    stage: Any,
+) -> None:
     add_instance(stage.world, "far", stage.host("far", server=None))
     far = named_uuid("far")
-    stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances["RegionOne"].pop(far)
+    stage.openstack.instances["RegionTwo"][far] = stage.openstack.instances[
+        "RegionOne"
+    ].pop(far)
     stage.terminated("old")
     with stage.journal() as journal:
         plan = stage.cleanup(journal, regions=("RegionOne", "RegionTwo")).plan()
         assert [verdict.name for verdict in plan.deletions] == ["old.example.com"]
         with pytest.raises(
-            PlanError, match="prod/RegionTwo was asked for the plan and is out of scope now"
+            PlanError,
+            match="prod/RegionTwo was asked for the plan and is out of scope now",
         ):
             list(stage.cleanup(journal).apply(plan))
     assert "old" in stage.left
@@ -570,7 +634,9 @@ def test_a_region_that_leaves_the_scope_between_plan_and_apply_refuses_the_plan(
 def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
     """Same id and name; another UUID."""
     plan = planned(stage)
-    host = next(host for host in stage.satellite.hosts.values() if host.name.startswith("old"))
+    host = next(
+        host for host in stage.satellite.hosts.values() if host.name.startswith("old")
+    )
     new = named_uuid("the new machine")
     add_instance(stage.world, "new", new)
     host.facts = guest_facts(new)
@@ -583,7 +649,10 @@ def test_a_record_taken_over_by_a_new_machine_stays(stage: Any) -> None:
     [
         registration(3 * 86400.0),
         {**registration(0.0)},
-        {**registration(3 * 86400.0), "registered_at": registration(0.0)["last_checkin"]},
+        {
+            **registration(3 * 86400.0),
+            "registered_at": registration(0.0)["last_checkin"],
+        },
     ],
 )
 def test_a_record_registered_again_or_checked_in_since_the_plan_stays(
@@ -599,9 +668,13 @@ def test_a_record_registered_again_or_checked_in_since_the_plan_stays(
     assert "old" in stage.left
 
 
-def test_a_record_that_is_already_gone_is_reported_as_kept_not_as_failed(stage: Any) -> None:
+def test_a_record_that_is_already_gone_is_reported_as_kept_not_as_failed(
+    stage: Any,
+) -> None:
     plan = planned(stage)
-    host = next(host for host in stage.satellite.hosts.values() if host.name.startswith("old"))
+    host = next(
+        host for host in stage.satellite.hosts.values() if host.name.startswith("old")
+    )
     stage.satellite.hosts.pop(host.id)
     (outcome,) = applied(stage, plan)
     assert outcome.result == "kept"
@@ -609,9 +682,9 @@ def test_a_record_that_is_already_gone_is_reported_as_kept_not_as_failed(stage: 
 
 def test_a_host_protected_since_the_plan_stays(stage: Any) -> None:
     plan = planned(stage)
-    next(host for host in stage.satellite.hosts.values() if host.name.startswith("old")).parameters[
-        "osp_cleanup_protect"
-    ] = "true"
+    next(
+        host for host in stage.satellite.hosts.values() if host.name.startswith("old")
+    ).parameters["osp_cleanup_protect"] = "true"
     assert [outcome.result for outcome in applied(stage, plan)] == ["kept"]
 
 
@@ -642,7 +715,9 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
             list(cleanup.apply(plan))
         assert len(stage.left) == 4
         cleanup.approve(plan, "root")
-        assert [outcome.result for outcome in cleanup.apply(plan, approved=True)] == ["deleted"] * 3
+        assert [outcome.result for outcome in cleanup.apply(plan, approved=True)] == [
+            "deleted"
+        ] * 3
         assert {row.plan for row in journal.deletions()} == {plan.digest}
         with pytest.raises(JournalError, match="already approved by root"):
             cleanup.approve(plan, "root")
@@ -651,7 +726,9 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
 # Satellite's side fails
 
 
-def test_a_role_without_organization_is_an_error_and_not_an_empty_satellite(stage: Any) -> None:
+def test_a_role_without_organization_is_an_error_and_not_an_empty_satellite(
+    stage: Any,
+) -> None:
     stage.satellite.users["nobody"] = User(
         "nobody",
         "changeme",
@@ -671,7 +748,9 @@ def limited_user(stage: Any, *permissions: str) -> Login:
 
 def test_the_smallest_role_is_enough_for_a_whole_run(stage: Any) -> None:
     stage.terminated("old")
-    login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
+    login = limited_user(
+        stage, "view_hosts", "view_facts", "view_params", "destroy_hosts"
+    )
     assert [outcome.result for outcome in stage.run(login=login)] == ["deleted"]
 
 
@@ -683,9 +762,13 @@ def test_a_deletion_that_satellite_only_claims_is_a_failure(stage: Any) -> None:
     assert "still there" in outcome.detail
 
 
-def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(stage: Any) -> None:
+def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(
+    stage: Any,
+) -> None:
     plan = planned(stage)
-    login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
+    login = limited_user(
+        stage, "view_hosts", "view_facts", "view_params", "destroy_hosts"
+    )
     stage.satellite.users["limited"].sees = lambda host: not host.name.startswith("old")
     with stage.journal() as journal:
         (outcome,) = list(stage.cleanup(journal, login=login).apply(plan))
@@ -709,7 +792,9 @@ def test_three_hosts_in_a_row_that_cannot_be_deleted_end_the_deletions(
 ) -> None:
     for number in range(5):
         stage.terminated(f"old-{number}")
-    stage.foreman.fail("^DELETE", status, {"message": "no"} if result == "failed" else "")
+    stage.foreman.fail(
+        "^DELETE", status, {"message": "no"} if result == "failed" else ""
+    )
     outcomes = stage.run()
     assert [outcome.result for outcome in outcomes] == [result] * 3 + ["kept"] * 2
     assert stage.foreman.count("^DELETE") == 3
@@ -730,7 +815,11 @@ def test_a_refusal_of_one_host_does_not_stop_the_others(stage: Any) -> None:
     stage.foreman.fail(
         "^DELETE", 422, {"error": {"id": 2, "full_messages": ["DNS says no"]}}, times=1
     )
-    assert [outcome.result for outcome in stage.run()] == ["failed", "deleted", "deleted"]
+    assert [outcome.result for outcome in stage.run()] == [
+        "failed",
+        "deleted",
+        "deleted",
+    ]
 
 
 def test_a_wrong_password_is_sent_once(stage: Any) -> None:
@@ -751,7 +840,8 @@ def test_a_compute_resource_is_detached_first_and_its_vm_never_destroyed(
 ) -> None:
     stage.satellite.settings["destroy_vm_on_host_delete"] = setting
     stage.terminated(
-        "old", record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": "x"}
+        "old",
+        record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": "x"},
     )
     assert [outcome.result for outcome in stage.run()] == ["deleted"]
     assert stage.satellite.destroyed_vms == []
@@ -765,7 +855,9 @@ def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(
     """The setting cannot be read, or the link cannot be cut."""
     stage.satellite.settings["destroy_vm_on_host_delete"] = True
     stage.terminated("old", record={"compute_resource_id": 1, "uuid": "x"})
-    login = limited_user(stage, "view_hosts", "view_facts", "destroy_hosts", *permissions)
+    login = limited_user(
+        stage, "view_hosts", "view_facts", "destroy_hosts", *permissions
+    )
     assert [outcome.result for outcome in stage.run(login=login)] in ([], ["kept"])
     assert "old" in stage.left
     assert stage.satellite.destroyed_vms == []
@@ -773,13 +865,18 @@ def test_a_compute_resource_that_cannot_be_detached_for_sure_keeps_the_record(
 
 def test_names_in_digits_never_lead_to_another_host(stage: Any) -> None:
     witness_id = next(
-        host.id for host in stage.satellite.hosts.values() if host.name.startswith("witness")
+        host.id
+        for host in stage.satellite.hosts.values()
+        if host.name.startswith("witness")
     )
     uuid = named_uuid("digits")
     add_instance(stage.world, "digits", uuid, terminated=2 * 86400.0)
     stage.satellite.add(
         Host(
-            str(witness_id), facts=guest_facts(uuid), parameters={}, subscription=registration(9e5)
+            str(witness_id),
+            facts=guest_facts(uuid),
+            parameters={},
+            subscription=registration(9e5),
         )
     )
     stage.run()
@@ -793,7 +890,9 @@ def test_every_rule_and_the_record_are_in_the_journal_before_the_delete(
     stage: Any,
 ) -> None:
     stage.terminated(
-        "old", record={"comment": "rack 7", "root_pass": "hunter2"}, parameters={"role": "web"}
+        "old",
+        record={"comment": "rack 7", "root_pass": "hunter2"},
+        parameters={"role": "web"},
     )
     stage.foreman.fail("^DELETE", 500)  # so what is on file was there before
     stage.run()
@@ -825,7 +924,9 @@ def test_without_a_writable_journal_nothing_is_deleted(stage: Any) -> None:
     assert stage.foreman.count("^DELETE") == 0
 
 
-def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(stage: Any) -> None:
+def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(
+    stage: Any,
+) -> None:
     stage.terminated("old")
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
@@ -839,16 +940,25 @@ def test_a_journal_that_fails_at_the_deletion_itself_stops_that_deletion(stage: 
     assert stage.foreman.count("^DELETE") == 0
 
 
-def test_the_next_run_settles_a_deletion_during_which_a_run_was_killed(stage: Any) -> None:
+def test_the_next_run_settles_a_deletion_during_which_a_run_was_killed(
+    stage: Any,
+) -> None:
     """Killed before the DELETE, or after it but before its outcome was in the journal."""
     for name in ("first", "second"):
         stage.terminated(name)
     stage.run()
     stage.terminated("second")
-    with closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database, database:
-        database.execute("UPDATE deletions SET result = NULL, detail = NULL, ended = NULL")
+    with (
+        closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database,
+        database,
+    ):
+        database.execute(
+            "UPDATE deletions SET result = NULL, detail = NULL, ended = NULL"
+        )
         newest = max(stage.satellite.hosts)
-        database.execute("UPDATE deletions SET host_id = ? WHERE name LIKE 'second%'", (newest,))
+        database.execute(
+            "UPDATE deletions SET host_id = ? WHERE name LIKE 'second%'", (newest,)
+        )
     stage.plan()
     with stage.journal() as journal:
         assert [row.result for row in journal.deletions()] == ["deleted", "failed"]
@@ -872,7 +982,11 @@ def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
 
 
 def tell(
-    stage: Any, event: str, name: str = "", host_id: int = 0, ago: timedelta = timedelta()
+    stage: Any,
+    event: str,
+    name: str = "",
+    host_id: int = 0,
+    ago: timedelta = timedelta(),
 ) -> None:
     leave(
         spool_of(stage.folder / "journal.sqlite3"),
@@ -882,7 +996,9 @@ def tell(
 
 def waiting(stage: Any, name: str) -> str:
     """What the run says of a record that waits."""
-    verdict = next(verdict for verdict in stage.plan().verdicts if verdict.name.startswith(name))
+    verdict = next(
+        verdict for verdict in stage.plan().verdicts if verdict.name.startswith(name)
+    )
     assert verdict.decision is Decision.WAIT
     return verdict.detail
 
@@ -903,12 +1019,16 @@ def test_uploaded_facts_restart_the_grace_period_of_a_waiting_record(
     assert [outcome.result for outcome in stage.run()] == ["deleted"]
 
 
-def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(stage: Any) -> None:
+def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(
+    stage: Any,
+) -> None:
     uuid = stage.archived("old")
     stage.archived("other")
     stage.plan()
     host_id = next(
-        host.id for host in stage.satellite.hosts.values() if host.name.startswith("old")
+        host.id
+        for host in stage.satellite.hosts.values()
+        if host.name.startswith("old")
     )
     tell(stage, FACTS, host_id=host_id)
     assert "in 1 run (3 needed)" in waiting(stage, "old")
@@ -919,7 +1039,10 @@ def test_a_sign_of_life_by_id_or_of_a_record_with_the_same_uuid_counts_as_well(s
     stage.plan()
     with stage.journal() as journal:
         assert (
-            journal.history(stage.foreman.url, host_id, uuid, [("prod", "RegionOne")]).misses == 1
+            journal.history(
+                stage.foreman.url, host_id, uuid, [("prod", "RegionOne")]
+            ).misses
+            == 1
         )
 
 
@@ -932,7 +1055,9 @@ def test_a_sign_of_life_waits_for_a_run_that_sees_its_host(stage: Any) -> None:
     assert "in 2 runs (3 needed)" in waiting(stage, "old")  # put to use once
 
 
-def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage: Any) -> None:
+def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(
+    stage: Any,
+) -> None:
     tell(stage, FACTS, "elsewhere")
     tell(stage, FACTS, "long-ago", ago=31 * DAY)
     stage.plan()
@@ -940,7 +1065,9 @@ def test_a_sign_of_life_of_a_host_that_no_run_sees_is_forgotten_in_the_end(stage
         assert [note.name for note in journal.events()] == ["elsewhere.example.com"]
 
 
-def test_a_run_that_satellite_stops_does_not_lose_what_events_reported(stage: Any) -> None:
+def test_a_run_that_satellite_stops_does_not_lose_what_events_reported(
+    stage: Any,
+) -> None:
     stage.archived("old")
     stage.plan()
     tell(stage, FACTS, "old")
@@ -965,7 +1092,8 @@ def test_a_sign_of_life_after_the_plan_was_made_keeps_the_record_that_has_no_pro
     tell(stage, FACTS, "proven")
     with stage.journal() as journal:
         outcomes = {
-            outcome.name.split(".")[0]: outcome for outcome in stage.cleanup(journal).apply(plan)
+            outcome.name.split(".")[0]: outcome
+            for outcome in stage.cleanup(journal).apply(plan)
         }
     assert (outcomes["old"].result, outcomes["proven"].result) == ("kept", "deleted")
     assert "in 0 runs (3 needed)" in outcomes["old"].detail
@@ -1055,7 +1183,8 @@ def test_a_removal_that_foreman_took_back_does_not_count(stage: Any) -> None:
 
 
 @hypothesis.settings(
-    max_examples=6, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=6,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(
     notes=st.lists(
@@ -1079,10 +1208,14 @@ def test_no_event_makes_a_run_delete_what_it_would_keep_without_it(
         for _ in range(3):
             stage.plan()
             stage.now += 36 * HOUR
-        (stage.folder / "before").write_bytes((stage.folder / "journal.sqlite3").read_bytes())
+        (stage.folder / "before").write_bytes(
+            (stage.folder / "journal.sqlite3").read_bytes()
+        )
     without = {verdict.host_id for verdict in stage.plan().deletions}
     assert len(without) == 3
-    (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
+    (stage.folder / "journal.sqlite3").write_bytes(
+        (stage.folder / "before").read_bytes()
+    )
     spool = spool_of(stage.folder / "journal.sqlite3")
     spool.write_bytes(junk + b"\n")
     for event, name, host_id, days in notes:
@@ -1091,11 +1224,21 @@ def test_no_event_makes_a_run_delete_what_it_would_keep_without_it(
     deletions = {verdict.host_id for verdict in stage.plan().deletions}
     assert deletions <= without
     spoken = {name for event, name, *_ in notes if event != DESTROYED}
-    kept = {host.id for host in stage.satellite.hosts.values() if host.name.split(".")[0] in spoken}
-    assert not deletions & kept - {
-        next(host.id for host in stage.satellite.hosts.values() if host.name.startswith("proven"))
+    kept = {
+        host.id
+        for host in stage.satellite.hosts.values()
+        if host.name.split(".")[0] in spoken
     }
-    (stage.folder / "journal.sqlite3").write_bytes((stage.folder / "before").read_bytes())
+    assert not deletions & kept - {
+        next(
+            host.id
+            for host in stage.satellite.hosts.values()
+            if host.name.startswith("proven")
+        )
+    }
+    (stage.folder / "journal.sqlite3").write_bytes(
+        (stage.folder / "before").read_bytes()
+    )
 
 
 # One instance at once
@@ -1115,15 +1258,18 @@ def test_with_proof_one_instance_goes_at_once_and_no_other_does(stage: Any) -> N
     uuid = stage.terminated("old")
     stage.terminated("other")
     assert [
-        (outcome.name, outcome.result) for outcome in run_for_one(stage, uuid=swap_bytes(uuid))
+        (outcome.name, outcome.result)
+        for outcome in run_for_one(stage, uuid=swap_bytes(uuid))
     ] == [("old.example.com", "deleted")]
     assert stage.left == {"witness", "other"}
-    assert [outcome.result for outcome in run_for_one(stage, name="Other.example.com")] == [
-        "deleted"
-    ]
+    assert [
+        outcome.result for outcome in run_for_one(stage, name="Other.example.com")
+    ] == ["deleted"]
 
 
-def test_without_proof_one_instance_waits_however_often_it_is_called(stage: Any) -> None:
+def test_without_proof_one_instance_waits_however_often_it_is_called(
+    stage: Any,
+) -> None:
     uuid = stage.archived("old")
     for _ in range(5):
         (verdict,) = run_for_one(stage, uuid=uuid, apply=False)
@@ -1165,7 +1311,9 @@ def test_an_instance_without_a_record_is_not_found(stage: Any, target: Any) -> N
 def test_an_instance_out_of_the_configured_scope_is_not_found(stage: Any) -> None:
     uuid = stage.terminated("old")
     with stage.journal() as journal, pytest.raises(SatelliteNotFound):
-        stage.cleanup(journal, search="name = witness.example.com").plan_one(Target(uuid))
+        stage.cleanup(journal, search="name = witness.example.com").plan_one(
+            Target(uuid)
+        )
 
 
 def test_several_records_with_the_uuid_are_all_shown_and_without_proof_none_goes(
@@ -1174,9 +1322,9 @@ def test_several_records_with_the_uuid_are_all_shown_and_without_proof_none_goes
     uuid = stage.archived("twin-a")
     stage.terminated("other")
     add_host(stage.world, "twin-b", "", uuid=swap_bytes(uuid), checked_in=3 * 86400.0)
-    assert {verdict.reason.name for verdict in run_for_one(stage, apply=False, uuid=uuid)} == {
-        "SHARED_UUID"
-    }
+    assert {
+        verdict.reason.name for verdict in run_for_one(stage, apply=False, uuid=uuid)
+    } == {"SHARED_UUID"}
     assert {
         verdict.reason.name
         for verdict in run_for_one(stage, apply=False, name="twin-a.example.com")
@@ -1193,9 +1341,9 @@ def test_all_rules_hold_for_one_instance_too(stage: Any) -> None:
     ] == ["ALIVE", "CHECKED_IN"]
     uuid = stage.terminated("old")
     stage.osp.fail("/servers", 503)
-    assert [verdict.reason.name for verdict in run_for_one(stage, apply=False, uuid=uuid)] == [
-        "UNKNOWN"
-    ]
+    assert [
+        verdict.reason.name for verdict in run_for_one(stage, apply=False, uuid=uuid)
+    ] == ["UNKNOWN"]
 
 
 def test_one_instance_may_go_in_a_fleet_too_small_for_the_fraction_but_not_a_second(
@@ -1203,7 +1351,9 @@ def test_one_instance_may_go_in_a_fleet_too_small_for_the_fraction_but_not_a_sec
 ) -> None:
     """A loop over the cloud's servers is held by the caps of one run, an hour long."""
     first, second = stage.terminated("first"), stage.terminated("second")
-    assert [outcome.result for outcome in run_for_one(stage, Policy(), uuid=first)] == ["deleted"]
+    assert [outcome.result for outcome in run_for_one(stage, Policy(), uuid=first)] == [
+        "deleted"
+    ]
     refusal = r"2 of 2 instances \(100%\) are to be deleted within an hour, max_fraction is 10%"
     with pytest.raises(PlanError, match=refusal):
         run_for_one(stage, Policy(), uuid=second)
@@ -1211,7 +1361,9 @@ def test_one_instance_may_go_in_a_fleet_too_small_for_the_fraction_but_not_a_sec
     with pytest.raises(PlanError, match=refusal):
         run_for_one(stage, Policy(max_fraction=1.0, max_deletions=1), uuid=second)
     stage.now += HOUR + timedelta(minutes=1)
-    assert [outcome.result for outcome in run_for_one(stage, Policy(), uuid=second)] == ["deleted"]
+    assert [
+        outcome.result for outcome in run_for_one(stage, Policy(), uuid=second)
+    ] == ["deleted"]
 
 
 @pytest.mark.parametrize("policy", [Policy(max_fraction=0.0), Policy(max_deletions=0)])
@@ -1229,13 +1381,19 @@ def test_a_cloud_that_shrank_holds_the_one_instance_too(stage: Any) -> None:
         del stage.openstack.instances["RegionOne"][uuid]
     stage.openstack.terminate("RegionOne", servers[0], stage.now.timestamp())
     with pytest.raises(PlanError, match="shrank from 10 to 4 servers"):
-        run_for_one(stage, Policy(max_fraction=1.0, quiet=timedelta(0)), uuid=servers[0])
+        run_for_one(
+            stage, Policy(max_fraction=1.0, quiet=timedelta(0)), uuid=servers[0]
+        )
 
 
-def test_a_role_that_lost_view_params_since_the_plan_deletes_nothing(stage: Any) -> None:
+def test_a_role_that_lost_view_params_since_the_plan_deletes_nothing(
+    stage: Any,
+) -> None:
     """In the same run, a moment later."""
     stage.terminated("old", parameters={"osp_cleanup_protect": "false"})
-    login = limited_user(stage, "view_hosts", "view_facts", "view_params", "destroy_hosts")
+    login = limited_user(
+        stage, "view_hosts", "view_facts", "view_params", "destroy_hosts"
+    )
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal, login=login)
         plan = cleanup.plan()

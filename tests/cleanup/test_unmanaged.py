@@ -11,11 +11,13 @@ from conftest import Stage
 from sandbox.instances import Instance
 from sandbox.world import guest_facts, named_uuid
 
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 
 
 def listed(stage: Stage, call: Any, *options: str) -> list[str]:
-    code, out, err = call("--config", stage.config(), "unmanaged", "--output", "json", *options)
+    code, out, err = call(
+        "--config", stage.config(), "unmanaged", "--output", "json", *options
+    )
     assert (code, err) == (0, "")
     return sorted(row["Name"] for row in json.loads(out))
 
@@ -49,7 +51,10 @@ def test_any_source_of_facts_counts(stage: Stage, call: Any) -> None:
     stage.host(
         "record",
         server=None,
-        facts={**guest_facts(named_uuid("other")), "PuppetFactName": {"dmi::product::uuid": uuid}},
+        facts={
+            **guest_facts(named_uuid("other")),
+            "PuppetFactName": {"dmi::product::uuid": uuid},
+        },
     )
     assert listed(stage, call) == []
 
@@ -73,7 +78,9 @@ def test_the_list_can_be_narrowed(
     assert listed(stage, call, *options) == names
 
 
-def test_the_search_of_the_configuration_narrows_nothing(stage: Stage, call: Any) -> None:
+def test_the_search_of_the_configuration_narrows_nothing(
+    stage: Stage, call: Any
+) -> None:
     """A host outside it has a record all the same."""
     stage.host("known")
     config = stage.config(
@@ -84,13 +91,21 @@ def test_the_search_of_the_configuration_narrows_nothing(stage: Stage, call: Any
             "search": "name = nothing",
         }
     )
-    assert json.loads(call("--config", config, "unmanaged", "--output", "json")[1]) == []
+    assert (
+        json.loads(call("--config", config, "unmanaged", "--output", "json")[1]) == []
+    )
 
 
 def test_csv_is_for_the_security_team(stage: Stage, call: Any) -> None:
     add(stage, 'a,b"c\x1b[31m', project="shop")
     code, out, _ = call(
-        "--config", stage.config(), "unmanaged", "--output", "csv", "--fields", "Name,Project"
+        "--config",
+        stage.config(),
+        "unmanaged",
+        "--output",
+        "csv",
+        "--fields",
+        "Name,Project",
     )
     assert (code, out) == (0, 'Name,Project\n"a,b""c [31m",shop\n')
 
@@ -98,7 +113,13 @@ def test_csv_is_for_the_security_team(stage: Stage, call: Any) -> None:
 def test_a_servers_name_is_never_a_formula_in_csv(stage: Stage, call: Any) -> None:
     add(stage, '=HYPERLINK("http://evil.example.com")', project="shop")
     _, out, _ = call(
-        "--config", stage.config(), "unmanaged", "--output", "csv", "--fields", "Name,Project"
+        "--config",
+        stage.config(),
+        "unmanaged",
+        "--output",
+        "csv",
+        "--fields",
+        "Name,Project",
     )
     assert out == 'Name,Project\n"\'=HYPERLINK(""http://evil.example.com"")",shop\n'
 
@@ -123,10 +144,14 @@ def test_a_side_that_cannot_answer_is_an_error_and_not_a_shorter_list(
 def test_a_configuration_that_leaves_the_clouds_to_a_job_cannot_say(
     stage: Stage, call: Any
 ) -> None:
-    config = stage.config(checker={"job_template": "OSP - Check instances", "search": "name = x"})
+    config = stage.config(
+        checker={"job_template": "OSP - Check instances", "search": "name = x"}
+    )
     code, _, err = call("--config", config, "unmanaged")
     assert code == 78 and "leaves them to a job" in err
 
 
 def test_an_invalid_span_is_a_usage_error(stage: Stage, call: Any) -> None:
-    assert call("--config", stage.config(), "unmanaged", "--older-than", "soon")[0] == 64
+    assert (
+        call("--config", stage.config(), "unmanaged", "--older-than", "soon")[0] == 64
+    )

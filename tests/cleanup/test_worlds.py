@@ -17,15 +17,17 @@ from sandbox.openstack import Account, OpenStack
 from sandbox.satellite import ANSIBLE, PUPPET, SALT, Host, Satellite, User
 from sandbox.satellite import RHSM as ORIGIN
 
-from foreman_hooks.osp_checker.sightings import Presence, Sighting
-from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker import Presence, Sighting, parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import RHSM, UUID_NAMES, identify, same_machine
 from foreman_hooks.rules.model import Decision, History, Policy, Reason, Record
 from foreman_hooks.rules.verdict import CLOCK_SKEW, Case, judge
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
 HOUR, DAY = 3600.0, 86400.0
-UUIDS = [f"{number:08x}-1f0e-4a57-9f5e-{number:012x}" for number in range(0x10203041, 0x10203047)]
+UUIDS = [
+    f"{number:08x}-1f0e-4a57-9f5e-{number:012x}"
+    for number in range(0x10203041, 0x10203047)
+]
 PLACE = ("prod", "RegionOne")
 
 forms = st.sampled_from(UUIDS).flatmap(
@@ -110,7 +112,11 @@ def named(facts: Any) -> set[str]:
         for name, text in values.items()
         if name in UUID_NAMES
     }
-    return {uuid for uuid in UUIDS if any(form and same_machine(uuid, form) for form in forms)}
+    return {
+        uuid
+        for uuid in UUIDS
+        if any(form and same_machine(uuid, form) for form in forms)
+    }
 
 
 def foreign(facts: Any) -> bool:
@@ -131,7 +137,10 @@ def foreign(facts: Any) -> bool:
         or tag
         or rhsm.get("virt::uuid")
         or rhsm.get("dmi::system::uuid")
-        or (rhsm.get("virt::is_guest", "") not in ("", "NA", "Unknown", "Not Present", "kubevirt"))
+        or (
+            rhsm.get("virt::is_guest", "")
+            not in ("", "NA", "Unknown", "Not Present", "kubevirt")
+        )
     ):
         return bool(said) and not any(
             "OpenStack" in text or text == "HUAWEICLOUD" for text in (*said, *tag)
@@ -166,11 +175,15 @@ truths = st.one_of(
 )
 signs = st.one_of(
     st.none(),
-    st.integers(-(10**5), 2 * 10**6).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    st.integers(-(10**5), 2 * 10**6).map(
+        lambda seconds: NOW - timedelta(seconds=seconds)
+    ),
 )
 policies = st.builds(
     Policy,
-    quiet=st.sampled_from([timedelta(0), timedelta(hours=4, minutes=30), timedelta(days=2)]),
+    quiet=st.sampled_from(
+        [timedelta(0), timedelta(hours=4, minutes=30), timedelta(days=2)]
+    ),
     all_clouds_listed=st.booleans(),
     grace=st.just(timedelta(0)),
     misses=st.just(1),
@@ -199,10 +212,13 @@ def cases(draw: Any) -> tuple[Any, dict[str, Truth], Case]:
         hypervisor=draw(st.booleans()),
     )
     twins = tuple(
-        Record(8, "twin", last_checkin=when) for when in draw(st.lists(signs, max_size=2))
+        Record(8, "twin", last_checkin=when)
+        for when in draw(st.lists(signs, max_size=2))
     )
     history = History(
-        9, NOW - timedelta(days=99), draw(st.sampled_from([frozenset(), frozenset({PLACE})]))
+        9,
+        NOW - timedelta(days=99),
+        draw(st.sampled_from([frozenset(), frozenset({PLACE})])),
     )
     case = Case(
         7,
@@ -239,7 +255,11 @@ def test_no_facts_of_any_source_can_delete_a_record_that_names_a_living_instance
                 for uuid in named(facts)
             )
             assert case.record
-            latest = [record.last_sign for record in (case.record, *case.twins) if record.last_sign]
+            latest = [
+                record.last_sign
+                for record in (case.record, *case.twins)
+                if record.last_sign
+            ]
             assert max(latest) <= end + CLOCK_SKEW
             assert NOW - end >= policy.quiet
         else:
@@ -254,18 +274,26 @@ def test_no_facts_of_any_source_can_keep_a_provable_termination_for_ever(
 ) -> None:
     facts, truth, case = example
     proven = [truth[uuid].end for uuid in named(facts) if truth[uuid].end]
-    others = {truth[uuid].presence for uuid in named(facts)} - {Presence.ABSENT, Presence.DELETED}
+    others = {truth[uuid].presence for uuid in named(facts)} - {
+        Presence.ABSENT,
+        Presence.DELETED,
+    }
     if foreign(facts) or not proven or others:
         return
     end = max(when for when in proven if when)
     old = (
         replace(
-            case.record, registered_at=end - timedelta(days=9), last_checkin=None, last_report=None
+            case.record,
+            registered_at=end - timedelta(days=9),
+            last_checkin=None,
+            last_report=None,
         )
         if case.record
         else None
     )
-    twins = tuple(replace(twin, last_checkin=end - timedelta(days=1)) for twin in case.twins)
+    twins = tuple(
+        replace(twin, last_checkin=end - timedelta(days=1)) for twin in case.twins
+    )
     quiet = replace(case, record=old, twins=twins, unlisted=())
     verdict = judge(quiet, policy, end + policy.quiet)
     assert (verdict.decision, verdict.reason) == (Decision.DELETE, Reason.TERMINATED)
@@ -289,11 +317,17 @@ class Entry(NamedTuple):
 
 
 ORIGINS = {RHSM: ORIGIN, "Puppet": PUPPET, "Ansible": ANSIBLE, "Salt": SALT}
-states = st.sampled_from(["ACTIVE", "SHUTOFF", "SOFT_DELETED", "row", "row", "row", "none"])
-machines = st.lists(
-    st.builds(Machine, states, st.integers(1, 400)), min_size=len(UUIDS), max_size=len(UUIDS)
+states = st.sampled_from(
+    ["ACTIVE", "SHUTOFF", "SOFT_DELETED", "row", "row", "row", "none"]
 )
-entries = st.lists(st.builds(Entry, sources, st.integers(1, 800)), min_size=1, max_size=6)
+machines = st.lists(
+    st.builds(Machine, states, st.integers(1, 400)),
+    min_size=len(UUIDS),
+    max_size=len(UUIDS),
+)
+entries = st.lists(
+    st.builds(Entry, sources, st.integers(1, 800)), min_size=1, max_size=6
+)
 
 
 def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
@@ -303,7 +337,10 @@ def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
         regions=("RegionOne", "RegionTwo"), accounts=[Account("admin", "changeme")]
     )
     stage.world = worlds.World(stage.satellite, stage.openstack, {})
-    stage.foreman.handle, stage.osp.handle = stage.satellite.handle, stage.openstack.handle
+    stage.foreman.handle, stage.osp.handle = (
+        stage.satellite.handle,
+        stage.openstack.handle,
+    )
     (stage.folder / "journal.sqlite3").unlink(missing_ok=True)
     stage.host("witness")
     for uuid, (state, ended) in zip(UUIDS, fleet):
@@ -322,7 +359,9 @@ def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
                 subscription=worlds.registration(
                     checked_in * HOUR, registered_at=worlds.stamp(900 * DAY)
                 ),
-                facts={ORIGINS[origin]: dict(values) for origin, values in facts.items()},
+                facts={
+                    ORIGINS[origin]: dict(values) for origin, values in facts.items()
+                },
             )
         )
 

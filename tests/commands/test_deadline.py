@@ -46,7 +46,9 @@ def endless(request: pytest.FixtureRequest) -> Iterator[str]:
     def serve() -> None:
         with contextlib.suppress(OSError):
             while True:
-                threading.Thread(target=answer, args=[listener.accept()[0]], daemon=True).start()
+                threading.Thread(
+                    target=answer, args=[listener.accept()[0]], daemon=True
+                ).start()
 
     threading.Thread(target=serve, daemon=True).start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -78,13 +80,21 @@ def assert_only_the_deadline_is_reported(err: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["run", "--apply"], ["plan"], ["doctor"], ["explain", "web"], ["unmanaged"], ["-q", "run"]],
+    [
+        ["run", "--apply"],
+        ["plan"],
+        ["doctor"],
+        ["explain", "web"],
+        ["unmanaged"],
+        ["-q", "run"],
+    ],
 )
 def test_no_command_waits_forever_for_a_response_of_satellite(
     stage: Any, endless: str, command: list[str]
 ) -> None:
     config = stage.config(
-        deadline="1s", satellite={"url": endless, "username": "admin", "password": "changeme"}
+        deadline="1s",
+        satellite={"url": endless, "username": "admin", "password": "changeme"},
     )
     code, err = ran("--config", config, *command)
     assert code == 75
@@ -106,7 +116,9 @@ def test_no_command_waits_forever_for_a_response_of_openstack(
     stage.journal().close()
 
 
-def test_no_command_waits_forever_for_a_library_that_waits_for_its_own_lock(stage: Any) -> None:
+def test_no_command_waits_forever_for_a_library_that_waits_for_its_own_lock(
+    stage: Any,
+) -> None:
     """In the main thread, and in a worker for which the main thread waits."""
     config = stage.config(deadline="1s")
     for where in ("main", "worker"):
@@ -128,7 +140,11 @@ argv = ["--config", {str(config)!r}, "check", {named_uuid("witness")!r}]
 process.run_and_exit(lambda: cli.main(argv))
 """
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
         )
         assert done.returncode == 75
         assert_only_the_deadline_is_reported(done.stderr)
@@ -147,7 +163,11 @@ with Deadline() as deadline:
         threading.Event().wait()
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
     )
     assert done.returncode == 75
     assert_only_the_deadline_is_reported(done.stderr)
@@ -251,7 +271,9 @@ def test_a_command_that_ends_in_time_leaves_timer_and_signals_as_they_were(
     before = [signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)]
     assert call("--config", stage.config(deadline="1m"), "plan")[0] == 0
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert [signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)] == before
+    assert [
+        signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)
+    ] == before
 
 
 def test_a_command_line_in_another_thread_works_without_a_deadline(
@@ -262,7 +284,9 @@ def test_a_command_line_in_another_thread_works_without_a_deadline(
 
     codes: list[int] = []
     config = str(stage.config())
-    thread = threading.Thread(target=lambda: codes.append(cli.main(["--config", config, "plan"])))
+    thread = threading.Thread(
+        target=lambda: codes.append(cli.main(["--config", config, "plan"]))
+    )
     thread.start()
     thread.join(LIMIT)
     assert codes == [0]

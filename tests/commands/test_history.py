@@ -44,7 +44,11 @@ def gone(stage: Stage) -> Any:
 
 
 def restored(stage: Stage) -> Any:
-    (host,) = [host for host in stage.satellite.hosts.values() if host.name == "old.example.com"]
+    (host,) = [
+        host
+        for host in stage.satellite.hosts.values()
+        if host.name == "old.example.com"
+    ]
     return host
 
 
@@ -76,11 +80,18 @@ def test_a_deletion_is_listed_with_its_reason(call: Any, gone: Any) -> None:
         (["--uuid", "11111111-0000-4000-8000-000000000000"], 0),
     ],
 )
-def test_the_list_can_be_narrowed(call: Any, gone: Any, options: list[str], count: int) -> None:
-    assert len(json.loads(call(*gone, "history", "list", "--output", "json", *options)[1])) == count
+def test_the_list_can_be_narrowed(
+    call: Any, gone: Any, options: list[str], count: int
+) -> None:
+    assert (
+        len(json.loads(call(*gone, "history", "list", "--output", "json", *options)[1]))
+        == count
+    )
 
 
-def test_a_deletion_is_listed_by_its_uuid_in_any_case(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_deletion_is_listed_by_its_uuid_in_any_case(
+    stage: Stage, call: Any, gone: Any
+) -> None:
     with stage.journal() as journal:
         uuid = journal.deletions()[0].uuid
     assert uuid in call(*gone, "history", "list", "--uuid", uuid.upper())[1]
@@ -89,7 +100,10 @@ def test_a_deletion_is_listed_by_its_uuid_in_any_case(stage: Stage, call: Any, g
 def test_a_deletion_is_shown_with_its_evidence(call: Any, gone: Any) -> None:
     code, out, err = call(*gone, "history", "show", "1")
     assert (code, err) == (0, "")
-    assert "Nova says that it was terminated" in out and "silent since it was terminated" in out
+    assert (
+        "Nova says that it was terminated" in out
+        and "silent since it was terminated" in out
+    )
     assert 'parameters: ["role", "db_password"]' in out
     assert "shop" not in out and "s3cret" not in out
 
@@ -107,7 +121,9 @@ def test_a_deletion_is_shown_with_its_evidence(call: Any, gone: Any) -> None:
         (["prune", "--older-than", "999999999d"], 64),
     ],
 )
-def test_bad_input_is_one_line(call: Any, gone: Any, argv: list[str], code: int) -> None:
+def test_bad_input_is_one_line(
+    call: Any, gone: Any, argv: list[str], code: int
+) -> None:
     actual, out, err = call(*gone, "history", *argv)
     assert (actual, out, err.count("\n")) == (code, "", 1)
 
@@ -133,11 +149,19 @@ def test_prune_forgets_old_deletions_and_nothing_that_a_run_needs(
     with stage.journal() as journal:
         for age, ended in ((400, True), (300, True), (500, False)):
             when = now - timedelta(days=age)
-            verdict = Verdict(age, f"h{age}", "u", Decision.DELETE, Reason.TERMINATED, "")
-            number = journal.begin_deletion("s", f"p{age}", verdict, {}, Record(1, "x"), when)
+            verdict = Verdict(
+                age, f"h{age}", "u", Decision.DELETE, Reason.TERMINATED, ""
+            )
+            number = journal.begin_deletion(
+                "s", f"p{age}", verdict, {}, Record(1, "x"), when
+            )
             if ended:
-                journal.end_deletion(number, Outcome(age, f"h{age}", "u", "deleted", ""), when)
-        journal.note_misses([(UUID, "prod", "RegionOne")], (), now - timedelta(days=900))
+                journal.end_deletion(
+                    number, Outcome(age, f"h{age}", "u", "deleted", ""), when
+                )
+        journal.note_misses(
+            [(UUID, "prod", "RegionOne")], (), now - timedelta(days=900)
+        )
         journal.note_servers({("prod", "RegionOne"): 5}, now - timedelta(days=900))
         journal.note_approval("old", "ann", now - timedelta(days=900))
     assert call(*gone, "history", "prune", "--older-than", "365d") == (
@@ -152,7 +176,9 @@ def test_prune_forgets_old_deletions_and_nothing_that_a_run_needs(
             "h500",
         ]
         assert journal.history("s", 1, UUID, [("prod", "RegionOne")]).misses == 1
-        assert journal.servers_before() == {("prod", "RegionOne"): (5, now - timedelta(days=900))}
+        assert journal.servers_before() == {
+            ("prod", "RegionOne"): (5, now - timedelta(days=900))
+        }
         journal.note_approval(
             "old", "ann", now
         )  # the old approval is forgotten, so this is not a second one
@@ -164,7 +190,9 @@ def test_a_file_that_is_not_a_journal_is_an_error(stage: Stage, call: Any) -> No
     assert (code, out, err.count("\n")) == (70, "", 1)
 
 
-def test_what_somebody_else_removed_is_listed_as_well(stage: Stage, call: Any, gone: Any) -> None:
+def test_what_somebody_else_removed_is_listed_as_well(
+    stage: Stage, call: Any, gone: Any
+) -> None:
     stage.host("other")
     call(*gone, "event", "host_destroyed", "removed.example.com", "77")
     stage.plan()
@@ -185,14 +213,21 @@ def test_a_record_comes_back_as_it_was(stage: Stage, call: Any, gone: Any) -> No
     host = restored(stage)
     kept = ("comment", "ip", "mac", "hostgroup_id", "owner_id", "owner_type")
     assert [host.record.get(name) for name in kept] == [RECORD[name] for name in kept]
-    assert (host.organization_id, host.location_id, host.parameters) == (1, 2, {"role": "shop"})
+    assert (host.organization_id, host.location_id, host.parameters) == (
+        1,
+        2,
+        {"role": "shop"},
+    )
     assert host.record.get("managed") is False and host.record.get("build") is False
     assert f"restored old.example.com as host {host.id} (was 2)" in out
 
 
 def test_what_cannot_come_back_is_listed_with_what_to_do(call: Any, gone: Any) -> None:
     out = call(*gone, "restore", "1")[1]
-    assert "not restored: the registration -> on the machine: subscription-manager clean;" in out
+    assert (
+        "not restored: the registration -> on the machine: subscription-manager clean;"
+        in out
+    )
     assert (
         "not restored: parameter db_password -> its value was hidden, or might have been a secret"
         in out
@@ -205,13 +240,20 @@ def test_what_cannot_come_back_is_listed_with_what_to_do(call: Any, gone: Any) -
 
 def test_every_content_view_of_a_host_is_named(stage: Stage, call: Any) -> None:
     pairs = [
-        {"content_view": {"name": view}, "lifecycle_environment": {"name": "Production"}}
+        {
+            "content_view": {"name": view},
+            "lifecycle_environment": {"name": "Production"},
+        }
         for view in "AB"
     ]
-    stage.terminated("old", content={"content_view_environments": pairs, "content_view": None})
+    stage.terminated(
+        "old", content={"content_view_environments": pairs, "content_view": None}
+    )
     stage.run()
     out = call("--config", stage.config(), "restore", "old.example.com")[1]
-    assert all(f"content view {view}, lifecycle environment Production" in out for view in "AB")
+    assert all(
+        f"content view {view}, lifecycle environment Production" in out for view in "AB"
+    )
 
 
 def test_parameters_that_could_not_be_read_are_named_as_such(
@@ -224,17 +266,24 @@ def test_parameters_that_could_not_be_read_are_named_as_such(
             "blind.example.com",
             snapshot={**row.snapshot, "name": "blind.example.com", "parameters": None},
         )
-        verdict = Verdict(2, "blind.example.com", row.uuid, Decision.DELETE, Reason.TERMINATED, "")
+        verdict = Verdict(
+            2, "blind.example.com", row.uuid, Decision.DELETE, Reason.TERMINATED, ""
+        )
         number = journal.begin_deletion(
             row.satellite, "p", verdict, row.evidence, record, stage.now
         )
         journal.end_deletion(
             number, Outcome(2, "blind.example.com", row.uuid, "deleted", ""), stage.now
         )
-    assert 'parameters: "could not be read"' in call(*gone, "history", "show", number)[1]
+    assert (
+        'parameters: "could not be read"' in call(*gone, "history", "show", number)[1]
+    )
     code, out, _ = call(*gone, "restore", "blind.example.com")
     assert code == 0
-    assert "not restored: its parameters -> they could not be read before the deletion" in out
+    assert (
+        "not restored: its parameters -> they could not be read before the deletion"
+        in out
+    )
     assert "view_params" in out
 
 
@@ -244,7 +293,10 @@ def test_a_host_group_or_owner_that_no_longer_exists_is_listed_too(
     stage.satellite.hostgroups.clear()
     stage.satellite.owners.clear()
     out = call(*gone, "restore", "old.example.com")[1]
-    assert "not restored: hostgroup base/web" in out and "not restored: owner Admin User" in out
+    assert (
+        "not restored: hostgroup base/web" in out
+        and "not restored: owner Admin User" in out
+    )
     assert "hostgroup_id" not in restored(stage).record
 
 
@@ -257,7 +309,9 @@ def test_a_host_group_that_was_created_again_is_found_by_its_title(
     assert restored(stage).record["hostgroup_id"] == 8
 
 
-def test_a_record_that_exists_is_never_changed(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_record_that_exists_is_never_changed(
+    stage: Stage, call: Any, gone: Any
+) -> None:
     stage.host("old")
     before = restored(stage)
     code, out, err = call(*gone, "restore", "old.example.com")
@@ -265,14 +319,18 @@ def test_a_record_that_exists_is_never_changed(stage: Stage, call: Any, gone: An
     assert restored(stage) is before
 
 
-def test_a_restored_record_is_not_deleted_again(stage: Stage, call: Any, gone: Any) -> None:
+def test_a_restored_record_is_not_deleted_again(
+    stage: Stage, call: Any, gone: Any
+) -> None:
     """It is not registered until somebody registers the machine again."""
     call(*gone, "restore", "old.example.com")
     assert stage.run() == []
     assert "old" in stage.left
 
 
-@pytest.mark.parametrize(("host", "code"), [("other.example.com", 128), ("7", 128), ("", 128)])
+@pytest.mark.parametrize(
+    ("host", "code"), [("other.example.com", 128), ("7", 128), ("", 128)]
+)
 def test_what_was_never_deleted_cannot_be_restored(
     call: Any, gone: Any, host: str, code: int
 ) -> None:
@@ -288,7 +346,9 @@ def test_a_deletion_of_another_satellite_is_not_restored_at_this_one(
         "username": "admin",
         "password": "changeme",
     }
-    code, _, err = call("--config", stage.config(satellite=section), "restore", "old.example.com")
+    code, _, err = call(
+        "--config", stage.config(satellite=section), "restore", "old.example.com"
+    )
     assert code == 65 and "was deleted at http://127.0.0.1" in err
 
 
@@ -298,15 +358,21 @@ def begun(stage: Stage) -> Any:
 
     def begin(result: str | None) -> Any:
         stage.terminated("old", parameters={"role": "shop"})
-        verdict = Verdict(2, "old.example.com", "u", Decision.DELETE, Reason.TERMINATED, "")
+        verdict = Verdict(
+            2, "old.example.com", "u", Decision.DELETE, Reason.TERMINATED, ""
+        )
         with stage.journal() as journal:
             client = stage.cleanup(journal).satellite
             record = fetch_record(client, 2)
             assert record is not None
-            number = journal.begin_deletion(client.url, "p", verdict, {}, record, stage.now)
+            number = journal.begin_deletion(
+                client.url, "p", verdict, {}, record, stage.now
+            )
             if result:
                 journal.end_deletion(
-                    number, Outcome(2, "old.example.com", "u", result, "gave 504"), stage.now
+                    number,
+                    Outcome(2, "old.example.com", "u", result, "gave 504"),
+                    stage.now,
                 )
         return ("--config", stage.config())
 
@@ -367,13 +433,19 @@ def test_a_record_that_the_login_cannot_see_is_not_created_twice(
     assert code == 65 and "already been taken" in err
 
 
-def test_a_deletion_without_a_result_is_listed_as_unfinished(call: Any, begun: Any) -> None:
+def test_a_deletion_without_a_result_is_listed_as_unfinished(
+    call: Any, begun: Any
+) -> None:
     (row,) = json.loads(call(*begun(None), "history", "list", "--output", "json")[1])
     assert row["Result"] == "unfinished"
 
 
-def test_without_create_hosts_nothing_is_created(stage: Stage, call: Any, gone: Any) -> None:
-    stage.satellite.users["admin"] = User("admin", "changeme", frozenset({"view_hosts"}))
+def test_without_create_hosts_nothing_is_created(
+    stage: Stage, call: Any, gone: Any
+) -> None:
+    stage.satellite.users["admin"] = User(
+        "admin", "changeme", frozenset({"view_hosts"})
+    )
     code, _, err = call(*gone, "restore", "old.example.com")
     assert code == 77 and "create_hosts" in err
     assert stage.left == {"witness"}

@@ -38,7 +38,9 @@ def one_line(text: str) -> str:
 # plan, apply, run
 
 
-def test_plan_lists_what_would_be_deleted_and_deletes_nothing(stage: Any, call: Any) -> None:
+def test_plan_lists_what_would_be_deleted_and_deletes_nothing(
+    stage: Any, call: Any
+) -> None:
     stage.terminated("old")
     code, out, err = call("--config", stage.config(), "plan")
     assert (code, err) == (0, "")
@@ -51,7 +53,13 @@ def test_plan_lists_what_would_be_deleted_and_deletes_nothing(stage: Any, call: 
 def test_plan_in_json_lists_every_record(stage: Any, call: Any) -> None:
     stage.terminated("old")
     code, out, err = call(
-        "--config", stage.config(), "plan", "--output", "json", "--fields", "Name,Decision"
+        "--config",
+        stage.config(),
+        "plan",
+        "--output",
+        "json",
+        "--fields",
+        "Name,Decision",
     )
     assert code == 0
     assert json.loads(out) == [
@@ -60,7 +68,9 @@ def test_plan_in_json_lists_every_record(stage: Any, call: Any) -> None:
     ]
 
 
-def test_detailed_exitcode_says_that_deletions_are_pending(stage: Any, call: Any) -> None:
+def test_detailed_exitcode_says_that_deletions_are_pending(
+    stage: Any, call: Any
+) -> None:
     config = stage.config()
     assert call("--config", config, "plan", "--detailed-exitcode")[0] == 0
     stage.terminated("old")
@@ -94,7 +104,10 @@ def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> 
     config, path = stage.config(policy={"max_deletions": 0}), stage.folder / "plan.json"
     code, out, err = call("--config", config, "plan", "--out", path)
     assert code == 3
-    assert "refused: 1 record is to be deleted, max_deletions is 0; nothing is deleted" in err
+    assert (
+        "refused: 1 record is to be deleted, max_deletions is 0; nothing is deleted"
+        in err
+    )
     code, _, err = call("--config", config, "apply", path)
     assert (code, "apply --approve" in err) == (3, True)
     assert "old" in stage.left
@@ -105,7 +118,9 @@ def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> 
     assert "old" not in stage.left
 
 
-def test_run_without_apply_deletes_nothing_and_with_it_does(stage: Any, call: Any) -> None:
+def test_run_without_apply_deletes_nothing_and_with_it_does(
+    stage: Any, call: Any
+) -> None:
     stage.terminated("old")
     config = stage.config()
     assert call("--config", config, "run")[0] == 0
@@ -115,7 +130,9 @@ def test_run_without_apply_deletes_nothing_and_with_it_does(stage: Any, call: An
     assert "1 of 1 records deleted" in out
 
 
-def test_run_prints_nothing_if_there_is_nothing_to_report(stage: Any, call: Any) -> None:
+def test_run_prints_nothing_if_there_is_nothing_to_report(
+    stage: Any, call: Any
+) -> None:
     stage.archived("waits")
     assert call("--config", stage.config(), "run", "--apply") == (0, "", "")
 
@@ -125,7 +142,9 @@ def test_quiet_prints_errors_only(stage: Any, call: Any) -> None:
     assert call("-q", "--config", stage.config(), "plan") == (0, "", "")
 
 
-def test_a_plan_with_an_unknown_cloud_exits_with_the_reason(stage: Any, call: Any) -> None:
+def test_a_plan_with_an_unknown_cloud_exits_with_the_reason(
+    stage: Any, call: Any
+) -> None:
     stage.terminated("old")
     stage.use_cloud(password="wrong")
     code, out, err = call("--config", stage.config(), "run", "--apply")
@@ -135,7 +154,9 @@ def test_a_plan_with_an_unknown_cloud_exits_with_the_reason(stage: Any, call: An
 
 
 def test_one_cloud_of_two_unknown_exits_1(stage: Any, call: Any) -> None:
-    config = stage.config(clouds=[{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]}])
+    config = stage.config(
+        clouds=[{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]}]
+    )
     code, _, err = call("--config", config, "plan")
     assert code == 1
     assert "RegionTwo" in one_line(err)
@@ -167,7 +188,9 @@ def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None
         ";",
     )
     assert out == "old.example.com\n"
-    code, out, _ = call("--config", config, "plan", "--organization", "Default Organization")
+    code, out, _ = call(
+        "--config", config, "plan", "--organization", "Default Organization"
+    )
     assert "3 host records (organization Default Organization)" in out
     assert call("--config", config, "plan", "--organization", "Nope")[0] == 128
 
@@ -175,7 +198,9 @@ def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None
 # explain, check, doctor
 
 
-def test_explain_shows_every_rule_up_to_the_one_that_decides(stage: Any, call: Any) -> None:
+def test_explain_shows_every_rule_up_to_the_one_that_decides(
+    stage: Any, call: Any
+) -> None:
     stage.terminated("old")
     stage.terminated("talking", checked_in=stage.now - stage.now)
     config = stage.config()
@@ -193,7 +218,9 @@ def test_explain_counts_no_miss(stage: Any, call: Any) -> None:
     for _ in range(3):
         call("--config", stage.config(), "explain", "old.example.com")
     assert "in 1 run (3 needed)" in next(
-        verdict.detail for verdict in stage.plan().verdicts if verdict.name.startswith("old")
+        verdict.detail
+        for verdict in stage.plan().verdicts
+        if verdict.name.startswith("old")
     )
 
 
@@ -202,11 +229,27 @@ def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
     config = stage.config()
     assert call("--config", config, "check", alive)[0] == 0
     code, out, _ = call(
-        "--config", config, "check", alive, gone, "--output", "csv", "--fields", "Code,Presence"
+        "--config",
+        config,
+        "check",
+        alive,
+        gone,
+        "--output",
+        "csv",
+        "--fields",
+        "Code,Presence",
     )
     assert (code, out) == (128, "Code,Presence\n200,present\n404,deleted\n")
     code, out, err = call(
-        "--config", config, "check", "x; rm -rf /", alive, "--output", "csv", "--fields", "Code"
+        "--config",
+        config,
+        "check",
+        "x; rm -rf /",
+        alive,
+        "--output",
+        "csv",
+        "--fields",
+        "Code",
     )
     assert (code, out) == (65, "Code\n400\n200\n")
     assert one_line(err) == "error: not a UUID: 'x; rm -rf /'\n"
@@ -215,7 +258,9 @@ def test_check_says_200_404_500_and_400(stage: Any, call: Any) -> None:
     assert (code, "gave 500" in one_line(err)) == (69, True)
 
 
-def test_check_of_a_living_instance_costs_a_token_and_one_get(stage: Any, call: Any) -> None:
+def test_check_of_a_living_instance_costs_a_token_and_one_get(
+    stage: Any, call: Any
+) -> None:
     call("--config", stage.config(), "check", named_uuid("witness"))
     # version, token, server
     assert [request.method for request in stage.osp.requests] == ["GET", "POST", "GET"]
@@ -257,7 +302,9 @@ def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -
         "-c",
         "from foreman_hooks.commands.main import check_entry_point; check_entry_point()",
     ]
-    lines = "\n".join([named_uuid("witness"), "", f"  {named_uuid('nobody').upper()}  "])
+    lines = "\n".join(
+        [named_uuid("witness"), "", f"  {named_uuid('nobody').upper()}  "]
+    )
     done = subprocess.run(
         [*program, "--cloud", "prod", "--output", "json"],
         input=lines,
@@ -302,7 +349,11 @@ def test_check_explain_and_doctor_work_through_the_job(
 ) -> None:
     uuid = stage.terminated("old")
     code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
-    assert (code, err, json.loads(out)[0]["Code"]) == (128, f"no such instance: {uuid}\n", 404)
+    assert (code, err, json.loads(out)[0]["Code"]) == (
+        128,
+        f"no such instance: {uuid}\n",
+        404,
+    )
     code, out, err = call("--config", delegated, "explain", "old.example.com")
     assert (code, err) == (0, "") and "verdict: delete" in out
     code, out, err = call("--config", delegated, "doctor")
@@ -313,15 +364,22 @@ def test_check_explain_and_doctor_work_through_the_job(
     )
 
 
-def test_max_deletions_can_lower_the_cap_but_not_raise_it(stage: Any, call: Any) -> None:
+def test_max_deletions_can_lower_the_cap_but_not_raise_it(
+    stage: Any, call: Any
+) -> None:
     for number in range(3):
         stage.terminated(f"old-{number}")
     config = stage.config(policy={"max_fraction": 1.0, "max_deletions": 2})
     for cap in ("1", "99"):
-        code, _, err = call("--config", config, "run", "--apply", "--max-deletions", cap)
+        code, _, err = call(
+            "--config", config, "run", "--apply", "--max-deletions", cap
+        )
         assert code == 3 and "refused" in err
     assert len(stage.left) == 4
-    assert call("--config", stage.config(), "run", "--apply", "--max-deletions", "3")[0] == 0
+    assert (
+        call("--config", stage.config(), "run", "--apply", "--max-deletions", "3")[0]
+        == 0
+    )
     assert stage.left == {"witness"}
 
 
@@ -403,7 +461,11 @@ def test_a_wrong_satellite_password_exits_129(stage: Any, call: Any) -> None:
 
 def test_a_satellite_that_is_down_exits_69(stage: Any, call: Any) -> None:
     config = stage.config(
-        satellite={"url": "http://127.0.0.1:9", "username": "admin", "password": "changeme"}
+        satellite={
+            "url": "http://127.0.0.1:9",
+            "username": "admin",
+            "password": "changeme",
+        }
     )
     code, _, err = call("--config", config, "plan")
     assert (code, "not reachable" in one_line(err)) == (69, True)
@@ -424,13 +486,17 @@ def test_the_files_of_hammer_are_enough_configuration(stage: Any, call: Any) -> 
         )
     )
     path = stage.folder / "only-journal.yml"
-    path.write_text(f"journal: {stage.folder}/journal.sqlite3\nclouds: [{{cloud: prod}}]\n")
+    path.write_text(
+        f"journal: {stage.folder}/journal.sqlite3\nclouds: [{{cloud: prod}}]\n"
+    )
     code, out, err = call("--config", path, "plan")
     assert (code, err) == (0, "")
     assert "1 host records" in out
 
 
-def test_no_secret_is_ever_printed(stage: Any, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_ever_printed(
+    stage: Any, call: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """With every log switched on."""
     stage.terminated("old", record={"root_pass": "hunter2"})
     path = stage.folder / "plan.json"
@@ -497,7 +563,9 @@ def test_what_is_ignored_in_the_files_of_hammer_is_a_warning_unless_quiet(
 
 def test_no_response_of_a_server_controls_the_terminal(stage: Any) -> None:
     """Its text is part of errors, and with -d of the log on stderr."""
-    stage.foreman.fail("/api/status", 500, {"error": {"message": "\x1b]0;owned\x07\x1b[2J\x9b1m"}})
+    stage.foreman.fail(
+        "/api/status", 500, {"error": {"message": "\x1b]0;owned\x07\x1b[2J\x9b1m"}}
+    )
     done = subprocess.run(
         [*PROGRAM, "-d", "--config", str(stage.config()), "plan"],
         capture_output=True,
@@ -513,16 +581,22 @@ def test_a_log_line_on_stderr_escapes_what_cannot_be_seen(capfd: Any) -> None:
     try:
         raise ValueError("\x1b[2J")
     except ValueError:
-        logging.getLogger("foreman_hooks.satellite.client").exception("a name: %s", "\x1b[2J\n")
+        logging.getLogger("foreman_hooks.satellite.client").exception(
+            "a name: %s", "\x1b[2J\n"
+        )
     err = capfd.readouterr().err
-    assert err.startswith("ERROR foreman_hooks.satellite.client: a name: \\u001b[2J\\n\nTraceback")
+    assert err.startswith(
+        "ERROR foreman_hooks.satellite.client: a name: \\u001b[2J\\n\nTraceback"
+    )
     assert "\x1b" not in err
 
 
 # Files that are written
 
 
-def test_a_plan_is_not_written_through_a_link_that_somebody_prepared(stage: Any, call: Any) -> None:
+def test_a_plan_is_not_written_through_a_link_that_somebody_prepared(
+    stage: Any, call: Any
+) -> None:
     victim, path = stage.folder / "victim", stage.folder / "plan.json"
     victim.write_text("mine")
     path.symlink_to(victim)
@@ -554,14 +628,19 @@ def test_digits_are_a_name_rather_than_an_id_and_both_commands_say_so(
     assert host.id == 3
     code, out, _ = call("--config", config, "explain", "2")
     assert (code, out.splitlines()[0]) == (0, "2 (id 3)")
-    assert "note: 2 is also the id of old.example.com; the host of that name is explained" in out
+    assert (
+        "note: 2 is also the id of old.example.com; the host of that name is explained"
+        in out
+    )
     code, out, _ = call("--config", config, "run", "--host", "2", "--apply")
     assert code == 0
     assert "(host 2, by its name; old.example.com has that id)" in out
     assert stage.left == {"witness", "old", "2"}
     code, out, _ = call("--config", config, "run", "--host", "1")
     assert (code, "(host 1, by its id)" in out) == (0, True)
-    assert call("--config", config, "explain", "1")[1].startswith("witness.example.com (id 1)\n")
+    assert call("--config", config, "explain", "1")[1].startswith(
+        "witness.example.com (id 1)\n"
+    )
 
 
 # Interruptions
@@ -583,12 +662,17 @@ def test_ctrl_c_lets_the_deletion_under_way_finish_and_reports(stage: Any) -> No
     deleted = stage.foreman.count("^DELETE")
     assert process.returncode == 130
     assert 1 <= deleted < 6
-    assert f"interrupted; {deleted} of 6 records were deleted, all are in the journal" in err
+    assert (
+        f"interrupted; {deleted} of 6 records were deleted, all are in the journal"
+        in err
+    )
     with stage.journal() as journal:
         assert [row.result for row in journal.deletions()] == ["deleted"] * deleted
 
 
-def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(stage: Any, call: Any) -> None:
+def test_a_killed_run_leaves_a_journal_that_the_next_run_can_use(
+    stage: Any, call: Any
+) -> None:
     """The process gets kill -9 in the middle of the deletions."""
     for number in range(6):
         stage.terminated(f"old-{number}")
@@ -633,7 +717,12 @@ def test_an_internal_error_is_one_line_and_an_exit_code(stage: Any, call: Any) -
     stage.foreman.fail(
         "/api/hosts/2$",
         200,
-        {"id": 2, "name": "old.example.com", "all_parameters": [], "host_collections": 7},
+        {
+            "id": 2,
+            "name": "old.example.com",
+            "all_parameters": [],
+            "host_collections": 7,
+        },
     )
     stage.terminated("old")
     code, _, err = call("--config", stage.config(), "run", "--apply")
@@ -641,7 +730,9 @@ def test_an_internal_error_is_one_line_and_an_exit_code(stage: Any, call: Any) -
     one_line(err)
 
 
-def test_after_an_error_nothing_waits_for_requests_to_the_other_server(stage: Any) -> None:
+def test_after_an_error_nothing_waits_for_requests_to_the_other_server(
+    stage: Any,
+) -> None:
     """The servers of a large cloud take minutes to list, and nobody needs them any more."""
     release = threading.Event()
     answer = stage.osp.handle
@@ -656,7 +747,10 @@ def test_after_an_error_nothing_waits_for_requests_to_the_other_server(stage: An
     )
     try:
         done = subprocess.run(
-            [*PROGRAM, "--config", str(config), "plan"], capture_output=True, text=True, timeout=50
+            [*PROGRAM, "--config", str(config), "plan"],
+            capture_output=True,
+            text=True,
+            timeout=50,
         )
     finally:
         release.set()
@@ -664,7 +758,9 @@ def test_after_an_error_nothing_waits_for_requests_to_the_other_server(stage: An
     assert "login of admin was refused" in one_line(done.stderr)
 
 
-def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: Any) -> None:
+def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(
+    stage: Any,
+) -> None:
     for number in range(30):
         stage.terminated(f"old-{number}")
     ours, theirs = pty.openpty()
@@ -693,10 +789,14 @@ def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(stage: An
 # run, for one instance at once
 
 
-def test_run_for_one_instance_with_proof_deletes_its_record_at_once(stage: Any, call: Any) -> None:
+def test_run_for_one_instance_with_proof_deletes_its_record_at_once(
+    stage: Any, call: Any
+) -> None:
     uuid = stage.terminated("old")
     stage.terminated("other")
-    code, out, err = call("--config", stage.config(), "run", "--uuid", uuid.upper(), "--apply")
+    code, out, err = call(
+        "--config", stage.config(), "run", "--uuid", uuid.upper(), "--apply"
+    )
     assert (code, err) == (0, "")
     assert f"1 host records (UUID {uuid}): 1 to delete" in out
     assert "1 of 1 records deleted" in out
@@ -727,7 +827,9 @@ def test_run_for_one_instance_shows_why_it_is_kept_where_a_run_for_all_prints_no
     stage: Any, call: Any
 ) -> None:
     assert call("--config", stage.config(), "run") == (0, "", "")
-    code, out, _ = call("--config", stage.config(), "run", "--host", "witness.example.com")
+    code, out, _ = call(
+        "--config", stage.config(), "run", "--host", "witness.example.com"
+    )
     assert code == 0
     assert re.search(r"witness\.example\.com .* keep +\| instance exists", out)
 
@@ -759,6 +861,10 @@ def test_the_next_run_uses_an_event(stage: Any, call: Any) -> None:
     for _ in range(2):
         call("--config", config, "plan")
     assert call(
-        "--config", config, "event", "host_facts_updated.event.foreman", "old.example.com"
+        "--config",
+        config,
+        "event",
+        "host_facts_updated.event.foreman",
+        "old.example.com",
     ) == (0, "", "")
     assert "in 1 run (3 needed)" in call("--config", config, "plan")[1]

@@ -37,7 +37,9 @@ def spool(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(spool: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
+def call(
+    spool: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Any]:
     """Run one event in this process with that body: exit code, standard error, notes."""
     stdin = os.dup(0)
 
@@ -48,7 +50,13 @@ def call(spool: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iter
         with (tmp_path / "body").open("rb") as file:
             os.dup2(file.fileno(), 0)
         code = cli.main(
-            [*options, "event", *(() if options else ("--spool", str(spool))), "--", *argv]
+            [
+                *options,
+                "event",
+                *(() if options else ("--spool", str(spool))),
+                "--",
+                *argv,
+            ]
         )
         lines = spool.read_text().splitlines() if spool.is_file() else []
         out, err = capfd.readouterr()
@@ -114,7 +122,9 @@ def test_every_spelling_of_an_event_is_known(spelling: str, event: str) -> None:
 def test_an_unknown_event_is_a_usage_error_in_one_line(name: str, call: Any) -> None:
     code, err, notes = call(name, WEB)
     assert (code, notes) == (64, [])
-    assert "known events: host_created, host_facts_updated, host_destroyed" in one_line(err)
+    assert "known events: host_created, host_facts_updated, host_destroyed" in one_line(
+        err
+    )
 
 
 def test_a_shellhook_hands_over_name_and_id_as_arguments_and_its_body_is_not_needed(
@@ -129,7 +139,12 @@ def test_a_shellhook_hands_over_name_and_id_as_arguments_and_its_body_is_not_nee
 
 def test_the_default_payload_of_a_webhook_names_the_host_by_id_only(call: Any) -> None:
     body = json.dumps(
-        {"id": 17, "context": {}, "event_name": "host_destroyed.event.foreman", "webhook_id": 3}
+        {
+            "id": 17,
+            "context": {},
+            "event_name": "host_destroyed.event.foreman",
+            "webhook_id": 3,
+        }
     )
     assert call("host_destroyed.event.foreman", body=body.encode()) == (
         0,
@@ -142,7 +157,13 @@ def test_foreman_hooks_gives_the_name_as_an_argument_and_the_host_below_a_key_in
     call: Any,
 ) -> None:
     body = json.dumps(
-        {"host": {"id": 17, "name": WEB, "parameters": [{"name": "secret", "value": "x"}]}}
+        {
+            "host": {
+                "id": 17,
+                "name": WEB,
+                "parameters": [{"name": "secret", "value": "x"}],
+            }
+        }
     ).encode()
     assert call("after_update", WEB, body=body) == (0, "", [(FACTS, 17, WEB)])
 
@@ -184,7 +205,9 @@ def test_extra_arguments_are_ignored(call: Any) -> None:
         "\u202eweb",
     ],
 )
-def test_an_invalid_host_name_is_refused_in_one_line_and_never_noted(host: str, call: Any) -> None:
+def test_an_invalid_host_name_is_refused_in_one_line_and_never_noted(
+    host: str, call: Any
+) -> None:
     code, err, notes = call(CREATED, host)
     assert (code, notes) == (65, [])
     assert "is not a valid host name" in one_line(err)
@@ -236,7 +259,9 @@ def test_a_hostile_name_in_a_body_is_refused_as_well(name: str, call: Any) -> No
 
 
 def test_a_body_of_ten_megabytes_is_ignored_with_a_warning(call: Any) -> None:
-    body = json.dumps({"host": {"id": 17, "name": WEB, "comment": "x" * 10_000_000}}).encode()
+    body = json.dumps(
+        {"host": {"id": 17, "name": WEB, "comment": "x" * 10_000_000}}
+    ).encode()
     code, err, notes = call(CREATED, WEB, body=body)
     assert (code, notes) == (0, [(CREATED, 0, WEB)])
     assert err == "the body of the event is longer than 1048576 bytes and was ignored\n"
@@ -245,14 +270,18 @@ def test_a_body_of_ten_megabytes_is_ignored_with_a_warning(call: Any) -> None:
 def test_all_of_a_long_body_is_taken_so_that_its_writer_gets_no_broken_pipe() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as file:
-        thread = threading.Thread(target=lambda: (file.write(b"x" * 3_000_000), file.close()))
+        thread = threading.Thread(
+            target=lambda: (file.write(b"x" * 3_000_000), file.close())
+        )
         thread.start()
         assert len(read_body(reader)) == MAX_BODY + 1
         thread.join()
     os.close(reader)
 
 
-def test_an_input_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_never_ends_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("foreman_hooks.hooks.event.BODY_WAIT", 0.05)
     reader, writer = os.pipe()
     os.write(writer, b'{"id": 17}')
@@ -293,7 +322,9 @@ def test_whatever_an_event_is_given_makes_a_note_that_can_be_read_again_or_is_re
 # What the caller relies on
 
 
-def test_an_event_loads_nothing_that_takes_long_to_load(spool: Path, tmp_path: Path) -> None:
+def test_an_event_loads_nothing_that_takes_long_to_load(
+    spool: Path, tmp_path: Path
+) -> None:
     """An event takes hardly longer than the start of the program."""
     config = tmp_path / "config.yml"
     config.write_text(f"journal: {tmp_path / 'journal.sqlite3'}\n")
@@ -304,7 +335,15 @@ def test_an_event_loads_nothing_that_takes_long_to_load(spool: Path, tmp_path: P
         "print(codes, *sys.modules)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, config, f"create {WEB}", f"{FACTS} a$b", "no_event x"],
+        [
+            sys.executable,
+            "-c",
+            code,
+            config,
+            f"create {WEB}",
+            f"{FACTS} a$b",
+            "no_event x",
+        ],
         input="{}",
         capture_output=True,
         text=True,
@@ -331,7 +370,11 @@ def test_an_event_loads_nothing_that_takes_long_to_load(spool: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(SpoolForbidden("forbidden"), 77), (SpoolError("broken"), 70), (SpoolBusy("full"), 75)],
+    [
+        (SpoolForbidden("forbidden"), 77),
+        (SpoolError("broken"), 70),
+        (SpoolBusy("full"), 75),
+    ],
 )
 def test_a_spool_that_cannot_be_written_fails_a_shellhook_but_never_what_foreman_is_doing(
     error: SpoolError, code: int, call: Any, monkeypatch: pytest.MonkeyPatch
@@ -350,7 +393,9 @@ def test_a_spool_that_cannot_be_written_fails_a_shellhook_but_never_what_foreman
 # Where the spool is
 
 
-def test_the_spool_is_beside_the_journal_of_the_configuration(call: Any, tmp_path: Path) -> None:
+def test_the_spool_is_beside_the_journal_of_the_configuration(
+    call: Any, tmp_path: Path
+) -> None:
     config = tmp_path / "config.yml"
     config.write_text(
         f"journal: {tmp_path / 'journal.sqlite3'}\nsatellite: {{password_file: /nonexistent}}\n"
@@ -384,7 +429,9 @@ def test_an_invalid_configuration_is_an_error_in_one_line(
     one_line(err)
 
 
-def test_a_configuration_named_with_config_must_exist(call: Any, tmp_path: Path) -> None:
+def test_a_configuration_named_with_config_must_exist(
+    call: Any, tmp_path: Path
+) -> None:
     code, err, _ = call(CREATED, WEB, options=("--config", str(tmp_path / "none.yml")))
     assert code == 70
     assert "No such file" in one_line(err)

@@ -16,7 +16,12 @@ from foreman_hooks import paths, settings
 from foreman_hooks.commands import schedule
 from foreman_hooks.hooks import install, machine, systemd
 from foreman_hooks.hooks.install import Change, State
-from foreman_hooks.hooks.schedule_files import Choice, ScheduleError, minute, required_files
+from foreman_hooks.hooks.schedule_files import (
+    Choice,
+    ScheduleError,
+    minute,
+    required_files,
+)
 from foreman_hooks.hooks.seal import Origin, origin, seal
 from foreman_hooks.rules.model import Policy
 
@@ -78,7 +83,11 @@ def cron_job(content: str) -> tuple[list[str], str, str]:
     last line without an end is ignored.
     """
     assert content.endswith("\n")
-    jobs = [line for line in content.splitlines() if line and not re.match(r"#|[A-Z]+=\S*$", line)]
+    jobs = [
+        line
+        for line in content.splitlines()
+        if line and not re.match(r"#|[A-Z]+=\S*$", line)
+    ]
     assert len(jobs) == 1
     *times, user, command = jobs[0].split(None, 6)
     assert not re.search(r"(?<!\\)%", command)
@@ -96,7 +105,10 @@ def test_a_first_install_makes_everything_with_its_mode_even_under_a_strict_umas
         assert set(do("install").values()) == {"created"}
     finally:
         os.umask(before)
-    modes = {str(path.relative_to(root)): path.stat().st_mode & 0o7777 for path in root.rglob("*")}
+    modes = {
+        str(path.relative_to(root)): path.stat().st_mode & 0o7777
+        for path in root.rglob("*")
+    }
     assert modes == {
         "etc": 0o755,
         "var": 0o755,
@@ -163,16 +175,31 @@ def test_an_existing_configuration_is_never_touched(do: Any, root: Path) -> None
     assert (root / CONFIG).exists()
 
 
-def test_the_example_configuration_shows_every_key_with_its_default(do: Any, root: Path) -> None:
+def test_the_example_configuration_shows_every_key_with_its_default(
+    do: Any, root: Path
+) -> None:
     do("install")
     assert settings.load(root / CONFIG).policy == Policy()
-    shown = yaml.safe_load(re.sub(r"^#(?! )|^#(?=  )", "", text(root, CONFIG), flags=re.MULTILINE))
-    assert set(shown) == {"satellite", "clouds", "checker", "journal", "deadline", "policy"}
+    shown = yaml.safe_load(
+        re.sub(r"^#(?! )|^#(?=  )", "", text(root, CONFIG), flags=re.MULTILINE)
+    )
+    assert set(shown) == {
+        "satellite",
+        "clouds",
+        "checker",
+        "journal",
+        "deadline",
+        "policy",
+    }
     (root / CONFIG).write_text(
         yaml.safe_dump({key: shown[key] for key in shown if key != "satellite"})
     )
     loaded = settings.load(root / CONFIG)
-    assert (loaded.policy, loaded.journal, loaded.checker) == (Policy(), settings.JOURNAL, None)
+    assert (loaded.policy, loaded.journal, loaded.checker) == (
+        Policy(),
+        settings.JOURNAL,
+        None,
+    )
 
 
 def test_the_schedule_names_the_absolute_paths_of_the_program_and_of_its_configuration(
@@ -180,9 +207,16 @@ def test_the_schedule_names_the_absolute_paths_of_the_program_and_of_its_configu
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yml").write_text(f"journal: {tmp_path}/there/j.sqlite3\n")
-    assert call("--config", "mine.yml", "schedule", "install", "--systemd", "--root", root)[0] == 0
+    assert (
+        call(
+            "--config", "mine.yml", "schedule", "install", "--systemd", "--root", root
+        )[0]
+        == 0
+    )
     program = Path(sys.executable).with_name(NAME)
-    assert f"ExecStart={program} --config {tmp_path}/mine.yml run\n" in text(root, SERVICE)
+    assert f"ExecStart={program} --config {tmp_path}/mine.yml run\n" in text(
+        root, SERVICE
+    )
     assert f"ReadWritePaths={tmp_path}/there\n" in text(root, SERVICE)
     assert not (root / CONFIG).exists()
 
@@ -199,7 +233,9 @@ def test_a_program_that_is_not_installed_is_an_error_that_says_what_to_do(
 
 def test_the_minute_depends_only_on_the_host_name_and_is_spread() -> None:
     minutes = [minute(f"satellite{number}.example.com") for number in range(600)]
-    assert minutes == [minute(f"satellite{number}.example.com") for number in range(600)]
+    assert minutes == [
+        minute(f"satellite{number}.example.com") for number in range(600)
+    ]
     assert set(minutes) == set(range(60))
 
 
@@ -208,7 +244,9 @@ def test_the_minute_depends_only_on_the_host_name_and_is_spread() -> None:
 
 def test_cron_reads_the_line_as_intended(do: Any, root: Path) -> None:
     do("install", "--apply")
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", CRON.name)  # run-parts' rule: cron passes over any other
+    assert re.fullmatch(
+        r"[A-Za-z0-9_-]+", CRON.name
+    )  # run-parts' rule: cron passes over any other
     times, user, command = cron_job(text(root, CRON))
     assert 0 <= int(times[0]) < 60
     assert (times[1:], user) == (["*"] * 4, "root")
@@ -222,19 +260,28 @@ def test_crontab_accepts_the_installed_lines(do: Any, root: Path) -> None:
     do("install", "--apply")
     table = root / "table"
     table.write_text(
-        re.sub(r"^(\d+ \* \* \* \*) root ", r"\1 ", text(root, CRON), flags=re.MULTILINE)
+        re.sub(
+            r"^(\d+ \* \* \* \*) root ", r"\1 ", text(root, CRON), flags=re.MULTILINE
+        )
     )
     usage = subprocess.run(
         [tool("crontab"), "--help"], capture_output=True, text=True, check=False
     ).stderr
     check = next(
-        (option for option in ("-T", "-n") if re.search(rf"^\s*{option}\b", usage, re.MULTILINE)),
+        (
+            option
+            for option in ("-T", "-n")
+            if re.search(rf"^\s*{option}\b", usage, re.MULTILINE)
+        ),
         None,
     )
     if not check or os.geteuid() != 0:
         pytest.skip("this crontab cannot check a file, or not without root")
     done = subprocess.run(
-        [tool("crontab"), check, str(table)], capture_output=True, text=True, check=False
+        [tool("crontab"), check, str(table)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     table.write_text(table.read_text().replace(" * * * * ", " 61 * * * "))
@@ -248,11 +295,16 @@ def test_crontab_accepts_the_installed_lines(do: Any, root: Path) -> None:
 
 def test_odd_paths_survive_cron_sh_and_systemd() -> None:
     command = ('/opt/it\'s 100% $HOME "x"/bin/run',)
-    texts = {spec.path: spec.text or "" for spec in required_files(Choice(command, "h"))}
+    texts = {
+        spec.path: spec.text or "" for spec in required_files(Choice(command, "h"))
+    }
     assert shlex.split(cron_job(texts[paths.CRON])[2])[0] == command[0]
     specs = required_files(Choice(command, "h", "systemd"))
     texts = {spec.path: spec.text or "" for spec in specs}
-    assert 'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run\n' in texts[paths.SERVICE]
+    assert (
+        'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run\n'
+        in texts[paths.SERVICE]
+    )
     with pytest.raises(ScheduleError, match="cannot be written into a file"):
         required_files(Choice(("/opt/a\nb",), "h"))
 
@@ -261,7 +313,10 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
     stage: Any, do: Any, call: Any, root: Path, tmp_path: Path
 ) -> None:
     assert (
-        call("--config", stage.config(), "schedule", "install", "--apply", "--root", root)[0] == 0
+        call(
+            "--config", stage.config(), "schedule", "install", "--apply", "--root", root
+        )[0]
+        == 0
     )
     log = tmp_path / "cron.log"
     command = cron_job(text(root, CRON))[2].replace(str(paths.LOG), str(log))
@@ -281,7 +336,9 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
     lines = log.read_text().splitlines()
     assert len([line for line in lines if line.endswith(" run starts")]) == 2
     assert len([line for line in lines if line.endswith(" exit code 0")]) == 2
-    assert all(any(line.endswith(printed) for line in lines) for printed in out.splitlines())
+    assert all(
+        any(line.endswith(printed) for line in lines) for printed in out.splitlines()
+    )
     assert log.stat().st_mode & 0o777 == 0o640
 
 
@@ -317,7 +374,9 @@ def test_a_log_that_is_rotated_already_is_not_rotated_twice(
     do: Any, root: Path, head: str, rotates: bool
 ) -> None:
     do("install")
-    (root / LOGROTATE).with_name("foreman").write_text(f"{head}\n  daily\n  copytruncate\n}}\n")
+    (root / LOGROTATE).with_name("foreman").write_text(
+        f"{head}\n  daily\n  copytruncate\n}}\n"
+    )
     assert do("install")[str(LOGROTATE)] == ("removed" if rotates else "unchanged")
 
 
@@ -327,7 +386,13 @@ def test_a_log_that_is_rotated_already_is_not_rotated_twice(
 def test_systemd_accepts_the_installed_units(do: Any, root: Path) -> None:
     do("install", "--systemd", "--apply")
     done = subprocess.run(
-        [tool("systemd-analyze"), "verify", "--man=no", str(root / SERVICE), str(root / TIMER)],
+        [
+            tool("systemd-analyze"),
+            "verify",
+            "--man=no",
+            str(root / SERVICE),
+            str(root / TIMER),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -335,7 +400,9 @@ def test_systemd_accepts_the_installed_units(do: Any, root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_service_may_write_only_to_the_folder_of_the_journal(do: Any, root: Path) -> None:
+def test_the_service_may_write_only_to_the_folder_of_the_journal(
+    do: Any, root: Path
+) -> None:
     do("install", "--systemd")
     lines = text(root, SERVICE).splitlines()
     assert [line for line in lines if line.startswith("ReadWritePaths")] == [
@@ -358,7 +425,10 @@ def test_the_service_may_write_only_to_the_folder_of_the_journal(do: Any, root: 
 def test_systemctl_is_called_only_for_what_changed() -> None:
     def commands(*states: tuple[Path, State]) -> list[tuple[str, ...]]:
         changes = [Change(state, path, path) for path, state in states]
-        before, after = systemd.commands_before(changes), systemd.commands_after(changes)
+        before, after = (
+            systemd.commands_before(changes),
+            systemd.commands_after(changes),
+        )
         return [*before, ("files",), *after]
 
     timer = "satellite-osp-cleanup.timer"
@@ -403,7 +473,9 @@ def test_a_systemctl_that_fails_is_one_line(
 # Switching, and removing
 
 
-def test_switching_removes_the_other_so_that_nothing_runs_twice(do: Any, root: Path) -> None:
+def test_switching_removes_the_other_so_that_nothing_runs_twice(
+    do: Any, root: Path
+) -> None:
     do("install")
     done = do("install", "--systemd")
     assert (done[str(CRON)], done[str(LOGROTATE)], done[str(TIMER)]) == (
@@ -411,7 +483,9 @@ def test_switching_removes_the_other_so_that_nothing_runs_twice(do: Any, root: P
         "removed",
         "created",
     )
-    assert str(TIMER) in do("install")  # it stays with systemd until somebody says otherwise
+    assert str(TIMER) in do(
+        "install"
+    )  # it stays with systemd until somebody says otherwise
     assert not (root / CRON).exists()
     done = do("install", "--cron")
     assert (done[str(CRON)], done[str(SERVICE)], done[str(TIMER)]) == (
@@ -426,7 +500,9 @@ def test_a_timer_that_does_not_start_leaves_cron_in_place(
 ) -> None:
     do("install")
     monkeypatch.setattr(
-        schedule, "_call_systemctl", lambda _, words: 1 if ("daemon-reload",) in words else 0
+        schedule,
+        "_call_systemctl",
+        lambda _, words: 1 if ("daemon-reload",) in words else 0,
     )
     code, out, _ = call("schedule", "install", "--systemd", "--root", root)
     assert code == 1
@@ -451,7 +527,10 @@ def test_a_file_under_our_name_that_is_not_ours_stops_the_installation(
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("17 * * * * root /opt/satellite-osp-cleanup/bin/satellite-osp-cleanup run --apply", 1),
+        (
+            "17 * * * * root /opt/satellite-osp-cleanup/bin/satellite-osp-cleanup run --apply",
+            1,
+        ),
         ("17 * * * * root satellite-osp-cleanup --config /x run", 1),
         ("#17 * * * * root satellite-osp-cleanup run", 0),
         ("17 * * * * root satellite-osp-cleanup doctor", 0),
@@ -496,22 +575,34 @@ def test_remove_takes_what_it_installed_and_leaves_journal_log_and_configuration
     journal.write_text("journal")
     spool = journal.with_name("journal.sqlite3.events")
     assert set(do("remove").values()) == {"removed"}
-    assert {path for path in root.rglob("*") if path.is_file()} == {journal, spool, root / CONFIG}
+    assert {path for path in root.rglob("*") if path.is_file()} == {
+        journal,
+        spool,
+        root / CONFIG,
+    }
     assert do("remove") == {}
 
 
-def test_remove_leaves_a_file_that_is_not_ours_and_says_so(call: Any, root: Path) -> None:
+def test_remove_leaves_a_file_that_is_not_ours_and_says_so(
+    call: Any, root: Path
+) -> None:
     (root / CRON).parent.mkdir(parents=True)
     (root / CRON).write_text("# mine\n")
     code, out, _ = call("schedule", "remove", "--root", root)
-    assert (code, out) == (1, f"kept      {root / CRON} (not written by 'schedule install')\n")
+    assert (code, out) == (
+        1,
+        f"kept      {root / CRON} (not written by 'schedule install')\n",
+    )
     assert text(root, CRON) == "# mine\n"
 
 
 def test_remove_in_a_dry_run_removes_nothing(do: Any, root: Path) -> None:
     do("install")
     before = tree(root)
-    assert do("remove", "--dry-run") == {str(CRON): "removed", str(LOGROTATE): "removed"}
+    assert do("remove", "--dry-run") == {
+        str(CRON): "removed",
+        str(LOGROTATE): "removed",
+    }
     assert tree(root) == before
 
 
@@ -533,7 +624,9 @@ def test_without_root_rights_the_machine_is_left_alone_in_one_line(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(install, "carry_out", lambda *_: pytest.fail("written"))
-    monkeypatch.setattr(systemd, "systemctl", lambda *_: pytest.fail("systemd was told"))
+    monkeypatch.setattr(
+        systemd, "systemctl", lambda *_: pytest.fail("systemd was told")
+    )
     for words in (["install"], ["remove"]):
         code, out, err = call("schedule", *words)
         assert (code, out) == (77, "")
@@ -606,7 +699,9 @@ def test_the_shellhook_hands_arguments_and_body_to_the_event(
 ) -> None:
     do("install", "--shellhook")
     assert (root / SHELLHOOK).stat().st_mode & 0o777 == 0o755
-    assert re.fullmatch(r"[a-z0-9_-]+", SHELLHOOK.name)  # shellhooks answers no other name
+    assert re.fullmatch(
+        r"[a-z0-9_-]+", SHELLHOOK.name
+    )  # shellhooks answers no other name
     assert run_script(root / SHELLHOOK, tmp_path, "host_created", "$(x) `y`", "-z") == (
         0,
         [
@@ -634,7 +729,10 @@ def test_a_hook_of_foreman_never_fails_since_foreman_would_undo_its_action(
     ]
     for script in scripts:
         assert script.stat().st_mode & 0o777 == 0o755
-        assert run_script(script, tmp_path, "after_create", "a.example.com", exits=9)[0] == 0
+        assert (
+            run_script(script, tmp_path, "after_create", "a.example.com", exits=9)[0]
+            == 0
+        )
 
 
 def run_script(
@@ -669,11 +767,16 @@ def test_the_spool_of_events_stays_reachable_for_its_users(do: Any, root: Path) 
 def test_the_spool_belongs_to_the_users_that_run_the_events() -> None:
     def owner(**more: Any) -> tuple[tuple[str, str], int]:
         specs = required_files(Choice(("/x",), "h", **more))
-        return next((spec.owner, spec.mode) for spec in specs if spec.path.suffix == ".events")
+        return next(
+            (spec.owner, spec.mode) for spec in specs if spec.path.suffix == ".events"
+        )
 
     assert owner(shellhook=True) == (("foreman-proxy", "foreman-proxy"), 0o600)
     assert owner(foreman_hooks=Path("/h")) == (("foreman", "foreman"), 0o600)
-    assert owner(shellhook=True, foreman_hooks=Path("/h")) == (("foreman-proxy", "foreman"), 0o660)
+    assert owner(shellhook=True, foreman_hooks=Path("/h")) == (
+        ("foreman-proxy", "foreman"),
+        0o660,
+    )
 
 
 def test_where_there_is_no_such_user_nothing_is_written(

@@ -29,7 +29,11 @@ def test_maintenance_mode_is_recognized_as_foreman_maintain_does(
 @pytest.mark.parametrize(
     ("tool", "script", "on"),
     [
-        ("nft", '[ "$*" = "list tables" ] && echo "table inet FOREMAN_MAINTAIN_TABLE"', True),
+        (
+            "nft",
+            '[ "$*" = "list tables" ] && echo "table inet FOREMAN_MAINTAIN_TABLE"',
+            True,
+        ),
         ("nft", "echo table ip x", False),
         ("nft", 'echo "Operation not permitted (you must be root)" >&2; exit 1', False),
         ("iptables", '[ "$*" = "-n -L FOREMAN_MAINTAIN" ]', True),
@@ -52,7 +56,9 @@ def test_in_maintenance_mode_a_run_ends_with_75_and_one_line(
     stage: Any, call: Any, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     stage.terminated("old")
-    monkeypatch.setattr(maintenance, "look", lambda: ("table inet FOREMAN_MAINTAIN_TABLE", False))
+    monkeypatch.setattr(
+        maintenance, "look", lambda: ("table inet FOREMAN_MAINTAIN_TABLE", False)
+    )
     code, out, err = call("--config", stage.config(), *words)
     assert (code, out) == (75, "")
     assert err == (
@@ -65,5 +71,7 @@ def test_in_maintenance_mode_a_run_ends_with_75_and_one_line(
 def test_a_plan_can_be_made_in_maintenance_mode(
     stage: Any, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "look", lambda: ("table inet FOREMAN_MAINTAIN_TABLE", False))
+    monkeypatch.setattr(
+        maintenance, "look", lambda: ("table inet FOREMAN_MAINTAIN_TABLE", False)
+    )
     assert call("--config", stage.config(), "plan")[0] == 0

@@ -51,7 +51,9 @@ def test_a_note_is_one_line_in_a_file_that_only_its_user_can_read(spool: Path) -
 def test_notes_of_many_events_at_once_all_arrive_whole(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foreman_hooks.hooks.spool.EVENT_WAIT", 30.0)  # this machine may be busy
+    monkeypatch.setattr(
+        "foreman_hooks.hooks.spool.EVENT_WAIT", 30.0
+    )  # this machine may be busy
     monkeypatch.setattr(os, "fsync", lambda _: None)
     threads = [
         threading.Thread(
@@ -81,13 +83,22 @@ def test_notes_stay_in_the_spool_until_they_are_kept(spool: Path) -> None:
     assert len(notes_in(spool)) == 1
 
 
-def test_a_missing_spool_holds_no_notes_and_is_not_created_by_a_run(spool: Path) -> None:
+def test_a_missing_spool_holds_no_notes_and_is_not_created_by_a_run(
+    spool: Path,
+) -> None:
     assert notes_in(spool) == []
     assert not spool.exists()
 
 
-def test_invalid_lines_are_left_out_and_a_time_in_the_future_becomes_now(spool: Path) -> None:
-    good = {"event": FACTS, "host_id": 1, "name": WEB, "at": "2031-01-01T00:00:00+00:00"}
+def test_invalid_lines_are_left_out_and_a_time_in_the_future_becomes_now(
+    spool: Path,
+) -> None:
+    good = {
+        "event": FACTS,
+        "host_id": 1,
+        "name": WEB,
+        "at": "2031-01-01T00:00:00+00:00",
+    }
     bad = [
         {**good, "event": "delete"},
         {**good, "host_id": "1"},
@@ -165,7 +176,12 @@ def test_a_full_spool_takes_no_more_and_the_next_run_knows_that_it_was_full(
 
 @pytest.mark.parametrize(
     ("text", "lost"),
-    [(b'{"event": "host_cr', True), (b"\0\0\0\n", True), (b"\n \n", False), (b"", False)],
+    [
+        (b'{"event": "host_cr', True),
+        (b"\0\0\0\n", True),
+        (b"\n \n", False),
+        (b"", False),
+    ],
 )
 def test_an_invalid_line_counts_as_a_check_in_that_may_be_lost(
     spool: Path, text: bytes, lost: bool
@@ -178,7 +194,9 @@ def test_an_invalid_line_counts_as_a_check_in_that_may_be_lost(
     assert calls == [1, lost]
 
 
-def test_a_spool_that_cannot_be_looked_for_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_looked_for_is_an_error_and_not_an_empty_one(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolError):
         notes_in(tmp_path / "file" / "journal.events")
@@ -212,12 +230,16 @@ def test_nobody_waits_long_for_a_spool_that_is_locked(
     assert len(notes_in(spool)) == 1
 
 
-def test_a_user_who_may_not_write_to_the_spool_learns_who_must_own_it(spool: Path) -> None:
+def test_a_user_who_may_not_write_to_the_spool_learns_who_must_own_it(
+    spool: Path,
+) -> None:
     spool.touch(0o000)
     if os.geteuid() == 0:
         os.seteuid(65534)  # root may write anywhere
     try:
-        with pytest.raises(SpoolForbidden, match="must belong to the user that runs the events"):
+        with pytest.raises(
+            SpoolForbidden, match="must belong to the user that runs the events"
+        ):
             leave(spool, Note(CREATED, 1, WEB, NOW))
     finally:
         os.seteuid(os.getuid())

@@ -80,7 +80,10 @@ class Cloud:
     def _start(self, venv: Path, ready_made: Path) -> None:
         self._state = self._given_state or self._temporary_state()
         shutil.copytree(
-            ready_made, self._state, ignore=shutil.ignore_patterns("log"), dirs_exist_ok=True
+            ready_made,
+            self._state,
+            ignore=shutil.ignore_patterns("log"),
+            dirs_exist_ok=True,
         )
         self._remember(json.loads((self._state / MANIFEST).read_text()))
         self._stack = Stack(venv, self._state)
@@ -106,7 +109,9 @@ class Cloud:
             }
             for name, (password, grants) in world.USERS.items()
         }
-        self.instances = {label: world.uuid_of(label) for label in (*world.INSTANCES, world.PURGED)}
+        self.instances = {
+            label: world.uuid_of(label) for label in (*world.INSTANCES, world.PURGED)
+        }
         self._added: dict[str, world.Instance] = {}
         self._bulk: dict[str, str] = {}
         self._cell2, self._max_limit, self._policy = "up", MAX_LIMIT, "default"
@@ -134,7 +139,11 @@ class Cloud:
     @property
     def admin(self) -> dict[str, str]:
         """Who sees everything: "user", "password", "project"."""
-        return {"user": "admin", "password": self.users["admin"]["password"], "project": "admin"}
+        return {
+            "user": "admin",
+            "password": self.users["admin"]["password"],
+            "project": "admin",
+        }
 
     def compute_url(self, region: str = REGION) -> str:
         """The region's compute endpoint, as it stands in the catalog."""
@@ -178,8 +187,14 @@ class Cloud:
         """
         clouds = {}
         for name, cloud in self._clouds().items():
-            changed = {**cloud, **changes, "auth": {**cloud["auth"], **changes.get("auth", {})}}
-            clouds[name] = {key: value for key, value in changed.items() if value is not None}
+            changed = {
+                **cloud,
+                **changes,
+                "auth": {**cloud["auth"], **changes.get("auth", {})},
+            }
+            clouds[name] = {
+                key: value for key, value in changed.items() if value is not None
+            }
         path.write_text(json.dumps({"clouds": clouds}, indent=1))
         path.chmod(0o600)
         return path
@@ -208,10 +223,20 @@ class Cloud:
 
         def credential(name: str) -> dict[str, Any]:
             known = self.application_credentials[name]
-            keys = {f"application_credential_{key}": value for key, value in known.items()}
-            return {**common, "auth_type": "v3applicationcredential", "auth": {**place, **keys}}
+            keys = {
+                f"application_credential_{key}": value for key, value in known.items()
+            }
+            return {
+                **common,
+                "auth_type": "v3applicationcredential",
+                "auth": {**place, **keys},
+            }
 
-        own = {"token": self.token(), "project_name": "admin", "project_domain_name": "Default"}
+        own = {
+            "token": self.token(),
+            "project_name": "admin",
+            "project_domain_name": "Default",
+        }
         return {
             "admin": password("admin"),
             "admin-a": password("admin-a"),
@@ -307,7 +332,9 @@ class Cloud:
     def terminate(self, label: str, when: datetime.datetime | None = None) -> None:
         """Delete an instance of `add` as of that time (now); its row stays, as a tombstone."""
         now = datetime.datetime.now(datetime.timezone.utc)
-        self._running.nova.terminate(self._own(label).region, self.instances[label], when or now)
+        self._running.nova.terminate(
+            self._own(label).region, self.instances[label], when or now
+        )
 
     def purge(self, *labels: str) -> None:
         """Remove every trace of instances of `add` from the databases, as archiving the deleted
@@ -336,9 +363,13 @@ class Cloud:
         return dict(self._bulk)
 
     def _add(self, looks: dict[str, world.Instance]) -> None:
-        self._running.nova.add(looks, self.instances, self.projects, self.users[world.OWNER]["id"])
+        self._running.nova.add(
+            looks, self.instances, self.projects, self.users[world.OWNER]["id"]
+        )
 
     def _own(self, label: str) -> world.Instance:
         if label not in self._added:
-            raise ValueError(f"{label} belongs to every test: add() an instance of your own")
+            raise ValueError(
+                f"{label} belongs to every test: add() an instance of your own"
+            )
         return self._added[label]

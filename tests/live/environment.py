@@ -37,7 +37,9 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "satellite-osp-cleanup-live"
+    return (
+        Path(base) if base else Path.home() / ".cache"
+    ) / "satellite-osp-cleanup-live"
 
 
 def digest(*paths: Path) -> str:
@@ -89,7 +91,9 @@ def _name_if_usable(python: Path) -> str:
     """What it says it is; "" for a pyenv shim without a version behind it and for a Python without
     venv.
     """
-    program = "import sys, venv, ensurepip; print('python{}.{}'.format(*sys.version_info))"
+    program = (
+        "import sys, venv, ensurepip; print('python{}.{}'.format(*sys.version_info))"
+    )
     try:
         answer = subprocess.run(
             [str(python), "-c", program], capture_output=True, text=True, check=True
@@ -120,7 +124,13 @@ def _make(python: Path, folder: Path) -> None:
     log = Path(f"{folder}.log")
     run([str(python), "-m", "venv", str(folder)], log)
     # Not compiled: that would take as long again, and the servers import but a part of it.
-    options = ["--disable-pip-version-check", "--no-deps", "--no-compile", "-r", str(REQUIREMENTS)]
+    options = [
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-compile",
+        "-r",
+        str(REQUIREMENTS),
+    ]
     run([str(folder / "bin" / "python"), "-m", "pip", "install", *options], log)
 
 
@@ -147,7 +157,11 @@ def run(command: list[str], log: Path) -> None:
 
 def tail(log: Path, characters: int = 3000) -> str:
     """The end of a log file, or a note that there is none."""
-    return log.read_text(errors="replace")[-characters:] if log.exists() else "(no such file)"
+    return (
+        log.read_text(errors="replace")[-characters:]
+        if log.exists()
+        else "(no such file)"
+    )
 
 
 def child_env() -> dict[str, str]:
@@ -155,6 +169,8 @@ def child_env() -> dict[str, str]:
     our modules.
     """
     ours = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OS_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "OS_"))
     }
     return {**ours, "PYTHONWARNINGS": "ignore"}

@@ -48,7 +48,9 @@ class Keystone:
     before it runs.
     """
 
-    def __init__(self, venv: Path, folder: Path, log: Path, listener: socket.socket) -> None:
+    def __init__(
+        self, venv: Path, folder: Path, log: Path, listener: socket.socket
+    ) -> None:
         self._venv = venv
         self._folder = folder
         self._log = log
@@ -56,7 +58,9 @@ class Keystone:
         self._program: Program | None = None
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v3"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "keystone.conf").write_text(CONFIGURATION.format(folder=folder, log=log))
+        (folder / "keystone.conf").write_text(
+            CONFIGURATION.format(folder=folder, log=log)
+        )
 
     def create(self) -> None:
         """Make the database with nothing but the admin in it."""
@@ -127,7 +131,9 @@ class Keystone:
         with database:
             database.execute(statement, (self.url, "identity"))
             for region, url in nova_urls.items():
-                database.execute(statement + " AND region_id = ?", (url, "compute", region))
+                database.execute(
+                    statement + " AND region_id = ?", (url, "compute", region)
+                )
         database.close()
 
     def session(self, user: str = "admin", **options: Any) -> Session:
@@ -139,7 +145,11 @@ class Keystone:
         if where == world.SYSTEM:
             scope = {"system_scope": "all"}
         auth = v3.Password(
-            auth_url=self.url, username=user, password=password, user_domain_id="default", **scope
+            auth_url=self.url,
+            username=user,
+            password=password,
+            user_domain_id="default",
+            **scope,
         )
         return Session(auth=auth, **options)
 
@@ -152,27 +162,49 @@ class Keystone:
         for name, (password, _) in world.USERS.items():
             if name != "admin":
                 self._post(
-                    admin, "/users", "user", name=name, password=password, domain_id="default"
+                    admin,
+                    "/users",
+                    "user",
+                    name=name,
+                    password=password,
+                    domain_id="default",
                 )
-        projects, users, roles = (self._ids(admin, kind) for kind in ("projects", "users", "roles"))
+        projects, users, roles = (
+            self._ids(admin, kind) for kind in ("projects", "users", "roles")
+        )
         for name, (_, grants) in world.USERS.items():
             for role, where in grants:
-                scope = "/system" if where == world.SYSTEM else f"/projects/{projects[where]}"
+                scope = (
+                    "/system"
+                    if where == world.SYSTEM
+                    else f"/projects/{projects[where]}"
+                )
                 admin.put(
-                    f"{scope}/users/{users[name]}/roles/{roles[role]}", endpoint_filter=IDENTITY
+                    f"{scope}/users/{users[name]}/roles/{roles[role]}",
+                    endpoint_filter=IDENTITY,
                 )
         self._add_compute_service(admin)
         return projects, users
 
     def _add_compute_service(self, admin: Session) -> None:
-        service = self._post(admin, "/services", "service", name="nova", type="compute")["id"]
+        service = self._post(
+            admin, "/services", "service", name="nova", type="compute"
+        )["id"]
         for region in world.REGIONS:
             if region != "RegionOne":  # bootstrap made that
                 self._post(admin, "/regions", "region", id=region)
             for interface in ("public", "internal"):
-                endpoint = {"service_id": service, "region_id": region, "interface": interface}
+                endpoint = {
+                    "service_id": service,
+                    "region_id": region,
+                    "interface": interface,
+                }
                 self._post(
-                    admin, "/endpoints", "endpoint", url="http://set-at-start.invalid", **endpoint
+                    admin,
+                    "/endpoints",
+                    "endpoint",
+                    url="http://set-at-start.invalid",
+                    **endpoint,
                 )
 
     @staticmethod
@@ -203,7 +235,9 @@ class Keystone:
             "secret": SECRET,
         }
 
-    def delete_application_credential(self, credential_id: str, user: str = "admin") -> None:
+    def delete_application_credential(
+        self, credential_id: str, user: str = "admin"
+    ) -> None:
         """Delete that user's credential, and with it every token got with it."""
         owner = self.session(user)
         path = f"/users/{owner.get_user_id()}/application_credentials/{credential_id}"
@@ -223,7 +257,9 @@ class Keystone:
         password, _ = world.USERS[user]
         found = self._ids(admin, "users")[user]
         admin.patch(
-            f"/users/{found}", json={"user": {"password": password}}, endpoint_filter=IDENTITY
+            f"/users/{found}",
+            json={"user": {"password": password}},
+            endpoint_filter=IDENTITY,
         )
         # Revocations count in whole seconds: a token given out later in this same second would be
         # refused as well.

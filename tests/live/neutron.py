@@ -35,7 +35,9 @@ class Neutron:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, name="neutron", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, name="neutron", daemon=True
+        ).start()
 
     def stop(self) -> None:
         """Stop answering."""

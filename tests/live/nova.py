@@ -19,7 +19,9 @@ from . import world
 from .program import Program
 
 START_SECONDS = 120  # 3 s when nothing else runs
-WRITE_SECONDS = 60  # and as much again for each thousand instances (10 s when nothing else runs)
+WRITE_SECONDS = (
+    60  # and as much again for each thousand instances (10 s when nothing else runs)
+)
 CREATE_SECONDS = 300  # 10 s when nothing else runs
 MAX_LIMIT = 1000  # Nova's default
 # Where a database would be if it ran: nothing listens on port 1.
@@ -90,7 +92,10 @@ class Nova:
         self._program: Program | None = None
         for region in world.REGIONS:
             (state / region).mkdir(parents=True, exist_ok=True)
-            shutil.copy(venv / "etc" / "nova" / "api-paste.ini", state / region / "api-paste.ini")
+            shutil.copy(
+                venv / "etc" / "nova" / "api-paste.ini",
+                state / region / "api-paste.ini",
+            )
             self.set_policy(region, {})
             self.set_max_limit(region, MAX_LIMIT)
 
@@ -106,7 +111,9 @@ class Nova:
         """Start the process that has Nova imported; the regions are not served yet."""
         numbers = [listener.fileno() for listener in self._listeners.values()]
         log = self._logs / "nova.out.log"
-        self._program = Program(self._venv, "run_nova.py", self._state, log=log, listeners=numbers)
+        self._program = Program(
+            self._venv, "run_nova.py", self._state, log=log, listeners=numbers
+        )
 
     def stop(self) -> None:
         """Stop everything; may be called again."""
@@ -145,11 +152,16 @@ class Nova:
         """Put the instances (label -> look) into the databases under these UUIDs; `projects`: name
         -> id.
         """
-        actions: dict[str, list[dict[str, Any]]] = {region: [] for region in world.REGIONS}
+        actions: dict[str, list[dict[str, Any]]] = {
+            region: [] for region in world.REGIONS
+        }
         for label, look in looks.items():
             fields = asdict(look)
             here = actions[fields.pop("region")]
-            project, terminated = projects[fields.pop("project")], fields.pop("terminated")
+            project, terminated = (
+                projects[fields.pop("project")],
+                fields.pop("terminated"),
+            )
             names = {
                 "uuid": uuids[label],
                 "name": label.replace("/", "-"),
@@ -159,7 +171,9 @@ class Nova:
             here.append({"do": "add", **names, **fields})
             if terminated:
                 here.append(
-                    _termination(uuids[label], datetime.datetime.now(datetime.timezone.utc))
+                    _termination(
+                        uuids[label], datetime.datetime.now(datetime.timezone.utc)
+                    )
                 )
         for region, here in actions.items():
             self._write(region, here)
@@ -232,7 +246,9 @@ class Nova:
         for path in (self._state / region).glob("*.db"):
             with _open(path) as database:
                 for table, column in _instance_columns(database):
-                    database.executemany(f"DELETE FROM {table} WHERE {column} = ?", gone)
+                    database.executemany(
+                        f"DELETE FROM {table} WHERE {column} = ?", gone
+                    )
 
 
 def _termination(uuid: str, when: datetime.datetime) -> dict[str, Any]:
@@ -241,7 +257,11 @@ def _termination(uuid: str, when: datetime.datetime) -> dict[str, Any]:
         if when.tzinfo
         else when.replace(tzinfo=datetime.timezone.utc)
     )
-    return {"do": "terminate", "uuid": uuid, "when": utc.replace(microsecond=0).isoformat()}
+    return {
+        "do": "terminate",
+        "uuid": uuid,
+        "when": utc.replace(microsecond=0).isoformat(),
+    }
 
 
 @contextlib.contextmanager
@@ -258,7 +278,10 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 def _instance_columns(database: sqlite3.Connection) -> list[tuple[str, str]]:
     """(table, column) of all that names an instance by its UUID."""
     tables = [
-        row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        row[0]
+        for row in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        )
     ]
     found = [("instances", "uuid")] if "instances" in tables else []
     for table in tables:

@@ -28,7 +28,12 @@ class Program:
     """
 
     def __init__(
-        self, venv: Path, script: str, *arguments: object, log: Path, listeners: Sequence[int]
+        self,
+        venv: Path,
+        script: str,
+        *arguments: object,
+        log: Path,
+        listeners: Sequence[int],
     ) -> None:
         self._name = script
         self._log = log
@@ -103,4 +108,6 @@ class Program:
 
     def _gone(self) -> LiveCloudError:
         code = self._process.wait(STOP_SECONDS)
-        return LiveCloudError(f"{self._name} ended with {code}; its log ends:\n{tail(self._log)}")
+        return LiveCloudError(
+            f"{self._name} ended with {code}; its log ends:\n{tail(self._log)}"
+        )

@@ -40,16 +40,21 @@ class Stack:
     def __init__(self, venv: Path, state: Path) -> None:
         self._closing = contextlib.ExitStack()
         listeners = [
-            self._closing.enter_context(_listener()) for _ in range(1 + len(world.REGIONS))
+            self._closing.enter_context(_listener())
+            for _ in range(1 + len(world.REGIONS))
         ]
         logs = state / "log"
         logs.mkdir(parents=True, exist_ok=True)
         self.neutron = Neutron()
         self._closing.callback(self.neutron.stop)
-        self.keystone = Keystone(venv, state / "keystone", logs / "keystone", listeners[0])
+        self.keystone = Keystone(
+            venv, state / "keystone", logs / "keystone", listeners[0]
+        )
         self._closing.callback(self.keystone.stop)
         endpoints = dict(zip(world.REGIONS, listeners[1:]))
-        self.nova = Nova(venv, state, logs, endpoints, self.keystone.url, self.neutron.url)
+        self.nova = Nova(
+            venv, state, logs, endpoints, self.keystone.url, self.neutron.url
+        )
         self._closing.callback(self.nova.stop)
 
     def start(self) -> None:
@@ -70,7 +75,9 @@ class Stack:
         """Make the first request, alone: it loads the policies, and any at the same time can get a
         false 403 or 503.
         """
-        self.keystone.session().get(f"{self.nova.urls[region]}/servers?limit=1", raise_exc=False)
+        self.keystone.session().get(
+            f"{self.nova.urls[region]}/servers?limit=1", raise_exc=False
+        )
 
     def create(self) -> dict[str, Any]:
         """Make all databases with all that `world` says in them; users, projects and credentials as
@@ -85,18 +92,27 @@ class Stack:
         self.keystone.wait()
         projects, users = self.keystone.populate()
         credentials = {
-            name: self.keystone.create_application_credential(name) for name in ("good", "deleted")
+            name: self.keystone.create_application_credential(name)
+            for name in ("good", "deleted")
         }
         self.keystone.delete_application_credential(credentials["deleted"]["id"])
-        expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+        expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(
+            seconds=2
+        )
         credentials["expired"] = self.keystone.create_application_credential(
             "expired", expires=expiry
         )
         uuids = {label: world.uuid_of(label) for label in world.INSTANCES}
         self.nova.add(world.INSTANCES, uuids, projects, users[world.OWNER])
-        while datetime.datetime.now(datetime.timezone.utc) < expiry:  # it has passed long ago
+        while (
+            datetime.datetime.now(datetime.timezone.utc) < expiry
+        ):  # it has passed long ago
             time.sleep(0.1)
-        return {"projects": projects, "users": users, "application_credentials": credentials}
+        return {
+            "projects": projects,
+            "users": users,
+            "application_credentials": credentials,
+        }
 
     def stop(self) -> None:
         """Stop everything; may be called again."""

@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
-from foreman_hooks.osp_checker.region import Region
-from foreman_hooks.osp_checker.sightings import Presence
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import (
+    CloudScope,
+    LocalChecker,
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    Region,
+    swap_bytes,
+)
 
 from .cloud import Cloud
 
@@ -39,14 +45,18 @@ ALIVE = (
 
 @pytest.fixture(autouse=True)
 def clouds_yaml(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml(tmp_path / "clouds.yaml")))
+    monkeypatch.setenv(
+        "OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml(tmp_path / "clouds.yaml"))
+    )
 
 
 def presence(region: Region, cloud: Cloud, *labels: str) -> dict[str, str]:
     """Label -> what the region knows of that instance."""
     look = region.look([cloud.instances[label] for label in labels])
     print(look.error, *look.sightings.values(), sep="\n")  # shown where a test fails
-    return {label: look.sightings[cloud.instances[label]].presence.value for label in labels}
+    return {
+        label: look.sightings[cloud.instances[label]].presence.value for label in labels
+    }
 
 
 @pytest.mark.parametrize("cell", ["cell1", "cell2"])
@@ -60,7 +70,9 @@ def test_every_state_but_deleted_is_present(cloud: Cloud, cell: str) -> None:
 
 def test_a_server_that_is_still_a_request_to_build_is_present(cloud: Cloud) -> None:
     label = "building-request-only"
-    assert presence(Region.open("admin", "RegionOne"), cloud, label) == {label: "present"}
+    assert presence(Region.open("admin", "RegionOne"), cloud, label) == {
+        label: "present"
+    }
 
 
 def test_a_termination_is_proven_by_its_row_and_its_time(cloud: Cloud) -> None:
@@ -72,7 +84,9 @@ def test_a_termination_is_proven_by_its_row_and_its_time(cloud: Cloud) -> None:
 
 
 def test_of_an_archived_instance_there_is_no_evidence(cloud: Cloud) -> None:
-    assert presence(Region.open("admin", "RegionOne"), cloud, "purged") == {"purged": "absent"}
+    assert presence(Region.open("admin", "RegionOne"), cloud, "purged") == {
+        "purged": "absent"
+    }
 
 
 def test_all_servers_are_listed_however_short_the_pages(cloud: Cloud) -> None:
@@ -115,7 +129,9 @@ def test_the_least_privilege_role_proves_by_the_list_and_stays_unsure_without_a_
     assert presence(sure, cloud, "purged") == {"purged": "absent"}
 
 
-def test_a_request_to_build_that_everybody_can_read_proves_no_visibility(cloud: Cloud) -> None:
+def test_a_request_to_build_that_everybody_can_read_proves_no_visibility(
+    cloud: Cloud,
+) -> None:
     """Such a server stands first in every list, and the GET of it is a 200 for a role that sees no
     other project.
     """
@@ -125,26 +141,43 @@ def test_a_request_to_build_that_everybody_can_read_proves_no_visibility(cloud: 
     assert region.prove_visibility().by_get is False
 
 
-def test_with_a_cell_down_the_region_is_unknown_and_not_half_empty(cloud: Cloud) -> None:
+def test_with_a_cell_down_the_region_is_unknown_and_not_half_empty(
+    cloud: Cloud,
+) -> None:
     """The list misses half the servers without a sign; only the asking GET at 2.1 tells."""
-    labels = ("cell2/active", "cell2/soft-deleted", "cell2/deleted", "cell2/no-request-spec")
+    labels = (
+        "cell2/active",
+        "cell2/soft-deleted",
+        "cell2/deleted",
+        "cell2/no-request-spec",
+    )
     cloud.cell2("down")
     region = Region.open("admin", "RegionOne")
     assert cloud.instances["cell2/active"] not in region.list_servers()
     for label in labels:
         assert presence(region, cloud, label) == {label: "unknown"}
-    assert presence(region, cloud, "cell1/deleted", "cell2/active")["cell1/deleted"] == "unknown"
+    assert (
+        presence(region, cloud, "cell1/deleted", "cell2/active")["cell1/deleted"]
+        == "unknown"
+    )
 
 
-def test_an_instance_of_another_region_is_absent_here_and_present_there(cloud: Cloud) -> None:
+def test_an_instance_of_another_region_is_absent_here_and_present_there(
+    cloud: Cloud,
+) -> None:
     assert presence(Region.open("admin", "RegionOne"), cloud, "r2/active") == {
         "r2/active": "absent"
     }
     checker = LocalChecker([CloudScope("admin", ("RegionOne", "RegionTwo"))])
     lists = checker.prepare()
-    survey = checker.survey([cloud.instances["r2/active"], cloud.instances["r2/deleted"]], lists)
+    survey = checker.survey(
+        [cloud.instances["r2/active"], cloud.instances["r2/deleted"]], lists
+    )
     assert survey.alive == {cloud.instances["r2/active"]: ("admin", "RegionTwo")}
-    found = {one.region: one.presence.value for one in survey.of(cloud.instances["r2/deleted"])}
+    found = {
+        one.region: one.presence.value
+        for one in survey.of(cloud.instances["r2/deleted"])
+    }
     assert found == {"RegionOne": "absent", "RegionTwo": "deleted"}
 
 
@@ -165,7 +198,9 @@ def test_a_log_in_that_fails_is_never_taken_for_a_missing_server(
         Region.open(name, "RegionOne")
 
 
-def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
+def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(
+    cloud: Cloud,
+) -> None:
     region = Region.open("app-cred", "RegionOne")
     assert presence(region, cloud, "cell1/deleted") == {"cell1/deleted": "deleted"}
     cloud.delete_application_credential()
@@ -175,7 +210,9 @@ def test_an_application_credential_deleted_in_mid_run_makes_all_unknown(cloud: C
     }
 
 
-def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cloud) -> None:
+def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(
+    cloud: Cloud,
+) -> None:
     region = Region.open("admin", "RegionOne")
     region.prove_visibility()
     cloud.revoke_token(region.nova.session.get_token())
@@ -185,14 +222,18 @@ def test_a_password_logs_in_again_when_its_token_is_refused_in_mid_run(cloud: Cl
     }
 
 
-def test_a_static_token_that_is_refused_in_mid_run_makes_all_unknown(cloud: Cloud) -> None:
+def test_a_static_token_that_is_refused_in_mid_run_makes_all_unknown(
+    cloud: Cloud,
+) -> None:
     region = Region.open("token", "RegionOne")
     assert presence(region, cloud, "cell1/active") == {"cell1/active": "present"}
     cloud.revoke_tokens()
     assert presence(region, cloud, "cell1/deleted") == {"cell1/deleted": "unknown"}
 
 
-def test_a_region_without_compute_endpoint_is_an_error_that_names_it(cloud: Cloud) -> None:
+def test_a_region_without_compute_endpoint_is_an_error_that_names_it(
+    cloud: Cloud,
+) -> None:
     with pytest.raises(OSPConfigError, match="RegionThree"):
         Region.open("admin", "RegionThree")
 
@@ -217,13 +258,19 @@ def test_a_uuid_is_found_in_any_case_and_in_the_other_byte_order(cloud: Cloud) -
         assert region.ask(junk).presence is Presence.INVALID
 
 
-def test_a_deleted_row_under_the_other_byte_order_is_proof_and_says_so(cloud: Cloud) -> None:
-    sighting = Region.open("admin", "RegionOne").ask(swap_bytes(cloud.instances["cell1/deleted"]))
+def test_a_deleted_row_under_the_other_byte_order_is_proof_and_says_so(
+    cloud: Cloud,
+) -> None:
+    sighting = Region.open("admin", "RegionOne").ask(
+        swap_bytes(cloud.instances["cell1/deleted"])
+    )
     assert sighting.presence is Presence.DELETED
     assert "the other byte order" in sighting.detail
 
 
-def test_a_row_that_is_hidden_looks_absent_to_a_role_that_only_lists(cloud: Cloud) -> None:
+def test_a_row_that_is_hidden_looks_absent_to_a_role_that_only_lists(
+    cloud: Cloud,
+) -> None:
     """So `empty_is_absent` promises that nobody resizes across cells, which Nova's default policy
     forbids.
     """
@@ -237,7 +284,9 @@ def test_a_row_that_is_hidden_looks_absent_to_a_role_that_only_lists(cloud: Clou
     }
 
 
-@pytest.mark.parametrize("match", [r"/servers/detail", r"/servers\?", r"/servers/[0-9a-f]{8}"])
+@pytest.mark.parametrize(
+    "match", [r"/servers/detail", r"/servers\?", r"/servers/[0-9a-f]{8}"]
+)
 @pytest.mark.parametrize("status", [404, 502, 200])
 def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(
     cloud: Cloud, match: str, status: int
@@ -246,7 +295,8 @@ def test_a_proxy_that_answers_in_novas_place_never_makes_a_server_gone(
     checker = LocalChecker([CloudScope("admin", ("RegionOne",))])
     lists = checker.prepare()
     uuids = [
-        cloud.instances[label] for label in ("cell1/soft-deleted", "cell1/hidden", "cell2/deleted")
+        cloud.instances[label]
+        for label in ("cell1/soft-deleted", "cell1/hidden", "cell2/deleted")
     ]
     survey = checker.survey(uuids, lists)
     assert {one.presence.value for uuid in uuids for one in survey.of(uuid)} <= {
@@ -259,6 +309,9 @@ def test_neutron_down_makes_no_living_server_gone(cloud: Cloud) -> None:
     cloud.neutron(up=False)
     assert set(
         presence(
-            Region.open("admin", "RegionOne"), cloud, "cell1/active", "cell1/soft-deleted"
+            Region.open("admin", "RegionOne"),
+            cloud,
+            "cell1/active",
+            "cell1/soft-deleted",
         ).values()
     ) <= {"unknown", "present"}

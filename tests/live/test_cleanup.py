@@ -16,7 +16,7 @@ from sandbox.world import guest_facts, registration
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands import main as cli
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
@@ -44,8 +44,15 @@ class Site:
     run.
     """
 
-    def __init__(self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server) -> None:
-        self.cloud, self.folder, self.satellite, self.server = cloud, folder, satellite, server
+    def __init__(
+        self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server
+    ) -> None:
+        self.cloud, self.folder, self.satellite, self.server = (
+            cloud,
+            folder,
+            satellite,
+            server,
+        )
         registered(satellite, cloud)
         satellite.add(
             Host("talking.example.com", subscription=registration(60.0))
@@ -77,14 +84,20 @@ class Site:
         names = {label.replace("/", "-"): label for label in self.cloud.instances}
         return {
             names[name]
-            for name in (host.name.split(".")[0] for host in self.satellite.hosts.values())
+            for name in (
+                host.name.split(".")[0] for host in self.satellite.hosts.values()
+            )
             if name in names
         }
 
 
 @pytest.fixture
-def site(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml(tmp_path / "clouds.yaml")))
+def site(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    monkeypatch.setenv(
+        "OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml(tmp_path / "clouds.yaml"))
+    )
     satellite = Satellite()
     with Server(satellite.handle) as server:
         yield Site(cloud, tmp_path, satellite, server)
@@ -125,9 +138,9 @@ def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_
     site: Site,
 ) -> None:
     """With the patience of the defaults its hosts only wait, and their check-ins keep them."""
-    assert site.run(Policy(**AT_ONCE), regions=("RegionOne",)) == deleted(site.cloud) - {
-        "r2/deleted"
-    }
+    assert site.run(Policy(**AT_ONCE), regions=("RegionOne",)) == deleted(
+        site.cloud
+    ) - {"r2/deleted"}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +150,9 @@ def test_a_login_that_cannot_see_deletes_nothing(site: Site, cloud_name: str) ->
     assert site.run(cloud=cloud_name) == set()
 
 
-def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(site: Site) -> None:
+def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(
+    site: Site,
+) -> None:
     cloud = site.cloud
     cloud.add("short-lived")
     site.satellite.add(

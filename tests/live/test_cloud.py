@@ -61,7 +61,9 @@ def labels_in(cloud: Cloud, answer: requests.Response) -> set[str]:
 def listed(
     cloud: Cloud, filters: str = "", user: str = "admin", microversion: str = "2.1"
 ) -> set[str]:
-    return labels_in(cloud, get(cloud, f"/servers?all_tenants=1{filters}", user, microversion))
+    return labels_in(
+        cloud, get(cloud, f"/servers?all_tenants=1{filters}", user, microversion)
+    )
 
 
 def tombstones(cloud: Cloud, label: str, user: str = "admin") -> list[dict[str, Any]]:
@@ -73,7 +75,9 @@ def tombstones(cloud: Cloud, label: str, user: str = "admin") -> list[dict[str, 
 
 def cloud_session(path: Path, name: str) -> Session:
     """A session for a cloud of a clouds.yaml, as openstacksdk reads it."""
-    region = OpenStackConfig(config_files=[str(path)], load_envvars=False).get_one(cloud=name)
+    region = OpenStackConfig(config_files=[str(path)], load_envvars=False).get_one(
+        cloud=name
+    )
     session: Session = region.get_session()
     return session
 
@@ -90,13 +94,20 @@ def test_an_admin_lists_the_servers_of_every_project_and_cell(cloud: Cloud) -> N
     } <= listed(cloud)
 
 
-def test_a_soft_deleted_server_is_in_no_plain_list_though_it_can_be_read(cloud: Cloud) -> None:
+def test_a_soft_deleted_server_is_in_no_plain_list_though_it_can_be_read(
+    cloud: Cloud,
+) -> None:
     answer = get_server(cloud, "cell1/soft-deleted")
-    assert (answer.status_code, answer.json()["server"]["status"]) == (200, "SOFT_DELETED")
+    assert (answer.status_code, answer.json()["server"]["status"]) == (
+        200,
+        "SOFT_DELETED",
+    )
     assert "cell1/soft-deleted" not in listed(cloud)
 
 
-def test_a_server_in_a_cross_cell_resize_is_in_no_list_though_it_can_be_read(cloud: Cloud) -> None:
+def test_a_server_in_a_cross_cell_resize_is_in_no_list_though_it_can_be_read(
+    cloud: Cloud,
+) -> None:
     assert get_server(cloud, "cell1/hidden").status_code == 200
     assert "cell1/hidden" not in listed(cloud)
 
@@ -129,7 +140,10 @@ def test_a_server_that_is_not_running_exists_all_the_same(
 
 def test_a_uuid_in_capitals_is_not_found(cloud: Cloud) -> None:
     """On SQLite, as here; a MariaDB would find it."""
-    assert get(cloud, f"/servers/{cloud.instances['cell1/active'].upper()}").status_code == 404
+    assert (
+        get(cloud, f"/servers/{cloud.instances['cell1/active'].upper()}").status_code
+        == 404
+    )
 
 
 def test_regions_know_only_their_own_servers(cloud: Cloud) -> None:
@@ -140,7 +154,9 @@ def test_regions_know_only_their_own_servers(cloud: Cloud) -> None:
     assert labels_in(cloud, answer) == {"r2/active", "r2/active-project-a"}
 
 
-def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(cloud: Cloud) -> None:
+def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(
+    cloud: Cloud,
+) -> None:
     cloud.max_limit(10)
     servers = novaclient.client.Client(
         "2.1", session=cloud.session(), region_name="RegionOne"
@@ -151,24 +167,33 @@ def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(cloud
     assert len(servers.list(detailed=False, search_opts=everywhere, limit=-1)) > 20
 
 
-def test_a_list_cannot_go_on_after_a_server_without_a_cell_mapping(cloud: Cloud) -> None:
+def test_a_list_cannot_go_on_after_a_server_without_a_cell_mapping(
+    cloud: Cloud,
+) -> None:
     """So a list is broken off with an error if a page happens to end there, and nothing is wrong if
     it does not.
     """
-    answer = get(cloud, f"/servers?all_tenants=1&marker={cloud.instances['cell1/no-mapping']}")
+    answer = get(
+        cloud, f"/servers?all_tenants=1&marker={cloud.instances['cell1/no-mapping']}"
+    )
     assert (answer.status_code, "marker" in answer.text) == (400, True)
 
 
 # -- tombstones
 
 
-def test_the_row_of_a_deleted_server_proves_when_it_was_terminated(cloud: Cloud) -> None:
+def test_the_row_of_a_deleted_server_proves_when_it_was_terminated(
+    cloud: Cloud,
+) -> None:
     cloud.add("terminated", cell="cell2", project="project-c")
     assert get_server(cloud, "terminated").status_code == 200
     cloud.terminate("terminated", datetime.datetime(2026, 2, 3, 4, 5, 6))
     assert get_server(cloud, "terminated").status_code == 404
     (tombstone,) = tombstones(cloud, "terminated")
-    assert (tombstone["id"], tombstone["status"]) == (cloud.instances["terminated"], "DELETED")
+    assert (tombstone["id"], tombstone["status"]) == (
+        cloud.instances["terminated"],
+        "DELETED",
+    )
     assert tombstone["OS-SRV-USG:terminated_at"] == "2026-02-03T04:05:06.000000"
     assert tombstone["updated"] == "2026-02-03T04:05:06Z"
 
@@ -191,14 +216,18 @@ def test_an_archived_server_leaves_no_trace(cloud: Cloud) -> None:
         ("cell2/deleted", "DELETED"),
     ],
 )
-def test_one_query_finds_a_server_in_whatever_state(cloud: Cloud, label: str, status: str) -> None:
+def test_one_query_finds_a_server_in_whatever_state(
+    cloud: Cloud, label: str, status: str
+) -> None:
     assert [server["status"] for server in tombstones(cloud, label)] == [status]
 
 
 def test_that_query_misses_a_server_that_was_never_saved_again(cloud: Cloud) -> None:
     """Its updated_at is NULL, and no date is later than that."""
     assert tombstones(cloud, "cell1/never-saved") == []
-    assert listed(cloud, f"&uuid={cloud.instances['cell1/never-saved']}") == {"cell1/never-saved"}
+    assert listed(cloud, f"&uuid={cloud.instances['cell1/never-saved']}") == {
+        "cell1/never-saved"
+    }
 
 
 # -- who sees what
@@ -223,18 +252,22 @@ def test_a_filter_by_uuid_is_silently_dropped_for_a_reader(cloud: Cloud) -> None
     assert "cell1/active-project-a" in labels_in(cloud, answer)
 
 
-def test_the_custom_role_may_not_list_all_projects_under_the_default_policy(cloud: Cloud) -> None:
+def test_the_custom_role_may_not_list_all_projects_under_the_default_policy(
+    cloud: Cloud,
+) -> None:
     assert get(cloud, "/servers?all_tenants=1", "checker").status_code == 403
 
 
-def test_the_least_privilege_role_gets_exactly_the_server_that_it_filters_for(cloud: Cloud) -> None:
+def test_the_least_privilege_role_gets_exactly_the_server_that_it_filters_for(
+    cloud: Cloud,
+) -> None:
     cloud.policy("least-privilege")
     for label in ("cell1/active", "cell2/active-project-a"):
         assert listed(cloud, f"&uuid={cloud.instances[label]}", "checker") == {label}
     assert listed(cloud, f"&uuid={cloud.instances['purged']}", "checker") == set()
-    assert [server["status"] for server in tombstones(cloud, "cell2/deleted", "checker")] == [
-        "DELETED"
-    ]
+    assert [
+        server["status"] for server in tombstones(cloud, "cell2/deleted", "checker")
+    ] == ["DELETED"]
 
 
 def test_the_least_privilege_role_still_cannot_read_the_server_of_another_project(
@@ -248,20 +281,40 @@ def test_the_least_privilege_role_still_cannot_read_the_server_of_another_projec
 # -- a cloud that is half broken
 
 
-def test_a_list_misses_the_servers_of_a_cell_that_is_down_without_a_sign(cloud: Cloud) -> None:
+def test_a_list_misses_the_servers_of_a_cell_that_is_down_without_a_sign(
+    cloud: Cloud,
+) -> None:
     cloud.cell2("down")
     answer = get(cloud, "/servers?all_tenants=1")
-    assert {label for label in labels_in(cloud, answer) if label.startswith("cell2/")} == set()
+    assert {
+        label for label in labels_in(cloud, answer) if label.startswith("cell2/")
+    } == set()
     assert set(answer.json()) == {"servers"}
     assert listed(cloud, f"&uuid={cloud.instances['cell2/active']}") == set()
 
 
-def test_reading_a_server_of_a_cell_that_is_down_is_an_error_up_to_2_68(cloud: Cloud) -> None:
+def test_reading_a_server_of_a_cell_that_is_down_is_an_error_up_to_2_68(
+    cloud: Cloud,
+) -> None:
     cloud.cell2("down")
     for microversion in ("2.1", "2.68"):
-        for name in ("active", "soft-deleted", "deleting", "no-request-spec", "deleted"):
-            assert get_server(cloud, f"cell2/{name}", microversion=microversion).status_code == 500
-        assert get_server(cloud, "cell2/no-mapping", microversion=microversion).status_code == 404
+        for name in (
+            "active",
+            "soft-deleted",
+            "deleting",
+            "no-request-spec",
+            "deleted",
+        ):
+            assert (
+                get_server(
+                    cloud, f"cell2/{name}", microversion=microversion
+                ).status_code
+                == 500
+            )
+        assert (
+            get_server(cloud, "cell2/no-mapping", microversion=microversion).status_code
+            == 404
+        )
 
 
 def test_a_newer_microversion_denies_a_soft_deleted_server_of_a_cell_that_is_down(
@@ -269,10 +322,14 @@ def test_a_newer_microversion_denies_a_soft_deleted_server_of_a_cell_that_is_dow
 ) -> None:
     cloud.cell2("down")
     assert (
-        get_server(cloud, "cell2/active", microversion="2.69").json()["server"]["status"]
+        get_server(cloud, "cell2/active", microversion="2.69").json()["server"][
+            "status"
+        ]
         == "UNKNOWN"
     )
-    assert get_server(cloud, "cell2/soft-deleted", microversion="2.69").status_code == 404
+    assert (
+        get_server(cloud, "cell2/soft-deleted", microversion="2.69").status_code == 404
+    )
 
 
 def test_servers_whose_cell_has_another_database_are_not_found(cloud: Cloud) -> None:
@@ -358,7 +415,9 @@ def test_an_application_credential_deleted_in_mid_run_makes_a_live_server_a_404(
         session.get(url)
     cloud.reset()
     assert (
-        cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), "app-cred").get(url).status_code
+        cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), "app-cred")
+        .get(url)
+        .status_code
         == 200
     )
 
@@ -367,7 +426,10 @@ def test_after_its_token_is_revoked_a_password_logs_in_again_and_a_token_gets_a_
     cloud: Cloud,
 ) -> None:
     url = f"{cloud.compute_url()}/servers/{cloud.instances['cell1/active']}"
-    project: dict[str, Any] = {"project_name": "admin", "project_domain_name": "Default"}
+    project: dict[str, Any] = {
+        "project_name": "admin",
+        "project_domain_name": "Default",
+    }
     with_password = cloud.session()
     with_token = Session(auth=v3.Token(cloud.auth_url, token=cloud.token(), **project))
     assert with_password.get(url).status_code == with_token.get(url).status_code == 200
@@ -382,7 +444,9 @@ def test_one_token_can_be_revoked_alone(cloud: Cloud) -> None:
     cloud.revoke_token(revoked)
     codes = [
         requests.get(
-            cloud.compute_url() + "/servers", headers={"X-Auth-Token": token}, timeout=60
+            cloud.compute_url() + "/servers",
+            headers={"X-Auth-Token": token},
+            timeout=60,
         ).status_code
         for token in (revoked, other)
     ]
@@ -447,7 +511,9 @@ def other_run(cloud: Cloud) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_no_server_outlives_the_process_that_started_it(other_run: subprocess.Popen[str]) -> None:
+def test_no_server_outlives_the_process_that_started_it(
+    other_run: subprocess.Popen[str],
+) -> None:
     assert other_run.stdout is not None
     urls = other_run.stdout.readline().split()
     assert [requests.get(url, timeout=10).status_code for url in urls] == [200, 200]

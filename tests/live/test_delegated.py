@@ -29,7 +29,9 @@ pytestmark = pytest.mark.live
 
 PASSWORD = "of-satellite-alone"  # noqa: S105  what the job's side must never hold
 SECRET = "live-admin"  # noqa: S105  what the Satellite's side must never hold
-CHECKER = "{job_template: OSP - Check instances, search: name = osp-checker.example.com}"
+CHECKER = (
+    "{job_template: OSP - Check instances, search: name = osp-checker.example.com}"
+)
 PROGRAM = [
     sys.executable,
     "-c",
@@ -41,16 +43,27 @@ BIN = str(Path(sys.executable).parent)
 class Teams:
     """A Satellite with a record for each instance, a checker host, and a home for either side."""
 
-    def __init__(self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server) -> None:
-        self.cloud, self.folder, self.satellite, self.server = cloud, folder, satellite, server
+    def __init__(
+        self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server
+    ) -> None:
+        self.cloud, self.folder, self.satellite, self.server = (
+            cloud,
+            folder,
+            satellite,
+            server,
+        )
         registered(satellite, cloud)
         self.ours, self.theirs = folder / "satellite", folder / "checker"
         self.ours.mkdir()
         (self.theirs / ".config" / "openstack").mkdir(parents=True)
-        self.clouds_yaml = cloud.clouds_yaml(self.theirs / ".config" / "openstack" / "clouds.yaml")
+        self.clouds_yaml = cloud.clouds_yaml(
+            self.theirs / ".config" / "openstack" / "clouds.yaml"
+        )
         host = satellite.add(Host("osp-checker.example.com"))
         satellite.jobs.targets[host.id] = Process(
-            self.theirs, {"PATH": f"{BIN}:/usr/bin:/bin"}, banner=b"Authorized use only. "
+            self.theirs,
+            {"PATH": f"{BIN}:/usr/bin:/bin"},
+            banner=b"Authorized use only. ",
         )
         list(publish(Client(Login(server.url, "cleaner", PASSWORD)), build()))
 
@@ -103,7 +116,9 @@ def memory_holds(pid: int, *needles: str) -> set[str]:
                 with contextlib.suppress(OSError, ValueError):
                     memory.seek(begin)
                     content = memory.read(end - begin)
-                    found |= {needle for needle in needles if needle.encode() in content}
+                    found |= {
+                        needle for needle in needles if needle.encode() in content
+                    }
     return found
 
 
@@ -154,7 +169,13 @@ def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_
         other = Teams(cloud, folder, local, server)
         before = other.left
         subprocess.run(
-            [*PROGRAM, "--config", str(other.config(checker="local")), "run", "--apply"],
+            [
+                *PROGRAM,
+                "--config",
+                str(other.config(checker="local")),
+                "run",
+                "--apply",
+            ],
             check=True,
             env={
                 "PATH": BIN,

@@ -11,11 +11,16 @@ from typing import Any, Callable
 
 import pytest
 
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
-from foreman_hooks.osp_checker.config import region_names
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPLoginError
-from foreman_hooks.osp_checker.region import Region
-from foreman_hooks.osp_checker.sightings import Presence
+from foreman_hooks.osp_checker import (
+    CloudScope,
+    LocalChecker,
+    OSPConfigError,
+    OSPError,
+    OSPLoginError,
+    Presence,
+    Region,
+    region_names,
+)
 
 from .cloud import Cloud
 
@@ -54,7 +59,9 @@ def refused(kind: type[OSPError], name: str = "admin") -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("named", [["RegionOne", "RegionTwo"], "RegionOne,RegionTwo"], ids=str)
+@pytest.mark.parametrize(
+    "named", [["RegionOne", "RegionTwo"], "RegionOne,RegionTwo"], ids=str
+)
 def test_all_regions_that_region_name_names_are_asked_with_one_log_in(
     cloud: Cloud, write: Write, named: Any
 ) -> None:
@@ -182,14 +189,22 @@ def test_a_log_in_for_the_system_is_told_that_nova_does_not_serve_it(
     assert "scoped to the system, which Nova does not serve" in refused(OSPConfigError)
 
 
-def test_a_refused_log_in_is_tried_once_for_all_regions_and_entries(write: Write) -> None:
+def test_a_refused_log_in_is_tried_once_for_all_regions_and_entries(
+    write: Write,
+) -> None:
     write(auth={"password": "wrong"})
-    checker = opened(CloudScope("admin", ("RegionOne", "RegionTwo")), CloudScope("wrong-password"))
+    checker = opened(
+        CloudScope("admin", ("RegionOne", "RegionTwo")), CloudScope("wrong-password")
+    )
     assert {type(error) for error in checker.errors.values()} == {OSPLoginError}
-    assert len({str(error).partition(": ")[2] for error in checker.errors.values()}) == 1
+    assert (
+        len({str(error).partition(": ")[2] for error in checker.errors.values()}) == 1
+    )
 
 
-def test_a_keystone_that_keeps_its_versions_back_ends_at_once(cloud: Cloud, write: Write) -> None:
+def test_a_keystone_that_keeps_its_versions_back_ends_at_once(
+    cloud: Cloud, write: Write
+) -> None:
     """keystoneauth1 by itself would never come back."""
     write()
     cloud.fault({"status": 401, "match": r"^/v3/?\?"}, "keystone")

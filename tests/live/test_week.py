@@ -171,11 +171,15 @@ class Site:
         """Install the schedule below root; the command of its line, with the paths of the machine
         below root.
         """
-        ran = self.command("schedule", "install", "--cron", "--apply", "--root", str(self.root))
+        ran = self.command(
+            "schedule", "install", "--cron", "--apply", "--root", str(self.root)
+        )
         assert (ran.returncode, ran.stderr) == (0, "")
         table = (self.root / "etc/cron.d/satellite-osp-cleanup").read_text()
         (line,) = re.findall(r"^\d+ \* \* \* \* root (.*)$", table, re.MULTILINE)
-        return line.replace("\\%", "%").replace("/var/log/foreman", f"{self.root}/var/log/foreman")
+        return line.replace("\\%", "%").replace(
+            "/var/log/foreman", f"{self.root}/var/log/foreman"
+        )
 
     def cron(self, line: str) -> str:
         """What cron would mail: everything that the line prints."""
@@ -201,7 +205,9 @@ class Site:
         """As its daily timer runs it."""
         rules = self.root / "logrotate.conf"
         text = (self.root / "etc/logrotate.d/satellite-osp-cleanup").read_text()
-        rules.write_text(text.replace("/var/log/foreman", f"{self.root}/var/log/foreman"))
+        rules.write_text(
+            text.replace("/var/log/foreman", f"{self.root}/var/log/foreman")
+        )
         subprocess.run(
             [
                 shutil.which("logrotate") or "/usr/sbin/logrotate",
@@ -221,7 +227,9 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    if LIBRARY is None or not (shutil.which("logrotate") or Path("/usr/sbin/logrotate").exists()):
+    if LIBRARY is None or not (
+        shutil.which("logrotate") or Path("/usr/sbin/logrotate").exists()
+    ):
         pytest.skip("needs faketime and logrotate (apt-get install faketime logrotate)")
     (tmp_path / "root").mkdir()
     running = Site(tmp_path)
@@ -234,7 +242,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_a_week_of_cron(site: Site) -> None:
     site.tick()
-    for name in [*(f"app-{number}" for number in range(LIVING)), "doomed", "archived", "flicker"]:
+    for name in [
+        *(f"app-{number}" for number in range(LIVING)),
+        "doomed",
+        "archived",
+        "flicker",
+    ]:
         site.tell(f"host({name!r})")
     metrics = site.root / "osp.prom"
     line = f"{site.install()} --metrics {metrics}"
@@ -265,16 +278,25 @@ def test_a_week_of_cron(site: Site) -> None:
             site.logrotate()
     # with proof: in the run that sees it; without: first missing in run 9, and 72 hours are 12
     # runs, or 13 where one began a moment earlier; the event came before run 15
-    assert went["doomed"] == 5 and went["archived"] in (21, 22) and went["flicker"] in (27, 28)
+    assert (
+        went["doomed"] == 5
+        and went["archived"] in (21, 22)
+        and went["flicker"] in (27, 28)
+    )
     assert set(mails) == set(went.values())
-    assert "doomed.example.com" in mails[5] and "archived.example.com" in mails[went["archived"]]
+    assert (
+        "doomed.example.com" in mails[5]
+        and "archived.example.com" in mails[went["archived"]]
+    )
     listed = json.loads(site.command("history", "list", "--output", "json").stdout)
     assert [(row["Host"], row["Result"]) for row in listed] == [
         (f"{name}.example.com", "deleted") for name in ("doomed", "archived", "flicker")
     ]
     assert [row["At"][:10] for row in listed][:2] == ["2026/11/03", "2026/11/07"]
     good = re.search(
-        r"^satellite_osp_cleanup_last_good_run\w* ([\d.e+]+)$", metrics.read_text(), re.MULTILINE
+        r"^satellite_osp_cleanup_last_good_run\w* ([\d.e+]+)$",
+        metrics.read_text(),
+        re.MULTILINE,
     )
     assert good and abs(float(good[1]) - site.seconds) < 60
     logs = sorted(path.name for path in (site.root / "var/log/foreman").iterdir())

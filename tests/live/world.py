@@ -35,7 +35,11 @@ LEAST_PRIVILEGE_POLICY = {
     },
     **{
         f"os_compute_api:servers:{action}": f"rule:context_is_admin or role:{CUSTOM_ROLE}"
-        for action in ("index:get_all_tenants", "detail:get_all_tenants", "allow_all_filters")
+        for action in (
+            "index:get_all_tenants",
+            "detail:get_all_tenants",
+            "allow_all_filters",
+        )
     },
 }
 
@@ -108,6 +112,5 @@ INSTANCES: dict[str, Instance] = {
     "r2/active-project-a": Instance(region="RegionTwo", project="project-a"),
     "r2/deleted": Instance(region="RegionTwo", terminated=True),
 }
-PURGED = (
-    "purged"  # the label of an instance that was there once and of which no database has a trace
-)
+# The label of an instance that existed once and of which no database has a trace.
+PURGED = "purged"

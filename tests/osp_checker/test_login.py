@@ -13,7 +13,13 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sandbox.openstack import Account, ApplicationCredential, Instance, OpenStack, project_id
+from sandbox.openstack import (
+    Account,
+    ApplicationCredential,
+    Instance,
+    OpenStack,
+    project_id,
+)
 from sandbox.server import Answer, Fault, Server
 
 from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
@@ -59,7 +65,9 @@ class Site:
         self.write_all(
             prod={
                 "region_name": ONE,
-                "auth": {key: value for key, value in merged.items() if value is not None},
+                "auth": {
+                    key: value for key, value in merged.items() if value is not None
+                },
                 **entry,
             }
         )
@@ -71,12 +79,17 @@ class Site:
         return {"region_name": ONE, "auth": self.auth, **more}
 
     def fail(self, pattern, status, body="", headers=None, **how):
-        self.server.faults.append(Fault(pattern, Answer(status, body, headers or {}), **how))
+        self.server.faults.append(
+            Fault(pattern, Answer(status, body, headers or {}), **how)
+        )
         return self.server.faults[-1]
 
     def refuse(self, status, message, **how):
         return self.fail(
-            LOG_IN, status, {"error": {"code": status, "message": message, "title": "x"}}, **how
+            LOG_IN,
+            status,
+            {"error": {"code": status, "message": message, "title": "x"}},
+            **how,
         )
 
     def add(self, region=ONE, uuid=X, **more):
@@ -92,11 +105,15 @@ def site(tmp_path, monkeypatch):
     for name in list(os.environ):
         if name.startswith("OS_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("foreman_hooks.osp_checker.session._ONE_MORE_TRY", {503: 0.0, 504: 0.0})
+    monkeypatch.setattr(
+        "foreman_hooks.osp_checker.session._ONE_MORE_TRY", {503: 0.0, 504: 0.0}
+    )
     cloud = OpenStack(
         regions=(ONE, TWO),
         accounts=[Account("admin", "changeme", "ops")],
-        application_credentials=[ApplicationCredential("5ca1ab1e", "sesame", account="admin")],
+        application_credentials=[
+            ApplicationCredential("5ca1ab1e", "sesame", account="admin")
+        ],
     )
     with Server(cloud.handle) as server:
         site = Site(server, cloud, tmp_path)
@@ -127,18 +144,25 @@ def presence(region=ONE):
 
 
 @pytest.mark.filterwarnings("ignore:Comma separated lists")
-@pytest.mark.parametrize("named", [[ONE, TWO], f"{ONE},{TWO}", f"{ONE}, {TWO}"], ids=str)
+@pytest.mark.parametrize(
+    "named", [[ONE, TWO], f"{ONE},{TWO}", f"{ONE}, {TWO}"], ids=str
+)
 def test_every_region_that_region_name_names_is_asked(site, named):
     site.add(TWO)
     site.write(region_name=named)
     assert region_names("prod") == [ONE, TWO]
-    assert [one.presence for one in checked().ask([X]).of(X)] == [Presence.ABSENT, Presence.PRESENT]
+    assert [one.presence for one in checked().ask([X]).of(X)] == [
+        Presence.ABSENT,
+        Presence.PRESENT,
+    ]
 
 
 def test_the_regions_of_a_vendor_profile_are_asked(site, tmp_path, monkeypatch):
     """In the file beside that openstacksdk looks for."""
     vendors = tmp_path / "clouds-public.yaml"
-    vendors.write_text(yaml.safe_dump({"public-clouds": {"acme": {"regions": [ONE, TWO]}}}))
+    vendors.write_text(
+        yaml.safe_dump({"public-clouds": {"acme": {"regions": [ONE, TWO]}}})
+    )
     monkeypatch.setattr("openstack.config.loader.VENDOR_FILES", [str(vendors)])
     site.write_all(prod={"profile": "acme", "auth": site.auth})
     assert set(checked().regions) == {("prod", ONE), ("prod", TWO)}
@@ -147,7 +171,8 @@ def test_the_regions_of_a_vendor_profile_are_asked(site, tmp_path, monkeypatch):
 def test_a_region_that_logs_in_otherwise_has_a_log_in_of_its_own(site):
     site.cloud.accounts.append(Account("other", "changeme", "ops"))
     site.write(
-        region_name=None, regions=[ONE, {"name": TWO, "values": {"auth": {"username": "other"}}}]
+        region_name=None,
+        regions=[ONE, {"name": TWO, "values": {"auth": {"username": "other"}}}],
     )
     assert set(checked().regions) == {("prod", ONE), ("prod", TWO)}
     users = [
@@ -180,7 +205,9 @@ def test_naming_one_region_does_not_say_that_the_others_are_left_out(site):
 
 def test_a_region_that_another_entry_of_the_same_cloud_asks_is_not_named(site):
     site.write_all(prod=site.entry(), second=site.entry(region_name=TWO))
-    assert set(checked(CloudScope("prod"), CloudScope("second")).unlisted.values()) == {()}
+    assert set(checked(CloudScope("prod"), CloudScope("second")).unlisted.values()) == {
+        ()
+    }
 
 
 def test_a_region_of_the_same_name_in_another_cloud_does_not_count(site):
@@ -189,7 +216,9 @@ def test_a_region_of_the_same_name_in_another_cloud_does_not_count(site):
     ) as elsewhere:
         there = {**site.auth, "auth_url": f"{elsewhere.url}/v3"}
         site.write_all(prod=site.entry(), second={"region_name": TWO, "auth": there})
-        assert checked(CloudScope("prod"), CloudScope("second")).unlisted["prod", ONE] == (TWO,)
+        assert checked(CloudScope("prod"), CloudScope("second")).unlisted[
+            "prod", ONE
+        ] == (TWO,)
 
 
 def test_a_region_that_is_in_scope_and_fails_is_an_error_and_not_named_besides(site):
@@ -211,9 +240,13 @@ def test_a_region_that_is_in_scope_and_fails_is_an_error_and_not_named_besides(s
     ],
     ids=str,
 )
-def test_the_nova_that_openstacksdk_would_ask_is_asked_and_the_regions_own_is_named(site, keys):
+def test_the_nova_that_openstacksdk_would_ask_is_asked_and_the_regions_own_is_named(
+    site, keys
+):
     site.add(TWO)
-    site.write(**{key: value.format(url=site.server.url) for key, value in keys.items()})
+    site.write(
+        **{key: value.format(url=site.server.url) for key, value in keys.items()}
+    )
     assert presence() is Presence.PRESENT
     assert site.server.count("/compute/RegionOne") == 0
     assert checked().unlisted == {("prod", ONE): (ONE,)}
@@ -241,12 +274,15 @@ def test_one_override_does_not_stand_for_two_regions(site):
 
 def test_an_override_that_is_no_url_is_named(site):
     site.write(compute_endpoint_override="nova.example.com/v2.1")
-    assert "compute_endpoint_override 'nova.example.com/v2.1' is not an http(s):// URL" in refused(
-        OSPConfigError
+    assert (
+        "compute_endpoint_override 'nova.example.com/v2.1' is not an http(s):// URL"
+        in refused(OSPConfigError)
     )
 
 
-def test_two_compute_services_in_one_region_are_both_named_with_the_key_that_tells_them_apart(site):
+def test_two_compute_services_in_one_region_are_both_named_with_the_key_that_tells_them_apart(
+    site,
+):
     site.cloud.more_compute.append(("nova-two", ONE, "{url}/compute/RegionTwo/v2.1"))
     text = refused(OSPConfigError)
     assert "RegionOne has 2 compute endpoints (nova: " in text and "nova-two: " in text
@@ -297,7 +333,9 @@ def test_a_redirect_of_nova_is_named_with_its_target(site):
     look = Region.open("prod", ONE).look([X])
     assert look.sightings[X].presence is Presence.UNKNOWN
     assert type(look.error) is OSPConfigError
-    assert "redirects to https://nova.example.com:8774/v2.1/servers, which" in str(look.error)
+    assert "redirects to https://nova.example.com:8774/v2.1/servers, which" in str(
+        look.error
+    )
 
 
 # Which clouds.yaml
@@ -332,7 +370,9 @@ def test_a_file_that_is_broken_is_named_with_what_is_wrong_and_no_other_is_asked
 def test_a_file_that_is_named_and_missing_is_an_error(site, monkeypatch):
     fallback = site.path.rename(site.path.with_name("fallback.yaml"))
     monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [str(fallback)])
-    assert f"{site.path}: no such file; correct OS_CLIENT_CONFIG_FILE" in refused(OSPConfigError)
+    assert f"{site.path}: no such file; correct OS_CLIENT_CONFIG_FILE" in refused(
+        OSPConfigError
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -344,14 +384,20 @@ def test_a_file_that_may_not_be_read_is_an_error(site):
 def test_a_folder_in_place_of_the_file_is_an_error(site):
     site.path.unlink()
     site.path.mkdir()
-    assert f"{site.path}: cannot be read by this user (Is a directory)" in refused(OSPConfigError)
+    assert f"{site.path}: cannot be read by this user (Is a directory)" in refused(
+        OSPConfigError
+    )
 
 
-def test_a_first_file_that_is_broken_is_not_skipped_where_none_is_named(site, monkeypatch):
+def test_a_first_file_that_is_broken_is_not_skipped_where_none_is_named(
+    site, monkeypatch
+):
     broken = site.path.with_name("first.yaml")
     broken.write_text("clouds: [")
     monkeypatch.delenv("OS_CLIENT_CONFIG_FILE")
-    monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [str(broken), str(site.path)])
+    monkeypatch.setattr(
+        "openstack.config.loader.CONFIG_FILES", [str(broken), str(site.path)]
+    )
     assert f"{broken}, line 1" in refused(OSPConfigError)
 
 
@@ -372,7 +418,8 @@ def test_without_any_file_it_is_said_where_one_belongs(site, monkeypatch):
 
 def test_the_file_the_address_and_whether_tls_is_checked_go_with_the_log_in(site):
     site.write(
-        verify=False, auth={"auth_url": site.server.url.replace("//", "//user:secret@") + "/v3"}
+        verify=False,
+        auth={"auth_url": site.server.url.replace("//", "//user:secret@") + "/v3"},
     )
     log_in = Region.open("prod", ONE).log_in
     assert (log_in.source, log_in.keystone) == (str(site.path), f"{site.server.url}/v3")
@@ -405,12 +452,18 @@ NO_LOG_IN = [
         "does not take token; remove it from auth (OS_TOKEN)",
     ),
     (
-        {"auth_type": "token", "auth": {"token": "t", "username": None, "password": None}},
+        {
+            "auth_type": "token",
+            "auth": {"token": "t", "username": None, "password": None},
+        },
         "auth_type token does not take user_domain_name",
     ),
     ({"auth_type": "magic"}, "auth_type 'magic' is not known here"),
     ({"auth_type": ""}, "auth_type is empty or none"),
-    ({"auth_type": "none", "auth": {"endpoint": "http://x"}}, "auth_type is empty or none"),
+    (
+        {"auth_type": "none", "auth": {"endpoint": "http://x"}},
+        "auth_type is empty or none",
+    ),
     (
         {
             "auth_type": "v3applicationcredential",
@@ -426,7 +479,10 @@ NO_LOG_IN = [
         "an application credential brings its project along",
     ),
     ({"api_timeout": "soon"}, "api_timeout 'soon' is not a number"),
-    ({"cacert": "/nowhere/ca.crt"}, "there is no CA file /nowhere/ca.crt; correct cacert"),
+    (
+        {"cacert": "/nowhere/ca.crt"},
+        "there is no CA file /nowhere/ca.crt; correct cacert",
+    ),
     ({"auth": {"trust_id": "t"}}, "give only one of project, domain, trust and system"),
 ]
 
@@ -434,7 +490,9 @@ NO_LOG_IN = [
 @pytest.mark.parametrize(
     ("entry", "problem"), NO_LOG_IN, ids=[problem[:40] for _, problem in NO_LOG_IN]
 )
-def test_what_cannot_be_sent_is_a_matter_of_configuration_and_names_the_key(site, entry, problem):
+def test_what_cannot_be_sent_is_a_matter_of_configuration_and_names_the_key(
+    site, entry, problem
+):
     site.write(**entry)
     text = refused(OSPConfigError)
     assert problem in text and "prod" in text
@@ -444,15 +502,20 @@ def test_what_cannot_be_sent_is_a_matter_of_configuration_and_names_the_key(site
 
 def test_a_secure_file_beside_that_is_not_read_is_named(site):
     beside = site.path.with_name("secure.yaml")
-    beside.write_text(yaml.safe_dump({"clouds": {"prod": {"auth": {"password": "changeme"}}}}))
+    beside.write_text(
+        yaml.safe_dump({"clouds": {"prod": {"auth": {"password": "changeme"}}}})
+    )
     site.write(auth={"password": None})
-    assert f"{beside} is read only if OS_CLIENT_SECURE_FILE names it" in refused(OSPConfigError)
+    assert f"{beside} is read only if OS_CLIENT_SECURE_FILE names it" in refused(
+        OSPConfigError
+    )
 
 
 def test_a_cloud_without_a_password_does_not_keep_the_others_from_being_asked(site):
     site.add()
     site.write_all(
-        prod=site.entry(), empty={"region_name": ONE, "auth": {**site.auth, "password": ""}}
+        prod=site.entry(),
+        empty={"region_name": ONE, "auth": {**site.auth, "password": ""}},
     )
     survey = checked(CloudScope("empty"), CloudScope("prod")).ask([X])
     assert {seen.cloud: type(seen.error) for seen in survey.regions} == {
@@ -473,10 +536,18 @@ def test_a_variable_left_over_is_named(site, monkeypatch, name, value):
 
 REFUSALS = [
     (401, "The request you have made requires authentication.", "wrong user, password"),
-    (401, "The password is expired and needs to be changed for user: 1.", "change the password"),
+    (
+        401,
+        "The password is expired and needs to be changed for user: 1.",
+        "change the password",
+    ),
     (401, "The account is locked for user: 1.", "wait until the lock ends"),
     (401, "The account is disabled for user: 1.", "have it enabled"),
-    (401, "Attempted to authenticate with an unsupported method.", "set another auth_type"),
+    (
+        401,
+        "Attempted to authenticate with an unsupported method.",
+        "set another auth_type",
+    ),
     (401, "Application credentials cannot request a scope.", "remove project_name"),
     (
         400,
@@ -493,7 +564,9 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "advice"), REFUSALS, ids=[advice[:30] for *_, advice in REFUSALS]
+    ("status", "message", "advice"),
+    REFUSALS,
+    ids=[advice[:30] for *_, advice in REFUSALS],
 )
 def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(
     site, status, message, advice
@@ -541,7 +614,11 @@ def test_a_token_without_a_project_is_told_so_and_not_as_a_want_of_roles_or_regi
         "issued_at": expires,
         "methods": ["password"],
         "roles": [],
-        "user": {"id": "1", "name": "admin", "domain": {"id": "default", "name": "Default"}},
+        "user": {
+            "id": "1",
+            "name": "admin",
+            "domain": {"id": "default", "name": "Default"},
+        },
         **scope,
     }
     site.fail(LOG_IN, 201, {"token": token}, {"X-Subject-Token": "t"})
@@ -556,7 +633,11 @@ def test_a_403_that_is_not_novas_own_says_nothing_of_roles(site):
 
 
 def test_novas_own_403_speaks_of_roles(site):
-    site.fail("/servers", 403, {"forbidden": {"code": 403, "message": "Policy doesn't allow it."}})
+    site.fail(
+        "/servers",
+        403,
+        {"forbidden": {"code": 403, "message": "Policy doesn't allow it."}},
+    )
     with pytest.raises(OSPForbidden, match="role"):
         Region.open("prod", ONE).list_servers()
 
@@ -609,10 +690,16 @@ def test_a_refused_log_in_is_tried_once_however_many_regions_and_entries_have_it
         prod={"region_name": ONE, "auth": wrong},
         second={
             "region_name": TWO,
-            "auth": {**wrong, "project_name": "shop", "auth_url": f"{site.server.url}/v3/"},
+            "auth": {
+                **wrong,
+                "project_name": "shop",
+                "auth_url": f"{site.server.url}/v3/",
+            },
         },
     )
-    survey = checked(CloudScope("prod", (ONE, TWO, "R3", "R4")), CloudScope("second")).ask([X])
+    survey = checked(
+        CloudScope("prod", (ONE, TWO, "R3", "R4")), CloudScope("second")
+    ).ask([X])
     assert site.log_ins == 1
     assert len(survey.regions) == 5
     assert {type(seen.error) for seen in survey.regions} == {OSPLoginError}
@@ -623,12 +710,17 @@ def test_a_refused_log_in_is_tried_once_however_many_regions_and_entries_have_it
 
 def test_another_credential_is_tried_after_a_refused_one(site):
     site.write_all(
-        prod={"region_name": ONE, "auth": {**site.auth, "password": "typo"}}, second=site.entry()
+        prod={"region_name": ONE, "auth": {**site.auth, "password": "typo"}},
+        second=site.entry(),
     )
-    assert set(checked(CloudScope("prod"), CloudScope("second")).regions) == {("second", ONE)}
+    assert set(checked(CloudScope("prod"), CloudScope("second")).regions) == {
+        ("second", ONE)
+    }
 
 
-def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_workers_and_regions(site):
+def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_workers_and_regions(
+    site,
+):
     """Each of them would, one after the other: some thirty refusals lock the account."""
     checker = checked(CloudScope("prod", (ONE, TWO)))
     for region in checker.regions.values():
@@ -636,7 +728,9 @@ def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_worker
     site.cloud.accounts[:] = [Account("admin", "changed", "ops")]
     site.cloud.expire_tokens()
     before = site.log_ins
-    survey = checker.ask([f"{number:08x}-0000-4000-8000-000000000000" for number in range(40)])
+    survey = checker.ask(
+        [f"{number:08x}-0000-4000-8000-000000000000" for number in range(40)]
+    )
     assert {type(seen.error) for seen in survey.regions} == {OSPLoginError}
     assert site.log_ins - before == 1
 
@@ -647,7 +741,9 @@ def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_worker
 @pytest.fixture
 def waits(monkeypatch):
     seconds = []
-    monkeypatch.setattr("foreman_hooks.osp_checker.session.wait", lambda wait: seconds.append(wait))
+    monkeypatch.setattr(
+        "foreman_hooks.osp_checker.session.wait", lambda wait: seconds.append(wait)
+    )
     return seconds
 
 
@@ -670,7 +766,9 @@ def test_a_keystone_that_is_away_for_a_moment_is_asked_once_more(site, status):
 
 
 @pytest.mark.parametrize("seconds", [1, PATIENCE + 1])
-def test_a_keystone_that_stays_busy_is_called_busy_and_not_unreachable(site, waits, seconds):
+def test_a_keystone_that_stays_busy_is_called_busy_and_not_unreachable(
+    site, waits, seconds
+):
     site.fail(LOG_IN, 429, "Too many", {"Retry-After": str(seconds)})
     text = refused()
     assert "Keystone is busy (429" in text and "reach" not in text
@@ -689,15 +787,23 @@ def test_a_log_in_in_mid_run_is_as_patient(site, waits):
 # No end
 
 
-@pytest.mark.parametrize("more", [{}, {"auth_type": "v3password"}], ids=["password", "v3password"])
+@pytest.mark.parametrize(
+    "more", [{}, {"auth_type": "v3password"}], ids=["password", "v3password"]
+)
 @pytest.mark.filterwarnings("ignore:Failed to discover")
 def test_a_keystone_that_wants_a_log_in_to_tell_its_versions_ends_at_once(site, more):
     """keystoneauth1 would wait for its own lock for ever."""
-    site.fail("GET /v3", 401, {"error": {"code": 401, "message": "no", "title": "Unauthorized"}})
+    site.fail(
+        "GET /v3",
+        401,
+        {"error": {"code": 401, "message": "no", "title": "Unauthorized"}},
+    )
     site.refuse(401, "no")
     site.write(**more)
     ended = []
-    thread = threading.Thread(target=lambda: ended.append(refused(OSPLoginError)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: ended.append(refused(OSPLoginError)), daemon=True
+    )
     thread.start()
     thread.join(20)
     assert ended
@@ -742,11 +848,15 @@ def test_a_clock_that_jumps_in_mid_run_is_noticed(site):
 
 
 @pytest.mark.parametrize("variable", ["no_proxy", "https_proxy"])
-def test_netrc_is_never_sent_also_where_a_proxy_variable_is_set(site, monkeypatch, variable):
+def test_netrc_is_never_sent_also_where_a_proxy_variable_is_set(
+    site, monkeypatch, variable
+):
     netrc = site.path.with_name("netrc")
     netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv(variable, "127.0.0.1" if variable == "no_proxy" else "http://127.0.0.1:9")
+    monkeypatch.setenv(
+        variable, "127.0.0.1" if variable == "no_proxy" else "http://127.0.0.1:9"
+    )
     site.add()
     assert presence() is Presence.PRESENT
     assert not any(request.headers["Authorization"] for request in site.server.requests)
@@ -794,8 +904,18 @@ TLS = [
         "certificate verify failed: self-signed certificate",
         "name the CA's certificate with cacert",
     ),
-    ({"days": (-9, -2)}, True, "certificate has expired", "have the server's certificate renewed"),
-    ({"days": (2, 9)}, True, "certificate is not yet valid", "compare this host's clock"),
+    (
+        {"days": (-9, -2)},
+        True,
+        "certificate has expired",
+        "have the server's certificate renewed",
+    ),
+    (
+        {"days": (2, 9)},
+        True,
+        "certificate is not yet valid",
+        "compare this host's clock",
+    ),
     (
         {"names": ("127.0.0.2",)},
         True,
@@ -809,7 +929,9 @@ TLS = [
 @pytest.mark.parametrize(
     ("look", "trusted", "reason", "advice"), TLS, ids=[row[2][-20:] for row in TLS]
 )
-def test_why_tls_fails_is_told_with_what_to_do(site, tmp_path, look, trusted, reason, advice):
+def test_why_tls_fails_is_told_with_what_to_do(
+    site, tmp_path, look, trusted, reason, advice
+):
     path = certificate(tmp_path, **look)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -864,12 +986,17 @@ def test_a_ca_variable_that_does_nothing_is_named(site, tmp_path, monkeypatch):
     server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
     with server:
         site.write(
-            auth={"auth_url": server.url.replace("http:", "https:") + "/v3"}, auth_type="v3password"
+            auth={"auth_url": server.url.replace("http:", "https:") + "/v3"},
+            auth_type="v3password",
         )
-        assert re.search(r"\(OS_CACERT.*: no effect on a cloud of clouds.yaml\)", refused())
+        assert re.search(
+            r"\(OS_CACERT.*: no effect on a cloud of clouds.yaml\)", refused()
+        )
 
 
 def test_a_key_without_a_value_is_named_and_not_sent_as_a_word(site):
-    site.write_all(prod={"region_name": ONE, "auth": {**site.auth, "project_name": None}})
+    site.write_all(
+        prod={"region_name": ONE, "auth": {**site.auth, "project_name": None}}
+    )
     assert "project_name is empty in auth" in refused(OSPConfigError)
     assert site.log_ins == 0

@@ -19,11 +19,22 @@ import responses
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sandbox.nova import STATES
-from sandbox.openstack import Account, ApplicationCredential, Instance, OpenStack, project_id
+from sandbox.openstack import (
+    Account,
+    ApplicationCredential,
+    Instance,
+    OpenStack,
+    project_id,
+)
 from sandbox.server import Answer, Fault, Server
 
 from foreman_hooks.osp_checker.config import region_names
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.errors import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+)
 from foreman_hooks.osp_checker.pace import PATIENCE, TRIES, Manners
 from foreman_hooks.osp_checker.region import Region
 from foreman_hooks.osp_checker.session import heed_environment
@@ -42,7 +53,13 @@ LOW, HIGH = sorted(("ops", "shop"), key=project_id)
 ADMIN = Account("admin", "changeme", LOW, ("admin",))
 READER = Account("reader", "changeme", LOW, ("reader",))
 LISTER = Account("lister", "changeme", LOW, ("lister",))
-RIGHTS = {"index", "detail", "index:get_all_tenants", "detail:get_all_tenants", "allow_all_filters"}
+RIGHTS = {
+    "index",
+    "detail",
+    "index:get_all_tenants",
+    "detail:get_all_tenants",
+    "allow_all_filters",
+}
 CREDENTIAL = ("5ca1ab1e", "open sesame")
 DIED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 CHANGED = DIED.timestamp() - 86400
@@ -62,7 +79,9 @@ class Lab:
         self.cloud = OpenStack(
             regions=("RegionOne", "RegionTwo"),
             accounts=(ADMIN, READER, LISTER),
-            application_credentials=[ApplicationCredential(*CREDENTIAL, account="admin")],
+            application_credentials=[
+                ApplicationCredential(*CREDENTIAL, account="admin")
+            ],
         )
         self.cloud.policy["lister"] = set(RIGHTS)
         self.release = threading.Event()
@@ -70,7 +89,9 @@ class Lab:
         self.handlers = handlers
         server.faults.clear()
         server.requests.clear()
-        monkeypatch.setattr("foreman_hooks.osp_checker.region._MORE_TRIES", {401: 0.0, 503: 0.001})
+        monkeypatch.setattr(
+            "foreman_hooks.osp_checker.region._MORE_TRIES", {401: 0.0, 503: 0.001}
+        )
         monkeypatch.setattr(
             "foreman_hooks.osp_checker.session._ONE_MORE_TRY", {503: 0.001, 504: 0.001}
         )
@@ -124,13 +145,20 @@ class Lab:
         token = self.open().nova.session.get_token()
         self.configure(
             auth_type="v3token",
-            auth={"token": token, "project_name": ADMIN.project, "project_domain_id": "default"},
+            auth={
+                "token": token,
+                "project_name": ADMIN.project,
+                "project_domain_id": "default",
+            },
         )
 
     def add(self, uuid=X, region="RegionOne", **more):
         return self.cloud.add(
             region,
-            Instance(uuid, **{"project": HIGH, "created": CHANGED, "updated": CHANGED, **more}),
+            Instance(
+                uuid,
+                **{"project": HIGH, "created": CHANGED, "updated": CHANGED, **more},
+            ),
         )
 
     def add_dead(self, uuid=X, region="RegionOne", **more):
@@ -143,7 +171,9 @@ class Lab:
         region.nova.connect_retry_delay = 0.001
         return region
 
-    def fail(self, pattern, status=503, body="<html>injected</html>", headers=None, **how):
+    def fail(
+        self, pattern, status=503, body="<html>injected</html>", headers=None, **how
+    ):
         """As `Server.fail`, but with headers if need be."""
         if headers is None:
             return self.server.fail(pattern, status, body, **how)
@@ -169,7 +199,9 @@ class Lab:
 
     def lines(self, pattern=""):
         return [
-            request.line for request in self.server.requests if re.search(pattern, request.line)
+            request.line
+            for request in self.server.requests
+            if re.search(pattern, request.line)
         ]
 
 
@@ -253,7 +285,11 @@ def test_a_living_server_is_present_with_its_status(lab):
 def test_a_terminated_server_is_deleted_with_the_time_and_the_proof(lab):
     lab.add_dead()
     sighting = one(lab.open().look([X]))
-    assert (sighting.presence, sighting.terminated_at, sighting.code) == (DELETED, DIED, 404)
+    assert (sighting.presence, sighting.terminated_at, sighting.code) == (
+        DELETED,
+        DIED,
+        404,
+    )
     assert (
         sighting.detail
         == f"Nova's row says DELETED; the login can see other projects' servers (example: {CANARY})"
@@ -264,7 +300,11 @@ def test_a_server_whose_row_was_archived_is_absent_without_a_time(lab):
     lab.add_dead()
     lab.cloud.archive("RegionOne", X)
     sighting = one(lab.open().look([X]))
-    assert (sighting.presence, sighting.terminated_at, sighting.code) == (ABSENT, None, 404)
+    assert (sighting.presence, sighting.terminated_at, sighting.code) == (
+        ABSENT,
+        None,
+        404,
+    )
     assert "can see other projects' servers" in sighting.detail
 
 
@@ -373,7 +413,9 @@ def test_the_region_that_was_named_is_the_one_asked(lab):
 
 @pytest.mark.parametrize("page", [0, 1], ids=["first page", "second page"])
 @pytest.mark.parametrize(
-    "entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, {"id": X.upper()}, None, X, [X]], ids=str
+    "entry",
+    [{}, {"id": None}, {"id": 7}, {"id": "junk"}, {"id": X.upper()}, None, X, [X]],
+    ids=str,
 )
 def test_a_list_with_an_entry_that_is_no_server_is_an_error(fresh, entry, page):
     lab, region = fresh
@@ -399,7 +441,9 @@ def test_a_server_that_is_no_marker_loses_no_page(bare, mapped):
     bare.cloud.max_limit = 3
     if mapped:
         bare.fail(
-            f"marker={uuids[2]}", 400, {"badRequest": {"code": 400, "message": "marker not found"}}
+            f"marker={uuids[2]}",
+            400,
+            {"badRequest": {"code": 400, "message": "marker not found"}},
         )
     assert bare.open().list_servers() == set(uuids)
 
@@ -429,7 +473,9 @@ HIDDEN_BY_A_DOWN_CELL = {
 }
 
 
-@pytest.mark.parametrize("row", HIDDEN_BY_A_DOWN_CELL.values(), ids=HIDDEN_BY_A_DOWN_CELL)
+@pytest.mark.parametrize(
+    "row", HIDDEN_BY_A_DOWN_CELL.values(), ids=HIDDEN_BY_A_DOWN_CELL
+)
 def test_a_server_in_a_cell_that_is_down_is_unknown(lab, row):
     """Only at 2.1 is that GET a 500; later versions give a 404 for the soft-deleted one."""
     lab.add(cell="cell2", **row)
@@ -449,14 +495,21 @@ def test_a_dead_server_in_a_cell_that_is_down_is_unknown(lab):
 
 def test_every_question_is_asked_at_microversion_2_1(lab):
     """Whatever clouds.yaml prefers."""
-    lab.log_in_as(ADMIN, compute_default_microversion="2.90", compute_api_version="2.90")
+    lab.log_in_as(
+        ADMIN, compute_default_microversion="2.90", compute_api_version="2.90"
+    )
     lab.add_dead()
     lab.open().list_servers()
     assert seen(lab) is DELETED
-    asked = [request.headers for request in lab.server.requests if "/servers" in request.path]
+    asked = [
+        request.headers for request in lab.server.requests if "/servers" in request.path
+    ]
     assert len(asked) > 5
     assert {headers["X-OpenStack-Nova-API-Version"] for headers in asked} == {"2.1"}
-    assert {headers["OpenStack-API-Version"] for headers in asked} <= {None, "compute 2.1"}
+    assert {headers["OpenStack-API-Version"] for headers in asked} <= {
+        None,
+        "compute 2.1",
+    }
 
 
 def test_a_cell_that_fails_only_the_second_question_makes_the_region_unknown(lab):
@@ -477,16 +530,22 @@ def test_a_server_of_any_status_but_deleted_is_present(lab, login):
     lab.log_in_as(login)
     expected = {}
     for number, status in enumerate(sorted(set(STATES) - {"DELETED"}), 1):
-        expected[lab.add(str(UUID(int=number << 64 | 1)), status=status).uuid] = (PRESENT, status)
+        expected[lab.add(str(UUID(int=number << 64 | 1)), status=status).uuid] = (
+            PRESENT,
+            status,
+        )
     look = lab.open(empty_is_absent=True).look(expected)
     assert {
-        uuid: (sighting.presence, sighting.detail) for uuid, sighting in look.sightings.items()
+        uuid: (sighting.presence, sighting.detail)
+        for uuid, sighting in look.sightings.items()
     } == expected
     assert len(expected) == 18
 
 
 @pytest.mark.parametrize(
-    "row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"]
+    "row",
+    [{"status": "SOFT_DELETED"}, {"hidden": True}],
+    ids=["restorable", "resizing"],
 )
 def test_a_server_that_no_plain_list_shows_is_still_found(lab, row):
     """Also the hidden half of a cross-cell resize."""
@@ -524,7 +583,14 @@ def test_a_deleted_row_that_was_never_changed_is_no_proof(lab):
 def test_a_uuid_is_asked_for_in_the_form_that_nova_knows(lab):
     lab.add()
     for text in (X.upper(), f"{X} ", f"\t{X}\n", X.title()):
-        assert one(lab.open().look([text])) == (text, "prod", "RegionOne", PRESENT, "ACTIVE", None)
+        assert one(lab.open().look([text])) == (
+            text,
+            "prod",
+            "RegionOne",
+            PRESENT,
+            "ACTIVE",
+            None,
+        )
     assert {line.rpartition("/")[2] for line in lab.lines("/servers/")} == {X}
 
 
@@ -585,7 +651,9 @@ def test_a_uuid_reads_the_same_in_any_case_and_swapping_it_twice_changes_nothing
 )
 def test_what_is_read_as_a_uuid_is_one_in_novas_form(value):
     form = parse_uuid(value)
-    assert form is None or (form == str(UUID(form)) and form == str(value).strip().lower())
+    assert form is None or (
+        form == str(UUID(form)) and form == str(value).strip().lower()
+    )
 
 
 def test_the_other_byte_order_keeps_a_living_server(lab):
@@ -598,7 +666,11 @@ def test_the_other_byte_order_keeps_a_living_server(lab):
 def test_the_other_byte_order_proves_a_termination_and_says_which_form_it_was(lab):
     lab.add_dead(SWAPPED)
     sighting = one(lab.open().look([X]))
-    assert (sighting.uuid, sighting.presence, sighting.terminated_at) == (X, DELETED, DIED)
+    assert (sighting.uuid, sighting.presence, sighting.terminated_at) == (
+        X,
+        DELETED,
+        DIED,
+    )
     assert sighting.detail.endswith(f"(as {SWAPPED}, the other byte order)")
     assert seen(lab, SWAPPED) is DELETED
 
@@ -664,14 +736,18 @@ ABOUT_OTHERS = {
 
 @pytest.mark.parametrize("page", ABOUT_OTHERS.values(), ids=ABOUT_OTHERS)
 @pytest.mark.parametrize("login", [ADMIN, LISTER], ids=["by GET", "by list"])
-def test_a_tombstone_that_is_not_one_row_about_that_server_proves_nothing(lab, page, login):
+def test_a_tombstone_that_is_not_one_row_about_that_server_proves_nothing(
+    lab, page, login
+):
     lab.log_in_as(login)
     lab.fail(TOMBSTONE, 200, {"servers": page})
     assert seen(lab, empty_is_absent=True) is UNKNOWN
 
 
 def nova_404(uuid):
-    return {"itemNotFound": {"code": 404, "message": f"Instance {uuid} could not be found."}}
+    return {
+        "itemNotFound": {"code": 404, "message": f"Instance {uuid} could not be found."}
+    }
 
 
 NOT_NOVAS_OWN = {
@@ -680,12 +756,22 @@ NOT_NOVAS_OWN = {
     "without a request id": (404, nova_404(X), {}),
     "of Keystone's form": (
         404,
-        {"error": {"code": 404, "message": f"Could not find {X}", "title": "Not Found"}},
+        {
+            "error": {
+                "code": 404,
+                "message": f"Could not find {X}",
+                "title": "Not Found",
+            }
+        },
         REQUEST_ID,
     ),
     "an empty object": (404, {}, REQUEST_ID),
     "without message": (404, {"itemNotFound": {"code": 404}}, REQUEST_ID),
-    "no object in it": (404, {"itemNotFound": f"Instance {X} could not be found."}, REQUEST_ID),
+    "no object in it": (
+        404,
+        {"itemNotFound": f"Instance {X} could not be found."},
+        REQUEST_ID,
+    ),
     "gone": (410, nova_404(X), REQUEST_ID),
     "bad request": (400, nova_404(X), REQUEST_ID),
     "a redirect": (302, "", {"Location": "/login", **REQUEST_ID}),
@@ -761,9 +847,14 @@ def test_a_tombstone_without_the_time_of_the_termination_is_no_proof(fresh, upda
     assert "has no time" in sighting.detail
 
 
-@pytest.mark.parametrize("broken", ["", "soon", "2026-13-01T00:00:00", 1767323045, [], {}])
+@pytest.mark.parametrize(
+    "broken", ["", "soon", "2026-13-01T00:00:00", 1767323045, [], {}]
+)
 def test_a_time_that_is_none_is_not_made_up(fresh, broken):
-    assert after_nova_404(fresh, row(terminated_at=broken, updated=broken)).presence is UNKNOWN
+    assert (
+        after_nova_404(fresh, row(terminated_at=broken, updated=broken)).presence
+        is UNKNOWN
+    )
 
 
 def test_the_time_is_that_of_the_termination_and_not_of_a_later_change(fresh):
@@ -806,7 +897,10 @@ def proof(lab, **how):
 
 def test_a_server_of_another_project_proves_visibility_by_a_get(lab):
     lab.add(OTHER, project=LOW)
-    assert proof(lab) == (True, f"the login can see other projects' servers (example: {CANARY})")
+    assert proof(lab) == (
+        True,
+        f"the login can see other projects' servers (example: {CANARY})",
+    )
 
 
 def test_visibility_is_proven_once_a_run(lab):
@@ -847,7 +941,9 @@ def test_a_lister_whose_cloud_has_no_other_project_relies_on_all_tenants(bare):
     )
 
 
-def test_a_login_that_may_show_and_list_but_not_filter_proves_nothing_by_its_own_servers(bare):
+def test_a_login_that_may_show_and_list_but_not_filter_proves_nothing_by_its_own_servers(
+    bare,
+):
     bare.log_in_as(LISTER)
     bare.cloud.policy["lister"] = RIGHTS - {"allow_all_filters"} | {"show"}
     bare.add(CANARY, project=LOW)
@@ -892,7 +988,9 @@ NO_CANARY = {
 
 
 @pytest.mark.parametrize("entry", NO_CANARY.values(), ids=NO_CANARY)
-def test_a_canary_that_is_not_shown_to_be_anothers_active_server_proves_nothing(lab, entry):
+def test_a_canary_that_is_not_shown_to_be_anothers_active_server_proves_nothing(
+    lab, entry
+):
     lab.add_dead()
     lab.add(OTHER, cell="", status="BUILD")
     lab.fail(CANARY_LIST, 200, {"servers": [entry]})
@@ -910,7 +1008,10 @@ def test_a_canary_without_instance_mapping_is_proof_enough_for_a_tombstone(bare)
     """Its GET is a 404 for an admin too, so the filtered list has to show it."""
     bare.add(CANARY, mapped=False)
     bare.add_dead()
-    assert proof(bare) == (False, f"the login can list other projects' servers (example: {CANARY})")
+    assert proof(bare) == (
+        False,
+        f"the login can list other projects' servers (example: {CANARY})",
+    )
     assert seen(bare) is DELETED
 
 
@@ -958,7 +1059,10 @@ def test_a_lister_sees_the_living_and_proves_the_dead(lister):
     lister.add_dead(OTHER)
     look = lister.open().look([X, OTHER])
     assert (look.sightings[X].presence, look.sightings[X].detail) == (PRESENT, "ACTIVE")
-    assert (look.sightings[OTHER].presence, look.sightings[OTHER].terminated_at) == (DELETED, DIED)
+    assert (look.sightings[OTHER].presence, look.sightings[OTHER].terminated_at) == (
+        DELETED,
+        DIED,
+    )
 
 
 def test_a_lister_that_may_not_show_its_own_server_finds_it_in_the_list(lister):
@@ -1027,7 +1131,8 @@ def refused(lab, region="RegionOne"):
 
 
 @pytest.mark.parametrize(
-    "change", [{"password": "wrong"}, {"username": "nobody"}, {"project_name": "elsewhere"}]
+    "change",
+    [{"password": "wrong"}, {"username": "nobody"}, {"project_name": "elsewhere"}],
 )
 def test_a_wrong_login_is_refused_as_such(lab, change):
     lab.configure(
@@ -1052,7 +1157,9 @@ def test_an_application_credential_that_is_gone_is_a_refused_login(lab, mishap):
 
 @pytest.mark.parametrize("mishap", ["deleted", "expired"])
 @pytest.mark.parametrize("proven", [True, False], ids=["proven", "not proven"])
-def test_an_application_credential_that_goes_in_mid_run_makes_all_unknown(lab, mishap, proven):
+def test_an_application_credential_that_goes_in_mid_run_makes_all_unknown(
+    lab, mishap, proven
+):
     """That 404 is the log-in's and not the server's."""
     lab.add()
     credential, region = lab.log_in_with_credential(), lab.open()
@@ -1098,7 +1205,9 @@ def test_all_workers_survive_a_token_that_expires_under_them(lab):
         return lab.cloud.handle(request)
 
     lab.handlers[:] = [handle]
-    assert {sighting.presence for sighting in region.look(uuids).sightings.values()} == {PRESENT}
+    assert {
+        sighting.presence for sighting in region.look(uuids).sightings.values()
+    } == {PRESENT}
 
 
 def test_a_static_token_that_expires_in_mid_run_makes_all_unknown(lab):
@@ -1153,7 +1262,9 @@ def test_a_catalog_that_changes_in_mid_run_does_not_lead_to_another_nova(lab):
 
 
 def test_a_login_without_a_project_is_a_configuration_error(lab):
-    lab.configure(auth={"username": "admin", "password": "changeme", "user_domain_id": "default"})
+    lab.configure(
+        auth={"username": "admin", "password": "changeme", "user_domain_id": "default"}
+    )
     assert isinstance(refused(lab), OSPConfigError)
 
 
@@ -1169,7 +1280,9 @@ def test_a_login_without_a_project_is_a_configuration_error(lab):
 def test_an_auth_url_that_leads_nowhere_is_an_error(lab, url, kind):
     lab.configure(
         auth={
-            "auth_url": url.format(url=lab.server.url, port=lab.server.url.rpartition(":")[2]),
+            "auth_url": url.format(
+                url=lab.server.url, port=lab.server.url.rpartition(":")[2]
+            ),
             "username": "admin",
             "password": "changeme",
             "project_name": LOW,
@@ -1251,7 +1364,8 @@ def test_a_stray_variable_of_the_environment_does_not_keep_a_named_cloud_from_be
     assert region_names("prod") == ["RegionOne"]
     assert seen(lab) is PRESENT
     assert {
-        request.headers["X-OpenStack-Nova-API-Version"] for request in lab.server.requests[2:]
+        request.headers["X-OpenStack-Nova-API-Version"]
+        for request in lab.server.requests[2:]
     } == {"2.1"}
 
 
@@ -1264,7 +1378,10 @@ def test_another_cloud_that_is_broken_does_not_keep_a_named_one_from_being_used(
 
 
 def test_a_cloud_that_clouds_yaml_does_not_name_is_a_configuration_error(lab):
-    for ask in (lambda: Region.open("elsewhere", "RegionOne"), lambda: region_names("elsewhere")):
+    for ask in (
+        lambda: Region.open("elsewhere", "RegionOne"),
+        lambda: region_names("elsewhere"),
+    ):
         with pytest.raises(OSPConfigError, match="elsewhere"):
             ask()
 
@@ -1386,9 +1503,9 @@ MATRIX = [
 def test_without_a_mishap_every_question_is_asked_once(fresh):
     lab, region = fresh
     assert one(region.look([X])).presence is ABSENT
-    assert {name: len(lab.lines(pattern)) for name, pattern in QUESTIONS.items()} == dict.fromkeys(
-        QUESTIONS, 1
-    )
+    assert {
+        name: len(lab.lines(pattern)) for name, pattern in QUESTIONS.items()
+    } == dict.fromkeys(QUESTIONS, 1)
     assert len(lab.lines()) == len(QUESTIONS)
 
 
@@ -1410,14 +1527,23 @@ def test_a_nova_that_fails_or_is_too_busy_makes_the_whole_region_unknown(fresh, 
     assert look.sightings[CANARY].presence is UNKNOWN
 
 
-SECOND_TRIES = {"503": {"status": 503}, "reset": {"reset": True}, "401": {"status": 401}}
+SECOND_TRIES = {
+    "503": {"status": 503},
+    "reset": {"reset": True},
+    "401": {"status": 401},
+}
 
 
 @pytest.mark.parametrize("how", SECOND_TRIES.values(), ids=SECOND_TRIES)
 @pytest.mark.parametrize(
     "question",
     [CANARY_LIST, f"/servers/{CANARY}$", ASKING_GET, TOMBSTONE],
-    ids=["the list for a canary", "the canary's GET", "the asking GET", "the tombstone"],
+    ids=[
+        "the list for a canary",
+        "the canary's GET",
+        "the asking GET",
+        "the tombstone",
+    ],
 )
 def test_a_hiccup_at_any_question_is_overcome_by_asking_again(fresh, question, how):
     lab, region = fresh
@@ -1432,12 +1558,16 @@ def busy(lab, text, question=ASKING_GET, status=503, **how):
 
 
 def http_date(seconds):
-    return format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
+    return format_datetime(
+        datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True
+    )
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
-def test_any_question_is_put_again_where_nova_asks_for_patience(fresh, waited, question, status):
+def test_any_question_is_put_again_where_nova_asks_for_patience(
+    fresh, waited, question, status
+):
     lab, region = fresh
     fault = busy(lab, "7", question, status, times=TRIES - 1)
     assert one(region.look([X])).presence is ABSENT
@@ -1468,7 +1598,9 @@ def test_as_long_as_our_patience_lasts_nova_is_waited_for(fresh, waited):
     [f"{PATIENCE + 1:.0f}", "86400", "9" * 400, http_date(PATIENCE + 3600)],
     ids=["a second more", "a day", "for ever", "a moment"],
 )
-def test_a_nova_that_asks_for_more_than_our_patience_is_not_waited_for(fresh, waited, text):
+def test_a_nova_that_asks_for_more_than_our_patience_is_not_waited_for(
+    fresh, waited, text
+):
     lab, region = fresh
     fault = busy(lab, text, status=429)
     assert one(region.look([X])).presence is UNKNOWN
@@ -1511,7 +1643,9 @@ def test_a_patience_that_cannot_be_read_is_not_asked_for(fresh, waited, text):
 
 
 @pytest.mark.parametrize("text", NONSENSE)
-def test_a_503_whose_patience_cannot_be_read_is_tried_once_more_after_a_breath(fresh, waited, text):
+def test_a_503_whose_patience_cannot_be_read_is_tried_once_more_after_a_breath(
+    fresh, waited, text
+):
     lab, region = fresh
     fault = busy(lab, text)
     assert one(region.look([X])).presence is UNKNOWN
@@ -1545,7 +1679,10 @@ def test_no_rest_is_taken_unless_told(fresh, waited):
 def test_who_was_waited_for_has_had_its_rest(fresh, waited):
     lab, region = fresh
     busy(lab, "3", "/servers", times=1)
-    assert replace(region, manners=Manners(workers=1, pause=0.25)).look([CANARY]).error is None
+    assert (
+        replace(region, manners=Manners(workers=1, pause=0.25)).look([CANARY]).error
+        is None
+    )
     assert waited == [3.0, 0.25]
 
 
@@ -1554,7 +1691,8 @@ def test_a_page_of_servers_is_as_large_as_told(bare):
         bare.add(uuid)
     assert bare.open(manners=Manners(page_size=2)).list_servers() == set(numbered(5))
     assert [
-        line.partition("limit=")[2].partition("&")[0] for line in bare.lines("limit=.*marker")
+        line.partition("limit=")[2].partition("&")[0]
+        for line in bare.lines("limit=.*marker")
     ] == ["2"] * 3
     assert (
         len(bare.lines(r"/servers\?all_tenants=1&limit=2")) == 4
@@ -1588,7 +1726,9 @@ def test_an_answer_that_does_not_come_leaves_the_server_unknown(lab, question):
     assert "not reachable" in str(look.error)
 
 
-def test_a_cloud_whose_configuration_names_no_timeout_is_still_not_waited_for_without_end(lab):
+def test_a_cloud_whose_configuration_names_no_timeout_is_still_not_waited_for_without_end(
+    lab,
+):
     assert lab.open().nova.session.timeout == 60
 
 
@@ -1633,13 +1773,20 @@ KEYSTONE_MISHAPS = {
     },
     "a token without contents": (201, {"token": {}}, {"X-Subject-Token": "t"}),
     "a token that is null": (201, {"token": None}, {"X-Subject-Token": "t"}),
-    "a token without its header": (201, {"token": {"expires_at": "2099-01-01T00:00:00.000000Z"}}),
+    "a token without its header": (
+        201,
+        {"token": {"expires_at": "2099-01-01T00:00:00.000000Z"}},
+    ),
     "a catalog that is none": (
         201,
         {"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": 3}},
         {"X-Subject-Token": "t"},
     ),
-    "a time that is none": (201, {"token": {"expires_at": "soon"}}, {"X-Subject-Token": "t"}),
+    "a time that is none": (
+        201,
+        {"token": {"expires_at": "soon"}},
+        {"X-Subject-Token": "t"},
+    ),
 }
 
 
@@ -1689,7 +1836,9 @@ def test_a_mishap_at_a_second_login_leaves_the_server_unknown(lab, mishap):
     ],
     ids=lambda mishap: "-".join(str(part)[:15] for part in mishap),
 )
-def test_a_mishap_at_keystones_version_either_is_overcome_or_an_error_of_ours(lab, mishap):
+def test_a_mishap_at_keystones_version_either_is_overcome_or_an_error_of_ours(
+    lab, mishap
+):
     lab.add_dead()
     fault = lab.fail("GET /v3$", *mishap)
     try:
@@ -1762,13 +1911,25 @@ def test_one_alive_uuid_costs_one_token_and_one_get(lab):
 
 def test_one_dead_uuid_costs_the_canary_and_a_tombstone_besides(lab):
     lab.add_dead()
-    assert cost(lab) == {"version": 1, "token": 1, "GET": 2, "canary list": 1, "tombstone": 1}
+    assert cost(lab) == {
+        "version": 1,
+        "token": 1,
+        "GET": 2,
+        "canary list": 1,
+        "tombstone": 1,
+    }
 
 
 def test_where_the_own_project_comes_first_the_canary_costs_one_more_list(lab):
     lab.add(OTHER, project=LOW)
     lab.add_dead()
-    assert cost(lab) == {"version": 1, "token": 1, "GET": 2, "canary list": 2, "tombstone": 1}
+    assert cost(lab) == {
+        "version": 1,
+        "token": 1,
+        "GET": 2,
+        "canary list": 2,
+        "tombstone": 1,
+    }
 
 
 def test_one_archived_uuid_costs_a_second_row_and_the_other_byte_order(lab):
@@ -1832,12 +1993,16 @@ def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_await
 
 
 @pytest.mark.parametrize("workers", [1, 3, WORKERS])
-def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(lab, workers):
+def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(
+    lab, workers
+):
     uuids = numbered(3 * workers)
     for uuid in uuids:
         lab.add(uuid)
     under_way, most, lock = [0], [0], threading.Lock()
-    full = threading.Barrier(workers, timeout=10)  # fewer than that would not come to an end
+    full = threading.Barrier(
+        workers, timeout=10
+    )  # fewer than that would not come to an end
 
     def handle(request):
         with lock:
@@ -1864,11 +2029,14 @@ SCALARS = st.one_of(
     st.text(),
 )
 KEYS = st.one_of(
-    st.sampled_from(["server", "servers", "id", "status", "itemNotFound", "message"]), st.text()
+    st.sampled_from(["server", "servers", "id", "status", "itemNotFound", "message"]),
+    st.text(),
 )
 ANY_JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3)
+    ),
     max_leaves=8,
 )
 IDS = st.sampled_from(
@@ -1924,7 +2092,11 @@ BODIES = st.one_of(
     st.binary(),
     st.sampled_from(["<html>404</html>", "", "null", "{", "[" * 2000]),
     st.fixed_dictionaries(
-        {"servers": st.one_of(st.lists(ROWS, max_size=2), st.lists(ROWS | ANY_JSON), ANY_JSON)}
+        {
+            "servers": st.one_of(
+                st.lists(ROWS, max_size=2), st.lists(ROWS | ANY_JSON), ANY_JSON
+            )
+        }
     ),
     st.fixed_dictionaries({"server": ROWS | ANY_JSON}),
     st.fixed_dictionaries({"itemNotFound": PROBLEMS | ANY_JSON}),
@@ -1959,7 +2131,10 @@ PAGES = st.one_of(
     st.builds(lambda one: Answer(200, {"servers": [one]}), ROWS),
 )
 BROAD = settings(
-    max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 
@@ -1981,7 +2156,8 @@ def is_novas_404(answer):
         and isinstance(problem, dict)
         and X in str(problem.get("message"))
         and any(
-            answer.headers.get(name) for name in ("x-openstack-request-id", "x-compute-request-id")
+            answer.headers.get(name)
+            for name in ("x-openstack-request-id", "x-compute-request-id")
         )
     )
 
@@ -2013,10 +2189,14 @@ def is_tombstone(answer):
     Answer(200, {"servers": []}),
 )
 @example(
-    Answer(403, nova_404(X), REQUEST_ID), Answer(200, {"servers": []}), Answer(200, {"servers": []})
+    Answer(403, nova_404(X), REQUEST_ID),
+    Answer(200, {"servers": []}),
+    Answer(200, {"servers": []}),
 )
 @example(
-    Answer(404, nova_404(X), {}), Answer(200, {"servers": [row()]}), Answer(200, {"servers": []})
+    Answer(404, nova_404(X), {}),
+    Answer(200, {"servers": [row()]}),
+    Answer(200, {"servers": []}),
 )
 @example(
     Answer(404, nova_404(X), REQUEST_ID),
@@ -2024,9 +2204,13 @@ def is_tombstone(answer):
     Answer(200, {"servers": []}),
 )
 @example(
-    Answer(404, nova_404(X), REQUEST_ID), Answer(404, {"servers": []}), Answer(400, {"servers": []})
+    Answer(404, nova_404(X), REQUEST_ID),
+    Answer(404, {"servers": []}),
+    Answer(400, {"servers": []}),
 )
-def test_nothing_but_novas_own_form_says_that_a_server_is_gone(quiet, get, since, plain):
+def test_nothing_but_novas_own_form_says_that_a_server_is_gone(
+    quiet, get, since, plain
+):
     lab, region = quiet
     lab.handlers[:] = [lab.cloud.handle]
     lab.server.faults[:] = [
@@ -2036,7 +2220,9 @@ def test_nothing_but_novas_own_form_says_that_a_server_is_gone(quiet, get, since
     ]
     sighting = one(region.look([X]))
     asked_twice = servers_of(since) == []
-    proven = is_novas_404(get) and (is_tombstone(since) or (asked_twice and is_tombstone(plain)))
+    proven = is_novas_404(get) and (
+        is_tombstone(since) or (asked_twice and is_tombstone(plain))
+    )
     empty = is_novas_404(get) and asked_twice and servers_of(plain) == []
     assert (sighting.presence is DELETED) == proven
     assert (sighting.presence is ABSENT) == empty
@@ -2045,17 +2231,25 @@ def test_nothing_but_novas_own_form_says_that_a_server_is_gone(quiet, get, since
 
 def is_read(answer):
     server = parsed(answer).get("server")
-    return answer.status == 200 and isinstance(server, dict) and server.get("id") == CANARY
+    return (
+        answer.status == 200 and isinstance(server, dict) and server.get("id") == CANARY
+    )
 
 
 CANARY_ROWS = st.one_of(
     st.just(row(CANARY, "ACTIVE")),
     st.builds(
-        lambda one, uuid: {**one, "id": uuid}, ROWS, st.sampled_from([CANARY, CANARY, X, "", None])
+        lambda one, uuid: {**one, "id": uuid},
+        ROWS,
+        st.sampled_from([CANARY, CANARY, X, "", None]),
     ),
 )
-CANARY_PAGES = st.one_of(WILD, st.builds(lambda one: Answer(200, {"servers": [one]}), CANARY_ROWS))
-CANARY_GETS = st.one_of(WILD, st.builds(lambda one: Answer(200, {"server": one}), CANARY_ROWS))
+CANARY_PAGES = st.one_of(
+    WILD, st.builds(lambda one: Answer(200, {"servers": [one]}), CANARY_ROWS)
+)
+CANARY_GETS = st.one_of(
+    WILD, st.builds(lambda one: Answer(200, {"server": one}), CANARY_ROWS)
+)
 
 
 @BROAD
@@ -2064,12 +2258,20 @@ CANARY_GETS = st.one_of(WILD, st.builds(lambda one: Answer(200, {"server": one})
     Answer(200, {"servers": [row(CANARY, "ACTIVE")]}),
     Answer(200, {"server": row(CANARY, "ACTIVE")}),
 )
-@example(Answer(200, {"servers": [{"id": None}]}), Answer(200, {"server": row(CANARY, "ACTIVE")}))
+@example(
+    Answer(200, {"servers": [{"id": None}]}),
+    Answer(200, {"server": row(CANARY, "ACTIVE")}),
+)
 @example(Answer(200, {"servers": [{}]}), Answer(200, {"server": row(CANARY, "ACTIVE")}))
-def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(quiet, listed, get):
+def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(
+    quiet, listed, get
+):
     lab, region = quiet
     lab.handlers[:] = [lab.cloud.handle]
-    lab.server.faults[:] = [Fault(CANARY_LIST, listed), Fault(f"/servers/{CANARY}$", get)]
+    lab.server.faults[:] = [
+        Fault(CANARY_LIST, listed),
+        Fault(f"/servers/{CANARY}$", get),
+    ]
     sighting = one(replace(region, visibility=None).look([X]))
     entries = servers_of(listed) or [None]
     found = isinstance(entries[0], dict) and entries[0].get("id") == CANARY
@@ -2123,7 +2325,9 @@ def test_a_list_either_holds_true_ids_or_is_an_error_of_ours(quiet, first, secon
         (("REQUESTS_CA_BUNDLE",), False),
     ],
 )
-def test_the_environment_is_looked_at_again_only_for_proxies(monkeypatch, names, trusts):
+def test_the_environment_is_looked_at_again_only_for_proxies(
+    monkeypatch, names, trusts
+):
     for name in names:
         monkeypatch.setenv(name, "/ca.pem")
     http = requests.Session()

@@ -14,7 +14,12 @@ from sandbox.openstack import Account, Instance, OpenStack, project_id
 from sandbox.server import Server
 
 from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker, ServerLists
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.errors import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+)
 from foreman_hooks.osp_checker.sightings import Presence, Survey
 from foreman_hooks.osp_checker.uuids import swap_bytes
 
@@ -119,7 +124,9 @@ def wires():
 def clouds(wires, tmp_path, monkeypatch):
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     yield Clouds(tmp_path / "clouds.yaml", *(Cloud(*wire) for wire in wires))
-    for thread in threading.enumerate():  # a look that failed leaves questions under way
+    for (
+        thread
+    ) in threading.enumerate():  # a look that failed leaves questions under way
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join(10)
 
@@ -141,12 +148,16 @@ def told(survey, uuid=X):
 
 def errors(survey):
     return {
-        f"{seen.cloud}/{seen.region}": type(seen.error) for seen in survey.regions if seen.error
+        f"{seen.cloud}/{seen.region}": type(seen.error)
+        for seen in survey.regions
+        if seen.error
     }
 
 
 def numbered(count, kind=1):
-    return [f"ffff{number:04}-0000-4000-8000-{kind:012}" for number in range(1, count + 1)]
+    return [
+        f"ffff{number:04}-0000-4000-8000-{kind:012}" for number in range(1, count + 1)
+    ]
 
 
 # A survey: listed means alive, the rest is asked
@@ -170,7 +181,9 @@ def test_a_survey_tells_what_it_rests_on(clouds, prod):
     prod.add(X)
     [seen] = clouds.survey([X]).regions
     assert (seen.cloud, seen.region, seen.servers, seen.error) == ("prod", ONE, 2, None)
-    assert seen.proof == f"the login can see other projects' servers (example: {CANARY})"
+    assert (
+        seen.proof == f"the login can see other projects' servers (example: {CANARY})"
+    )
 
 
 def test_a_server_listed_in_the_other_byte_order_is_alive(clouds, prod):
@@ -180,7 +193,9 @@ def test_a_server_listed_in_the_other_byte_order_is_alive(clouds, prod):
 
 
 @pytest.mark.parametrize(
-    "row", [{"status": "SOFT_DELETED"}, {"hidden": True}], ids=["restorable", "resizing"]
+    "row",
+    [{"status": "SOFT_DELETED"}, {"hidden": True}],
+    ids=["restorable", "resizing"],
 )
 def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row):
     prod.add(X, **row)
@@ -225,7 +240,11 @@ def test_a_uuid_in_capitals_is_still_found(clouds, prod):
 
 def test_a_survey_of_nothing_asks_nothing_beyond_the_lists(clouds, prod):
     survey = clouds.survey([])
-    assert (survey.alive, survey.asked, [seen.servers for seen in survey.regions]) == ({}, {}, [1])
+    assert (survey.alive, survey.asked, [seen.servers for seen in survey.regions]) == (
+        {},
+        {},
+        [1],
+    )
     assert prod.count("uuid=") == 0
 
 
@@ -235,7 +254,10 @@ def test_the_lists_and_the_questions_tell_their_progress(clouds, prod):
     checker, listed, asked = clouds.checker(CloudScope("prod", (ONE, TWO))), [], []
     lists = checker.prepare(lambda *step: listed.append(step))
     checker.survey([X, Y, *numbered(2)], lists, lambda *step: asked.append(step))
-    assert sorted(listed)[-2:] == [(3, 0), (3, 3)]  # how many there will be is known at the end
+    assert sorted(listed)[-2:] == [
+        (3, 0),
+        (3, 3),
+    ]  # how many there will be is known at the end
     assert sorted(asked)[0] == (1, 6) and sorted(asked)[-1] == (6, 6)
 
 
@@ -324,7 +346,9 @@ def test_two_clouds_and_their_regions_each_have_their_say(clouds, prod, lab):
     ]
 
 
-def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(clouds, prod, lab):
+def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(
+    clouds, prod, lab
+):
     lab.auth["password"] = "wrong"
     prod.add(X)
     prod.add_dead(Y)
@@ -352,10 +376,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("pattern", FAULTS.values(), ids=FAULTS)
-def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(clouds, prod, pattern):
+def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(
+    clouds, prod, pattern
+):
     prod.add(X)
     prod.add_dead(Y)
-    prod.server.fail(f"RegionTwo.*{pattern}" if "Region" not in pattern else pattern, 500)
+    prod.server.fail(
+        f"RegionTwo.*{pattern}" if "Region" not in pattern else pattern, 500
+    )
     survey = clouds.survey([X, Y], *SCOPES)
     assert survey.alive == {X: ("prod", ONE)}
     assert told(survey, Y) == {"prod/RegionTwo": UNKNOWN}
@@ -389,7 +417,9 @@ def test_a_region_that_fails_while_it_is_asked_makes_its_part_unknown(clouds, pr
     assert [seen.servers for seen in survey.regions] == [1, None, 1]
 
 
-def test_a_region_that_fails_once_while_it_is_asked_may_answer_the_next_time(clouds, prod):
+def test_a_region_that_fails_once_while_it_is_asked_may_answer_the_next_time(
+    clouds, prod
+):
     prod.add_dead(X)
     prod.server.fail(f"/servers/{X}$", 500, times=1)
     checker = clouds.checker()
@@ -445,7 +475,9 @@ def test_a_login_that_answers_nonsense_makes_all_unknown(clouds, prod, lab, mish
 
 
 @pytest.mark.parametrize(
-    "page", [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"], ids=str
+    "page",
+    [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"],
+    ids=str,
 )
 def test_a_list_of_nonsense_makes_all_unknown(clouds, prod, lab, page):
     prod.add_dead(X)
@@ -513,18 +545,25 @@ def test_asking_after_a_list_failed_asks_nobody_and_knows_nothing(clouds, prod):
 def test_a_scope_without_regions_takes_those_of_clouds_yaml(clouds, prod):
     prod.regions = {"regions": [TWO, ONE]}
     prod.add_dead(X, TWO)
-    assert told(clouds.survey([X])) == {"prod/RegionTwo": DELETED, "prod/RegionOne": ABSENT}
+    assert told(clouds.survey([X])) == {
+        "prod/RegionTwo": DELETED,
+        "prod/RegionOne": ABSENT,
+    }
 
 
 def test_a_scope_with_regions_takes_only_those(clouds, prod):
     prod.regions = {"regions": [TWO, ONE]}
-    assert told(clouds.survey([X], CloudScope("prod", (ONE,)))) == {"prod/RegionOne": ABSENT}
+    assert told(clouds.survey([X], CloudScope("prod", (ONE,)))) == {
+        "prod/RegionOne": ABSENT
+    }
     assert prod.count(TWO) == 0
 
 
 def test_a_region_that_only_the_catalog_names_can_be_in_scope(clouds, prod):
     prod.add_dead(X, TWO)
-    assert told(clouds.survey([X], CloudScope("prod", (TWO,)))) == {"prod/RegionTwo": DELETED}
+    assert told(clouds.survey([X], CloudScope("prod", (TWO,)))) == {
+        "prod/RegionTwo": DELETED
+    }
 
 
 def test_a_scope_without_a_region_anywhere_makes_all_unknown(clouds, prod):
@@ -549,7 +588,9 @@ def test_the_environment_alone_is_enough(environment, prod):
     assert (sighting.region, sighting.presence) == (TWO, DELETED)
 
 
-def test_a_login_of_the_environment_that_is_refused_makes_all_unknown(environment, monkeypatch):
+def test_a_login_of_the_environment_that_is_refused_makes_all_unknown(
+    environment, monkeypatch
+):
     monkeypatch.setenv("OS_PASSWORD", "wrong")
     lists = environment.prepare()
     survey = environment.survey([X], lists)

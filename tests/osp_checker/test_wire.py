@@ -13,18 +13,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import wire as answer
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
+from foreman_hooks.osp_checker.errors import (
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+)
 from foreman_hooks.osp_checker.sightings import Presence, RegionAnswer, Sighting, Survey
-from foreman_hooks.osp_checker.wire import EARLIER, MARK, NoAnswer, Question, dump, load, words
+from foreman_hooks.osp_checker.wire import (
+    EARLIER,
+    MARK,
+    NoAnswer,
+    Question,
+    dump,
+    load,
+    words,
+)
 from foreman_hooks.satellite import jobs as remote_execution
 
 ONE, TWO, THREE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
 PLACE, OTHER = ("prod", "RegionOne"), ("prod", "RegionTwo")
 ENDED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=timezone.utc)
-QUESTION = Question("f00d", "survey", f"{ONE}\n{TWO}\n{THREE}", "prod/RegionOne\nprod/RegionTwo")
+QUESTION = Question(
+    "f00d", "survey", f"{ONE}\n{TWO}\n{THREE}", "prod/RegionOne\nprod/RegionTwo"
+)
 SURVEY = Survey(
     (
-        RegionAnswer(*PLACE, 3, "the login can see other projects' servers (example: x)", None),
+        RegionAnswer(
+            *PLACE, 3, "the login can see other projects' servers (example: x)", None
+        ),
         RegionAnswer(*OTHER, 0, "", None),
     ),
     {ONE: PLACE},
@@ -56,12 +73,18 @@ def test_what_was_seen_arrives_as_it_was() -> None:
 
 
 texts = st.text(max_size=20)
-presences = st.sampled_from([Presence.PRESENT, Presence.ABSENT, Presence.UNKNOWN, Presence.INVALID])
+presences = st.sampled_from(
+    [Presence.PRESENT, Presence.ABSENT, Presence.UNKNOWN, Presence.INVALID]
+)
 
 
 @given(st.data())
-def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(data: st.DataObject) -> None:
-    places = data.draw(st.lists(st.tuples(texts, texts), min_size=1, max_size=3, unique=True))
+def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(
+    data: st.DataObject,
+) -> None:
+    places = data.draw(
+        st.lists(st.tuples(texts, texts), min_size=1, max_size=3, unique=True)
+    )
     uuids = [
         f"{number:08x}-0000-4000-8000-000000000000"
         for number in range(data.draw(st.integers(1, 5)))
@@ -71,12 +94,16 @@ def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(data: st.DataOb
 
     def sighting(uuid: str, place: tuple[str, str]) -> Sighting:
         if data.draw(st.booleans()):
-            return Sighting(uuid, *place, Presence.DELETED, data.draw(texts), data.draw(times))
+            return Sighting(
+                uuid, *place, Presence.DELETED, data.draw(texts), data.draw(times)
+            )
         return Sighting(uuid, *place, data.draw(presences), data.draw(texts))
 
     survey = Survey(
         tuple(
-            RegionAnswer(*place, data.draw(st.none() | st.integers(0)), data.draw(texts), None)
+            RegionAnswer(
+                *place, data.draw(st.none() | st.integers(0)), data.draw(texts), None
+            )
             for place in places
         ),
         alive,
@@ -86,13 +113,17 @@ def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(data: st.DataOb
             if uuid not in alive
         },
     )
-    question = Question("0", "survey", " ".join(uuids), data.draw(texts), data.draw(texts))
+    question = Question(
+        "0", "survey", " ".join(uuids), data.draw(texts), data.draw(texts)
+    )
     line = dump(question, survey)
     assert line.isascii() and len(line.splitlines()) == 1
     assert load(question, line) == survey
 
 
-@pytest.mark.parametrize("kind", [OSPError, OSPConfigError, OSPLoginError, OSPForbidden])
+@pytest.mark.parametrize(
+    "kind", [OSPError, OSPConfigError, OSPLoginError, OSPForbidden]
+)
 def test_a_region_that_failed_is_unknown_for_every_uuid_with_its_own_error(
     kind: type[OSPError],
 ) -> None:
@@ -104,7 +135,9 @@ def test_a_region_that_failed_is_unknown_for_every_uuid_with_its_own_error(
     found = load(QUESTION, dump(QUESTION, failed))
     assert type(found.regions[1].error) is kind
     assert str(found.regions[1].error) == "cell down"
-    assert found.asked[THREE][1] == Sighting(THREE, *OTHER, Presence.UNKNOWN, "cell down")
+    assert found.asked[THREE][1] == Sighting(
+        THREE, *OTHER, Presence.UNKNOWN, "cell down"
+    )
     assert found.asked[TWO][0].presence is Presence.DELETED
 
 
@@ -121,7 +154,9 @@ def test_an_error_without_a_text_is_an_error_all_the_same() -> None:
         ),
     )
     assert isinstance(found.regions[0].error, OSPError)
-    assert {one.presence for found in found.asked.values() for one in found} == {Presence.UNKNOWN}
+    assert {one.presence for found in found.asked.values() for one in found} == {
+        Presence.UNKNOWN
+    }
 
 
 @pytest.mark.parametrize(
@@ -179,37 +214,61 @@ ROW = [0, "absent", "", None]
         damaged(lambda body: body.update(question="0" * 64)),
         damaged(lambda body: body["alive"].clear()),  # a UUID is left out
         damaged(lambda body: body["asked"].pop(THREE) and None),
-        damaged(lambda body: body["alive"].update({THREE: 0})),  # both alive and asked about
-        damaged(lambda body: body["alive"].update({"4" * 36: 0})),  # one that was not asked about
+        damaged(
+            lambda body: body["alive"].update({THREE: 0})
+        ),  # both alive and asked about
+        damaged(
+            lambda body: body["alive"].update({"4" * 36: 0})
+        ),  # one that was not asked about
         damaged(lambda body: body["asked"].update({"4" * 36: [ROW, [1, *ROW[1:]]]})),
         damaged(lambda body: body["alive"].update({ONE: 2})),
         damaged(lambda body: body["alive"].update({ONE: -1})),
         damaged(lambda body: body["alive"].update({ONE: "0"})),
         damaged(lambda body: body["alive"].update({ONE: True})),
-        damaged(lambda body: body["regions"].append(body["regions"][0])),  # a region twice
+        damaged(
+            lambda body: body["regions"].append(body["regions"][0])
+        ),  # a region twice
         damaged(lambda body: body["regions"][0].pop() and None),
         damaged(lambda body: body["regions"].clear()),
-        damaged(lambda body: body["regions"].__setitem__(0, ["prod", None, 3, "", "", ""])),
-        damaged(lambda body: body["regions"].__setitem__(0, ["prod", "RegionOne", -3, "", "", ""])),
         damaged(
-            lambda body: body["regions"].__setitem__(0, ["prod", "RegionOne", 3.5, "", "", ""])
+            lambda body: body["regions"].__setitem__(0, ["prod", None, 3, "", "", ""])
+        ),
+        damaged(
+            lambda body: body["regions"].__setitem__(
+                0, ["prod", "RegionOne", -3, "", "", ""]
+            )
+        ),
+        damaged(
+            lambda body: body["regions"].__setitem__(
+                0, ["prod", "RegionOne", 3.5, "", "", ""]
+            )
         ),
         damaged(lambda body: body["asked"].update({TWO: [ROW]})),  # not in every region
         damaged(lambda body: body["asked"].update({TWO: [ROW, ROW]})),
         damaged(lambda body: body["asked"].update({TWO: []})),
         damaged(lambda body: body["asked"].update({TWO: [ROW, [2, *ROW[1:]]]})),
         damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "gone", "", None]]})),
-        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "absent", None, None]]})),
-        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", None]]})),
+        damaged(
+            lambda body: body["asked"].update({TWO: [ROW, [1, "absent", None, None]]})
+        ),
+        damaged(
+            lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", None]]})
+        ),
         damaged(
             lambda body: body["asked"].update(
                 {TWO: [ROW, [1, "deleted", "", "2026-11-20T12:00:00"]]}
             )
         ),
-        damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", "yesterday"]]})),
+        damaged(
+            lambda body: body["asked"].update(
+                {TWO: [ROW, [1, "deleted", "", "yesterday"]]}
+            )
+        ),
         damaged(lambda body: body["asked"].update({TWO: [ROW, [1, "deleted", "", 5]]})),
         damaged(
-            lambda body: body["asked"].update({TWO: [ROW, [1, "absent", "", ENDED.isoformat()]]})
+            lambda body: body["asked"].update(
+                {TWO: [ROW, [1, "absent", "", ENDED.isoformat()]]}
+            )
         ),
         damaged(lambda body: body["asked"].update({TWO: 5})),
         damaged(lambda body: body.update(asked=[])),
@@ -238,7 +297,10 @@ def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
     told = replace(
         SURVEY,
         at=ENDED,
-        regions=(replace(SURVEY.regions[0], unlisted=("RegionThree",)), SURVEY.regions[1]),
+        regions=(
+            replace(SURVEY.regions[0], unlisted=("RegionThree",)),
+            SURVEY.regions[1],
+        ),
     )
     assert load(QUESTION, dump(QUESTION, told)) == told
 
@@ -255,7 +317,9 @@ def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
         lambda body: body["regions"][0].__setitem__(6, None),
     ],
 )
-def test_a_time_or_a_region_that_is_none_is_no_answer(spoil: Callable[[Any], Any]) -> None:
+def test_a_time_or_a_region_that_is_none_is_no_answer(
+    spoil: Callable[[Any], Any],
+) -> None:
     body = body_of(LINE)
     spoil(body)
     with pytest.raises(NoAnswer):
@@ -276,7 +340,9 @@ def test_an_answer_may_stand_behind_other_text_and_before_it() -> None:
 )
 def test_a_long_output_without_an_answer_is_none(filler: str) -> None:
     with pytest.raises(NoAnswer):
-        load(QUESTION, f"{MARK} f00d {'0' * 64} {{" + filler * (1_000_000 // len(filler)))
+        load(
+            QUESTION, f"{MARK} f00d {'0' * 64} {{" + filler * (1_000_000 // len(filler))
+        )
 
 
 @pytest.mark.parametrize("module", [answer, remote_execution])

@@ -26,7 +26,8 @@ BUILT = {template.file_name.split(".")[0]: template for template in build()}
 LIBRARY = Path(str(osp_checker.__file__)).parent
 RUBY = shutil.which("ruby")
 real_erb = pytest.mark.skipif(
-    not RUBY, reason="needs ruby, to render ERB as Satellite does (apt-get install ruby)"
+    not RUBY,
+    reason="needs ruby, to render ERB as Satellite does (apt-get install ruby)",
 )
 HOSTILE = {
     "quotes": "a\"b'c\"\"\"d'''e`f",
@@ -147,8 +148,12 @@ def test_the_only_erb_tags_are_the_inputs(name: str) -> None:
 
 def own_imports(source: str) -> list[ast.ImportFrom]:
     """The statements in a module of the checker library that import from this project."""
-    statements = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
-    return [node for node in statements if str(node.module).startswith("foreman_hooks.")]
+    statements = [
+        node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)
+    ]
+    return [
+        node for node in statements if str(node.module).startswith("foreman_hooks.")
+    ]
 
 
 def carried_modules() -> list[str]:
@@ -159,7 +164,9 @@ def carried_modules() -> list[str]:
     return [path.replace("/", ".") for path in paths]
 
 
-def test_the_check_carries_the_checker_library_and_nothing_else_of_the_project() -> None:
+def test_the_check_carries_the_checker_library_and_nothing_else_of_the_project() -> (
+    None
+):
     names = {file.stem for file in LIBRARY.glob("*.py")} - {"__init__"}
     modules = [f"foreman_hooks.osp_checker.{name}" for name in names]
     assert sorted(carried_modules()) == sorted(modules)
@@ -190,7 +197,9 @@ def test_each_module_comes_after_those_that_it_imports() -> None:
     ("name", "version"),
     [("check_instances", "3.9"), ("clean_up", "3.6"), ("publish_identity", "3.6")],
 )
-def test_a_python_that_is_too_old_says_so_before_anything_else(name: str, version: str) -> None:
+def test_a_python_that_is_too_old_says_so_before_anything_else(
+    name: str, version: str
+) -> None:
     first, second = ast.parse(blank_script(name)).body[:2]
     assert isinstance(first, ast.Import) and isinstance(second, ast.If)
     assert f"Python {version} or newer" in ast.dump(second)
@@ -200,7 +209,10 @@ def test_a_python_that_is_too_old_says_so_before_anything_else(name: str, versio
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("check_instances", "error: this script needs Python 3.9 or newer; python3 on this host"),
+        (
+            "check_instances",
+            "error: this script needs Python 3.9 or newer; python3 on this host",
+        ),
         ("clean_up", "error: satellite-osp-cleanup is not installed on this host"),
     ],
 )
@@ -225,7 +237,9 @@ def test_python_36_runs_a_script_or_says_that_it_is_too_old(
 @pytest.mark.parametrize("name", BUILT)
 def test_real_erb_leaves_the_same_script(name: str) -> None:
     header, script = render(BUILT[name])
-    assert header == metadata(BUILT[name].text) == yaml.safe_load(yaml.safe_dump(header))
+    assert (
+        header == metadata(BUILT[name].text) == yaml.safe_load(yaml.safe_dump(header))
+    )
     assert script.startswith("#!/usr/bin/env python3\n")
     compile(script, name, "exec")
     assert script == blank_script(name).strip()
@@ -233,7 +247,9 @@ def test_real_erb_leaves_the_same_script(name: str) -> None:
 
 @real_erb
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_whatever_is_typed_into_an_input_arrives_unchanged(kind: str, tmp_path: Path) -> None:
+def test_whatever_is_typed_into_an_input_arrives_unchanged(
+    kind: str, tmp_path: Path
+) -> None:
     """Rendered by real ERB, then run as a file: an input cannot run as shell, Python or ERB."""
     value = HOSTILE[kind]
     _, script = render(
@@ -249,13 +265,19 @@ def test_whatever_is_typed_into_an_input_arrives_unchanged(kind: str, tmp_path: 
     file.write_text(script, encoding="utf-8")
     if kind in ("NUL", "400 KB"):  # an argument of a command cannot be that
         ran = subprocess.run(
-            [sys.executable, str(file)], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+            [sys.executable, str(file)],
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
         )
         assert ran.returncode == 64
         assert ran.stdout == "error: an input is too long, or has a NUL character\n"
         return
     subprocess.run(
-        [sys.executable, str(file)], env={"PATH": str(tmp_path)}, check=True, cwd=tmp_path
+        [sys.executable, str(file)],
+        env={"PATH": str(tmp_path)},
+        check=True,
+        cwd=tmp_path,
     )
     assert json.loads((tmp_path / "arguments").read_text()) == [
         "plan",
@@ -274,11 +296,16 @@ def test_whatever_is_typed_into_an_input_arrives_unchanged(kind: str, tmp_path: 
 @real_erb
 @pytest.mark.parametrize("kind", ["quotes", "ERB", "Unicode", "400 KB"])
 def test_a_hostile_question_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
-    _, script = render(BUILT["check_instances"], question=HOSTILE[kind], mode="ask", nonce="0")
+    _, script = render(
+        BUILT["check_instances"], question=HOSTILE[kind], mode="ask", nonce="0"
+    )
     file = tmp_path / "script"
     file.write_text(script, encoding="utf-8")
     ran = subprocess.run(
-        [sys.executable, str(file)], env={"HOME": str(tmp_path)}, capture_output=True, text=True
+        [sys.executable, str(file)],
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 65
     assert ran.stdout.startswith("error: not a UUID: ")
@@ -286,7 +313,9 @@ def test_a_hostile_question_is_refused_in_one_line(kind: str, tmp_path: Path) ->
     assert len(ran.stdout) < 1000 and ran.stderr == ""
 
 
-def test_two_modules_that_use_one_name_for_two_things_do_not_become_one_script() -> None:
+def test_two_modules_that_use_one_name_for_two_things_do_not_become_one_script() -> (
+    None
+):
     """Otherwise the later meaning would silently win."""
     with pytest.raises(ValueError, match="_one_line"):
         _check_names({"a": "def _one_line(): return 1", "b": "_one_line = 2"})

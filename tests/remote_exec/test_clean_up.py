@@ -66,9 +66,12 @@ def test_inputs_become_arguments_and_blank_ones_are_left_out(
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"), [(0, 0), (1, 1), (3, 3), (69, 69), (70, 70), (75, 0), (129, 129)]
+    ("code", "expected"),
+    [(0, 0), (1, 1), (3, 3), (69, 69), (70, 70), (75, 0), (129, 129)],
 )
-def test_the_job_fails_only_if_attention_is_needed(install: Any, code: int, expected: int) -> None:
+def test_the_job_fails_only_if_attention_is_needed(
+    install: Any, code: int, expected: int
+) -> None:
     """75: another run is in progress, and the next one does the work."""
     install(f"raise SystemExit({code})")
     assert clean_up.main("apply") == expected
@@ -76,7 +79,9 @@ def test_the_job_fails_only_if_attention_is_needed(install: Any, code: int, expe
 
 def test_characters_outside_of_ascii_are_escaped(install: Any, capfd: Any) -> None:
     """One such character can end a job."""
-    install("import sys; sys.stdout.buffer.write('pröd € \\U0001f600\\n'.encode() + b'\\xff\\n')")
+    install(
+        "import sys; sys.stdout.buffer.write('pröd € \\U0001f600\\n'.encode() + b'\\xff\\n')"
+    )
     assert clean_up.main("plan") == 0
     assert capfd.readouterr().out == "pr\\xf6d \\u20ac \\U0001f600\n\\ufffd\n"
 
@@ -111,10 +116,15 @@ def test_a_host_without_the_command_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(clean_up, "MORE_FOLDERS", str(tmp_path))
     assert clean_up.main("plan") == 69
-    assert capfd.readouterr().out == "error: satellite-osp-cleanup is not installed on this host\n"
+    assert (
+        capfd.readouterr().out
+        == "error: satellite-osp-cleanup is not installed on this host\n"
+    )
 
 
-def test_a_cancelled_job_lets_the_command_end_in_order(install: Any, tmp_path: Path) -> None:
+def test_a_cancelled_job_lets_the_command_end_in_order(
+    install: Any, tmp_path: Path
+) -> None:
     """The command gets the signal, and what it prints afterwards still appears."""
     command = install(
         "import signal, time\n"

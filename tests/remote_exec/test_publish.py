@@ -11,7 +11,11 @@ from sandbox.records import User
 from foreman_hooks.commands.main import main
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.errors import SatelliteForbidden, SatelliteNotFound, SatelliteRefused
+from foreman_hooks.satellite.errors import (
+    SatelliteForbidden,
+    SatelliteNotFound,
+    SatelliteRefused,
+)
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import CHECK, Published, publish
 
@@ -28,7 +32,9 @@ TO_PUBLISH = frozenset(
 )
 
 
-def published(stage: Stage, login: str = "admin", **options: Any) -> dict[str, Published]:
+def published(
+    stage: Stage, login: str = "admin", **options: Any
+) -> dict[str, Published]:
     """Publish all templates; what happened to each, by its name."""
     client = Client(Login(stage.foreman.url, login, "changeme"))
     return {result.name: result for result in publish(client, build(), **options)}
@@ -45,7 +51,9 @@ def template(stage: Stage, name: str = CHECK) -> Any:
     return match
 
 
-def test_new_templates_are_created_in_all_visible_organizations_and_locations(stage: Stage) -> None:
+def test_new_templates_are_created_in_all_visible_organizations_and_locations(
+    stage: Stage,
+) -> None:
     stage.satellite.organizations[7] = "Second"
     results = published(stage)
     assert changes(results) == {"created"}
@@ -59,7 +67,9 @@ def test_publishing_again_changes_nothing_and_says_so(stage: Stage) -> None:
     published(stage)
     before = stage.foreman.count("^PUT")
     results = published(stage)
-    assert {(result.change, result.detail) for result in results.values()} == {("unchanged", "")}
+    assert {(result.change, result.detail) for result in results.values()} == {
+        ("unchanged", "")
+    }
     assert stage.foreman.count("^PUT") == before
 
 
@@ -69,11 +79,16 @@ def test_an_update_says_what_changed(stage: Stage) -> None:
     old.template, old.job_category = "#!/bin/sh\necho old", "Commands"
     del old.inputs[0]
     result = published(stage)[CHECK]
-    assert (result.change, result.detail) == ("updated", "template, job category, inputs")
+    assert (result.change, result.detail) == (
+        "updated",
+        "template, job category, inputs",
+    )
     assert template(stage).template.startswith("#!/usr/bin/env python3")
 
 
-def test_publishing_to_another_organization_adds_it_and_removes_none(stage: Stage) -> None:
+def test_publishing_to_another_organization_adds_it_and_removes_none(
+    stage: Stage,
+) -> None:
     stage.satellite.organizations[7] = "Second"
     published(stage, organizations=["Default Organization"])
     assert template(stage).organizations == {1}
@@ -85,18 +100,25 @@ def test_publishing_to_another_organization_adds_it_and_removes_none(stage: Stag
 def test_the_check_runs_as_the_given_user_and_the_others_as_root(stage: Stage) -> None:
     published(stage, check_user="osp")
     templates = stage.satellite.jobs.templates.by_id.values()
-    assert {template.name: template.effective_user["value"] for template in templates} == {
+    assert {
+        template.name: template.effective_user["value"] for template in templates
+    } == {
         CHECK: "osp",
         "OSP - Clean up terminated hosts": "root",
         "OSP - Publish instance identity": "root",
     }
 
 
-def test_an_effective_user_that_is_already_set_stays_and_the_output_says_so(stage: Stage) -> None:
+def test_an_effective_user_that_is_already_set_stays_and_the_output_says_so(
+    stage: Stage,
+) -> None:
     published(stage)
     template(stage).effective_user["value"] = "chosen"
     result = published(stage, check_user="osp")[CHECK]
-    assert (result.change, result.detail) == ("unchanged", "effective user stays chosen, not osp")
+    assert (result.change, result.detail) == (
+        "unchanged",
+        "effective user stays chosen, not osp",
+    )
     template(stage).job_category = "Commands"
     result = published(stage, check_user="osp")[CHECK]
     assert (result.change, result.detail) == (
@@ -108,11 +130,18 @@ def test_an_effective_user_that_is_already_set_stays_and_the_output_says_so(stag
     assert published(stage)[CHECK].detail == ""
 
 
-def test_a_template_that_needs_root_says_so_if_another_user_is_set(stage: Stage) -> None:
+def test_a_template_that_needs_root_says_so_if_another_user_is_set(
+    stage: Stage,
+) -> None:
     published(stage)
-    template(stage, "OSP - Clean up terminated hosts").effective_user["value"] = "chosen"
+    template(stage, "OSP - Clean up terminated hosts").effective_user["value"] = (
+        "chosen"
+    )
     result = published(stage)["OSP - Clean up terminated hosts"]
-    assert (result.change, result.detail) == ("unchanged", "effective user stays chosen, not root")
+    assert (result.change, result.detail) == (
+        "unchanged",
+        "effective user stays chosen, not root",
+    )
 
 
 @pytest.mark.parametrize("status", [200, 403])
@@ -138,12 +167,16 @@ def test_the_smallest_role_is_enough(stage: Stage) -> None:
 
 @pytest.mark.parametrize("missing", sorted(TO_PUBLISH))
 def test_a_missing_permission_is_named(stage: Stage, missing: str) -> None:
-    stage.satellite.users["publisher"] = User("publisher", "changeme", TO_PUBLISH - {missing})
+    stage.satellite.users["publisher"] = User(
+        "publisher", "changeme", TO_PUBLISH - {missing}
+    )
     with pytest.raises((SatelliteForbidden, SatelliteRefused), match=missing):
         published(stage, "publisher")
 
 
-@pytest.mark.parametrize("options", [{"organizations": ["Nowhere"]}, {"locations": ["Nowhere"]}])
+@pytest.mark.parametrize(
+    "options", [{"organizations": ["Nowhere"]}, {"locations": ["Nowhere"]}]
+)
 def test_an_unknown_organization_or_location_is_an_error_before_anything_changes(
     stage: Stage, options: Any
 ) -> None:
@@ -152,8 +185,17 @@ def test_an_unknown_organization_or_location_is_an_error_before_anything_changes
     assert stage.foreman.count("^POST") == 0
 
 
-def test_the_command_prints_what_changed(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["--config", str(stage.config()), "templates", "publish", "--check-user", "osp"]
+def test_the_command_prints_what_changed(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [
+        "--config",
+        str(stage.config()),
+        "templates",
+        "publish",
+        "--check-user",
+        "osp",
+    ]
     assert main(argv) == 0
     assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -181,4 +223,6 @@ def test_build_writes_the_files_that_hammer_imports(
     texts = {template.text for template in build()}
     assert {path.read_text() for path in folder.iterdir()} == texts
     assert capsys.readouterr().out.count("\n") == 3
-    assert main(["templates", "build", "--out", str(folder / "check_instances.erb")]) == 64
+    assert (
+        main(["templates", "build", "--out", str(folder / "check_instances.erb")]) == 64
+    )

@@ -22,7 +22,9 @@ from sandbox.server import Answer, Request, Server
 from satellite_remote_exec.scripts import publish_identity
 
 UUID = "78d7e200-b7d6-4cfe-b7a9-5700e8094df3"
-SWAPPED = "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"  # the same machine in the other byte order
+SWAPPED = (
+    "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"  # the same machine in the other byte order
+)
 OTHER = "5f0c4b1e-9d2a-4c6b-8a37-2b1f0e9d8c7a"
 HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"
 MAC = "3c:ec:ef:00:00:01"
@@ -39,7 +41,11 @@ NOVA = {
     "public_keys": {"me": SECRET},
 }
 NETWORK = {
-    "links": [{"type": "phy", "ethernet_mac_address": MAC.upper()}, {"type": "bond"}, "junk"],
+    "links": [
+        {"type": "phy", "ethernet_mac_address": MAC.upper()},
+        {"type": "bond"},
+        "junk",
+    ],
     "networks": [],
 }
 PUBLISHED = {
@@ -93,7 +99,9 @@ class Machine:
         path.write_text(text)
         return path
 
-    def program(self, name: str, script: str = "", code: int = 0, folder: str = "bin") -> None:
+    def program(
+        self, name: str, script: str = "", code: int = 0, folder: str = "bin"
+    ) -> None:
         path = self.folder / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
@@ -113,9 +121,14 @@ class Machine:
         self.file(f"dev/disk/by-label/{label}", "")
         latest = self.folder / "drive/openstack/latest"
         latest.mkdir(parents=True)
-        for name, value in (("meta_data.json", metadata), ("network_data.json", network)):
+        for name, value in (
+            ("meta_data.json", metadata),
+            ("network_data.json", network),
+        ):
             if value is not None:
-                (latest / name).write_text(value if isinstance(value, str) else json.dumps(value))
+                (latest / name).write_text(
+                    value if isinstance(value, str) else json.dumps(value)
+                )
         return self
 
     def cloud_init(self, v1: Any, ds: Any) -> "Machine":
@@ -131,7 +144,9 @@ class Machine:
         self.file("sys/class/dmi/id/product_uuid", HARDWARE)
         self.file("sys/class/dmi/id/sys_vendor", "Dell Inc.")
         self.file("sys/class/dmi/id/product_name", "PowerEdge R640")
-        self.file("proc/cpuinfo", "flags\t: fpu vmx lm\nmodel name\t: some hypervisor\n")
+        self.file(
+            "proc/cpuinfo", "flags\t: fpu vmx lm\nmodel name\t: some hypervisor\n"
+        )
         self.file("sys/class/net/eno1/address", mac + "\n")
         self.file("sys/class/net/lo/address", "00:00:00:00:00:00\n")
         return self
@@ -142,7 +157,9 @@ class Machine:
         printed = self.capsys.readouterr()
         assert printed.err == ""
         assert printed.out.isascii()
-        assert SECRET not in printed.out + (self.facts.read_text() if self.facts.exists() else "")
+        assert SECRET not in printed.out + (
+            self.facts.read_text() if self.facts.exists() else ""
+        )
         assert not [
             path
             for path in self.folder.rglob("*")
@@ -188,18 +205,26 @@ def test_a_virtual_instance_publishes_what_the_metadata_service_says_and_uploads
 ) -> None:
     code, output = machine.serve().run()
     assert (code, machine.published) == (0, PUBLISHED)
-    assert output == f"published instance {UUID} in {machine.facts}\nuploaded to Satellite\n"
+    assert (
+        output
+        == f"published instance {UUID} in {machine.facts}\nuploaded to Satellite\n"
+    )
     assert machine.facts.stat().st_mode & 0o777 == 0o644
     assert machine.calls == ["subscription-manager facts --update"]
 
 
-@pytest.mark.parametrize("firmware", [UUID, UUID.upper(), SWAPPED, f" {SWAPPED.upper()}\n"])
+@pytest.mark.parametrize(
+    "firmware", [UUID, UUID.upper(), SWAPPED, f" {SWAPPED.upper()}\n"]
+)
 def test_the_firmwares_uuid_may_be_in_either_byte_order_and_case(
     machine: Machine, firmware: str
 ) -> None:
     machine.file("sys/class/dmi/id/product_uuid", firmware)
     assert machine.serve().run()[0] == 0
-    assert machine.published == {**PUBLISHED, "osp.system_uuid": firmware.strip().lower()}
+    assert machine.published == {
+        **PUBLISHED,
+        "osp.system_uuid": firmware.strip().lower(),
+    }
 
 
 @pytest.mark.parametrize("label", ["config-2", "CONFIG-2"])
@@ -229,7 +254,11 @@ def test_without_a_metadata_service_the_config_drive_is_read_and_unmounted(
             },
         ),
         (
-            {"cloud-name": "openstack", "region": "RegionOne", "availability_zone": "nova"},
+            {
+                "cloud-name": "openstack",
+                "region": "RegionOne",
+                "availability_zone": "nova",
+            },
             {"meta-data": {"instance-id": UUID, "project_id": NOVA["project_id"]}},
         ),
         (
@@ -256,13 +285,19 @@ def test_without_both_cloud_init_is_read_in_any_of_its_formats(
     assert machine.published == {**PUBLISHED, "osp.region": "RegionOne"}
 
 
-def test_a_second_run_leaves_the_file_untouched_and_uploads_again(machine: Machine) -> None:
+def test_a_second_run_leaves_the_file_untouched_and_uploads_again(
+    machine: Machine,
+) -> None:
     """An earlier upload may have failed, and a registration discards all facts."""
     machine.serve().run()
     before = machine.facts.stat()
     code, output = machine.run()
     after = machine.facts.stat()
-    assert (code, before.st_ino, before.st_mtime_ns) == (0, after.st_ino, after.st_mtime_ns)
+    assert (code, before.st_ino, before.st_mtime_ns) == (
+        0,
+        after.st_ino,
+        after.st_mtime_ns,
+    )
     assert output.startswith(f"already published: instance {UUID}")
     assert len(machine.calls) == 2
 
@@ -287,8 +322,13 @@ def test_a_changed_value_replaces_the_old_one(machine: Machine) -> None:
         "\x1b[31m",
     ],
 )
-def test_a_field_that_is_not_short_plain_text_is_left_out(machine: Machine, junk: Any) -> None:
-    assert machine.serve({**NOVA, "availability_zone": junk, "project_id": junk}).run()[0] == 0
+def test_a_field_that_is_not_short_plain_text_is_left_out(
+    machine: Machine, junk: Any
+) -> None:
+    assert (
+        machine.serve({**NOVA, "availability_zone": junk, "project_id": junk}).run()[0]
+        == 0
+    )
     assert machine.published == {"osp.uuid": UUID, "osp.system_uuid": UUID}
 
 
@@ -300,7 +340,11 @@ def test_neither_a_proxy_nor_a_redirect_can_answer_for_the_metadata_service(
             monkeypatch.setenv(name, elsewhere.url)
         for status in (301, 302, 303, 307, 308):
             machine.serve(
-                Answer(status, "", {"Location": f"{elsewhere.url}/openstack/latest/meta_data.json"})
+                Answer(
+                    status,
+                    "",
+                    {"Location": f"{elsewhere.url}/openstack/latest/meta_data.json"},
+                )
             )
             assert machine.run()[0] == 69
         assert (machine.published, elsewhere.requests) == (None, [])
@@ -333,7 +377,9 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
-def test_without_smbios_the_machines_uuid_is_found_elsewhere(machine: Machine, kind: str) -> None:
+def test_without_smbios_the_machines_uuid_is_found_elsewhere(
+    machine: Machine, kind: str
+) -> None:
     machine.file("sys/hypervisor/type", "xen\n" if kind == "Xen" else "")
     without_dmi(machine).serve().file(*ELSEWHERE[kind])
     assert machine.run()[0] == 0
@@ -372,7 +418,9 @@ def test_without_a_uuid_the_message_says_where_it_was_looked_for(
     assert "no usable UUID" in output and "/proc/device-tree" in output
 
 
-def test_the_uuid_of_smbios_counts_before_that_of_the_hypervisor(machine: Machine) -> None:
+def test_the_uuid_of_smbios_counts_before_that_of_the_hypervisor(
+    machine: Machine,
+) -> None:
     machine.file("sys/hypervisor/uuid", OTHER)
     assert machine.serve().run()[0] == 0
     assert machine.published["osp.system_uuid"] == UUID
@@ -425,9 +473,14 @@ def test_a_vmware_guest_is_an_instance_only_with_both_tag_and_interface(
     assert reason in output
 
 
-def test_a_vmware_guest_publishes_nothing_if_two_sources_disagree(machine: Machine) -> None:
+def test_a_vmware_guest_publishes_nothing_if_two_sources_disagree(
+    machine: Machine,
+) -> None:
     code, output = (
-        vmware(machine).serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+        vmware(machine)
+        .serve(network=NETWORK)
+        .drive({**NOVA, "uuid": OTHER}, NETWORK)
+        .run()
     )
     assert (code, machine.published) == (70, None)
     assert UUID in output and OTHER in output
@@ -446,7 +499,9 @@ def test_the_firmware_of_nova_itself_has_to_name_the_instance_whatever_its_tag_s
 # A machine that is not an instance
 
 
-def test_a_machine_that_no_source_calls_an_instance_is_left_alone(machine: Machine) -> None:
+def test_a_machine_that_no_source_calls_an_instance_is_left_alone(
+    machine: Machine,
+) -> None:
     """The metadata service of another cloud returns 404 for this path."""
     code, output = machine.run()
     assert (code, machine.published, machine.calls) == (0, None, [])
@@ -462,9 +517,12 @@ def test_a_machine_without_a_metadata_service_is_not_an_error(machine: Machine) 
 
 
 @pytest.mark.parametrize(
-    "v1", [{"platform": "ec2", "cloud_name": "aws"}, {"cloud_name": "nocloud"}, {}, None, []]
+    "v1",
+    [{"platform": "ec2", "cloud_name": "aws"}, {"cloud_name": "nocloud"}, {}, None, []],
 )
-def test_what_cloud_init_says_about_another_cloud_is_ignored(machine: Machine, v1: Any) -> None:
+def test_what_cloud_init_says_about_another_cloud_is_ignored(
+    machine: Machine, v1: Any
+) -> None:
     assert machine.cloud_init(v1, {"meta_data": {"uuid": UUID}}).run()[0] == 0
     assert machine.published is None
 
@@ -545,7 +603,9 @@ def test_an_instance_on_bare_metal_is_known_by_its_network_interfaces(
     elif source == "drive":
         machine.drive(network=NETWORK)
     else:
-        machine.cloud_init({"platform": "openstack"}, {"meta_data": NOVA, "network_json": NETWORK})
+        machine.cloud_init(
+            {"platform": "openstack"}, {"meta_data": NOVA, "network_json": NETWORK}
+        )
     assert machine.run()[0] == 0
     assert machine.published == {**PUBLISHED, "osp.system_uuid": HARDWARE}
 
@@ -565,7 +625,9 @@ def test_facts_of_several_sources_are_merged_and_the_first_source_wins(
     }
 
 
-def test_an_interface_that_is_part_of_a_bond_is_known_by_its_own_address(machine: Machine) -> None:
+def test_an_interface_that_is_part_of_a_bond_is_known_by_its_own_address(
+    machine: Machine,
+) -> None:
     machine.metal(mac="3c:ec:ef:00:00:99").serve(network=NETWORK)
     machine.file("sys/class/net/eno1/bonding_slave/perm_hwaddr", MAC)
     assert machine.run()[0] == 0
@@ -589,16 +651,23 @@ def test_a_copied_config_drive_or_a_borrowed_address_does_not_make_metal_an_inst
 ) -> None:
     machine.metal()
     code, output = (
-        machine.serve(network=network) if source == "service" else machine.drive(network=network)
+        machine.serve(network=network)
+        if source == "service"
+        else machine.drive(network=network)
     ).run()
     assert (code, machine.published) == (70, None)
     assert "no network interface of this machine" in output
 
 
-def test_a_node_whose_old_config_drive_is_still_there_publishes_nothing(machine: Machine) -> None:
+def test_a_node_whose_old_config_drive_is_still_there_publishes_nothing(
+    machine: Machine,
+) -> None:
     """It was deployed again: two sources name different instances, both with its interfaces."""
     code, output = (
-        machine.metal().serve(network=NETWORK).drive({**NOVA, "uuid": OTHER}, NETWORK).run()
+        machine.metal()
+        .serve(network=NETWORK)
+        .drive({**NOVA, "uuid": OTHER}, NETWORK)
+        .run()
     )
     assert (code, machine.published) == (70, None)
     assert UUID in output
@@ -623,7 +692,9 @@ def test_without_a_uuid_of_the_hardware_nothing_is_published(
 ) -> None:
     """The facts could not be bound to the machine; some boards all have the same UUID."""
     machine = machine.metal() if metal else machine
-    path = machine.serve(network=NETWORK).file("sys/class/dmi/id/product_uuid", firmware or "")
+    path = machine.serve(network=NETWORK).file(
+        "sys/class/dmi/id/product_uuid", firmware or ""
+    )
     if firmware is None:
         path.unlink()
     code, output = machine.run()
@@ -659,7 +730,9 @@ def test_facts_of_another_machine_are_removed_from_one_that_is_not_an_instance(
         None,
         ["subscription-manager facts --update"],
     )
-    assert output.startswith(f"removed {machine.facts}: it was not published on this hardware\n")
+    assert output.startswith(
+        f"removed {machine.facts}: it was not published on this hardware\n"
+    )
 
 
 def test_facts_of_another_machine_are_removed_even_if_nothing_replaces_them(
@@ -672,15 +745,23 @@ def test_facts_of_another_machine_are_removed_even_if_nothing_replaces_them(
     assert machine.calls == ["subscription-manager facts --update"]
 
 
-def test_facts_of_another_machine_are_replaced_by_the_machines_own(machine: Machine) -> None:
+def test_facts_of_another_machine_are_replaced_by_the_machines_own(
+    machine: Machine,
+) -> None:
     machine.file("etc/rhsm/facts/osp.facts", json.dumps(STALE))
     code, output = machine.serve().run()
     assert (code, machine.published) == (0, PUBLISHED)
-    assert [line.split()[0] for line in output.splitlines()] == ["removed", "published", "uploaded"]
+    assert [line.split()[0] for line in output.splitlines()] == [
+        "removed",
+        "published",
+        "uploaded",
+    ]
     assert machine.calls == ["subscription-manager facts --update"]
 
 
-def test_a_failed_upload_does_not_stop_the_facts_from_being_written(machine: Machine) -> None:
+def test_a_failed_upload_does_not_stop_the_facts_from_being_written(
+    machine: Machine,
+) -> None:
     machine.file("etc/rhsm/facts/osp.facts", json.dumps(STALE))
     machine.serve().program("subscription-manager", code=70)
     assert machine.run()[0] == 70
@@ -688,8 +769,12 @@ def test_a_failed_upload_does_not_stop_the_facts_from_being_written(machine: Mac
 
 
 @pytest.mark.parametrize("bound", [UUID, SWAPPED])
-def test_facts_of_this_machine_stay_while_no_source_answers(machine: Machine, bound: str) -> None:
-    machine.file("etc/rhsm/facts/osp.facts", json.dumps({**PUBLISHED, "osp.system_uuid": bound}))
+def test_facts_of_this_machine_stay_while_no_source_answers(
+    machine: Machine, bound: str
+) -> None:
+    machine.file(
+        "etc/rhsm/facts/osp.facts", json.dumps({**PUBLISHED, "osp.system_uuid": bound})
+    )
     assert machine.run()[0] == 0
     assert machine.published["osp.uuid"] == UUID
 
@@ -731,7 +816,9 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-def test_an_invalid_response_is_reported_in_one_line(machine: Machine, garbage: str) -> None:
+def test_an_invalid_response_is_reported_in_one_line(
+    machine: Machine, garbage: str
+) -> None:
     code, output = machine.serve(GARBAGE[garbage]).run()
     assert (code, machine.published, machine.calls) == (69, None, [])
     assert output.startswith("nothing published: ")
@@ -809,7 +896,10 @@ def test_a_config_drive_with_invalid_data_is_still_unmounted(
 def test_a_config_drive_that_cannot_be_mounted_is_reported(machine: Machine) -> None:
     machine.drive().program("mount", code=32)
     code, output = machine.run()
-    assert (code, output) == (70, "nothing published: the config drive cannot be mounted\n")
+    assert (code, output) == (
+        70,
+        "nothing published: the config drive cannot be mounted\n",
+    )
 
 
 @pytest.mark.parametrize("program", ["mount", "umount"])
@@ -830,7 +920,9 @@ def test_a_link_on_a_config_drive_leads_nowhere(machine: Machine) -> None:
     own = machine.file("etc/shadow", json.dumps(NOVA))
     machine.drive(metadata=None)
     (machine.folder / "drive/openstack/latest/meta_data.json").symlink_to(own)
-    machine.program("mount", f'for last; do :; done; cp -a {machine.folder}/drive/. "$last"')
+    machine.program(
+        "mount", f'for last; do :; done; cp -a {machine.folder}/drive/. "$last"'
+    )
     assert machine.run()[0] == 70
     assert machine.published is None
 
@@ -838,7 +930,9 @@ def test_a_link_on_a_config_drive_leads_nowhere(machine: Machine) -> None:
 # What can go wrong on the machine
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, where: str, number: int, path: str = "") -> None:
+def failing(
+    monkeypatch: pytest.MonkeyPatch, where: str, number: int, path: str = ""
+) -> None:
     """Let a call of the operating system fail, for paths that end in `path`."""
     module, name = where.split(".")
     true = getattr(sys.modules[module], name)
@@ -907,7 +1001,9 @@ def test_a_failed_upload_is_reported_and_the_facts_stay(
     assert machine.published == PUBLISHED
 
 
-def test_an_upload_that_hangs_times_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_hangs_times_out(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publish_identity, "UPLOAD_TIMEOUT", 0.05)
     machine.serve().program("subscription-manager", "exec tail -f /dev/null")
     code, output = machine.run()
@@ -977,4 +1073,6 @@ def test_the_oldest_python_does_the_same(machine: Machine, kind: str) -> None:
         check=False,
     )
     assert done.returncode == (69 if kind == "garbage" else 0), done.stdout
-    assert (machine.published or {}).get("osp.uuid") == (None if kind == "garbage" else UUID)
+    assert (machine.published or {}).get("osp.uuid") == (
+        None if kind == "garbage" else UUID
+    )

@@ -24,7 +24,7 @@ from sandbox.server import Server
 from sandbox.story import write_clouds
 
 from foreman_hooks.commands import main as cli
-from foreman_hooks.osp_checker.errors import OSPError
+from foreman_hooks.osp_checker import OSPError
 from foreman_hooks.reports import html
 from foreman_hooks.rules.model import Decision, Outcome, Reason, Result, Verdict
 from foreman_hooks.rules.plan import Plan, PlanRegion
@@ -32,7 +32,9 @@ from foreman_hooks.rules.plan import Plan, PlanRegion
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
 CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
 )
 
 
@@ -89,7 +91,9 @@ class Browser:
         number = next(self._numbers)
         session = {"sessionId": self._session} if self._session else {}
         message = (
-            json.dumps({"id": number, "method": method, "params": params, **session}).encode()
+            json.dumps(
+                {"id": number, "method": method, "params": params, **session}
+            ).encode()
             + b"\0"
         )
         while message:
@@ -118,7 +122,9 @@ class Browser:
         """Show a file in a page of its own."""
         self._session = None
         target = self("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self(f"{domain}.enable")
         self(
@@ -136,7 +142,10 @@ class Browser:
     def js(self, expression: str) -> Any:
         """The value of an expression in the page; of a promise, what it comes to."""
         done = self(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
         )
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
@@ -158,7 +167,13 @@ class Browser:
             windowsVirtualKeyCode=code,
             text=text,
         )
-        self("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+        self(
+            "Input.dispatchKeyEvent",
+            type="keyUp",
+            key=key,
+            code=key,
+            windowsVirtualKeyCode=code,
+        )
 
     @property
     def complaints(self) -> list[Any]:
@@ -186,7 +201,9 @@ def verdict(
     detail: str = "listed",
     name: str = "",
 ) -> Verdict:
-    return Verdict(number, name or f"host-{number:05}.example.com", UUID, decision, reason, detail)
+    return Verdict(
+        number, name or f"host-{number:05}.example.com", UUID, decision, reason, detail
+    )
 
 
 def plan(*verdicts: Verdict, **more: Any) -> Plan:
@@ -258,7 +275,9 @@ def test_what_will_be_deleted_stands_on_top_and_every_record_below() -> None:
 
 
 def test_what_became_of_the_deletions_is_told() -> None:
-    failed = Outcome(3, "host-00003.example.com", UUID, Result.FAILED, "Satellite said no")
+    failed = Outcome(
+        3, "host-00003.example.com", UUID, Result.FAILED, "Satellite said no"
+    )
     text = Outline(html.render(MIXED, [failed])).text
     assert "0 of 1 host records deleted" in text and "failed: Satellite said no" in text
 
@@ -267,7 +286,11 @@ def test_a_refusal_and_a_region_without_answer_are_told() -> None:
     regions = (PlanRegion("prod", "RegionOne", None, "", OSPError("a cell is down")),)
     text = Outline(
         html.render(
-            plan(verdict(1, reason=Reason.UNKNOWN), regions=regions, refusals=("too many",))
+            plan(
+                verdict(1, reason=Reason.UNKNOWN),
+                regions=regions,
+                refusals=("too many",),
+            )
         )
     ).text
     assert "Refused by a guard rail" in text and "too many" in text
@@ -280,7 +303,8 @@ def test_a_plan_of_nothing_is_a_page_too() -> None:
 
 def test_nothing_of_a_host_becomes_markup() -> None:
     made = plan(
-        verdict(1, Decision.DELETE, Reason.TERMINATED, HOSTILE, HOSTILE), refusals=(HOSTILE,)
+        verdict(1, Decision.DELETE, Reason.TERMINATED, HOSTILE, HOSTILE),
+        refusals=(HOSTILE,),
     )
     found = Outline(html.render(made))
     assert [name for name, _ in found.tags].count("script") == 1
@@ -302,9 +326,9 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 def test_screen_readers_find_their_way() -> None:
     tags = Outline(html.render(MIXED)).tags
     names = [name for name, _ in tags]
-    assert names.count("h1") == names.count("main") == 1 and names.count("caption") == names.count(
-        "table"
-    )
+    assert names.count("h1") == names.count("main") == 1 and names.count(
+        "caption"
+    ) == names.count("table")
     assert all(attributes.get("scope") for name, attributes in tags if name == "th")
     assert any(attributes.get("role") == "status" for _, attributes in tags)
     assert ("html", {"lang": "en"}) in tags
@@ -332,13 +356,25 @@ def opened(browser: Browser, tmp_path: Path) -> Browser:
 def test_the_table_sorts_by_keyboard_and_says_how(opened: Browser) -> None:
     opened.js("document.querySelectorAll('#records thead button')[1].focus()")
     opened.press("Enter", 13, "\r")
-    assert [name[5:10] for name in shown(opened)] == ["00001", "00003", "00020", "00100"]
+    assert [name[5:10] for name in shown(opened)] == [
+        "00001",
+        "00003",
+        "00020",
+        "00100",
+    ]
     assert (
-        opened.js("document.querySelectorAll('#records th')[1].getAttribute('aria-sort')")
+        opened.js(
+            "document.querySelectorAll('#records th')[1].getAttribute('aria-sort')"
+        )
         == "ascending"
     )
     opened.press("Enter", 13, "\r")
-    assert [name[5:10] for name in shown(opened)] == ["00100", "00020", "00003", "00001"]
+    assert [name[5:10] for name in shown(opened)] == [
+        "00100",
+        "00020",
+        "00003",
+        "00001",
+    ]
     assert opened.complaints == []
 
 
@@ -362,7 +398,9 @@ def test_the_table_filters_and_says_how_many_are_left(opened: Browser) -> None:
 
 
 @pytest.mark.live
-def test_without_scripts_every_record_is_there(browser: Browser, tmp_path: Path) -> None:
+def test_without_scripts_every_record_is_there(
+    browser: Browser, tmp_path: Path
+) -> None:
     path = tmp_path / "report.html"
     path.write_text(html.render(MIXED), encoding="utf-8")
     browser.open(path, scripts=False)
@@ -388,7 +426,9 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser, tmp_path: Path) -> 
 
 
 @pytest.mark.live
-def test_thousands_of_records_can_be_filtered_and_sorted(browser: Browser, tmp_path: Path) -> None:
+def test_thousands_of_records_can_be_filtered_and_sorted(
+    browser: Browser, tmp_path: Path
+) -> None:
     path = tmp_path / "report.html"
     path.write_text(html.render(plan(*map(verdict, range(5_000)))), encoding="utf-8")
     browser.open(path)
@@ -403,7 +443,9 @@ def test_thousands_of_records_can_be_filtered_and_sorted(browser: Browser, tmp_p
         " document.querySelector('#records thead button').click();"
         " document.querySelector('#records thead button').click(); })()"
     )
-    assert shown(browser) == [f"host-{number:05}.example.com" for number in reversed(range(100))]
+    assert shown(browser) == [
+        f"host-{number:05}.example.com" for number in reversed(range(100))
+    ]
     rows = [
         one
         for one in browser("Accessibility.getFullAXTree")["nodes"]
@@ -421,10 +463,17 @@ def test_the_report_is_written_before_anything_is_deleted_and_again_after(
 ) -> None:
     stage.terminated("old")
     path = tmp_path / "report.html"
-    assert cli.main(["--config", str(stage.config()), "plan", "--report", str(path)]) == 0
+    assert (
+        cli.main(["--config", str(stage.config()), "plan", "--report", str(path)]) == 0
+    )
     assert "1 of 2 host records to delete" in path.read_text()
     assert path.stat().st_mode & 0o7777 == 0o640
-    assert cli.main(["--config", str(stage.config()), "run", "--apply", "--report", str(path)]) == 0
+    assert (
+        cli.main(
+            ["--config", str(stage.config()), "run", "--apply", "--report", str(path)]
+        )
+        == 0
+    )
     assert "1 of 1 host records deleted" in path.read_text()
 
 
@@ -434,7 +483,10 @@ def test_where_it_cannot_be_written_nothing_is_deleted(
     stage.terminated("old")
     path = tmp_path / "nowhere" / "report.html"
     assert (
-        cli.main(["--config", str(stage.config()), "run", "--apply", "--report", str(path)]) == 65
+        cli.main(
+            ["--config", str(stage.config()), "run", "--apply", "--report", str(path)]
+        )
+        == 65
     )
     assert capfd.readouterr().err.count("\n") == 1 and "old" in stage.left
 
@@ -457,7 +509,14 @@ def picture(path: Path) -> None:
         report = folder / "report.html"
         assert (
             cli.main(
-                ["--config", str(folder / "config.yml"), "-q", "plan", "--report", str(report)]
+                [
+                    "--config",
+                    str(folder / "config.yml"),
+                    "-q",
+                    "plan",
+                    "--report",
+                    str(report),
+                ]
             )
             == 0
         )
@@ -466,14 +525,22 @@ def picture(path: Path) -> None:
         )
         browser = Browser(folder / "chromium")
         browser.open(report)
-        end = browser.js("document.querySelector('.legend').getBoundingClientRect().bottom")
+        end = browser.js(
+            "document.querySelector('.legend').getBoundingClientRect().bottom"
+        )
         path.write_bytes(
             b64decode(
                 browser(
                     "Page.captureScreenshot",
                     format="png",
                     captureBeyondViewport=True,
-                    clip={"x": 0, "y": 0, "width": 1280, "height": end + 40, "scale": 0.75},
+                    clip={
+                        "x": 0,
+                        "y": 0,
+                        "width": 1280,
+                        "height": end + 40,
+                        "scale": 0.75,
+                    },
                 )["data"]
             )
         )

@@ -12,8 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.errors import OSPError
-from foreman_hooks.osp_checker.sightings import Presence, Sighting
+from foreman_hooks.osp_checker import OSPError, Presence, Sighting
 from foreman_hooks.reports.listings import (
     FORMATS,
     Row,
@@ -28,7 +27,14 @@ from foreman_hooks.reports.listings import (
     summary,
     verdict_rows,
 )
-from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Outcome, Reason, Result, Verdict
+from foreman_hooks.rules.model import (
+    NEEDS_ATTENTION,
+    Decision,
+    Outcome,
+    Reason,
+    Result,
+    Verdict,
+)
 from foreman_hooks.rules.plan import Plan, PlanRegion
 
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
@@ -63,7 +69,10 @@ def test_a_table_looks_like_one_of_hammer() -> None:
 
 
 def test_csv_has_one_line_of_labels_and_quotes_what_needs_it() -> None:
-    assert render(ROWS, Style("csv")) == 'Id,Name,Detail\n7,web-7.example.com,"a, ""b"""\n12,db,\n'
+    assert (
+        render(ROWS, Style("csv"))
+        == 'Id,Name,Detail\n7,web-7.example.com,"a, ""b"""\n12,db,\n'
+    )
 
 
 def test_json_is_a_list_of_objects_with_values_of_their_own_type() -> None:
@@ -99,12 +108,17 @@ def test_fields_chooses_columns_in_the_order_given_whatever_their_case() -> None
 
 @pytest.mark.parametrize("output", FORMATS)
 def test_an_unknown_field_is_an_error_that_says_which_there_are(output: str) -> None:
-    with pytest.raises(UnknownField, match="no field Nmae, x; there are Id, Name, Detail"):
+    with pytest.raises(
+        UnknownField, match="no field Nmae, x; there are Id, Name, Detail"
+    ):
         render(ROWS, Style(output, ("Id", "Nmae", "x")))
 
 
 def test_without_headers_only_the_rows_are_printed() -> None:
-    assert render(ROWS, Style("csv", headers=False)) == '7,web-7.example.com,"a, ""b"""\n12,db,\n'
+    assert (
+        render(ROWS, Style("csv", headers=False))
+        == '7,web-7.example.com,"a, ""b"""\n12,db,\n'
+    )
     assert render(ROWS, Style(headers=False)).splitlines() == [
         '7  | web-7.example.com | a, "b"',
         "12 | db                |",
@@ -114,7 +128,9 @@ def test_without_headers_only_the_rows_are_printed() -> None:
 @pytest.mark.parametrize(
     "sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\u2212"]
 )
-@pytest.mark.parametrize("before", ["", " ", "\t", "\r", "\n", "\u3000", "\ufeff", " \t "])
+@pytest.mark.parametrize(
+    "before", ["", " ", "\t", "\r", "\n", "\u3000", "\ufeff", " \t "]
+)
 def test_no_cell_of_csv_is_a_formula(before: str, sign: str) -> None:
     text = f'{before}{sign}HYPERLINK("http://evil.example.com";A1)'
     ((cell, number),) = csv.reader(
@@ -126,12 +142,20 @@ def test_no_cell_of_csv_is_a_formula(before: str, sign: str) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "|"])
-def test_no_part_of_a_cell_is_a_formula_where_another_separator_is_usual(separator: str) -> None:
+def test_no_part_of_a_cell_is_a_formula_where_another_separator_is_usual(
+    separator: str,
+) -> None:
     (other, _) = sorted({",", ";", "|"} - {separator})
-    text = render([{"A": f"web{other} =1+1"}], Style("csv", headers=False, separator=separator))
+    text = render(
+        [{"A": f"web{other} =1+1"}], Style("csv", headers=False, separator=separator)
+    )
     assert f"web{other} '=1+1" in text
-    text = render([{"A": f"web{separator}=1+1"}], Style("csv", headers=False, separator=separator))
-    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [[f"web{separator}=1+1"]]
+    text = render(
+        [{"A": f"web{separator}=1+1"}], Style("csv", headers=False, separator=separator)
+    )
+    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [
+        [f"web{separator}=1+1"]
+    ]
 
 
 def test_what_is_no_formula_is_left_alone_in_csv() -> None:
@@ -146,11 +170,15 @@ def test_what_is_no_formula_is_left_alone_in_csv() -> None:
 def test_another_separator_may_part_the_columns_of_csv(separator: str) -> None:
     text = render([{"A": "x;y|z,", "B": 1}], Style("csv", separator=separator))
     assert text.startswith(f"A{separator}B\n")
-    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [["A", "B"], ["x;y|z,", "1"]]
+    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [
+        ["A", "B"],
+        ["x;y|z,", "1"],
+    ]
 
 
 @pytest.mark.parametrize(
-    ("output", "text"), [("table", ""), ("csv", ""), ("json", "[]\n"), ("yaml", "---\n[]\n")]
+    ("output", "text"),
+    [("table", ""), ("csv", ""), ("json", "[]\n"), ("yaml", "---\n[]\n")],
 )
 def test_an_empty_listing_is_still_well_formed(output: str, text: str) -> None:
     for headers in (True, False):
@@ -186,12 +214,16 @@ def printable(text: str) -> bool:
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("output", FORMATS)
-def test_no_control_character_of_a_name_reaches_the_terminal(output: str, name: str) -> None:
+def test_no_control_character_of_a_name_reaches_the_terminal(
+    output: str, name: str
+) -> None:
     """No escape sequence, in 8 bits either, no second line, and no letters that run backwards."""
     text = render(verdict_rows([verdict(name, detail=name)]), Style(output))
     assert printable(text)
     if output != "yaml":  # which may write a text in several lines
-        assert text.count("\n") == render(verdict_rows([verdict()]), Style(output)).count("\n")
+        assert text.count("\n") == render(
+            verdict_rows([verdict()]), Style(output)
+        ).count("\n")
 
 
 @pytest.mark.parametrize("name", HOSTILE[:-1], ids=ascii)
@@ -206,7 +238,9 @@ cells = st.tuples(st.integers(), st.text(max_size=9), st.none() | st.text(max_si
 
 @given(st.lists(cells, min_size=1, max_size=2), st.sampled_from(FORMATS), st.booleans())
 @settings(max_examples=40)
-def test_whatever_a_listing_holds_a_row_is_a_row(listing: Any, output: str, headers: bool) -> None:
+def test_whatever_a_listing_holds_a_row_is_a_row(
+    listing: Any, output: str, headers: bool
+) -> None:
     rows = [dict(zip(("Id", "Name", "Detail"), row)) for row in listing]
     text = render(rows, Style(output, headers=headers))
     assert text.endswith("\n")
@@ -237,8 +271,16 @@ def test_a_verdict_is_a_row_with_its_reason_in_words() -> None:
 
 
 def test_an_outcome_is_a_row() -> None:
-    assert outcome_rows([Outcome(7, "web-7", UUID, Result.KEPT, "instance exists")]) == [
-        {"Id": 7, "Name": "web-7", "UUID": UUID, "Result": "kept", "Detail": "instance exists"}
+    assert outcome_rows(
+        [Outcome(7, "web-7", UUID, Result.KEPT, "instance exists")]
+    ) == [
+        {
+            "Id": 7,
+            "Name": "web-7",
+            "UUID": UUID,
+            "Result": "kept",
+            "Detail": "instance exists",
+        }
     ]
 
 
@@ -281,7 +323,9 @@ def test_every_kind_of_row_can_be_printed_in_every_shape(output: str) -> None:
 # What a person wants to read of
 
 
-@pytest.mark.parametrize("reason", sorted(NEEDS_ATTENTION), ids=lambda reason: reason.name)
+@pytest.mark.parametrize(
+    "reason", sorted(NEEDS_ATTENTION), ids=lambda reason: reason.name
+)
 def test_a_contradiction_is_always_worth_a_line(reason: Reason) -> None:
     assert noteworthy(verdict(decision=Decision.KEEP, reason=reason))
 
@@ -303,10 +347,14 @@ def test_what_stays_as_it_was_is_not(reason: Reason) -> None:
 
 
 def plan(verdicts: Any, regions: Any = (), scope: str = "all hosts") -> Plan:
-    return Plan("https://satellite.example.com", NOW, scope, tuple(regions), tuple(verdicts))
+    return Plan(
+        "https://satellite.example.com", NOW, scope, tuple(regions), tuple(verdicts)
+    )
 
 
-def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answered() -> None:
+def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answered() -> (
+    None
+):
     made = plan(
         [
             verdict(),
@@ -316,9 +364,16 @@ def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answ
         ],
         [
             PlanRegion(
-                "prod", "RegionOne", 120, "server x was read", alive=2, unlisted=("RegionThree",)
+                "prod",
+                "RegionOne",
+                120,
+                "server x was read",
+                alive=2,
+                unlisted=("RegionThree",),
             ),
-            PlanRegion("prod", "RegionTwo", None, error=OSPError("prod/RegionTwo: gave 503")),
+            PlanRegion(
+                "prod", "RegionTwo", None, error=OSPError("prod/RegionTwo: gave 503")
+            ),
         ],
     )
     assert summary(made) == (
@@ -335,10 +390,15 @@ def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answ
 
 
 def test_the_summary_of_nothing_is_a_line() -> None:
-    assert summary(plan([])) == "0 host records (all hosts): 0 to delete, 0 waiting, 0 kept\n"
+    assert (
+        summary(plan([]))
+        == "0 host records (all hosts): 0 to delete, 0 waiting, 0 kept\n"
+    )
 
 
-def test_no_control_character_of_an_answer_reaches_the_terminal_in_the_summary() -> None:
+def test_no_control_character_of_an_answer_reaches_the_terminal_in_the_summary() -> (
+    None
+):
     """A proof may quote what a server said, and a plan's scope may come from a file."""
     text = " ".join(HOSTILE)
     told = summary(
@@ -367,7 +427,9 @@ def test_the_hammer_lines_read_the_record_before_they_delete_it_by_its_id() -> N
 
 def test_a_name_cannot_add_a_line_to_the_hammer_commands() -> None:
     """People copy them into a shell."""
-    assert all(line.isprintable() for line in hammer_lines([verdict(" ".join(HOSTILE))]))
+    assert all(
+        line.isprintable() for line in hammer_lines([verdict(" ".join(HOSTILE))])
+    )
 
 
 # What cron mails
@@ -394,20 +456,53 @@ def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
 def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
     """That something waits as it did before is no news."""
     waits = Verdict(
-        1, "a.example.com", "u", Decision.WAIT, Reason.GRACE, "1 of 3 runs; not before ever"
+        1,
+        "a.example.com",
+        "u",
+        Decision.WAIT,
+        Reason.GRACE,
+        "1 of 3 runs; not before ever",
     )
     assert (
-        news(plan([waits, Verdict(2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed")]))
+        news(
+            plan(
+                [
+                    waits,
+                    Verdict(
+                        2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed"
+                    ),
+                ]
+            )
+        )
         == ""
     )
 
 
 def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() -> None:
     verdicts = [
-        Verdict(1, "w.example.com", "u", Decision.WAIT, Reason.GRACE, "not before 2026/11/22"),
-        Verdict(2, "l.example.com", "u", Decision.KEEP, Reason.CHECKED_IN, "an hour\x1b[2J ago"),
         Verdict(
-            3, "d.example.com", "u", Decision.DELETE, Reason.TERMINATED, "terminated yesterday"
+            1,
+            "w.example.com",
+            "u",
+            Decision.WAIT,
+            Reason.GRACE,
+            "not before 2026/11/22",
+        ),
+        Verdict(
+            2,
+            "l.example.com",
+            "u",
+            Decision.KEEP,
+            Reason.CHECKED_IN,
+            "an hour\x1b[2J ago",
+        ),
+        Verdict(
+            3,
+            "d.example.com",
+            "u",
+            Decision.DELETE,
+            Reason.TERMINATED,
+            "terminated yesterday",
         ),
         Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed"),
     ]

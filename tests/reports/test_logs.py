@@ -14,7 +14,9 @@ import pytest
 from foreman_hooks.reports import logs
 
 
-def test_log_lines_are_json_objects_on_request(call: Any, stage: Any, tmp_path: Path) -> None:
+def test_log_lines_are_json_objects_on_request(
+    call: Any, stage: Any, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     stage.terminated("old")
     code, out, _ = call(
@@ -27,7 +29,11 @@ def test_log_lines_are_json_objects_on_request(call: Any, stage: Any, tmp_path: 
         re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"])
         for line in lines
     )
-    assert [line["message"] for line in lines] == ["run starts", *out.splitlines(), "exit code 0"]
+    assert [line["message"] for line in lines] == [
+        "run starts",
+        *out.splitlines(),
+        "exit code 0",
+    ]
 
 
 def test_json_on_stderr_is_one_object_a_line_whatever_is_logged(
@@ -38,7 +44,9 @@ def test_json_on_stderr_is_one_object_a_line_whatever_is_logged(
     try:
         raise ValueError("why")
     except ValueError:
-        logging.getLogger("foreman_hooks.x").warning("%s\n\x1b\udc80", "two", exc_info=True)
+        logging.getLogger("foreman_hooks.x").warning(
+            "%s\n\x1b\udc80", "two", exc_info=True
+        )
     logging.getLogger(logs.SAID).error("is on the terminal already")
     (line,) = sys.stderr.getvalue().splitlines()
     assert json.loads(line)["message"] == "two\n\x1b\udc80"
@@ -74,15 +82,23 @@ def test_a_log_file_that_cannot_be_written_is_refused_in_one_line(
 
 
 def test_errors_are_in_the_log_too(call: Any, tmp_path: Path) -> None:
-    code, _, err = call("--config", tmp_path / "none.yml", "--log-file", tmp_path / "log", "run")
+    code, _, err = call(
+        "--config", tmp_path / "none.yml", "--log-file", tmp_path / "log", "run"
+    )
     assert code == 78
     assert f" ERROR foreman_hooks.said: {err}" in (tmp_path / "log").read_text()
 
 
-def test_a_refusal_is_in_the_log_with_its_numbers(call: Any, stage: Any, tmp_path: Path) -> None:
+def test_a_refusal_is_in_the_log_with_its_numbers(
+    call: Any, stage: Any, tmp_path: Path
+) -> None:
     stage.terminated("old")
     code, _, err = call(
-        "--config", stage.config(policy={"max_deletions": 0}), "--log-file", tmp_path / "log", "run"
+        "--config",
+        stage.config(policy={"max_deletions": 0}),
+        "--log-file",
+        tmp_path / "log",
+        "run",
     )
     assert code == 3
     assert "refused: " in err

@@ -41,27 +41,45 @@ def measure(stage: Stage, tmp_path: Path) -> Any:
     path = tmp_path / "osp.prom"
 
     def run(*argv: str, **sections: Any) -> tuple[int, dict[str, float]]:
-        code = cli.main(["--config", str(stage.config(**sections)), *argv, "--metrics", str(path)])
+        code = cli.main(
+            ["--config", str(stage.config(**sections)), *argv, "--metrics", str(path)]
+        )
         return code, read(path)
 
     return run
 
 
-def test_a_good_run_tells_its_numbers(stage: Stage, measure: Any, tmp_path: Path) -> None:
+def test_a_good_run_tells_its_numbers(
+    stage: Stage, measure: Any, tmp_path: Path
+) -> None:
     stage.terminated("old")
     stage.archived("archived")
     before = time.time()
     code, found = measure("run", "--apply")
     assert code == 0
-    assert found["hosts delete terminated, with proof"] == found["deletions deleted"] == 1
+    assert (
+        found["hosts delete terminated, with proof"] == found["deletions deleted"] == 1
+    )
     assert (
         found["hosts wait absent, within the grace period"]
         == found["hosts keep instance exists"]
         == 1
     )
-    assert found["region_answered prod RegionOne"] == found["region_servers prod RegionOne"] == 1
-    assert (found["unknown_ratio"], found["refusals"], found["last_run_exit_code"]) == (0, 0, 0)
-    assert found["last_run_timestamp_seconds"] == found["last_good_run_timestamp_seconds"] >= before
+    assert (
+        found["region_answered prod RegionOne"]
+        == found["region_servers prod RegionOne"]
+        == 1
+    )
+    assert (found["unknown_ratio"], found["refusals"], found["last_run_exit_code"]) == (
+        0,
+        0,
+        0,
+    )
+    assert (
+        found["last_run_timestamp_seconds"]
+        == found["last_good_run_timestamp_seconds"]
+        >= before
+    )
     assert found["last_proof_timestamp_seconds"] >= before
     assert {name for name in found if name.startswith("last_run_duration")} == {
         "last_run_duration_seconds plan",
@@ -86,7 +104,10 @@ def test_a_run_that_fails_says_so_and_keeps_when_the_last_good_one_was(
     spoil(stage)
     found, after = measure("run")
     assert found == after["last_run_exit_code"] == code
-    assert after["last_good_run_timestamp_seconds"] == good["last_good_run_timestamp_seconds"]
+    assert (
+        after["last_good_run_timestamp_seconds"]
+        == good["last_good_run_timestamp_seconds"]
+    )
     assert after["last_proof_timestamp_seconds"] == good["last_proof_timestamp_seconds"]
     assert after["last_run_timestamp_seconds"] > good["last_run_timestamp_seconds"]
 
@@ -94,7 +115,11 @@ def test_a_run_that_fails_says_so_and_keeps_when_the_last_good_one_was(
 def test_a_refused_run_is_none_that_is_good(stage: Stage, measure: Any) -> None:
     stage.terminated("old")
     code, found = measure("run", "--apply", policy={"max_deletions": 0})
-    assert (code, found["last_run_exit_code"], found["last_good_run_timestamp_seconds"]) == (
+    assert (
+        code,
+        found["last_run_exit_code"],
+        found["last_good_run_timestamp_seconds"],
+    ) == (
         3,
         3,
         0,
@@ -109,7 +134,9 @@ def test_what_is_unknown_is_a_share(stage: Stage, measure: Any) -> None:
     assert (code, found["unknown_ratio"]) == (1, 0.5)
 
 
-def test_a_file_of_somebody_else_is_no_past(stage: Stage, measure: Any, tmp_path: Path) -> None:
+def test_a_file_of_somebody_else_is_no_past(
+    stage: Stage, measure: Any, tmp_path: Path
+) -> None:
     (tmp_path / "osp.prom").write_text("no metrics {\n")
     assert measure("run")[0] == 0
 
@@ -120,7 +147,14 @@ def test_a_file_that_cannot_be_written_ends_it_before_it_begins(
 ) -> None:
     stage.terminated("old")
     code = cli.main(
-        ["--config", str(stage.config()), "run", "--apply", "--metrics", str(tmp_path / path)]
+        [
+            "--config",
+            str(stage.config()),
+            "run",
+            "--apply",
+            "--metrics",
+            str(tmp_path / path),
+        ]
     )
     assert code in (64, 78)
     assert capfd.readouterr().err.count("\n") == 1
@@ -171,7 +205,8 @@ def test_without_the_library_its_extra_is_named(stage: Stage, tmp_path: Path) ->
 
 
 @pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="needs promtool (Debian's package prometheus)"
+    shutil.which("promtool") is None,
+    reason="needs promtool (Debian's package prometheus)",
 )
 def test_promtool_finds_nothing_wrong_with_the_example_rules() -> None:
     ran = subprocess.run(
@@ -187,19 +222,29 @@ def test_a_file_that_cannot_be_written_hides_no_error(
     stage.foreman.fail("/api", 401, {})
     umask = os.umask(0o077)
     try:
-        assert cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)]) == 129
+        assert (
+            cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)])
+            == 129
+        )
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
     finally:
         os.umask(umask)
     with unittest.mock.patch("os.fsync", side_effect=OSError(28, "No space left")):
-        assert cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)]) == 129
+        assert (
+            cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)])
+            == 129
+        )
         assert "login of admin was refused" in capfd.readouterr().err
 
 
 def test_every_metric_of_the_example_rules_is_there(stage: Stage, measure: Any) -> None:
     _, found = measure("run")
     rules = [
-        rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+        rule
+        for group in yaml.safe_load(ALERTS.read_text())["groups"]
+        for rule in group["rules"]
     ]
-    named = {name for rule in rules for name in re.findall(rf"{PREFIX}(\w+)", rule["expr"])}
+    named = {
+        name for rule in rules for name in re.findall(rf"{PREFIX}(\w+)", rule["expr"])
+    }
     assert len(rules) == 3 and named <= found.keys()

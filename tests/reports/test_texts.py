@@ -5,7 +5,9 @@ import pytest
 from foreman_hooks.reports.texts import escaped, plain
 
 
-@pytest.mark.parametrize("text", ["web-1.example.com", "Größe 東京", 'a "quoted" \\ text', ""])
+@pytest.mark.parametrize(
+    "text", ["web-1.example.com", "Größe 東京", 'a "quoted" \\ text', ""]
+)
 def test_printable_text_stays_as_it_is(text: str) -> None:
     assert plain(text) == escaped(text) == text
 

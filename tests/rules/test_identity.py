@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker import parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import (
     OTHER_GLANCE_NAMES,
     OTHER_NAMES,
@@ -63,7 +63,9 @@ JUNK = (
 
 
 def changed(facts: dict[str, str], changes: dict[str, Optional[str]]) -> dict[str, str]:
-    return {name: value for name, value in {**facts, **changes}.items() if value is not None}
+    return {
+        name: value for name, value in {**facts, **changes}.items() if value is not None
+    }
 
 
 def rhsm(**changes: Optional[str]) -> dict[str, str]:
@@ -130,14 +132,25 @@ def of_rhsm(facts: dict[str, str], **others: dict[str, str]) -> Identity:
 def test_a_guest_whose_maker_or_product_is_openstack_is_an_instance(
     maker: str, product: str
 ) -> None:
-    found = of_rhsm(rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product))
+    found = of_rhsm(
+        rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product)
+    )
     assert (found.uuids, found.reason) == ((UUID,), None)
 
 
 def test_a_cloud_that_calls_itself_otherwise_can_be_named() -> None:
-    facts = {RHSM: rhsm(dmi__system__manufacturer="Acme", dmi__system__product_name="Acme Cloud 3")}
+    facts = {
+        RHSM: rhsm(
+            dmi__system__manufacturer="Acme", dmi__system__product_name="Acme Cloud 3"
+        )
+    }
     assert identify(facts, katello=True).reason is Reason.NOT_OPENSTACK
-    assert identify(facts, katello=True, openstack_names=("OpenStack", "acme cloud")).reason is None
+    assert (
+        identify(
+            facts, katello=True, openstack_names=("OpenStack", "acme cloud")
+        ).reason
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +193,10 @@ def test_a_cloud_may_name_itself_in_the_chassis_asset_tag_only(tag: str) -> None
         {},
         {"dmi__system__manufacturer": "Xen", "dmi__system__product_name": "HVM domU"},
         {"dmi__system__manufacturer": None, "dmi__system__product_name": None},
-        {"dmi__system__manufacturer": "Not Specified", "dmi__system__product_name": "NA"},
+        {
+            "dmi__system__manufacturer": "Not Specified",
+            "dmi__system__product_name": "NA",
+        },
     ],
     ids=[
         "beside OpenStack",
@@ -240,9 +256,18 @@ def test_a_cloud_that_was_named_may_stand_in_the_asset_tag() -> None:
 
 @pytest.mark.parametrize(
     "tag",
-    ["No Asset Tag", "Asset-1234567890", "rack 7", "Amazon EC2", "", "To Be Filled By O.E.M."],
+    [
+        "No Asset Tag",
+        "Asset-1234567890",
+        "rack 7",
+        "Amazon EC2",
+        "",
+        "To Be Filled By O.E.M.",
+    ],
 )
-def test_any_other_asset_tag_makes_no_instance_of_another_makers_guest(tag: str) -> None:
+def test_any_other_asset_tag_makes_no_instance_of_another_makers_guest(
+    tag: str,
+) -> None:
     found = of_rhsm(
         rhsm(
             dmi__system__manufacturer="VMware, Inc.",
@@ -253,13 +278,23 @@ def test_any_other_asset_tag_makes_no_instance_of_another_makers_guest(tag: str)
     assert found.reason is Reason.NOT_OPENSTACK
 
 
-def test_guests_of_two_openstack_clouds_are_of_different_kinds_by_their_asset_tag() -> None:
+def test_guests_of_two_openstack_clouds_are_of_different_kinds_by_their_asset_tag() -> (
+    None
+):
     """A living guest of one is no witness for one of the other."""
-    assert of_rhsm(rhsm(dmi__chassis__asset_tag="HUAWEICLOUD")).kind != of_rhsm(rhsm()).kind
-    assert of_rhsm(rhsm(dmi__chassis__asset_tag="Not Specified")).kind == of_rhsm(rhsm()).kind
+    assert (
+        of_rhsm(rhsm(dmi__chassis__asset_tag="HUAWEICLOUD")).kind
+        != of_rhsm(rhsm()).kind
+    )
+    assert (
+        of_rhsm(rhsm(dmi__chassis__asset_tag="Not Specified")).kind
+        == of_rhsm(rhsm()).kind
+    )
 
 
-def test_where_a_maker_was_named_as_openstacks_its_plain_guests_are_of_another_kind() -> None:
+def test_where_a_maker_was_named_as_openstacks_its_plain_guests_are_of_another_kind() -> (
+    None
+):
     """So a living instance of that cloud is no witness for a plain guest of the same vendor."""
     vmware = {
         "dmi__system__manufacturer": "VMware, Inc.",
@@ -295,7 +330,9 @@ def test_a_dmi_uuid_in_the_other_byte_order_is_the_same_machine() -> None:
 
 
 @pytest.mark.parametrize("junk", JUNK)
-def test_a_dmi_uuid_that_is_junk_does_not_speak_against_the_virtual_one(junk: str) -> None:
+def test_a_dmi_uuid_that_is_junk_does_not_speak_against_the_virtual_one(
+    junk: str,
+) -> None:
     found = of_rhsm(rhsm(dmi__system__uuid=junk))
     assert (found.uuids, found.reason) == ((UUID,), None)
 
@@ -345,14 +382,21 @@ def test_a_dmi_uuid_that_is_missing_does_not_speak_against_the_virtual_one() -> 
         "chef",
     ],
 )
-def test_without_katello_each_kind_of_source_can_show_an_instance(facts: dict[str, str]) -> None:
+def test_without_katello_each_kind_of_source_can_show_an_instance(
+    facts: dict[str, str],
+) -> None:
     found = identify({"other sources": facts}, katello=False)
     assert (found.uuids, found.reason) == ((UUID,), None)
 
 
 def test_facts_that_describe_something_else_change_nothing() -> None:
-    noise = {"memory::memtotal": "16 GB", "net::interface::eth0::mac_address": "fa:16:3e:00:00:01"}
-    assert identify({RHSM: {**rhsm(), **noise}, "Puppet": noise}, katello=True) == of_rhsm(rhsm())
+    noise = {
+        "memory::memtotal": "16 GB",
+        "net::interface::eth0::mac_address": "fa:16:3e:00:00:01",
+    }
+    assert identify(
+        {RHSM: {**rhsm(), **noise}, "Puppet": noise}, katello=True
+    ) == of_rhsm(rhsm())
 
 
 # What is none
@@ -376,7 +420,9 @@ def test_facts_that_describe_something_else_change_nothing() -> None:
 )
 def test_other_makers_guests_are_no_instances(maker: str, product: str) -> None:
     """Bare metal, VMware and other clouds: OpenStack does not know them and is not asked."""
-    found = of_rhsm(rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product))
+    found = of_rhsm(
+        rhsm(dmi__system__manufacturer=maker, dmi__system__product_name=product)
+    )
     assert found.reason is Reason.NOT_OPENSTACK
 
 
@@ -386,7 +432,11 @@ def test_other_makers_guests_are_no_instances(maker: str, product: str) -> None:
 def test_what_does_not_say_that_it_is_a_guest_needs_proof(value: Optional[str]) -> None:
     """OpenStack's own hypervisors and Ironic's bare metal may carry its name as well."""
     found = of_rhsm(rhsm(virt__is_guest=value))
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NOT_A_GUEST)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.NOT_A_GUEST,
+    )
 
 
 @pytest.mark.parametrize(
@@ -410,7 +460,9 @@ def test_two_statements_about_being_a_guest_have_to_agree() -> None:
     "facts", [{}, {RHSM: {}}, {"Puppet": {}}, {RHSM: {"memory::memtotal": "16"}}]
 )
 @pytest.mark.parametrize("katello", [True, False])
-def test_a_host_without_identifying_facts_is_no_instance(facts: Any, katello: bool) -> None:
+def test_a_host_without_identifying_facts_is_no_instance(
+    facts: Any, katello: bool
+) -> None:
     found = identify(facts, katello=katello)
     assert (found.uuids, found.reason) == ((), Reason.NO_FACTS)
 
@@ -419,7 +471,11 @@ def test_a_uuid_without_a_maker_needs_proof() -> None:
     """ppc64le has no DMI, and a Satellite may store no dmi facts."""
     facts = rhsm(dmi__system__manufacturer=None, dmi__system__product_name=None)
     found = of_rhsm(facts)
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.UNKNOWN_MAKER,
+    )
 
 
 @pytest.mark.parametrize(
@@ -442,15 +498,23 @@ def test_a_uuid_without_a_maker_needs_proof() -> None:
 )
 def test_words_that_say_nothing_are_no_other_maker(word: str) -> None:
     found = of_rhsm(
-        rhsm(dmi__system__manufacturer=word, dmi__system__product_name=f" {word.upper()}")
+        rhsm(
+            dmi__system__manufacturer=word, dmi__system__product_name=f" {word.upper()}"
+        )
     )
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.UNKNOWN_MAKER,
+    )
     assert found.kind == ""
     assert "maker unknown" in found.facts
 
 
 @pytest.mark.parametrize(
-    "published", [{}, {"osp::uuid": UUID, "osp::system_uuid": UUID}], ids=["", "published"]
+    "published",
+    [{}, {"osp::uuid": UUID, "osp::system_uuid": UUID}],
+    ids=["", "published"],
 )
 @pytest.mark.parametrize(
     "more",
@@ -469,7 +533,11 @@ def test_a_guest_without_a_maker_is_asked_about_and_needs_proof(
             **published,
         }
     )
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.UNKNOWN_MAKER,
+    )
 
 
 @pytest.mark.parametrize(
@@ -485,7 +553,11 @@ def test_where_virt_what_failed_or_is_blind_the_dmi_uuid_is_asked_about_and_need
     facts: Any,
 ) -> None:
     found = of_rhsm({**rhsm(virt__uuid=None, virt__is_guest=None), **facts})
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NOT_A_GUEST)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.NOT_A_GUEST,
+    )
 
 
 def test_with_katello_a_uuid_that_only_other_sources_name_needs_proof() -> None:
@@ -501,7 +573,10 @@ def test_with_katello_a_host_known_to_other_sources_only_is_foreign_if_none_says
     assert identify({"Puppet": other}, katello=True).reason is Reason.NOT_OPENSTACK
     both = {
         "Puppet": other,
-        "Ansible": {"ansible_product_name": "OpenStack Nova", "ansible_product_uuid": OTHER},
+        "Ansible": {
+            "ansible_product_name": "OpenStack Nova",
+            "ansible_product_uuid": OTHER,
+        },
     }
     assert identify(both, katello=True).uuids == (UUID, OTHER)
     assert identify(both, katello=True).reason is None
@@ -511,7 +586,9 @@ def test_without_katello_the_facts_of_rhsm_make_no_instance() -> None:
     assert identify({RHSM: rhsm()}, katello=False).reason is Reason.NO_FACTS
 
 
-@pytest.mark.parametrize("more", [{}, {"Puppet": facter()}], ids=["alone", "with Puppet"])
+@pytest.mark.parametrize(
+    "more", [{}, {"Puppet": facter()}], ids=["alone", "with Puppet"]
+)
 def test_without_the_virtual_uuid_the_others_need_proof(more: Any) -> None:
     """Virt-what failed, is blind on ARM, or a registration is under way."""
     found = of_rhsm(rhsm(virt__uuid=None), **more)
@@ -527,7 +604,11 @@ def test_junk_in_the_place_of_the_uuid_makes_no_instance(junk: str) -> None:
 def test_two_uuids_of_the_leading_source_are_both_named_and_need_proof() -> None:
     """Katello itself may have put a random dmi::system::uuid there."""
     found = of_rhsm(rhsm(dmi__system__uuid=OTHER))
-    assert (found.uuids, found.reason, found.doubt) == ((UUID, OTHER), None, Reason.AMBIGUOUS_UUID)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID, OTHER),
+        None,
+        Reason.AMBIGUOUS_UUID,
+    )
 
 
 # What other sources say can only speak against a deletion
@@ -551,7 +632,11 @@ def test_another_source_that_says_otherwise_leaves_a_doubt_and_no_more(
 ) -> None:
     """Such sources are wrong too often to hold what is proven."""
     found = of_rhsm(rhsm(), Puppet=facts)
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.CONTRADICTING_FACTS)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.CONTRADICTING_FACTS,
+    )
 
 
 @pytest.mark.parametrize(
@@ -579,12 +664,22 @@ def test_a_source_that_is_wrong_about_a_guest_it_calls_openstacks_leaves_a_doubt
 ) -> None:
     """Well known of Ansible, Facter and Salt on OpenStack."""
     found = of_rhsm(rhsm(), Puppet=facts)
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.CONTRADICTING_FACTS)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.CONTRADICTING_FACTS,
+    )
     plain = identify({"Puppet": facts}, katello=False)
-    assert (plain.uuids, plain.reason, plain.doubt) == ((UUID,), None, Reason.NOT_A_GUEST)
+    assert (plain.uuids, plain.reason, plain.doubt) == (
+        (UUID,),
+        None,
+        Reason.NOT_A_GUEST,
+    )
 
 
-def test_the_uuid_of_the_platform_that_a_machine_came_from_is_asked_about_after_its_own() -> None:
+def test_the_uuid_of_the_platform_that_a_machine_came_from_is_asked_about_after_its_own() -> (
+    None
+):
     found = of_rhsm(
         rhsm(),
         Ansible={
@@ -670,13 +765,17 @@ def test_every_source_there_is_may_name_a_uuid_of_its_own_at_once() -> None:
         },
         "Puppet": {"dmi::product::uuid": own[3]},
         "Salt": {"uuid": own[4]},
-        "Ansible": {"ansible_product_uuid": own[5], "facter_dmi::product::uuid": own[6]},
+        "Ansible": {
+            "ansible_product_uuid": own[5],
+            "facter_dmi::product::uuid": own[6],
+        },
         "Chef": {"dmi::system::uuid": own[7]},
     }
     for form in (str, str.upper, swap_bytes):
         forms = {
             origin: {
-                name: form(value) if parse_uuid(value) else value for name, value in values.items()
+                name: form(value) if parse_uuid(value) else value
+                for name, value in values.items()
             }
             for origin, values in facts.items()
         }
@@ -696,14 +795,17 @@ def test_every_source_there_is_may_name_a_uuid_of_its_own_at_once() -> None:
 
 def test_one_source_may_name_several_uuids_in_several_ways() -> None:
     found = identify(
-        {"other sources": {**facter(), "uuid": OTHER, "ansible_product_uuid": THIRD}}, katello=False
+        {"other sources": {**facter(), "uuid": OTHER, "ansible_product_uuid": THIRD}},
+        katello=False,
     )
     assert found.uuids == (UUID, OTHER, THIRD)
     assert found.doubt is Reason.AMBIGUOUS_UUID
 
 
 OF_VMWARE = facter(
-    dmi__manufacturer="VMware, Inc.", dmi__product__name="VMware7,1", dmi__product__uuid=OTHER
+    dmi__manufacturer="VMware, Inc.",
+    dmi__product__name="VMware7,1",
+    dmi__product__uuid=OTHER,
 )
 OF_ANSIBLE = {
     "ansible_product_uuid": UUID,
@@ -720,13 +822,17 @@ def test_without_katello_the_freshest_source_says_what_the_machine_is_now() -> N
         None,
         Reason.CONTRADICTING_FACTS,
     )
-    assert identify(facts, katello=False, freshest="Puppet").reason is Reason.NOT_OPENSTACK
+    assert (
+        identify(facts, katello=False, freshest="Puppet").reason is Reason.NOT_OPENSTACK
+    )
     assert set(identify(facts, katello=False, freshest="Puppet").uuids) == {UUID, OTHER}
 
 
 def test_with_katello_no_other_source_leads_however_fresh_it_is() -> None:
     found = of_rhsm(rhsm(), Puppet=OF_VMWARE)
-    assert found == identify({RHSM: rhsm(), "Puppet": OF_VMWARE}, katello=True, freshest="Puppet")
+    assert found == identify(
+        {RHSM: rhsm(), "Puppet": OF_VMWARE}, katello=True, freshest="Puppet"
+    )
     assert found.reason is None
 
 
@@ -754,12 +860,22 @@ def test_what_the_facts_say_is_told_for_people() -> None:
         (SWAPPED, f" {UUID.upper()}\n"),
     ],
 )
-def test_the_published_form_of_a_guests_uuid_leads(virtual: str, published: str) -> None:
+def test_the_published_form_of_a_guests_uuid_leads(
+    virtual: str, published: str
+) -> None:
     """It is Nova's own; the firmware's may be in the other byte order."""
     found = of_rhsm(
-        {**rhsm(virt__uuid=virtual), "osp::uuid": published, "osp::system_uuid": virtual}
+        {
+            **rhsm(virt__uuid=virtual),
+            "osp::uuid": published,
+            "osp::system_uuid": virtual,
+        }
     )
-    assert (found.uuids, found.reason, found.doubt) == ((published.strip().lower(),), None, None)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (published.strip().lower(),),
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("published_on", [OTHER, HARDWARE])
@@ -777,12 +893,24 @@ def test_a_guest_that_published_another_uuid_than_its_firmwares_is_ambiguous(
 ) -> None:
     """Both have to be looked for."""
     found = of_rhsm({**rhsm(), "osp::uuid": OTHER, "osp::system_uuid": published_on})
-    assert (found.uuids, found.reason, found.doubt) == ((UUID, OTHER), None, Reason.AMBIGUOUS_UUID)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID, OTHER),
+        None,
+        Reason.AMBIGUOUS_UUID,
+    )
 
 
-def test_a_guest_whose_dmi_uuid_katello_replaced_stays_ambiguous_whatever_it_published() -> None:
-    found = of_rhsm({**rhsm(dmi__system__uuid=THIRD), "osp::uuid": UUID, "osp::system_uuid": UUID})
-    assert (found.uuids, found.reason, found.doubt) == ((UUID, THIRD), None, Reason.AMBIGUOUS_UUID)
+def test_a_guest_whose_dmi_uuid_katello_replaced_stays_ambiguous_whatever_it_published() -> (
+    None
+):
+    found = of_rhsm(
+        {**rhsm(dmi__system__uuid=THIRD), "osp::uuid": UUID, "osp::system_uuid": UUID}
+    )
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID, THIRD),
+        None,
+        Reason.AMBIGUOUS_UUID,
+    )
 
 
 def test_what_a_guest_published_does_not_silence_another_source() -> None:
@@ -791,7 +919,10 @@ def test_what_a_guest_published_does_not_silence_another_source() -> None:
         of_rhsm(published, Puppet={"dmi::manufacturer": "VMware, Inc."}).doubt
         is Reason.CONTRADICTING_FACTS
     )
-    assert of_rhsm(published, Puppet=facter(dmi__product__uuid=OTHER)).uuids == (UUID, OTHER)
+    assert of_rhsm(published, Puppet=facter(dmi__product__uuid=OTHER)).uuids == (
+        UUID,
+        OTHER,
+    )
 
 
 @pytest.mark.parametrize("junk", JUNK)
@@ -805,35 +936,61 @@ def test_what_a_guest_published_does_not_silence_another_source() -> None:
         metal(osp__uuid=None, dmi__system__uuid=None),
     ],
 )
-def test_junk_that_was_published_changes_nothing(facts: dict[str, str], junk: str) -> None:
+def test_junk_that_was_published_changes_nothing(
+    facts: dict[str, str], junk: str
+) -> None:
     found, today = of_rhsm({**facts, "osp::uuid": junk}), of_rhsm(facts)
-    assert (found.uuids, found.reason, found.doubt) == (today.uuids, today.reason, today.doubt)
+    assert (found.uuids, found.reason, found.doubt) == (
+        today.uuids,
+        today.reason,
+        today.doubt,
+    )
 
 
 @pytest.mark.parametrize("published", [UUID, OTHER])
 def test_what_a_foreign_guest_published_makes_no_instance_of_it(published: str) -> None:
     """A VMware guest may have been made of an instance's disk."""
-    facts = rhsm(dmi__system__manufacturer="VMware, Inc.", dmi__system__product_name="VMware7,1")
+    facts = rhsm(
+        dmi__system__manufacturer="VMware, Inc.", dmi__system__product_name="VMware7,1"
+    )
     assert (
         of_rhsm({**facts, "osp::uuid": published, "osp::system_uuid": UUID}).reason
         is Reason.NOT_OPENSTACK
     )
 
 
-def test_where_rhsm_names_no_hardware_what_was_published_is_the_identity_and_needs_proof() -> None:
+def test_where_rhsm_names_no_hardware_what_was_published_is_the_identity_and_needs_proof() -> (
+    None
+):
     """s390x, and aarch64 without SMBIOS: nothing shows that it came along with a disk."""
     published = {"osp::uuid": UUID, "osp::system_uuid": OTHER}
-    for facts in (published, {"virt::is_guest": "Unknown", **published}, {"osp::uuid": UUID}):
+    for facts in (
+        published,
+        {"virt::is_guest": "Unknown", **published},
+        {"osp::uuid": UUID},
+    ):
         found = of_rhsm(facts)
-        assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.NO_PROOF)
+        assert (found.uuids, found.reason, found.doubt) == (
+            (UUID,),
+            None,
+            Reason.NO_PROOF,
+        )
     found = of_rhsm({"virt::is_guest": "true", **published})
-    assert (found.uuids, found.reason, found.doubt) == ((UUID,), None, Reason.UNKNOWN_MAKER)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID,),
+        None,
+        Reason.UNKNOWN_MAKER,
+    )
 
 
 @pytest.mark.parametrize("guest", ["true", "Unknown"])
 @pytest.mark.parametrize(
     "others",
-    [facter(dmi__product__uuid=OTHER), {"manufacturer": "IBM", "uuid": OTHER}, {"uuid": OTHER}],
+    [
+        facter(dmi__product__uuid=OTHER),
+        {"manufacturer": "IBM", "uuid": OTHER},
+        {"uuid": OTHER},
+    ],
     ids=["of OpenStack", "of another maker", "of no maker"],
 )
 def test_where_rhsm_names_no_hardware_what_was_published_comes_before_what_other_sources_name(
@@ -841,7 +998,8 @@ def test_where_rhsm_names_no_hardware_what_was_published_comes_before_what_other
 ) -> None:
     """It is RHSM's own word; a new machine that takes the record over wipes no other facts."""
     found = of_rhsm(
-        {"virt::is_guest": guest, "osp::uuid": UUID, "osp::system_uuid": THIRD}, Puppet=others
+        {"virt::is_guest": guest, "osp::uuid": UUID, "osp::system_uuid": THIRD},
+        Puppet=others,
     )
     assert (found.uuids, found.reason) == ((UUID, OTHER), None)
     assert found.doubt in (Reason.NO_PROOF, Reason.UNKNOWN_MAKER)
@@ -861,7 +1019,8 @@ def test_on_ppc64le_what_was_published_and_the_virtual_uuid_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("maker", "product"), [("Dell Inc.", "PowerEdge R640"), (None, None), ("OpenStack", "Nova")]
+    ("maker", "product"),
+    [("Dell Inc.", "PowerEdge R640"), (None, None), ("OpenStack", "Nova")],
 )
 @pytest.mark.parametrize("guest", ["false", "False", "0", "no", " false "])
 def test_a_server_that_published_its_instance_is_one_with_proof_only(
@@ -870,10 +1029,16 @@ def test_a_server_that_published_its_instance_is_one_with_proof_only(
     """Ironic: the hardware's own UUID is none of Nova's, and is asked for all the same."""
     found = of_rhsm(
         metal(
-            virt__is_guest=guest, dmi__system__manufacturer=maker, dmi__system__product_name=product
+            virt__is_guest=guest,
+            dmi__system__manufacturer=maker,
+            dmi__system__product_name=product,
         )
     )
-    assert (found.uuids, found.reason, found.doubt) == ((UUID, HARDWARE), None, Reason.NO_PROOF)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID, HARDWARE),
+        None,
+        Reason.NO_PROOF,
+    )
 
 
 @pytest.mark.parametrize(
@@ -884,9 +1049,15 @@ def test_a_server_that_published_its_instance_is_one_with_proof_only(
         (HARDWARE, swap_bytes(HARDWARE)),
     ],
 )
-def test_the_hardware_is_the_same_in_either_byte_order(hardware: str, published_on: str) -> None:
+def test_the_hardware_is_the_same_in_either_byte_order(
+    hardware: str, published_on: str
+) -> None:
     found = of_rhsm(metal(dmi__system__uuid=hardware, osp__system_uuid=published_on))
-    assert (found.uuids, found.reason, found.doubt) == ((UUID, hardware), None, Reason.NO_PROOF)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID, hardware),
+        None,
+        Reason.NO_PROOF,
+    )
 
 
 @pytest.mark.parametrize(
@@ -902,13 +1073,16 @@ def test_the_hardware_is_the_same_in_either_byte_order(hardware: str, published_
         *({"dmi__system__uuid": junk, "osp__system_uuid": junk} for junk in JUNK),
     ],
 )
-def test_a_server_that_another_ones_disk_was_copied_to_is_no_instance(changes: Any) -> None:
+def test_a_server_that_another_ones_disk_was_copied_to_is_no_instance(
+    changes: Any,
+) -> None:
     """Nor is one with a random UUID from Katello: what was published is not bound to it."""
     assert of_rhsm(metal(**changes)).reason is Reason.NOT_OPENSTACK
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", " ", "Unknown", "Not Applicable", "guest", "true", "1", "no way"]
+    "value",
+    [None, "", " ", "Unknown", "Not Applicable", "guest", "true", "1", "no way"],
 )
 def test_a_server_has_to_say_that_it_is_no_guest(value: Optional[str]) -> None:
     found = of_rhsm(metal(virt__is_guest=value))
@@ -932,7 +1106,11 @@ def test_a_server_has_to_say_that_it_is_no_guest(value: Optional[str]) -> None:
 )
 def test_other_sources_may_call_it_the_server_that_it_is(facts: dict[str, str]) -> None:
     found = of_rhsm(metal(), Puppet=facts)
-    assert (found.uuids, found.reason, found.doubt) == ((UUID, HARDWARE), None, Reason.NO_PROOF)
+    assert (found.uuids, found.reason, found.doubt) == (
+        (UUID, HARDWARE),
+        None,
+        Reason.NO_PROOF,
+    )
 
 
 def test_every_uuid_that_others_name_is_looked_for_with_bare_metal_too() -> None:
@@ -954,7 +1132,9 @@ def test_every_uuid_that_others_name_is_looked_for_with_bare_metal_too() -> None
 @pytest.mark.parametrize(
     "facts", [metal(), {**rhsm(), "osp::uuid": OTHER, "osp::system_uuid": UUID}]
 )
-def test_without_katello_what_was_published_counts_for_nothing(facts: dict[str, str]) -> None:
+def test_without_katello_what_was_published_counts_for_nothing(
+    facts: dict[str, str],
+) -> None:
     found = identify({RHSM: facts}, katello=False)
     assert (found.uuids, found.reason) == ((), Reason.NO_FACTS)
 
@@ -985,14 +1165,20 @@ def test_what_was_published_is_told_for_people() -> None:
 
 def test_a_node_deployed_anew_is_the_new_instance_or_none_yet() -> None:
     """A registration wipes RHSM's facts; the new disk has no file until the job has run on it."""
-    assert of_rhsm(metal(osp__uuid=None, osp__system_uuid=None)).reason is Reason.NOT_OPENSTACK
+    assert (
+        of_rhsm(metal(osp__uuid=None, osp__system_uuid=None)).reason
+        is Reason.NOT_OPENSTACK
+    )
     found = of_rhsm(metal(osp__uuid=OTHER))
     assert (found.uuids, found.reason) == ((OTHER, HARDWARE), None)
 
 
 def test_a_server_that_took_over_a_guests_record_is_not_that_guest() -> None:
     """Puppet's facts of the guest are still there, RHSM's are the server's."""
-    assert of_rhsm(metal(), Puppet=facter(dmi__product__uuid=OTHER)).doubt is Reason.NO_PROOF
+    assert (
+        of_rhsm(metal(), Puppet=facter(dmi__product__uuid=OTHER)).doubt
+        is Reason.NO_PROOF
+    )
     assert (
         of_rhsm(metal(osp__uuid=None), Puppet=facter(dmi__product__uuid=OTHER)).reason
         is Reason.NOT_OPENSTACK
@@ -1002,7 +1188,9 @@ def test_a_server_that_took_over_a_guests_record_is_not_that_guest() -> None:
 def test_a_guest_that_took_over_a_servers_record_is_not_that_server() -> None:
     """Ansible still calls it the server."""
     old = {"ansible_product_uuid": HARDWARE, "ansible_virtualization_role": "host"}
-    found = of_rhsm({**rhsm(), "osp::uuid": UUID, "osp::system_uuid": UUID}, Ansible=old)
+    found = of_rhsm(
+        {**rhsm(), "osp::uuid": UUID, "osp::system_uuid": UUID}, Ansible=old
+    )
     assert (found.uuids, found.reason, found.doubt) == (
         (UUID, HARDWARE),
         None,
@@ -1012,17 +1200,29 @@ def test_a_guest_that_took_over_a_servers_record_is_not_that_server() -> None:
 
 # Properties
 
-uuid_texts = st.sampled_from([UUID, SWAPPED, OTHER, THIRD, HARDWARE, UUID.upper(), *JUNK])
+uuid_texts = st.sampled_from(
+    [UUID, SWAPPED, OTHER, THIRD, HARDWARE, UUID.upper(), *JUNK]
+)
 values = (
     st.text(max_size=9)
     | uuid_texts
     | st.sampled_from(
-        ["true", "false", "guest", "kvm", "OpenStack Nova", "OpenStack Foundation", "Dell Inc."]
+        [
+            "true",
+            "false",
+            "guest",
+            "kvm",
+            "OpenStack Nova",
+            "OpenStack Foundation",
+            "Dell Inc.",
+        ]
     )
 )
 names = st.sampled_from([*RHSM_NAMES, *OTHER_NAMES]) | st.text(max_size=5)
 sources = st.dictionaries(names, values, max_size=5)
-hosts = st.fixed_dictionaries({}, optional={RHSM: sources, "Puppet": sources, "": sources})
+hosts = st.fixed_dictionaries(
+    {}, optional={RHSM: sources, "Puppet": sources, "": sources}
+)
 # Hosts that come close to being an instance, so that not every example ends at the first rule.
 nearly = st.builds(
     lambda more, base, change: {**more, RHSM: {**base, **change}},
@@ -1041,7 +1241,9 @@ def test_arbitrary_facts_give_an_identity_that_can_be_asked_about(
     found = identify(facts, katello=katello)
     assert all(parse_uuid(uuid) == uuid for uuid in found.uuids)
     assert not any(
-        same_machine(one, other) for at, one in enumerate(found.uuids) for other in found.uuids[:at]
+        same_machine(one, other)
+        for at, one in enumerate(found.uuids)
+        for other in found.uuids[:at]
     )
     if found.reason is None:
         assert found.uuids
@@ -1054,13 +1256,20 @@ naming = st.builds(
     lambda *several: {origin: {**facts, **uuids} for origin, facts, uuids in several},
     *(
         st.tuples(st.just(origin), st.one_of(sources, st.just(base)), uuid_facts)
-        for origin, base in ((RHSM, rhsm()), ("Puppet", facter()), ("Ansible", {}), ("Chef", {}))
+        for origin, base in (
+            (RHSM, rhsm()),
+            ("Puppet", facter()),
+            ("Ansible", {}),
+            ("Chef", {}),
+        )
     ),
 )
 
 
 @given(
-    st.one_of(hosts, nearly, naming), st.booleans(), st.sampled_from(["", "Puppet", "Chef", "Salt"])
+    st.one_of(hosts, nearly, naming),
+    st.booleans(),
+    st.sampled_from(["", "Puppet", "Chef", "Salt"]),
 )
 @settings(max_examples=100)
 def test_no_uuid_that_any_source_names_is_thrown_away(
@@ -1072,14 +1281,21 @@ def test_no_uuid_that_any_source_names_is_thrown_away(
         if (origin == RHSM) <= katello:
             of_its_own = RHSM_UUIDS if origin == RHSM else OTHER_GLANCE_NAMES
             for uuid in filter(
-                None, (parse_uuid(values.get(name)) for name in UUID_NAMES if name in of_its_own)
+                None,
+                (
+                    parse_uuid(values.get(name))
+                    for name in UUID_NAMES
+                    if name in of_its_own
+                ),
             ):
                 assert any(same_machine(uuid, known) for known in found.uuids)
 
 
 @given(nearly)
 @settings(max_examples=40)
-def test_absence_counts_only_for_an_openstack_guest_that_rhsm_describes(facts: Any) -> None:
+def test_absence_counts_only_for_an_openstack_guest_that_rhsm_describes(
+    facts: Any,
+) -> None:
     """Whatever else there is."""
     main, found = facts[RHSM], identify(facts, katello=True)
     if found.reason is None and found.doubt is None:
@@ -1113,7 +1329,9 @@ def test_no_other_source_can_take_a_doubt_away(others: Any) -> None:
 
 @given(st.one_of(hosts, nearly), st.booleans())
 @settings(max_examples=40)
-def test_no_fact_counts_that_is_not_among_those_to_ask_for(facts: Any, katello: bool) -> None:
+def test_no_fact_counts_that_is_not_among_those_to_ask_for(
+    facts: Any, katello: bool
+) -> None:
     """Else the search would hide what speaks against a deletion."""
     asked = {
         origin: {
@@ -1127,7 +1345,9 @@ def test_no_fact_counts_that_is_not_among_those_to_ask_for(facts: Any, katello: 
 
 
 @given(st.uuids())
-def test_the_other_byte_order_of_the_other_byte_order_is_the_uuid_itself(uuid: Any) -> None:
+def test_the_other_byte_order_of_the_other_byte_order_is_the_uuid_itself(
+    uuid: Any,
+) -> None:
     form = str(uuid)
     assert swap_bytes(swap_bytes(form)) == form
     assert same_machine(form, swap_bytes(form))
@@ -1152,7 +1372,9 @@ def test_only_what_nova_takes_for_a_uuid_is_one(text: object) -> None:
     """Nova answers 404, never 400, to all else, and that 404 would read as terminated."""
     form = parse_uuid(text)
     if form is not None:
-        assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", form)
+        assert re.fullmatch(
+            "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", form
+        )
         assert form == str(text).strip().lower()
         assert set(form) - set("-0") and set(form) - set("-f")
 

@@ -10,7 +10,9 @@ from foreman_hooks.rules.model import NEEDS_ATTENTION, Policy, Reason, Record
 
 DAY = timedelta(days=1)
 THEN = datetime(2025, 1, 30, 11, tzinfo=timezone.utc)
-RECORD = Record(7, "web-7.example.com", "c0ffee", True, THEN - 90 * DAY, THEN, THEN - DAY)
+RECORD = Record(
+    7, "web-7.example.com", "c0ffee", True, THEN - 90 * DAY, THEN, THEN - DAY
+)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,10 @@ RECORD = Record(7, "web-7.example.com", "c0ffee", True, THEN - 90 * DAY, THEN, T
     ],
 )
 def test_the_last_sign_of_life_is_the_latest_of_all_that_there_are(
-    registered: Optional[int], checkin: Optional[int], report: Optional[int], latest: Optional[int]
+    registered: Optional[int],
+    checkin: Optional[int],
+    report: Optional[int],
+    latest: Optional[int],
 ) -> None:
 
     def moment(days: Optional[int]) -> Optional[datetime]:
@@ -74,7 +79,9 @@ def test_whatever_a_machine_that_took_over_the_record_changes_is_in_the_fingerpr
 def test_what_people_change_in_a_record_is_not() -> None:
     """A comment must not keep a dead one for ever."""
     assert (
-        replace(RECORD, parameters={"role": "web"}, snapshot={"comment": "x"}).fingerprint
+        replace(
+            RECORD, parameters={"role": "web"}, snapshot={"comment": "x"}
+        ).fingerprint
         == RECORD.fingerprint
     )
 
@@ -83,7 +90,9 @@ def test_a_moment_is_the_same_in_every_zone() -> None:
     """An update of Satellite that prints times in another format has not changed its records."""
     zone = timezone(timedelta(hours=-4))
     moved = replace(
-        RECORD, last_checkin=THEN.astimezone(zone), registered_at=(THEN - 90 * DAY).astimezone(zone)
+        RECORD,
+        last_checkin=THEN.astimezone(zone),
+        registered_at=(THEN - 90 * DAY).astimezone(zone),
     )
     assert moved.fingerprint == RECORD.fingerprint
 
@@ -100,7 +109,13 @@ def test_contradictions_need_attention() -> None:
         Reason.CONTRADICTING_FACTS,
     } <= NEEDS_ATTENTION
     assert (
-        not {Reason.ALIVE, Reason.TERMINATED, Reason.MISSING, Reason.NOT_OPENSTACK, Reason.NO_PROOF}
+        not {
+            Reason.ALIVE,
+            Reason.TERMINATED,
+            Reason.MISSING,
+            Reason.NOT_OPENSTACK,
+            Reason.NO_PROOF,
+        }
         & NEEDS_ATTENTION
     )
 

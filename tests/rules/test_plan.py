@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.errors import OSPError
-from foreman_hooks.osp_checker.sightings import Place
+from foreman_hooks.osp_checker import OSPError, Place
 from foreman_hooks.rules.model import Decision, Fingerprint, Policy, Reason, Verdict
 from foreman_hooks.rules.plan import (
     Absence,
@@ -37,7 +36,9 @@ WHERE = ("prod", "RegionOne")
 
 
 def verdict(
-    number: int = 1, decision: Decision = Decision.DELETE, reason: Reason = Reason.TERMINATED
+    number: int = 1,
+    decision: Decision = Decision.DELETE,
+    reason: Reason = Reason.TERMINATED,
 ) -> Verdict:
     return Verdict(
         number,
@@ -102,7 +103,9 @@ def test_a_cap_of_zero_does_not_mind_that_none_goes() -> None:
 def test_as_many_as_the_cap_may_go_and_not_one_more(cap: int) -> None:
     """A real termination is removed: the rail at its limit does not bite."""
     policy = replace(CAPLESS, max_deletions=cap)
-    assert refusals(plan(cap - 1, 100), policy) == refusals(plan(cap, 100), policy) == ()
+    assert (
+        refusals(plan(cap - 1, 100), policy) == refusals(plan(cap, 100), policy) == ()
+    )
     assert refusals(plan(cap + 1, 100), policy) == (
         f"{cap + 1} records are to be deleted, max_deletions is {cap}",
     )
@@ -149,7 +152,12 @@ def test_up_to_the_fraction_may_go(doomed: int, fleet: int, fraction: float) -> 
         (11, 100, 0.1, "11 of 100"),
         (1, 1, 0.99, "1 of 1 instances (100%)"),
         (8, 100, 0.07, "8 of 100"),
-        (37, 120, 0.05, "37 of 120 instances (31%) are to be deleted, max_fraction is 5%"),
+        (
+            37,
+            120,
+            0.05,
+            "37 of 120 instances (31%) are to be deleted, max_fraction is 5%",
+        ),
     ],
 )
 def test_more_than_the_fraction_is_refused_with_the_numbers_in_a_small_fleet_too(
@@ -162,16 +170,27 @@ def test_more_than_the_fraction_is_refused_with_the_numbers_in_a_small_fleet_too
 
 @pytest.mark.parametrize(
     "reason",
-    [Reason.NOT_OPENSTACK, Reason.NOT_A_GUEST, Reason.NO_FACTS, Reason.NO_UUID, Reason.NO_PROOF],
+    [
+        Reason.NOT_OPENSTACK,
+        Reason.NOT_A_GUEST,
+        Reason.NO_FACTS,
+        Reason.NO_UUID,
+        Reason.NO_PROOF,
+    ],
 )
-def test_hosts_that_are_no_instances_do_not_make_the_fleet_larger(reason: Reason) -> None:
+def test_hosts_that_are_no_instances_do_not_make_the_fleet_larger(
+    reason: Reason,
+) -> None:
     """2 of 4 virtual machines are half, whatever bare metal stands beside them."""
-    (refusal,) = refusals(plan(2, 4, [reason] * 1000), replace(CAPLESS, max_fraction=0.1))
+    (refusal,) = refusals(
+        plan(2, 4, [reason] * 1000), replace(CAPLESS, max_fraction=0.1)
+    )
     assert refusal.startswith("2 of 4 instances (50%)")
 
 
 @pytest.mark.parametrize(
-    "reason", [Reason.ALIVE, Reason.UNKNOWN, Reason.GRACE, Reason.PROTECTED, Reason.SHARED_UUID]
+    "reason",
+    [Reason.ALIVE, Reason.UNKNOWN, Reason.GRACE, Reason.PROTECTED, Reason.SHARED_UUID],
 )
 def test_instances_that_stay_are_part_of_the_fleet(reason: Reason) -> None:
     assert refusals(plan(1, 1, [reason] * 9), replace(CAPLESS, max_fraction=0.1)) == ()
@@ -199,31 +218,52 @@ def test_instances_that_stay_are_part_of_the_fleet(reason: Reason) -> None:
         (100, 98, 0.0),
     ],
 )
-def test_a_cloud_may_shrink_up_to_the_limit(before: int, servers: int, limit: float) -> None:
+def test_a_cloud_may_shrink_up_to_the_limit(
+    before: int, servers: int, limit: float
+) -> None:
     made = with_guard_rails(
-        plan(1, 10, regions=[region(servers)]), replace(CAPLESS, max_shrink=limit), {WHERE: before}
+        plan(1, 10, regions=[region(servers)]),
+        replace(CAPLESS, max_shrink=limit),
+        {WHERE: before},
     )
     assert (made.refusals, made.shrunk) == ((), False)
 
 
 @pytest.mark.parametrize(
     ("before", "servers", "limit"),
-    [(100, 69, 0.3), (100, 0, 0.3), (10, 6, 0.3), (100, 97, 0.0), (100, 0, 0.99), (4, 1, 0.3)],
+    [
+        (100, 69, 0.3),
+        (100, 0, 0.3),
+        (10, 6, 0.3),
+        (100, 97, 0.0),
+        (100, 0, 0.99),
+        (4, 1, 0.3),
+    ],
 )
-def test_a_cloud_that_shrank_by_more_stops_the_run(before: int, servers: int, limit: float) -> None:
+def test_a_cloud_that_shrank_by_more_stops_the_run(
+    before: int, servers: int, limit: float
+) -> None:
     made = with_guard_rails(
-        plan(1, 10, regions=[region(servers)]), replace(CAPLESS, max_shrink=limit), {WHERE: before}
+        plan(1, 10, regions=[region(servers)]),
+        replace(CAPLESS, max_shrink=limit),
+        {WHERE: before},
     )
     (refusal,) = made.refusals
-    assert refusal.startswith(f"prod/RegionOne shrank from {before} to {servers} servers (")
+    assert refusal.startswith(
+        f"prod/RegionOne shrank from {before} to {servers} servers ("
+    )
     assert made.shrunk
 
 
 def test_servers_that_are_proven_terminated_are_not_lost() -> None:
     """Three servers, and all are terminated: nobody has to approve that."""
-    made = with_guard_rails(plan(1, 10, regions=[region(40, terminated=60)]), CAPS, {WHERE: 100})
+    made = with_guard_rails(
+        plan(1, 10, regions=[region(40, terminated=60)]), CAPS, {WHERE: 100}
+    )
     assert made.refusals == ()
-    made = with_guard_rails(plan(1, 10, regions=[region(40, terminated=10)]), CAPS, {WHERE: 100})
+    made = with_guard_rails(
+        plan(1, 10, regions=[region(40, terminated=10)]), CAPS, {WHERE: 100}
+    )
     assert made.refusals == (
         "prod/RegionOne shrank from 100 to 40 servers (60%), 10 of them proven terminated since "
         "the last good run, max_shrink is 30%",
@@ -235,7 +275,9 @@ def test_servers_that_are_proven_terminated_are_not_lost() -> None:
 HOME = "prod/RegionOne"
 
 
-def absent(count: int, hours: float = 0, home: str = HOME, first: int = 0) -> list[Absence]:
+def absent(
+    count: int, hours: float = 0, home: str = HOME, first: int = 0
+) -> list[Absence]:
     """As many hosts that are first missed at the same time, or so many hours apart."""
     return [
         Absence(first + number, home, NOW - 100 * DAY + number * hours * 60 * MINUTE)
@@ -247,7 +289,9 @@ def vanishing(count: int, first: int = 0) -> Plan:
     """A plan that deletes so many hosts without proof."""
     return replace(
         plan(0, 100),
-        verdicts=tuple(verdict(first + number, reason=Reason.MISSING) for number in range(count)),
+        verdicts=tuple(
+            verdict(first + number, reason=Reason.MISSING) for number in range(count)
+        ),
     )
 
 
@@ -261,7 +305,8 @@ def test_one_more_needs_an_approval_for_all_of_them() -> None:
     (hold,) = with_holds(vanishing(6), Policy(), absent(6)).holds
     assert hold.host_ids == tuple(range(6))
     assert (
-        hold.why == "6 hosts of prod/RegionOne are absent at once, without proof; max_absent is 5"
+        hold.why
+        == "6 hosts of prod/RegionOne are absent at once, without proof; max_absent is 5"
     )
 
 
@@ -273,7 +318,9 @@ def test_those_that_still_wait_count_as_well() -> None:
 def test_hosts_of_other_regions_or_missed_on_other_days_do_not_count() -> None:
     assert (
         with_holds(
-            vanishing(10), Policy(), absent(5) + absent(5, home="prod/RegionTwo", first=5)
+            vanishing(10),
+            Policy(),
+            absent(5) + absent(5, home="prod/RegionTwo", first=5),
         ).holds
         == ()
     )
@@ -305,11 +352,17 @@ def test_a_cloud_that_is_seen_for_the_first_time_did_not_shrink() -> None:
 
 
 def test_a_region_is_held_against_its_own_size_only() -> None:
-    before = {WHERE: 10, Place("prod", "RegionTwo"): 1000, Place("test", "RegionOne"): 1000}
+    before = {
+        WHERE: 10,
+        Place("prod", "RegionTwo"): 1000,
+        Place("test", "RegionOne"): 1000,
+    }
     seen = [region(10), region(500, "RegionTwo")]
     shrunk, left = with_guard_rails(plan(regions=seen), Policy(), before).refusals
     assert shrunk.startswith("prod/RegionTwo shrank from 1000 to 500")
-    assert left.startswith("test/RegionOne was asked in the last good run and is out of scope now")
+    assert left.startswith(
+        "test/RegionOne was asked in the last good run and is out of scope now"
+    )
 
 
 def test_a_region_that_gave_no_list_is_not_said_to_have_shrunk() -> None:
@@ -333,7 +386,9 @@ def test_every_rail_that_is_broken_is_named() -> None:
 
 
 def test_only_a_shrunken_cloud_is_not_taken_for_normal() -> None:
-    assert not with_guard_rails(plan(60, 100, regions=[region()]), Policy(), {WHERE: 100}).shrunk
+    assert not with_guard_rails(
+        plan(60, 100, regions=[region()]), Policy(), {WHERE: 100}
+    ).shrunk
 
 
 def test_refusals_of_before_do_not_outlive_their_cause_nor_hide_a_new_one() -> None:
@@ -359,7 +414,8 @@ def test_a_plan_counts_its_verdicts() -> None:
     made = plan(2, 5, [Reason.UNKNOWN, Reason.UNKNOWN, Reason.NOT_OPENSTACK])
     assert [one.host_id for one in made.deletions] == [0, 1]
     assert [
-        made.counts[decision] for decision in (Decision.DELETE, Decision.WAIT, Decision.KEEP)
+        made.counts[decision]
+        for decision in (Decision.DELETE, Decision.WAIT, Decision.KEEP)
     ] == [2, 0, 6]
     assert made.unknown == 2
 
@@ -381,7 +437,9 @@ def test_a_plan_of_today_and_of_this_satellite_is_applicable(age: timedelta) -> 
         (-timedelta(days=900), "check the clock"),
     ],
 )
-def test_an_old_plan_and_one_from_the_future_are_refused(age: timedelta, told: str) -> None:
+def test_an_old_plan_and_one_from_the_future_are_refused(
+    age: timedelta, told: str
+) -> None:
     """Not a second more than a day."""
     with pytest.raises(PlanError, match=told):
         check_applicable(plan(1, 1), URL, NOW + age)
@@ -392,7 +450,9 @@ def test_an_old_plan_and_one_from_the_future_are_refused(age: timedelta, told: s
 )
 def test_a_plan_for_another_satellite_is_refused(other: str) -> None:
     """The same numeric id is another host there."""
-    with pytest.raises(PlanError, match="the plan is for https://satellite.example.com, this is"):
+    with pytest.raises(
+        PlanError, match="the plan is for https://satellite.example.com, this is"
+    ):
         check_applicable(plan(1, 1), other, NOW)
 
 
@@ -509,7 +569,10 @@ def row(number: int, at: int, value: Any) -> dict[str, Any]:
     """The change of one cell of the verdicts."""
     return {
         "verdicts": [
-            [value if (number, at) == (line, column) else cell for column, cell in enumerate(cells)]
+            [
+                value if (number, at) == (line, column) else cell
+                for column, cell in enumerate(cells)
+            ]
             for line, cells in enumerate(ROWS)
         ]
     }
@@ -558,9 +621,9 @@ def test_a_plan_that_was_changed_by_hand_is_refused(change: dict[str, Any]) -> N
 def test_a_plan_is_a_file_for_people_with_one_line_for_each_verdict(count: int) -> None:
     lines = dump(plan(count, count)).split("\n")
     start = lines.index(' "verdicts": [') + 1
-    assert [f"web-{number}.example.com" in lines[start + number] for number in range(count)] == [
-        True
-    ] * count
+    assert [
+        f"web-{number}.example.com" in lines[start + number] for number in range(count)
+    ] == [True] * count
     assert lines[start + max(count, 1) :] == [" ]", "}", ""]
 
 
@@ -607,13 +670,17 @@ def signed(**changes: Any) -> str:
     del document["digest"]
     head = {key: value for key, value in document.items() if key != "verdicts"}
     rows = document["verdicts"] if isinstance(document["verdicts"], list) else []
-    text = json.dumps(head, sort_keys=True) + "".join(f"{json.dumps(row)}\n" for row in rows)
+    text = json.dumps(head, sort_keys=True) + "".join(
+        f"{json.dumps(row)}\n" for row in rows
+    )
     return json.dumps({**document, "digest": hashlib.sha256(text.encode()).hexdigest()})
 
 
 def test_a_plan_of_another_version_says_so() -> None:
     assert dump(load(signed())) == TEXT
-    with pytest.raises(PlanError, match="format 1, this version reads 2; make a new one"):
+    with pytest.raises(
+        PlanError, match="format 1, this version reads 2; make a new one"
+    ):
         load(signed(format=1))
 
 
@@ -676,7 +743,12 @@ def test_a_deletion_of_what_is_no_instance_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [row(0, 6, None), row(0, 2, ""), {"verdicts": [*ROWS, ROWS[0]]}, {"holds": [["many", [99]]]}],
+    [
+        row(0, 6, None),
+        row(0, 2, ""),
+        {"verdicts": [*ROWS, ROWS[0]]},
+        {"holds": [["many", [99]]]},
+    ],
     ids=first_key,
 )
 def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
@@ -699,7 +771,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=first_key)
-def test_plans_that_differ_in_anything_have_different_digests(change: dict[str, Any]) -> None:
+def test_plans_that_differ_in_anything_have_different_digests(
+    change: dict[str, Any],
+) -> None:
     """The approval of one is that of no other."""
     assert len(SAMPLE.digest) == 64
     assert replace(SAMPLE, **change).digest != SAMPLE.digest

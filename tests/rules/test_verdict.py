@@ -9,10 +9,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker.sightings import Place, Presence, Sighting
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import Place, Presence, Sighting, swap_bytes
 from foreman_hooks.rules.identity import identify
-from foreman_hooks.rules.model import Decision, History, Identity, Policy, Reason, Record, Verdict
+from foreman_hooks.rules.model import (
+    Decision,
+    History,
+    Identity,
+    Policy,
+    Reason,
+    Record,
+    Verdict,
+)
 from foreman_hooks.rules.verdict import Case, judge, steps
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = (
@@ -42,7 +49,12 @@ def sighting(
     at: Optional[datetime] = None,
 ) -> Sighting:
     return Sighting(
-        uuid, cloud, region, presence, "", at or (ENDED if presence is DELETED else None)
+        uuid,
+        cloud,
+        region,
+        presence,
+        "",
+        at or (ENDED if presence is DELETED else None),
     )
 
 
@@ -89,12 +101,16 @@ def vanished(**changes: Any) -> Case:
     )
 
 
-def missed(misses: int, since: Optional[datetime], homes: tuple[Any, ...] = (HOME,)) -> History:
+def missed(
+    misses: int, since: Optional[datetime], homes: tuple[Any, ...] = (HOME,)
+) -> History:
     """The history of one that was seen alive before."""
     return History(misses, since, frozenset(homes))
 
 
-def verdict(case: Case, policy: Policy = POLICY, now: datetime = NOW) -> tuple[Decision, Reason]:
+def verdict(
+    case: Case, policy: Policy = POLICY, now: datetime = NOW
+) -> tuple[Decision, Reason]:
     found = judge(case, policy, now)
     return found.decision, found.reason
 
@@ -139,16 +155,21 @@ def test_for_one_check_in_interval_a_terminated_instance_waits(
 ) -> None:
     """A machine made anew from the same disk is silent until rhsmcertd's next check-in."""
     case = terminated(
-        sightings=(sighting(DELETED, at=NOW - age),), record=record(last_checkin=NOW - DAY)
+        sightings=(sighting(DELETED, at=NOW - age),),
+        record=record(last_checkin=NOW - DAY),
     )
     assert verdict(case) == expected
     assert (
         "can go after 2025/03/01 16:30:00 UTC"
-        in judge(replace(case, sightings=(sighting(DELETED, at=NOW),)), POLICY, NOW).detail
+        in judge(
+            replace(case, sightings=(sighting(DELETED, at=NOW),)), POLICY, NOW
+        ).detail
     )
 
 
-def test_one_without_a_trace_is_removed_after_the_misses_the_grace_and_the_silence() -> None:
+def test_one_without_a_trace_is_removed_after_the_misses_the_grace_and_the_silence() -> (
+    None
+):
     assert verdict(vanished()) == DELETE_MISSING
 
 
@@ -165,7 +186,9 @@ def test_a_deletion_carries_what_the_record_looked_like() -> None:
 TWIN = replace(record(), id=8, name="web-8.example.com")
 AGAINST: dict[Reason, Callable[[Case], Case]] = {
     **{
-        reason: lambda case, reason=reason: replace(case, identity=Identity((UUID,), reason))
+        reason: lambda case, reason=reason: replace(
+            case, identity=Identity((UUID,), reason)
+        )
         for reason in (Reason.NOT_OPENSTACK, Reason.NO_FACTS, Reason.NO_UUID)
     },
     Reason.ALIVE: lambda case: replace(
@@ -176,7 +199,9 @@ AGAINST: dict[Reason, Callable[[Case], Case]] = {
     ),
     Reason.OUT_OF_SIGHT: lambda case: replace(case, record=None),
     Reason.CHANGED: lambda case: replace(case, record=record(name="db-1.example.com")),
-    Reason.INFRASTRUCTURE: lambda case: replace(case, record=record(infrastructure=True)),
+    Reason.INFRASTRUCTURE: lambda case: replace(
+        case, record=record(infrastructure=True)
+    ),
     Reason.BUILDING: lambda case: replace(case, record=record(build=True)),
     Reason.HIDDEN_PARAMETERS: lambda case: replace(case, parameters_shown=False),
     Reason.PROTECTED: lambda case: replace(
@@ -205,7 +230,9 @@ AGAINST_ABSENCE: dict[Reason, Callable[[Case], Case]] = {
     Reason.NOT_REGISTERED: lambda case: replace(case, record=record(registered=False)),
     Reason.SHARED_UUID: lambda case: replace(case, twins=(TWIN,)),
     Reason.UNLISTED_REGION: lambda case: replace(case, unlisted=("prod/RegionTwo",)),
-    Reason.NEVER_SEEN: lambda case: replace(case, history=case.history._replace(homes=frozenset())),
+    Reason.NEVER_SEEN: lambda case: replace(
+        case, history=case.history._replace(homes=frozenset())
+    ),
     Reason.NO_WITNESS: lambda case: replace(case, witnessed=frozenset()),
 }
 # Below, each at its edges.
@@ -228,7 +255,9 @@ def test_one_thing_against_it_keeps_the_record_and_is_named(
 
 
 @pytest.mark.parametrize("reason", AGAINST_ABSENCE, ids=lambda reason: reason.name)
-def test_a_doubt_keeps_what_is_only_absent_and_holds_nothing_that_is_proven(reason: Reason) -> None:
+def test_a_doubt_keeps_what_is_only_absent_and_holds_nothing_that_is_proven(
+    reason: Reason,
+) -> None:
     assert verdict(AGAINST_ABSENCE[reason](vanished())) == (KEEP, reason)
     assert verdict(AGAINST_ABSENCE[reason](terminated())) == DELETE_WITH_PROOF
 
@@ -265,19 +294,26 @@ def test_an_identity_without_a_uuid_is_never_deleted(dead: Callable[..., Case]) 
 
 
 @pytest.mark.parametrize(
-    "status", ["ACTIVE", "SHUTOFF", "SHELVED_OFFLOADED", "ERROR", "SOFT_DELETED", "UNKNOWN"]
+    "status",
+    ["ACTIVE", "SHUTOFF", "SHELVED_OFFLOADED", "ERROR", "SOFT_DELETED", "UNKNOWN"],
 )
 def test_whatever_its_status_a_server_that_exists_keeps_its_record(status: str) -> None:
     found = judge(
-        vanished(sightings=(Sighting(UUID, "prod", "RegionOne", PRESENT, status),)), POLICY, NOW
+        vanished(sightings=(Sighting(UUID, "prod", "RegionOne", PRESENT, status),)),
+        POLICY,
+        NOW,
     )
     assert (found.decision, found.reason) == (KEEP, Reason.ALIVE)
     assert status in found.detail
 
 
 @pytest.mark.parametrize("living", [OTHER, "00e2d778-d6b7-fe4c-b7a9-5700e8094df3"])
-def test_any_uuid_that_is_alive_keeps_even_one_that_the_facts_do_not_name(living: str) -> None:
-    assert verdict(terminated(sightings=(sighting(DELETED), sighting(PRESENT, living)))) == (
+def test_any_uuid_that_is_alive_keeps_even_one_that_the_facts_do_not_name(
+    living: str,
+) -> None:
+    assert verdict(
+        terminated(sightings=(sighting(DELETED), sighting(PRESENT, living)))
+    ) == (
         KEEP,
         Reason.ALIVE,
     )
@@ -294,7 +330,9 @@ def test_alive_anywhere_counts_more_than_unknown_elsewhere() -> None:
 
 @pytest.mark.parametrize("presence", [UNKNOWN, INVALID])
 @pytest.mark.parametrize("first", [DELETED, ABSENT])
-def test_one_region_that_could_not_answer_keeps(first: Presence, presence: Presence) -> None:
+def test_one_region_that_could_not_answer_keeps(
+    first: Presence, presence: Presence
+) -> None:
     """Proof in one region included; nobody knows what a cell that is down holds."""
     seen = (sighting(first), sighting(presence, region="RegionTwo"))
     assert verdict(vanished(sightings=seen)) == (KEEP, Reason.UNKNOWN)
@@ -317,19 +355,33 @@ def test_one_uuid_that_was_not_asked_keeps(dead: Callable[..., Case]) -> None:
 
 
 @dead
-def test_one_uuid_that_was_not_asked_in_one_of_the_regions_keeps(dead: Callable[..., Case]) -> None:
+def test_one_uuid_that_was_not_asked_in_one_of_the_regions_keeps(
+    dead: Callable[..., Case],
+) -> None:
     """OTHER may live in RegionTwo."""
-    seen = (*dead().sightings, sighting(ABSENT, region="RegionTwo"), sighting(ABSENT, OTHER))
+    seen = (
+        *dead().sightings,
+        sighting(ABSENT, region="RegionTwo"),
+        sighting(ABSENT, OTHER),
+    )
     case = dead(identity=Identity((UUID, OTHER)), sightings=seen)
     assert verdict(case) == (KEEP, Reason.UNKNOWN)
     assert (
-        verdict(replace(case, sightings=(*seen, sighting(ABSENT, OTHER, region="RegionTwo"))))[0]
+        verdict(
+            replace(
+                case, sightings=(*seen, sighting(ABSENT, OTHER, region="RegionTwo"))
+            )
+        )[0]
         is Decision.DELETE
     )
 
 
 def test_proof_in_one_region_is_enough_where_all_others_answered() -> None:
-    seen = (sighting(ABSENT, cloud="test"), sighting(DELETED), sighting(ABSENT, region="RegionTwo"))
+    seen = (
+        sighting(ABSENT, cloud="test"),
+        sighting(DELETED),
+        sighting(ABSENT, region="RegionTwo"),
+    )
     assert verdict(terminated(sightings=seen)) == DELETE_WITH_PROOF
 
 
@@ -337,7 +389,8 @@ def test_the_end_of_any_uuid_that_the_facts_name_is_proof_where_no_other_lives_o
     None
 ):
     case = terminated(
-        identity=Identity((UUID, OTHER)), sightings=(sighting(ABSENT), sighting(DELETED, OTHER))
+        identity=Identity((UUID, OTHER)),
+        sightings=(sighting(ABSENT), sighting(DELETED, OTHER)),
     )
     assert verdict(case) == DELETE_WITH_PROOF
     assert judge(case, POLICY, NOW).uuid == OTHER
@@ -346,7 +399,9 @@ def test_the_end_of_any_uuid_that_the_facts_name_is_proof_where_no_other_lives_o
         assert verdict(replace(case, sightings=other)) == (KEEP, reason)
 
 
-def test_the_end_of_another_uuid_proves_nothing_while_the_main_one_may_live_elsewhere() -> None:
+def test_the_end_of_another_uuid_proves_nothing_while_the_main_one_may_live_elsewhere() -> (
+    None
+):
     case = terminated(
         identity=Identity((UUID, OTHER)),
         sightings=(sighting(ABSENT), sighting(DELETED, OTHER)),
@@ -421,7 +476,9 @@ def test_one_on_bare_metal_without_a_trace_is_kept_for_ever(
 @pytest.mark.parametrize("reason", AGAINST, ids=lambda reason: reason.name)
 def test_proof_lifts_no_other_rule_for_bare_metal(reason: Reason) -> None:
     case = AGAINST[reason](terminated())
-    assert verdict(replace(case, identity=case.identity._replace(doubt=Reason.NO_PROOF))) == (
+    assert verdict(
+        replace(case, identity=case.identity._replace(doubt=Reason.NO_PROOF))
+    ) == (
         KEEP,
         reason,
     )
@@ -460,7 +517,9 @@ def test_a_server_with_a_copy_of_a_terminated_nodes_disk_is_kept(
     assert verdict(of_facts(dead(), facts)) == (KEEP, Reason.NOT_OPENSTACK)
 
 
-def test_a_server_that_starts_from_a_terminated_instances_disk_again_has_checked_in_since() -> None:
+def test_a_server_that_starts_from_a_terminated_instances_disk_again_has_checked_in_since() -> (
+    None
+):
     """On the same hardware only its silence shows that a machine is not the next instance."""
     case = of_facts(terminated(record=record(last_checkin=ENDED + HOUR)), METAL)
     assert verdict(case) == (KEEP, Reason.CHECKED_IN)
@@ -469,11 +528,22 @@ def test_a_server_that_starts_from_a_terminated_instances_disk_again_has_checked
 def test_a_node_deployed_anew_under_the_old_record_has_registered_since() -> None:
     """Until its registration is complete, and if the old disk should still be there."""
     again = record(registered_at=ENDED + HOUR, last_checkin=ENDED + HOUR)
-    assert verdict(of_facts(terminated(record=again), METAL)) == (KEEP, Reason.CHECKED_IN)
+    assert verdict(of_facts(terminated(record=again), METAL)) == (
+        KEEP,
+        Reason.CHECKED_IN,
+    )
     fresh = {name: value for name, value in METAL.items() if not name.startswith("osp")}
-    assert verdict(of_facts(terminated(record=again), fresh)) == (KEEP, Reason.NOT_OPENSTACK)
-    case = terminated(record=again, sightings=(sighting(ABSENT), sighting(PRESENT, OTHER)))
-    assert verdict(of_facts(case, {**METAL, "osp::uuid": OTHER})) == (KEEP, Reason.ALIVE)
+    assert verdict(of_facts(terminated(record=again), fresh)) == (
+        KEEP,
+        Reason.NOT_OPENSTACK,
+    )
+    case = terminated(
+        record=again, sightings=(sighting(ABSENT), sighting(PRESENT, OTHER))
+    )
+    assert verdict(of_facts(case, {**METAL, "osp::uuid": OTHER})) == (
+        KEEP,
+        Reason.ALIVE,
+    )
 
 
 def test_a_living_guest_made_of_a_terminated_instances_disk_is_alive() -> None:
@@ -488,7 +558,10 @@ def test_a_guest_that_published_another_uuid_than_its_firmwares_needs_proof() ->
         KEEP,
         Reason.AMBIGUOUS_UUID,
     )
-    assert verdict(of_facts(terminated(), {**GUEST, "osp::uuid": OTHER})) == DELETE_WITH_PROOF
+    assert (
+        verdict(of_facts(terminated(), {**GUEST, "osp::uuid": OTHER}))
+        == DELETE_WITH_PROOF
+    )
 
 
 @dead
@@ -505,14 +578,20 @@ def test_a_terminated_guest_goes_as_ever_whether_it_published_or_not(
         assert verdict(of_facts(dead(), facts))[0] is Decision.DELETE
 
 
-def test_the_published_form_finds_the_deleted_row_of_a_guest_whose_firmware_swaps_bytes() -> None:
+def test_the_published_form_finds_the_deleted_row_of_a_guest_whose_firmware_swaps_bytes() -> (
+    None
+):
     swapped = swap_bytes(UUID)
-    case = of_facts(terminated(), {**GUEST, "virt::uuid": swapped, "dmi::system::uuid": swapped})
+    case = of_facts(
+        terminated(), {**GUEST, "virt::uuid": swapped, "dmi::system::uuid": swapped}
+    )
     assert verdict(case) == DELETE_WITH_PROOF
 
 
 @dead
-def test_without_katello_nothing_that_was_published_can_delete(dead: Callable[..., Case]) -> None:
+def test_without_katello_nothing_that_was_published_can_delete(
+    dead: Callable[..., Case],
+) -> None:
     assert verdict(of_facts(dead(), METAL, katello=False)) == (KEEP, Reason.NO_FACTS)
 
 
@@ -523,7 +602,10 @@ def test_the_need_of_proof_is_explained() -> None:
         if "Nova says" in step.rule
     ]
     assert [step.reason for step in told] == [None]
-    assert f"{UUID} terminated 2025/01/30 12:00:00 UTC in prod/RegionOne" in told[0].observed
+    assert (
+        f"{UUID} terminated 2025/01/30 12:00:00 UTC in prod/RegionOne"
+        in told[0].observed
+    )
     assert "not a guest" in judge(of_facts(vanished(), METAL), POLICY, NOW).detail
 
 
@@ -542,7 +624,10 @@ def test_a_record_with_another_id_or_name_is_not_the_one_that_was_listed(
 
 def test_a_record_of_virt_who_is_a_hypervisor_by_its_name() -> None:
     name = "virt-who-esx1.example.com-1"
-    assert verdict(vanished(name=name, record=record(name=name))) == (KEEP, Reason.HYPERVISOR)
+    assert verdict(vanished(name=name, record=record(name=name))) == (
+        KEEP,
+        Reason.HYPERVISOR,
+    )
     name = "not-virt-who-1.example.com"
     assert verdict(vanished(name=name, record=record(name=name))) == DELETE_MISSING
 
@@ -561,7 +646,9 @@ def test_the_parameter_protects_with_any_value_but_a_no(
 
 @pytest.mark.parametrize("value", ["false", "no", "off", "0", "f", "n", "", " FALSE "])
 @dead
-def test_a_no_in_the_parameter_does_not_protect(dead: Callable[..., Case], value: str) -> None:
+def test_a_no_in_the_parameter_does_not_protect(
+    dead: Callable[..., Case], value: str
+) -> None:
     assert (
         verdict(dead(record=record(parameters={"osp_cleanup_protect": value})))[0]
         is Decision.DELETE
@@ -582,11 +669,16 @@ def test_a_login_that_may_not_read_parameters_deletes_nothing(
 def test_the_parameter_is_the_one_of_the_policy() -> None:
     case = terminated(record=record(parameters={"hands_off": "true"}))
     assert verdict(case) == DELETE_WITH_PROOF
-    assert verdict(case, replace(POLICY, protect_parameter="hands_off")) == (KEEP, Reason.PROTECTED)
+    assert verdict(case, replace(POLICY, protect_parameter="hands_off")) == (
+        KEEP,
+        Reason.PROTECTED,
+    )
 
 
 def test_a_compute_resource_that_can_be_detached_is_no_reason_to_keep() -> None:
-    assert verdict(terminated(record=record(compute_resource="osp"))) == DELETE_WITH_PROOF
+    assert (
+        verdict(terminated(record=record(compute_resource="osp"))) == DELETE_WITH_PROOF
+    )
 
 
 # Witnesses
@@ -596,7 +688,9 @@ def test_absence_needs_a_witness_where_it_was_seen_alive() -> None:
     """An emptied cell database, or the wrong region, shows every host absent."""
     absent = (sighting(ABSENT), sighting(ABSENT, region="RegionTwo"))
     assert verdict(vanished(sightings=absent)) == DELETE_MISSING
-    elsewhere = vanished(sightings=absent, witnessed=frozenset({Place("prod", "RegionTwo")}))
+    elsewhere = vanished(
+        sightings=absent, witnessed=frozenset({Place("prod", "RegionTwo")})
+    )
     found = judge(elsewhere, POLICY, NOW)
     assert (found.decision, found.reason, found.detail) == (
         KEEP,
@@ -605,7 +699,9 @@ def test_absence_needs_a_witness_where_it_was_seen_alive() -> None:
     )
 
 
-def test_where_every_cloud_is_listed_absence_needs_no_past_but_a_witness_in_every_region() -> None:
+def test_where_every_cloud_is_listed_absence_needs_no_past_but_a_witness_in_every_region() -> (
+    None
+):
     listed = replace(POLICY, all_clouds_listed=True)
     absent = (sighting(ABSENT), sighting(ABSENT, region="RegionTwo"))
     case = vanished(sightings=absent, history=missed(3, NOW - 72 * HOUR, ()))
@@ -644,9 +740,14 @@ def test_a_twin_that_cannot_be_read_keeps(dead: Callable[..., Case]) -> None:
 
 
 def test_a_record_that_a_failed_deletion_unregistered_is_tried_again() -> None:
-    half = record(consumer=None, registered=False, registered_at=None, last_checkin=None)
+    half = record(
+        consumer=None, registered=False, registered_at=None, last_checkin=None
+    )
     assert verdict(terminated(record=half)) == (KEEP, Reason.NO_CHECKIN)
-    assert verdict(terminated(record=half, history=History(tried=True))) == DELETE_WITH_PROOF
+    assert (
+        verdict(terminated(record=half, history=History(tried=True)))
+        == DELETE_WITH_PROOF
+    )
     tried = missed(3, NOW - 72 * HOUR)._replace(tried=True)
     assert verdict(vanished(record=half)) == (KEEP, Reason.NOT_REGISTERED)
     assert verdict(vanished(record=half, history=tried)) == DELETE_MISSING
@@ -657,7 +758,9 @@ def test_a_record_that_a_failed_deletion_unregistered_is_tried_again() -> None:
 
 def test_a_host_that_never_checked_in_is_not_infinitely_old() -> None:
     """A report or registration does not replace it, unless the termination is proven."""
-    assert verdict(vanished(record=record(last_checkin=None, last_report=ENDED - DAY))) == (
+    assert verdict(
+        vanished(record=record(last_checkin=None, last_report=ENDED - DAY))
+    ) == (
         KEEP,
         Reason.NO_CHECKIN,
     )
@@ -668,17 +771,27 @@ def test_a_host_that_never_checked_in_is_not_infinitely_old() -> None:
 
 
 @dead
-def test_a_report_that_failed_as_a_whole_is_no_sign_of_life(dead: Callable[..., Case]) -> None:
+def test_a_report_that_failed_as_a_whole_is_no_sign_of_life(
+    dead: Callable[..., Case],
+) -> None:
     """Satellite's side writes it, of a machine that it cannot reach."""
     failed = record(last_report=NOW - HOUR, report_failed=True)
     assert verdict(dead(record=failed))[0] is Decision.DELETE
-    assert verdict(dead(record=replace(failed, report_failed=False)))[0] is not Decision.DELETE
+    assert (
+        verdict(dead(record=replace(failed, report_failed=False)))[0]
+        is not Decision.DELETE
+    )
 
 
 def test_without_katello_a_failed_report_is_no_check_in_either() -> None:
-    plain = record(katello=False, last_checkin=None, registered_at=None, last_report=ENDED - DAY)
+    plain = record(
+        katello=False, last_checkin=None, registered_at=None, last_report=ENDED - DAY
+    )
     assert verdict(vanished(record=plain)) == DELETE_MISSING
-    assert verdict(vanished(record=replace(plain, report_failed=True))) == (KEEP, Reason.NO_CHECKIN)
+    assert verdict(vanished(record=replace(plain, report_failed=True))) == (
+        KEEP,
+        Reason.NO_CHECKIN,
+    )
 
 
 @pytest.mark.parametrize("sign", ["last_checkin", "last_report", "registered_at"])
@@ -687,7 +800,9 @@ def test_every_sign_of_life_counts_not_the_check_in_alone(
     dead: Callable[..., Case], sign: str
 ) -> None:
     """A new machine took the record over, or the old one still reports."""
-    expected = (KEEP, Reason.CHECKED_IN) if dead is terminated else (WAIT, Reason.SILENCE)
+    expected = (
+        (KEEP, Reason.CHECKED_IN) if dead is terminated else (WAIT, Reason.SILENCE)
+    )
     assert verdict(dead(record=record(**{sign: NOW - HOUR}))) == expected
 
 
@@ -703,7 +818,9 @@ def test_every_sign_of_life_counts_not_the_check_in_alone(
         (31 * DAY, (KEEP, Reason.CHECKED_IN)),
     ],
 )
-def test_a_check_in_after_the_termination_contradicts_it(late: timedelta, expected: Any) -> None:
+def test_a_check_in_after_the_termination_contradicts_it(
+    late: timedelta, expected: Any
+) -> None:
     """Later than the clocks may be apart, and however long ago."""
     assert verdict(terminated(record=record(last_checkin=ENDED + late))) == expected
 
@@ -712,7 +829,8 @@ def test_a_check_in_just_after_the_termination_has_to_age() -> None:
     """It may be the clocks, or the machine."""
     spoke = NOW - QUIET
     case = terminated(
-        record=record(last_checkin=spoke), sightings=(sighting(DELETED, at=spoke - SKEW),)
+        record=record(last_checkin=spoke),
+        sightings=(sighting(DELETED, at=spoke - SKEW),),
     )
     assert verdict(case) == DELETE_WITH_PROOF
     assert verdict(case, now=NOW - SECOND) == (WAIT, Reason.QUIET)
@@ -730,7 +848,9 @@ def test_a_check_in_just_after_the_termination_has_to_age() -> None:
 def test_a_termination_in_the_future_means_that_clocks_disagree(
     ahead: timedelta, expected: Any
 ) -> None:
-    assert verdict(terminated(sightings=(sighting(DELETED, at=NOW + ahead),))) == expected
+    assert (
+        verdict(terminated(sightings=(sighting(DELETED, at=NOW + ahead),))) == expected
+    )
 
 
 def test_a_termination_without_a_time_is_no_proof_of_silence() -> None:
@@ -767,7 +887,9 @@ def test_one_without_a_trace_has_to_be_silent_for_long_enough(
         (-DAY, (WAIT, Reason.GRACE)),
     ],
 )
-def test_absence_has_to_last_for_the_grace_period(age: timedelta, expected: Any) -> None:
+def test_absence_has_to_last_for_the_grace_period(
+    age: timedelta, expected: Any
+) -> None:
     assert verdict(vanished(history=missed(9, NOW - age))) == expected
 
 
@@ -812,12 +934,16 @@ def test_a_wait_says_from_when_on_it_may_go() -> None:
 def test_times_are_told_in_utc_whatever_zone_they_came_in() -> None:
     """Older Satellites answer with an offset."""
     zone = timezone(-4 * HOUR)
-    found = judge(vanished(record=record(last_checkin=(NOW - HOUR).astimezone(zone))), POLICY, NOW)
+    found = judge(
+        vanished(record=record(last_checkin=(NOW - HOUR).astimezone(zone))), POLICY, NOW
+    )
     assert found.detail.startswith("last sign of life 2025/03/01 11:00:00 UTC")
 
 
 @dead
-def test_the_zone_of_a_time_does_not_change_the_verdict(dead: Callable[..., Case]) -> None:
+def test_the_zone_of_a_time_does_not_change_the_verdict(
+    dead: Callable[..., Case],
+) -> None:
     case, zone = dead(), timezone(14 * HOUR)
     assert case.record and case.record.last_checkin and case.record.registered_at
     moved = replace(
@@ -831,12 +957,16 @@ def test_the_zone_of_a_time_does_not_change_the_verdict(dead: Callable[..., Case
 
 
 @pytest.mark.parametrize(
-    "longest", [timedelta(days=365 * 20), timedelta(seconds=999999999 * 3600), timedelta.max]
+    "longest",
+    [timedelta(days=365 * 20), timedelta(seconds=999999999 * 3600), timedelta.max],
 )
 def test_the_longest_waits_that_can_be_configured_only_wait(longest: timedelta) -> None:
     never = replace(POLICY, grace=longest)
     assert verdict(vanished(), never) == (WAIT, Reason.GRACE)
-    assert verdict(vanished(), replace(POLICY, silence=longest)) == (WAIT, Reason.SILENCE)
+    assert verdict(vanished(), replace(POLICY, silence=longest)) == (
+        WAIT,
+        Reason.SILENCE,
+    )
 
 
 # The steps that `explain` prints
@@ -886,7 +1016,9 @@ def test_the_steps_of_a_keep_end_with_the_one_that_decides(reason: Reason) -> No
 
 
 @dead
-def test_of_several_reasons_the_one_that_says_most_is_named(dead: Callable[..., Case]) -> None:
+def test_of_several_reasons_the_one_that_says_most_is_named(
+    dead: Callable[..., Case],
+) -> None:
     """First whether it is an instance at all, then whether it is alive, then its record."""
     case = dead()
     for reason in reversed(AGAINST):
@@ -914,11 +1046,17 @@ policies = st.builds(
     Policy, quiet=lengths, grace=lengths, misses=st.integers(0, 5), silence=lengths
 )
 doubts = st.sampled_from(
-    [None, None, *(reason for reason in AGAINST_ABSENCE if reason.value.startswith("absent"))]
+    [
+        None,
+        None,
+        *(reason for reason in AGAINST_ABSENCE if reason.value.startswith("absent")),
+    ]
 )
 grids = st.integers(1, 3).flatmap(
     lambda uuids: st.integers(1, 3).map(
-        lambda places: [(uuid, *place) for uuid in UUIDS[:uuids] for place in PLACES[:places]]
+        lambda places: [
+            (uuid, *place) for uuid in UUIDS[:uuids] for place in PLACES[:places]
+        ]
     )
 )
 
@@ -963,7 +1101,8 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
     """Any case, and what is known to keep it; often nothing, so that many are deleted."""
     grid, times = draw(grids), st.one_of(past, past, near, st.none())
     presences = [
-        draw(st.sampled_from([ABSENT] * 9 + [PRESENT, UNKNOWN, INVALID, None])) for _ in grid
+        draw(st.sampled_from([ABSENT] * 9 + [PRESENT, UNKNOWN, INVALID, None]))
+        for _ in grid
     ]
     if draw(st.booleans()):
         presences[0] = DELETED
@@ -976,8 +1115,13 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
             for where, presence in zip(grid, presences)
             if presence
         ),
-        record(registered_at=draw(times), last_checkin=draw(times), last_report=draw(times)),
-        twins=tuple(replace(TWIN, last_checkin=when) for when in draw(st.lists(times, max_size=2))),
+        record(
+            registered_at=draw(times), last_checkin=draw(times), last_report=draw(times)
+        ),
+        twins=tuple(
+            replace(TWIN, last_checkin=when)
+            for when in draw(st.lists(times, max_size=2))
+        ),
         history=missed(
             draw(st.integers(0, 9)),
             draw(times),
@@ -985,7 +1129,9 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
         ),
         unlisted=draw(st.sampled_from([(), (), ("prod/RegionNine",)])),
         checkins_arrive=draw(st.booleans()),
-        witnessed=frozenset(draw(st.sampled_from([PLACES, PLACES, PLACES[1:], PLACES[:1]]))),
+        witnessed=frozenset(
+            draw(st.sampled_from([PLACES, PLACES, PLACES[1:], PLACES[:1]]))
+        ),
         parameters_shown=True,
     )
     against = draw(st.sets(st.sampled_from(list(AGAINST)), max_size=1))
@@ -1010,7 +1156,11 @@ def test_a_deletion_keeps_every_point_of_the_promise(
     assert case.record
     signs = [
         when
-        for when in (case.record.last_checkin, case.record.last_report, case.record.registered_at)
+        for when in (
+            case.record.last_checkin,
+            case.record.last_report,
+            case.record.registered_at,
+        )
         if when
     ]
     rows = [one for one in case.sightings if one.presence is DELETED]
@@ -1037,7 +1187,10 @@ def test_a_deletion_keeps_every_point_of_the_promise(
 
 
 @given(
-    grids, st.data(), policies, st.builds(History, st.integers(0, 9), st.one_of(st.none(), near))
+    grids,
+    st.data(),
+    policies,
+    st.builds(History, st.integers(0, 9), st.one_of(st.none(), near)),
 )
 def test_a_provable_termination_goes_after_quiet_whatever_doubt_the_facts_leave(
     grid: Any, data: Any, policy: Policy, history: History
@@ -1046,11 +1199,15 @@ def test_a_provable_termination_goes_after_quiet_whatever_doubt_the_facts_leave(
     end = data.draw(st.one_of(past, near.filter(lambda when: when <= NOW + SKEW)))
     signs = st.integers(0, 10**7).map(lambda seconds: end - seconds * SECOND)
     proof = data.draw(st.sampled_from(grid))
-    seen = [seen_as(where, DELETED if where == proof else ABSENT, end) for where in grid]
+    seen = [
+        seen_as(where, DELETED if where == proof else ABSENT, end) for where in grid
+    ]
     case = Case(
         7,
         "web-7.example.com",
-        Identity(tuple(dict.fromkeys(uuid for uuid, *_ in grid)), doubt=data.draw(doubts)),
+        Identity(
+            tuple(dict.fromkeys(uuid for uuid, *_ in grid)), doubt=data.draw(doubts)
+        ),
         tuple(seen),
         record(
             last_checkin=data.draw(signs),
@@ -1060,7 +1217,9 @@ def test_a_provable_termination_goes_after_quiet_whatever_doubt_the_facts_leave(
             hypervisor=data.draw(st.booleans()),
             compute_resource=data.draw(st.sampled_from([None, "osp"])),
             parameters=data.draw(
-                st.sampled_from([{}, {"osp_cleanup_protect": "false"}, {"role": "true"}])
+                st.sampled_from(
+                    [{}, {"osp_cleanup_protect": "false"}, {"role": "true"}]
+                )
             ),
         ),
         twins=tuple(

@@ -18,7 +18,9 @@ KATELLO_VERSION = "4.14.3"
 
 def show_status(satellite: "Satellite", call: Call) -> Answer:
     """GET /status."""
-    return Answer(200, {"result": "ok", "status": 200, "version": VERSION, "api_version": 2})
+    return Answer(
+        200, {"result": "ok", "status": 200, "version": VERSION, "api_version": 2}
+    )
 
 
 def show_katello_status(satellite: "Satellite", call: Call) -> Answer:
@@ -78,7 +80,9 @@ def list_hostgroups(satellite: "Satellite", call: Call) -> Answer:
     return _list_taxonomies(satellite, call, satellite.hostgroups)
 
 
-def _list_taxonomies(satellite: "Satellite", call: Call, names: Mapping[int, str]) -> Answer:
+def _list_taxonomies(
+    satellite: "Satellite", call: Call, names: Mapping[int, str]
+) -> Answer:
     rows = []
     for key, name in names.items():
         row = {

@@ -14,7 +14,11 @@ _PERMISSIONS_BY_RESOURCE = {
     "Host": HOST_PERMISSIONS,
     "FactValue": ("view_facts", "upload_facts"),
     "Setting": ("view_settings", "edit_settings"),
-    "Organization": ("view_organizations", "edit_organizations", "assign_organizations"),
+    "Organization": (
+        "view_organizations",
+        "edit_organizations",
+        "assign_organizations",
+    ),
     "Location": ("view_locations", "edit_locations", "assign_locations"),
     "JobTemplate": (
         "view_job_templates",
@@ -47,7 +51,9 @@ LIST_PARAMETERS = frozenset(("search", "order", "page", "per_page"))
 class RefusedError(Exception):
     """Ends a request with an answer that is not a success."""
 
-    def __init__(self, status: int, body: Any, headers: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(
+        self, status: int, body: Any, headers: Optional[Mapping[str, str]] = None
+    ) -> None:
         self.answer = Answer(status, body, headers or {})
 
 
@@ -103,7 +109,12 @@ def select(call: Call, rows: Iterable[Row], fields: Fields, order: str) -> list[
 
 
 def listed(
-    call: Call, page: Page, total: int, subtotal: int, results: Any, search: Optional[str] = None
+    call: Call,
+    page: Page,
+    total: int,
+    subtotal: int,
+    results: Any,
+    search: Optional[str] = None,
 ) -> Answer:
     """The envelope of every list.
 
@@ -152,7 +163,9 @@ def server_error(
     return DatabaseError(message)
 
 
-def unprocessable(key: Optional[int], errors: Iterable[tuple[str, str]]) -> RefusedError:
+def unprocessable(
+    key: Optional[int], errors: Iterable[tuple[str, str]]
+) -> RefusedError:
     """422 for a record that cannot be saved; `errors`: attribute (or "base") and message."""
     by_name: dict[str, list[str]] = {}
     full_messages = []

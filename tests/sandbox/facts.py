@@ -15,7 +15,9 @@ from .server import Answer
 if TYPE_CHECKING:
     from .satellite import Satellite
 
-Place = tuple[Optional[int], Optional[int]]  # ids of organization and location; None: any
+Place = tuple[
+    Optional[int], Optional[int]
+]  # ids of organization and location; None: any
 
 
 class FactTotals:
@@ -54,7 +56,9 @@ def list_facts(satellite: "Satellite", call: Call) -> Answer:
     rows = _matching_rows(satellite, call, parse(search))
     if page.number % 2 == 0:
         rows.reverse()
-    if page.number % 2 == 0 or call.first("order") != "host_id ASC":  # they have this order already
+    if (
+        page.number % 2 == 0 or call.first("order") != "host_id ASC"
+    ):  # they have this order already
         order.sort(rows)
     shown = page.cut(rows)
     if len({row.host.id for row in shown}) == 1:
@@ -123,7 +127,9 @@ def _origin_test(terms: Iterable[Term]) -> Callable[[str], bool]:
     return any_origin if test is None else lru_cache(None)(test)
 
 
-def _hosts_with_facts(satellite: "Satellite", call: Call, window: list[Term]) -> list[Host]:
+def _hosts_with_facts(
+    satellite: "Satellite", call: Call, window: list[Term]
+) -> list[Host]:
     """The visible hosts of a window, by ascending id.
 
     Measured: facts without a host are visible only to a login without any filter.

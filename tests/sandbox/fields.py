@@ -81,8 +81,12 @@ def host_fields(satellite: "Satellite") -> Fields:
         "build": Field(_from_record("build", False), flag_check),
         "managed": Field(_from_record("managed", False), flag_check),
         "hostgroup_id": Field(_from_record("hostgroup_id"), identifier_check),
-        "compute_resource": Field(_from_record("compute_resource_name"), text_check, Mark.LIKE),
-        "compute_resource_id": Field(_from_record("compute_resource_id"), identifier_check),
+        "compute_resource": Field(
+            _from_record("compute_resource_name"), text_check, Mark.LIKE
+        ),
+        "compute_resource_id": Field(
+            _from_record("compute_resource_id"), identifier_check
+        ),
         "created_at": Field(created_at, date_check),
         "installed_at": Field(_from_record("installed_at"), date_check),
         "last_report": Field(single(lambda host: host.last_report), date_check),
@@ -102,7 +106,9 @@ def host_fields(satellite: "Satellite") -> Fields:
             "hypervisor": Field(single(_is_hypervisor), boolean_check),
             "last_checkin": Field(_from_subscription("last_checkin"), date_check),
             "registered_at": Field(_from_subscription("registered_at"), date_check),
-            "subscription_uuid": Field(_from_subscription("uuid"), text_check, Mark.LIKE),
+            "subscription_uuid": Field(
+                _from_subscription("uuid"), text_check, Mark.LIKE
+            ),
         }
     )
     missing = _MISSING_HOST_FIELDS + _MISSING_KATELLO_FIELDS
@@ -115,17 +121,23 @@ def _named_facts(host: Host, name: str) -> Iterable[Optional[str]]:
 
 
 def _is_hypervisor(host: Host) -> Optional[bool]:
-    return None if host.subscription is None else bool(host.subscription.get("hypervisor"))
+    return (
+        None if host.subscription is None else bool(host.subscription.get("hypervisor"))
+    )
 
 
-def _place_fields(satellite: "Satellite", host_of: Callable[[Any], Host]) -> dict[str, Field]:
+def _place_fields(
+    satellite: "Satellite", host_of: Callable[[Any], Host]
+) -> dict[str, Field]:
     """The fields of a host's organization and location; `host_of` gives the host of a row."""
     organization_id = single(lambda row: host_of(row).organization_id)
     location_id = single(lambda row: host_of(row).location_id)
     organization = single(
         lambda row: satellite.organizations.get(host_of(row).organization_id or 0)
     )
-    location = single(lambda row: satellite.locations.get(host_of(row).location_id or 0))
+    location = single(
+        lambda row: satellite.locations.get(host_of(row).location_id or 0)
+    )
     return {
         "organization_id": Field(organization_id, identifier_check),
         "organization": Field(organization, text_check),
@@ -137,7 +149,9 @@ def _place_fields(satellite: "Satellite", host_of: Callable[[Any], Host]) -> dic
 def fact_fields(satellite: "Satellite") -> Fields:
     """The searchable fields of facts. `id` is not one of them (measured: order=id is a 400)."""
     name = Field(single(lambda row: row.name), text_check, Mark.LIKE)
-    short = Field(single(lambda row: row.name.rpartition("::")[2]), text_check, Mark.LIKE)
+    short = Field(
+        single(lambda row: row.name.rpartition("::")[2]), text_check, Mark.LIKE
+    )
     origin = Field(single(lambda row: row.origin), text_check)
     reported_at = single(lambda row: row.reported_at or satellite.started)
     return Fields(
@@ -213,5 +227,12 @@ TEMPLATE_FIELDS = Fields(
         "id": Field(_from_key("id"), identifier_check),
         **_key_fields("name", "job_category", "provider_type"),
     },
-    missing=("default", "description", "effective_user", "locked", "snippet", "template"),
+    missing=(
+        "default",
+        "description",
+        "effective_user",
+        "locked",
+        "snippet",
+        "template",
+    ),
 )

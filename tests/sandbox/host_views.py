@@ -33,7 +33,9 @@ _FACET_TIMES = ("last_checkin", "registered_at")
 
 def entry(satellite: "Satellite", host: Host) -> dict[str, Any]:
     """A host as lists have it."""
-    record = {name: value for name, value in host.record.items() if name not in _NOT_LISTED}
+    record = {
+        name: value for name, value in host.record.items() if name not in _NOT_LISTED
+    }
     shown = {
         **BLANK_RECORD,
         "created_at": satellite.started,
@@ -49,7 +51,10 @@ def entry(satellite: "Satellite", host: Host) -> dict[str, Any]:
         "display_name": host.name,
         "uptime_seconds": None,
         "last_report": host.last_report,
-        "reported_data": {**dict.fromkeys(REPORTED), **host.record.get("reported_data", {})},
+        "reported_data": {
+            **dict.fromkeys(REPORTED),
+            **host.record.get("reported_data", {}),
+        },
     }
     if host.infrastructure:
         blank = {"foreman_instance": False, "smart_proxy_id": None}
@@ -64,7 +69,9 @@ def entry(satellite: "Satellite", host: Host) -> dict[str, Any]:
 
 def _listed_subscription(host: Host) -> dict[str, Any]:
     facet = {"id": host.id, **BLANK_SUBSCRIPTION, **(host.subscription or {})}
-    return {name: value for name, value in facet.items() if name not in BLANK_REGISTRATION}
+    return {
+        name: value for name, value in facet.items() if name not in BLANK_REGISTRATION
+    }
 
 
 def _content(satellite: "Satellite", host: Host) -> Optional[dict[str, Any]]:
@@ -79,7 +86,9 @@ def _content(satellite: "Satellite", host: Host) -> Optional[dict[str, Any]]:
     view = content["content_view"]
     environment = content["lifecycle_environment"]
     if view and environment:
-        content["content_view_environments"] = [content_view_environment(view, environment)]
+        content["content_view_environments"] = [
+            content_view_environment(view, environment)
+        ]
     return content
 
 
@@ -106,7 +115,9 @@ def whole(satellite: "Satellite", host: Host, call: Call) -> dict[str, Any]:
     return shown
 
 
-def whole_with_parameters(satellite: "Satellite", host: Host, call: Call) -> dict[str, Any]:
+def whole_with_parameters(
+    satellite: "Satellite", host: Host, call: Call
+) -> dict[str, Any]:
     """A host by itself, with its own parameters and all that reach it."""
     lists = parameters(satellite, host, call, ("parameters", "all_parameters"))
     return {**whole(satellite, host, call), **lists}
@@ -122,7 +133,9 @@ def parameters(
     merged: dict[str, dict[str, Any]] = {}
     for level, values in _parameter_levels(satellite, host, call):
         for name, value in values.items():
-            merged.setdefault(name, parameter_entry(name, value, level, satellite.started))
+            merged.setdefault(
+                name, parameter_entry(name, value, level, satellite.started)
+            )
     own = [shown for shown in merged.values() if shown["associated_type"] == "host"]
     lists = {"parameters": own, "all_parameters": list(merged.values())}
     return {name: rows for name, rows in lists.items() if name in wanted}
@@ -139,7 +152,10 @@ def _parameter_levels(
         ("host", host.parameters),
         ("host group", satellite.hostgroup_parameters.get(hostgroup_id, {})),
         ("location", satellite.location_parameters.get(host.location_id or 0, {})),
-        ("organization", satellite.organization_parameters.get(host.organization_id or 0, {})),
+        (
+            "organization",
+            satellite.organization_parameters.get(host.organization_id or 0, {}),
+        ),
         ("global", satellite.parameters),
     ]
 

@@ -13,7 +13,15 @@ from .calls import (
     server_error,
     unprocessable,
 )
-from .records import BLANK_RECORD, HALF_DELETED, DeletionFault, Effect, Host, Parameters, detach
+from .records import (
+    BLANK_RECORD,
+    HALF_DELETED,
+    DeletionFault,
+    Effect,
+    Host,
+    Parameters,
+    detach,
+)
 from .search import order_by
 from .search_parser import DatabaseError, parse
 from .server import Answer, utc
@@ -113,7 +121,9 @@ def delete_host(satellite: "Satellite", call: Call) -> Answer:
 
 
 def _delete_badly(satellite: "Satellite", host: Host, fault: DeletionFault) -> Answer:
-    if fault.effect is Effect.UNREGISTERED:  # measured: both facets are gone, all facts stay
+    if (
+        fault.effect is Effect.UNREGISTERED
+    ):  # measured: both facets are gone, all facts stay
         host.subscription = host.content = None
     elif fault.effect is Effect.DELETED and fault.after:
         satellite.destroy_later(host, fault.after)
@@ -150,7 +160,9 @@ def create_host(satellite: "Satellite", call: Call) -> Answer:
     return Answer(201, host_views.whole_with_parameters(satellite, host, call))
 
 
-def _check_new_host(satellite: "Satellite", call: Call, given: Mapping[str, Any]) -> None:
+def _check_new_host(
+    satellite: "Satellite", call: Call, given: Mapping[str, Any]
+) -> None:
     if satellite.named_host(given["name"].lower()):
         raise unprocessable(None, [("name", "has already been taken")])
     for name, places in (
@@ -164,7 +176,9 @@ def _check_new_host(satellite: "Satellite", call: Call, given: Mapping[str, Any]
 def _given_parameters(given: Mapping[str, Any]) -> Parameters:
     parameters: Parameters = {}
     for row in given.get("host_parameters_attributes", ()):
-        check_names(row, ("name", "value", "parameter_type"), "the attribute of a parameter")
+        check_names(
+            row, ("name", "value", "parameter_type"), "the attribute of a parameter"
+        )
         is_text = row.get("parameter_type", "string") == "string"
         parameters[row["name"]] = row["value"] if is_text else json.loads(row["value"])
     return parameters

@@ -7,7 +7,9 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .keystone import project_id
 
-SortSpec = tuple[tuple[str, str], ...]  # (key, "asc" or "desc"), the most important first
+SortSpec = tuple[
+    tuple[str, str], ...
+]  # (key, "asc" or "desc"), the most important first
 
 
 class State(NamedTuple):
@@ -166,7 +168,11 @@ class Search:
 
     def finds(self, row: Instance) -> bool:
         """Whether a row of a cell belongs in the list."""
-        if row.hidden or not self._takes_deletion_of(row) or not self._takes_change_of(row):
+        if (
+            row.hidden
+            or not self._takes_deletion_of(row)
+            or not self._takes_change_of(row)
+        ):
             return False
         return self.fits(row)
 

@@ -10,7 +10,15 @@ from typing import NamedTuple, Optional, Union
 
 from .targets import EXCEPTION, LOST, SILENT, Ran
 
-READS = (61, 4096, 7, 1021, 16384, 333, 2048)  # bytes that one read gets, again and again
+READS = (
+    61,
+    4096,
+    7,
+    1021,
+    16384,
+    333,
+    2048,
+)  # bytes that one read gets, again and again
 
 FAILED = "StandardError: Job execution failed"
 BAD_BYTES = "Runner error: ArgumentError - invalid byte sequence in UTF-8"
@@ -143,7 +151,11 @@ class Run:
             return "error", (("debug", NUL),)
         if self.broken or ran.status == EXCEPTION:
             complaint = self.broken or ran.trouble
-            return "error", (("debug", complaint), ("exit", EXCEPTION), ("debug", FAILED))
+            return "error", (
+                ("debug", complaint),
+                ("exit", EXCEPTION),
+                ("debug", FAILED),
+            )
         if ran.status == 0:
             return "success", (("exit", "0"),)
         return "error", (("exit", str(ran.status)), ("debug", FAILED))
@@ -154,7 +166,9 @@ class Run:
         timestamp = max(now(), round(last + 0.001, 6))
         if kind == "exit" and last:
             timestamp = last
-        self.chunks.append(Chunk(next(self.chunk_ids), len(self.chunks), kind, text, timestamp))
+        self.chunks.append(
+            Chunk(next(self.chunk_ids), len(self.chunks), kind, text, timestamp)
+        )
 
 
 def _bursts(output: Union[bytes, Iterable[bytes]]) -> list[list[bytes]]:

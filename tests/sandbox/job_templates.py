@@ -49,9 +49,13 @@ class RenderError(Exception):
 
 # ERB
 
-_OUTSIDE = re.compile(r"(.*?)(^[ \t]*<%-|<%-|<%%|<%=|<%#|<%|\Z)", re.DOTALL | re.MULTILINE)
+_OUTSIDE = re.compile(
+    r"(.*?)(^[ \t]*<%-|<%-|<%%|<%=|<%#|<%|\Z)", re.DOTALL | re.MULTILINE
+)
 _INSIDE = re.compile(r"(.*?)(%%>|-%>|%>|\Z)", re.DOTALL)
-_INPUT_AS_JSON = re.compile(r"""\s*to_json\s*\(\s*input\s*\(\s*(["'])([^"'\\#]*)\1\s*\)\s*\)\s*""")
+_INPUT_AS_JSON = re.compile(
+    r"""\s*to_json\s*\(\s*input\s*\(\s*(["'])([^"'\\#]*)\1\s*\)\s*\)\s*"""
+)
 _ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 
 
@@ -162,7 +166,11 @@ class JobTemplate:
     organizations: set[int] = field(default_factory=set)
     locations: set[int] = field(default_factory=set)
     effective_user: dict[str, Any] = field(
-        default_factory=lambda: {"value": None, "current_user": False, "overridable": True}
+        default_factory=lambda: {
+            "value": None,
+            "current_user": False,
+            "overridable": True,
+        }
     )
     execution_timeout_interval: Optional[int] = None
     locked: bool = False
@@ -299,7 +307,11 @@ class JobTemplates:
         if "location_ids" in given:
             changed.locations = {int(key) for key in given["location_ids"]}
         effective_user = given.get("effective_user_attributes") or {}
-        check_names(effective_user, template.effective_user, "the attribute of an effective user")
+        check_names(
+            effective_user,
+            template.effective_user,
+            "the attribute of an effective user",
+        )
         changed.effective_user = {**template.effective_user, **effective_user}
         self._save(call, changed)
         return Answer(200, self._whole(changed))
@@ -311,12 +323,19 @@ class JobTemplates:
 
         One of a known name keeps its id and every attribute that is not given any more.
         """
-        if not isinstance(wanted, list) or not all(isinstance(each, dict) for each in wanted):
+        if not isinstance(wanted, list) or not all(
+            isinstance(each, dict) for each in wanted
+        ):
             raise server_error()
         by_name = {each.name: each for each in known}
-        return [self._synced_input(by_name.get(given.get("name")), given) for given in wanted]
+        return [
+            self._synced_input(by_name.get(given.get("name")), given)
+            for given in wanted
+        ]
 
-    def _synced_input(self, old: Optional[TemplateInput], given: dict[str, Any]) -> TemplateInput:
+    def _synced_input(
+        self, old: Optional[TemplateInput], given: dict[str, Any]
+    ) -> TemplateInput:
         attributes = {each.name for each in fields(TemplateInput)} - {"id"}
         for name in given:
             if name not in attributes:
@@ -343,7 +362,9 @@ class JobTemplates:
             yield "job_category", "can't be blank"
         if not template.provider_type:
             yield "provider_type", "can't be blank"
-        if template.provider_type not in PROVIDERS:  # measured: the translation is missing there
+        if (
+            template.provider_type not in PROVIDERS
+        ):  # measured: the translation is missing there
             message = (
                 "translation missing: en.activerecord.errors.models.job_template.attributes."
                 "provider_type.uniq"
@@ -356,13 +377,18 @@ class JobTemplates:
         others = [each for each in self.by_id.values() if each.id != template.id]
         return template.name in [each.name for each in others]
 
-    def _place_faults(self, call: Call, template: JobTemplate) -> Iterator[tuple[str, str]]:
+    def _place_faults(
+        self, call: Call, template: JobTemplate
+    ) -> Iterator[tuple[str, str]]:
         """What everybody but an administrator must not do (measured)."""
         user = call.user
         if user.admin:
             return
         old = self.by_id.get(template.id)
-        for noun, own in (("organization", user.organizations), ("location", user.locations)):
+        for noun, own in (
+            ("organization", user.organizations),
+            ("location", user.locations),
+        ):
             wanted = getattr(template, f"{noun}s")
             if old and wanted == getattr(old, f"{noun}s"):
                 continue

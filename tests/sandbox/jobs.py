@@ -26,7 +26,14 @@ from .calls import (
     server_error,
 )
 from .job_runs import Chunk, End, Run, now
-from .job_templates import BLANKS, JobTemplate, JobTemplates, RenderError, TemplateInput, render
+from .job_templates import (
+    BLANKS,
+    JobTemplate,
+    JobTemplates,
+    RenderError,
+    TemplateInput,
+    render,
+)
 from .records import Host
 from .search_parser import parse
 from .server import Answer, utc
@@ -100,7 +107,9 @@ class Jobs:
     def settle(self, timeout: float = 30.0) -> bool:
         """Wait until every target has answered; False if they have not after `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: all(run.ran for run in self._runs()), timeout)
+            return self._changed.wait_for(
+                lambda: all(run.ran for run in self._runs()), timeout
+            )
 
     def close(self) -> None:
         """End everything that still runs."""
@@ -137,7 +146,10 @@ class Jobs:
             runs,
         )
         self.invocations[invocation.id] = invocation
-        interval = given.get("execution_timeout_interval") or template.execution_timeout_interval
+        interval = (
+            given.get("execution_timeout_interval")
+            or template.execution_timeout_interval
+        )
         seconds = leading_number(str(interval or 0))
         for run, host in zip(runs, hosts):
             self._launch(call, invocation, run, host, seconds)
@@ -145,8 +157,14 @@ class Jobs:
 
     def _template(self, call: Call, key: Any) -> JobTemplate:
         template = self.templates.visible(call.user, leading_number(str(key)))
-        if template is None or template.snippet or not call.user.may("view_job_templates"):
-            raise not_found(f"Template with id '{'' if key is None else key}' was not found")
+        if (
+            template is None
+            or template.snippet
+            or not call.user.may("view_job_templates")
+        ):
+            raise not_found(
+                f"Template with id '{'' if key is None else key}' was not found"
+            )
         return template
 
     def _targeted(self, call: Call, query: str) -> list[Host]:
@@ -182,13 +200,17 @@ class Jobs:
             return
         template = invocation.template
         try:
-            script = render(template.template, _rendered_values(invocation), template.name)
+            script = render(
+                template.template, _rendered_values(invocation), template.name
+            )
         except RenderError as error:
             run.fail(f"Failed rendering template: error during rendering: {error}")
             return
         target = self.targets.get(host.id) or unreachable(host.name)
         run.is_slow = isinstance(target, Process)
-        script = script.replace("\r", "").rstrip("\n") + "\n"  # measured: the file ends with one
+        script = (
+            script.replace("\r", "").rstrip("\n") + "\n"
+        )  # measured: the file ends with one
         clock = threading.Timer(seconds * self.second, self._expire, (run,))
         clock.daemon = True
         arguments = (run, target, script, clock)
@@ -198,7 +220,9 @@ class Jobs:
 
     # Running
 
-    def _execute(self, run: Run, target: Target, script: str, clock: threading.Timer) -> None:
+    def _execute(
+        self, run: Run, target: Target, script: str, clock: threading.Timer
+    ) -> None:
         ran = Ran(b"", EXCEPTION, "Runner error: the target raised an exception")
         try:
             ran = target(script, run.stop)
@@ -233,7 +257,9 @@ class Jobs:
         check_names(call.body or {}, ("force",), "the key")
         invocation = self._invocation(call)
         if invocation is None:
-            raise not_found(f"Resource job_invocation not found by id '{call.args['id']}'")
+            raise not_found(
+                f"Resource job_invocation not found by id '{call.args['id']}'"
+            )
         invocation.looks = max(invocation.looks, 1)
         for run in invocation.runs:
             run.end(End.ABORT if call.given("force") else End.CANCEL)
@@ -341,7 +367,9 @@ def _rendered_values(invocation: Invocation) -> dict[str, Optional[str]]:
     return rendered
 
 
-def _check_job(template: JobTemplate, values: list[Value], query: str, kind: Any) -> None:
+def _check_job(
+    template: JobTemplate, values: list[Value], query: str, kind: Any
+) -> None:
     """Raise the 500 for a job that cannot be started (measured)."""
     problems = [*_targeting_problems(query, kind), *_input_problems(template, values)]
     if problems:
@@ -367,7 +395,11 @@ def _input_problems(template: JobTemplate, values: list[Value]) -> Iterator[str]
     """Measured: the message has the template's name in small letters."""
     problems = [*_blank_inputs(values), *_inputs_not_listed(values)]
     given = {each.name for each, _ in values}
-    missing = [each.name for each in template.inputs if each.required and each.name not in given]
+    missing = [
+        each.name
+        for each in template.inputs
+        if each.required and each.name not in given
+    ]
     if missing:
         names = ", ".join(missing)
         problems.append(f"Not all required inputs have values. Missing inputs: {names}")
@@ -403,7 +435,9 @@ def _output(invocation: Invocation, run: Run) -> dict[str, Any]:
     if invocation.has_begun:
         output = [_shown(chunk, run) for chunk in run.chunks]
         if is_pending and run.ran and run.ran.status == LOST:
-            output.append({"output_type": "debug", "output": PROXY_FORGOT, "timestamp": now()})
+            output.append(
+                {"output_type": "debug", "output": PROXY_FORGOT, "timestamp": now()}
+            )
     return {"complete": not is_pending, "refresh": is_pending, "output": output}
 
 
@@ -412,7 +446,11 @@ def _shown(chunk: Chunk, run: Run) -> dict[str, Any]:
     if chunk.kind == "exit":
         text = f"Exit status: {chunk.text}"
         return {"output_type": "stdout", "output": text, "timestamp": chunk.timestamp}
-    shown = {"output_type": chunk.kind, "output": chunk.text, "timestamp": chunk.timestamp}
+    shown = {
+        "output_type": chunk.kind,
+        "output": chunk.text,
+        "timestamp": chunk.timestamp,
+    }
     if not chunk.id:
         return shown
     return {
@@ -456,5 +494,7 @@ ROUTES = (
     JobRoute("PUT", f"{_TEMPLATES}/:id", "edit_job_templates", _change_template),
     JobRoute("POST", _INVOCATIONS, "create_job_invocations", Jobs.start),
     JobRoute("GET", _HOST_OF_JOB, "", Jobs.output),
-    JobRoute("POST", f"{_INVOCATIONS}/:id/cancel", "cancel_job_invocations", Jobs.cancel),
+    JobRoute(
+        "POST", f"{_INVOCATIONS}/:id/cancel", "cancel_job_invocations", Jobs.cancel
+    ),
 )

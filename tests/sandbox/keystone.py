@@ -152,7 +152,9 @@ class Keystone:
             return None
         if not known.scoped:
             return Caller(None, frozenset())
-        return Caller(project_id(known.account.project), frozenset(effective_roles(known.account)))
+        return Caller(
+            project_id(known.account.project), frozenset(effective_roles(known.account))
+        )
 
     def identity(self, request: Request) -> Answer:
         """Answer a request to the identity service."""
@@ -160,7 +162,9 @@ class Keystone:
         version = version_document(url)
         is_get = request.method in ("GET", "HEAD")
         if request.path in ("", "/") and is_get:
-            return answer(300, {"versions": {"values": [version]}}, {"Location": f"{url}/v3/"})
+            return answer(
+                300, {"versions": {"values": [version]}}, {"Location": f"{url}/v3/"}
+            )
         if request.path in ("/v3", "/v3/") and is_get:
             return answer(200, {"version": version})
         if request.path == "/v3/auth/tokens" and request.method == "POST":
@@ -177,7 +181,9 @@ class Keystone:
     def _projects(self, request: Request) -> Answer:
         """All projects; only for administrators."""
         if request.query:
-            raise UnknownRequestError(f"parameters of projects: {', '.join(request.query)}")
+            raise UnknownRequestError(
+                f"parameters of projects: {', '.join(request.query)}"
+            )
         url = base_url(request)
         token = self._tokens.get(request.headers.get("X-Auth-Token", ""))
         if token is None or not token.is_good():
@@ -208,7 +214,9 @@ class Keystone:
             catalog = self._catalog(base_url(request))
         name = "gAAAAAB" + secrets.token_urlsafe(120)
         self._tokens[name] = token
-        return answer(201, {"token": token_document(token, catalog)}, {"X-Subject-Token": name})
+        return answer(
+            201, {"token": token_document(token, catalog)}, {"X-Subject-Token": name}
+        )
 
     def _new_token(self, proof: "Proof", scope: Any, method: str) -> Token:
         is_scoped = proof.credential is not None or isinstance(scope, dict)
@@ -216,7 +224,9 @@ class Keystone:
             if scope_fits(scope, account):
                 issued = time.time()
                 expires = issued + self.token_seconds
-                return Token(account, is_scoped, method, issued, expires, proof.credential)
+                return Token(
+                    account, is_scoped, method, issued, expires, proof.credential
+                )
         raise unauthorized()
 
     def _by_password(self, given: Any, _: Any) -> "Proof":
@@ -236,7 +246,9 @@ class Keystone:
         by_id = {each.id: each for each in self.application_credentials}
         credential = by_id.get(given.get("id"))
         if credential is None or credential.deleted:
-            raise Rejection(404, f"Could not find Application Credential: {given.get('id')}.")
+            raise Rejection(
+                404, f"Could not find Application Credential: {given.get('id')}."
+            )
         if credential.expired or credential.secret != given.get("secret"):
             raise unauthorized()
         if scope is not None:
@@ -324,7 +336,9 @@ def member(given: Any, name: str, where: str) -> Any:
 def in_default_domain(given: Any, where: str) -> bool:
     """Whether a user or project is looked for in the one domain that exists."""
     domain = member(given, "domain", where)
-    return bool(domain.get("id") == DOMAIN["id"] or domain.get("name") == DOMAIN["name"])
+    return bool(
+        domain.get("id") == DOMAIN["id"] or domain.get("name") == DOMAIN["name"]
+    )
 
 
 def scope_fits(scope: Any, account: Account) -> bool:
@@ -336,7 +350,9 @@ def scope_fits(scope: Any, account: Account) -> bool:
         return False  # system or domain: no account has a role there
     if "id" in project:
         return bool(project["id"] == project_id(account.project))
-    return in_default_domain(project, "project") and project.get("name") == account.project
+    return (
+        in_default_domain(project, "project") and project.get("name") == account.project
+    )
 
 
 def version_document(url: str) -> dict[str, Any]:
@@ -347,12 +363,17 @@ def version_document(url: str) -> dict[str, Any]:
         "updated": "2020-04-07T00:00:00Z",
         "links": [{"rel": "self", "href": f"{url}/v3/"}],
         "media-types": [
-            {"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}
+            {
+                "base": "application/json",
+                "type": "application/vnd.openstack.identity-v3+json",
+            }
         ],
     }
 
 
-def token_document(token: Token, catalog: Optional[list[dict[str, Any]]]) -> dict[str, Any]:
+def token_document(
+    token: Token, catalog: Optional[list[dict[str, Any]]]
+) -> dict[str, Any]:
     """The answer to a login; a token without a project has neither roles nor catalog."""
     account = token.account
     document: dict[str, Any] = {
@@ -375,7 +396,9 @@ def token_document(token: Token, catalog: Optional[list[dict[str, Any]]]) -> dic
             "name": account.project,
         }
         document["is_domain"] = False
-        document["roles"] = [{"id": stable_id("role", role), "name": role} for role in roles]
+        document["roles"] = [
+            {"id": stable_id("role", role), "name": role} for role in roles
+        ]
     if token.credential is not None:
         document["application_credential"] = {
             "id": token.credential.id,
@@ -402,14 +425,21 @@ def answer(status: int, body: Any, headers: Optional[dict[str, str]] = None) -> 
     return Answer(status, body, {**common, **(headers or {})})
 
 
-def unauthorized(message: str = "The request you have made requires authentication.") -> Rejection:
+def unauthorized(
+    message: str = "The request you have made requires authentication.",
+) -> Rejection:
     """The answer to a wrong password, user, project or role: always the same."""
     return Rejection(401, message)
 
 
 def error(rejection: Rejection, url: str) -> Answer:
     """The answer for a Rejection."""
-    titles = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
+    titles = {
+        400: "Bad Request",
+        401: "Unauthorized",
+        403: "Forbidden",
+        404: "Not Found",
+    }
     status = rejection.status
     headers = {"WWW-Authenticate": f'Keystone uri="{url}/v3"'} if status == 401 else {}
     problem = {"code": status, "message": str(rejection), "title": titles[status]}

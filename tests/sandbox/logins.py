@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 VERSION = "3.12.0"
 PLAIN_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
-NOBODY = User("", "", permissions=frozenset(), organizations=frozenset(), locations=frozenset())
+NOBODY = User(
+    "", "", permissions=frozenset(), organizations=frozenset(), locations=frozenset()
+)
 
 
 def log_in(satellite: "Satellite", request: Request) -> tuple[User, dict[str, str]]:
@@ -33,7 +35,9 @@ def log_in(satellite: "Satellite", request: Request) -> tuple[User, dict[str, st
     user = _check_password(satellite, credentials or "")
     session = secrets.token_hex(16)
     satellite.sessions[session] = user.login
-    return user, {"Set-Cookie": f"_session_id={session}; path=/; HttpOnly; SameSite=Lax"}
+    return user, {
+        "Set-Cookie": f"_session_id={session}; path=/; HttpOnly; SameSite=Lax"
+    }
 
 
 def _check_password(satellite: "Satellite", credentials: str) -> User:
@@ -77,7 +81,9 @@ def check_permission(user: User, permission: str) -> None:
     raise RefusedError(403, {"error": error})
 
 
-def visible_places(places: Mapping[int, str], user: User, own: frozenset[int]) -> dict[int, str]:
+def visible_places(
+    places: Mapping[int, str], user: User, own: frozenset[int]
+) -> dict[int, str]:
     """The organizations or locations that a user sees; `own` are the ids of theirs."""
     return {key: name for key, name in places.items() if user.admin or key in own}
 
@@ -94,10 +100,14 @@ def chosen_place(call: Call, noun: str, places: Mapping[int, str]) -> Optional[i
     for key, name in places.items():
         if wanted == name or number == key:
             return key
-    raise RefusedError(404, {"message": f"{noun.capitalize()} with id {wanted} not found"})
+    raise RefusedError(
+        404, {"message": f"{noun.capitalize()} with id {wanted} not found"}
+    )
 
 
-def info_headers(organization: str = "; ANY", location: str = "; ANY") -> dict[str, str]:
+def info_headers(
+    organization: str = "; ANY", location: str = "; ANY"
+) -> dict[str, str]:
     """The headers of every answer: the version, and in which organization and location it is."""
     return {
         "Foreman_version": VERSION,

@@ -65,11 +65,15 @@ class Nova:
     """
 
     def __init__(self, regions: Sequence[str]) -> None:
-        self.instances: dict[str, dict[str, Instance]] = {region: {} for region in regions}
+        self.instances: dict[str, dict[str, Instance]] = {
+            region: {} for region in regions
+        }
         self.down_cells: set[str] = set()
         self.skip_down_cells = True
         self.max_limit = 1000
-        self.policy: dict[str, set[str]] = {role: set(PROJECT_RIGHTS) for role in PROJECT_ROLES}
+        self.policy: dict[str, set[str]] = {
+            role: set(PROJECT_RIGHTS) for role in PROJECT_ROLES
+        }
         self._orders: dict[tuple[str, SortSpec], Order] = {}
         self._lock = threading.RLock()
 
@@ -129,7 +133,9 @@ class Nova:
         except Fault as fault:
             return fault_reply(fault, version)
 
-    def _body(self, call: Call, resource: str, server: "Optional[re.Match[str]]") -> dict[str, Any]:
+    def _body(
+        self, call: Call, resource: str, server: "Optional[re.Match[str]]"
+    ) -> dict[str, Any]:
         """The body of an answer; `server` matches the path of a single server."""
         if resource == "/v2.1/servers":
             return self._list(call, "index")
@@ -138,7 +144,9 @@ class Nova:
         if server is None:
             return {"version": version_document(call.site)}
         if call.query:
-            raise UnknownRequestError(f"parameters of one server: {', '.join(call.query)}")
+            raise UnknownRequestError(
+                f"parameters of one server: {', '.join(call.query)}"
+            )
         return self._show(call, server[1])
 
     def _show(self, call: Call, uuid: str) -> dict[str, Any]:
@@ -165,17 +173,24 @@ class Nova:
         if row.queued_for_delete:
             raise no_instance(row.uuid)
         self._check_show(row, call.caller)
-        if call.version >= (2, 98):  # it needs the image's properties, which are in the cell
+        if call.version >= (
+            2,
+            98,
+        ):  # it needs the image's properties, which are in the cell
             raise broken(CONNECTION_ERROR)
         return stub(row, call, "show")
 
     def _may(self, caller: Caller, right: str) -> bool:
-        return caller.is_admin or any(right in self.policy.get(role, ()) for role in caller.roles)
+        return caller.is_admin or any(
+            right in self.policy.get(role, ()) for role in caller.roles
+        )
 
     def _check(self, caller: Caller, right: str) -> None:
         if self._may(caller, right):
             return
-        raise Fault(403, f"Policy doesn't allow os_compute_api:servers:{right} to be performed.")
+        raise Fault(
+            403, f"Policy doesn't allow os_compute_api:servers:{right} to be performed."
+        )
 
     def _check_show(self, row: Instance, caller: Caller) -> None:
         if project_id(row.project) != caller.project:
@@ -185,7 +200,9 @@ class Nova:
     def _list(self, call: Call, right: str) -> dict[str, Any]:
         query = checked(call.query, call.version)
         self._check(call.caller, right)
-        given = filters(query, call.version, self._may(call.caller, "allow_all_filters"))
+        given = filters(
+            query, call.version, self._may(call.caller, "allow_all_filters")
+        )
         search = self._search(call, query, given, right)
         if search is None:
             return {"servers": []}
@@ -195,8 +212,12 @@ class Nova:
         order = self._order(call.region, sort_spec(query, call.caller))
         is_plain = not PAGING & set(query) and set(given) <= {"all_tenants"}
         with_stubs = call.version >= (2, 69) and is_plain
-        page = self._page(search, order, limit, query.get("marker", [""])[-1], with_stubs)
-        body: dict[str, Any] = {"servers": [self._view(row, call, right) for row in page]}
+        page = self._page(
+            search, order, limit, query.get("marker", [""])[-1], with_stubs
+        )
+        body: dict[str, Any] = {
+            "servers": [self._view(row, call, right) for row in page]
+        }
         if limit and limit == len(page):
             href = following(call, query, right, page[-1].uuid)
             body["servers_links"] = [{"rel": "next", "href": href}]
@@ -254,9 +275,13 @@ class Nova:
             page = [*islice(self._unseen(search, order), limit - len(page)), *page]
         return page
 
-    def _builds_after(self, marker: str, search: Search, order: Order) -> Optional[list[Instance]]:
+    def _builds_after(
+        self, marker: str, search: Search, order: Order
+    ) -> Optional[list[Instance]]:
         """The build requests after the marker; None if the marker is not one of them."""
-        builds = [] if search.deleted else [row for row in order.builds if search.fits(row)]
+        builds = (
+            [] if search.deleted else [row for row in order.builds if search.fits(row)]
+        )
         if not marker:
             return builds
         for place, row in enumerate(builds):
@@ -308,5 +333,6 @@ def no_instance(uuid: str) -> Fault:
 def broken(exception: str) -> Fault:
     """The 500 of an exception that the API did not expect (operators can change the text)."""
     return Fault(
-        500, f"Unexpected API Error. Please contact the administrator\n<class '{exception}'>"
+        500,
+        f"Unexpected API Error. Please contact the administrator\n<class '{exception}'>",
     )

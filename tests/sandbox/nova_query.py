@@ -161,7 +161,9 @@ def dotted(version: Version) -> str:
 def checked(query: Query, version: Version) -> Query:
     """The query without what the schema does not know; raises Fault if it breaks the schema."""
     known = since(KNOWN, version)
-    unknown = sorted(name for name in query if name not in known and not name.startswith("_"))
+    unknown = sorted(
+        name for name in query if name not in known and not name.startswith("_")
+    )
     if unknown and version >= (2, 75):
         verb = "does" if len(unknown) == 1 else "do"
         names = ", ".join(map(repr, unknown))
@@ -253,12 +255,15 @@ def wants_all_tenants(given: Mapping[str, str]) -> bool:
     if value not in ("", *YES, *NO):
         accepted = ", ".join(map(repr, sorted(YES + NO)))
         raise Fault(
-            400, f"Unrecognized value {given['all_tenants']!r}, acceptable values are: {accepted}"
+            400,
+            f"Unrecognized value {given['all_tenants']!r}, acceptable values are: {accepted}",
         )
     return value not in NO
 
 
-def take_state(search: Search, query: Query, given: Mapping[str, str], version: Version) -> bool:
+def take_state(
+    search: Search, query: Query, given: Mapping[str, str], version: Version
+) -> bool:
     """Take `status` (all of its values count) and `vm_state` into the search.
 
     Returns False if there is no such status.
@@ -267,7 +272,9 @@ def take_state(search: Search, query: Query, given: Mapping[str, str], version: 
         search.vm_states = {given["vm_state"]}
     if "status" not in query:
         return True
-    states = [STATES[status.upper()] for status in query["status"] if status.upper() in STATES]
+    states = [
+        STATES[status.upper()] for status in query["status"] if status.upper() in STATES
+    ]
     if not states and version >= (2, 38):
         raise Fault(400, "Invalid status value")
     search.vm_states = {state.vm_state for state in states}
@@ -284,7 +291,10 @@ def take_times(search: Search, given: Mapping[str, str]) -> None:
         return
     search.before = epoch(given["changes-before"])
     if search.since is not None and search.before < search.since:
-        raise Fault(400, "The value of changes-since must be less than or equal to changes-before.")
+        raise Fault(
+            400,
+            "The value of changes-since must be less than or equal to changes-before.",
+        )
 
 
 def take_deletion(search: Search, given: Mapping[str, str], caller: Caller) -> None:
@@ -298,13 +308,17 @@ def take_deletion(search: Search, given: Mapping[str, str], caller: Caller) -> N
             raise Fault(403, "Only administrators may list deleted instances")
         search.deleted = True
     # Any value that is not empty means yes, even "False".
-    search.soft_deleted = bool(given.get("soft_deleted", "yes" if search.deleted else ""))
+    search.soft_deleted = bool(
+        given.get("soft_deleted", "yes" if search.deleted else "")
+    )
 
 
 def sort_spec(query: Query, caller: Caller) -> SortSpec:
     """What to sort by; by default the newest first, and of one moment the lowest UUID first."""
     keys = [key.strip() for key in query.get("sort_key", [])] or ["created_at"]
-    directions = [direction.strip() for direction in query.get("sort_dir", [])] or ["desc"]
+    directions = [direction.strip() for direction in query.get("sort_dir", [])] or [
+        "desc"
+    ]
     for key in list(keys):
         if key in _IGNORED_SORT_KEYS.split():
             place = keys.index(key)
@@ -324,6 +338,11 @@ def sort_spec(query: Query, caller: Caller) -> SortSpec:
 
 def _check_directions(keys: list[str], directions: list[str]) -> None:
     if not set(directions) <= {"asc", "desc"}:
-        raise Fault(400, "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'")
+        raise Fault(
+            400,
+            "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'",
+        )
     if len(directions) > len(keys):
-        raise Fault(400, "Invalid input received: Sort direction size exceeds sort key size")
+        raise Fault(
+            400, "Invalid input received: Sort direction size exceeds sort key size"
+        )

@@ -24,7 +24,9 @@ NO_SUCH_PAGE = """<html>
  </body>
 </html>"""
 IMAGE = str(uuid.UUID(int=7))
-WITH_PROGRESS = frozenset(("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"))
+WITH_PROGRESS = frozenset(
+    ("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING")
+)
 FLAVOR = {
     "vcpus": 1,
     "ram": 2048,
@@ -54,7 +56,13 @@ LATER = (
     Attribute((2, 96), "pinned_availability_zone", "nova"),
     Attribute((2, 100), "scheduler_hints", {}),
 )
-KEPT_IN_STUBS = ("image", "flavor", "user_id", "OS-EXT-AZ:availability_zone", "server_groups")
+KEPT_IN_STUBS = (
+    "image",
+    "flavor",
+    "user_id",
+    "OS-EXT-AZ:availability_zone",
+    "server_groups",
+)
 
 
 def brief(row: Instance, call: Call) -> dict[str, Any]:
@@ -64,9 +72,15 @@ def brief(row: Instance, call: Call) -> dict[str, Any]:
 
 def stub(row: Instance, call: Call, right: str) -> dict[str, Any]:
     """A server of a down cell, as 2.69 and later show it; `right`: index, detail or show."""
-    shown: dict[str, Any] = {"id": row.uuid, "status": "UNKNOWN", "links": links(row, call)}
+    shown: dict[str, Any] = {
+        "id": row.uuid,
+        "status": "UNKNOWN",
+        "links": links(row, call),
+    }
     if right != "index":
-        shown.update({"tenant_id": project_id(row.project), "created": iso(row.created)})
+        shown.update(
+            {"tenant_id": project_id(row.project), "created": iso(row.created)}
+        )
     if right == "show":
         whole = full(row, call, right)
         shown.update({key: whole[key] for key in KEPT_IN_STUBS if key in whole})
@@ -102,7 +116,10 @@ def identity(row: Instance, call: Call) -> dict[str, Any]:
         "config_drive": "",
         "key_name": None,
         "metadata": {},
-        "flavor": {"id": "1", "links": [{"rel": "bookmark", "href": f"{call.site}/flavors/1"}]},
+        "flavor": {
+            "id": "1",
+            "links": [{"rel": "bookmark", "href": f"{call.site}/flavors/1"}],
+        },
         "hostId": host_id,
         "id": row.uuid,
         "image": {
@@ -129,7 +146,9 @@ def state(row: Instance) -> dict[str, Any]:
         "OS-EXT-STS:task_state": row.task_state,
         "OS-EXT-STS:vm_state": row.vm_state,
         "OS-EXT-STS:power_state": STATES[row.shown_status].power_state,
-        "OS-SRV-USG:launched_at": micros(None if row.status == "BUILD" else row.created),
+        "OS-SRV-USG:launched_at": micros(
+            None if row.status == "BUILD" else row.created
+        ),
         "OS-SRV-USG:terminated_at": micros(row.terminated),
     }
     if row.shown_status in WITH_PROGRESS:
@@ -199,7 +218,11 @@ def version_document(site: str) -> dict[str, Any]:
         "updated": "2013-07-23T11:33:21Z",
         "links": [
             {"rel": "self", "href": f"{site}/v2.1/"},
-            {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"},
+            {
+                "rel": "describedby",
+                "type": "text/html",
+                "href": "http://docs.openstack.org/",
+            },
         ],
         "media-types": [
             {
@@ -216,7 +239,9 @@ def reply(status: int, body: Any, version: Optional[Version] = None) -> Answer:
     headers = {
         "x-openstack-request-id": request_id,
         "x-compute-request-id": request_id,
-        "Content-Type": "application/json" if status < 400 else "application/json; charset=UTF-8",
+        "Content-Type": "application/json"
+        if status < 400
+        else "application/json; charset=UTF-8",
     }
     if version is not None:
         text = dotted(version)
@@ -233,13 +258,17 @@ def reply(status: int, body: Any, version: Optional[Version] = None) -> Answer:
 def fault_reply(fault: Fault, version: Optional[Version]) -> Answer:
     """The answer for a Fault."""
     name = FAULTS.get(fault.status, "computeFault")
-    return reply(fault.status, {name: {"code": fault.status, "message": str(fault)}}, version)
+    return reply(
+        fault.status, {name: {"code": fault.status, "message": str(fault)}}, version
+    )
 
 
 def no_such_page() -> Answer:
     """The 404 of a path that does not exist: HTML, while that of a server is JSON."""
     answer = reply(404, NO_SUCH_PAGE)
-    return answer._replace(headers={**answer.headers, "Content-Type": "text/html; charset=UTF-8"})
+    return answer._replace(
+        headers={**answer.headers, "Content-Type": "text/html; charset=UTF-8"}
+    )
 
 
 def unauthorized(url: str) -> Answer:

@@ -17,7 +17,9 @@ ORGANIZATION = 1  # "Default Organization"
 LOCATION = 2  # "Default Location"
 
 Facts = dict[str, dict[str, Optional[str]]]  # origin -> fact name -> value
-Parameters = dict[str, Any]  # name -> value; the type of the value decides the parameter_type
+Parameters = dict[
+    str, Any
+]  # name -> value; the type of the value decides the parameter_type
 Sight = Optional[Callable[["Host"], bool]]  # which hosts a login sees; None: all
 
 METRICS = ("applied", "restarted", "failed", "failed_restarts", "skipped", "pending")
@@ -156,7 +158,9 @@ def _with_parents(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)  # many hosts have the same facts
-def _rows_of(names: tuple[str, ...], wanted: Optional[frozenset[str]]) -> tuple[str, ...]:
+def _rows_of(
+    names: tuple[str, ...], wanted: Optional[frozenset[str]]
+) -> tuple[str, ...]:
     rows = _with_parents(names)
     if wanted is None:
         return rows
@@ -335,7 +339,16 @@ REGISTERED_CONTENT: dict[str, Any] = {
 }
 INTERFACE = {
     **dict.fromkeys(
-        ("ip", "ip6", "mac", "mtu", "identifier", "domain_id", "subnet_id", "subnet6_id")
+        (
+            "ip",
+            "ip6",
+            "mac",
+            "mtu",
+            "identifier",
+            "domain_id",
+            "subnet_id",
+            "subnet6_id",
+        )
     ),
     "type": "interface",
     "primary": True,
@@ -390,7 +403,12 @@ RAW = (
 
 
 RAW_FACETS = {
-    "content_facet_attributes": ("id", "uuid", "kickstart_repository_id", "content_source_id"),
+    "content_facet_attributes": (
+        "id",
+        "uuid",
+        "kickstart_repository_id",
+        "content_source_id",
+    ),
     "subscription_facet_attributes": (
         "id",
         "uuid",
@@ -433,7 +451,13 @@ def content_view_environment(
     }
 
 
-PRIORITIES = {"global": 0, "organization": 10, "location": 20, "host group": 60, "host": 70}
+PRIORITIES = {
+    "global": 0,
+    "organization": 10,
+    "location": 20,
+    "host group": 60,
+    "host": 70,
+}
 _PARAMETER_TYPES = {str: "string", bool: "boolean", int: "integer", float: "real"}
 
 

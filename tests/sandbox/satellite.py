@@ -19,7 +19,14 @@ from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, urlencode
 
 from . import administration, facts, hosts, reports
-from .calls import LIST_PARAMETERS, Call, Page, RefusedError, check_names, leading_number
+from .calls import (
+    LIST_PARAMETERS,
+    Call,
+    Page,
+    RefusedError,
+    check_names,
+    leading_number,
+)
 from .fields import fact_fields, host_fields
 from .jobs import ROUTES as JOB_ROUTES
 from .jobs import JobRoute, Jobs
@@ -92,7 +99,9 @@ class Satellite:
     `sessions`: session id -> login; when it is cleared, all sessions have expired.
     """
 
-    def __init__(self, *, katello: bool = True, users: Optional[Iterable[User]] = None) -> None:
+    def __init__(
+        self, *, katello: bool = True, users: Optional[Iterable[User]] = None
+    ) -> None:
         """Without users there is an administrator, admin/changeme."""
         users = (User("admin", "changeme"),) if users is None else users
         self.katello = katello
@@ -181,7 +190,10 @@ class Satellite:
             if name not in self._ghost_ids:
                 self._last_id += 1
                 self._ghost_ids[name] = self._last_id
-        return [Host(name, facts, id=self._ghost_ids[name]) for name, facts in self.ghosts.items()]
+        return [
+            Host(name, facts, id=self._ghost_ids[name])
+            for name, facts in self.ghosts.items()
+        ]
 
     def ids_of_ghost(self, name: str) -> list[int]:
         """The id of the ghost of that name, if there is one."""
@@ -211,7 +223,9 @@ class Satellite:
         answer = self._answer_call(Call(request, args, body, user), route, headers)
         return answer._replace(headers={**headers, **answer.headers})
 
-    def _answer_call(self, call: Call, route: "_Route", headers: dict[str, str]) -> Answer:
+    def _answer_call(
+        self, call: Call, route: "_Route", headers: dict[str, str]
+    ) -> Answer:
         """The answer of the route, or the error in its place; adds the headers of the place."""
         try:
             check_permission(call.user, route.permission or "")
@@ -226,7 +240,10 @@ class Satellite:
         except RefusedError as refused:
             return refused.answer
         except QueryError as error:
-            refusal = {"message": str(error), "class": "ScopedSearch::QueryNotSupported"}
+            refusal = {
+                "message": str(error),
+                "class": "ScopedSearch::QueryNotSupported",
+            }
             return Answer(400, {"error": refusal})
         except DatabaseError as error:
             return Answer(500, {"error": {"message": str(error)}})
@@ -238,7 +255,9 @@ class Satellite:
         for route in _ROUTES:
             match = route.path.fullmatch(path)
             if match and route.method == request.method:
-                args = {name: unquote(value) for name, value in match.groupdict().items()}
+                args = {
+                    name: unquote(value) for name, value in match.groupdict().items()
+                }
                 return route, args
         raise UnknownRequestError("the route")
 
@@ -257,14 +276,20 @@ class Satellite:
         call.organization = chosen_place(
             call, "organization", self.visible_organizations(call.user)
         )
-        call.location = chosen_place(call, "location", self.visible_locations(call.user))
+        call.location = chosen_place(
+            call, "location", self.visible_locations(call.user)
+        )
 
     def sight(self, call: Call) -> Sight:
         """Which hosts a call is about: by its organization and location and the login's filter."""
         user = call.user
         organizations = locations = is_seen = None
         if not user.admin:
-            organizations, locations, is_seen = user.organizations, user.locations, user.sees
+            organizations, locations, is_seen = (
+                user.organizations,
+                user.locations,
+                user.sees,
+            )
         if call.organization:
             organizations = frozenset((call.organization,))
         if call.location:
@@ -325,7 +350,9 @@ class Satellite:
         for host in (self.named_host(key), self.hosts.get(leading_number(key))):
             if host and (sight is None or sight(host)):
                 return host
-        raise RefusedError(404, {"error": {"message": f"Resource host not found by id '{key}'"}})
+        raise RefusedError(
+            404, {"error": {"message": f"Resource host not found by id '{key}'"}}
+        )
 
     def hosts_in_window(self, terms: Iterable[Term]) -> list[Host]:
         """The hosts that terms on `id`, `host_id`, `name` and `host` allow, by ascending id."""
@@ -467,9 +494,17 @@ def _on(
     Measured: /api and /api/v2 are the same; .json at the end is a format, but after an :id it is
     a part of the name.
     """
-    pattern = re.sub(r":(\w+)", r"(?P<\1>[^/]+)", path.replace("/api/", "/api(?:/v2)?/", 1))
+    pattern = re.sub(
+        r":(\w+)", r"(?P<\1>[^/]+)", path.replace("/api/", "/api(?:/v2)?/", 1)
+    )
     end = "/?" if pattern.endswith("+)") else r"(?:\.json|/)?"
-    return _Route(method, re.compile(pattern + end), permission, handler, _PLACES.union(parameters))
+    return _Route(
+        method,
+        re.compile(pattern + end),
+        permission,
+        handler,
+        _PLACES.union(parameters),
+    )
 
 
 def _list(path: str, permission: str, handler: Handler, *more: str) -> _Route:
@@ -487,7 +522,9 @@ _ROUTES = (
     _on("GET", "/api/status", "", administration.show_status),
     _on("GET", "/katello/api/status", None, administration.show_katello_status),
     _on("GET", "/katello/api/ping", None, administration.show_katello_ping),
-    _list("/api/organizations", "view_organizations", administration.list_organizations),
+    _list(
+        "/api/organizations", "view_organizations", administration.list_organizations
+    ),
     _list("/api/locations", "view_locations", administration.list_locations),
     _list("/api/settings", "view_settings", administration.list_settings),
     _list("/api/hostgroups", "view_hostgroups", administration.list_hostgroups),

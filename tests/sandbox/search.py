@@ -61,7 +61,9 @@ class Window:
         numbers = whole_numbers(term.value)
         if numbers is None:
             return False
-        return term.operator is Mark.IN or (term.operator in _WINDOWS and len(numbers) == 1)
+        return term.operator is Mark.IN or (
+            term.operator in _WINDOWS and len(numbers) == 1
+        )
 
     def _narrow(self, mark: Optional[Mark], numbers: list[int]) -> None:
         if mark in (Mark.EQ, Mark.IN):
@@ -74,7 +76,9 @@ class Window:
 
     def holds(self, key: int) -> bool:
         """Whether it allows this id."""
-        return self.low <= key <= self.high and (self.chosen is None or key in self.chosen)
+        return self.low <= key <= self.high and (
+            self.chosen is None or key in self.chosen
+        )
 
     def of(self, keys: Sequence[int]) -> Sequence[int]:
         """The allowed ids of `keys` (ascending).
@@ -119,7 +123,9 @@ class Field(NamedTuple):
 class Fields(dict[str, Field]):
     """Searchable fields by name; `missing` are those that only a real server has."""
 
-    def __init__(self, fields: Mapping[str, Field], missing: Iterable[str] = ()) -> None:
+    def __init__(
+        self, fields: Mapping[str, Field], missing: Iterable[str] = ()
+    ) -> None:
         super().__init__(fields)
         self.missing = frozenset(missing)
 
@@ -147,7 +153,9 @@ def compile_search(node: Node, fields: Fields) -> Optional[Test]:
     DatabaseError and UnknownRequestError.
     """
     if isinstance(node, Term):
-        return _compile_term(node, fields) if node.field else _compile_bare(node, fields)
+        return (
+            _compile_term(node, fields) if node.field else _compile_bare(node, fields)
+        )
     if isinstance(node, Not):
         return _compile_not(node, fields)
     tests = [compile_search(part, fields) for part in node.nodes]
@@ -177,7 +185,9 @@ def _compile_term(term: Term, fields: Fields) -> Optional[Test]:
     values = field.values
     if mark is Mark.SET:
         return lambda row: any(value is not None for value in values(row, name))
-    if mark is Mark.NULL:  # a fact that is there and is null; a missing fact does not match
+    if (
+        mark is Mark.NULL
+    ):  # a fact that is there and is null; a missing fact does not match
         return lambda row: any(value is None for value in values(row, name))
     check = field.kind(name, mark, term.value)
     if check is None:
@@ -186,7 +196,9 @@ def _compile_term(term: Term, fields: Fields) -> Optional[Test]:
 
 
 def _any_value(values: Values, name: str, check: Check) -> Test:
-    return lambda row: any(value is not None and check(value) for value in values(row, name))
+    return lambda row: any(
+        value is not None and check(value) for value in values(row, name)
+    )
 
 
 def _compile_bare(term: Term, fields: Fields) -> Optional[Test]:
@@ -225,7 +237,9 @@ def order_by(text: str, fields: Fields) -> Order:
     name, _, direction = text.strip().partition(" ")
     field = fields.find(name)
     if not field:
-        raise QueryError(f"the field '{name}' in the order statement is not valid field for search")
+        raise QueryError(
+            f"the field '{name}' in the order statement is not valid field for search"
+        )
     if direction.strip().lower() not in ("", "asc", "desc"):
         raise UnknownRequestError(f"the order {text}")
     values = field.values

@@ -73,7 +73,9 @@ def number_check(name: str, mark: Mark, value: str) -> Check:
 
 def _refuse_patterns(mark: Mark, kind: str) -> None:
     if mark in PATTERNS:
-        raise QueryError(f"the operator '{mark.value}' is not supported for field type '{kind}'")
+        raise QueryError(
+            f"the operator '{mark.value}' is not supported for field type '{kind}'"
+        )
 
 
 def _unreadable(kind: str, value: str) -> DatabaseError:
@@ -91,7 +93,9 @@ def identifier_check(name: str, mark: Mark, value: str) -> Check:
 
 def refuse_other_values(name: str, value: str, known: str) -> QueryError:
     """The error for a value that is not one of the `known` (a list with commas)."""
-    return QueryError(f"'{name}' should be one of '{known}', but the query was '{value}'")
+    return QueryError(
+        f"'{name}' should be one of '{known}', but the query was '{value}'"
+    )
 
 
 def check_equality(name: str, mark: Mark) -> None:
@@ -121,7 +125,9 @@ def boolean_check(name: str, mark: Mark, value: str) -> Check:
 def fact_check(name: str, mark: Mark, value: str) -> Check:
     """The value of a fact: numbers compare as numbers; a list is a 500 (measured, Foreman 3.12)."""
     if mark in LISTS:
-        raise DatabaseError(f"PG::SyntaxError: ERROR:  syntax error at or near \"'{value}'\"\n")
+        raise DatabaseError(
+            f"PG::SyntaxError: ERROR:  syntax error at or near \"'{value}'\"\n"
+        )
     if mark in PATTERNS or not re.fullmatch(r"[-+]?\d+", value):
         return text_check(name, mark, value)
     compare = _COMPARE[mark]
@@ -153,7 +159,9 @@ def date_check(name: str, mark: Mark, value: str) -> Optional[Check]:
     if span is None:
         return None
     if mark not in _COMPARE:
-        raise QueryError(f"the operator '{mark.value}' is not supported for field type 'datetime'")
+        raise QueryError(
+            f"the operator '{mark.value}' is not supported for field type 'datetime'"
+        )
     if mark in (Mark.EQ, Mark.NE):
         return lambda held: (span.start <= moment(held) < span.end) is (mark is Mark.EQ)
     limit = span.start
@@ -166,7 +174,8 @@ def date_check(name: str, mark: Mark, value: str) -> Optional[Check]:
 
 
 _RELATIVE = re.compile(
-    r"\s*(\d+)\s+(minute|hour|day|week|month|year)s?\s+(ago|from\s+now)\s*", re.IGNORECASE
+    r"\s*(\d+)\s+(minute|hour|day|week|month|year)s?\s+(ago|from\s+now)\s*",
+    re.IGNORECASE,
 )
 _ABSOLUTE = re.compile(
     r"""\s* (\d{4})-(\d\d?)-(\d\d?) (?: [T\s]\s* (\d\d?):(\d\d) (?: :(\d\d)(?:\.\d+)? )? )?
@@ -231,7 +240,9 @@ def _midnight(when: datetime) -> datetime:
 def _shifted(count: int, unit: str) -> Span:
     """`count` units from now; negative is ago."""
     if unit in ("minute", "hour"):
-        return Span(_now() + timedelta(minutes=count * _MINUTES[unit]), timedelta(minutes=1))
+        return Span(
+            _now() + timedelta(minutes=count * _MINUTES[unit]), timedelta(minutes=1)
+        )
     if unit in _MINUTES:
         return Span(_midnight(_now() + timedelta(minutes=count * _MINUTES[unit])), DAY)
     today = _midnight(_now())
@@ -250,7 +261,9 @@ def moment(value: str) -> datetime:
     match = _ABSOLUTE.fullmatch(value)
     if not match:
         raise ValueError(f"not a time: {value!r}")
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    year, month, day, hour, minute, second = (
+        int(part or 0) for part in match.groups()[:6]
+    )
     offset = timedelta(hours=int(match[8] or 0), minutes=int(match[9] or 0))
     zone = timezone(-offset if match[7] == "-" else offset)
     return datetime(year, month, day, hour, minute, second, tzinfo=zone)

@@ -213,9 +213,13 @@ class _Parser:
         if mark in (Mark.SET, Mark.NULL):
             return Term(self.value(mark), mark)
         if mark is Mark.IN:
-            return Group(Mark.OR, tuple(Term("", Mark.EQ, word) for word in self.words()))
+            return Group(
+                Mark.OR, tuple(Term("", Mark.EQ, word) for word in self.words())
+            )
         if mark is Mark.NOTIN:
-            return Group(Mark.AND, tuple(Term("", Mark.NE, word) for word in self.words()))
+            return Group(
+                Mark.AND, tuple(Term("", Mark.NE, word) for word in self.words())
+            )
         return Term("", mark, self.value(mark))
 
     def value(self, mark: Mark) -> str:

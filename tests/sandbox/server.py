@@ -101,7 +101,9 @@ class Server:
     def __post_init__(self) -> None:
         self._http = _HttpServer(self)
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, args=(0.01,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -109,7 +111,11 @@ class Server:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def fail(
-        self, pattern: str, status: int = 503, body: Any = "<html>injected</html>", **how: Any
+        self,
+        pattern: str,
+        status: int = 503,
+        body: Any = "<html>injected</html>",
+        **how: Any,
     ) -> Fault:
         """Misbehave at requests whose `line` matches the regular expression `pattern`.
 
@@ -126,7 +132,9 @@ class Server:
 
     def count(self, pattern: str = "") -> int:
         """How many requests so far have a `line` that matches `pattern`."""
-        return sum(1 for request in list(self.requests) if re.search(pattern, request.line))
+        return sum(
+            1 for request in list(self.requests) if re.search(pattern, request.line)
+        )
 
     def start(self) -> "Server":
         """Start to answer; returns itself."""

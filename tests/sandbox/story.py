@@ -13,7 +13,7 @@ import yaml
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.reports import listings
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login
@@ -88,7 +88,9 @@ def _clean_up(say: Say, satellite_url: str, folder: Path) -> None:
         checker = LocalChecker([CloudScope("demo", (REGION,))])
         cleanup = Cleanup(client, checker, journal, Policy())
         plan = cleanup.plan()
-        noteworthy = [verdict for verdict in plan.verdicts if listings.noteworthy(verdict)]
+        noteworthy = [
+            verdict for verdict in plan.verdicts if listings.noteworthy(verdict)
+        ]
         style = listings.Style(fields=("Id", "Name", "Decision", "Reason", "Detail"))
         say(listings.render(listings.verdict_rows(noteworthy), style))
         say(listings.summary(plan))
@@ -117,7 +119,8 @@ def write_clouds(folder: Path, url: str) -> Path:
         "project_domain_name": "Default",
     }
     return _write_yaml(
-        folder / "clouds.yaml", {"clouds": {"demo": {"region_name": REGION, "auth": auth}}}
+        folder / "clouds.yaml",
+        {"clouds": {"demo": {"region_name": REGION, "auth": auth}}},
     )
 
 
@@ -131,7 +134,11 @@ def _keep_running(say: Say, folder: Path, satellite_url: str, clouds: Path) -> N
     config = _write_yaml(
         folder / "config.yml",
         {
-            "satellite": {"url": satellite_url, "username": "admin", "password": "changeme"},
+            "satellite": {
+                "url": satellite_url,
+                "username": "admin",
+                "password": "changeme",
+            },
             "clouds": [{"cloud": "demo", "regions": [REGION]}],
             "journal": str(folder / "journal.sqlite3"),
         },

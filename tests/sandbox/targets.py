@@ -62,7 +62,9 @@ class Process:
     # A file that is open for writing in a fork cannot be executed.
     _starting = threading.Lock()
 
-    def __init__(self, home: Path, environment: Mapping[str, str], banner: bytes = b"") -> None:
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], banner: bytes = b""
+    ) -> None:
         self.home, self.banner = home, banner
         self.environment = {"PATH": SEARCH_PATH, "HOME": str(home), **environment}
 
@@ -102,7 +104,9 @@ class Process:
         )
 
 
-def _watch(process: "subprocess.Popen[bytes]", stop: threading.Event) -> tuple[bytes, int]:
+def _watch(
+    process: "subprocess.Popen[bytes]", stop: threading.Event
+) -> tuple[bytes, int]:
     """What the process prints, and its exit code.
 
     After its end, it does not wait for others that still hold the pipe.

@@ -28,13 +28,19 @@ def test_exactly_what_should_remain_remains_after_the_demo() -> None:
 
 def test_the_demo_shows_every_decision_and_how_a_backlog_is_cleared() -> None:
     _, text = shown()
-    assert set(re.findall(r"\| (delete|wait|keep) ", text)) == {"delete", "wait", "keep"}
+    assert set(re.findall(r"\| (delete|wait|keep) ", text)) == {
+        "delete",
+        "wait",
+        "keep",
+    }
     assert "policy.all_clouds_listed: true lets such records go" in text
     assert re.search(r"just-ended.*\| wait .*can go after", text)
     assert re.search(r"renamed-old.*\| delete ", text) and re.search(
         r"renamed-new.*\| delete ", text
     )
-    assert re.search(r"cloned.*\| keep .*clone.example.com, which names the same instance", text)
+    assert re.search(
+        r"cloned.*\| keep .*clone.example.com, which names the same instance", text
+    )
 
 
 @pytest.fixture
@@ -56,15 +62,21 @@ def read_until(process: "subprocess.Popen[str]", text: str) -> None:
     raise AssertionError(f"the demo ended without: {text}")
 
 
-@pytest.mark.parametrize("moment", ["are running on this machine", "until you press Ctrl-C"])
-def test_ctrl_c_ends_the_demo_with_one_line(kept: "subprocess.Popen[str]", moment: str) -> None:
+@pytest.mark.parametrize(
+    "moment", ["are running on this machine", "until you press Ctrl-C"]
+)
+def test_ctrl_c_ends_the_demo_with_one_line(
+    kept: "subprocess.Popen[str]", moment: str
+) -> None:
     read_until(kept, moment)
     kept.send_signal(signal.SIGINT)
     _, errors = kept.communicate(timeout=30)
     assert (kept.returncode, errors) == (130, "The demo was interrupted.\n")
 
 
-def test_the_commands_that_the_kept_demo_shows_work(kept: "subprocess.Popen[str]") -> None:
+def test_the_commands_that_the_kept_demo_shows_work(
+    kept: "subprocess.Popen[str]",
+) -> None:
     read_until(kept, "until you press Ctrl-C")
     assert kept.stdout
     kept.stdout.readline()
@@ -72,6 +84,12 @@ def test_the_commands_that_the_kept_demo_shows_work(kept: "subprocess.Popen[str]
     _, *arguments = kept.stdout.readline().split()
     entry_point = "from foreman_hooks.commands.main import entry_point; entry_point()"
     command = [sys.executable, "-c", entry_point, *arguments]
-    environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": clouds, "PYTHONPATH": str(ROOT)}
-    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "OS_CLIENT_CONFIG_FILE": clouds,
+        "PYTHONPATH": str(ROOT),
+    }
+    shown = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert "50 host records" in shown.stdout, shown.stderr

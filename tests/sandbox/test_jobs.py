@@ -17,7 +17,11 @@ from .jobs import EXCEPTION, LOST, SILENT, Process, Ran
 from .satellite import LOCATION, ORGANIZATION, Host, Satellite, User
 from .server import expect_unknown
 
-ADMIN, RUNNER, IMPORTER = ("admin", "changeme"), ("runner", "secret"), ("importer", "secret")
+ADMIN, RUNNER, IMPORTER = (
+    ("admin", "changeme"),
+    ("runner", "secret"),
+    ("importer", "secret"),
+)
 RUNNING = frozenset(
     {
         "create_job_invocations",
@@ -27,7 +31,9 @@ RUNNING = frozenset(
         "view_smart_proxies",
     }
 )
-IMPORTING = frozenset({"create_job_templates", "assign_organizations", "assign_locations"})
+IMPORTING = frozenset(
+    {"create_job_templates", "assign_organizations", "assign_locations"}
+)
 PLACE = {"organization_id": ORGANIZATION, "location_id": LOCATION}
 METADATA = """<%#
 kind: job_template
@@ -141,8 +147,8 @@ def satellite():
             User(*IMPORTER, permissions=IMPORTING),
         ]
     )
-    satellite.jobs.targets[satellite.add(Host("web1.example.com")).id] = lambda script, stop: Ran(
-        b"hello\n"
+    satellite.jobs.targets[satellite.add(Host("web1.example.com")).id] = (
+        lambda script, stop: Ran(b"hello\n")
     )
     yield satellite
     satellite.jobs.close()
@@ -168,7 +174,9 @@ def put(satellite):
     """Give web1 another target."""
 
     def put(target):
-        satellite.jobs.targets[1] = target if callable(target) else lambda script, stop: target
+        satellite.jobs.targets[1] = (
+            target if callable(target) else lambda script, stop: target
+        )
 
     return put
 
@@ -183,12 +191,19 @@ def errors(answer, status=422):
 
 def test_an_import_answers_the_row_without_metadata_and_blank_lines(api):
     answer = api(
-        "POST", "/job_templates/import", {"template": METADATA + "\n\n#!/bin/sh\r\necho\n\n\n"}
+        "POST",
+        "/job_templates/import",
+        {"template": METADATA + "\n\n#!/bin/sh\r\necho\n\n\n"},
     )
     assert answer.status_code == 201
     row = answer.json()
     assert row["template"] == "#!/bin/sh\necho"
-    assert (row["name"], row["job_category"], row["provider_type"], row["description_format"]) == (
+    assert (
+        row["name"],
+        row["job_category"],
+        row["provider_type"],
+        row["description_format"],
+    ) == (
         "Lab",
         "Labs",
         "script",
@@ -200,7 +215,9 @@ def test_an_import_answers_the_row_without_metadata_and_blank_lines(api):
 
 def test_a_name_can_be_taken_once_unless_overwritten(api):
     first = api.imported()
-    refused = errors(api("POST", "/job_templates/import", {"template": METADATA + "other"}))
+    refused = errors(
+        api("POST", "/job_templates/import", {"template": METADATA + "other"})
+    )
     assert refused == {
         "id": None,
         "errors": {"name": ["has already been taken"]},
@@ -214,7 +231,10 @@ def test_a_name_can_be_taken_once_unless_overwritten(api):
 def test_without_metadata_name_and_provider_are_missing(api, text):
     refused = errors(api("POST", "/job_templates/import", {"template": text}))
     assert refused["errors"]["name"] == ["can't be blank"]
-    assert refused["full_messages"][:2] == ["Name can't be blank", "Provider type can't be blank"]
+    assert refused["full_messages"][:2] == [
+        "Name can't be blank",
+        "Provider type can't be blank",
+    ]
     assert refused["full_messages"][2].startswith(
         "Provider type translation missing: en.activerecord"
     )
@@ -233,9 +253,9 @@ def test_letters_after_the_opening_of_the_metadata_are_ignored():
 
 def test_an_unknown_key_in_an_input_is_refused(api):
     text = METADATA.replace("  required: true\n", "  requird: true\n")
-    assert errors(api("POST", "/job_templates/import", {"template": text}), 500)["message"] == (
-        "unknown attribute 'requird' for TemplateInput."
-    )
+    assert errors(api("POST", "/job_templates/import", {"template": text}), 500)[
+        "message"
+    ] == ("unknown attribute 'requird' for TemplateInput.")
 
 
 def test_an_input_must_be_of_a_known_type_and_its_default_one_of_its_options(api):
@@ -243,13 +263,17 @@ def test_an_input_must_be_of_a_known_type_and_its_default_one_of_its_options(api
         "input_type: user\n  required: true",
         "input_type: usr\n  options: |-\n    a\n    b\n  default: c",
     )
-    assert errors(api("POST", "/job_templates/import", {"template": text}))["errors"] == {
+    assert errors(api("POST", "/job_templates/import", {"template": text}))[
+        "errors"
+    ] == {
         "template_inputs.input_type": ["is not included in the list"],
         "template_inputs.default": ["is not included in the list"],
     }
 
 
-def test_an_overwritten_input_keeps_its_id_and_what_is_not_given_any_more(api, satellite):
+def test_an_overwritten_input_keeps_its_id_and_what_is_not_given_any_more(
+    api, satellite
+):
     key = api.imported()["id"]
     before = {each.name: each.id for each in satellite.jobs.templates.by_id[key].inputs}
     api.imported(METADATA.replace("  hidden_value: true\n", "") + BODY, overwrite=True)
@@ -260,7 +284,12 @@ def test_an_overwritten_input_keeps_its_id_and_what_is_not_given_any_more(api, s
 
 def test_the_list_finds_by_name_and_has_the_envelope_of_lists(api, template):
     listed = api.get("/job_templates", search='name = "Lab"')
-    assert (listed["total"], listed["subtotal"], listed["page"], listed["per_page"]) == (
+    assert (
+        listed["total"],
+        listed["subtotal"],
+        listed["page"],
+        listed["per_page"],
+    ) == (
         1,
         1,
         1,
@@ -280,19 +309,29 @@ def test_the_list_finds_by_name_and_has_the_envelope_of_lists(api, template):
             "updated_at",
         ]
     )
-    assert (row["id"], row["name"]) == (template, "Lab") and row["created_at"].endswith(" UTC")
+    assert (row["id"], row["name"]) == (template, "Lab") and row["created_at"].endswith(
+        " UTC"
+    )
     assert api.get("/job_templates", search='name = "Lab 2"')["results"] == []
 
 
 def test_one_template_shows_its_inputs_places_and_effective_user(api, template):
     shown = api.get(f"/job_templates/{template}")
     assert shown == api.get("/job_templates/Lab")
-    assert [(each["name"], each["input_type"]) for each in shown["template_inputs"]] == [
+    assert [
+        (each["name"], each["input_type"]) for each in shown["template_inputs"]
+    ] == [
         ("p", "user"),
         ("q", "user"),
     ]
-    assert shown["effective_user"] == {"value": None, "current_user": False, "overridable": True}
-    assert [place["id"] for place in (*shown["organizations"], *shown["locations"])] == [
+    assert shown["effective_user"] == {
+        "value": None,
+        "current_user": False,
+        "overridable": True,
+    }
+    assert [
+        place["id"] for place in (*shown["organizations"], *shown["locations"])
+    ] == [
         ORGANIZATION,
         LOCATION,
     ]
@@ -316,13 +355,19 @@ def test_a_put_changes_places_and_the_effective_user(api):
     )
     assert answer.status_code == 200
     shown = answer.json()
-    assert shown["effective_user"] == {"value": "osp", "current_user": False, "overridable": False}
+    assert shown["effective_user"] == {
+        "value": "osp",
+        "current_user": False,
+        "overridable": False,
+    }
     assert shown["organizations"][0]["name"] == "Default Organization"
     assert shown["locations"][0]["name"] == "Default Location"
 
 
 def test_an_import_needs_a_permission_and_says_which(runner):
-    assert errors(runner("POST", "/job_templates/import", {"template": METADATA}), 403) == {
+    assert errors(
+        runner("POST", "/job_templates/import", {"template": METADATA}), 403
+    ) == {
         "message": "Access denied",
         "missing_permissions": ["create_job_templates"],
         "details": "Missing one of the required permissions: create_job_templates",
@@ -338,7 +383,9 @@ def test_a_limited_login_imports_only_into_its_own_organization_and_location(api
         "and have 'assign_organizations' permission."
     )
     assert (
-        importer("POST", "/job_templates/import", {"template": METADATA}, **PLACE).status_code
+        importer(
+            "POST", "/job_templates/import", {"template": METADATA}, **PLACE
+        ).status_code
         == 201
     )
 
@@ -347,7 +394,9 @@ def test_organizations_and_locations_in_the_metadata_are_ignored(api):
     places = "organizations: [Default Organization]\nlocations: [Default Location]\n"
     text = METADATA.replace("snippet:", f"{places}snippet:")
     assert (
-        errors(api.as_user(IMPORTER)("POST", "/job_templates/import", {"template": text}))["id"]
+        errors(
+            api.as_user(IMPORTER)("POST", "/job_templates/import", {"template": text})
+        )["id"]
         is None
     )
     assert api.get(f"/job_templates/{api.imported(text)['id']}")["organizations"] == []
@@ -361,14 +410,21 @@ def test_overwriting_needs_the_permission_to_edit(api, satellite, template):
         "You don't have permission edit_job_templates with attributes"
     )
     satellite.users["importer"].permissions |= {"edit_job_templates"}
-    assert api.as_user(IMPORTER)("POST", "/job_templates/import", body).json()["template"] == "new"
+    assert (
+        api.as_user(IMPORTER)("POST", "/job_templates/import", body).json()["template"]
+        == "new"
+    )
 
 
-def test_what_an_administrator_imports_without_a_place_is_hidden_from_limited_logins(api, runner):
+def test_what_an_administrator_imports_without_a_place_is_hidden_from_limited_logins(
+    api, runner
+):
     key = api.imported()["id"]
     assert runner.get("/job_templates")["results"] == []
     assert runner("GET", f"/job_templates/{key}").status_code == 404
-    assert errors(runner.invoke(key), 404) == {"message": f"Template with id '{key}' was not found"}
+    assert errors(runner.invoke(key), 404) == {
+        "message": f"Template with id '{key}' was not found"
+    }
 
 
 # ERB
@@ -520,7 +576,9 @@ def test_json_is_written_as_active_support_does():
         ("POST", "/job_invocations/1/cancel", {"forced": True}, "forced"),
     ],
 )
-def test_a_key_that_is_not_simulated_fails_the_test(api, template, method, path, body, name):
+def test_a_key_that_is_not_simulated_fails_the_test(
+    api, template, method, path, body, name
+):
     with expect_unknown(f"{name}$"):
         assert api(method, path, body).status_code == 501
 
@@ -536,7 +594,9 @@ def test_a_job_starts_running_and_names_its_hosts(api, template):
         "targeting_type": "static_query",
         "user_id": 4,
         "randomized_ordering": None,
-        "hosts": [{"name": "web1.example.com", "id": 1, "display_name": "web1.example.com"}],
+        "hosts": [
+            {"name": "web1.example.com", "id": 1, "display_name": "web1.example.com"}
+        ],
     }
     assert {
         "status": 3,
@@ -550,7 +610,10 @@ def test_a_job_starts_running_and_names_its_hosts(api, template):
         "ssh_user": None,
         "time_to_pickup": None,
     }.items() <= answer.items()
-    assert answer["task"] == answer["dynflow_task"] and answer["task"]["state"] == "planned"
+    assert (
+        answer["task"] == answer["dynflow_task"]
+        and answer["task"]["state"] == "planned"
+    )
     assert "template_invocations" not in answer
 
 
@@ -566,7 +629,10 @@ def test_inputs_arrive_stripped_and_a_missing_one_is_null(api, template, put):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"p": "  \n"}, "Validation failed: Template lab: Input p: Value can't be blank"),
+        (
+            {"p": "  \n"},
+            "Validation failed: Template lab: Input p: Value can't be blank",
+        ),
         (
             {},
             "Validation failed: Template lab: Not all required inputs have values. "
@@ -583,12 +649,15 @@ def test_wrong_inputs_are_a_server_error(api, template, inputs, message):
     assert errors(api.invoke(template, inputs=inputs), 500) == {"message": message}
 
 
-def test_a_default_replaces_a_required_input_and_a_value_must_be_one_of_the_options(api, put):
+def test_a_default_replaces_a_required_input_and_a_value_must_be_one_of_the_options(
+    api, put
+):
     scripts = []
     put(lambda script, stop: scripts.append(script) or Ran())
     key = api.imported(
         METADATA.replace(
-            "  required: true\n", "  required: true\n  default: a\n  options: |-\n    a\n    b\n"
+            "  required: true\n",
+            "  required: true\n  default: a\n  options: |-\n    a\n    b\n",
         )
         + BODY
     )["id"]
@@ -600,7 +669,9 @@ def test_a_default_replaces_a_required_input_and_a_value_must_be_one_of_the_opti
 
 
 def test_a_job_needs_a_template_and_a_valid_query(api, template):
-    assert errors(api.invoke(99999), 404) == {"message": "Template with id '99999' was not found"}
+    assert errors(api.invoke(99999), 404) == {
+        "message": "Template with id '99999' was not found"
+    }
     assert errors(api.invoke(template, ""), 500)["message"] == (
         "Validation failed: Targeting: Bookmark Must select a bookmark or enter a search query, "
         "Search query Must select a bookmark or enter a search query"
@@ -617,7 +688,9 @@ def test_a_job_without_hosts_is_started(api, template):
     assert answer["targeting"]["hosts"] == []
 
 
-def test_a_login_without_view_hosts_starts_a_job_without_hosts(satellite, runner, template):
+def test_a_login_without_view_hosts_starts_a_job_without_hosts(
+    satellite, runner, template
+):
     satellite.users["runner"].permissions -= {"view_hosts"}
     job = runner.started(template)
     assert job.answer["total_hosts"] == 0
@@ -630,15 +703,19 @@ def test_hosts_out_of_sight_and_the_satellite_itself_are_left_out_silently(
     api, satellite, runner, template
 ):
     satellite.add(Host("web2.example.com", organization_id=7))
-    satellite.add(Host("satellite.example.com", infrastructure={"foreman_instance": True}))
+    satellite.add(
+        Host("satellite.example.com", infrastructure={"foreman_instance": True})
+    )
     everything = "name ~ example.com"
     assert [
-        host["id"] for host in runner.started(template, everything).answer["targeting"]["hosts"]
+        host["id"]
+        for host in runner.started(template, everything).answer["targeting"]["hosts"]
     ] == [1]
     satellite.users["runner"].permissions |= {"execute_jobs_on_infrastructure_hosts"}
     assert runner.started(template, everything).answer["total_hosts"] == 2
     names = [
-        host["name"] for host in api.started(template, everything).answer["targeting"]["hosts"]
+        host["name"]
+        for host in api.started(template, everything).answer["targeting"]["hosts"]
     ]
     assert names == ["satellite.example.com", "web1.example.com", "web2.example.com"]
 
@@ -652,7 +729,9 @@ def test_without_the_permission_on_template_invocations_the_start_is_a_server_er
     )
 
 
-def test_without_view_job_templates_the_template_is_not_found(satellite, runner, template):
+def test_without_view_job_templates_the_template_is_not_found(
+    satellite, runner, template
+):
     satellite.users["runner"].permissions -= {"view_job_templates"}
     assert errors(runner.invoke(template), 404) == {
         "message": f"Template with id '{template}' was not found"
@@ -664,7 +743,9 @@ def test_without_view_smart_proxies_the_job_ends_without_an_exit_status(
 ):
     satellite.users["runner"].permissions -= {"view_smart_proxies"}
     chunks = runner.started(template).chunks()
-    assert [sorted(chunk) for chunk in chunks] == [["output", "output_type", "timestamp"]]
+    assert [sorted(chunk) for chunk in chunks] == [
+        ["output", "output_type", "timestamp"]
+    ]
     assert chunks[0]["output"].startswith(
         "Failed to initialize: RuntimeError - Could not use any proxy for the "
         '["SSH", "Script"] job.'
@@ -712,7 +793,9 @@ def test_a_cancelled_job_ends_with_exit_status_255(api, template, put):
     job = api.started(template)
     for _ in range(3):
         answer = job.look()
-    assert not answer["complete"] and [chunk["output"] for chunk in answer["output"]] == ["start\n"]
+    assert not answer["complete"] and [
+        chunk["output"] for chunk in answer["output"]
+    ] == ["start\n"]
     assert job.cancel().json() == {"cancelled": True, "id": job.answer["id"]}
     assert job.texts() == [
         ("stdout", "start\n"),
@@ -803,13 +886,17 @@ def test_a_complaint_follows_an_exit_status_other_than_zero(api, template, put):
     assert job.texts() == [("stdout", "Exit status: 7"), ("debug", FAILED)]
 
 
-def test_long_output_arrives_in_chunks_of_any_length_and_nothing_is_lost(api, template, put):
+def test_long_output_arrives_in_chunks_of_any_length_and_nothing_is_lost(
+    api, template, put
+):
     output = b"".join(b"line %d of it\n" % number for number in range(5000))
     put(Ran(output))
     chunks = api.started(template).chunks()
     texts = [chunk["output"] for chunk in chunks[:-1]]
     assert "".join(texts).encode() == output
-    assert len({len(text) for text in texts}) > 4 and not all(text.endswith("\n") for text in texts)
+    assert len({len(text) for text in texts}) > 4 and not all(
+        text.endswith("\n") for text in texts
+    )
     assert [chunk["sequence_id"] for chunk in chunks[:-1]] == list(range(len(texts)))
     stamps = [chunk["timestamp"] for chunk in chunks]
     assert stamps == sorted(stamps)
@@ -817,10 +904,16 @@ def test_long_output_arrives_in_chunks_of_any_length_and_nothing_is_lost(api, te
 
 def test_a_test_can_choose_what_each_read_gets(api, template, put):
     put(Ran([b"he", b"llo\n"]))
-    assert [text for _, text in api.started(template).texts()] == ["he", "llo\n", "Exit status: 0"]
+    assert [text for _, text in api.started(template).texts()] == [
+        "he",
+        "llo\n",
+        "Exit status: 0",
+    ]
 
 
-@pytest.mark.parametrize("output", [b"caf\xe9\n", "€".encode() * 30, [b"\xe2", b"\x82\xac"]])
+@pytest.mark.parametrize(
+    "output", [b"caf\xe9\n", "€".encode() * 30, [b"\xe2", b"\x82\xac"]]
+)
 def test_bytes_that_are_not_utf8_fail_the_job_and_so_does_a_split_character(
     api, template, put, output
 ):
@@ -855,7 +948,10 @@ def test_a_host_without_a_target_cannot_be_reached(api, satellite, template):
     assert complaint[1].endswith(
         "ssh: Could not resolve hostname lost.example.com: Name or service not known\r\n"
     )
-    assert (status, failed) == (("stdout", f"Exit status: {EXCEPTION}"), ("debug", FAILED))
+    assert (status, failed) == (
+        ("stdout", f"Exit status: {EXCEPTION}"),
+        ("debug", FAILED),
+    )
 
 
 def test_a_target_can_ask_the_satellite_itself(api, template, put):
@@ -882,17 +978,23 @@ def execute(api, satellite, tmp_path, put):
     return execute
 
 
-def test_a_process_has_only_its_own_environment_and_starts_in_its_home(execute, tmp_path):
+def test_a_process_has_only_its_own_environment_and_starts_in_its_home(
+    execute, tmp_path
+):
     text = execute(
         "#!/usr/bin/env python3\nimport os, sys, json\nold = os.umask(0)\n"
         "print(json.dumps([dict(os.environ), os.getcwd(), old, sys.stdin.read(), "
         "oct(os.stat(__file__).st_mode)]))",
         {"OS_CLOUD": "prod"},
     )
-    environment, cwd, umask, stdin, mode = json.loads(text.partition("Exit status: 0")[0])
+    environment, cwd, umask, stdin, mode = json.loads(
+        text.partition("Exit status: 0")[0]
+    )
     home = str(tmp_path / "root")
     assert {
-        name: value for name, value in environment.items() if name not in ("PATH", "LC_CTYPE")
+        name: value
+        for name, value in environment.items()
+        if name not in ("PATH", "LC_CTYPE")
     } == {"HOME": home, "OS_CLOUD": "prod"}
     assert (cwd, umask, stdin, mode) == (home, 0o022, "", "0o100500")
 
@@ -902,10 +1004,14 @@ def test_stderr_comes_before_stdout_and_the_banner_comes_first(execute):
         "#!/usr/bin/env python3\nimport sys\n"
         "print('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
     )
-    assert execute(body, banner=b"Welcome") == f"Welcomeerr\nout\nExit status: 3{FAILED}"
+    assert (
+        execute(body, banner=b"Welcome") == f"Welcomeerr\nout\nExit status: 3{FAILED}"
+    )
 
 
-def test_the_shell_runs_a_script_without_a_shebang_and_a_bad_shebang_is_not_found(execute):
+def test_the_shell_runs_a_script_without_a_shebang_and_a_bad_shebang_is_not_found(
+    execute,
+):
     assert execute("echo $((20 + 3))") == "23\nExit status: 0"
     assert execute("#!/no/such/interpreter\n").endswith(
         f"No such file or directory\nExit status: 127{FAILED}"
@@ -919,16 +1025,20 @@ def test_inputs_arrive_unchanged_in_a_python_script(execute):
         "last \u2028 &"
     )
     text = execute(
-        "#!/usr/bin/env python3\nprint(ascii(<%= to_json(input('p')) %>))", inputs={"p": value}
+        "#!/usr/bin/env python3\nprint(ascii(<%= to_json(input('p')) %>))",
+        inputs={"p": value},
     )
     assert text == f"{ascii(value)}\nExit status: 0"
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_cancelled_process_is_killed_with_its_children(api, satellite, tmp_path, put, force):
+def test_a_cancelled_process_is_killed_with_its_children(
+    api, satellite, tmp_path, put, force
+):
     put(Process(tmp_path, {}))
     key = api.imported(
-        METADATA + "#!/bin/sh\nmkfifo begun; echo start; sleep 1000 & echo $! > begun; wait"
+        METADATA
+        + "#!/bin/sh\nmkfifo begun; echo start; sleep 1000 & echo $! > begun; wait"
     )["id"]
     job = api.started(key)
     fifo = tmp_path / "begun"
@@ -947,16 +1057,17 @@ def test_a_cancelled_process_is_killed_with_its_children(api, satellite, tmp_pat
 
 def test_every_login_can_list_its_permissions(api, runner, satellite):
     mine = runner.get("/permissions/current_permissions")
-    assert {row["name"] for row in mine["results"]} == RUNNING and mine["total"] == mine[
-        "subtotal"
-    ] == len(RUNNING)
+    assert {row["name"] for row in mine["results"]} == RUNNING and mine[
+        "total"
+    ] == mine["subtotal"] == len(RUNNING)
     assert {(row["name"], row["resource_type"]) for row in mine["results"]} >= {
         ("view_hosts", "Host"),
         ("create_job_invocations", "JobInvocation"),
         ("view_smart_proxies", "SmartProxy"),
     }
     everything = {
-        row["id"]: row["name"] for row in api.get("/permissions/current_permissions")["results"]
+        row["id"]: row["name"]
+        for row in api.get("/permissions/current_permissions")["results"]
     }
     assert set(everything.values()) >= RUNNING | IMPORTING | {
         "view_facts",

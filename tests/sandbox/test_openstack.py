@@ -48,12 +48,20 @@ class Lab:
         self._tokens: dict[str, str] = {}
         self.http = requests.Session()
 
-    def add(self, number: int, project: str = "project-b", region: str = ONE, **fields: Any) -> str:
+    def add(
+        self, number: int, project: str = "project-b", region: str = ONE, **fields: Any
+    ) -> str:
         fields = {"created": NOON + number, "updated": NOON + number, **fields}
-        return self.cloud.add(region, Instance(uid(number), f"vm-{number}", project, **fields)).uuid
+        return self.cloud.add(
+            region, Instance(uid(number), f"vm-{number}", project, **fields)
+        ).uuid
 
     def session(self, account: Account = ADMIN, **how: Any) -> session.Session:
-        scope = {"project_name": account.project, "project_domain_name": "Default", **how}
+        scope = {
+            "project_name": account.project,
+            "project_domain_name": "Default",
+            **how,
+        }
         return session.Session(
             v3.Password(
                 f"{self.server.url}/v3",
@@ -64,8 +72,12 @@ class Lab:
             )
         )
 
-    def nova(self, account: Account = ADMIN, microversion: str = "2.1", region: str = ONE) -> Any:
-        return client.Client(microversion, session=self.session(account), region_name=region)
+    def nova(
+        self, account: Account = ADMIN, microversion: str = "2.1", region: str = ONE
+    ) -> Any:
+        return client.Client(
+            microversion, session=self.session(account), region_name=region
+        )
 
     def token(self, account: Account = ADMIN) -> str:
         if account.name not in self._tokens:
@@ -84,7 +96,10 @@ class Lab:
         if microversion:
             headers["OpenStack-API-Version"] = f"compute {microversion}"
         return self.http.request(
-            method, f"{self.server.url}/compute/{region}/v2.1{path}", headers=headers, timeout=10
+            method,
+            f"{self.server.url}/compute/{region}/v2.1{path}",
+            headers=headers,
+            timeout=10,
         )
 
     def listed(
@@ -96,7 +111,9 @@ class Lab:
     ) -> list[int]:
         """The numbers of the servers in a list of every project's servers."""
         page = self.get(
-            f"/servers{'/detail' if detail else ''}?all_tenants=1&{query}", microversion, account
+            f"/servers{'/detail' if detail else ''}?all_tenants=1&{query}",
+            microversion,
+            account,
         )
         assert page.status_code == 200, page.text
         return [int(server["id"][:8], 16) for server in page.json()["servers"]]
@@ -107,8 +124,12 @@ class Lab:
         return self.get(f"/servers/{uid(number)}", microversion, account).status_code
 
     def log_in(self, identity: Any, scope: Any = None) -> requests.Response:
-        body = {"identity": identity, "scope": scope} if scope else {"identity": identity}
-        return requests.post(f"{self.server.url}/v3/auth/tokens", json={"auth": body}, timeout=10)
+        body = (
+            {"identity": identity, "scope": scope} if scope else {"identity": identity}
+        )
+        return requests.post(
+            f"{self.server.url}/v3/auth/tokens", json={"auth": body}, timeout=10
+        )
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +144,9 @@ def lab(server: Server) -> Iterator[Lab]:
     cloud = OpenStack(
         regions=(ONE, TWO),
         accounts=(ADMIN, READER, SERVICE, CHECKER),
-        application_credentials=[ApplicationCredential(GOOD.id, GOOD.secret, GOOD.account)],
+        application_credentials=[
+            ApplicationCredential(GOOD.id, GOOD.secret, GOOD.account)
+        ],
     )
     server.handle = cloud.handle
     server.requests.clear()
@@ -161,7 +184,9 @@ clouds:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     lab.add(1, region=TWO)
     cloud = clouds.OpenStackConfig().get_one("prod")
-    nova = client.Client("2.1", session=cloud.get_session(), region_name=cloud.region_name)
+    nova = client.Client(
+        "2.1", session=cloud.get_session(), region_name=cloud.region_name
+    )
     assert nova.servers.get(uid(1)).id == uid(1)
 
 
@@ -169,11 +194,15 @@ clouds:
 def test_openstacksdk_talks_to_the_compute_service_itself(lab: Lab) -> None:
     lab.add(1)
     cloud = connection.Connection(session=lab.session(), region_name=ONE)
-    assert [server.id for server in cloud.compute.servers(all_projects=True)] == [uid(1)]
+    assert [server.id for server in cloud.compute.servers(all_projects=True)] == [
+        uid(1)
+    ]
     assert cloud.compute.find_server(uid(2), all_projects=True) is None
 
 
-def test_an_application_credential_logs_in_with_its_accounts_project_and_roles(lab: Lab) -> None:
+def test_an_application_credential_logs_in_with_its_accounts_project_and_roles(
+    lab: Lab,
+) -> None:
     auth = v3.ApplicationCredential(
         f"{lab.server.url}/v3",
         application_credential_id=GOOD.id,
@@ -186,7 +215,10 @@ def test_an_application_credential_logs_in_with_its_accounts_project_and_roles(l
 
 def test_a_token_logs_in_again(lab: Lab) -> None:
     auth = v3.Token(
-        f"{lab.server.url}/v3", lab.token(), project_name="admin", project_domain_name="Default"
+        f"{lab.server.url}/v3",
+        lab.token(),
+        project_name="admin",
+        project_domain_name="Default",
     )
     assert session.Session(auth).get_project_id() == project_id("admin")
 
@@ -200,14 +232,18 @@ def test_a_token_logs_in_again(lab: Lab) -> None:
         {"user_domain_name": "Nope"},
     ],
 )
-def test_a_wrong_login_is_unauthorized_whatever_is_wrong(lab: Lab, wrong: dict[str, str]) -> None:
+def test_a_wrong_login_is_unauthorized_whatever_is_wrong(
+    lab: Lab, wrong: dict[str, str]
+) -> None:
     right = {
         "username": "admin",
         "password": "changeme",
         "project_name": "admin",
         "user_domain_name": "Default",
     }
-    auth = v3.Password(f"{lab.server.url}/v3", project_domain_name="Default", **{**right, **wrong})
+    auth = v3.Password(
+        f"{lab.server.url}/v3", project_domain_name="Default", **{**right, **wrong}
+    )
     with pytest.raises(ka.http.Unauthorized):
         session.Session(auth).get_token()
 
@@ -250,8 +286,13 @@ def test_an_application_credential_deleted_during_a_run_is_a_404_for_a_living_se
 
 
 def test_an_auth_url_with_a_wrong_path_is_a_404_in_html(lab: Lab) -> None:
-    answer = requests.post(f"{lab.server.url}/nothing/v3/auth/tokens", json={}, timeout=10)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    answer = requests.post(
+        f"{lab.server.url}/nothing/v3/auth/tokens", json={}, timeout=10
+    )
+    assert (answer.status_code, answer.headers["Content-Type"]) == (
+        404,
+        "text/html; charset=utf-8",
+    )
 
 
 def test_a_region_without_an_endpoint_is_not_in_the_catalog(lab: Lab) -> None:
@@ -260,7 +301,9 @@ def test_a_region_without_an_endpoint_is_not_in_the_catalog(lab: Lab) -> None:
         lab.nova(region=TWO).servers.list()
 
 
-def test_a_region_can_have_a_second_compute_service_and_another_address(lab: Lab) -> None:
+def test_a_region_can_have_a_second_compute_service_and_another_address(
+    lab: Lab,
+) -> None:
     lab.cloud.more_compute.append(("nova-two", ONE, "{url}/compute/RegionTwo/v2.1"))
     lab.cloud.compute_urls[TWO] = "http://nova.example.com/v2.1"
     current = lab.session()
@@ -268,7 +311,9 @@ def test_a_region_can_have_a_second_compute_service_and_another_address(lab: Lab
     assert set(catalog.get_urls("compute", region_name=ONE)) == {
         f"{lab.server.url}/compute/{region}/v2.1" for region in (ONE, TWO)
     }
-    assert catalog.get_urls("compute", region_name=TWO) == ("http://nova.example.com/v2.1",)
+    assert catalog.get_urls("compute", region_name=TWO) == (
+        "http://nova.example.com/v2.1",
+    )
 
 
 def test_the_clocks_of_both_services_can_be_wrong(lab: Lab) -> None:
@@ -288,22 +333,35 @@ def test_an_unscoped_token_has_no_catalog(lab: Lab) -> None:
         client.Client("2.1", session=unscoped, region_name=ONE).servers.list()
 
 
-def test_the_catalog_has_public_and_internal_endpoints_and_no_admin_one(lab: Lab) -> None:
-    assert lab.session().get_endpoint(service_type="compute", region_name=ONE, interface="internal")
+def test_the_catalog_has_public_and_internal_endpoints_and_no_admin_one(
+    lab: Lab,
+) -> None:
+    assert lab.session().get_endpoint(
+        service_type="compute", region_name=ONE, interface="internal"
+    )
     with pytest.raises(ka.EndpointNotFound):
         lab.session().get(
-            f"/servers/{uid(1)}", endpoint_filter={"service_type": "compute", "interface": "admin"}
+            f"/servers/{uid(1)}",
+            endpoint_filter={"service_type": "compute", "interface": "admin"},
         )
 
 
-def test_password_clients_log_in_again_when_their_token_dies_while_paging(lab: Lab) -> None:
+def test_password_clients_log_in_again_when_their_token_dies_while_paging(
+    lab: Lab,
+) -> None:
     for number in range(5):
         lab.add(number)
     lab.cloud.max_limit = 2
     nova = lab.nova()
-    assert len(nova.servers.list(detailed=False, limit=-1, search_opts={"all_tenants": 1})) == 5
+    assert (
+        len(nova.servers.list(detailed=False, limit=-1, search_opts={"all_tenants": 1}))
+        == 5
+    )
     lab.cloud.expire_tokens()
-    assert len(nova.servers.list(detailed=False, limit=-1, search_opts={"all_tenants": 1})) == 5
+    assert (
+        len(nova.servers.list(detailed=False, limit=-1, search_opts={"all_tenants": 1}))
+        == 5
+    )
     assert lab.server.count("POST /v3/auth/tokens") == 2
 
 
@@ -324,10 +382,15 @@ def test_a_token_lives_as_long_as_it_says(lab: Lab) -> None:
 
 def test_a_login_without_a_domain_is_malformed(lab: Lab) -> None:
     answer = lab.log_in(
-        {"methods": ["password"], "password": {"user": {"name": "admin", "password": "changeme"}}}
+        {
+            "methods": ["password"],
+            "password": {"user": {"name": "admin", "password": "changeme"}},
+        }
     )
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"].startswith("Expecting to find domain in user.")
+    assert answer.json()["error"]["message"].startswith(
+        "Expecting to find domain in user."
+    )
 
 
 def test_the_version_documents_need_no_token(lab: Lab) -> None:
@@ -339,17 +402,31 @@ def test_the_version_documents_need_no_token(lab: Lab) -> None:
         (f"/compute/{ONE}/v2.1", 200),
         (f"/compute/{ONE}/v2.1/", 200),
     ):
-        assert requests.get(lab.server.url + path, timeout=10).status_code == status, path
-    assert requests.head(f"{lab.server.url}/compute/{ONE}/v2.1/", timeout=10).status_code == 200
+        assert requests.get(lab.server.url + path, timeout=10).status_code == status, (
+            path
+        )
+    assert (
+        requests.head(f"{lab.server.url}/compute/{ONE}/v2.1/", timeout=10).status_code
+        == 200
+    )
 
 
 # single servers
 
 
-def test_a_server_that_never_existed_is_a_404_of_nova_with_a_request_id(lab: Lab) -> None:
+def test_a_server_that_never_existed_is_a_404_of_nova_with_a_request_id(
+    lab: Lab,
+) -> None:
     answer = lab.get(f"/servers/{uid(1)}")
-    assert fault(answer) == (404, "itemNotFound", f"Instance {uid(1)} could not be found.")
-    assert answer.headers["x-openstack-request-id"] == answer.headers["x-compute-request-id"]
+    assert fault(answer) == (
+        404,
+        "itemNotFound",
+        f"Instance {uid(1)} could not be found.",
+    )
+    assert (
+        answer.headers["x-openstack-request-id"]
+        == answer.headers["x-compute-request-id"]
+    )
     assert answer.headers["x-openstack-request-id"].startswith("req-")
     assert answer.headers["OpenStack-API-Version"] == "compute 2.1"
     with pytest.raises(nc.NotFound) as raised:
@@ -385,7 +462,12 @@ def test_the_id_detail_is_the_detailed_list(lab: Lab) -> None:
 
 
 def test_a_path_that_does_not_exist_is_a_404_in_html(lab: Lab) -> None:
-    for path in ("/nothing", f"/servers/{uid(1)}/nothing", "/servers/", f"/servers/{uid(1)}/"):
+    for path in (
+        "/nothing",
+        f"/servers/{uid(1)}/nothing",
+        "/servers/",
+        f"/servers/{uid(1)}/",
+    ):
         assert lab.get(path).headers["Content-Type"] == "text/html; charset=UTF-8", path
 
 
@@ -432,7 +514,13 @@ def test_a_change_of_a_server_fails_the_test(lab: Lab) -> None:
 
 
 def test_lists_are_newest_first_and_at_one_moment_lowest_uuid_first(lab: Lab) -> None:
-    for number, created in ((3, NOON), (1, NOON), (2, NOON), (4, NOON - 1), (5, NOON + 1)):
+    for number, created in (
+        (3, NOON),
+        (1, NOON),
+        (2, NOON),
+        (4, NOON - 1),
+        (5, NOON + 1),
+    ):
         lab.add(number, created=created)
     assert lab.listed() == [5, 1, 2, 3, 4]
 
@@ -460,7 +548,9 @@ def test_a_page_ends_silently_at_max_limit_and_links_to_the_next(lab: Lab) -> No
     href = f"{servers}?all_tenants=1&limit=5000&marker={uid(4)}"
     assert body["servers_links"] == [{"rel": "next", "href": href}]
     assert lab.listed(f"marker={uid(4)}") == [3, 2, 1]
-    assert "servers_links" not in lab.get(f"/servers?all_tenants=1&marker={uid(1)}").json()
+    assert (
+        "servers_links" not in lab.get(f"/servers?all_tenants=1&marker={uid(1)}").json()
+    )
 
 
 def test_novaclient_pages_to_the_end_only_with_limit_minus_one(lab: Lab) -> None:
@@ -473,12 +563,16 @@ def test_novaclient_pages_to_the_end_only_with_limit_minus_one(lab: Lab) -> None
     assert len(nova.servers.list(detailed=False, limit=5, search_opts=everyone)) == 3
 
 
-def test_a_list_without_all_tenants_is_of_the_own_project_even_for_an_admin(lab: Lab) -> None:
+def test_a_list_without_all_tenants_is_of_the_own_project_even_for_an_admin(
+    lab: Lab,
+) -> None:
     lab.add(1)
     assert lab.nova().servers.list(detailed=False, limit=-1) == []
 
 
-def test_a_limit_of_zero_is_an_empty_page_and_a_negative_one_is_refused(lab: Lab) -> None:
+def test_a_limit_of_zero_is_an_empty_page_and_a_negative_one_is_refused(
+    lab: Lab,
+) -> None:
     lab.add(1)
     assert lab.get("/servers?all_tenants=1&limit=0").json() == {"servers": []}
     assert fault(lab.get("/servers?limit=-1")) == (
@@ -488,7 +582,9 @@ def test_a_limit_of_zero_is_an_empty_page_and_a_negative_one_is_refused(lab: Lab
     )
 
 
-def test_a_marker_can_be_a_deleted_row_but_not_an_unknown_or_unmapped_one(lab: Lab) -> None:
+def test_a_marker_can_be_a_deleted_row_but_not_an_unknown_or_unmapped_one(
+    lab: Lab,
+) -> None:
     lab.add(1)
     lab.add(2)
     lab.add(3, mapped=False)
@@ -503,7 +599,9 @@ def test_a_marker_can_be_a_deleted_row_but_not_an_unknown_or_unmapped_one(lab: L
         )
 
 
-def test_soft_deleted_and_hidden_servers_are_in_no_plain_list_but_get_finds_them(lab: Lab) -> None:
+def test_soft_deleted_and_hidden_servers_are_in_no_plain_list_but_get_finds_them(
+    lab: Lab,
+) -> None:
     lab.add(1, status="SOFT_DELETED")
     lab.add(2, hidden=True)
     assert lab.listed() == []
@@ -511,7 +609,9 @@ def test_soft_deleted_and_hidden_servers_are_in_no_plain_list_but_get_finds_them
     assert lab.listed("deleted=True") == lab.listed("soft_deleted=True") == [1]
 
 
-def test_a_server_without_a_mapping_is_in_the_list_but_get_does_not_find_it(lab: Lab) -> None:
+def test_a_server_without_a_mapping_is_in_the_list_but_get_does_not_find_it(
+    lab: Lab,
+) -> None:
     lab.add(1, mapped=False)
     assert lab.listed() == [1]
     assert lab.status(1) == 404
@@ -544,8 +644,14 @@ def test_sorting_by_project_puts_another_project_first_or_last(lab: Lab) -> None
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("sort_key=nonsense", "Invalid input for query parameters sort_key. Value: nonsense."),
-        ("sort_dir=up", "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'"),
+        (
+            "sort_key=nonsense",
+            "Invalid input for query parameters sort_key. Value: nonsense.",
+        ),
+        (
+            "sort_dir=up",
+            "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'",
+        ),
         (
             "changes-since=yesterday",
             "Invalid input for query parameters changes-since. Value: yesterday.",
@@ -554,7 +660,10 @@ def test_sorting_by_project_puts_another_project_first_or_last(lab: Lab) -> None
             "changes-since=2026-01-01T00:00:00+00:00",
             "Invalid input for query parameters changes-since.",
         ),
-        ("name=*", "Invalid input for query parameters name. Value: *. '*' is not a 'regex'"),
+        (
+            "name=*",
+            "Invalid input for query parameters name. Value: *. '*' is not a 'regex'",
+        ),
         (
             "all_tenants=perhaps",
             "Unrecognized value 'perhaps', acceptable values are: '0', '1', 'f', 'false'",
@@ -589,7 +698,9 @@ def test_what_nova_has_and_the_double_does_not_fails_the_test(
 
 
 @pytest.mark.parametrize("path", ["/v3/users", "/v3/projects/1", "/v3/projects?name=x"])
-def test_what_keystone_has_and_the_double_does_not_fails_the_test(lab: Lab, path: str) -> None:
+def test_what_keystone_has_and_the_double_does_not_fails_the_test(
+    lab: Lab, path: str
+) -> None:
     with expect_unknown("GET /v3"):
         answer = lab.http.get(
             lab.server.url + path, headers={"X-Auth-Token": lab.token()}, timeout=10
@@ -600,14 +711,18 @@ def test_what_keystone_has_and_the_double_does_not_fails_the_test(lab: Lab, path
 # filters and tombstones
 
 
-def test_a_tombstone_is_shown_by_deleted_by_status_and_by_changes_since(lab: Lab) -> None:
+def test_a_tombstone_is_shown_by_deleted_by_status_and_by_changes_since(
+    lab: Lab,
+) -> None:
     lab.add(1)
     lab.add(2)
     lab.cloud.terminate(ONE, uid(1), NOON + 60)
     assert lab.listed() == [2]
     for query in ("deleted=True", "status=DELETED", f"uuid={uid(1)}&{SINCE}"):
         assert lab.listed(query, detail=True) == [1], query
-    (row,) = lab.get(f"/servers/detail?all_tenants=1&uuid={uid(1)}&deleted=True").json()["servers"]
+    (row,) = lab.get(
+        f"/servers/detail?all_tenants=1&uuid={uid(1)}&deleted=True"
+    ).json()["servers"]
     assert (row["status"], row["OS-EXT-STS:vm_state"]) == ("DELETED", "deleted")
     assert row["OS-SRV-USG:terminated_at"] == "2026-09-21T14:14:20.000000"
     assert row["updated"] == "2026-09-21T14:14:20Z"
@@ -616,7 +731,9 @@ def test_a_tombstone_is_shown_by_deleted_by_status_and_by_changes_since(lab: Lab
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "BUILD", "SOFT_DELETED", "ERROR"])
-def test_uuid_and_changes_since_find_a_living_server_in_one_call(lab: Lab, status: str) -> None:
+def test_uuid_and_changes_since_find_a_living_server_in_one_call(
+    lab: Lab, status: str
+) -> None:
     lab.add(1, status=status)
     lab.add(2)
     assert lab.listed(f"uuid={uid(1)}&{SINCE}&limit=2", detail=True) == [1]
@@ -634,7 +751,9 @@ def test_changes_since_is_later_or_equal(lab: Lab) -> None:
     assert lab.listed("changes-since=2026-09-21T14:13:21Z") == []
 
 
-def test_of_a_repeated_uuid_the_last_one_counts_and_joined_ones_find_nothing(lab: Lab) -> None:
+def test_of_a_repeated_uuid_the_last_one_counts_and_joined_ones_find_nothing(
+    lab: Lab,
+) -> None:
     lab.add(1)
     lab.add(2)
     assert lab.listed(f"uuid={uid(1)}&uuid={uid(2)}") == [2]
@@ -658,7 +777,9 @@ def test_a_status_that_does_not_exist_finds_nothing_before_2_38_and_is_refused_f
 ) -> None:
     lab.add(1)
     assert lab.listed("status=nonsense", "2.37") == []
-    assert fault(lab.get("/servers?status=nonsense", "2.38"))[2] == "Invalid status value"
+    assert (
+        fault(lab.get("/servers?status=nonsense", "2.38"))[2] == "Invalid status value"
+    )
 
 
 def test_filters_by_name_project_and_status_work(lab: Lab) -> None:
@@ -702,7 +823,12 @@ def test_uuid_and_deleted_are_silently_dropped_for_a_reader_but_changes_since_wo
         page = lab.get(f"/servers?{query}", account=READER).json()["servers"]
         return [server["name"] for server in page]
 
-    assert own(f"uuid={uid(1)}") == own("deleted=True") == own(f"uuid={uid(9)}") == ["vm-2", "vm-1"]
+    assert (
+        own(f"uuid={uid(1)}")
+        == own("deleted=True")
+        == own(f"uuid={uid(9)}")
+        == ["vm-2", "vm-1"]
+    )
     assert own(SINCE) == ["vm-3", "vm-2", "vm-1"]
     assert fault(lab.get("/servers?status=DELETED", account=READER)) == (
         403,
@@ -723,15 +849,25 @@ def test_a_custom_role_that_can_list_gets_403_for_its_own_and_404_for_other_proj
     lab.cloud.policy["host_checker"] = LISTING
     lab.add(1, "project-a")
     lab.add(2, "project-b")
-    assert lab.listed(account=CHECKER) == lab.listed(f"uuid={uid(1)}", account=CHECKER) == [2, 1]
-    assert (lab.status(1, account=CHECKER), lab.status(2, account=CHECKER)) == (403, 404)
+    assert (
+        lab.listed(account=CHECKER)
+        == lab.listed(f"uuid={uid(1)}", account=CHECKER)
+        == [2, 1]
+    )
+    assert (lab.status(1, account=CHECKER), lab.status(2, account=CHECKER)) == (
+        403,
+        404,
+    )
 
 
 def test_no_right_to_show_reveals_the_server_of_another_project(lab: Lab) -> None:
     lab.cloud.policy["host_checker"] = LISTING | {"show"}
     lab.add(1, "project-a")
     lab.add(2, "project-b")
-    assert (lab.status(1, account=CHECKER), lab.status(2, account=CHECKER)) == (200, 404)
+    assert (lab.status(1, account=CHECKER), lab.status(2, account=CHECKER)) == (
+        200,
+        404,
+    )
 
 
 def test_a_right_to_show_reveals_the_build_request_of_another_project(lab: Lab) -> None:
@@ -740,17 +876,24 @@ def test_a_right_to_show_reveals_the_build_request_of_another_project(lab: Lab) 
     assert (lab.status(1, account=CHECKER), lab.status(1, account=READER)) == (200, 403)
 
 
-def test_a_custom_role_with_all_filters_finds_one_server_and_its_tombstone(lab: Lab) -> None:
+def test_a_custom_role_with_all_filters_finds_one_server_and_its_tombstone(
+    lab: Lab,
+) -> None:
     lab.cloud.policy["host_checker"] = LISTING | {"show", "allow_all_filters"}
     lab.add(1)
     lab.add(2)
     lab.cloud.terminate(ONE, uid(1), NOON)
     assert lab.listed(f"uuid={uid(2)}", account=CHECKER) == [2]
     assert lab.listed(f"uuid={uid(1)}&deleted=True", account=CHECKER) == [1]
-    assert lab.get("/servers?all_tenants=1&status=DELETED", account=CHECKER).status_code == 403
+    assert (
+        lab.get("/servers?all_tenants=1&status=DELETED", account=CHECKER).status_code
+        == 403
+    )
     assert (
         "OS-EXT-SRV-ATTR:host"
-        not in lab.get("/servers/detail?all_tenants=1", account=CHECKER).json()["servers"][0]
+        not in lab.get("/servers/detail?all_tenants=1", account=CHECKER).json()[
+            "servers"
+        ][0]
     )
 
 
@@ -804,12 +947,18 @@ def test_before_2_69_a_list_silently_misses_a_down_cell_and_get_is_a_500(
 
 
 @pytest.mark.parametrize(
-    ("microversion", "status"), [("2.69", 200), ("2.97", 200), ("2.98", 500), ("2.104", 500)]
+    ("microversion", "status"),
+    [("2.69", 200), ("2.97", 200), ("2.98", 500), ("2.104", 500)],
 )
 def test_from_2_69_a_down_cell_gives_a_stub_or_a_500_and_a_false_404_for_the_soft_deleted(
     half: Lab, microversion: str, status: int
 ) -> None:
-    assert [half.status(number, microversion) for number in (1, 2, 3, 4)] == [200, status, 404, 404]
+    assert [half.status(number, microversion) for number in (1, 2, 3, 4)] == [
+        200,
+        status,
+        404,
+        404,
+    ]
 
 
 def test_a_server_that_is_being_deleted_is_there_but_a_down_cell_makes_it_a_false_404_too(
@@ -817,11 +966,16 @@ def test_a_server_that_is_being_deleted_is_there_but_a_down_cell_makes_it_a_fals
 ) -> None:
     half.add(5, deleting=True)
     half.add(6, cell="cell2", deleting=True)
-    assert half.get(f"/servers/{uid(5)}").json()["server"]["OS-EXT-STS:task_state"] == "deleting"
+    assert (
+        half.get(f"/servers/{uid(5)}").json()["server"]["OS-EXT-STS:task_state"]
+        == "deleting"
+    )
     assert (half.status(6, "2.1"), half.status(6, "2.69")) == (500, 404)
 
 
-def test_from_2_69_stubs_are_listed_only_without_limit_marker_and_filter(half: Lab) -> None:
+def test_from_2_69_stubs_are_listed_only_without_limit_marker_and_filter(
+    half: Lab,
+) -> None:
     assert half.listed("", "2.69") == [2, 1]
     stub = half.get("/servers/detail?all_tenants=1", "2.69").json()["servers"][0]
     assert (stub["status"], stub["tenant_id"], "name" in stub) == (
@@ -833,7 +987,9 @@ def test_from_2_69_stubs_are_listed_only_without_limit_marker_and_filter(half: L
         assert 2 not in half.listed(query, "2.69"), query
 
 
-def test_from_2_69_stubs_are_listed_only_while_the_others_fit_in_one_page(half: Lab) -> None:
+def test_from_2_69_stubs_are_listed_only_while_the_others_fit_in_one_page(
+    half: Lab,
+) -> None:
     half.cloud.max_limit = 1
     assert half.listed("", "2.69") == [1]
     half.cloud.max_limit = 2
@@ -842,10 +998,15 @@ def test_from_2_69_stubs_are_listed_only_while_the_others_fit_in_one_page(half: 
 
 def test_a_marker_in_a_down_cell_is_a_500(half: Lab) -> None:
     for number in (2, 4):
-        assert half.get(f"/servers?all_tenants=1&limit=5&marker={uid(number)}").status_code == 500
+        assert (
+            half.get(f"/servers?all_tenants=1&limit=5&marker={uid(number)}").status_code
+            == 500
+        )
 
 
-def test_a_list_fails_on_a_down_cell_that_nova_is_configured_not_to_skip(half: Lab) -> None:
+def test_a_list_fails_on_a_down_cell_that_nova_is_configured_not_to_skip(
+    half: Lab,
+) -> None:
     half.cloud.skip_down_cells = False
     for query in ("", "limit=1", f"uuid={uid(1)}", f"deleted=True&uuid={uid(4)}"):
         assert half.get(f"/servers?all_tenants=1&{query}").status_code == 500, query
@@ -855,7 +1016,9 @@ def test_a_list_fails_on_a_down_cell_that_nova_is_configured_not_to_skip(half: L
     assert half.get("/servers?all_tenants=1", region=TWO).status_code == 200
 
 
-def test_a_reader_learns_of_another_projects_server_while_its_cell_is_down(half: Lab) -> None:
+def test_a_reader_learns_of_another_projects_server_while_its_cell_is_down(
+    half: Lab,
+) -> None:
     assert half.status(2, "2.1", READER) == 500
     assert half.status(2, "2.69", READER) == 403
 
@@ -887,7 +1050,10 @@ def test_an_unknown_microversion_is_not_acceptable(lab: Lab) -> None:
 
 
 def test_the_microversion_is_read_from_either_header_and_returned(lab: Lab) -> None:
-    url, token = f"{lab.server.url}/compute/{ONE}/v2.1/servers", {"X-Auth-Token": lab.token()}
+    url, token = (
+        f"{lab.server.url}/compute/{ONE}/v2.1/servers",
+        {"X-Auth-Token": lab.token()},
+    )
     for header, value, version in (
         ("OpenStack-API-Version", "compute 2.40", "2.40"),
         ("X-OpenStack-Nova-API-Version", "2.38", "2.38"),
@@ -930,18 +1096,25 @@ def test_a_hundred_thousand_servers_are_sorted_once_and_not_for_each_page(
     start = time.perf_counter()
     marker = uid(99_000)
     for _ in range(10):
-        marker = lab.get(f"/servers?all_tenants=1&marker={marker}").json()["servers"][-1]["id"]
+        marker = lab.get(f"/servers?all_tenants=1&marker={marker}").json()["servers"][
+            -1
+        ]["id"]
     assert lab.listed(f"uuid={uid(77)}&{SINCE}") == [77]
     assert (marker, len(sorts)) == (uid(89_000), 1)
     assert time.perf_counter() - start < 5  # some 0.5 s on an idle machine
 
 
-def test_lists_and_changes_from_many_threads_do_not_disturb_each_other(lab: Lab) -> None:
+def test_lists_and_changes_from_many_threads_do_not_disturb_each_other(
+    lab: Lab,
+) -> None:
     for number in range(200):
         lab.add(number)
     lab.token()
     lists: list[set[int]] = []
-    readers = [threading.Thread(target=lambda: lists.append(set(lab.listed()))) for _ in range(8)]
+    readers = [
+        threading.Thread(target=lambda: lists.append(set(lab.listed())))
+        for _ in range(8)
+    ]
     for reader in readers:
         reader.start()
     for number in range(200, 300):
@@ -953,7 +1126,9 @@ def test_lists_and_changes_from_many_threads_do_not_disturb_each_other(lab: Lab)
     assert all(set(range(200)) <= numbers for numbers in lists)
 
 
-def test_an_instance_cannot_be_added_with_a_status_that_nova_does_not_have(lab: Lab) -> None:
+def test_an_instance_cannot_be_added_with_a_status_that_nova_does_not_have(
+    lab: Lab,
+) -> None:
     for status in ("DELETED", "GONE"):
         with pytest.raises(ValueError, match="not a status of a row"):
             lab.cloud.add(ONE, Instance(str(uuidlib.uuid4()), status=status))

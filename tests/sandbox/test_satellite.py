@@ -40,7 +40,9 @@ class Api:
 
     def __call__(self, method, path, headers=None, **how):
         how.setdefault("auth", self.auth)
-        return self.http.request(method, self.url + path, headers=headers, timeout=10, **how)
+        return self.http.request(
+            method, self.url + path, headers=headers, timeout=10, **how
+        )
 
     def get(self, path, **params):
         return self("GET", path, params=params)
@@ -59,7 +61,9 @@ class Api:
 
 @pytest.fixture
 def satellite():
-    return Satellite(users=[User(*ADMIN), User(*CLEANER, permissions=MINIMUM, tokens={"a-token"})])
+    return Satellite(
+        users=[User(*ADMIN), User(*CLEANER, permissions=MINIMUM, tokens={"a-token"})]
+    )
 
 
 @pytest.fixture
@@ -73,7 +77,9 @@ def cleaner(api):
 
 
 def guest(name="web1.example.com", uuid=UUID, **more):
-    return Host(name, facts={RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}}, **more)
+    return Host(
+        name, facts={RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}}, **more
+    )
 
 
 def add_guests(satellite, count):
@@ -97,7 +103,11 @@ def test_the_right_password_is_accepted(api):
 
 @pytest.mark.parametrize(
     ("auth", "login"),
-    [(("admin", "wrong"), "admin"), (("nobody", "changeme"), "nobody"), (("admin", ""), "admin")],
+    [
+        (("admin", "wrong"), "admin"),
+        (("nobody", "changeme"), "nobody"),
+        (("admin", ""), "admin"),
+    ],
 )
 def test_a_wrong_password_is_a_401_that_names_the_login(api, auth, login):
     answer = api.as_user(*auth).get("/api/status")
@@ -112,7 +122,10 @@ def test_a_wrong_password_is_a_401_that_names_the_login(api, auth, login):
 @pytest.mark.parametrize("header", [None, "Bearer a-token", "Basic", "Basic !"])
 def test_without_a_login_the_401_has_an_empty_name(api, header):
     answer = api(
-        "GET", "/api/hosts", auth=None, headers={"Authorization": header} if header else None
+        "GET",
+        "/api/hosts",
+        auth=None,
+        headers={"Authorization": header} if header else None,
     )
     assert (answer.status_code, answer.json()) == (
         401,
@@ -139,9 +152,18 @@ def test_after_thirty_failures_the_right_password_is_refused_too(satellite, api)
         answer = user.get("/api/status")
         assert (answer.status_code, answer.json()) == (
             401,
-            {"error": {"message": "Too many tries, please try again in a few minutes."}},
+            {
+                "error": {
+                    "message": "Too many tries, please try again in a few minutes."
+                }
+            },
         )
-    assert api("GET", "/api/status", auth=None, cookies={"_session_id": session}).status_code == 200
+    assert (
+        api(
+            "GET", "/api/status", auth=None, cookies={"_session_id": session}
+        ).status_code
+        == 200
+    )
 
 
 def test_a_limit_of_zero_means_no_limit(satellite, api):
@@ -188,7 +210,11 @@ def test_an_expired_session_beside_a_password_is_ignored(satellite, api):
     [
         ({}, "; ANY", "; ANY"),
         ({"organization_id": 1}, "1; Default Organization", "; ANY"),
-        ({"organization_id": "Default Organization"}, "1; Default Organization", "; ANY"),
+        (
+            {"organization_id": "Default Organization"},
+            "1; Default Organization",
+            "; ANY",
+        ),
         (
             {"organization_id": "1", "location_id": "2"},
             "1; Default Organization",
@@ -201,18 +227,30 @@ def test_headers_name_the_version_the_organization_and_the_location(
     api, params, organization, location
 ):
     headers = api.get("/api/hosts", **params).headers
-    assert (headers["Foreman_version"], headers["Foreman_api_version"]) == ("3.12.0", "2")
+    assert (headers["Foreman_version"], headers["Foreman_api_version"]) == (
+        "3.12.0",
+        "2",
+    )
     assert headers["Foreman_current_organization"] == organization
     assert headers["Foreman_current_location"] == location
     assert headers["Date"].endswith(" GMT")
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/hosts", "/api/v2/hosts", "//api/v2/hosts", "/api/v2/hosts/", "/api/hosts.json"]
+    "path",
+    [
+        "/api/hosts",
+        "/api/v2/hosts",
+        "//api/v2/hosts",
+        "/api/v2/hosts/",
+        "/api/hosts.json",
+    ],
 )
 def test_one_list_has_many_paths(satellite, api, path):
     satellite.add(guest())
-    assert api.listed(path, thin="1")["results"] == [{"id": 1, "name": "web1.example.com"}]
+    assert api.listed(path, thin="1")["results"] == [
+        {"id": 1, "name": "web1.example.com"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -267,12 +305,19 @@ def test_a_parameter_that_is_not_simulated_fails_the_test(satellite, api, path, 
             {"host": {"name": "new", "host_parameters_attributes": [{"key": "a"}]}},
             "key",
         ),
-        ("POST", "/api/hosts", {"host": {"name": "new"}, "validate": False}, "validate"),
+        (
+            "POST",
+            "/api/hosts",
+            {"host": {"name": "new"}, "validate": False},
+            "validate",
+        ),
         ("PUT", "/api/hosts/1/disassociate", {"force": True}, "force"),
         ("DELETE", "/api/hosts/1", {"force": True}, "the body of a DELETE"),
     ],
 )
-def test_a_key_that_is_not_simulated_fails_the_test(satellite, api, method, path, body, name):
+def test_a_key_that_is_not_simulated_fails_the_test(
+    satellite, api, method, path, body, name
+):
     satellite.add(guest())
     with expect_unknown(f"{name}$"):
         assert api(method, path, json=body).status_code == 501
@@ -287,7 +332,9 @@ def test_json_that_cannot_be_read_is_a_400_before_any_login(api):
         headers={"Content-Type": "application/json"},
     )
     assert (answer.status_code, answer.json()["status"]) == (400, 400)
-    assert answer.json()["error"].startswith("There was a problem in the JSON you submitted: ")
+    assert answer.json()["error"].startswith(
+        "There was a problem in the JSON you submitted: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,10 +364,17 @@ def test_a_query_has_to_stay_below_ten_kilobytes(api, length, status):
 
 @pytest.mark.parametrize(
     ("noun", "key"),
-    [("organization", "999"), ("organization", "2"), ("location", "1"), ("organization", "nosuch")],
+    [
+        ("organization", "999"),
+        ("organization", "2"),
+        ("location", "1"),
+        ("organization", "nosuch"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/api/hosts", "/api/fact_values", "/api/hosts/1"])
-def test_an_unknown_organization_or_location_is_a_404_of_another_shape(api, noun, key, path):
+def test_an_unknown_organization_or_location_is_a_404_of_another_shape(
+    api, noun, key, path
+):
     answer = api.get(path, **{f"{noun}_id": key})
     assert (answer.status_code, answer.json()) == (
         404,
@@ -349,7 +403,9 @@ def test_an_organization_of_others_is_unknown(satellite, api, cleaner):
         ("GET", "/api/locations", "view_locations"),
     ],
 )
-def test_a_403_names_the_permission_that_is_missing(satellite, api, method, path, permission):
+def test_a_403_names_the_permission_that_is_missing(
+    satellite, api, method, path, permission
+):
     satellite.add(guest())
     satellite.users["limited"] = User("limited", "x", permissions=frozenset())
     answer = api.as_user("limited", "x")(method, path, json={})
@@ -417,7 +473,9 @@ def test_without_katello_its_routes_are_unknown(shared, path):
         ("/api/locations", "locations", "Default Location"),
     ],
 )
-def test_organizations_and_locations_are_found_by_name(satellite, api, path, names, wanted):
+def test_organizations_and_locations_are_found_by_name(
+    satellite, api, path, names, wanted
+):
     getattr(satellite, names)[7] = "Other"
     body = api.listed(path, search=f'name="{wanted}"', per_page=1)
     assert [row["name"] for row in body["results"]] == [wanted]
@@ -425,9 +483,13 @@ def test_organizations_and_locations_are_found_by_name(satellite, api, path, nam
 
 
 @pytest.mark.parametrize("noun", ["organization", "location"])
-def test_only_the_organizations_and_locations_of_the_login_are_listed(satellite, api, noun):
+def test_only_the_organizations_and_locations_of_the_login_are_listed(
+    satellite, api, noun
+):
     getattr(satellite, f"{noun}s")[7] = "Other"
-    satellite.users["limited"] = User("limited", "x", permissions=frozenset({f"view_{noun}s"}))
+    satellite.users["limited"] = User(
+        "limited", "x", permissions=frozenset({f"view_{noun}s"})
+    )
     assert api.listed(f"/api/{noun}s")["total"] == 2
     body = api.as_user("limited", "x").listed(f"/api/{noun}s")
     assert (body["total"], [row["name"] for row in body["results"]]) == (
@@ -443,7 +505,12 @@ def test_a_setting_is_found_by_search_while_total_is_zero(api):
     body = api.listed("/api/settings", search="name=destroy_vm_on_host_delete")
     assert (body["total"], body["subtotal"]) == (0, 1)
     (setting,) = body["results"]
-    assert (setting["id"], setting["value"], setting["default"], setting["settings_type"]) == (
+    assert (
+        setting["id"],
+        setting["value"],
+        setting["default"],
+        setting["settings_type"],
+    ) == (
         "destroy_vm_on_host_delete",
         False,
         False,
@@ -499,7 +566,11 @@ def test_hosts_are_listed_by_name(satellite, api):
     ],
 )
 def test_hosts_are_listed_in_the_order_asked_for(satellite, api, order, ids, sort):
-    for name, comment in (("c.example.com", "m"), ("a.example.com", "l"), ("b.example.com", "z")):
+    for name, comment in (
+        ("c.example.com", "m"),
+        ("a.example.com", "l"),
+        ("b.example.com", "z"),
+    ):
         satellite.add(Host(name, record={"comment": comment}))
     body = api.listed("/api/hosts", order=order)
     assert [host["id"] for host in body["results"]] == ids
@@ -514,7 +585,9 @@ def test_per_page_cuts_after_the_order(satellite, api):
 @pytest.mark.parametrize("thin", ["1", "true", "false", ""])
 def test_thin_false_is_still_thin(satellite, api, thin):
     satellite.add(guest())
-    assert api.listed("/api/hosts", thin=thin)["results"] == [{"id": 1, "name": "web1.example.com"}]
+    assert api.listed("/api/hosts", thin=thin)["results"] == [
+        {"id": 1, "name": "web1.example.com"}
+    ]
 
 
 def test_thin_ignores_the_order(satellite, api):
@@ -602,7 +675,8 @@ def test_an_unknown_field_is_a_400(api, path):
 
 
 @pytest.mark.parametrize(
-    ("search", "ids"), [("=", [1]), ("(name = a", []), ("name = ", []), ('name = "abc', [])]
+    ("search", "ids"),
+    [("=", [1]), ("(name = a", []), ("name = ", []), ('name = "abc', [])],
 )
 def test_malformed_text_is_not_refused(satellite, api, search, ids):
     satellite.add(guest())
@@ -621,7 +695,10 @@ SEARCHED = {
         "hypervisor": True,
     },
     "infrastructure": {"foreman_instance": True, "smart_proxy_id": 3},
-    "facts": {RHSM: {"virt::uuid": "OTHER", "cpus": "16"}, PUPPET: {"virt::uuid": "third"}},
+    "facts": {
+        RHSM: {"virt::uuid": "OTHER", "cpus": "16"},
+        PUPPET: {"virt::uuid": "third"},
+    },
     "record": {
         "build": True,
         "comment": "Old",
@@ -749,8 +826,12 @@ def test_parameters_are_listed_only_when_included(satellite, api):
     (plain,) = api.listed("/api/hosts")["results"]
     assert "parameters" not in plain
     assert "all_parameters" not in plain
-    (host,) = api.listed("/api/hosts", **{"include[]": ["parameters", "all_parameters"]})["results"]
-    assert [(row["name"], row["value"]) for row in host["parameters"]] == [("role", "shop")]
+    (host,) = api.listed(
+        "/api/hosts", **{"include[]": ["parameters", "all_parameters"]}
+    )["results"]
+    assert [(row["name"], row["value"]) for row in host["parameters"]] == [
+        ("role", "shop")
+    ]
     assert [(row["name"], row["value"]) for row in host["all_parameters"]] == [
         ("role", "shop"),
         ("site", "berlin"),
@@ -767,7 +848,10 @@ def test_a_listed_host_has_facets_but_neither_facts_nor_permissions(satellite, a
     (host,) = api.listed("/api/hosts")["results"]
     assert host["subscription_facet_attributes"]["uuid"] == "consumer"
     assert "dmi_uuid" not in host["subscription_facet_attributes"]
-    assert host["infrastructure_facet"] == {"foreman_instance": False, "smart_proxy_id": 1}
+    assert host["infrastructure_facet"] == {
+        "foreman_instance": False,
+        "smart_proxy_id": 1,
+    }
     assert not {"facts", "permissions"} & set(host)
 
 
@@ -786,7 +870,11 @@ def put_elsewhere(satellite):
         [(1, 2), (7, 2), (1, 8), (None, 2), (1, None)], start=1
     ):
         satellite.add(
-            guest(f"web{number}.example.com", organization_id=organization, location_id=location)
+            guest(
+                f"web{number}.example.com",
+                organization_id=organization,
+                location_id=location,
+            )
         )
 
 
@@ -816,7 +904,9 @@ def test_without_an_organization_everything_is_silently_empty(satellite, cleaner
     satellite.add(guest())
     satellite.users["cleaner"].organizations = frozenset()
     assert cleaner.listed("/api/hosts")["total"] == 0
-    assert cleaner.listed("/api/fact_values", search="fact = virt::uuid")["results"] == {}
+    assert (
+        cleaner.listed("/api/fact_values", search="fact = virt::uuid")["results"] == {}
+    )
 
 
 def test_a_filter_hides_hosts_everywhere(satellite, cleaner):
@@ -834,7 +924,10 @@ def test_a_named_organization_needs_a_permission_itself(satellite, cleaner):
     satellite.add(guest())
     assert cleaner.listed("/api/hosts", organization_id=1)["total"] == 0
     assert cleaner.delete(1, organization_id=1).status_code == 404
-    satellite.users["cleaner"].permissions = MINIMUM | {"view_organizations", "edit_organizations"}
+    satellite.users["cleaner"].permissions = MINIMUM | {
+        "view_organizations",
+        "edit_organizations",
+    }
     assert cleaner.listed("/api/hosts", organization_id=1)["total"] == 1
     assert cleaner.delete(1, organization_id=1).status_code == 200
 
@@ -897,7 +990,10 @@ def test_a_host_by_itself_has_everything(satellite, api):
         guest(
             parameters={"role": "shop"},
             record={"comment": "mine", "root_pass": "$6$secret"},
-            subscription={"uuid": "consumer", "last_checkin": "2026-01-01 10:00:00 UTC"},
+            subscription={
+                "uuid": "consumer",
+                "last_checkin": "2026-01-01 10:00:00 UTC",
+            },
         )
     )
     host = api.listed("/api/hosts/1")
@@ -906,12 +1002,17 @@ def test_a_host_by_itself_has_everything(satellite, api):
         "Default Organization",
         "Default Location",
     )
-    assert host["subscription_facet_attributes"]["last_checkin"] == "2026-01-01 10:00:00 UTC"
+    assert (
+        host["subscription_facet_attributes"]["last_checkin"]
+        == "2026-01-01 10:00:00 UTC"
+    )
     assert host["subscription_facet_attributes"]["hypervisor"] is False
     assert host["subscription_facet_attributes"]["virtual_guests"] == []
     assert host["content_facet_attributes"]["uuid"] == "consumer"
     assert host["facts"] == {"virt": None, "virt::uuid": UUID, "virt::is_guest": "true"}
-    assert [(row["name"], row["value"]) for row in host["parameters"]] == [("role", "shop")]
+    assert [(row["name"], row["value"]) for row in host["parameters"]] == [
+        ("role", "shop")
+    ]
     assert [
         (row["name"], row["value"], row["associated_type"], row["priority"])
         for row in host["all_parameters"]
@@ -948,11 +1049,17 @@ def test_a_registered_host_shows_its_content(satellite, api):
     assert not {"content_view_name", "lifecycle_environment_name"} & set(facet)
 
 
-def test_a_host_that_was_unregistered_keeps_facts_and_an_empty_facet_of_content(satellite, api):
+def test_a_host_that_was_unregistered_keeps_facts_and_an_empty_facet_of_content(
+    satellite, api
+):
     satellite.add(guest(content={}))
     host = api.listed("/api/hosts/1")
     facet = host["content_facet_attributes"]
-    assert (facet["uuid"], facet["content_view"], facet["content_view_environments"]) == (
+    assert (
+        facet["uuid"],
+        facet["content_view"],
+        facet["content_view_environments"],
+    ) == (
         None,
         None,
         [],
@@ -971,10 +1078,16 @@ def test_without_katello_a_host_has_neither_facts_nor_facets(shared):
     satellite = Satellite(katello=False)
     satellite.add(guest(subscription={"uuid": "consumer"}))
     host = Api(*shared.show(satellite)).listed("/api/hosts/1")
-    assert not {"facts", "subscription_facet_attributes", "content_facet_attributes"} & set(host)
+    assert not {
+        "facts",
+        "subscription_facet_attributes",
+        "content_facet_attributes",
+    } & set(host)
 
 
-def test_without_their_permission_only_the_global_parameters_are_shown(satellite, cleaner):
+def test_without_their_permission_only_the_global_parameters_are_shown(
+    satellite, cleaner
+):
     satellite.parameters.update(site="berlin", role="none")
     satellite.organization_parameters[ORGANIZATION] = {"team": "red"}
     satellite.add(guest(parameters={"role": "shop"}))
@@ -986,13 +1099,18 @@ def test_without_their_permission_only_the_global_parameters_are_shown(satellite
     ]
     satellite.users["cleaner"].permissions = MINIMUM | {"view_params"}
     assert [
-        (row["name"], row["value"]) for row in cleaner.listed("/api/hosts/1")["all_parameters"]
+        (row["name"], row["value"])
+        for row in cleaner.listed("/api/hosts/1")["all_parameters"]
     ] == [("role", "shop"), ("team", "red"), ("site", "berlin")]
 
 
 def test_the_parameter_of_the_highest_level_wins(satellite, api):
-    satellite.parameters.update(a="global", b="global", c="global", d="global", e="global")
-    satellite.organization_parameters[ORGANIZATION] = dict.fromkeys("bcde", "organization")
+    satellite.parameters.update(
+        a="global", b="global", c="global", d="global", e="global"
+    )
+    satellite.organization_parameters[ORGANIZATION] = dict.fromkeys(
+        "bcde", "organization"
+    )
     satellite.location_parameters[LOCATION] = dict.fromkeys("cde", "location")
     satellite.hostgroup_parameters[7] = dict.fromkeys("de", "host group")
     satellite.add(guest(parameters={"e": "host"}, record={"hostgroup_id": 7}))
@@ -1065,9 +1183,9 @@ def test_without_a_search_subtotal_is_total_and_search_is_empty(satellite, api):
 
 def test_the_total_of_facts_follows_the_hosts(satellite, api):
     def total():
-        return api.listed("/api/fact_values", search="fact = cpus", organization_id=ORGANIZATION)[
-            "total"
-        ]
+        return api.listed(
+            "/api/fact_values", search="fact = cpus", organization_id=ORGANIZATION
+        )["total"]
 
     add_guests(satellite, 2)
     assert total() == 6
@@ -1080,7 +1198,9 @@ def test_the_total_of_facts_follows_the_hosts(satellite, api):
     assert total() == 3
 
 
-def test_the_total_of_facts_is_zero_unless_the_login_is_an_administrator(satellite, cleaner):
+def test_the_total_of_facts_is_zero_unless_the_login_is_an_administrator(
+    satellite, cleaner
+):
     add_guests(satellite, 2)
     body = cleaner.listed("/api/fact_values", search="fact = virt::uuid")
     assert (body["total"], body["subtotal"], len(body["results"])) == (0, 2, 2)
@@ -1090,10 +1210,15 @@ def test_the_total_of_facts_is_zero_unless_the_login_is_an_administrator(satelli
 
 def test_a_page_counts_facts_and_not_hosts(satellite, api):
     satellite.add(
-        Host("web1.example.com", facts={RHSM: {f"fact{number}": "x" for number in range(25)}})
+        Host(
+            "web1.example.com",
+            facts={RHSM: {f"fact{number}": "x" for number in range(25)}},
+        )
     )
     assert len(api.listed("/api/fact_values")["results"]["web1.example.com"]) == 20
-    assert len(api.listed("/api/fact_values", page=2)["results"]["web1.example.com"]) == 5
+    assert (
+        len(api.listed("/api/fact_values", page=2)["results"]["web1.example.com"]) == 5
+    )
 
 
 def test_per_page_all_gives_no_facts(satellite, api):
@@ -1113,14 +1238,18 @@ def test_per_page_is_respected_in_facts(satellite, api, per_page, count):
     add_guests(satellite, 3)
     assert (
         len(
-            api.listed("/api/fact_values", search="fact = virt::uuid", per_page=per_page)["results"]
+            api.listed(
+                "/api/fact_values", search="fact = virt::uuid", per_page=per_page
+            )["results"]
         )
         == count
     )
 
 
 def test_parents_of_facts_come_first_and_are_null(satellite, api):
-    satellite.add(Host("web1.example.com", facts={RHSM: {"dmi::system::uuid": "X", "a": "1"}}))
+    satellite.add(
+        Host("web1.example.com", facts={RHSM: {"dmi::system::uuid": "X", "a": "1"}})
+    )
     facts = api.listed("/api/fact_values")["results"]["web1.example.com"]
     assert list(facts.items()) == [
         ("dmi", None),
@@ -1134,7 +1263,11 @@ def test_facts_are_sorted_by_value_with_capitals_first(satellite, api):
     for number, uuid in enumerate(("b", "a", "C"), start=1):
         satellite.add(guest(f"web{number}.example.com", uuid))
     body = api.listed("/api/fact_values", search="fact = virt::uuid")
-    assert [facts["virt::uuid"] for facts in body["results"].values()] == ["C", "a", "b"]
+    assert [facts["virt::uuid"] for facts in body["results"].values()] == [
+        "C",
+        "a",
+        "b",
+    ]
 
 
 def read_in_pages(api, **params):
@@ -1161,7 +1294,9 @@ def test_sorted_by_host_nothing_gets_lost(satellite, api, order):
 def test_facts_are_ordered_by_host_as_text_and_by_host_id_as_number(satellite, api):
     for name in ("c.example.com", "a.example.com"):
         satellite.add(guest(name))
-    by_host = api.listed("/api/fact_values", search="fact = virt::uuid", order="host ASC")
+    by_host = api.listed(
+        "/api/fact_values", search="fact = virt::uuid", order="host ASC"
+    )
     assert (list(by_host["results"]), by_host["sort"]) == (
         ["a.example.com", "c.example.com"],
         {"by": "host", "order": "ASC"},
@@ -1172,7 +1307,10 @@ def test_facts_are_ordered_by_host_as_text_and_by_host_id_as_number(satellite, a
 
 @pytest.mark.parametrize("order", ["id ASC", "bogus"])
 def test_facts_are_not_ordered_by_id(api, order):
-    assert api.get("/api/fact_values", search="fact = virt::uuid", order=order).status_code == 400
+    assert (
+        api.get("/api/fact_values", search="fact = virt::uuid", order=order).status_code
+        == 400
+    )
 
 
 @pytest.mark.parametrize(
@@ -1235,9 +1373,11 @@ def test_facts_are_found_by_host(satellite, api, search, keys):
     satellite.organizations[7] = "Other"
     add_guests(satellite, 3)[2].organization_id = 7
     names = list(
-        api.listed("/api/fact_values", search=f"fact = virt::uuid and {search}", order="host_id")[
-            "results"
-        ]
+        api.listed(
+            "/api/fact_values",
+            search=f"fact = virt::uuid and {search}",
+            order="host_id",
+        )["results"]
     )
     assert names == [f"web{key}.example.com" for key in keys]
 
@@ -1262,11 +1402,17 @@ def test_facts_are_listed_within_an_organization(satellite, api):
 
 def test_two_origins_with_one_fact_become_one_and_the_last_row_wins(satellite, api):
     satellite.add(
-        Host("web1.example.com", facts={RHSM: {"uuid": "first"}, ANSIBLE: {"uuid": "last"}})
+        Host(
+            "web1.example.com",
+            facts={RHSM: {"uuid": "first"}, ANSIBLE: {"uuid": "last"}},
+        )
     )
     query = {"search": "fact = uuid", "order": "host_id"}
     body = api.listed("/api/fact_values", **query)
-    assert (body["results"], body["total"]) == ({"web1.example.com": {"uuid": "last"}}, 2)
+    assert (body["results"], body["total"]) == (
+        {"web1.example.com": {"uuid": "last"}},
+        2,
+    )
     query["search"] = f"fact = uuid and origin = {RHSM}"
     assert api.listed("/api/fact_values", **query)["results"] == {
         "web1.example.com": {"uuid": "first"}
@@ -1276,11 +1422,15 @@ def test_two_origins_with_one_fact_become_one_and_the_last_row_wins(satellite, a
 def test_without_view_hosts_facts_are_silently_empty(satellite, cleaner):
     satellite.add(guest())
     satellite.users["cleaner"].permissions = frozenset({"view_facts"})
-    assert cleaner.listed("/api/fact_values", search="fact = virt::uuid")["results"] == {}
+    assert (
+        cleaner.listed("/api/fact_values", search="fact = virt::uuid")["results"] == {}
+    )
 
 
 def test_the_timestamp_is_not_a_fact(satellite, api):
-    satellite.add(Host("web1.example.com", facts={RHSM: {"_timestamp": "2026-01-01", "a": "1"}}))
+    satellite.add(
+        Host("web1.example.com", facts={RHSM: {"_timestamp": "2026-01-01", "a": "1"}})
+    )
     assert api.listed("/api/fact_values")["results"] == {"web1.example.com": {"a": "1"}}
 
 
@@ -1289,10 +1439,13 @@ def test_facts_of_a_window_of_ids_are_read_without_losses(satellite, api):
     names = []
     for low in (0, 3, 6):
         search = f"fact ^ (virt::uuid, virt::is_guest) and host_id > {low} and host_id <= {low + 3}"
-        body = api.listed("/api/fact_values", search=search, order="host_id ASC", per_page=1000)
+        body = api.listed(
+            "/api/fact_values", search=search, order="host_id ASC", per_page=1000
+        )
         names += body["results"]
         assert all(
-            set(facts) == {"virt::uuid", "virt::is_guest"} for facts in body["results"].values()
+            set(facts) == {"virt::uuid", "virt::is_guest"}
+            for facts in body["results"].values()
         )
     assert names == [f"web{number}.example.com" for number in range(1, 10)]
 
@@ -1306,13 +1459,19 @@ def test_a_ghost_has_facts_but_no_host(satellite, api, cleaner):
     search = "fact = virt::uuid and host = ghost.example.com"
     assert api.listed("/api/fact_values", search=search)["results"] == expected
     assert (
-        api.listed("/api/fact_values", search="fact = virt::uuid and host_id < 2")["results"]
+        api.listed("/api/fact_values", search="fact = virt::uuid and host_id < 2")[
+            "results"
+        ]
         == expected
     )
     assert (
-        "ghost.example.com" in api.listed("/api/fact_values", search="fact = virt::uuid")["results"]
+        "ghost.example.com"
+        in api.listed("/api/fact_values", search="fact = virt::uuid")["results"]
     )
-    assert api.listed("/api/fact_values", search=search, organization_id=1)["results"] == {}
+    assert (
+        api.listed("/api/fact_values", search=search, organization_id=1)["results"]
+        == {}
+    )
     assert api.listed("/api/fact_values")["total"] == 5
     assert api.listed("/api/fact_values", organization_id=1)["total"] == 3
     assert cleaner.listed("/api/fact_values", search=search)["results"] == {}
@@ -1322,7 +1481,11 @@ def test_a_ghost_has_facts_but_no_host(satellite, api, cleaner):
 
 
 def test_a_deletion_answers_the_raw_record_with_its_secrets(satellite, api):
-    satellite.add(guest(record={"root_pass": "$6$secret", "created_at": "2026-11-22 12:47:41 UTC"}))
+    satellite.add(
+        guest(
+            record={"root_pass": "$6$secret", "created_at": "2026-11-22 12:47:41 UTC"}
+        )
+    )
     answer = api.delete(1)
     body = answer.json()
     assert answer.status_code == 200
@@ -1371,7 +1534,10 @@ def test_a_stubborn_host_stays_although_the_answer_is_a_200(satellite, api):
     assert facts["web1.example.com"]["virt::uuid"] == UUID
     assert api.ids(search="set? subscription_uuid") == []
     again = api.delete(1)
-    assert (again.status_code, "subscription_facet_attributes" in again.json()) == (200, False)
+    assert (again.status_code, "subscription_facet_attributes" in again.json()) == (
+        200,
+        False,
+    )
     assert satellite.deleted == []
 
 
@@ -1380,7 +1546,9 @@ def test_a_stubborn_host_stays_although_the_answer_is_a_200(satellite, api):
 
 def test_a_deletion_shows_both_facets_of_what_it_deleted(satellite, api):
     satellite.add(
-        guest(subscription={"uuid": "consumer", "last_checkin": "2026-01-01 10:00:00 UTC"})
+        guest(
+            subscription={"uuid": "consumer", "last_checkin": "2026-01-01 10:00:00 UTC"}
+        )
     )
     body = api.delete(1).json()
     facet = body["subscription_facet_attributes"]
@@ -1401,7 +1569,10 @@ def test_a_deletion_can_fail_and_change_nothing(satellite, api, status):
     satellite.add(guest("web2.example.com"))
     satellite.deletion_faults[1] = DeletionFault(status)
     assert [api.delete(key).status_code for key in (1, 2, 1)] == [status, 200, status]
-    assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
+    assert (
+        api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"]
+        == "consumer"
+    )
 
 
 def test_a_test_can_choose_the_body_of_a_failure(satellite, api):
@@ -1409,13 +1580,18 @@ def test_a_test_can_choose_the_body_of_a_failure(satellite, api):
     satellite.deletion_faults[1] = DeletionFault(504, "<html>Gateway Time-out</html>")
     assert api.delete(1).text == "<html>Gateway Time-out</html>"
     satellite.deletion_faults[1] = DeletionFault()
-    assert api.delete(1).json() == {"error": {"message": "DELETE of web1.example.com failed"}}
+    assert api.delete(1).json() == {
+        "error": {"message": "DELETE of web1.example.com failed"}
+    }
 
 
 def test_a_deletion_can_succeed_although_it_answers_an_error(satellite, api):
     satellite.add(guest())
     satellite.deletion_faults[1] = DeletionFault(504, effect=Effect.DELETED)
-    assert (api.delete(1).status_code, api.get("/api/hosts/1").status_code) == (504, 404)
+    assert (api.delete(1).status_code, api.get("/api/hosts/1").status_code) == (
+        504,
+        404,
+    )
     assert satellite.deleted == [1]
 
 
@@ -1456,7 +1632,10 @@ def test_without_candlepin_no_registered_host_is_deleted(satellite, api):
     )
     assert api.delete(2).status_code == 200
     satellite.candlepin_down = False
-    assert api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"] == "consumer"
+    assert (
+        api.listed("/api/hosts/1")["subscription_facet_attributes"]["uuid"]
+        == "consumer"
+    )
     assert api.delete(1).status_code == 200
 
 
@@ -1466,12 +1645,19 @@ def test_the_state_of_candlepin_is_shown_without_a_login(satellite, api):
     satellite.candlepin_down = True
     answer = api("GET", "/katello/api/ping", auth=None)
     services = answer.json()["services"]
-    assert (answer.status_code, answer.json()["status"], services["candlepin"]["status"]) == (
+    assert (
+        answer.status_code,
+        answer.json()["status"],
+        services["candlepin"]["status"],
+    ) == (
         200,
         "FAIL",
         "FAIL",
     )
-    assert services["candlepin_auth"]["message"] == "A backend service [ Candlepin ] is unreachable"
+    assert (
+        services["candlepin_auth"]["message"]
+        == "A backend service [ Candlepin ] is unreachable"
+    )
     assert (services["foreman_tasks"]["status"], "pulp3" in services) == ("ok", False)
     assert api.get("/katello/api/status").json()["version"] == "4.14.3"
 
@@ -1479,17 +1665,25 @@ def test_the_state_of_candlepin_is_shown_without_a_login(satellite, api):
 # GET that goes wrong
 
 
-def test_a_record_that_cannot_be_shown_spoils_every_list_that_shows_it_whole(satellite, api):
+def test_a_record_that_cannot_be_shown_spoils_every_list_that_shows_it_whole(
+    satellite, api
+):
     add_guests(satellite, 3)
     satellite.read_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
-    assert [api.get(f"/api/hosts/{key}").status_code for key in (1, 2, 3)] == [200, 500, 200]
+    assert [api.get(f"/api/hosts/{key}").status_code for key in (1, 2, 3)] == [
+        200,
+        500,
+        200,
+    ]
     assert api.get("/api/hosts").status_code == 500
     assert api.get("/api/hosts", search="id ^ (1,3)").status_code == 200
     assert api.ids(thin="true") == [1, 2, 3]
     assert api.delete(2).status_code == 200
 
 
-def test_facts_of_one_host_can_be_unreadable_while_a_window_of_facts_is_not(satellite, api):
+def test_facts_of_one_host_can_be_unreadable_while_a_window_of_facts_is_not(
+    satellite, api
+):
     add_guests(satellite, 2)
     satellite.fact_faults[2] = Answer(500, {"error": {"message": "undefined method"}})
     assert api.get("/api/fact_values", search="host_id = 2").status_code == 500
@@ -1499,7 +1693,12 @@ def test_facts_of_one_host_can_be_unreadable_while_a_window_of_facts_is_not(sate
 
 def vm(**more):
     return guest(
-        record={"compute_resource_id": 4, "compute_resource_name": "osp", "uuid": "a-vm"}, **more
+        record={
+            "compute_resource_id": 4,
+            "compute_resource_name": "osp",
+            "uuid": "a-vm",
+        },
+        **more,
     )
 
 
@@ -1525,7 +1724,11 @@ def test_after_disassociation_no_vm_is_destroyed(satellite, api):
     satellite.add(vm())
     satellite.settings["destroy_vm_on_host_delete"] = True
     answer = api("PUT", "/api/hosts/1/disassociate", json={})
-    assert (answer.status_code, answer.json()["compute_resource_id"], answer.json()["uuid"]) == (
+    assert (
+        answer.status_code,
+        answer.json()["compute_resource_id"],
+        answer.json()["uuid"],
+    ) == (
         200,
         None,
         None,
@@ -1538,7 +1741,9 @@ def test_after_disassociation_no_vm_is_destroyed(satellite, api):
 
 def test_an_empty_body_is_accepted_as_json(satellite, api):
     satellite.add(vm())
-    answer = api("PUT", "/api/hosts/1/disassociate", headers={"Content-Type": "application/json"})
+    answer = api(
+        "PUT", "/api/hosts/1/disassociate", headers={"Content-Type": "application/json"}
+    )
     assert (answer.status_code, answer.json()["uuid"]) == (200, None)
 
 
@@ -1558,7 +1763,8 @@ EARLY, LATE = "2026-01-01 10:00:00 UTC", "2026-01-02 10:00:00 UTC"
 def test_the_newest_report_decides_the_last_report(satellite, api):
     satellite.add(
         guest(
-            reports=[Report(LATE), Report(EARLY)], record={"last_report": "2025-01-01 10:00:00 UTC"}
+            reports=[Report(LATE), Report(EARLY)],
+            record={"last_report": "2025-01-01 10:00:00 UTC"},
         )
     )
     assert api.listed("/api/hosts/1")["last_report"] == LATE
@@ -1593,7 +1799,9 @@ def test_reports_need_a_permission_and_the_host_in_sight(satellite, cleaner):
     ],
 )
 def test_reports_are_listed_newest_first(satellite, api, search, hosts):
-    satellite.add(guest(reports=[Report(EARLY), Report("2026-01-03 10:00:00 UTC", {"failed": 1})]))
+    satellite.add(
+        guest(reports=[Report(EARLY), Report("2026-01-03 10:00:00 UTC", {"failed": 1})])
+    )
     satellite.add(guest("web2.example.com", reports=[Report(LATE, origin="Puppet")]))
     body = api.listed("/api/config_reports", search=search)
     assert [row["host_id"] for row in body["results"]] == hosts
@@ -1619,12 +1827,22 @@ def test_users_and_user_groups_are_shown_by_number(satellite, api):
     satellite.add(guest())
     satellite.usergroups[3] = "web team"
     host = api.listed("/api/hosts/1")
-    assert (host["owner_id"], host["owner_name"], host["owner_type"]) == (4, "Admin User", "User")
-    assert (api.get("/api/users/4").status_code, api.get("/api/usergroups/4").status_code) == (
+    assert (host["owner_id"], host["owner_name"], host["owner_type"]) == (
+        4,
+        "Admin User",
+        "User",
+    )
+    assert (
+        api.get("/api/users/4").status_code,
+        api.get("/api/usergroups/4").status_code,
+    ) == (
         200,
         404,
     )
-    assert (api.get("/api/users/3").status_code, api.get("/api/usergroups/3").status_code) == (
+    assert (
+        api.get("/api/users/3").status_code,
+        api.get("/api/usergroups/3").status_code,
+    ) == (
         404,
         200,
     )
@@ -1696,6 +1914,11 @@ def test_a_window_of_a_big_satellite_looks_at_no_other_hosts(satellite, api):
     looked_at.clear()
     search = "id > 100 and id <= 103"
     assert (
-        len(api.as_user(*CLEANER).listed("/api/hosts", search=search, order="id")["results"]) == 3
+        len(
+            api.as_user(*CLEANER).listed("/api/hosts", search=search, order="id")[
+                "results"
+            ]
+        )
+        == 3
     )
     assert len(looked_at) == 303  # all of them once, for the envelope's total

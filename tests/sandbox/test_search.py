@@ -191,7 +191,8 @@ def test_malformed_text_is_not_refused(text, ids):
 
 
 @pytest.mark.parametrize(
-    "text", ["(id = 1 and ) id = 2", "name = and x", "name = (a", "() id = 1", "not and a"]
+    "text",
+    ["(id = 1 and ) id = 2", "name = and x", "name = (a", "() id = 1", "not and a"],
 )
 def test_a_search_without_any_sense_is_refused(text):
     with pytest.raises(QueryError):
@@ -220,14 +221,26 @@ def test_a_comparison_without_a_field_searches_the_default_fields():
         ("nosuch = 1", "Field 'nosuch' not recognized for searching!"),
         ("nosuch.x = 1", "Field 'nosuch.x' not recognized for searching!"),
         ("has nosuch", "Field 'nosuch' not recognized for searching!"),
-        ("name!~web", "Field 'name!' not recognized for searching!"),  # a word ends at ~, not at !
+        (
+            "name!~web",
+            "Field 'name!' not recognized for searching!",
+        ),  # a word ends at ~, not at !
         ("Name = a", "Field 'Name' not recognized for searching!"),
         ("id = abc", "Value 'abc' is not valid for field 'id'"),
         ("id ~ 1", "the operator 'like' is not supported for field type 'integer'"),
-        ("build = maybe", "'build' should be one of 'true, false', but the query was 'maybe'"),
+        (
+            "build = maybe",
+            "'build' should be one of 'true, false', but the query was 'maybe'",
+        ),
         ("build > true", "Operator 'gt' not supported for 'build'"),
-        ("hypervisor ~ t", "the operator 'like' is not supported for field type 'boolean'"),
-        ("seen ~ 2026-01-01", "the operator 'like' is not supported for field type 'datetime'"),
+        (
+            "hypervisor ~ t",
+            "the operator 'like' is not supported for field type 'boolean'",
+        ),
+        (
+            "seen ~ 2026-01-01",
+            "the operator 'like' is not supported for field type 'datetime'",
+        ),
     ],
 )
 def test_foreman_refuses(text, message):
@@ -328,7 +341,9 @@ DAY = timedelta(days=1)
 )
 def test_a_time_has_a_length(monkeypatch, text, start, span):
     monkeypatch.setattr(
-        search_checks, "_now", lambda: datetime(2026, 3, 31, 12, 34, 56, tzinfo=timezone.utc)
+        search_checks,
+        "_now",
+        lambda: datetime(2026, 3, 31, 12, 34, 56, tzinfo=timezone.utc),
     )
     check, second = date_check("seen", Mark.EQ, text), timedelta(seconds=1)
     moments = (
@@ -346,7 +361,8 @@ def test_a_time_has_a_length(monkeypatch, text, start, span):
 
 
 @pytest.mark.parametrize(
-    "date", ["garbage", "2026-13-45", "2026-02-30 10:00:00", "last week", "days ago", ""]
+    "date",
+    ["garbage", "2026-13-45", "2026-02-30 10:00:00", "last week", "days ago", ""],
 )
 def test_a_term_with_an_unreadable_time_is_dropped(date):
     assert matching_ids(f'seen < "{date}"') == [1, 2, 3]
@@ -356,7 +372,15 @@ def test_a_term_with_an_unreadable_time_is_dropped(date):
 
 @pytest.mark.parametrize(
     "date",
-    ["3 Nov 2026", "2026/11/03", "2026-11", "Sunday", "30 dayz ago", "99999 years ago", "30"],
+    [
+        "3 Nov 2026",
+        "2026/11/03",
+        "2026-11",
+        "Sunday",
+        "30 dayz ago",
+        "99999 years ago",
+        "30",
+    ],
 )
 def test_a_date_that_only_a_real_server_can_read_fails_the_test(date):
     with pytest.raises(UnknownRequestError, match=date):
@@ -364,7 +388,8 @@ def test_a_date_that_only_a_real_server_can_read_fails_the_test(date):
 
 
 @pytest.mark.parametrize(
-    "text", ["model = x", "has model", "not model ~ x", "id = 1 or model = x", "params.a = b"]
+    "text",
+    ["model = x", "has model", "not model ~ x", "id = 1 or model = x", "params.a = b"],
 )
 def test_a_field_that_only_a_real_server_knows_fails_the_test(text):
     with pytest.raises(UnknownRequestError, match="the search field"):
@@ -380,10 +405,22 @@ def test_an_order_that_is_not_known_fails_the_test():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2026-11-22 12:47:41 UTC", datetime(2026, 11, 22, 12, 47, 41, tzinfo=timezone.utc)),
-        ("2026-11-22T12:47:41.123Z", datetime(2026, 11, 22, 12, 47, 41, tzinfo=timezone.utc)),
-        ("2026-11-22 12:47:41 -0430", datetime(2026, 11, 22, 17, 17, 41, tzinfo=timezone.utc)),
-        ("2026-11-22 12:47:41 +02:00", datetime(2026, 11, 22, 10, 47, 41, tzinfo=timezone.utc)),
+        (
+            "2026-11-22 12:47:41 UTC",
+            datetime(2026, 11, 22, 12, 47, 41, tzinfo=timezone.utc),
+        ),
+        (
+            "2026-11-22T12:47:41.123Z",
+            datetime(2026, 11, 22, 12, 47, 41, tzinfo=timezone.utc),
+        ),
+        (
+            "2026-11-22 12:47:41 -0430",
+            datetime(2026, 11, 22, 17, 17, 41, tzinfo=timezone.utc),
+        ),
+        (
+            "2026-11-22 12:47:41 +02:00",
+            datetime(2026, 11, 22, 10, 47, 41, tzinfo=timezone.utc),
+        ),
     ],
 )
 def test_times_are_read_as_foreman_writes_them(text, expected):
@@ -396,7 +433,10 @@ def test_a_text_that_is_not_a_time_is_an_error():
 
 
 def test_a_thousand_terms_are_not_too_many():
-    assert matching_ids(" or ".join(f"id = {number}" for number in range(2, 2000))) == [2, 3]
+    assert matching_ids(" or ".join(f"id = {number}" for number in range(2, 2000))) == [
+        2,
+        3,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -417,7 +457,8 @@ def test_nulls_are_the_least_in_an_order(text, ids):
 
 def test_order_by_an_unknown_field_is_refused():
     with pytest.raises(
-        QueryError, match="the field 'name;' in the order statement is not valid field for search"
+        QueryError,
+        match="the field 'name;' in the order statement is not valid field for search",
     ):
         order_by("name; drop", FIELDS)
 
@@ -439,7 +480,10 @@ def test_order_by_an_unknown_field_is_refused():
         ("host = five", [5]),
         ("host_id <= 2", [1, 2]),
         ("name = nobody", []),
-        ("id = 3 or id = 4", list(range(1, 21))),  # not one that every match must fulfil
+        (
+            "id = 3 or id = 4",
+            list(range(1, 21)),
+        ),  # not one that every match must fulfil
         ("not id = 3", list(range(1, 21))),
         ("id != 3", list(range(1, 21))),
         ("id = abc", list(range(1, 21))),
@@ -450,7 +494,9 @@ def test_a_window_of_ids_is_found_without_looking_at_the_rows(text, left):
     named = {"five": [5], "7": [17]}
     window = Window(terms, lambda name: named.get(name, []))
     assert list(window.of(range(1, 21))) == left
-    assert [key for key in range(1, 21) if window.holds(key)] == [key for key in left if key <= 20]
+    assert [key for key in range(1, 21) if window.holds(key)] == [
+        key for key in left if key <= 20
+    ]
 
 
 def test_what_a_window_does_not_take_remains_to_be_tested():

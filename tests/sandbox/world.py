@@ -8,7 +8,7 @@ import time
 import uuid as uuidlib
 from typing import Any, NamedTuple, Optional
 
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 
 from .openstack import Account, Instance, OpenStack
 from .satellite import RHSM, Host, Satellite, User
@@ -31,7 +31,11 @@ def named_uuid(name: str) -> str:
 
 
 def guest_facts(
-    uuid: str, *, vendor: str = "Red Hat", product: str = "OpenStack Compute", guest: str = "true"
+    uuid: str,
+    *,
+    vendor: str = "Red Hat",
+    product: str = "OpenStack Compute",
+    guest: str = "true",
 ) -> dict[str, dict[str, Optional[str]]]:
     """What subscription-manager reports of a virtual machine; dmidecode prints upper case."""
     return {
@@ -96,7 +100,11 @@ def add_host(
     `expected`: the decision of a first run; `more`: other fields of the Host. Returns the UUID.
     """
     uuid = uuid or named_uuid(name)
-    fields = {"facts": guest_facts(uuid), "subscription": registration(checked_in), **more}
+    fields = {
+        "facts": guest_facts(uuid),
+        "subscription": registration(checked_in),
+        **more,
+    }
     world.satellite.add(Host(f"{name}.example.com", **fields))
     world.expected[f"{name}.example.com"] = expected
     return uuid
@@ -171,7 +179,9 @@ def _add_special(world: World) -> None:
     add_instance(world, "still-talking", uuid, terminated=DAY)
 
     protection = {"osp_cleanup_protect": "true"}
-    uuid = add_host(world, "protected", "keep", checked_in=3 * DAY, parameters=protection)
+    uuid = add_host(
+        world, "protected", "keep", checked_in=3 * DAY, parameters=protection
+    )
     add_instance(world, "protected", uuid, terminated=2 * DAY)
 
     uuid = add_host(world, "reborn", "keep", uuid=named_uuid("reborn, second life"))
@@ -186,7 +196,9 @@ def _add_special(world: World) -> None:
 def _add_others(world: World) -> None:
     """These were never instances: that OpenStack does not know them proves nothing."""
     for name in ("vmware-1", "vmware-2", "vmware-3"):
-        facts = guest_facts(named_uuid(name), vendor="VMware, Inc.", product="VMware7,1")
+        facts = guest_facts(
+            named_uuid(name), vendor="VMware, Inc.", product="VMware7,1"
+        )
         add_host(world, name, "keep", facts=facts)
     facts = guest_facts(
         named_uuid("metal"), vendor="Dell Inc.", product="PowerEdge R650", guest="false"

@@ -29,8 +29,18 @@ from foreman_hooks.satellite.access import (
 from foreman_hooks.satellite.check_ins import recent_checkins, reports_failed
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.deletion import confirm_unchanged, delete_record, disassociate, is_gone
-from foreman_hooks.satellite.facts import facts_now, fetch_facts, fetch_rows, newest_origin
+from foreman_hooks.satellite.deletion import (
+    confirm_unchanged,
+    delete_record,
+    disassociate,
+    is_gone,
+)
+from foreman_hooks.satellite.facts import (
+    facts_now,
+    fetch_facts,
+    fetch_rows,
+    newest_origin,
+)
 from foreman_hooks.satellite.hosts import count_hosts, ids_by_name, newest_host
 from foreman_hooks.satellite.installation import (
     destroys_vms,
@@ -85,7 +95,9 @@ CALLS = {
     "has_permission": lambda client: client.has_permission("view_params"),
     "own_permissions": lambda client: client.own_permissions(),
     "list_hosts": lambda client: list(list_hosts(client, Scope("name ~ web", 1))),
-    "identify_hosts": lambda client: list(identify_hosts(client, [ListedHost(1, WEB1, ())], ())),
+    "identify_hosts": lambda client: list(
+        identify_hosts(client, [ListedHost(1, WEB1, ())], ())
+    ),
     "identity_now": lambda client: identity_now(client, 1, WEB1, ("OpenStack",)),
     "firmware_kinds": lambda client: list(
         firmware_kinds(client, [ListedHost(1, WEB1, ("a",))], ())
@@ -97,7 +109,9 @@ CALLS = {
         client, [IdentifiedHost(1, WEB1, Identity((UUID,)))]
     ),
     "facts_now": lambda client: facts_now(client, 1, WEB1),
-    "fetch_facts": lambda client: fetch_facts(client, "host_id = 1", ("virt::uuid",), 1),
+    "fetch_facts": lambda client: fetch_facts(
+        client, "host_id = 1", ("virt::uuid",), 1
+    ),
     "fetch_rows": lambda client: fetch_rows(client, "host_id = 1", ("virt::uuid",), 1),
     "newest_origin": lambda client: newest_origin(client, 1, ["Puppet"]),
     "organization_id": lambda client: organization_id(client, "Default Organization"),
@@ -109,7 +123,9 @@ CALLS = {
     "measure_visibility": measure_visibility,
     "fetch_records_named": lambda client: fetch_records_named(client, [WEB1]),
     "recent_checkins": lambda client: recent_checkins(client, NOW),
-    "reports_failed": lambda client: reports_failed(client, Record(1, WEB1, last_report=NOW), NOW),
+    "reports_failed": lambda client: reports_failed(
+        client, Record(1, WEB1, last_report=NOW), NOW
+    ),
     "fetch_host": lambda client: fetch_host(client, 1),
     "fetch_record": lambda client: fetch_record(client, 1),
     "fetch_records": lambda client: fetch_records(client, [1]),
@@ -140,7 +156,9 @@ CALLS = {
     "failing_services": failing_services,
     "excluded_facts": excluded_facts,
     "has_fact": lambda client: has_fact(client, ["virt::uuid"], rhsm=True),
-    "confirm_unchanged": lambda client: confirm_unchanged(client, fetch_record(client, 1)),
+    "confirm_unchanged": lambda client: confirm_unchanged(
+        client, fetch_record(client, 1)
+    ),
     "disassociate": lambda client: disassociate(client, fetch_record(client, 1)),
     "delete_record": lambda client: delete_record(client, fetch_record(client, 1)),
 }
@@ -160,7 +178,11 @@ def requests_of(katello):
     """Every request that the client can send, from all of its methods."""
     double = Satellite(katello=katello)
     double.hostgroups[3] = "base"
-    facts = {RHSM: {"virt::uuid": "a"}} if katello else {PUPPET: {"dmi::product::uuid": "a"}}
+    facts = (
+        {RHSM: {"virt::uuid": "a"}}
+        if katello
+        else {PUPPET: {"dmi::product::uuid": "a"}}
+    )
     double.add(Host("web1.example.com", facts=facts))
     with Server(double.handle) as server:
         client = Client(Login(server.url, "admin", "changeme"))
@@ -187,7 +209,10 @@ def parameters(request):
     """
     body = request.json() if request.body else {}
     inner = [
-        f"{name}[{key}]" for name, value in body.items() if isinstance(value, dict) for key in value
+        f"{name}[{key}]"
+        for name, value in body.items()
+        if isinstance(value, dict)
+        for key in value
     ]
     return {name.replace("[]", "") for name in (*request.query, *body, *inner)}
 
@@ -206,7 +231,9 @@ def functions_that_take_a_client():
 def test_every_method_of_the_client_is_called_here():
     methods = {name for name in vars(Client) if not name.startswith("_")}
     assert set(CALLS) | TRANSPORT == methods | set(functions_that_take_a_client())
-    assert set(JOBS) == {name for name in vars(RemoteExecution) if not name.startswith("_")}
+    assert set(JOBS) == {
+        name for name in vars(RemoteExecution) if not name.startswith("_")
+    }
 
 
 @pytest.mark.parametrize("katello", [True, False], ids=["Katello", "plain Foreman"])
@@ -218,7 +245,9 @@ def test_every_request_is_a_known_route_with_known_parameters(katello):
 
 def test_no_parameter_is_sent_twice():
     assert all(
-        len(values) == 1 for request in requests_of(True) for values in request.query.values()
+        len(values) == 1
+        for request in requests_of(True)
+        for values in request.query.values()
     )
 
 
@@ -230,7 +259,9 @@ def test_every_known_route_and_parameter_is_used():
     assert used == TABLE
 
 
-@pytest.mark.skipif(not DESCRIPTION, reason="SATELLITE_APIDOC names no description of an API")
+@pytest.mark.skipif(
+    not DESCRIPTION, reason="SATELLITE_APIDOC names no description of an API"
+)
 def test_the_table_agrees_with_a_full_description():
     """A description as Satellite offers it at /apidoc/v2.json, and as hammer keeps it."""
     described = {}
@@ -244,7 +275,10 @@ def test_the_table_agrees_with_a_full_description():
                 for one in (parameter, *parameter.get("params", ()))
             }
             described.update(
-                {f"{api['http_method']} {api['api_url']}": names for api in method["apis"]}
+                {
+                    f"{api['http_method']} {api['api_url']}": names
+                    for api in method["apis"]
+                }
             )
     katello = any("/katello/api/" in known for known in described)
     for known, names in TABLE.items():

@@ -23,9 +23,18 @@ from sandbox.targets import EXCEPTION, LOST, SILENT, Process, Ran
 from sandbox.world import named_uuid
 
 from foreman_hooks.cleanup.doctor.openstack import examine_check_job
-from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
-from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, OSPForbidden, OSPLoginError
-from foreman_hooks.osp_checker.sightings import Presence, RegionAnswer, Sighting, Survey
+from foreman_hooks.osp_checker import (
+    CloudScope,
+    LocalChecker,
+    OSPConfigError,
+    OSPError,
+    OSPForbidden,
+    OSPLoginError,
+    Presence,
+    RegionAnswer,
+    Sighting,
+    Survey,
+)
 from foreman_hooks.osp_checker.wire import MARK, Question, dump, load
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Login
@@ -56,7 +65,12 @@ def inputs_of(script: str) -> tuple[Question, str]:
     """The arguments with which the rendered script would call its main function."""
     call = script[script.rindex("sys.exit(main(") + len("sys.exit(") :].rstrip()[:-1]
     return eval(
-        call, {"main": lambda question, path: (question, path), "Question": Question, "null": None}
+        call,
+        {
+            "main": lambda question, path: (question, path),
+            "Question": Question,
+            "null": None,
+        },
     )
 
 
@@ -108,7 +122,8 @@ class JobStage:
         return JobChecker(
             RemoteExecution(client),
             CheckJob(template, search, deadline=timedelta(seconds=seconds)),
-            scopes or [CloudScope("prod", ("RegionOne",), ignore_regions=("RegionTwo",))],
+            scopes
+            or [CloudScope("prod", ("RegionOne",), ignore_regions=("RegionTwo",))],
             pause=0.01,
         )
 
@@ -185,11 +200,22 @@ def test_a_plan_says_the_same_and_an_apply_removes_the_same(job: JobStage) -> No
             one[:5] for one in local.plan().verdicts
         ]
         outcomes = list(delegated.apply(delegated.plan()))
-    assert [(one.name, one.result) for one in outcomes] == [("terminated.example.com", "deleted")]
-    assert job.stage.left == {"witness", "alive", "off", "archived", "soft", "osp-checker"}
+    assert [(one.name, one.result) for one in outcomes] == [
+        ("terminated.example.com", "deleted")
+    ]
+    assert job.stage.left == {
+        "witness",
+        "alive",
+        "off",
+        "archived",
+        "soft",
+        "osp-checker",
+    }
 
 
-def test_an_instance_that_is_alive_again_before_its_deletion_is_kept(job: JobStage) -> None:
+def test_an_instance_that_is_alive_again_before_its_deletion_is_kept(
+    job: JobStage,
+) -> None:
     uuid = job.stage.terminated("terminated")
     with job.stage.journal() as journal:
         cleanup = job.stage.cleanup(journal, checker=job.checker())
@@ -235,7 +261,11 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
                     (RegionAnswer("prod", "RegionOne", 1, "seen", None),),
                     {},
                     {
-                        uuid: (Sighting(uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])),)
+                        uuid: (
+                            Sighting(
+                                uuid, "prod", "RegionOne", Presence.ABSENT, str(row[2])
+                            ),
+                        )
                         for uuid in uuids
                     },
                 ),
@@ -245,7 +275,9 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
     job.answers(target)
     uuids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(10_001)]
     told: list[tuple[int, int]] = []
-    survey = job.checker().survey(uuids, progress=lambda done, total: told.append((done, total)))
+    survey = job.checker().survey(
+        uuids, progress=lambda done, total: told.append((done, total))
+    )
     assert asked == [10_000, 1]
     assert list(survey.asked) == uuids
     assert {found[0].presence for found in survey.asked.values()} == {Presence.ABSENT}
@@ -264,7 +296,9 @@ def test_a_large_question_is_split_into_jobs(job: JobStage) -> None:
     ],
 )
 def test_other_text_around_the_answer_does_no_harm(job: JobStage, around: str) -> None:
-    job.answers(answering("prod", change=lambda line: around.replace("{}", f"\n{line}\n")))
+    job.answers(
+        answering("prod", change=lambda line: around.replace("{}", f"\n{line}\n"))
+    )
     survey = job.checker().survey([GONE])
     assert survey.asked[GONE][0].presence is Presence.ABSENT
 
@@ -306,7 +340,9 @@ def test_only_a_complete_answer_to_our_own_question_counts(
 
 
 @pytest.mark.parametrize("status", [SILENT, LOST])
-def test_what_does_not_end_in_time_is_unknown_and_cancelled(job: JobStage, status: str) -> None:
+def test_what_does_not_end_in_time_is_unknown_and_cancelled(
+    job: JobStage, status: str
+) -> None:
     job.answers(lambda script, stop: Ran(b"", status))
     survey = job.checker(seconds=0.05).survey([GONE])
     assert all_unknown(survey)
@@ -326,14 +362,18 @@ def test_a_failed_rendering_is_unknown_and_shows_its_message(job: JobStage) -> N
 
 def test_the_error_line_of_the_script_is_shown(job: JobStage) -> None:
     job.answers(
-        lambda script, stop: Ran(b"motd\nerror: no clouds.yaml with a cloud is found\n", 78)
+        lambda script, stop: Ran(
+            b"motd\nerror: no clouds.yaml with a cloud is found\n", 78
+        )
     )
     assert "no clouds.yaml with a cloud is found" in str(
         job.checker().survey([GONE]).regions[0].error
     )
 
 
-def test_a_region_that_nobody_answers_for_makes_everything_unknown(job: JobStage) -> None:
+def test_a_region_that_nobody_answers_for_makes_everything_unknown(
+    job: JobStage,
+) -> None:
     survey = job.checker(
         CloudScope("prod", ("RegionOne",)), CloudScope("other", ("North",))
     ).survey([GONE])
@@ -348,13 +388,17 @@ def test_an_answer_about_another_region_does_not_count(job: JobStage) -> None:
     def run(script: str, stop: threading.Event) -> Ran:
         question = inputs_of(script)[0]
         survey = LocalChecker([CloudScope("prod", ("RegionOne", "RegionTwo"))])
-        return Ran(check_instances.dump(question, survey.ask(question.uuids.split())).encode())
+        return Ran(
+            check_instances.dump(question, survey.ask(question.uuids.split())).encode()
+        )
 
     job.answers(run)
     assert all_unknown(job.checker().ask([GONE]))
 
 
-def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(job: JobStage) -> None:
+def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(
+    job: JobStage,
+) -> None:
     """A Satellite or Capsule is left out in silence, for want of
     execute_jobs_on_infrastructure_hosts.
     """
@@ -379,7 +423,9 @@ def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(job: JobSta
 def test_without_one_of_the_permissions_everything_is_unknown(
     job: JobStage, missing: str, kind: type
 ) -> None:
-    job.stage.satellite.users["starter"] = User("starter", "changeme", TO_CHECK - {missing})
+    job.stage.satellite.users["starter"] = User(
+        "starter", "changeme", TO_CHECK - {missing}
+    )
     survey = job.checker(login="starter").survey([GONE])
     assert all_unknown(survey)
     assert type(survey.regions[0].error) is kind
@@ -413,8 +459,14 @@ POST, POLL = "^POST /api/job_invocations$", r"^GET /api/job_invocations/\d+/host
         (POST, (201, {"id": None})),
         (POST, (201, [])),
         (POST, (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": []}})),
-        (POST, (201, {"id": 1, "total_hosts": "N/A", "targeting": {"hosts": [{"id": 3}]}})),
-        (POST, (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": [{"id": 999}]}})),
+        (
+            POST,
+            (201, {"id": 1, "total_hosts": "N/A", "targeting": {"hosts": [{"id": 3}]}}),
+        ),
+        (
+            POST,
+            (201, {"id": 1, "total_hosts": 1, "targeting": {"hosts": [{"id": 999}]}}),
+        ),
         (POST, (201, {"id": 1, "total_hosts": 0, "targeting": {"hosts": []}})),
         (POLL, (500, "<html>")),
         (POLL, (404, {"error": {"message": "Host with id '3' was not found"}})),
@@ -437,7 +489,9 @@ def test_an_unexpected_response_of_satellite_is_unknown(
 
 @pytest.mark.parametrize("how", [{"cut": True}, {"reset": True}])
 @pytest.mark.parametrize("pattern", [POST, POLL])
-def test_a_connection_that_breaks_is_unknown(job: JobStage, pattern: str, how: Any) -> None:
+def test_a_connection_that_breaks_is_unknown(
+    job: JobStage, pattern: str, how: Any
+) -> None:
     job.stage.foreman.fail(pattern, **how)
     assert all_unknown(job.checker(seconds=0.05).survey([GONE]))
 
@@ -518,9 +572,13 @@ def test_each_checker_host_answers_for_its_own_clouds(two: JobStage) -> None:
 
 def test_regions_that_the_scope_ignores_are_not_named(job: JobStage) -> None:
     named = CloudScope("prod", ("RegionOne",))
-    assert [seen.unlisted for seen in job.checker(named).survey([GONE]).regions] == [("RegionTwo",)]
+    assert [seen.unlisted for seen in job.checker(named).survey([GONE]).regions] == [
+        ("RegionTwo",)
+    ]
     ignoring = replace(named, ignore_regions=("RegionTwo",))
-    assert [seen.unlisted for seen in job.checker(ignoring).survey([GONE]).regions] == [()]
+    assert [seen.unlisted for seen in job.checker(ignoring).survey([GONE]).regions] == [
+        ()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -533,7 +591,9 @@ def test_a_checker_host_whose_clock_is_far_from_ours_makes_all_unknown(
         question = inputs_of(script)[0]
         line = check_instances.answer(question, ["prod"])
         there = datetime.now(timezone.utc) + ahead
-        return Ran(f"{dump(question, replace(load(question, line), at=there))}\n".encode())
+        return Ran(
+            f"{dump(question, replace(load(question, line), at=there))}\n".encode()
+        )
 
     job.answers(target)
     survey = job.checker().survey([GONE])
@@ -541,14 +601,18 @@ def test_a_checker_host_whose_clock_is_far_from_ours_makes_all_unknown(
     assert f"the clock of {NAME} is" in str(survey.regions[0].error)
 
 
-def test_a_job_that_takes_long_is_not_taken_for_a_clock_that_is_behind(job: JobStage) -> None:
+def test_a_job_that_takes_long_is_not_taken_for_a_clock_that_is_behind(
+    job: JobStage,
+) -> None:
     """The answer was given at some time between the start of the job and its end."""
 
     def target(script: str, stop: threading.Event) -> Ran:
         question = inputs_of(script)[0]
         line = check_instances.answer(question, ["prod"])
         there = datetime.now(timezone.utc) - timedelta(minutes=4)
-        return Ran(f"{dump(question, replace(load(question, line), at=there))}\n".encode())
+        return Ran(
+            f"{dump(question, replace(load(question, line), at=there))}\n".encode()
+        )
 
     job.answers(target)
     assert job.checker().survey([GONE]).regions[0].error is None
@@ -598,7 +662,9 @@ def test_doctor_does_not_pass_a_check_job_that_failed(job: JobStage) -> None:
 
 def test_doctor_names_the_regions_that_a_checker_host_leaves_out(job: JobStage) -> None:
     checker = job.checker(CloudScope("prod", ("RegionOne",)))
-    [warning] = [finding for finding in examine_check_job(checker) if finding.state == "warning"]
+    [warning] = [
+        finding for finding in examine_check_job(checker) if finding.state == "warning"
+    ]
     assert "the catalog also has compute in RegionTwo" in warning.what
 
 
@@ -607,7 +673,9 @@ def test_only_what_is_in_no_list_is_asked_about(two: JobStage) -> None:
     uuids = [two.stage.host(f"alive{number}") for number in range(9)]
     ask_both(two, [*uuids, GONE])
     asked = {
-        request.path[-36:] for request in two.stage.osp.requests if "/servers/" in request.path
+        request.path[-36:]
+        for request in two.stage.osp.requests
+        if "/servers/" in request.path
     }
     assert (
         GONE in asked and len(set(uuids) & asked) <= 1
@@ -659,7 +727,10 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
     job.answers(
         Process(
             home,
-            {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(home)},
+            {
+                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                "PYTHONPATH": str(home),
+            },
             banner=b"Welcome! ",
         )
     )
@@ -673,8 +744,12 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
 def test_a_host_without_the_packages_says_which(job: JobStage, tmp_path: Path) -> None:
     python = tmp_path / "bin" / "python3"
     python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # -S: without site-packages
+    python.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n'
+    )  # -S: without site-packages
     python.chmod(0o755)
     job.answers(Process(tmp_path, {"PATH": f"{python.parent}:/usr/bin:/bin"}))
     error = job.checker().survey([GONE]).regions[0].error
-    assert "python3-keystoneauth1, python3-novaclient, python3-openstacksdk" in str(error)
+    assert "python3-keystoneauth1, python3-novaclient, python3-openstacksdk" in str(
+        error
+    )

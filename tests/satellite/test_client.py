@@ -57,7 +57,11 @@ from foreman_hooks.satellite.access import (
 from foreman_hooks.satellite.check_ins import recent_checkins
 from foreman_hooks.satellite.client import Login, quoted
 from foreman_hooks.satellite.client import Satellite as Client
-from foreman_hooks.satellite.deletion import confirm_unchanged, delete_record, disassociate
+from foreman_hooks.satellite.deletion import (
+    confirm_unchanged,
+    delete_record,
+    disassociate,
+)
 from foreman_hooks.satellite.errors import (
     SatelliteChanged,
     SatelliteError,
@@ -72,7 +76,12 @@ from foreman_hooks.satellite.errors import SatelliteRefused as Refused
 from foreman_hooks.satellite.facts import facts_now
 from foreman_hooks.satellite.hosts import create_host, newest_host
 from foreman_hooks.satellite.installation import destroys_vms
-from foreman_hooks.satellite.inventory import ListedHost, Scope, identify_hosts, list_hosts
+from foreman_hooks.satellite.inventory import (
+    ListedHost,
+    Scope,
+    identify_hosts,
+    list_hosts,
+)
 from foreman_hooks.satellite.lookups import find_host, organization_id
 from foreman_hooks.satellite.records import (
     FULL_PAGE,
@@ -110,7 +119,14 @@ CALLS = {
     "delete": lambda client: delete(client, fetch_record(client, 1)),
 }
 # These get round an answer that may be a matter of one host.
-TOLERANT = {"newest_host", "inventory", "records", "closer look", "organizations", "visibility"}
+TOLERANT = {
+    "newest_host",
+    "inventory",
+    "records",
+    "closer look",
+    "organizations",
+    "visibility",
+}
 
 
 def delete(client, record):
@@ -158,7 +174,9 @@ def lines(server):
     [("admin", "changeme"), ("cleaner", "secret"), ("cleaner", "a-token")],
     ids=["administrator", "password", "personal access token"],
 )
-def test_a_password_and_a_personal_access_token_are_sent_as_basic(server, connect, login):
+def test_a_password_and_a_personal_access_token_are_sent_as_basic(
+    server, connect, login
+):
     assert connect(*login).about().version == "3.12.0"
     scheme, _, encoded = server.requests[0].headers["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(encoded).decode()) == ("Basic", ":".join(login))
@@ -166,7 +184,9 @@ def test_a_password_and_a_personal_access_token_are_sent_as_basic(server, connec
 
 @pytest.mark.parametrize("login", ["müller", "мария"])
 @pytest.mark.parametrize("password", ["pässwört", "pass€word"])
-def test_a_login_with_letters_beyond_ascii_is_sent_as_utf_8(double, connect, login, password):
+def test_a_login_with_letters_beyond_ascii_is_sent_as_utf_8(
+    double, connect, login, password
+):
     double.users[login] = User(login, password)
     assert connect(login, password).about().version == "3.12.0"
 
@@ -182,7 +202,9 @@ def test_one_basic_login_serves_all_requests(server, double, client, web1):
     }
 
 
-def test_a_session_that_expired_is_followed_by_a_new_login(server, double, client, web1):
+def test_a_session_that_expired_is_followed_by_a_new_login(
+    server, double, client, web1
+):
     fetch_record(client, 1)
     double.sessions.clear()
     assert fetch_record(client, 1).name == "web1.example.com"
@@ -208,7 +230,9 @@ def test_a_401_is_never_tried_twice_and_nothing_follows_it(server, connect, web1
         server.requests.clear()
         client = connect("admin", "wrong")
         for call in (first, *CALLS.values()):
-            with pytest.raises(SatelliteLoginError, match="the login of admin was refused"):
+            with pytest.raises(
+                SatelliteLoginError, match="the login of admin was refused"
+            ):
                 call(client)
         assert len(server.requests) == 1
 
@@ -221,7 +245,9 @@ def test_a_401_says_what_satellite_says(double, connect):
         connect().about()
 
 
-def test_a_401_to_the_check_after_a_delete_is_no_proof_of_anything(server, client, web1):
+def test_a_401_to_the_check_after_a_delete_is_no_proof_of_anything(
+    server, client, web1
+):
     record = fetch_record(client, 1)
     server.fail("^GET /api/hosts/1$", 401, skip=1)
     with pytest.raises(SatelliteOutcomeUnknown):
@@ -275,9 +301,14 @@ def test_a_slash_at_the_end_of_the_url_makes_no_difference(server, double, web1)
 def test_proxies_of_the_environment_are_honoured(monkeypatch, server, web1):
     monkeypatch.setenv("http_proxy", server.url)
     assert (
-        fetch_record(Client(Login("http://satellite.example.com", "admin", "changeme")), 1).id == 1
+        fetch_record(
+            Client(Login("http://satellite.example.com", "admin", "changeme")), 1
+        ).id
+        == 1
     )
-    assert {request.headers["Host"] for request in server.requests} == {"satellite.example.com"}
+    assert {request.headers["Host"] for request in server.requests} == {
+        "satellite.example.com"
+    }
 
 
 def test_no_proxy_is_honoured(monkeypatch, connect):
@@ -288,7 +319,8 @@ def test_no_proxy_is_honoured(monkeypatch, connect):
 
 def test_a_satellite_that_is_not_there_is_an_error_of_one_line():
     with pytest.raises(
-        SatelliteError, match=r"^http://127.0.0.1:1: not reachable: connection refused; [^\n]*$"
+        SatelliteError,
+        match=r"^http://127.0.0.1:1: not reachable: connection refused; [^\n]*$",
     ):
         Client(Login("http://127.0.0.1:1", "admin", "changeme")).about()
 
@@ -309,13 +341,17 @@ WEB1 = "^GET /api/hosts/1$"
 def busy(server, text, pattern=WEB1, status=503, **how):
     """Respond with a Retry-After header that holds this text."""
     server.faults.append(
-        Fault(pattern, Answer(status, "<html>busy</html>", {"Retry-After": text}), **how)
+        Fault(
+            pattern, Answer(status, "<html>busy</html>", {"Retry-After": text}), **how
+        )
     )
     return server.faults[-1]
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_every_get_is_sent_again_after_a_retry_after(server, connect, web1, waited, status):
+def test_every_get_is_sent_again_after_a_retry_after(
+    server, connect, web1, waited, status
+):
     for call in CALLS.values():
         fault = busy(server, "0", "^GET", status, times=1)
         assert error_of(call, connect()) is None
@@ -324,7 +360,9 @@ def test_every_get_is_sent_again_after_a_retry_after(server, connect, web1, wait
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_satellite_that_stays_busy_is_an_error_in_the_end(server, client, web1, waited, status):
+def test_a_satellite_that_stays_busy_is_an_error_in_the_end(
+    server, client, web1, waited, status
+):
     fault = busy(server, "3", status=status)
     with pytest.raises(SatelliteError, match=f"GET /api/hosts/1 returned {status}"):
         host_permissions(client, 1)
@@ -333,9 +371,12 @@ def test_a_satellite_that_stays_busy_is_an_error_in_the_end(server, client, web1
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
-    ("name", "method"), [("delete", "DELETE"), ("disassociate", "PUT"), ("create_host", "POST")]
+    ("name", "method"),
+    [("delete", "DELETE"), ("disassociate", "PUT"), ("create_host", "POST")],
 )
-def test_a_change_is_never_sent_twice(server, connect, web1, waited, name, method, status):
+def test_a_change_is_never_sent_twice(
+    server, connect, web1, waited, name, method, status
+):
     """The first may have been carried out: a second one could meet another host."""
     fault = busy(server, "0", f"^{method} ", status)
     assert f" returned {status}" in str(error_of(CALLS[name], connect()))
@@ -357,7 +398,9 @@ def test_a_longer_retry_after_is_not_waited_for(server, client, web1, waited, te
 
 
 def http_date(seconds):
-    return format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
+    return format_datetime(
+        datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True
+    )
 
 
 def test_retry_after_may_be_a_date(server, client, web1, waited):
@@ -367,13 +410,17 @@ def test_retry_after_may_be_a_date(server, client, web1, waited):
     assert 0 < seconds <= PATIENCE / 2
 
 
-def test_a_retry_after_date_in_the_past_means_try_again_at_once(server, client, web1, waited):
+def test_a_retry_after_date_in_the_past_means_try_again_at_once(
+    server, client, web1, waited
+):
     fault = busy(server, http_date(-3600), times=1)
     assert host_permissions(client, 1)
     assert (fault.hits, waited) == (2, [])
 
 
-def test_a_retry_after_date_beyond_our_patience_is_not_waited_for(server, client, web1, waited):
+def test_a_retry_after_date_beyond_our_patience_is_not_waited_for(
+    server, client, web1, waited
+):
     fault = busy(server, http_date(PATIENCE + 3600))
     with pytest.raises(SatelliteError, match="returned 503"):
         host_permissions(client, 1)
@@ -398,7 +445,9 @@ def test_a_retry_after_date_beyond_our_patience_is_not_waited_for(server, client
         "Sun, 22 Nov 99999 12:00:00 GMT",
     ],
 )
-def test_a_retry_after_that_cannot_be_read_is_ignored(server, client, web1, waited, text):
+def test_a_retry_after_that_cannot_be_read_is_ignored(
+    server, client, web1, waited, text
+):
     fault = busy(server, text)
     with pytest.raises(SatelliteError, match="returned 503"):
         host_permissions(client, 1)
@@ -450,7 +499,9 @@ def test_there_is_no_pause_unless_configured(connect, web1, waited):
         (lambda client: list(list_hosts(client)), "thin=true.*id > "),
         (
             lambda client: list(
-                identify_hosts(client, [ListedHost(number, "", ()) for number in range(1, 10)], ())
+                identify_hosts(
+                    client, [ListedHost(number, "", ()) for number in range(1, 10)], ()
+                )
             ),
             "Rhsm",
         ),
@@ -464,7 +515,9 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
     client = connect(page_size=1, workers=workers)
     client.about()
     under_way, most, lock = [0], [0], threading.Lock()
-    full = threading.Barrier(workers, timeout=10)  # fewer than that would not come to an end
+    full = threading.Barrier(
+        workers, timeout=10
+    )  # fewer than that would not come to an end
 
     def handle(request):
         with lock:
@@ -481,16 +534,27 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
     assert most[0] == workers
 
 
-def test_lists_of_ids_are_sent_with_their_commas_and_colons_as_they_are(double, client, sent):
+def test_lists_of_ids_are_sent_with_their_commas_and_colons_as_they_are(
+    double, client, sent
+):
     """Otherwise 1,000 ids of six digits would not fit into the 8 KB of URL that Apache accepts."""
     for number in range(1000):
-        double.add(guest(f"web{number}.example.com", facts={RHSM: INSTANCE}, id=100_000 + number))
+        double.add(
+            guest(
+                f"web{number}.example.com", facts={RHSM: INSTANCE}, id=100_000 + number
+            )
+        )
     client.organization = ORGANIZATION
     assert all(host.identity.reason is None for host in looked(client))
     paths = [how["path"] for how in sent]
     asked = [path for path in paths if "host_id+%5E" in path]
-    assert len(asked) == 3  # the makers by RHSM, all of RHSM's facts, and those of the others
-    assert all("100000,100001," in path and "100999" in path and len(path) < 8000 for path in asked)
+    assert (
+        len(asked) == 3
+    )  # the makers by RHSM, all of RHSM's facts, and those of the others
+    assert all(
+        "100000,100001," in path and "100999" in path and len(path) < 8000
+        for path in asked
+    )
     assert "virt::uuid,dmi::system::uuid," in asked[1]
     assert not any("%2C" in path or "%3A" in path for path in paths)
 
@@ -523,7 +587,9 @@ class Certificate:
             .not_valid_before(now - timedelta(days=9))
             .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(
+                x509.BasicConstraints(ca=True, path_length=None), critical=True
+            )
             .sign(key, hashes.SHA256())
         )
         self.path = folder / f"{name}.crt"
@@ -572,17 +638,23 @@ def test_the_ca_file_wins_over_that_of_the_environment(monkeypatch, certificates
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(wrong.path))
     assert verified(tls, str(right.path)) == "3.12.0"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(right.path))
-    with pytest.raises(SatelliteError, match="TLS check failed: .*; set satellite.ca_file"):
+    with pytest.raises(
+        SatelliteError, match="TLS check failed: .*; set satellite.ca_file"
+    ):
         verified(tls, str(wrong.path))
 
 
-def test_no_check_wins_over_the_ca_file_of_the_environment(monkeypatch, certificates, tls):
+def test_no_check_wins_over_the_ca_file_of_the_environment(
+    monkeypatch, certificates, tls
+):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates[1].path))
     with pytest.warns(Warning, match="Unverified HTTPS request"):
         assert verified(tls, False) == "3.12.0"
 
 
-def test_without_a_ca_file_the_one_of_the_environment_counts(monkeypatch, certificates, tls):
+def test_without_a_ca_file_the_one_of_the_environment_counts(
+    monkeypatch, certificates, tls
+):
     with pytest.raises(SatelliteError, match="TLS check failed"):
         verified(tls, True)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates[0].path))
@@ -630,7 +702,9 @@ def complaint(url, verify=True):
         ),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_said_with_what_to_do(tmp_path, double, how, said):
+def test_what_is_wrong_with_a_certificate_is_said_with_what_to_do(
+    tmp_path, double, how, said
+):
     certificate = Certificate(tmp_path, "odd", **how)
     with behind_tls(double, certificate) as url:
         assert f"TLS check failed: {said}" in complaint(url, str(certificate.path))
@@ -645,10 +719,13 @@ def test_a_certificate_of_a_ca_of_ones_own_leads_to_ca_file(tls):
 
 def test_a_ca_file_without_a_certificate_or_not_there_is_named(tls, tmp_path):
     path = tmp_path / "ca.crt"
-    assert f"there is no CA file {path}; correct satellite.ca_file" in complaint(tls, str(path))
-    path.write_text("no certificate\n")
-    assert "the CA file holds no certificate (PEM); correct satellite.ca_file" in complaint(
+    assert f"there is no CA file {path}; correct satellite.ca_file" in complaint(
         tls, str(path)
+    )
+    path.write_text("no certificate\n")
+    assert (
+        "the CA file holds no certificate (PEM); correct satellite.ca_file"
+        in complaint(tls, str(path))
     )
 
 
@@ -659,9 +736,14 @@ def test_a_port_without_tls_leads_to_the_scheme(server):
 
 
 def test_plain_http_at_a_port_with_tls_leads_to_https(server, client):
-    server.fail("", 400, "<html>You're speaking plain HTTP to an SSL-enabled server port.</html>")
+    server.fail(
+        "",
+        400,
+        "<html>You're speaking plain HTTP to an SSL-enabled server port.</html>",
+    )
     with pytest.raises(
-        SatelliteError, match="returned 400: no JSON .is https:// needed in satellite.url"
+        SatelliteError,
+        match="returned 400: no JSON .is https:// needed in satellite.url",
     ):
         client.about()
 
@@ -677,10 +759,16 @@ def test_a_name_that_is_not_resolved_is_named_as_the_cause(monkeypatch):
     )
 
 
-def test_a_proxy_that_refuses_or_is_not_there_is_named_as_the_proxy(monkeypatch, server):
+def test_a_proxy_that_refuses_or_is_not_there_is_named_as_the_proxy(
+    monkeypatch, server
+):
     monkeypatch.setenv("https_proxy", server.url)
     server.fail("", 407, "")
-    for said in ("not reachable through the proxy: ", "correct https_proxy", "no_proxy"):
+    for said in (
+        "not reachable through the proxy: ",
+        "correct https_proxy",
+        "no_proxy",
+    ):
         assert said in complaint("https://satellite.example.com")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     assert "not reachable through the proxy: connection refused" in complaint(
@@ -719,7 +807,10 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         (OK + b"Content-Length: 90\r\n\r\n{", "ended the connection"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}", "ended the connection"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}", "ended the connection"),
-        (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "cannot be decompressed"),
+        (
+            OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+            "cannot be decompressed",
+        ),
         (OK + b"X: y\r\n" * 300 + b"\r\n", "the connection failed"),
         (OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n", "the connection failed"),
     ],
@@ -754,10 +845,16 @@ def test_an_answer_that_breaks_off_is_an_error_in_plain_words(answer, said):
         (b'{"version": "3.12.0", "result": "\xff"}', "not UTF-8"),
         (b'{"version": "3.12.0", "result": "\\ud83d"}', "half a character in it"),
         (b'{"version": "3.12.0", "version": "3.13.0"}', "a name stands twice in it"),
-        (b'{"version": "3.12.0", "deep": {"a": 1, "a": 2}}', "a name stands twice in it"),
+        (
+            b'{"version": "3.12.0", "deep": {"a": 1, "a": 2}}',
+            "a name stands twice in it",
+        ),
         (b'{"version": "3.12.0", "status": NaN}', "NaN in it"),
         (b'{"version": "3.12.0", "status": -Infinity}', "-Infinity in it"),
-        (b'{"version": "3.12.0", "status": ' + b"9" * 5000 + b"}", "a number of 5000 digits in it"),
+        (
+            b'{"version": "3.12.0", "status": ' + b"9" * 5000 + b"}",
+            "a number of 5000 digits in it",
+        ),
         (b'{"version": ' + b"[" * 200_000, "nested too deep"),
         (b"\xef\xbb\xbf{}", ""),
         (b"{'version': '3.12.0'}", ""),
@@ -768,7 +865,9 @@ def test_what_is_almost_json_is_an_error_of_one_line(server, client, body, flaw)
     server.fail("/api/status", 200, body)
     with pytest.raises(SatelliteError) as raised:
         client.about()
-    assert f"a 200 that is not a JSON object{f' ({flaw})' if flaw else ''}; " in str(raised.value)
+    assert f"a 200 that is not a JSON object{f' ({flaw})' if flaw else ''}; " in str(
+        raised.value
+    )
     assert "\n" not in str(raised.value)
 
 
@@ -810,7 +909,9 @@ def test_a_redirect_leads_to_a_satellite_and_not_to_the_path_of_one_request(
     server.faults.append(
         Fault("", Answer(301, "", {} if location is None else {"Location": location}))
     )
-    with pytest.raises(SatelliteError, match=re.escape(f"GET /api/hosts/1 is redirected{advice}")):
+    with pytest.raises(
+        SatelliteError, match=re.escape(f"GET /api/hosts/1 is redirected{advice}")
+    ):
         host_permissions(client, 1)
 
 
@@ -823,7 +924,10 @@ def test_a_redirect_leads_to_a_satellite_and_not_to_the_path_of_one_request(
             "(DELETE /candlepin/consumers/c422fb23)",
             "Candlepin answered 503 Service Unavailable (Candlepin is in suspend mode)",
         ),
-        ("Katello::Errors::CandlepinNotRunning", "Katello::Errors::CandlepinNotRunning"),
+        (
+            "Katello::Errors::CandlepinNotRunning",
+            "Katello::Errors::CandlepinNotRunning",
+        ),
         (
             "A backend service [ Candlepin ] is unreachable",
             "A backend service [ Candlepin ] is unreachable",
@@ -853,18 +957,36 @@ def test_a_long_message_is_cut_between_words(server, client):
     ("body", "missing"),
     [
         (
-            {"error": {"message": "Access denied", "missing_permissions": ["destroy_hosts"]}},
+            {
+                "error": {
+                    "message": "Access denied",
+                    "missing_permissions": ["destroy_hosts"],
+                }
+            },
             ("destroy_hosts",),
         ),
-        ({"error": {"message": "Access denied", "missing_permissions": "destroy_hosts"}}, ()),
-        ({"error": {"message": "Access denied", "missing_permissions": [None, {}]}}, ()),
+        (
+            {
+                "error": {
+                    "message": "Access denied",
+                    "missing_permissions": "destroy_hosts",
+                }
+            },
+            (),
+        ),
+        (
+            {"error": {"message": "Access denied", "missing_permissions": [None, {}]}},
+            (),
+        ),
         ({"error": {"message": "Access denied"}}, ()),
         ({"error": "Access denied"}, ()),
         ([], ()),
         ("<html>", ()),
     ],
 )
-def test_a_403_carries_the_permissions_that_satellite_names(server, client, web1, body, missing):
+def test_a_403_carries_the_permissions_that_satellite_names(
+    server, client, web1, body, missing
+):
     record = fetch_record(client, 1)
     server.fail("^DELETE", 403, body)
     with pytest.raises(SatelliteForbidden) as raised:
@@ -877,21 +999,26 @@ def test_a_question_that_is_refused_names_the_request_and_counts_as_unreachable(
     server, client, status
 ):
     server.fail("", status, {"error": {"message": "no"}})
-    with pytest.raises(Refused, match=f"GET /api/hosts/1 returned {status}: no") as raised:
+    with pytest.raises(
+        Refused, match=f"GET /api/hosts/1 returned {status}: no"
+    ) as raised:
         host_permissions(client, 1)
     assert code_of(raised.value) == 69
 
 
 def test_a_change_that_is_not_accepted_is_bad_data(server, client, web1):
     with pytest.raises(
-        SatelliteInvalid, match="POST /api/hosts returned 422: Name has already been taken"
+        SatelliteInvalid,
+        match="POST /api/hosts returned 422: Name has already been taken",
     ) as raised:
         create_host(client, {"name": "web1.example.com"})
     assert code_of(raised.value) == 65
 
 
 @pytest.mark.parametrize(("status", "body"), ODD.values(), ids=ODD)
-def test_an_odd_answer_is_an_error_and_never_a_result(server, connect, web1, status, body):
+def test_an_odd_answer_is_an_error_and_never_a_result(
+    server, connect, web1, status, body
+):
     server.fail("", status, body)
     for name, error in outcomes(connect).items():
         assert isinstance(error, SatelliteError) or name in TOLERANT, name
@@ -901,7 +1028,9 @@ def test_an_odd_answer_is_an_error_and_never_a_result(server, connect, web1, sta
 
 
 @pytest.mark.parametrize("how", ["reset", "cut"])
-def test_a_connection_that_breaks_is_an_error_and_not_tried_again(server, connect, web1, how):
+def test_a_connection_that_breaks_is_an_error_and_not_tried_again(
+    server, connect, web1, how
+):
     server.fail("", **{how: True})
     for name, error in outcomes(connect).items():
         assert re.search("not reachable|no JSON object", str(error)), (
@@ -913,7 +1042,9 @@ def test_a_connection_that_breaks_is_an_error_and_not_tried_again(server, connec
 @pytest.mark.parametrize(
     ("method", "status"), [("GET", 301), ("GET", 308), ("DELETE", 308), ("DELETE", 302)]
 )
-def test_a_redirect_is_named_and_not_followed(server, double, client, web1, method, status):
+def test_a_redirect_is_named_and_not_followed(
+    server, double, client, web1, method, status
+):
     """Require_ssl answers 301 to a GET and 308 to a DELETE; what was meant for one host could
     reach another.
     """
@@ -936,7 +1067,10 @@ def test_a_redirect_is_named_and_not_followed(server, double, client, web1, meth
     ("body", "told"),
     [
         ({"error": {"message": "reset has failed"}}, "reset has failed"),
-        ({"error": {"message": "Access", "details": "Missing view_hosts"}}, "Missing view_hosts"),
+        (
+            {"error": {"message": "Access", "details": "Missing view_hosts"}},
+            "Missing view_hosts",
+        ),
         (
             {
                 "error": {
@@ -947,7 +1081,10 @@ def test_a_redirect_is_named_and_not_followed(server, double, client, web1, meth
             },
             "a is wrong; b too",
         ),
-        ({"message": "Organization with id 9 not found"}, "Organization with id 9 not found"),
+        (
+            {"message": "Organization with id 9 not found"},
+            "Organization with id 9 not found",
+        ),
         ({"status": 404, "error": "Not Found"}, "Not Found"),
         ({"error": "x" * 9999}, f"{'x' * 300} ..."),
         ({}, ""),
@@ -977,7 +1114,9 @@ def test_an_error_says_in_a_line_what_satellite_said(server, client, body, told)
     ],
     ids=str,
 )
-def test_an_error_of_a_form_nobody_knows_is_still_told_as_an_error(server, connect, error):
+def test_an_error_of_a_form_nobody_knows_is_still_told_as_an_error(
+    server, connect, error
+):
     for status in (400, 403, 404, 422, 500):
         server.faults.clear()
         server.fail("", status, {"error": error})
@@ -1020,7 +1159,11 @@ def test_an_html_403_names_a_wrong_host_name_as_the_likely_cause(server, client)
 
 @pytest.mark.parametrize(
     "limits",
-    [{"organizations": frozenset()}, {"locations": frozenset()}, {"sees": lambda host: False}],
+    [
+        {"organizations": frozenset()},
+        {"locations": frozenset()},
+        {"sees": lambda host: False},
+    ],
     ids=["organization", "location", "filter"],
 )
 @pytest.mark.parametrize("call", ["newest_host", "inventory"])
@@ -1029,7 +1172,8 @@ def test_a_role_that_sees_nothing_is_an_error_and_not_an_empty_inventory(
 ):
     """Satellite answers 200 and no hosts."""
     with pytest.raises(
-        SatelliteForbidden, match="sees no host at all; it needs view_hosts and membership"
+        SatelliteForbidden,
+        match="sees no host at all; it needs view_hosts and membership",
     ):
         CALLS[call](connect(*user(double, *MINIMUM, **limits)))
 
@@ -1101,7 +1245,9 @@ def test_a_plain_foreman_is_found_out_by_its_lack_of_katellos_route(server, clie
         (200, {"version": ["4.14.3"]}),
     ],
 )
-def test_nothing_but_an_unknown_route_makes_it_a_plain_foreman(server, client, status, body):
+def test_nothing_but_an_unknown_route_makes_it_a_plain_foreman(
+    server, client, status, body
+):
     """Else hosts would be judged by what Puppet said of them, with the last report as their
     check-in.
     """
@@ -1145,7 +1291,9 @@ def test_a_clock_more_than_five_minutes_apart_is_an_error(apart):
 @pytest.mark.parametrize("apart", [-290, 0, 290])
 def test_a_clock_within_five_minutes_is_none(apart):
     assert answered(
-        format_datetime(datetime.now(timezone.utc) + timedelta(seconds=apart), usegmt=True)
+        format_datetime(
+            datetime.now(timezone.utc) + timedelta(seconds=apart), usegmt=True
+        )
     )
 
 
@@ -1159,7 +1307,14 @@ def test_a_date_in_another_zone_is_the_same_moment():
 
 @responses.activate
 @pytest.mark.parametrize(
-    "date", [None, "", "noon", "Sun, 99 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 99999 12:00:00 GMT"]
+    "date",
+    [
+        None,
+        "",
+        "noon",
+        "Sun, 99 Nov 2026 12:00:00 GMT",
+        "Sun, 22 Nov 99999 12:00:00 GMT",
+    ],
 )
 def test_a_date_that_says_nothing_is_not_held_against_satellite(date):
     assert answered(date)
@@ -1226,12 +1381,16 @@ def two(double):
     double.users["cleaner"].permissions = MINIMUM | {"view_organizations"}
     return [
         double.add(guest()),
-        double.add(guest("web2.example.com", facts={RHSM: INSTANCE}, organization_id=SECOND)),
+        double.add(
+            guest("web2.example.com", facts={RHSM: INSTANCE}, organization_id=SECOND)
+        ),
     ]
 
 
 @pytest.mark.parametrize("login", [("admin", "changeme"), ("cleaner", "secret")])
-def test_an_organization_says_who_is_in_scope_and_hides_nobody(server, double, connect, two, login):
+def test_an_organization_says_who_is_in_scope_and_hides_nobody(
+    server, double, connect, two, login
+):
     """All others are witnesses, and may share a UUID."""
     client = connect(*login)
     scope = Scope(organization=organization_id(client, 'Acme "West"'))
@@ -1241,18 +1400,26 @@ def test_an_organization_says_who_is_in_scope_and_hides_nobody(server, double, c
         (1, False),
         (2, True),
     ]
-    narrowed = [request for request in server.requests if request.query.get("organization_id")]
+    narrowed = [
+        request for request in server.requests if request.query.get("organization_id")
+    ]
     assert [request.query["organization_id"] for request in narrowed] == [[str(SECOND)]]
 
 
-def test_an_organization_without_the_permission_to_view_it_selects_nobody(double, connect, two):
+def test_an_organization_without_the_permission_to_view_it_selects_nobody(
+    double, connect, two
+):
     """Satellite answers 200 and no hosts."""
     client = connect(*user(double, *MINIMUM, organizations=frozenset({SECOND})))
-    assert [host.in_scope for host in list_hosts(client, Scope(organization=SECOND))] == [False]
+    assert [
+        host.in_scope for host in list_hosts(client, Scope(organization=SECOND))
+    ] == [False]
 
 
 def test_an_unknown_organization_is_refused(client, web1):
-    with pytest.raises(Refused, match="returned 404: Organization with id 9 not found") as raised:
+    with pytest.raises(
+        Refused, match="returned 404: Organization with id 9 not found"
+    ) as raised:
         list(list_hosts(client, Scope(organization=9)))
     assert (raised.value.no_resource, raised.value.no_route) == (False, False)
 
@@ -1260,11 +1427,15 @@ def test_an_unknown_organization_is_refused(client, web1):
 @pytest.mark.parametrize(
     "told", ["1; Default Organization", "; ANY", "70; Acme", "17; Acme", "Acme"]
 )
-def test_an_answer_of_another_organization_is_an_error(server, double, client, two, told):
+def test_an_answer_of_another_organization_is_an_error(
+    server, double, client, two, told
+):
 
     def elsewhere(request):
         answer = double.handle(request)
-        return answer._replace(headers={**answer.headers, "Foreman_current_organization": told})
+        return answer._replace(
+            headers={**answer.headers, "Foreman_current_organization": told}
+        )
 
     server.handle = elsewhere
     with pytest.raises(
@@ -1368,7 +1539,10 @@ def test_a_name_of_digits_comes_before_the_id(double, client):
         ("1", lambda body: {**body, "results": [{"id": 1}]}),
         ("web1.example.com", entry(id="1")),
         ("web1.example.com", entry(id=None)),
-        ("web1.example.com", lambda body: {**body, "results": [{"name": "web1.example.com"}]}),
+        (
+            "web1.example.com",
+            lambda body: {**body, "results": [{"name": "web1.example.com"}]},
+        ),
     ],
 )
 def test_a_host_without_a_name_or_number_is_an_error(server, client, web1, text, mend):
@@ -1409,8 +1583,16 @@ def test_a_record_holds_what_a_verdict_needs(double, client):
         utc(2022, 11, 3, 11, 43, 54),
         utc(2022, 11, 4),
     )
-    assert (record.last_checkin, record.last_sign) == (utc(2022, 11, 5), utc(2022, 11, 5))
-    assert (record.build, record.hypervisor, record.infrastructure, record.compute_resource) == (
+    assert (record.last_checkin, record.last_sign) == (
+        utc(2022, 11, 5),
+        utc(2022, 11, 5),
+    )
+    assert (
+        record.build,
+        record.hypervisor,
+        record.infrastructure,
+        record.compute_resource,
+    ) == (
         False,
         False,
         False,
@@ -1422,7 +1604,12 @@ def test_a_record_holds_what_a_verdict_needs(double, client):
 def test_a_host_that_never_registered_says_so(double, client):
     double.add(guest(subscription=None))
     record = fetch_record(client, 1)
-    assert (record.registered, record.consumer, record.last_checkin, record.registered_at) == (
+    assert (
+        record.registered,
+        record.consumer,
+        record.last_checkin,
+        record.registered_at,
+    ) == (
         False,
         None,
         None,
@@ -1449,7 +1636,8 @@ def test_a_host_that_is_never_touched_says_so(double, client, host, told):
     double.add(guest(**host))
     double.add(
         guest(
-            "web2.example.com", infrastructure={"foreman_instance": False, "smart_proxy_id": None}
+            "web2.example.com",
+            infrastructure={"foreman_instance": False, "smart_proxy_id": None},
         )
     )
     assert getattr(fetch_record(client, 1), told) is True
@@ -1543,14 +1731,21 @@ NAIVE = ["2022-11-03 11:43:54", "2022-11-03T11:43:54", "2022-11-03T11:43:54.179"
 def test_times_are_read_in_every_form_that_satellite_writes(double, client, text, when):
     double.add(
         guest(
-            subscription={"uuid": CONSUMER, "last_checkin": text, "registered_at": text},
+            subscription={
+                "uuid": CONSUMER,
+                "last_checkin": text,
+                "registered_at": text,
+            },
             record={"last_report": text},
         )
     )
     record = fetch_record(client, 1)
-    assert (record.last_checkin, record.registered_at, record.last_report, parse_time(text)) == (
-        when,
-    ) * 4
+    assert (
+        record.last_checkin,
+        record.registered_at,
+        record.last_report,
+        parse_time(text),
+    ) == (when,) * 4
     assert record.last_checkin.tzinfo
 
 
@@ -1559,12 +1754,21 @@ def test_a_date_that_is_null_is_none_and_no_early_one(double, client, nothing):
     """ "never seen" must not read as "not seen for ages"."""
     double.add(
         guest(
-            subscription={"uuid": CONSUMER, "last_checkin": nothing, "registered_at": nothing},
+            subscription={
+                "uuid": CONSUMER,
+                "last_checkin": nothing,
+                "registered_at": nothing,
+            },
             record={"last_report": nothing},
         )
     )
     record = fetch_record(client, 1)
-    assert (record.last_checkin, record.registered_at, record.last_report, record.contact) == (
+    assert (
+        record.last_checkin,
+        record.registered_at,
+        record.last_report,
+        record.contact,
+    ) == (
         None,
         None,
         None,
@@ -1586,8 +1790,12 @@ def test_a_date_that_cannot_be_read_or_has_no_zone_is_an_error(text):
 
 
 def test_a_record_with_a_date_that_cannot_be_read_is_an_error(double, client):
-    double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": "2022-11-03 11:43:54"}))
-    with pytest.raises(SatelliteError, match="a time that cannot be read: '2022-11-03 11:43:54'"):
+    double.add(
+        guest(subscription={"uuid": CONSUMER, "last_checkin": "2022-11-03 11:43:54"})
+    )
+    with pytest.raises(
+        SatelliteError, match="a time that cannot be read: '2022-11-03 11:43:54'"
+    ):
         fetch_record(client, 1)
 
 
@@ -1620,7 +1828,9 @@ def test_a_record_of_an_odd_form_is_an_error(server, client, web1, odd_fields):
 
 def test_a_record_without_its_list_of_parameters_is_an_error():
     """A protecting parameter could have stood in it."""
-    with pytest.raises(SatelliteError, match="the record of host web1.example.com cannot be read"):
+    with pytest.raises(
+        SatelliteError, match="the record of host web1.example.com cannot be read"
+    ):
         parse_record({"id": 1, "name": "web1.example.com"}, katello=True)
 
 
@@ -1629,17 +1839,29 @@ def test_records_of_many_say_what_each_record_says_by_itself(server, double, cli
     double.parameters["osp_cleanup_protect"] = "maybe"
     double.add(
         guest(
-            record={"last_report": THEN, "compute_resource_id": 3, "compute_resource_name": "osp"}
+            record={
+                "last_report": THEN,
+                "compute_resource_id": 3,
+                "compute_resource_name": "osp",
+            }
         )
     )
     double.add(
         guest(
             "web2.example.com",
-            subscription={"uuid": CONSUMER, "last_checkin": THEN, "registered_at": THEN},
+            subscription={
+                "uuid": CONSUMER,
+                "last_checkin": THEN,
+                "registered_at": THEN,
+            },
             parameters={"a": "b"},
         )
     )
-    double.add(guest("web3.example.com", subscription=None, infrastructure={"smart_proxy_id": 1}))
+    double.add(
+        guest(
+            "web3.example.com", subscription=None, infrastructure={"smart_proxy_id": 1}
+        )
+    )
     found = fetch_records(client, [3, 2, 1, 99])
     assert {key: replace(record, snapshot={}) for key, record in found.items()} == {
         key: replace(fetch_record(client, key), snapshot={}) for key in (1, 2, 3)
@@ -1656,7 +1878,9 @@ def test_no_records_are_asked_for_where_none_is_wanted(server, client):
 
 def test_a_full_page_of_records_is_whole(double, client):
     add_guests(double, FULL_PAGE)
-    assert sorted(fetch_records(client, range(1, FULL_PAGE + 1))) == list(range(1, FULL_PAGE + 1))
+    assert sorted(fetch_records(client, range(1, FULL_PAGE + 1))) == list(
+        range(1, FULL_PAGE + 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -1682,7 +1906,9 @@ def test_records_that_are_short_or_of_others_are_an_error(server, client, web1, 
     ],
     ids=str,
 )
-def test_one_record_that_cannot_be_read_is_named_and_spoils_no_other(server, double, client, flaw):
+def test_one_record_that_cannot_be_read_is_named_and_spoils_no_other(
+    server, double, client, flaw
+):
     add_guests(double, 5)
     change(
         server,
@@ -1690,12 +1916,15 @@ def test_one_record_that_cannot_be_read_is_named_and_spoils_no_other(server, dou
         lambda body: {
             **body,
             "results": [
-                {**entry, **flaw} if entry["id"] == 3 else entry for entry in body["results"]
+                {**entry, **flaw} if entry["id"] == 3 else entry
+                for entry in body["results"]
             ],
         },
     )
     found = fetch_records(client, [1, 2, 3, 4, 5])
-    assert [host_id for host_id, record in found.items() if isinstance(record, Record)] == [
+    assert [
+        host_id for host_id, record in found.items() if isinstance(record, Record)
+    ] == [
         1,
         2,
         4,
@@ -1720,7 +1949,11 @@ def poison(server, double, *host_ids):
         answer = handle(request)
         results = answer.body.get("results") if isinstance(answer.body, dict) else None
         shown = results if isinstance(results, list) else [answer.body]
-        whole = [entry for entry in shown if isinstance(entry, dict) and "all_parameters" in entry]
+        whole = [
+            entry
+            for entry in shown
+            if isinstance(entry, dict) and "all_parameters" in entry
+        ]
         if any(entry.get("id") in host_ids for entry in whole):
             return Answer(500, {"error": {"message": "undefined method"}})
         return answer
@@ -1734,13 +1967,17 @@ def test_one_poisoned_record_among_a_hundred_is_named_and_all_others_are_read(
     hosts = add_guests(double, 100)
     poison(server, double, 42)
     found = fetch_records(client, [host.id for host in hosts])
-    assert [host_id for host_id, record in found.items() if isinstance(record, str)] == [42]
+    assert [
+        host_id for host_id, record in found.items() if isinstance(record, str)
+    ] == [42]
     assert len(found) == 100
     assert "undefined method" in found[42]
     assert len(server.requests) < 25
 
 
-def test_where_several_records_in_a_row_are_poisoned_it_is_no_matter_of_one(server, double, client):
+def test_where_several_records_in_a_row_are_poisoned_it_is_no_matter_of_one(
+    server, double, client
+):
     add_guests(double, 9)
     poison(server, double, *range(1, 10))
     with pytest.raises(SatelliteError, match="undefined method"):
@@ -1753,7 +1990,9 @@ def test_check_ins_are_compared_again_since_a_date_that_satellite_cannot_read_ma
     now = datetime.now(timezone.utc)
     fresh = (now - timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S UTC")
     double.add(guest(subscription={"uuid": CONSUMER, "last_checkin": fresh}))
-    double.add(guest("web2.example.com", subscription={"uuid": CONSUMER, "last_checkin": THEN}))
+    double.add(
+        guest("web2.example.com", subscription={"uuid": CONSUMER, "last_checkin": THEN})
+    )
     handle = server.handle
     server.handle = lambda request: handle(
         request._replace(query={**request.query, "search": [""]})
@@ -1769,7 +2008,10 @@ def test_a_host_that_is_not_there_has_no_record(client, web1):
 
 
 def test_a_host_out_of_sight_has_no_record_either(double, connect, web1):
-    assert fetch_record(connect(*user(double, *MINIMUM, sees=lambda host: False)), 1) is None
+    assert (
+        fetch_record(connect(*user(double, *MINIMUM, sees=lambda host: False)), 1)
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -1790,7 +2032,9 @@ def test_a_host_out_of_sight_has_no_record_either(double, connect, web1):
         (200, UNKNOWN_HOST),
     ],
 )
-def test_nothing_but_the_404_of_a_host_means_that_there_is_none(server, client, web1, status, body):
+def test_nothing_but_the_404_of_a_host_means_that_there_is_none(
+    server, client, web1, status, body
+):
     """Not the 404 of an unknown route, of an unknown organization, or of a proxy."""
     server.fail("/api/hosts/1", status, body)
     with pytest.raises(SatelliteError):
@@ -1798,7 +2042,10 @@ def test_nothing_but_the_404_of_a_host_means_that_there_is_none(server, client, 
 
 
 def test_the_three_404s_are_told_apart():
-    kinds = [Refused(404, "", body) for body in (UNKNOWN_HOST, UNKNOWN_ROUTE, UNKNOWN_ORGANIZATION)]
+    kinds = [
+        Refused(404, "", body)
+        for body in (UNKNOWN_HOST, UNKNOWN_ROUTE, UNKNOWN_ORGANIZATION)
+    ]
     assert [(kind.no_resource, kind.no_route) for kind in kinds] == [
         (True, False),
         (False, True),
@@ -1826,7 +2073,9 @@ def digits(double):
     return named, numbered
 
 
-def test_a_host_named_in_digits_is_not_handed_out_as_the_record_of_that_number(client, digits):
+def test_a_host_named_in_digits_is_not_handed_out_as_the_record_of_that_number(
+    client, digits
+):
     try:
         record = fetch_record(client, 3)
     except SatelliteError:
@@ -1838,7 +2087,8 @@ def test_several_threads_may_read_at_once(double, client):
     add_guests(double, 60)
     with ThreadPoolExecutor(4) as pool:
         assert [
-            record.id for record in pool.map(partial(fetch_record, client), range(1, 61))
+            record.id
+            for record in pool.map(partial(fetch_record, client), range(1, 61))
         ] == list(range(1, 61))
 
 
@@ -1849,7 +2099,11 @@ def test_a_delete_is_a_look_a_delete_and_a_look(server, double, client, web1):
     record = fetch_record(client, 1)
     server.requests.clear()
     assert delete(client, record) is True
-    assert lines(server) == ["GET /api/hosts/1", "DELETE /api/hosts/1", "GET /api/hosts/1"]
+    assert lines(server) == [
+        "GET /api/hosts/1",
+        "DELETE /api/hosts/1",
+        "GET /api/hosts/1",
+    ]
     assert double.deleted == [1]
     assert double.hosts == {}
 
@@ -1876,17 +2130,28 @@ def test_the_last_look_refuses_a_record_that_changed_in_anything(client, web1, c
         confirm_unchanged(client, record)
 
 
-def test_only_the_host_that_was_meant_goes_and_never_by_name_search_or_bulk(server, double, client):
+def test_only_the_host_that_was_meant_goes_and_never_by_name_search_or_bulk(
+    server, double, client
+):
     add_guests(double, 10)
     assert delete_record(client, fetch_record(client, 4))
     assert sorted(double.hosts) == [1, 2, 3, 5, 6, 7, 8, 9, 10]
-    changes = [request for request in server.requests if request.method not in ("GET", "HEAD")]
-    assert [(request.line, request.body) for request in changes] == [("DELETE /api/hosts/4", b"")]
+    changes = [
+        request for request in server.requests if request.method not in ("GET", "HEAD")
+    ]
+    assert [(request.line, request.body) for request in changes] == [
+        ("DELETE /api/hosts/4", b"")
+    ]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "web2.example.com"}, {"name": "WEB1.example.com"}, {"name": ""}, {"id": 2}],
+    [
+        {"name": "web2.example.com"},
+        {"name": "WEB1.example.com"},
+        {"name": ""},
+        {"id": 2},
+    ],
     ids=str,
 )
 def test_a_record_whose_number_or_name_is_another_is_not_deleted(
@@ -1923,13 +2188,19 @@ def test_a_delete_that_met_another_host_is_an_error(server, double, client, digi
         delete_record(client, record)
 
 
-def test_a_record_that_stays_behind_a_name_of_digits_is_not_gone(server, double, client, digits):
+def test_a_record_that_stays_behind_a_name_of_digits_is_not_gone(
+    server, double, client, digits
+):
     """The name came up after the DELETE, and now hides the record."""
     named, numbered = digits
     named.name = "web1.example.com"
     double.stubborn.add(3)
     record = fetch_record(client, 3)
-    before(server, "^DELETE", lambda: before(server, "^GET", lambda: setattr(named, "name", "3")))
+    before(
+        server,
+        "^DELETE",
+        lambda: before(server, "^GET", lambda: setattr(named, "name", "3")),
+    )
     assert delete_record(client, record) is False
 
 
@@ -1955,7 +2226,9 @@ def test_a_record_out_of_sight_is_not_deleted_and_not_taken_for_deleted(
     assert server.count("^DELETE") == 0
 
 
-def test_a_record_that_was_gone_already_is_not_deleted_again(server, double, client, web1):
+def test_a_record_that_was_gone_already_is_not_deleted_again(
+    server, double, client, web1
+):
     record = fetch_record(client, 1)
     assert delete(client, record) is True
     server.requests.clear()
@@ -1970,7 +2243,9 @@ def test_a_record_that_goes_at_the_last_moment_is_gone(server, double, client, w
     assert delete_record(client, record) is True
 
 
-def test_a_record_that_comes_back_under_a_new_number_is_left_alone(server, double, client, web1):
+def test_a_record_that_comes_back_under_a_new_number_is_left_alone(
+    server, double, client, web1
+):
     """A machine that uploads its facts creates its host again."""
     record = fetch_record(client, 1)
     assert delete(client, record) is True
@@ -2009,7 +2284,9 @@ def test_after_an_answer_that_leaves_it_open_a_look_tells_whether_it_is_gone(
 @pytest.mark.parametrize(
     "answer", [(504, "<html>"), (502, "<html>"), (200, []), (200, {"id": 7})], ids=str
 )
-def test_if_the_record_is_still_there_the_outcome_is_unknown(server, double, client, web1, answer):
+def test_if_the_record_is_still_there_the_outcome_is_unknown(
+    server, double, client, web1, answer
+):
     """The record is still there, and the deletion may be under way."""
     record = fetch_record(client, 1)
     server.fail("^DELETE", *answer)
@@ -2046,7 +2323,9 @@ def test_what_satellite_itself_refuses_or_fails_at_was_not_done(
 
 
 @pytest.mark.parametrize("step", ["look", "delete", "look again"])
-def test_no_odd_answer_to_any_step_of_a_delete_passes_for_done(server, client, web1, step):
+def test_no_odd_answer_to_any_step_of_a_delete_passes_for_done(
+    server, client, web1, step
+):
     record = fetch_record(client, 1)
     for name, (status, body) in {**ODD, **REFUSALS}.items():
         if step != "delete" and name == "404 of a host":
@@ -2066,20 +2345,30 @@ def test_no_odd_answer_to_any_step_of_a_delete_passes_for_done(server, client, w
         with pytest.raises(SatelliteError):
             passed.append((name, delete(client, record)))
         assert passed == []
-        assert server.count("^DELETE") == {"look": 0, "delete": 1, "look again": 1}[step], name
+        assert (
+            server.count("^DELETE") == {"look": 0, "delete": 1, "look again": 1}[step]
+        ), name
 
 
 @pytest.mark.parametrize("how", ["reset", "cut"])
-def test_a_delete_whose_answer_is_lost_is_not_sent_twice(server, double, client, web1, how):
+def test_a_delete_whose_answer_is_lost_is_not_sent_twice(
+    server, double, client, web1, how
+):
     record = fetch_record(client, 1)
     server.fail("^DELETE", **{how: True})
     assert delete_record(client, record) is True  # what was lost is the answer alone
     assert server.count("^DELETE") == 1
 
 
-def test_a_422_to_a_delete_is_a_refusal_of_that_host_alone(server, double, client, web1):
-    server.fail("^DELETE", 422, {"error": {"full_messages": ["Failed to destroy the VM"]}})
-    with pytest.raises(Refused, match="returned 422: Failed to destroy the VM") as raised:
+def test_a_422_to_a_delete_is_a_refusal_of_that_host_alone(
+    server, double, client, web1
+):
+    server.fail(
+        "^DELETE", 422, {"error": {"full_messages": ["Failed to destroy the VM"]}}
+    )
+    with pytest.raises(
+        Refused, match="returned 422: Failed to destroy the VM"
+    ) as raised:
         delete_record(client, fetch_record(client, 1))
     assert not raised.value.no_resource
     assert list(double.hosts) == [1]
@@ -2109,7 +2398,9 @@ def test_a_setting_that_does_not_exist_is_unknown(double, client):
     assert destroys_vms(client) is None
 
 
-@pytest.mark.parametrize("mend", [entry(name="another", id="another"), entry(name=None, id=None)])
+@pytest.mark.parametrize(
+    "mend", [entry(name="another", id="another"), entry(name=None, id=None)]
+)
 def test_another_setting_is_not_taken_for_it(server, client, mend):
     """A search that Satellite ignored."""
     change(server, "/api/settings", mend)
@@ -2127,7 +2418,13 @@ def test_a_satellite_that_breaks_over_its_settings_is_an_error(server, client):
 def test_a_host_that_is_detached_takes_no_vm_along(server, double, client):
     double.settings["destroy_vm_on_host_delete"] = True
     double.add(
-        guest(record={"compute_resource_id": 1, "compute_resource_name": "osp", "uuid": UUID})
+        guest(
+            record={
+                "compute_resource_id": 1,
+                "compute_resource_name": "osp",
+                "uuid": UUID,
+            }
+        )
     )
     disassociate(client, fetch_record(client, 1))
     assert lines(server)[-1] == "PUT /api/hosts/1/disassociate"
@@ -2168,11 +2465,15 @@ SECRETS = {
 @pytest.fixture
 def secretive(server, double):
     """A host that is full of secrets, in a Satellite that shows them all."""
-    parameters = {name: value for name, value in SECRETS.items() if not name.endswith("_pass")}
+    parameters = {
+        name: value for name, value in SECRETS.items() if not name.endswith("_pass")
+    }
     double.add(
         guest(
             parameters={**parameters, "role": "web"},
-            record={name: value for name, value in SECRETS.items() if name.endswith("_pass")},
+            record={
+                name: value for name, value in SECRETS.items() if name.endswith("_pass")
+            },
         )
     )
 
@@ -2180,10 +2481,14 @@ def secretive(server, double):
         if "error" in body:
             return body
         for kind in ("parameters", "all_parameters"):
-            body[kind] = [{**one, "hidden_value?": one["name"] == "hidden"} for one in body[kind]]
+            body[kind] = [
+                {**one, "hidden_value?": one["name"] == "hidden"} for one in body[kind]
+            ]
         return {
             **body,
-            **{name: value for name, value in SECRETS.items() if name.endswith("_pass")},
+            **{
+                name: value for name, value in SECRETS.items() if name.endswith("_pass")
+            },
             "otp": SECRETS["root_pass"],
             "token": SECRETS["API_TOKEN"],
             "registration_token": SECRETS["API_TOKEN"],
@@ -2199,7 +2504,9 @@ def told(*texts):
         "password": "changeme",
         "Basic": base64.b64encode(b"admin:changeme").decode(),
     }
-    return {name for name, secret in everything.items() for text in texts if secret in text}
+    return {
+        name for name, secret in everything.items() for text in texts if secret in text
+    }
 
 
 def test_no_secret_is_logged(caplog, server, double, client, secretive):
@@ -2235,7 +2542,12 @@ def test_a_snapshot_is_enough_to_make_the_entry_again(double, client):
         )
     )
     snapshot = fetch_record(client, 1).snapshot
-    assert (snapshot["id"], snapshot["name"], snapshot["comment"], snapshot["hostgroup_title"]) == (
+    assert (
+        snapshot["id"],
+        snapshot["name"],
+        snapshot["comment"],
+        snapshot["hostgroup_title"],
+    ) == (
         1,
         "web1.example.com",
         "shop",
@@ -2245,7 +2557,9 @@ def test_a_snapshot_is_enough_to_make_the_entry_again(double, client):
         "Default Organization",
         "Default Location",
     )
-    assert snapshot["subscription_facet_attributes"]["activation_keys"] == [{"name": "web"}]
+    assert snapshot["subscription_facet_attributes"]["activation_keys"] == [
+        {"name": "web"}
+    ]
     assert snapshot["content_facet_attributes"]["lifecycle_environment"] == {
         "id": 1,
         "name": "Library",
@@ -2279,7 +2593,9 @@ def test_a_login_and_a_client_that_are_printed_tell_no_password(server, client):
         (200, {**SECRETS, "error": {"message": "no"}}),
     ],
 )
-def test_no_error_tells_a_secret_of_the_answer(caplog, server, connect, web1, status, body):
+def test_no_error_tells_a_secret_of_the_answer(
+    caplog, server, connect, web1, status, body
+):
     caplog.set_level(logging.DEBUG)
     server.fail("", status, body)
     errors = [error for error in outcomes(connect).values() if error]
@@ -2289,7 +2605,9 @@ def test_no_error_tells_a_secret_of_the_answer(caplog, server, connect, web1, st
             told(
                 str(error),
                 repr(error),
-                "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+                "".join(
+                    traceback.format_exception(type(error), error, error.__traceback__)
+                ),
             )
             == set()
         )
@@ -2307,7 +2625,8 @@ def test_no_error_tells_the_password_of_a_proxy(monkeypatch, connect):
 
 
 @pytest.mark.parametrize(
-    "text", ['a "quoted" name', "back\\slash", '\\"', "(a or b)", "100%", "", "ends in \\"]
+    "text",
+    ['a "quoted" name', "back\\slash", '\\"', "(a or b)", "100%", "", "ends in \\"],
 )
 def test_any_text_is_one_value_of_a_search(double, client, text):
     double.organizations[SECOND] = text

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from foreman_hooks.satellite.harmless import is_harmless, is_harmless_name, is_harmless_value
+from foreman_hooks.satellite.harmless import (
+    is_harmless,
+    is_harmless_name,
+    is_harmless_value,
+)
 
 USUAL: dict[str, Any] = {
     "role": "web",
@@ -140,7 +144,9 @@ def test_a_usual_parameter_is_kept(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [*SECRET_NAMES, "", "größe", "a" * 101, "role\n"])
-def test_a_parameter_with_a_secret_name_is_not_kept_whatever_its_value(name: str) -> None:
+def test_a_parameter_with_a_secret_name_is_not_kept_whatever_its_value(
+    name: str,
+) -> None:
     assert not is_harmless(name, "web")
     assert not is_harmless(name.upper(), True)
 

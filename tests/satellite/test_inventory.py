@@ -30,7 +30,7 @@ from satellites import (
     looked,
 )
 
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.rules import identity
 from foreman_hooks.rules.identity import (
     MAKER_NAMES,
@@ -67,7 +67,10 @@ PUPPETS = {
     "dmi::manufacturer": "OpenStack Foundation",
     "is_virtual": "true",
 }
-VMWARE = {"dmi::system::manufacturer": "VMware, Inc.", "dmi::system::product_name": "VMware7,1"}
+VMWARE = {
+    "dmi::system::manufacturer": "VMware, Inc.",
+    "dmi::system::product_name": "VMware7,1",
+}
 HARDWARE = "4c4c4544-0042-3510-8052-b4c04f4d3132"
 METAL = {
     "virt::is_guest": "false",
@@ -100,7 +103,9 @@ def triples(hosts):
 def within(client, search="", organization=None):
     """The hosts that a run of that scope may judge."""
     return triples(
-        host for host in list_hosts(client, Scope(search, organization)) if host.in_scope
+        host
+        for host in list_hosts(client, Scope(search, organization))
+        if host.in_scope
     )
 
 
@@ -115,7 +120,9 @@ def lopsided(value):
 
 def searches(server, pattern=""):
     """The searches for facts that the server received."""
-    found = [one.first("search") for one in server.requests if one.path == "/api/fact_values"]
+    found = [
+        one.first("search") for one in server.requests if one.path == "/api/fact_values"
+    ]
     return [search for search in found if re.search(pattern, search)]
 
 
@@ -139,7 +146,9 @@ def test_every_host_is_found_exactly_once_with_its_uuid_though_all_values_are_eq
     assert ids(found) == list(range(1, 2301))
     assert [host.name for host in found] == [host.name for host in many.hosts.values()]
     assert {host.uuids for host in found} == {(UUID,)}
-    assert not any("page" in request.query for request in server.requests)  # windows, no offsets
+    assert not any(
+        "page" in request.query for request in server.requests
+    )  # windows, no offsets
     assert (
         len(server.requests) == 1 + 2 + 3 * 2 + 1
     )  # the newest, about, three windows of two lists, and the count
@@ -184,9 +193,13 @@ def test_a_window_without_hosts_is_not_asked_for_facts(server, double, narrow):
     for host in hosts[10:20]:
         del double.hosts[host.id]
     assert len(triples(list_hosts(narrow))) == 20
-    assert server.count("thin=true") == 3  # the count, and two windows of fifteen ids each
+    assert (
+        server.count("thin=true") == 3
+    )  # the count, and two windows of fifteen ids each
     server.requests.clear()
-    assert within(narrow, "id > 15") == [(host.id, host.name, (UUID,)) for host in hosts[20:]]
+    assert within(narrow, "id > 15") == [
+        (host.id, host.name, (UUID,)) for host in hosts[20:]
+    ]
     assert (server.count("thin=true"), len(searches(server))) == (
         5,
         2,
@@ -213,14 +226,20 @@ def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
         ("00000000-0000-0000-0000-000000000000", ()),
     ],
 )
-def test_a_glance_gives_uuids_in_the_one_form_that_nova_knows(double, client, text, uuids):
+def test_a_glance_gives_uuids_in_the_one_form_that_nova_knows(
+    double, client, text, uuids
+):
     double.add(guest(uuid=text))
     assert triples(list_hosts(client)) == [(1, WEB1, uuids)]
 
 
 @pytest.mark.parametrize("value", [7, True, {"a": 1}, [UUID], {UUID: UUID}], ids=str)
 def test_a_uuid_that_is_no_text_is_none(server, client, web1, value):
-    change(server, "fact_values", lambda body: {**body, "results": {WEB1: {"virt::uuid": value}}})
+    change(
+        server,
+        "fact_values",
+        lambda body: {**body, "results": {WEB1: {"virt::uuid": value}}},
+    )
     assert triples(list_hosts(client)) == [(1, WEB1, ())]
 
 
@@ -231,7 +250,11 @@ def test_a_host_without_facts_is_handed_out_without_a_uuid(double, client):
 
 def test_a_plain_foreman_is_asked_for_the_uuids_of_all_sources(server, client):
     double = Satellite(katello=False)
-    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID}}))
+    double.add(
+        Host(
+            WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_product_uuid": OTHER_UUID}}
+        )
+    )
     server.handle = double.handle
     (found,) = list_hosts(client)
     assert set(found.uuids) == {UUID, OTHER_UUID}
@@ -268,7 +291,11 @@ def test_a_search_narrows_the_hosts(server, double, client):
     found = within(client, "name ~ web1 or name ~ web3")
     assert [host[0] for host in found] == [1, 3]
     assert all(host[2] for host in found)
-    lists = [request.first("search") for request in server.requests if "thin" in request.query]
+    lists = [
+        request.first("search")
+        for request in server.requests
+        if "thin" in request.query
+    ]
     assert lists == [
         "id > 0 and id <= 5",
         "(name ~ web1 or name ~ web3) and id > 0 and id <= 5",
@@ -279,7 +306,11 @@ def test_a_search_narrows_the_hosts(server, double, client):
 def test_hosts_out_of_scope_are_handed_out_too_and_marked(double, narrow):
     """Hosts out of scope still count as witnesses, and as hosts that share a UUID."""
     for at in range(1, 31):
-        double.add(guest(f"web{at}.example.com", number(at), organization_id=2 if at % 3 else 1))
+        double.add(
+            guest(
+                f"web{at}.example.com", number(at), organization_id=2 if at % 3 else 1
+            )
+        )
     every = list(range(1, 31))
     scopes = {
         (): every,
@@ -290,7 +321,9 @@ def test_hosts_out_of_scope_are_handed_out_too_and_marked(double, narrow):
     }
     for scope, expected in scopes.items():
         found = list(list_hosts(narrow, Scope(*scope)))
-        assert triples(found) == [(at, f"web{at}.example.com", (number(at),)) for at in every]
+        assert triples(found) == [
+            (at, f"web{at}.example.com", (number(at),)) for at in every
+        ]
         assert ids(host for host in found if host.in_scope) == expected
 
 
@@ -307,7 +340,10 @@ def test_a_search_with_or_finds_nobody_outside_the_window_or_twice(double, narro
     """
     add_guests(double, 25)
     assert [
-        host[0] for host in within(narrow, "name = web1.example.com or name = web15.example.com")
+        host[0]
+        for host in within(
+            narrow, "name = web1.example.com or name = web15.example.com"
+        )
     ] == [1, 15]
 
 
@@ -334,11 +370,17 @@ def test_a_search_that_satellite_refuses_is_an_error(client, web1):
 def test_progress_is_told_window_by_window_to_the_very_end(double, narrow):
     add_guests(double, 23)
     told = []
-    list(list_hosts(narrow, Scope("name ~ web1"), lambda done, total: told.append((done, total))))
+    list(
+        list_hosts(
+            narrow, Scope("name ~ web1"), lambda done, total: told.append((done, total))
+        )
+    )
     assert told == [(10, 23), (20, 23), (23, 23)]
 
 
-def test_a_window_that_is_answered_late_is_handed_out_in_its_place(server, double, connect):
+def test_a_window_that_is_answered_late_is_handed_out_in_its_place(
+    server, double, connect
+):
     """Windows are read ahead, and the first response need not be that of the first window."""
     add_guests(double, 30)
     before(
@@ -364,7 +406,9 @@ def test_a_401_in_the_middle_of_the_windows_ends_the_inventory(server, double, n
     assert refused.hits <= narrow.manners.workers
 
 
-SOME = {name: ODD[name] for name in ("HTML 200", "500 JSON", "null", "200 with an error")}
+SOME = {
+    name: ODD[name] for name in ("HTML 200", "500 JSON", "null", "200 with an error")
+}
 FAULTS = {**SOME, **REFUSALS, "cut": None}
 
 
@@ -376,7 +420,9 @@ def spoil(server, pattern, fault):
 OF_ONE_REQUEST = ("500 JSON", *REFUSALS)  # a record in it may be the cause
 
 
-def test_where_the_newest_record_cannot_be_shown_its_number_is_counted(server, double, narrow):
+def test_where_the_newest_record_cannot_be_shown_its_number_is_counted(
+    server, double, narrow
+):
     """Neither this host nor any other is lost."""
     add_guests(double, 25)
     for name in OF_ONE_REQUEST:
@@ -384,7 +430,9 @@ def test_where_the_newest_record_cannot_be_shown_its_number_is_counted(server, d
         assert (name, ids(list_hosts(narrow))) == (name, list(range(1, 26)))
 
 
-def test_an_answer_about_the_newest_record_without_sense_is_an_error(server, double, narrow):
+def test_an_answer_about_the_newest_record_without_sense_is_an_error(
+    server, double, narrow
+):
     add_guests(double, 25)
     for name in FAULTS.keys() - set(OF_ONE_REQUEST):
         spoil(server, "order=id", FAULTS[name])
@@ -405,9 +453,17 @@ def test_one_answer_without_sense_in_a_closer_look_is_an_error(server, double, n
 
 @pytest.mark.parametrize(
     "pattern",
-    ["thin=true", "/api/hosts.*id > 10 ", "fact_values", "host_id > 10 ", "host_id > 20 "],
+    [
+        "thin=true",
+        "/api/hosts.*id > 10 ",
+        "fact_values",
+        "host_id > 10 ",
+        "host_id > 20 ",
+    ],
 )
-def test_one_bad_response_makes_the_whole_inventory_an_error(server, double, narrow, pattern):
+def test_one_bad_response_makes_the_whole_inventory_an_error(
+    server, double, narrow, pattern
+):
     """Wherever it occurs, and whatever it is: a short list never passes as a complete one."""
     add_guests(double, 25)
     for name, fault in FAULTS.items():
@@ -459,7 +515,9 @@ def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_other
     assert not set(ids(new)) & set(found)
 
 
-def test_who_stays_is_found_once_whatever_order_the_windows_are_read_in(server, double, connect):
+def test_who_stays_is_found_once_whatever_order_the_windows_are_read_in(
+    server, double, connect
+):
     hosts = add_guests(double, 90)
 
     def meanwhile():
@@ -471,10 +529,16 @@ def test_who_stays_is_found_once_whatever_order_the_windows_are_read_in(server, 
     before(server, "id > 40 ", meanwhile)
     found = ids(list_hosts(connect(page_size=10, workers=4)))
     assert found == sorted(set(found))
-    assert {host.id for host in hosts} & double.hosts.keys() <= set(found) <= set(range(1, 91))
+    assert (
+        {host.id for host in hosts} & double.hosts.keys()
+        <= set(found)
+        <= set(range(1, 91))
+    )
 
 
-def test_a_host_that_goes_between_its_name_and_its_facts_has_none(server, double, client, web1):
+def test_a_host_that_goes_between_its_name_and_its_facts_has_none(
+    server, double, client, web1
+):
     double.add(guest("web2.example.com"))
     before(server, "fact_values", lambda: double.hosts.pop(1))
     assert [host.uuids for host in list_hosts(client)] == [(), (UUID,)]
@@ -485,7 +549,10 @@ def test_a_host_that_goes_before_it_is_looked_at_closely_is_no_instance(double, 
     double.add(instance("web2.example.com"))
     hosts = list(list_hosts(client))
     del double.hosts[1]
-    assert [host.identity.reason for host in looked(client, hosts)] == [Reason.OUT_OF_SIGHT, None]
+    assert [host.identity.reason for host in looked(client, hosts)] == [
+        Reason.OUT_OF_SIGHT,
+        None,
+    ]
 
 
 def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_record(
@@ -502,7 +569,9 @@ def test_a_new_machine_of_the_same_name_does_not_lend_its_facts_to_the_old_recor
     assert triples(list_hosts(client)) == [(2, WEB1, (OTHER_UUID,))]
 
 
-def test_a_new_machine_of_the_same_name_is_not_what_the_old_record_is_looked_at_for(double, client):
+def test_a_new_machine_of_the_same_name_is_not_what_the_old_record_is_looked_at_for(
+    double, client
+):
     double.add(instance())
     hosts = list(list_hosts(client))
     del double.hosts[1]
@@ -539,7 +608,9 @@ def test_facts_wiped_after_the_glance_make_no_instance(server, double, client):
     assert found.identity.reason is Reason.OUT_OF_SIGHT
 
 
-def test_a_host_that_comes_within_a_window_is_left_for_the_next_run(server, double, client, web1):
+def test_a_host_that_comes_within_a_window_is_left_for_the_next_run(
+    server, double, client, web1
+):
     before(server, "thin=true", lambda: double.add(guest("web2.example.com")))
     assert ids(list_hosts(client)) == [1]
 
@@ -572,7 +643,9 @@ ODD_HOSTS = {
 
 
 @pytest.mark.parametrize("mend", ODD_HOSTS.values(), ids=ODD_HOSTS)
-def test_a_window_of_hosts_that_is_short_or_malformed_is_an_error(server, double, client, mend):
+def test_a_window_of_hosts_that_is_short_or_malformed_is_an_error(
+    server, double, client, mend
+):
     """A short list is an error, never a result."""
     add_guests(double, 3)
     change(server, "thin=true", mend)
@@ -583,7 +656,11 @@ def test_a_window_of_hosts_that_is_short_or_malformed_is_an_error(server, double
 ODD_FACTS = {
     "results null": lambda body: {**body, "results": None},
     "results a list": lambda body: {**body, "results": []},
-    "no results": lambda body: {"total": 1, "subtotal": 1, "per_page": body["per_page"]},
+    "no results": lambda body: {
+        "total": 1,
+        "subtotal": 1,
+        "per_page": body["per_page"],
+    },
     "per_page of another request": lambda body: {**body, "per_page": 20},
     "per_page 0": lambda body: {**body, "per_page": 0},
     "a host with a list": lambda body: {**body, "results": {WEB1: []}},
@@ -592,10 +669,19 @@ ODD_FACTS = {
 }
 QUESTIONS = {
     "a glance": ("host_id > 0", lambda client: list(list_hosts(client))),
-    "a closer look at makers": (r"\(dmi::.*origin ~ Rhsm", lambda client: list(looked(client))),
+    "a closer look at makers": (
+        r"\(dmi::.*origin ~ Rhsm",
+        lambda client: list(looked(client)),
+    ),
     "a closer look": (r"\(virt::.*origin ~ Rhsm", lambda client: list(looked(client))),
-    "a closer look at other sources": ("origin !~ Rhsm", lambda client: list(looked(client))),
-    "the facts of one host": ("(?i)origin ~ Rhsm", lambda client: facts_now(client, 1, WEB1)),
+    "a closer look at other sources": (
+        "origin !~ Rhsm",
+        lambda client: list(looked(client)),
+    ),
+    "the facts of one host": (
+        "(?i)origin ~ Rhsm",
+        lambda client: facts_now(client, 1, WEB1),
+    ),
     "the facts of one host from one source": (
         "origin ~ Chef",
         lambda client: facts_now(client, 1, WEB1),
@@ -626,7 +712,9 @@ def test_malformed_facts_are_an_error(server, double, client, pattern, ask, mend
         (*QUESTIONS["a closer look at other sources"], OTHER_NAMES),
     ],
 )
-def test_a_page_of_facts_that_is_full_is_an_error(server, double, client, pattern, ask, names):
+def test_a_page_of_facts_that_is_full_is_an_error(
+    server, double, client, pattern, ask, names
+):
     """The next row would be on the next page, and nothing says that there is one."""
     double.add(instance())
     missing = [1]
@@ -635,7 +723,9 @@ def test_a_page_of_facts_that_is_full_is_an_error(server, double, client, patter
         pattern,
         lambda body: {
             **body,
-            "results": {WEB1: {f"fact-{at}": "x" for at in range(body["per_page"] - missing[0])}},
+            "results": {
+                WEB1: {f"fact-{at}": "x" for at in range(body["per_page"] - missing[0])}
+            },
         },
     )
     ask(client)
@@ -643,12 +733,18 @@ def test_a_page_of_facts_that_is_full_is_an_error(server, double, client, patter
     with pytest.raises(SatelliteError, match="rows or more for 1 hosts"):
         ask(client)
     per_page = int(
-        next(one for one in server.requests if re.search(pattern, one.line)).first("per_page")
+        next(one for one in server.requests if re.search(pattern, one.line)).first(
+            "per_page"
+        )
     )
-    assert per_page > 5 * len(names)  # as many rows as five sources can make, and one to spare
+    assert per_page > 5 * len(
+        names
+    )  # as many rows as five sources can make, and one to spare
 
 
-def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, double, client):
+def test_no_page_of_facts_is_full_when_every_source_has_every_name(
+    server, double, client
+):
     for at in range(3):
         double.add(
             guest(
@@ -669,19 +765,24 @@ def test_no_page_of_facts_is_full_when_every_source_has_every_name(server, doubl
     hosts = list(list_hosts(client))
     assert len(hosts) == 3
     assert len(list(looked(client, hosts))) == 3
-    assert len(searches(server, "origin !~ Rhsm")) == 2  # all other sources, and those but Salt
+    assert (
+        len(searches(server, "origin !~ Rhsm")) == 2
+    )  # all other sources, and those but Salt
     for host in hosts:
         found = facts_now(client, host.id, host.name)
         assert found.pop("RHSM").keys() == set(RHSM_NAMES)
         assert found == dict.fromkeys(
-            ("Puppet", "Ansible", "Salt", "Chef"), dict.fromkeys(OTHER_NAMES, str(host.id - 1))
+            ("Puppet", "Ansible", "Salt", "Chef"),
+            dict.fromkeys(OTHER_NAMES, str(host.id - 1)),
         )
 
 
 # The closer look
 
 
-def test_a_closer_look_asks_all_that_identifies_by_the_ids_of_those_hosts(server, double, client):
+def test_a_closer_look_asks_all_that_identifies_by_the_ids_of_those_hosts(
+    server, double, client
+):
     for at in range(1, 10):
         double.add(instance(f"web{at}.example.com", number(at), **{PUPPET: PUPPETS}))
     hosts = list(list_hosts(client))
@@ -698,10 +799,14 @@ def test_a_closer_look_asks_all_that_identifies_by_the_ids_of_those_hosts(server
     assert len(server.requests) == 3
 
 
-def test_of_those_that_others_made_nothing_but_the_makers_is_asked(server, double, client):
+def test_of_those_that_others_made_nothing_but_the_makers_is_asked(
+    server, double, client
+):
     """Most hosts that are in no list are not instances, and their makers are enough to know it."""
     double.add(instance())
-    double.add(guest("vm.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}))
+    double.add(
+        guest("vm.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS})
+    )
     double.add(guest("node.example.com", facts={RHSM: {**METAL}}))
     double.add(guest("silent.example.com", facts={}))
     found = list(looked(client))
@@ -721,7 +826,10 @@ def test_of_those_that_others_made_nothing_but_the_makers_is_asked(server, doubl
 def test_where_all_were_made_by_others_one_request_is_enough(server, double, client):
     for at in range(3):
         double.add(
-            guest(f"vm{at}.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS})
+            guest(
+                f"vm{at}.example.com",
+                facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS},
+            )
         )
     assert {host.identity.reason for host in looked(client)} == {Reason.NOT_OPENSTACK}
     assert len(searches(server, r"host_id \^")) == 1
@@ -732,12 +840,18 @@ def test_identifying_no_hosts_sends_no_request(server, client):
     assert server.requests == []
 
 
-def test_other_sources_are_asked_about_all_but_those_that_others_made(server, double, client):
+def test_other_sources_are_asked_about_all_but_those_that_others_made(
+    server, double, client
+):
     """No UUID is thrown away: that of a record without RHSM's facts may be an instance's, or
     another record's.
     """
     double.add(instance())
-    double.add(guest("metal.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}))
+    double.add(
+        guest(
+            "metal.example.com", facts={RHSM: {**INSTANCE, **VMWARE}, PUPPET: PUPPETS}
+        )
+    )
     double.add(guest("silent.example.com", facts={PUPPET: PUPPETS}))
     double.add(instance("web4.example.com", **{PUPPET: {"is_virtual": "false"}}))
     double.add(instance("no-uuid.example.com", ""))
@@ -772,9 +886,9 @@ def test_a_plain_foreman_is_asked_for_the_other_sources_alone(server, client):
     ]
     assert facts_now(client, 1, WEB1) == {"Puppet": PUPPETS}
     assert server.count("origin ~ Rhsm") == 1  # whether Katello is really not there
-    assert [named(search) for search in searches(server, r"\^ \(1,2\) and origin !~ Rhsm")] == [
-        [1, 2]
-    ]
+    assert [
+        named(search) for search in searches(server, r"\^ \(1,2\) and origin !~ Rhsm")
+    ] == [[1, 2]]
 
 
 def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
@@ -787,11 +901,23 @@ def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
             }
         )
     )
-    double.add(instance("web2.example.com", **{CHEF: {"dmi::system::manufacturer": "Dell Inc."}}))
+    double.add(
+        instance(
+            "web2.example.com", **{CHEF: {"dmi::system::manufacturer": "Dell Inc."}}
+        )
+    )
     one, two = looked(client)
-    assert (set(one.identity.uuids), one.identity.uuids[0]) == ({UUID, OTHER_UUID, number(1)}, UUID)
-    assert one.identity.reason is None  # what RHSM's dmi::system::uuid would be: ambiguous
-    assert (two.identity.uuids, two.identity.doubt) == ((UUID,), Reason.CONTRADICTING_FACTS)
+    assert (set(one.identity.uuids), one.identity.uuids[0]) == (
+        {UUID, OTHER_UUID, number(1)},
+        UUID,
+    )
+    assert (
+        one.identity.reason is None
+    )  # what RHSM's dmi::system::uuid would be: ambiguous
+    assert (two.identity.uuids, two.identity.doubt) == (
+        (UUID,),
+        Reason.CONTRADICTING_FACTS,
+    )
 
 
 def test_a_fact_that_is_not_a_text_does_not_count(server, double, client):
@@ -824,7 +950,8 @@ def test_the_makers_of_other_clouds_are_those_that_were_named(double, client):
     )
     assert [host.identity.reason for host in looked(client)] == [Reason.NOT_OPENSTACK]
     assert [
-        host.identity.reason for host in identify_hosts(client, list(list_hosts(client)), ("acme",))
+        host.identity.reason
+        for host in identify_hosts(client, list(list_hosts(client)), ("acme",))
     ] == [None]
 
 
@@ -868,7 +995,11 @@ def test_progress_of_a_closer_look_is_told_to_the_very_end(double, narrow):
     add_guests(double, 23)
     hosts = list(list_hosts(narrow))
     told = []
-    list(identify_hosts(narrow, hosts, (), lambda done, total: told.append((done, total))))
+    list(
+        identify_hosts(
+            narrow, hosts, (), lambda done, total: told.append((done, total))
+        )
+    )
     assert told == [(10, 23), (20, 23), (23, 23)]
 
 
@@ -878,12 +1009,16 @@ def test_progress_of_a_closer_look_is_told_to_the_very_end(double, narrow):
 def test_an_empty_list_where_hosts_were_announced_is_an_error(server, double, client):
     add_guests(double, 60)
     change(server, "thin=true", lambda body: {**body, "results": [], "subtotal": 0})
-    with pytest.raises(SatelliteError, match="0 hosts in all windows where 60 were announced"):
+    with pytest.raises(
+        SatelliteError, match="0 hosts in all windows where 60 were announced"
+    ):
         list(list_hosts(client))
 
 
 @pytest.mark.parametrize("nth", range(1, 8))
-def test_a_login_that_sees_nothing_from_some_request_on_is_an_error(server, double, connect, nth):
+def test_a_login_that_sees_nothing_from_some_request_on_is_an_error(
+    server, double, connect, nth
+):
     """With numbers that agree: each list is empty and announces no host."""
     add_guests(double, 60)
     handle, count = server.handle, iter(range(1, 1000))
@@ -902,7 +1037,9 @@ def test_a_login_that_sees_nothing_from_some_request_on_is_an_error(server, doub
         list(list_hosts(connect(page_size=20, workers=1)))
 
 
-def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, double, connect):
+def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(
+    server, double, connect
+):
     add_guests(double, 60)
     change(
         server,
@@ -914,7 +1051,8 @@ def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, d
         ),
     )
     with pytest.raises(
-        SatelliteError, match="40 hosts in all windows where 60 were announced, and 60 afterwards"
+        SatelliteError,
+        match="40 hosts in all windows where 60 were announced, and 60 afterwards",
     ):
         list(list_hosts(connect(page_size=20, workers=1)))
 
@@ -922,7 +1060,9 @@ def test_one_window_that_is_empty_is_an_error_though_its_numbers_agree(server, d
 @pytest.mark.parametrize(
     "pattern", ["thin=true", "fact_values", "thin=true.*id > 20 ", "search=id <= 60"]
 )
-@pytest.mark.parametrize("gone", [(1,), (2, 3), (25, 60), tuple(range(1, 60, 10))], ids=str)
+@pytest.mark.parametrize(
+    "gone", [(1,), (2, 3), (25, 60), tuple(range(1, 60, 10))], ids=str
+)
 def test_a_few_hosts_that_are_deleted_meanwhile_are_no_error(
     server, double, connect, gone, pattern
 ):
@@ -932,21 +1072,27 @@ def test_a_few_hosts_that_are_deleted_meanwhile_are_no_error(
     assert set(double.hosts) <= set(found) <= set(range(1, 61))
 
 
-def test_where_most_hosts_go_out_of_sight_in_mid_run_it_is_an_error(server, double, connect):
+def test_where_most_hosts_go_out_of_sight_in_mid_run_it_is_an_error(
+    server, double, connect
+):
     add_guests(double, 60)
     before(
         server,
         "thin=true.*id > 20 ",
         lambda: [double.hosts.pop(host_id) for host_id in range(11, 61)],
     )
-    with pytest.raises(SatelliteError, match="where 60 were announced, and 10 afterwards"):
+    with pytest.raises(
+        SatelliteError, match="where 60 were announced, and 10 afterwards"
+    ):
         list(list_hosts(connect(page_size=20, workers=1)))
 
 
 # Of what kind the living ones are
 
 
-def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(server, double, connect):
+def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(
+    server, double, connect
+):
     """Otherwise a living host would not be a witness for a missing one of the same kind."""
     client = connect(page_size=10)
     tags = ["HUAWEICLOUD", "Not Specified", "OpenStack Nova", ""]
@@ -964,7 +1110,9 @@ def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(server, d
             )
         )
     hosts = list(list_hosts(client))
-    expected = [(host.identity.uuids[0], host.identity.kind) for host in looked(client, hosts)]
+    expected = [
+        (host.identity.uuids[0], host.identity.kind) for host in looked(client, hosts)
+    ]
     server.requests.clear()
     assert list(firmware_kinds(client, hosts, ("OpenStack",))) == expected
     assert len({kind for _, kind in expected}) == 3
@@ -973,14 +1121,18 @@ def test_the_kinds_of_hosts_are_what_a_closer_look_calls_them_by_pages(server, d
 
 def test_on_a_plain_foreman_the_kinds_are_those_of_the_other_sources(server, client):
     double = Satellite(katello=False)
-    double.add(Host(WEB1, facts={PUPPET: {**PUPPETS, "dmi::product::name": "OpenStack Nova"}}))
+    double.add(
+        Host(WEB1, facts={PUPPET: {**PUPPETS, "dmi::product::name": "OpenStack Nova"}})
+    )
     server.handle = double.handle
     assert list(firmware_kinds(client, list(list_hosts(client)), ("OpenStack",))) == [
         (UUID, "openstack foundation / openstack nova")
     ]
 
 
-def test_where_no_fact_is_shown_of_hosts_that_showed_some_it_is_an_error(server, double, client):
+def test_where_no_fact_is_shown_of_hosts_that_showed_some_it_is_an_error(
+    server, double, client
+):
     add_guests(double, 3)
     hosts = list(list_hosts(client))
     check_facts_still_visible(client, hosts)
@@ -989,7 +1141,8 @@ def test_where_no_fact_is_shown_of_hosts_that_showed_some_it_is_an_error(server,
     for host in double.hosts.values():
         host.facts.clear()
     with pytest.raises(
-        SatelliteError, match="no fact of web1.example.com, which showed some a moment ago"
+        SatelliteError,
+        match="no fact of web1.example.com, which showed some a moment ago",
     ):
         check_facts_still_visible(client, hosts)
 
@@ -1051,7 +1204,9 @@ def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
     hosts, expected = [], {}
     for at in range(1, count + 1):
         double.add(instance(f"web{at}.example.com", lopsided(at)))
-        hosts.append(IdentifiedHost(at, f"web{at}.example.com", Identity((lopsided(at),))))
+        hosts.append(
+            IdentifiedHost(at, f"web{at}.example.com", Identity((lopsided(at),)))
+        )
     for at in range(1, count + 1, 2):
         origin, name = names[at // 2 % len(names)]
         twin = double.add(
@@ -1095,7 +1250,9 @@ def test_a_machine_made_of_an_image_is_no_twin_of_the_one_that_published_into_it
     assert hosts_sharing_uuids(client, [doomed()]) == {1: ("twin.example.com",)}
 
 
-def test_several_twins_are_named_in_order_and_a_uuid_of_each_of_several_counts(double, client):
+def test_several_twins_are_named_in_order_and_a_uuid_of_each_of_several_counts(
+    double, client
+):
     double.add(instance(uuid=UUID))
     for name, uuid_ in (("z", UUID), ("a", OTHER_UUID), ("m", UUID.upper())):
         double.add(instance(f"{name}.example.com", uuid_))
@@ -1106,7 +1263,9 @@ def test_several_twins_are_named_in_order_and_a_uuid_of_each_of_several_counts(d
 
 
 @pytest.mark.parametrize("count", [1, 40], ids=["few", "many"])
-def test_a_twin_that_two_sources_describe_under_one_name_is_no_secret(double, connect, count):
+def test_a_twin_that_two_sources_describe_under_one_name_is_no_secret(
+    double, connect, count
+):
     """In one response the last row would win: RHSM and Chef both write dmi::system::uuid."""
     hosts = [
         IdentifiedHost(at, f"web{at}.example.com", Identity((lopsided(at),)))
@@ -1131,7 +1290,9 @@ def test_a_twin_that_two_sources_describe_under_one_name_is_no_secret(double, co
 
 
 @pytest.mark.parametrize("count", [3, 40], ids=["few", "many"])
-def test_one_bad_response_makes_a_search_for_shared_uuids_an_error(server, double, connect, count):
+def test_one_bad_response_makes_a_search_for_shared_uuids_an_error(
+    server, double, connect, count
+):
     """A record may go because no other host shares its UUID, so this must be certain."""
     add_guests(double, 60)
     hosts = [doomed(lopsided(at), at) for at in range(1, count + 1)]
@@ -1143,7 +1304,10 @@ def test_one_bad_response_makes_a_search_for_shared_uuids_an_error(server, doubl
 
 def test_without_hosts_no_search_for_shared_uuids_is_sent():
     assert (
-        hosts_sharing_uuids(Client(Login("http://127.0.0.1:9", "admin", "changeme")), []) == {}
+        hosts_sharing_uuids(
+            Client(Login("http://127.0.0.1:9", "admin", "changeme")), []
+        )
+        == {}
     )  # nobody is there
 
 
@@ -1168,7 +1332,10 @@ def test_one_host_whose_facts_are_a_500_is_out_of_sight_by_name_and_spoils_no_ot
     assert {at: host.identity.reason for at, host in hosts.items()} == {
         at: Reason.OUT_OF_SIGHT if at == 17 else None for at in range(1, 41)
     }
-    assert (hosts[17].name, hosts[17].identity.uuids) == ("web17.example.com", (number(17),))
+    assert (hosts[17].name, hosts[17].identity.uuids) == (
+        "web17.example.com",
+        (number(17),),
+    )
     assert "undefined method" in hosts[17].identity.facts
     assert len(server.requests) < 60
 
@@ -1199,7 +1366,11 @@ def test_whichever_question_a_host_spoils_it_alone_is_out_of_sight(
                 f"web{at}.example.com",
                 facts={
                     PUPPET: own,
-                    **({RHSM: {**INSTANCE, "virt::uuid": number(at)}} if katello else {}),
+                    **(
+                        {RHSM: {**INSTANCE, "virt::uuid": number(at)}}
+                        if katello
+                        else {}
+                    ),
                 },
             )
         )
@@ -1212,10 +1383,14 @@ def test_whichever_question_a_host_spoils_it_alone_is_out_of_sight(
         {"error": {"message": "undefined method"}},
     )
     found = {host.id: host.identity.reason for host in looked(client, hosts)}
-    assert found == {at: Reason.OUT_OF_SIGHT if at == spoilt else None for at in range(1, 26)}
+    assert found == {
+        at: Reason.OUT_OF_SIGHT if at == spoilt else None for at in range(1, 26)
+    }
 
 
-def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(server, double, client):
+def test_where_satellite_fails_at_several_in_a_row_it_is_an_error(
+    server, double, client
+):
     for at in range(1, 9):
         double.add(instance(f"web{at}.example.com", number(at)))
     hosts = list(list_hosts(client))
@@ -1263,14 +1438,25 @@ def test_without_katello_sources_that_disagree_are_foreign_where_it_cannot_be_to
     server, client
 ):
     double = Satellite(katello=False)
-    double.add(Host(WEB1, facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_system_vendor": "Dell Inc."}}))
+    double.add(
+        Host(
+            WEB1,
+            facts={PUPPET: PUPPETS, ANSIBLE: {"ansible_system_vendor": "Dell Inc."}},
+        )
+    )
     handle = double.handle
     server.handle = lambda request: (
         handle(request)
         if "reported_at" not in request.first("order")
         else (
             handle(request)._replace(
-                body={"results": {}, "per_page": 1, "subtotal": 0, "total": 0, "page": 1}
+                body={
+                    "results": {},
+                    "per_page": 1,
+                    "subtotal": 0,
+                    "total": 0,
+                    "page": 1,
+                }
             )
         )
     )
@@ -1330,7 +1516,9 @@ def facing(shared_server):
     def face(double, **manners):
         shared_server.faults.clear()
         shared_server.handle = double.handle
-        return Client(Login(shared_server.url, "admin", "changeme"), MANNERS._replace(**manners))
+        return Client(
+            Login(shared_server.url, "admin", "changeme"), MANNERS._replace(**manners)
+        )
 
     return face
 
@@ -1341,7 +1529,8 @@ def test_a_closer_look_finds_what_all_facts_of_all_sources_say(facing, hosts, ka
     for at, (rhsm, others) in enumerate(hosts, 1):
         double.add(
             Host(
-                f"web{at}.example.com", facts={PUPPET: others, **({RHSM: rhsm} if katello else {})}
+                f"web{at}.example.com",
+                facts={PUPPET: others, **({RHSM: rhsm} if katello else {})},
             )
         )
     found = list(looked(facing(double, page_size=2)))
@@ -1399,12 +1588,23 @@ def test_sources_with_the_same_fact_name_do_not_hide_each_other(double, client):
 
 def test_only_identifying_facts_that_hold_a_text_are_handed_out(server, double, client):
     double.add(
-        guest(facts={RHSM: {"virt::uuid": UUID, "virt::is_guest": None, "memory::memtotal": "1"}})
+        guest(
+            facts={
+                RHSM: {
+                    "virt::uuid": UUID,
+                    "virt::is_guest": None,
+                    "memory::memtotal": "1",
+                }
+            }
+        )
     )
     change(
         server,
         "origin ~ Rhsm",
-        lambda body: {**body, "results": {WEB1: {**body["results"][WEB1], "virt::host_type": 7}}},
+        lambda body: {
+            **body,
+            "results": {WEB1: {**body["results"][WEB1], "virt::host_type": 7}},
+        },
     )
     assert facts_now(client, 1, WEB1) == {"RHSM": {"virt::uuid": UUID}}
 
@@ -1421,7 +1621,8 @@ def test_the_facts_of_one_host_are_asked_for_by_its_number(server, double, clien
 def test_facts_of_another_host_are_an_error(client, web1):
     """The record has another name by now."""
     with pytest.raises(
-        SatelliteError, match=r"facts of web1.example.com where web2.example.com was requested"
+        SatelliteError,
+        match=r"facts of web1.example.com where web2.example.com was requested",
     ):
         facts_now(client, 1, "web2.example.com")
 

@@ -35,7 +35,11 @@ from foreman_hooks.satellite.errors import (
     SatelliteOutcomeUnknown,
     SatelliteUnreachable,
 )
-from foreman_hooks.satellite.records import fetch_record, fetch_records, fetch_records_named
+from foreman_hooks.satellite.records import (
+    fetch_record,
+    fetch_records,
+    fetch_records_named,
+)
 
 NO_METHOD = Answer(500, {"error": {"message": "undefined method"}})
 THEN = "2022-11-03 11:43:54 UTC"
@@ -58,18 +62,24 @@ def test_one_host_that_cannot_be_shown_is_named_whether_asked_for_by_id_or_by_na
     by_name = fetch_records_named(client, named(*range(1, 101)))
     assert len(by_id) == len(by_name) == 100
     assert [key for key, record in by_id.items() if isinstance(record, str)] == [42]
-    assert [key for key, record in by_name.items() if isinstance(record, str)] == named(42)
+    assert [key for key, record in by_name.items() if isinstance(record, str)] == named(
+        42
+    )
     assert "undefined method" in str(by_id[42])
 
 
-@pytest.mark.parametrize("numbers", [(1, 2), (1, 2, 50, 51, 99, 100), range(1, 101, 3)], ids=str)
+@pytest.mark.parametrize(
+    "numbers", [(1, 2), (1, 2, 50, 51, 99, 100), range(1, 101, 3)], ids=str
+)
 def test_hosts_that_cannot_be_shown_are_all_named_as_long_as_others_stand_between(
     double: Satellite, client: Client, numbers: Any
 ) -> None:
     add_guests(double, 100)
     double.read_faults.update(dict.fromkeys(numbers, NO_METHOD))
     records = fetch_records(client, range(1, 101))
-    assert [key for key, record in records.items() if isinstance(record, str)] == list(numbers)
+    assert [key for key, record in records.items() if isinstance(record, str)] == list(
+        numbers
+    )
 
 
 def test_three_hosts_in_a_row_that_cannot_be_shown_are_no_matter_of_a_host(
@@ -83,7 +93,9 @@ def test_three_hosts_in_a_row_that_cannot_be_shown_are_no_matter_of_a_host(
 
 
 @pytest.mark.parametrize(
-    "entry", [None, [], "web3.example.com", {}, {"id": None, "name": None}, {"id": True}], ids=str
+    "entry",
+    [None, [], "web3.example.com", {}, {"id": None, "name": None}, {"id": True}],
+    ids=str,
 )
 def test_an_entry_that_could_be_any_host_makes_the_one_that_was_asked_for_unreadable(
     server: Server, double: Satellite, client: Client, entry: Any
@@ -95,7 +107,9 @@ def test_an_entry_that_could_be_any_host_makes_the_one_that_was_asked_for_unread
         "include",
         lambda body: {
             **body,
-            "results": [entry if shown["id"] == 3 else shown for shown in body["results"]],
+            "results": [
+                entry if shown["id"] == 3 else shown for shown in body["results"]
+            ],
         },
     )
     by_id, by_name = (
@@ -103,7 +117,9 @@ def test_an_entry_that_could_be_any_host_makes_the_one_that_was_asked_for_unread
         fetch_records_named(client, named(*range(1, 6))),
     )
     assert [key for key, record in by_id.items() if isinstance(record, str)] == [3]
-    assert [key for key, record in by_name.items() if isinstance(record, str)] == named(3)
+    assert [key for key, record in by_name.items() if isinstance(record, str)] == named(
+        3
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,18 +144,21 @@ def test_a_host_with_one_odd_value_is_unreadable_by_its_name_and_the_others_are_
         lambda body: {
             **body,
             "results": [
-                {**shown, **flaw} if shown["id"] == 3 else shown for shown in body["results"]
+                {**shown, **flaw} if shown["id"] == 3 else shown
+                for shown in body["results"]
             ],
         },
     )
     records = fetch_records_named(client, named(*range(1, 6)))
-    assert [key for key, record in records.items() if isinstance(record, str)] == named(3)
+    assert [key for key, record in records.items() if isinstance(record, str)] == named(
+        3
+    )
 
 
 def test_a_name_without_a_host_has_no_record(client: Client, web1: Host) -> None:
-    assert set(fetch_records_named(client, ["web1.example.com", "web2.example.com"])) == {
-        "web1.example.com"
-    }
+    assert set(
+        fetch_records_named(client, ["web1.example.com", "web2.example.com"])
+    ) == {"web1.example.com"}
 
 
 def test_hosts_that_nobody_asked_for_or_twice_the_same_are_an_error(
@@ -153,7 +172,8 @@ def test_hosts_that_nobody_asked_for_or_twice_the_same_are_an_error(
         lambda body: {
             **body,
             "results": [
-                {**shown, "id": 1, "name": "web1.example.com"} for shown in body["results"]
+                {**shown, "id": 1, "name": "web1.example.com"}
+                for shown in body["results"]
             ],
         },
     )
@@ -174,7 +194,9 @@ def test_hosts_that_nobody_asked_for_or_twice_the_same_are_an_error(
 
 
 def ago(**span: int) -> str:
-    return (datetime.now(timezone.utc) - timedelta(**span)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (datetime.now(timezone.utc) - timedelta(**span)).strftime(
+        "%Y-%m-%d %H:%M:%S UTC"
+    )
 
 
 def yesterday() -> datetime:
@@ -184,7 +206,10 @@ def yesterday() -> datetime:
 def add_checked_in(double: Satellite, count: int, when: str) -> None:
     for number in range(1, count + 1):
         double.add(
-            guest(f"web{number}.example.com", subscription={"uuid": CONSUMER, "last_checkin": when})
+            guest(
+                f"web{number}.example.com",
+                subscription={"uuid": CONSUMER, "last_checkin": when},
+            )
         )
 
 
@@ -231,7 +256,9 @@ def test_an_odd_check_in_among_others_is_none(
     assert recent_checkins(client, yesterday()) == {1, 3}
 
 
-def test_some_check_ins_are_enough(server: Server, double: Satellite, client: Client) -> None:
+def test_some_check_ins_are_enough(
+    server: Server, double: Satellite, client: Client
+) -> None:
     add_checked_in(double, RECENT + 5, ago(hours=1))
     assert len(recent_checkins(client, yesterday())) == RECENT
     assert server.count("GET /api/hosts") == 1
@@ -310,7 +337,10 @@ ODD_REPORTS: dict[str, Any] = {
     "a status that is a list": {**REPORT, "status": ["failed"]},
     "an empty status": {**REPORT, "status": {}},
     "a count that is a text": {**REPORT, "status": {"failed": 1, "applied": "1"}},
-    "a count that is no whole number": {**REPORT, "status": {"failed": 1, "applied": 1.0}},
+    "a count that is no whole number": {
+        **REPORT,
+        "status": {"failed": 1, "applied": 1.0},
+    },
     "a count that is true": {**REPORT, "status": {"failed": True}},
     "no object": "failed",
 }
@@ -322,7 +352,11 @@ def test_a_report_that_cannot_be_read_is_no_failed_one(
 ) -> None:
     double.add(guest(reports=[reported(1, failed=1)]))
     assert all_failed(client) is True
-    change(server, "config_reports", lambda body: {**body, "results": [report], "subtotal": 1})
+    change(
+        server,
+        "config_reports",
+        lambda body: {**body, "results": [report], "subtotal": 1},
+    )
     assert all_failed(client) is False
 
 
@@ -365,7 +399,9 @@ def test_a_host_whose_reports_cannot_be_read_stays_and_holds_up_no_other(
     stage.terminated("old-2")
     stage.foreman.fail("config_reports", *answer)
     assert [
-        outcome.name.split(".")[0] for outcome in stage.run() if outcome.result == "deleted"
+        outcome.name.split(".")[0]
+        for outcome in stage.run()
+        if outcome.result == "deleted"
     ] == ["old-1", "old-2"]
     assert stage.left == {"witness", "dead"}
     stage.foreman.faults.clear()
@@ -382,11 +418,17 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
         {"subscription": {"uuid": CONSUMER, "registered_at": THEN}},
         "registered at",
     ),
-    "checked in": ({"subscription": {"uuid": CONSUMER, "last_checkin": THEN}}, "last checkin"),
+    "checked in": (
+        {"subscription": {"uuid": CONSUMER, "last_checkin": THEN}},
+        "last checkin",
+    ),
     "reported": ({"record": {"last_report": THEN}}, "last report"),
     "facts uploaded": ({"record": {"last_compile": THEN}}, "facts at"),
     "in build mode": ({"record": {"build": True}}, "build"),
-    "a hypervisor": ({"subscription": {"uuid": CONSUMER, "hypervisor": True}}, "hypervisor"),
+    "a hypervisor": (
+        {"subscription": {"uuid": CONSUMER, "hypervisor": True}},
+        "hypervisor",
+    ),
     "a Capsule": ({"infrastructure": {"smart_proxy_id": 1}}, "infrastructure"),
     "linked to a VM": ({"record": {"compute_resource_id": 3}}, "compute resource"),
     "protected": ({"parameters": {"osp_cleanup_protect": "hush"}}, "parameters"),
@@ -402,7 +444,9 @@ def test_the_last_look_refuses_a_record_that_changed_and_says_in_what(
     confirm_unchanged(client, record)
     for name, value in changes.items():
         setattr(web1, name, value)
-    with pytest.raises(SatelliteChanged, match="is not what it was a moment ago: ") as raised:
+    with pytest.raises(
+        SatelliteChanged, match="is not what it was a moment ago: "
+    ) as raised:
         confirm_unchanged(client, record)
     assert said in str(raised.value).partition("ago: ")[2]
     assert "hush" not in str(raised.value)  # the value of a parameter may be a secret
@@ -418,7 +462,9 @@ def test_a_parameter_that_is_inherited_from_now_on_is_a_change_too(
         confirm_unchanged(client, record)
 
 
-def test_what_does_not_matter_to_a_verdict_may_change(client: Client, web1: Host) -> None:
+def test_what_does_not_matter_to_a_verdict_may_change(
+    client: Client, web1: Host
+) -> None:
     record = fetch_record(client, 1)
     assert record
     web1.record.update(comment="shop", ip="192.0.2.7", owner_name="somebody")
@@ -445,14 +491,18 @@ def at_the_last_look(stage: Stage, host: Host, act: Callable[[], Any]) -> None:
 
 def old(stage: Stage) -> Host:
     stage.terminated("old")
-    return next(host for host in stage.satellite.hosts.values() if host.name.startswith("old"))
+    return next(
+        host for host in stage.satellite.hosts.values() if host.name.startswith("old")
+    )
 
 
 @pytest.mark.parametrize(
     "protect",
     [
         lambda stage, host: host.parameters.update(osp_cleanup_protect="true"),
-        lambda stage, host: stage.satellite.parameters.update(osp_cleanup_protect="true"),
+        lambda stage, host: stage.satellite.parameters.update(
+            osp_cleanup_protect="true"
+        ),
         lambda stage, host: host.record.update(build=True),
         lambda stage, host: host.record.update(
             compute_resource_id=1, compute_resource_name="osp", uuid="vm"
@@ -462,9 +512,17 @@ def old(stage: Stage) -> Host:
             or host.record.update(last_compile=ago(hours=0))
         ),
     ],
-    ids=["its parameter", "an inherited parameter", "build mode", "a compute resource", "facts"],
+    ids=[
+        "its parameter",
+        "an inherited parameter",
+        "build mode",
+        "a compute resource",
+        "facts",
+    ],
 )
-def test_what_protects_a_record_at_the_last_moment_keeps_it(stage: Stage, protect: Any) -> None:
+def test_what_protects_a_record_at_the_last_moment_keeps_it(
+    stage: Stage, protect: Any
+) -> None:
     stage.satellite.settings["destroy_vm_on_host_delete"] = True
     host = old(stage)
     at_the_last_look(stage, host, lambda: protect(stage, host))
@@ -477,7 +535,9 @@ def test_what_protects_a_record_at_the_last_moment_keeps_it(stage: Stage, protec
 
 def test_a_record_that_was_detached_passes_the_last_look(stage: Stage) -> None:
     stage.satellite.settings["destroy_vm_on_host_delete"] = True
-    old(stage).record.update(compute_resource_id=1, compute_resource_name="osp", uuid="vm")
+    old(stage).record.update(
+        compute_resource_id=1, compute_resource_name="osp", uuid="vm"
+    )
     assert [outcome.result for outcome in stage.run()] == ["deleted"]
     assert stage.foreman.count("disassociate") == 1
     assert stage.satellite.destroyed_vms == []
@@ -567,13 +627,24 @@ def test_what_a_login_sees_is_the_same_as_long_as_nothing_changes(
             {"permissions", "organizations"},
         ),
         (
-            lambda limited, double: setattr(limited, "organizations", frozenset({ORGANIZATION})),
+            lambda limited, double: setattr(
+                limited, "organizations", frozenset({ORGANIZATION})
+            ),
             {"organizations", "hosts"},
         ),
-        (lambda limited, double: setattr(limited, "sees", lambda host: host.id > 1), {"hosts"}),
+        (
+            lambda limited, double: setattr(limited, "sees", lambda host: host.id > 1),
+            {"hosts"},
+        ),
         (lambda limited, double: double.hosts.pop(1), {"hosts"}),
     ],
-    ids=["a permission", "organizations", "an organization", "a filter", "a host that went"],
+    ids=[
+        "a permission",
+        "organizations",
+        "an organization",
+        "a filter",
+        "a host that went",
+    ],
 )
 def test_what_a_login_sees_differs_when_it_sees_less(
     double: Satellite, connect: Connect, narrow: Any, differs: set[str]
@@ -603,7 +674,9 @@ def test_another_login_sees_something_else_whatever_its_rights(
         **measure_visibility(connect("root", "changeme")),
         "login": "",
     }
-    assert measure_visibility(connect()) != measure_visibility(connect("root", "changeme"))
+    assert measure_visibility(connect()) != measure_visibility(
+        connect("root", "changeme")
+    )
 
 
 # Katello or not
@@ -643,7 +716,10 @@ def test_a_newest_host_that_cannot_be_shown_leaves_it_open_no_more_than_any_othe
     double = Satellite(katello=katello)
     for number in range(1, 4):
         double.add(
-            Host(f"web{number}.example.com", subscription={"uuid": CONSUMER} if katello else None)
+            Host(
+                f"web{number}.example.com",
+                subscription={"uuid": CONSUMER} if katello else None,
+            )
         )
     double.read_faults[3] = NO_METHOD
     server.handle = double.handle
@@ -670,5 +746,7 @@ def test_records_that_are_read_agree_with_what_the_server_is(
         "/api/hosts",
         lambda body: {**body, "subscription_facet_attributes": {"uuid": CONSUMER}},
     )
-    with pytest.raises(SatelliteError, match="registered with Katello, which is not installed"):
+    with pytest.raises(
+        SatelliteError, match="registered with Katello, which is not installed"
+    ):
         fetch_record(client, 1)

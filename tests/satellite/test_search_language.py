@@ -83,19 +83,23 @@ def test_anything_but_a_date_is_refused_wherever_one_is_needed(value: str) -> No
         f'installed_at ^ ("{value}")',
         f'updated_at ~ "{value}"',
     ):
-        assert "not a date; Satellite would leave the term out and match every host" in problem(
-            search
+        assert (
+            "not a date; Satellite would leave the term out and match every host"
+            in problem(search)
         ), search
 
 
 @pytest.mark.parametrize(
-    "search", ["last_checkin < 30 days ago", "last_checkin<garbage", "last_checkin > -1"]
+    "search",
+    ["last_checkin < 30 days ago", "last_checkin<garbage", "last_checkin > -1"],
 )
 def test_a_date_without_its_quotes_is_refused(search: str) -> None:
     assert "not a date" in problem(search)
 
 
-@pytest.mark.parametrize("search", ['< "garbage"', "name = web and > garbage", "(>= 5)"])
+@pytest.mark.parametrize(
+    "search", ['< "garbage"', "name = web and > garbage", "(>= 5)"]
+)
 def test_a_comparison_without_a_field_is_refused(search: str) -> None:
     assert "there is no field before" in problem(search)
 

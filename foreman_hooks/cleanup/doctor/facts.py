@@ -54,7 +54,9 @@ def _kinds(satellite: Satellite) -> list[_Kind]:
     kinds = _OF_OTHERS
     if satellite.katello:
         kinds = _OF_RHSM
-    return [_Kind(name, facts, _missing(satellite, facts)) for name, facts in kinds.items()]
+    return [
+        _Kind(name, facts, _missing(satellite, facts)) for name, facts in kinds.items()
+    ]
 
 
 def _missing(satellite: Satellite, facts: Sequence[str]) -> Sequence[str]:
@@ -64,7 +66,9 @@ def _missing(satellite: Satellite, facts: Sequence[str]) -> Sequence[str]:
     theirs one is enough.
     """
     if satellite.katello:
-        return tuple(fact for fact in facts if not has_fact(satellite, [fact], rhsm=True))
+        return tuple(
+            fact for fact in facts if not has_fact(satellite, [fact], rhsm=True)
+        )
     if has_fact(satellite, facts, rhsm=False):
         return ()
     return facts
@@ -89,7 +93,9 @@ def _examine_kind(kind: _Kind, patterns: _Patterns) -> Iterator[Finding]:
             yield warning(what, _upload_again(excluding))
         return
     what = f"no {kind.name} ({', '.join(kind.missing)}) is stored for any host"
-    advice = "the setting excluded_facts does not name it; do the hosts upload their facts?"
+    advice = (
+        "the setting excluded_facts does not name it; do the hosts upload their facts?"
+    )
     if excluding:
         advice = _upload_again(excluding)
     elif patterns is None:

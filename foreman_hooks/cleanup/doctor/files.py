@@ -14,7 +14,9 @@ def examine_files(settings: Settings) -> Iterator[Finding]:
     yield _journal(settings.journal)
     for path in (settings.journal, *settings.secret_files):
         if readable_by_others(path):
-            yield warning(f"{path} can be read or written by every user", f"chmod o-rwx {path}")
+            yield warning(
+                f"{path} can be read or written by every user", f"chmod o-rwx {path}"
+            )
 
 
 def _journal(path: Path) -> Finding:

@@ -5,11 +5,9 @@ import uuid as uuidlib
 from collections.abc import Iterator, Sequence
 
 from foreman_hooks.cleanup.doctor.findings import Finding, fail, ok, warning
-from foreman_hooks.osp_checker.checker import LocalChecker
-from foreman_hooks.osp_checker.errors import OSPError, shown
+from foreman_hooks.osp_checker import LocalChecker, OSPError, Region, RegionAnswer
+from foreman_hooks.osp_checker.errors import shown
 from foreman_hooks.osp_checker.login import LogIn
-from foreman_hooks.osp_checker.region import Region
-from foreman_hooks.osp_checker.sightings import RegionAnswer
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.jobs import RemoteExecution

@@ -47,7 +47,9 @@ def examine_parameters(permissions: Collection[str], parameter: str) -> Finding:
     By the login's own permissions: a login without view_params still sees the global parameters.
     """
     if not parameter:
-        return ok("no host parameter protects a record (policy.protect_parameter is '')")
+        return ok(
+            "no host parameter protects a record (policy.protect_parameter is '')"
+        )
     if "view_params" in permissions:
         return ok(f"host parameters are visible; {parameter} protects a record")
     return fail(
@@ -60,7 +62,9 @@ def examine_parameters(permissions: Collection[str], parameter: str) -> Finding:
 
 def _reports(permissions: Collection[str]) -> Finding:
     if "view_config_reports" in permissions:
-        return ok("this login may read reports, so a failed Ansible run is not a sign of life")
+        return ok(
+            "this login may read reports, so a failed Ansible run is not a sign of life"
+        )
     return warning(
         "this login may not read reports (view_config_reports), so a failed Ansible run counts as "
         "a sign of life",
@@ -71,7 +75,9 @@ def _reports(permissions: Collection[str]) -> Finding:
 def _without_remote_execution(url: str, settings: Settings) -> Finding:
     what = f"remote execution is not installed on {url}"
     if settings.checker is not None:
-        return fail(f"{what}; the check job cannot run", "install it, or set checker: local")
+        return fail(
+            f"{what}; the check job cannot run", "install it, or set checker: local"
+        )
     return ok(f"{what}; no job template can be published")
 
 
@@ -92,7 +98,9 @@ def _check_job(permissions: Collection[str], job: CheckJob) -> Finding:
 def _publishing(permissions: Collection[str]) -> Finding:
     lacking = _lacking(TO_PUBLISH, permissions)
     if lacking:
-        return ok(f"'templates publish' needs another login: this one lacks {', '.join(lacking)}")
+        return ok(
+            f"'templates publish' needs another login: this one lacks {', '.join(lacking)}"
+        )
     return ok("this login may publish the job templates")
 
 

@@ -9,7 +9,11 @@ from foreman_hooks.cleanup.doctor.findings import Finding, fail, ok, warning
 from foreman_hooks.cleanup.doctor.role import examine_role
 from foreman_hooks.satellite.access import host_permissions, visible_organizations
 from foreman_hooks.satellite.client import CLOCK_SKEW, Satellite
-from foreman_hooks.satellite.errors import SatelliteError, SatelliteLoginError, SatelliteUnreachable
+from foreman_hooks.satellite.errors import (
+    SatelliteError,
+    SatelliteLoginError,
+    SatelliteUnreachable,
+)
 from foreman_hooks.satellite.hosts import newest_host
 from foreman_hooks.satellite.installation import destroys_vms, failing_services
 from foreman_hooks.settings import Settings
@@ -64,7 +68,9 @@ def _examine_all(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
                 yield finding
 
 
-def _examine(check: _Check, satellite: Satellite, settings: Settings) -> Iterator[Finding]:
+def _examine(
+    check: _Check, satellite: Satellite, settings: Settings
+) -> Iterator[Finding]:
     """Yield what one check finds; its failure is a finding, unless no other check can succeed."""
     try:
         yield from check(satellite, settings)
@@ -102,7 +108,9 @@ def _clock(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
         return
     apart = abs(offset)
     if apart <= CLOCK_SKEW:
-        yield ok(f"Satellite's clock and ours agree ({apart.total_seconds():.0f} s apart)")
+        yield ok(
+            f"Satellite's clock and ours agree ({apart.total_seconds():.0f} s apart)"
+        )
         return
     yield fail(
         f"Satellite's clock and ours are {apart / timedelta(minutes=1):.0f} minutes apart, so "
@@ -131,7 +139,9 @@ def _services(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
 
 def _named(failing: Mapping[str, str], *services: str) -> str:
     """Return those of these services that fail, with their messages; "" if none does."""
-    return ", ".join(f"{name} ({failing[name]})" for name in services if name in failing)
+    return ", ".join(
+        f"{name} ({failing[name]})" for name in services if name in failing
+    )
 
 
 def _organizations(satellite: Satellite, settings: Settings) -> Iterator[Finding]:

@@ -31,7 +31,9 @@ class Faults:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        fault = self._fault_for(environ["PATH_INFO"] + "?" + environ.get("QUERY_STRING", ""))
+        fault = self._fault_for(
+            environ["PATH_INFO"] + "?" + environ.get("QUERY_STRING", "")
+        )
         if fault is None:
             return self._application(environ, start_response)
         body = fault.get("body", f"<html>injected {fault['status']}</html>").encode()

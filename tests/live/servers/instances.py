@@ -52,7 +52,11 @@ def write(actions: list[dict[str, Any]]) -> None:
 
 
 def add(
-    cell: str | None, mapped: bool, request_spec: bool, queued_for_delete: bool, **looks: Any
+    cell: str | None,
+    mapped: bool,
+    request_spec: bool,
+    queued_for_delete: bool,
+    **looks: Any,
 ) -> None:
     """Put one instance into `cell`; None is what a boot request has before the scheduler picked a
     cell.
@@ -88,7 +92,9 @@ def terminate(uuid: str, when: str) -> None:
     moment = datetime.datetime.fromisoformat(when)
     admin = contexts.get_admin_context()
     mapping = objects.InstanceMapping.get_by_instance_uuid(admin, uuid)
-    timeutils.set_time_override(moment.replace(tzinfo=None))  # for updated_at and deleted_at
+    timeutils.set_time_override(
+        moment.replace(tzinfo=None)
+    )  # for updated_at and deleted_at
     try:
         with contexts.target_cell(admin, mapping.cell_mapping) as targeted:
             instance = objects.Instance.get_by_uuid(targeted, uuid)
@@ -156,7 +162,9 @@ def _instance(
         user_id=user_id,
         vm_state=vm_state,
         task_state=task_state,
-        power_state=power_state.RUNNING if vm_state == vm_states.ACTIVE else power_state.SHUTDOWN,
+        power_state=power_state.RUNNING
+        if vm_state == vm_states.ACTIVE
+        else power_state.SHUTDOWN,
         image_ref=str(uuids.UUID(int=7)),
         display_name=name,
         hostname=name,
@@ -193,7 +201,9 @@ def _instance(
     if vm_state == vm_states.BUILDING:
         instance.created_at = now
     else:
-        instance.created_at = instance.launched_at = now - datetime.timedelta(days=age_days)
+        instance.created_at = instance.launched_at = now - datetime.timedelta(
+            days=age_days
+        )
     if ever_saved:
         instance.updated_at = now
     if vm_state == vm_states.SOFT_DELETED:
@@ -208,7 +218,9 @@ def _request_spec(admin: Any, instance: Any) -> Any:
         project_id=instance.project_id,
         user_id=instance.user_id,
         flavor=instance.flavor,
-        image=objects.ImageMeta(id=instance.image_ref, properties=objects.ImageMetaProps()),
+        image=objects.ImageMeta(
+            id=instance.image_ref, properties=objects.ImageMetaProps()
+        ),
         num_instances=1,
         numa_topology=None,
         pci_requests=objects.InstancePCIRequests(requests=[]),

@@ -20,7 +20,9 @@ def main(folder: str, listener: str, log: str) -> None:
     os.environ["OS_KEYSTONE_CONFIG_DIR"] = folder
 
     def load() -> Any:
-        sys.argv = ["keystone"]  # Keystone parses it, also when it is served by another program
+        sys.argv = [
+            "keystone"
+        ]  # Keystone parses it, also when it is served by another program
         from keystone.wsgi.api import application
 
         return Faults(application, Path(folder) / "fault.json")

@@ -37,7 +37,9 @@ def main(state: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         for line in sys.stdin:
-            print(json.dumps({"error": _error_of(host, json.loads(line))}), file=answers)
+            print(
+                json.dumps({"error": _error_of(host, json.loads(line))}), file=answers
+            )
     finally:
         host.stop_all()
 
@@ -83,7 +85,9 @@ class Host:
         """Start the region's nova-api on a listening socket and return when it can answer."""
         receiver, sender = FORK.Pipe(duplex=False)
         folder = self._state / region
-        server = FORK.Process(target=_serve, args=(folder, listener, log, sender), daemon=True)
+        server = FORK.Process(
+            target=_serve, args=(folder, listener, log, sender), daemon=True
+        )
         server.start()
         sender.close()
         try:
@@ -122,7 +126,9 @@ def _serve(folder: Path, listener: int, log: str, sender: Any) -> None:
 
 def _in_child(function: Callable[..., None], folder: Path, **arguments: Any) -> None:
     receiver, sender = FORK.Pipe(duplex=False)
-    child = FORK.Process(target=_call, args=(sender, function, folder, arguments), daemon=True)
+    child = FORK.Process(
+        target=_call, args=(sender, function, folder, arguments), daemon=True
+    )
     child.start()
     sender.close()
     error = receiver.recv()
@@ -160,7 +166,9 @@ def _create(folder: Path, cells: list[str]) -> None:
     for cell in ["cell0", *cells]:
         objects.CellMapping(
             admin,
-            uuid=objects.CellMapping.CELL0_UUID if cell == "cell0" else str(uuid.uuid4()),
+            uuid=objects.CellMapping.CELL0_UUID
+            if cell == "cell0"
+            else str(uuid.uuid4()),
             name=cell,
             transport_url="none:///" if cell == "cell0" else f"fake:///{cell}",
             database_connection=f"sqlite:///{folder}/{cell}.db",

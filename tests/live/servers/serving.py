@@ -16,7 +16,9 @@ from typing import Any, Callable, TextIO
 from gunicorn.app.base import BaseApplication
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-GRACE_SECONDS = 0  # a request that is in flight when its server is stopped gets nothing more
+GRACE_SECONDS = (
+    0  # a request that is in flight when its server is stopped gets nothing more
+)
 
 
 def die_with_parent() -> None:
@@ -50,7 +52,9 @@ class _Server(BaseApplication):
         return self._load()
 
 
-def serve(load: Callable[[], Any], listener: int, log: str, ready: Callable[[], None]) -> None:
+def serve(
+    load: Callable[[], Any], listener: int, log: str, ready: Callable[[], None]
+) -> None:
     """Serve the WSGI application that `load` returns on the listening socket `listener` until told
     to stop.
 
