@@ -42,4 +42,4 @@ def code_of(error: BaseException) -> int:
         return USAGE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED
-    return getattr(error, "exit_code", INTERNAL)
+    return getattr(error, "exit_code", 0) or INTERNAL

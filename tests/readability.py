@@ -33,6 +33,8 @@ _NOT_CODE = {
     tokenize.ENCODING,
     tokenize.ENDMARKER,
 }
+_FSTRING_START = getattr(tokenize, "FSTRING_START", None)
+_FSTRING_END = getattr(tokenize, "FSTRING_END", None)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -106,12 +108,16 @@ def _tokens(text: str, docstring_lines: set[int]) -> tuple[int, int]:
     """How many tokens, and on how many lines they are."""
     count = 0
     lines: set[int] = set()
+    depth = 0  # of f-strings, which Python 3.12 and newer split into many tokens
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         is_docstring = (
             token.type == tokenize.STRING and token.start[0] in docstring_lines
         )
-        if token.type not in _NOT_CODE and not is_docstring:
-            count += 1
+        if token.type == _FSTRING_END:
+            depth -= 1
+        elif token.type not in _NOT_CODE and not is_docstring:
+            count += depth == 0
+            depth += token.type == _FSTRING_START
             lines.update(range(token.start[0], token.end[0] + 1))
     return count, len(lines)
 

@@ -24,7 +24,7 @@ def settle(satellite: Satellite, journal: Journal, clock: Clock) -> None:
     """
     for deletion in journal.unfinished(satellite.url):
         try:
-            is_gone = _is_gone(deletion, satellite, journal)
+            record_is_gone = _is_gone(deletion, satellite, journal)
         except SatelliteLoginError:
             raise
         except SatelliteError as error:
@@ -35,7 +35,7 @@ def settle(satellite: Satellite, journal: Journal, clock: Clock) -> None:
                 error,
             )
             continue
-        if is_gone is None:
+        if record_is_gone is None:
             log.warning(
                 "%s (host %d): its deletion is unfinished; this login cannot see the record any "
                 "more, but it also sees less than before: give it back the rights that it had",
@@ -43,7 +43,8 @@ def settle(satellite: Satellite, journal: Journal, clock: Clock) -> None:
                 deletion.host_id,
             )
             continue
-        journal.end_deletion(deletion.id, _outcome(deletion, is_gone), clock())
+        outcome = _outcome(deletion, record_is_gone)
+        journal.end_deletion(deletion.id, outcome, clock())
 
 
 def _is_gone(

@@ -16,7 +16,7 @@ from foreman_hooks.commands.output import complain
 from foreman_hooks.commands.planning import show_guard_rails, show_refusals
 from foreman_hooks.errors import REFUSED
 from foreman_hooks.hooks import maintenance
-from foreman_hooks.reports.listings import Style
+from foreman_hooks.reports.listings import Style, check_outcome_fields
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.plan import Plan, PlanError, load
 
@@ -40,6 +40,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     Satellite.
     """
     maintenance.refuse()
+    check_outcome_fields(style)
     plan = load(read_file(plan_file))
     approved = approve is not None
     with app.cleanup() as cleanup:

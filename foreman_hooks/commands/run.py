@@ -106,6 +106,8 @@ def run(
     maintenance.refuse()
     target = instance.target()
     _check_options(target, scope, records)
+    if apply_it:
+        listings.check_outcome_fields(style)
     with recorded(records.metrics) as record, app.cleanup(scope) as cleanup:
         plan = make_plan(cleanup, record, records.page, target)
         record.code = plan_code(plan, detailed_exitcode and not apply_it)

@@ -299,7 +299,7 @@ def _of_cause(link: BaseException) -> str:
 
 
 def _of_tls(link: ssl.SSLError) -> str:
-    reason = str(link.reason or "").replace(" ", "_").upper()
+    reason = str(getattr(link, "reason", None) or "").replace(" ", "_").upper()
     words = reason.lower().replace("_", " ") or gist(link)
     if reason in _NO_TLS:
         return (

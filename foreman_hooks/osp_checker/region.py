@@ -560,7 +560,12 @@ def _adapter(log_in: LogIn, nova: Nova, region: str) -> Any:
     Servers are asked for by path: of a list longer than Nova's max_limit novaclient's own call
     returns the first page in silence, and its exceptions do not hold the headers of an answer.
     """
-    from novaclient.client import Client
+    try:
+        from novaclient.client import Client
+    except ImportError as error:
+        raise OSPConfigError(
+            f"python-novaclient cannot be loaded ({error}); install python3-novaclient"
+        ) from error
 
     # one more try for a connection that fails, by keystoneauth; for a 503 see Region._get
     client = Client(
@@ -569,6 +574,7 @@ def _adapter(log_in: LogIn, nova: Nova, region: str) -> Any:
         region_name=region,
         endpoint_override=nova.url.replace("%", "%%"),
         connect_retries=1,
+        user_agent="satellite-osp-cleanup",
     )
     return client.client
 

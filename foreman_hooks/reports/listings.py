@@ -38,6 +38,9 @@ class Style:
     separator: str = ","
 
 
+_OUTCOME_FIELDS = ("Id", "Name", "UUID", "Result", "Detail")
+
+
 class UnknownField(ValueError):
     """`--fields` names a column that the listing does not have."""
 
@@ -54,6 +57,11 @@ def render(rows: Iterable[Row], style: Style) -> str:
     if style.output == "csv":
         return _csv(chosen, style)
     return _table(chosen, style)
+
+
+def check_outcome_fields(style: Style) -> None:
+    """Raise UnknownField for a field that outcomes do not have, before anything is deleted."""
+    _chosen(dict.fromkeys(_OUTCOME_FIELDS), style.fields)
 
 
 def _chosen(row: Row, fields: Sequence[str]) -> dict[str, Any]:
@@ -175,16 +183,17 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[Row]:
 
 def outcome_rows(outcomes: Iterable[Outcome]) -> list[Row]:
     """One row for each planned deletion."""
-    return [
-        {
-            "Id": outcome.host_id,
-            "Name": outcome.name,
-            "UUID": outcome.uuid,
-            "Result": outcome.result.value,
-            "Detail": outcome.detail,
-        }
-        for outcome in outcomes
-    ]
+    rows: list[Row] = []
+    for outcome in outcomes:
+        values = (
+            outcome.host_id,
+            outcome.name,
+            outcome.uuid,
+            outcome.result.value,
+            outcome.detail,
+        )
+        rows.append(dict(zip(_OUTCOME_FIELDS, values)))
+    return rows
 
 
 def sighting_rows(sightings: Iterable[Sighting]) -> list[Row]:

@@ -94,6 +94,7 @@ def set_up(
     said.setLevel(said_level)
     # keystoneauth logs what it then raises as well
     logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
+    logging.getLogger("novaclient").setLevel(logging.CRITICAL)
 
 
 def _formatter(kind: str, timed: bool) -> logging.Formatter:

@@ -90,6 +90,9 @@ class Result(str, Enum):
     FAILED = "failed"
     UNFINISHED = "unfinished"  # not known yet: the next run finds out
 
+    def __str__(self) -> str:
+        return self.value
+
 
 class Identity(NamedTuple):
     """What a host is, according to its facts.

@@ -88,7 +88,8 @@ def delete_record(satellite: Satellite, record: Record) -> bool:
 def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteError]:
     """Send the DELETE; return what went wrong, since only `is_gone` can tell what it means.
 
-    Raises SatelliteLoginError and SatelliteForbidden: then Satellite did nothing.
+    Raises SatelliteLoginError and SatelliteForbidden: then Satellite did nothing.  Raises
+    SatelliteOutcomeUnknown if it deleted another host, whatever became of ours.
     """
     try:
         answer = satellite.call("DELETE", f"/api/hosts/{record.id}")
@@ -98,7 +99,7 @@ def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteEr
         return error
     if answer.get("id") in (None, record.id):
         return None
-    return SatelliteOutcomeUnknown(
+    raise SatelliteOutcomeUnknown(
         f"{satellite.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
         "look at that host at once"
     )

@@ -868,3 +868,15 @@ def test_the_next_run_uses_an_event(stage: Any, call: Any) -> None:
         "old.example.com",
     ) == (0, "", "")
     assert "in 1 run (3 needed)" in call("--config", config, "plan")[1]
+
+
+def test_a_field_that_outcomes_lack_is_refused_before_anything_is_deleted(
+    stage: Any, call: Any
+) -> None:
+    stage.terminated("dead")
+    code, _, err = call(
+        "--config", stage.config(), "run", "--apply", "--fields", "Reason"
+    )
+    assert code == 64
+    assert "no field Reason; there are Id, Name, UUID, Result, Detail" in err
+    assert "dead" in stage.left

@@ -6,6 +6,7 @@ gone.
 import json
 import os
 import re
+import sys
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -30,6 +31,7 @@ from sandbox.server import Answer, Fault, Server
 
 from foreman_hooks.osp_checker.config import region_names
 from foreman_hooks.osp_checker.errors import (
+    KINDS,
     OSPConfigError,
     OSPError,
     OSPForbidden,
@@ -2363,3 +2365,22 @@ def test_a_log_in_of_netrc_is_not_sent_to_nova(lab, monkeypatch, tmp_path):
     lab.open().look([X])
     assert lab.server.requests
     assert not any(request.headers["Authorization"] for request in lab.server.requests)
+
+
+def test_without_novaclient_the_region_says_which_package_is_missing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "novaclient.client", None)
+    with pytest.raises(OSPConfigError, match="install python3-novaclient"):
+        lab.open()
+
+
+def test_nova_can_tell_from_its_log_who_asks(lab: Lab) -> None:
+    assert "satellite-osp-cleanup" in str(lab.open().nova.user_agent)
+
+
+def test_every_kind_of_error_can_travel_by_name() -> None:
+    """A kind that is not known where it arrives would change the digest of a plan."""
+    kinds = {OSPError, *OSPError.__subclasses__()}
+    private = {kind for kind in kinds if kind.__name__.startswith("_")}
+    assert kinds - private == set(KINDS.values())
