@@ -11,6 +11,6 @@ for section, option in (
     ("options.extras_require", "test"),
 ):
     for line in config[section][option].split("\n"):
-        found = re.fullmatch(r"([A-Za-z0-9_-]+) *>=([0-9.]+)", line.strip())
-        if found:
-            print(f"{found[1]}=={found[2]}")
+        requirement = re.fullmatch(r"([A-Za-z0-9_-]+) *>=([0-9.]+)", line.strip())
+        if requirement:
+            print(f"{requirement[1]}=={requirement[2]}")

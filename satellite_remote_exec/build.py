@@ -1,9 +1,9 @@
-"""Build the job templates: metadata (YAML in an ERB comment), then a whole Python script.
+"""Build the job templates: metadata (YAML in an ERB comment), then a complete Python script.
 
 A template is rendered twice: here by Jinja2, which inserts Python files of this project, and by
 Satellite's ERB when a job starts, which inserts the inputs.  ERB also reads the Python text, so
 everything in it that could open a tag is escaped.  An input always arrives as a JSON string, which
-Python reads as the same text, whatever characters it holds (measured).
+Python reads as the same text, whatever characters it contains (measured).
 
 A script carries the module that the template names and every module of this project that it
 imports.  So a new module of the checker library needs no change here: importing it is enough.

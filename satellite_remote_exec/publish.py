@@ -191,7 +191,7 @@ def _missing(current: Row, targets: Targets, user: Optional[str]) -> dict[str, A
 
 
 def _user(template: Row) -> str:
-    """The effective user that is set in a template; "": none is."""
+    """The effective user that is set in a template, or ""."""
     user = template.get("effective_user")
     if not isinstance(user, dict):
         return ""

@@ -1,4 +1,4 @@
-"""What every test gets: a clean environment, only loopback, and on request both doubles."""
+"""What tests get: a clean environment, loopback only, and fixtures with both doubles."""
 
 import os
 import socket
@@ -14,15 +14,15 @@ import hypothesis
 import pytest
 import requests
 import yaml
-from sandbox import world as worlds
 from sandbox.openstack import Account, OpenStack
 from sandbox.satellite import Host, Satellite, User
 from sandbox.server import Answer, Server, unknown_requests
+from sandbox.world import World, add_host, add_instance
 from satellites import MINIMUM, guest
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.osp_checker import Checker, CloudScope, LocalChecker, Manners
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
@@ -70,7 +70,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_unknown_is_requested() -> Iterator[None]:
-    """A request that the sandbox does not know fails the test, whatever became of the answer."""
+    """Fail a test that sends a request which the sandbox does not know, even if it was caught."""
     unknown_requests.clear()
     yield
     assert not unknown_requests, unknown_requests
@@ -96,7 +96,7 @@ class Stage:
                 Account("checker", "changeme", project="shop", roles=("host_checker",)),
             ],
         )
-        self.world = worlds.World(self.satellite, self.openstack, {})
+        self.world = World(self.satellite, self.openstack, {})
         self.foreman = stack.enter_context(Server(self.satellite.handle))
         self.osp = stack.enter_context(Server(self.openstack.handle))
         self.host("witness")
@@ -128,10 +128,13 @@ class Stage:
         project: str = "bank",
         **more: Any,
     ) -> str:
-        """Add a registered guest and its server with that status (None: no server); its UUID."""
-        uuid = worlds.add_host(self.world, name, "", **more)
+        """Add a registered guest and its server with that status (None: no server).
+
+        Returns its UUID.
+        """
+        uuid = add_host(self.world, name, "", **more)
         if server:
-            worlds.add_instance(self.world, name, uuid, project=project, status=server)
+            add_instance(self.world, name, uuid, project=project, status=server)
         return uuid
 
     def terminated(
@@ -142,26 +145,26 @@ class Stage:
         **more: Any,
     ) -> str:
         """Add a guest whose server was deleted `ago`; returns its UUID."""
-        uuid = worlds.add_host(
+        uuid = add_host(
             self.world, name, "", checked_in=checked_in.total_seconds(), **more
         )
-        worlds.add_instance(self.world, name, uuid, terminated=ago.total_seconds())
+        add_instance(self.world, name, uuid, terminated=ago.total_seconds())
         return uuid
 
     def archived(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
-        """Add a guest that an earlier run saw alive and Nova has no trace of; its UUID."""
-        uuid = worlds.add_host(
+        """Add a guest that an earlier run saw alive and that left no trace in Nova; its UUID."""
+        uuid = add_host(
             self.world, name, "", checked_in=checked_in.total_seconds(), **more
         )
-        worlds.add_instance(self.world, name, uuid)
+        add_instance(self.world, name, uuid)
         with self.journal() as journal:
             self.cleanup(journal).observe()
         del self.openstack.instances["RegionOne"][uuid]
         return uuid
 
     def vanished(self, name: str, checked_in: timedelta = 9 * DAY, **more: Any) -> str:
-        """Add a guest that Nova has no trace of and no run ever saw; its UUID."""
-        return worlds.add_host(
+        """Add a guest that left no trace in Nova and that no run ever saw alive; its UUID."""
+        return add_host(
             self.world, name, "", checked_in=checked_in.total_seconds(), **more
         )
 
@@ -195,7 +198,7 @@ class Stage:
         manners: Manners = MANNERS,
         organization: Optional[int] = None,
     ) -> Cleanup:
-        """The real client against both doubles; without a policy no cap is reached."""
+        """The real client against both doubles; by default no cap is reached."""
         scope = CloudScope(
             "prod", regions, manners=manners, ignore_regions=self.ignored(regions)
         )
@@ -217,12 +220,12 @@ class Stage:
         return Journal.open(self.folder / "journal.sqlite3")
 
     def plan(self, policy: Optional[Policy] = None, **how: Any) -> Plan:
-        """One run up to the plan."""
+        """Run up to the plan."""
         with self.journal() as journal:
             return self.cleanup(journal, policy, **how).plan()
 
     def run(self, policy: Optional[Policy] = None, **how: Any) -> list[Outcome]:
-        """One run with deletions."""
+        """Run with deletions."""
         with self.journal() as journal:
             cleanup = self.cleanup(journal, policy, **how)
             return list(cleanup.apply(cleanup.plan()))
@@ -234,7 +237,7 @@ class Stage:
 
     @property
     def left(self) -> set[str]:
-        """The short names of the hosts that Satellite still has."""
+        """The short names of the host records that Satellite still has."""
         return {host.name.split(".")[0] for host in self.satellite.hosts.values()}
 
     def config(self, **sections: Any) -> Path:
@@ -268,7 +271,7 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
     """A function that runs a command line in this process: exit code, stdout, stderr."""
 
     def run(*argv: Any) -> tuple[int, str, str]:
-        code = cli.main([str(word) for word in argv])
+        code = main([str(word) for word in argv])
         out, err = capfd.readouterr()
         return code, out, err
 
@@ -277,7 +280,7 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of the client in seconds, none of which really happens."""
+    """The pauses of the client in seconds, which do not really happen."""
     seconds: list[float] = []
     clock = SimpleNamespace(sleep=seconds.append)
     monkeypatch.setattr("foreman_hooks.osp_checker.pace.time", clock)

@@ -1,4 +1,4 @@
-"""How dense the code is: figures for each room, to compare with code that reads well.
+"""How dense the code is: figures for each room.
 
 python tests/readability.py [FOLDER ...]
 """
@@ -16,14 +16,8 @@ ROOT = Path(__file__).parent.parent
 SHIPPED = ("foreman_hooks", "satellite_remote_exec")
 LONGEST_LINE = 100
 LONGEST_FUNCTION = 40
-VAGUE = (
-    "one",
-    "found",
-    "seen",
-    "told",
-    "rest",
-    "made",
-)  # no names for things of the field
+# Names that do not say what they hold.
+VAGUE = ("one", "found", "seen", "told", "rest", "made")
 _NOT_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -39,7 +33,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class Figures(NamedTuple):
-    """What was counted; `code` is the lines that hold a token other than a comment or docstring."""
+    """What was counted; `code`: lines with a token other than a comment or docstring."""
 
     tokens: int = 0
     code: int = 0
@@ -58,7 +52,7 @@ class Figures(NamedTuple):
 
     @property
     def tokens_a_line(self) -> float:
-        """How much a reader has to take in at once."""
+        """How much a reader has to take in at once, on average."""
         return self.tokens / max(self.code, 1)
 
 
@@ -147,7 +141,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def print_line(room: Path, figures: Figures) -> None:
-    """One line of figures; comprehensions and conditional expressions a hundred lines of code."""
+    """Print the figures; comprehensions and conditional expressions are per 100 lines of code."""
     share = 100 / max(figures.code, 1)
     print(
         f"{room!s:38} {figures.tokens_a_line:5.2f} tokens a line, "

@@ -1,14 +1,10 @@
-"""What the tests of the client and the inventory put into the Satellite double.
-
-And how they change its answers.
-"""
+"""Hosts that the tests put into the Satellite double, and ways to change its answers."""
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional, Union
 
-from sandbox import satellite as sandbox
-from sandbox.satellite import RHSM, Satellite, User
+from sandbox.satellite import RHSM, Host, Satellite, User
 from sandbox.server import Answer, Request, Server
 
 from foreman_hooks.satellite.client import Satellite as Client
@@ -123,30 +119,28 @@ ODD_LISTS: dict[str, Mend] = {
 }
 
 
-def guest(
-    name: str = "web1.example.com", uuid: str = UUID, **more: Any
-) -> sandbox.Host:
+def guest(name: str = "web1.example.com", uuid: str = UUID, **more: Any) -> Host:
     """A registered guest whose facts do not name a manufacturer."""
     facts = {RHSM: {"virt::uuid": uuid, "virt::is_guest": "true"}}
     fields = {"facts": facts, "subscription": {"uuid": CONSUMER}, **more}
-    return sandbox.Host(name, **fields)
+    return Host(name, **fields)
 
 
 def instance(
     name: str = "web1.example.com", uuid: str = UUID, **others: dict[str, str]
-) -> sandbox.Host:
+) -> Host:
     """A guest whose RHSM facts say that it is an instance; `others`: facts of other sources."""
     return guest(name, facts={RHSM: {**INSTANCE, "virt::uuid": uuid}, **others})
 
 
-def add_guests(double: Satellite, count: int) -> list[sandbox.Host]:
+def add_guests(double: Satellite, count: int) -> list[Host]:
     """Add hosts that differ only in their names."""
     return [
         double.add(guest(f"web{number}.example.com")) for number in range(1, count + 1)
     ]
 
 
-def add_new(double: Satellite, count: int) -> list[sandbox.Host]:
+def add_new(double: Satellite, count: int) -> list[Host]:
     """Add hosts with other names than those of `add_guests`."""
     return [double.add(guest(f"new{number}.example.com")) for number in range(count)]
 
@@ -175,9 +169,8 @@ def change(server: Server, pattern: str, mend: Mend) -> None:
 def before(server: Server, pattern: str, act: Callable[[], Any]) -> None:
     """Do something when the first matching request arrives, before it is answered."""
     handle = server.handle
-    is_first = iter(
-        [True]
-    )  # an iterator, so that only one of several requests at once acts
+    # An iterator, so that only one of several requests at once acts.
+    is_first = iter([True])
 
     def acting(request: Request) -> Answer:
         if re.search(pattern, request.line) and next(is_first, False):
@@ -187,7 +180,7 @@ def before(server: Server, pattern: str, act: Callable[[], Any]) -> None:
     server.handle = acting
 
 
-def ids(hosts: Iterable[Union[ListedHost, IdentifiedHost, sandbox.Host]]) -> list[int]:
+def ids(hosts: Iterable[Union[ListedHost, IdentifiedHost, Host]]) -> list[int]:
     """Their ids, in the order given."""
     return [host.id for host in hosts]
 

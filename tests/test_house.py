@@ -1,4 +1,4 @@
-"""The house stays in order: imports run downwards only, and the code stays readable."""
+"""The code stays in order: imports run downwards only, and the code stays readable."""
 
 import ast
 from collections.abc import Iterator
@@ -103,7 +103,7 @@ def figures() -> Figures:
     return total
 
 
-def test_lines_can_be_read_at_once(figures: Figures) -> None:
+def test_lines_are_short_and_simple(figures: Figures) -> None:
     assert figures.tokens_a_line <= 7
     assert figures.long_lines == 0
     assert figures.with_two_for < 10

@@ -1,4 +1,4 @@
-"""What a distribution's package holds: spec, manual page, completion, and all data files."""
+"""The contents of the RPM: spec, manual page, completion, and all data files."""
 
 import configparser
 import os
@@ -47,7 +47,7 @@ def tool(name: str) -> str:
         ("Summary", "description"),
     ],
 )
-def test_the_spec_says_what_setup_cfg_says(tag: str, key: str) -> None:
+def test_the_spec_agrees_with_setup_cfg(tag: str, key: str) -> None:
     values = re.findall(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)
     assert values == [setup_cfg()["metadata"][key]]
 
@@ -142,7 +142,7 @@ def test_mandoc_and_groff_find_no_fault_with_the_manual_page() -> None:
         ("a\n  b", "a b"),
     ],
 )
-def test_no_help_text_becomes_a_request_of_troff(text: str, page: str) -> None:
+def test_no_help_text_becomes_a_troff_request(text: str, page: str) -> None:
     assert manual.prose(text) == page
 
 
@@ -193,7 +193,7 @@ def test_the_packaged_scripts_are_those_that_the_program_prints(shell: str) -> N
     )
     packaged = (FOLDER / f"{NAME}.{shell}").read_text(encoding="utf-8")
     assert {"complete", "compdef"} & set(re.findall(r"\w+", packaged))
-    # versions of click differ in details, but not in how the script calls the program
+    # Versions of click differ in details, but not in how the script calls the program.
     call = re.compile(r"_SATELLITE_OSP_CLEANUP_COMPLETE=\w+")
     expected = [f"_SATELLITE_OSP_CLEANUP_COMPLETE={shell}_complete"]
     assert call.findall(packaged) == expected

@@ -1,4 +1,4 @@
-"""The README agrees with the program: help texts, exit codes, configuration, dependencies."""
+"""The README matches the program: help texts, exit codes, configuration, dependencies."""
 
 import configparser
 import re
@@ -11,7 +11,7 @@ import yaml
 
 from foreman_hooks import settings
 from foreman_hooks.cleanup.doctor.role import TO_CHECK, TO_PUBLISH
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import COMMANDS, cli
 from foreman_hooks.errors import EXIT_CODES
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.settings import CheckJob
@@ -24,9 +24,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-PROGRAM = click.Context(
-    cli.cli, info_name="satellite-osp-cleanup", **cli.cli.context_settings
-)
+PROGRAM = click.Context(cli, info_name="satellite-osp-cleanup", **cli.context_settings)
 
 
 def commands() -> dict[str, click.Context]:
@@ -38,14 +36,14 @@ def inner(words: str, context: click.Context) -> dict[str, click.Context]:
     group = context.command
     if not isinstance(group, click.Group):
         return {}
-    found = {}
+    contexts = {}
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command
-        below = click.Context(command, context, name, **cli.cli.context_settings)
-        found[f"{words} {name}".strip()] = below
-        found.update(inner(f"{words} {name}".strip(), below))
-    return found
+        below = click.Context(command, context, name, **cli.context_settings)
+        contexts[f"{words} {name}".strip()] = below
+        contexts.update(inner(f"{words} {name}".strip(), below))
+    return contexts
 
 
 def help_of(name: str) -> str:
@@ -64,7 +62,7 @@ def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
 
 
 def test_the_overview_has_the_first_line_of_each_commands_help() -> None:
-    for name, text in cli.COMMANDS.items():
+    for name, text in COMMANDS.items():
         assert commands()[name].command.get_short_help_str(200) == text
 
 
@@ -86,11 +84,11 @@ def test_the_configuration_shown_is_valid_complete_and_shows_the_defaults(
     shown["satellite"].update(password_file=str(token), ca_file=str(ca_file))
     path = tmp_path / "config.yml"
     path.write_text(yaml.safe_dump(shown))
-    found = settings.load(path)
-    assert found.policy == Policy()
-    assert found.journal == settings.JOURNAL
-    assert found.clouds[0].regions == ("RegionOne", "RegionTwo")
-    assert found.checker is None
+    loaded = settings.load(path)
+    assert loaded.policy == Policy()
+    assert loaded.journal == settings.JOURNAL
+    assert loaded.clouds[0].regions == ("RegionOne", "RegionTwo")
+    assert loaded.checker is None
     delegated = re.search(r"```yaml\n(clouds:.*?)```", README, re.DOTALL)
     assert delegated
     path.write_text(delegated[1])
@@ -111,7 +109,7 @@ def test_the_roles_shown_are_those_that_doctor_looks_for() -> None:
     assert set(TO_PUBLISH) == set(re.findall(r"`(\w+)`", publish)) - {"doctor"}
 
 
-def test_every_dependency_has_its_reason() -> None:
+def test_the_readme_gives_a_reason_for_every_dependency() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = (

@@ -10,16 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from foreman_hooks import settings, times
 from foreman_hooks.osp_checker import CloudScope, Manners
 from foreman_hooks.rules.model import Policy
-from foreman_hooks.satellite import hammer as hammer_files
 from foreman_hooks.satellite.check_job import CheckJob
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.section import as_duration
@@ -33,9 +32,8 @@ SATELLITE = {"url": URL, "username": "osp-cleanup", "password": "ours"}
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration, no hammer and no Satellite on the machine that runs the tests."""
     monkeypatch.setattr(settings, "CONFIG", tmp_path / "etc" / "config.yml")
-    monkeypatch.setattr(
-        hammer_files, "FOLDERS", (tmp_path / "etc" / "hammer", Path("~/.hammer"))
-    )
+    folders = (tmp_path / "etc" / "hammer", Path("~/.hammer"))
+    monkeypatch.setattr("foreman_hooks.satellite.hammer.FOLDERS", folders)
     monkeypatch.setattr(settings, "SATELLITE_CA", tmp_path / "katello-server-ca.crt")
 
 
@@ -122,7 +120,7 @@ def test_nothing_has_to_be_configured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "---\n", "# nothing\n", "satellite:\nclouds:\npolicy:\n"]
 )
-def test_an_empty_file_is_like_no_file(
+def test_an_empty_file_counts_as_no_file(
     config: Callable[..., Settings], text: str
 ) -> None:
     loaded = config(text)
@@ -133,7 +131,7 @@ def test_an_empty_file_is_like_no_file(
     )
 
 
-def test_every_key_has_its_place(
+def test_every_key_sets_its_value(
     config: Callable[..., Settings], tmp_path: Path
 ) -> None:
     ca_file = tmp_path / "ca.crt"
@@ -556,7 +554,7 @@ def test_the_protecting_parameter_is_a_name_that_fits_into_a_search(
     )
 
 
-def test_with_an_empty_protecting_parameter_none_protects(
+def test_an_empty_protecting_parameter_protects_no_host(
     config: Callable[..., Settings],
 ) -> None:
     assert config({"policy": {"protect_parameter": ""}}).policy.protect_parameter == ""
@@ -652,7 +650,7 @@ def test_a_search_that_satellite_would_misread_is_refused(
     )
 
 
-# Values of the rest
+# Values of the other keys
 
 
 @pytest.mark.parametrize(
@@ -830,7 +828,7 @@ def test_the_environment_comes_before_both_for_user_and_password(
     assert (loaded.username, loaded.password) == ("ann", "hers")
 
 
-def test_an_empty_variable_is_like_none(config: Callable[..., Settings]) -> None:
+def test_an_empty_variable_counts_as_unset(config: Callable[..., Settings]) -> None:
     empty = {"FOREMAN_SERVER_URL": "", "FOREMAN_USERNAME": "", "FOREMAN_PASSWORD": ""}
     assert login(config({"satellite": SATELLITE}, **empty)) == Login(
         URL, "osp-cleanup", "ours", True
@@ -1014,7 +1012,7 @@ def test_anything_but_a_regular_visible_file_is_ignored(
 def test_everything_that_ruby_reads_is_read(
     config: Callable[..., Settings], raw: Callable[..., Path], text: str
 ) -> None:
-    """A key twice (the last one counts), a byte order mark, symbols, tags, several documents."""
+    """A repeated key (the last one counts), a byte order mark, symbols, tags, several documents."""
     raw(text.replace("URL", URL), "foreman.yml")
     loaded = config("")
     assert (login(loaded), loaded.warnings) == (
@@ -1528,7 +1526,7 @@ def test_odd_yaml_is_an_error_in_one_line(
 def test_a_value_that_does_not_fit_its_tag_is_an_error_in_one_line(
     config: Callable[..., Settings], text: str
 ) -> None:
-    """PyYAML does not catch what int, float and datetime raise; pathlib has errors of its own."""
+    """PyYAML does not catch what int, float and datetime raise; pathlib raises other errors."""
     refused(config, text)
 
 
@@ -1619,8 +1617,10 @@ texts = st.one_of(
 
 
 @given(texts)
-@how(deadline=None, max_examples=60)
-def test_any_file_gives_settings_of_the_right_types_or_one_line(text: str) -> None:
+@hypothesis.settings(deadline=None, max_examples=60)
+def test_any_file_gives_settings_of_the_right_types_or_an_error_in_one_line(
+    text: str,
+) -> None:
     """Never another exception, and never a value that would fail only when it is used."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
         file.write(text)

@@ -1,1 +1,1 @@
-"""The commands, one file each; main.py loads the one that is asked for."""
+"""The commands, one file each; main.py loads the one that is called."""

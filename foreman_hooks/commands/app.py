@@ -134,7 +134,7 @@ def satellite_of(settings: Settings) -> Satellite:
 def checker_of(settings: Settings) -> Checker:
     """The checker that is configured: this machine, or a job of remote execution.
 
-    The job has its own connection to Satellite, which no organization narrows.
+    The job has its own connection to Satellite, which is not limited to an organization.
     """
     if settings.checker is None:
         return LocalChecker(settings.clouds)

@@ -48,7 +48,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
             _approve(cleanup, plan, approve)
         refusals = cleanup.check(plan)
         if refusals and not approved:
-            show_refusals(refusals)  # those of now may differ from those in the file
+            show_refusals(refusals)  # these may differ from those in the file
             return _refuse(plan)
         is_held = bool(plan.holds) and not approved
         if is_held:

@@ -26,8 +26,8 @@ def apply_plan(
 ) -> int:
     """Carry out the plan of the record; return the exit code.
 
-    Ctrl-C, SIGTERM and the deadline let the deletion under way finish.  The outcomes are kept in
-    the record, and `show` prints them, whatever ends the work.
+    Ctrl-C, SIGTERM and the deadline let the deletion in progress finish.  The outcomes are kept in
+    the record, and `show` prints them, however the work ends.
     """
     assert record.plan
     outcomes: list[Outcome] = []

@@ -25,7 +25,7 @@ from foreman_hooks.osp_checker import (
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 
-LIST_FROM = 50  # UUIDs; so many are found faster in the list of all servers
+LIST_FROM = 50  # UUIDs; from this number on, listing all servers is faster
 EXAMPLES = 5  # UUIDs that a message names
 
 
@@ -64,9 +64,8 @@ def check(
     """
     app = _app(obj)
     checker = _checker(app, clouds, regions)
-    texts = (
-        list(uuids) or _stdin_lines()
-    )  # only now, as the deadline is for this as well
+    # Standard input is read only now, so that the deadline applies to it too.
+    texts = list(uuids) or _stdin_lines()
     survey = _survey(checker, texts)
     sightings = _sightings(survey, texts)
     errors = [region.error for region in survey.regions if region.error]
@@ -77,7 +76,7 @@ def check(
 
 
 def _app(obj: object) -> App:
-    """What the program hands over; osp-check is this command alone and has only a deadline."""
+    """The App; osp-check, which is this command alone, passes only a deadline."""
     if isinstance(obj, App):
         return obj
     assert isinstance(obj, Deadline)
@@ -85,7 +84,7 @@ def _app(obj: object) -> App:
 
 
 def _checker(app: App, clouds: Sequence[str], regions: Sequence[str]) -> Checker:
-    """For the clouds and regions of the command line, or else for those configured."""
+    """The checker for the clouds of the command line, or else for those configured."""
     if not clouds and not regions:
         return checker_of(app.settings())
     names = clouds or (None,)  # None: the default cloud, or that of OS_*
@@ -109,7 +108,7 @@ def _survey(checker: Checker, texts: Iterable[str]) -> Survey:
 
 
 def _sightings(survey: Survey, texts: Iterable[str]) -> Sequence[Sighting]:
-    """What was seen of each text, once, in the order in which they were given."""
+    """The sightings for each text, once, in the order of the texts."""
     sightings: list[Sighting] = []
     for text in dict.fromkeys(texts):
         uuid = parse_uuid(text)
@@ -131,7 +130,7 @@ def _stdin_lines() -> list[str]:
 
 
 def _exit_code(sightings: Sequence[Sighting], errors: Sequence[OSPError]) -> int:
-    """The worst that was seen, after it is printed; raises BadData if a text is not a UUID."""
+    """Print the problems, and return the code of the worst; raises BadData for a bad UUID."""
     for error in errors:
         complain(str(error), INCOMPLETE)
     invalid = _uuids(sightings, Presence.INVALID)

@@ -1,8 +1,8 @@
-"""The deadline of a command: whatever it waits for, it ends after a given time.
+"""The deadline of a command: it ends after a given time, whatever it is waiting for.
 
-A response that arrives byte by byte never reaches a time limit of its own, and a library may
+A response that arrives byte by byte never reaches a request's own time limit, and a library may
 deadlock on its own lock.  So the kernel's timer interrupts the main thread, which raises
-DeadlineError out of any wait.  If even the cleaning up hangs, the process is ended some minutes
+DeadlineError out of any wait.  If even the clean-up hangs, the process is ended some minutes
 later; the kernel then releases the journal's lock.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Optional
 
 from foreman_hooks.times import DEADLINE, spell
 
-# For a deletion under way to finish; never longer than the deadline itself.
+# For a deletion in progress to finish; never longer than the deadline itself.
 GRACE = timedelta(minutes=5)
 # Seconds: 0 would switch the timer off; three years are accepted everywhere.
 _SHORTEST = 0.001
@@ -29,7 +29,7 @@ _LONGEST = 10.0**8
 class DeadlineError(BaseException):
     """The time is up.
 
-    It is not an Exception, so that no handler of failed requests can swallow it.
+    Not an Exception, so that no handler of failed requests can swallow it.
     """
 
     exit_code = 75
@@ -83,7 +83,7 @@ class Deadline:
 
     @contextmanager
     def gently(self) -> Iterator[None]:
-        """Do not interrupt what is done inside until GRACE has passed as well."""
+        """Do not interrupt the body until GRACE has passed as well."""
         self._gentle = True
         try:
             yield
@@ -107,7 +107,7 @@ class Deadline:
         raise DeadlineError(self.message())
 
     def _end_process(self) -> NoReturn:
-        """End the process although something blocks the main thread while it cleans up."""
+        """End the process even if something blocks the main thread while it cleans up."""
         with suppress(OSError, ValueError):
             stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
             os.write(stderr, f"error: {self.message()}\n".encode())

@@ -1,6 +1,7 @@
 """event: leave a note of an event of Foreman for the next run.
 
-It has to be quick, so it gets only the path of the configuration (see LIGHT in `main`), not an App.
+An event has to be quick, so it gets only the path of the configuration (see LIGHT in `main`), not
+an App.
 """
 
 from datetime import datetime, timezone

@@ -25,7 +25,7 @@ DATE = click.DateTime(
 
 
 class Filter(NamedTuple):
-    """Which deletions are wanted; what is None does not narrow.  The times are aware, UTC."""
+    """Which deletions to list; None: no limit.  The times are aware, UTC."""
 
     host: Optional[str] = None
     uuid: Optional[str] = None
@@ -33,7 +33,7 @@ class Filter(NamedTuple):
     until: Optional[datetime] = None
 
     def matches(self, deletion: Deletion) -> bool:
-        """Whether a deletion is wanted."""
+        """Whether to list a deletion."""
         if self.host not in (None, deletion.name):
             return False
         if self.uuid not in (None, deletion.uuid):

@@ -1,4 +1,4 @@
-"""Let Ctrl-C and SIGTERM end a command in good order."""
+"""Let Ctrl-C and SIGTERM end a command cleanly."""
 
 import signal
 import threading
@@ -12,14 +12,17 @@ from foreman_hooks.errors import INTERRUPTED
 
 
 class Terminated(BaseException):
-    """SIGTERM, as KeyboardInterrupt is Ctrl-C, for which click prints an empty line."""
+    """SIGTERM arrived.
+
+    Not a KeyboardInterrupt, for which click prints an empty line.
+    """
 
     exit_code = INTERRUPTED
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise Terminated on SIGTERM, so that everything that was begun is put in order."""
+    """Raise Terminated on SIGTERM, so that everything is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -38,7 +41,7 @@ def _raise_terminated(number: int, frame: Optional[FrameType]) -> NoReturn:
 def stopped_gently(deadline: Deadline) -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C, SIGTERM and the deadline end the work between two deletions, never within one.
 
-    Yields a function that says whether to stop.
+    Yields a function that returns whether to stop.
     """
     caught: list[int] = []
 

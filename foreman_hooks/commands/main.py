@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 Arguments = Optional[Sequence[str]]  # None: those of the process
 
-# Each command, and the module in this folder that has its name -> its line in the overview.
+# Each command (its module in this folder has the same name) -> its line in the overview.
 COMMANDS = {
     "apply": "Carry out a plan that 'plan' wrote.",
     "check": "Ask OpenStack whether instances exist.",
@@ -64,9 +64,8 @@ def _run(command: click.Command, argv: Arguments) -> int:
     try:
         with Deadline() as deadline, terminable():
             code = _invoke(command, argv, deadline)
-    except (
-        DeadlineError
-    ) as error:  # also one that comes while another error is reported
+    except DeadlineError as error:
+        # Also one that is raised while another error is reported.
         return complain(str(error), code_of(error))
     if code and not reasons:
         _explain_code(code)
@@ -94,7 +93,7 @@ def _invoke(command: click.Command, argv: Arguments, deadline: Deadline) -> int:
         return complain(
             "interrupted; what was done before is in the journal", code_of(error)
         )
-    except BrokenPipeError:  # the reader of our output has read enough
+    except BrokenPipeError:  # the reader of our output has closed it
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         return 0

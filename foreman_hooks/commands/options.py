@@ -1,4 +1,4 @@
-"""Options that several commands share, each group handed over as one value."""
+"""Options that several commands share, each group passed as one value."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -51,7 +51,7 @@ def with_options(options: Sequence[Decorator]) -> Decorator:
 def bundled(
     argument: str, make: Callable[..., Any], options: Sequence[Decorator]
 ) -> Decorator:
-    """Give a command these options, and hand them over as one argument.
+    """Give a command these options, and pass them as one argument.
 
     The value of `argument` is what `make` returns; its parameters are named like the options.
     """

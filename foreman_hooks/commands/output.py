@@ -5,7 +5,7 @@ import click
 from foreman_hooks.reports import logs
 from foreman_hooks.reports.texts import plain
 
-reasons: list[str] = []  # the lines on stderr that say why this command line fails
+reasons: list[str] = []  # the lines on stderr that say why this command failed
 
 
 def complain(message: str, code: int) -> int:

@@ -81,9 +81,9 @@ def show_refusals(refusals: Sequence[str]) -> None:
 def plan_code(plan: Plan, detailed: bool) -> int:
     """The exit code of a plan, after what went wrong is printed.
 
-    REFUSED if a guard rail says so; the error's own code if no region answered, or if host
-    parameters are hidden; INCOMPLETE if something could not be known; if `detailed`, PENDING if
-    there is something to delete; else 0.
+    REFUSED if a guard rail refuses the plan or a part of it; the error's own code if no region
+    answered, or if host parameters are hidden; INCOMPLETE if something could not be known; if
+    `detailed`, PENDING if there is something to delete; else 0.
     """
     errors = [region.error for region in plan.regions if region.error]
     for error in errors:
@@ -102,7 +102,7 @@ def plan_code(plan: Plan, detailed: bool) -> int:
 
 
 def _knowledge_code(plan: Plan, errors: Sequence[OSPError]) -> int:
-    """0 if everything could be known of every record."""
+    """0 if everything is known about every record."""
     if plan.unknown and not errors:
         _complain_of_unknown(plan)
     reasons = {verdict.reason for verdict in plan.verdicts}

@@ -12,7 +12,7 @@ from foreman_hooks.cleanup.run import Progress, silent
 
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[Progress]:
-    """Yield what shows the progress of a stage: on stderr, and only if that is a terminal."""
+    """Yield a function that shows progress on stderr, if that is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield silent
         return

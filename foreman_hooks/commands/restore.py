@@ -52,7 +52,7 @@ def _check_deleted(satellite: Satellite, deletion: Deletion) -> None:
 
 
 def _nothing_to_restore(deletion: Deletion, consumer: Optional[str]) -> str:
-    """Why a record that still exists is left alone, and what the deletion took from it.
+    """Why a record that still exists is left alone, and what the deletion removed from it.
 
     `consumer`: the UUID of its registration; None if it is not registered.
     """

@@ -126,7 +126,7 @@ def run(
 
 
 def _wants_listing(app: App, style: Style) -> bool:
-    """Whether somebody reads along; cron gets only the news."""
+    """Whether somebody is reading; cron gets only the news."""
     return sys.stdout.isatty() or app.verbose or style.output != "table"
 
 

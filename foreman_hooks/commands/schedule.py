@@ -217,7 +217,7 @@ def _show(app: App, changes: Sequence[Change], diffs: bool) -> None:
 
 
 def _call_systemctl(root: Path, commands: Sequence[Sequence[str]]) -> int:
-    """Call systemctl, unless `root` is an image; 1 where it fails, after a line on stderr."""
+    """Call systemctl, unless `root` is an image; 1 if it fails, after a line on stderr."""
     if not machine.is_this_machine(root):
         return 0
     try:

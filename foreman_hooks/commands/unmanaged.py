@@ -31,7 +31,7 @@ def _make_filter(
     image: Optional[str],
     older_than: Optional[str],
 ) -> Filter:
-    """The servers that are wanted; raises UsageError if the age is not a time span."""
+    """Which servers to list; raises UsageError if the age is not a time span."""
     if not older_than:
         return Filter(project, name, image)
     try:
@@ -125,7 +125,7 @@ def _known(
 ) -> set[str]:
     """Every UUID that a host record names.
 
-    All facts are read of a host whose first few UUIDs are not those of any server.
+    If no server has one of a host's first few UUIDs, all facts of that host are read.
     """
     running = {server.uuid for server in servers}
     known: set[str] = set()

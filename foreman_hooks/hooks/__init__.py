@@ -2,15 +2,15 @@
 
 Foreman's events call `satellite-osp-cleanup event`:
     event        the names of Foreman's events, and what is noted of one
-    spool        the file in which events leave their notes, and from which a run takes them
+    spool        the file in which events leave their notes, and from which a run reads them
 
 cron or a timer of systemd calls `satellite-osp-cleanup run` every hour; `schedule install` sets up
 both, and the scripts that events call:
-    schedule_files   which files and folders there have to be (pure), from `templates`
-    seal             the line in each of these files by which a change by hand is noticed
+    schedule_files   the files and folders that have to exist (pure), from `templates`
+    seal             the line in each of these files that reveals a change by hand
     machine          what is on the machine now: our program, its journal, other schedules
-    install          the difference between the two, and how it is carried out
+    install          the difference between the two, and how to make the changes
     systemd          what systemd has to do before and after
 
-A run asks `maintenance` first whether foreman-maintain's maintenance mode is on.
+A run first asks `maintenance` whether foreman-maintain's maintenance mode is on.
 """

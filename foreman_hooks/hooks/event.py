@@ -2,9 +2,10 @@
 
 A host record was created, its facts were uploaded, or it was deleted.  Foreman calls us for that
 inside its own transaction (foreman_hooks), or its Capsule does (webhooks and shellhooks).  So an
-event asks nobody, deletes nothing and is quick: this module imports only what loads at once.
+event sends no requests, deletes nothing and is quick: this module imports only what loads fast.
 
-All that an event is given is untrusted.  A note makes a run more careful and does nothing else.
+Everything that an event brings is untrusted.  A note makes a run more careful and does nothing
+else.
 """
 
 import json
@@ -42,8 +43,8 @@ _SUFFIX = ".event.foreman"  # foreman_webhooks: Webhook::EVENT_POSTFIX
 MAX_BODY = 1 << 20  # bytes; a host record with everything has some 100 KB
 BODY_WAIT = 0.5  # seconds to wait for the end of a body
 _MAX_ID = 2**63 - 1  # the largest integer of SQLite
-# Foreman's own rule for host names is narrower.  Nothing that this allows means anything to a shell
-# or a terminal.
+# Foreman's own rule for host names is narrower.  No character that this allows is special to a
+# shell or a terminal.
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,253}[a-z0-9_])?")
 
 
@@ -56,7 +57,7 @@ class EventError(Exception):
 class Note(NamedTuple):
     """What one event said: `event` is one of EVENTS, and `at` is aware.
 
-    `host_id` is 0, or `name` is "", where the event did not say it; never both.
+    `host_id` is 0, or `name` is "", if the event did not say it; never both.
     """
 
     event: str
@@ -76,10 +77,10 @@ def event_named(name: str) -> Optional[str]:
 
 
 def note_of(event: str, host: str, host_id: str, body: bytes, now: datetime) -> Note:
-    """Return the note of an event, from its arguments and, where these are empty, from its body.
+    """Return the note of an event, from its arguments or, if these are empty, from its body.
 
     `host` and `host_id` are the arguments of the call, "" if they are missing.  Raises EventError
-    where neither they nor the body name a host, or where the name is not valid.
+    if neither they nor the body name a host, or if the name is not valid.
     """
     number, name = 0, ""
     if len(body) <= MAX_BODY:
@@ -103,9 +104,8 @@ def is_note(event: object, host_id: object, name: object) -> bool:
     """Whether these values, read from an untrusted file, can be the fields of a note."""
     if event not in EVENTS or not isinstance(name, str):
         return False
-    if (
-        type(host_id) is not int or not 0 <= host_id <= _MAX_ID
-    ):  # True is an int as well
+    # Not isinstance: True is an int as well.
+    if type(host_id) is not int or not 0 <= host_id <= _MAX_ID:
         return False
     if name == "":
         return host_id != 0
@@ -113,7 +113,7 @@ def is_note(event: object, host_id: object, name: object) -> bool:
 
 
 def _host_in(body: bytes) -> tuple[int, str]:
-    """Id and name of the host in an event's JSON; 0 and "" where they are missing or not valid.
+    """Id and name of the host in an event's JSON; 0 and "" if they are missing or not valid.
 
     A webhook's payload has them at the top level, foreman_hooks puts the host under the key "host".
     """
@@ -145,9 +145,9 @@ def _shortened(text: str) -> str:
 def read_body(descriptor: int = 0) -> bytes:
     """Read the body of an event from standard input, for at most BODY_WAIT seconds.
 
-    Returns at most MAX_BODY bytes and one more, by which the caller sees that the body is too long.
-    What follows is read and dropped, so that the writer gets no broken pipe.  The end may never
-    come: smart-proxy has not always closed the pipe that it writes to (CommandTask).
+    Returns at most MAX_BODY + 1 bytes; the last one tells the caller that the body is too long.
+    All further bytes are read and dropped, so that the writer gets no broken pipe.  The end may
+    never come: smart-proxy has not always closed the pipe that it writes to (CommandTask).
     """
     body = bytearray()
     end = time.monotonic() + BODY_WAIT
@@ -161,7 +161,7 @@ def read_body(descriptor: int = 0) -> bytes:
             space = MAX_BODY + 1 - len(body)
             body += piece[:space]
     except (OSError, ValueError):
-        pass  # standard input is closed: there is no more to read
+        pass  # standard input is closed: there is nothing more to read
     return bytes(body)
 
 

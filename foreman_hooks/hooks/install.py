@@ -1,7 +1,7 @@
-"""Brings a machine to the state that `schedule_files` describes: plan first, then carry it out.
+"""Bring a machine to the state that `schedule_files` describes: first plan, then carry it out.
 
 Nothing is written while planning, so a dry run simply stops after it.  A file that somebody changed
-is kept beside ours as `.rpmsave`.
+is kept next to ours as `.rpmsave`.
 """
 
 import difflib
@@ -42,9 +42,9 @@ class State(Enum):
 class Change:
     """What happens to one path, and why.
 
-    `target` is its path on the machine, and `path` the same below the root.  `spec` is None where
-    it is removed or kept.  `diff` is a unified diff.  `save`: the present file is not as we wrote
-    it, so it is put aside as `.rpmsave`.
+    `target` is its path on the machine, and `path` the same below the root.  `spec` is None if
+    it is removed or kept.  `diff` is a unified diff.  `save`: the present file differs from
+    what we wrote, so it is kept as `.rpmsave`.
     """
 
     state: State
@@ -78,9 +78,8 @@ def plan_installation(
             )
     with translated_errors(root):
         for spec in required:
-            if spec.owner and is_this_machine(
-                root
-            ):  # the users of an image are not known here
+            # The users of an image are not known here.
+            if spec.owner and is_this_machine(root):
                 _owner_ids(spec.path, spec.owner)
         changes = [_planned(root, spec) for spec in required]
     return changes + removals
@@ -89,8 +88,8 @@ def plan_installation(
 def plan_removal(root: Path, targets: Iterable[Path]) -> list[Change]:
     """Return how to remove our files at these paths below `root`; raises ScheduleError.
 
-    A file of ours that was changed is put aside: if it stayed, it would go on running after it was
-    said to be removed.  Files of others stay.
+    A file of ours that was changed is renamed: if it stayed, it would still run although we said
+    that it was removed.  Files of others stay.
     """
     changes = []
     with translated_errors(root):
@@ -150,7 +149,7 @@ def _planned_rewrite(spec: FileSpec, path: Path, content: str, detail: str) -> C
 
 
 def _check_kind(spec: FileSpec, path: Path) -> None:
-    """Raise ScheduleError where there is a folder instead of a file, or the reverse."""
+    """Raise ScheduleError if there is a folder instead of a file, or the reverse."""
     if spec.is_folder and not path.is_dir():
         raise ScheduleError(f"{path} is in the way: it should be a folder")
     if not spec.is_folder and not path.is_file():
@@ -158,9 +157,9 @@ def _check_kind(spec: FileSpec, path: Path) -> None:
 
 
 def _other_attributes(spec: FileSpec, path: Path) -> str:
-    """Say what has to change besides the text; "" where nothing has to."""
+    """Say what has to change besides the text; "" if nothing has to."""
     if path.is_symlink() and not spec.is_folder:
-        return "was a link"  # a file replaces it, or every look would find a change
+        return "was a link"  # replaced by a file, or every install would find a change
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode != spec.mode:
         return f"mode {mode:04o} -> {spec.mode:04o}"
@@ -238,7 +237,7 @@ def _saved_name(path: Path) -> Path:
 
 
 def _make_folders(path: Path) -> None:
-    """Create this folder and its missing parents, readable for all like those of the system."""
+    """Create this folder and its missing parents, readable for everybody."""
     for folder in reversed([path, *path.parents]):
         if not folder.is_dir():
             folder.mkdir()

@@ -1,4 +1,4 @@
-"""What is on the machine: our program, its journal, the present schedule, and those of others.
+"""What is on the machine: our program, its journal, the present schedule, and other schedules.
 
 `root` is a folder that holds the file system of the machine: / for this one, or that of an image.
 """
@@ -30,7 +30,7 @@ from foreman_hooks.paths import (
     SYSTEM_CRONTAB,
 )
 
-# A file that we put aside.  systemd, logrotate and cron ignore this ending, foreman_hooks calls
+# The ending of a file that we keep.  systemd, logrotate and cron ignore it, foreman_hooks calls
 # executables only, and the name of a shellhook has no dot.
 KEPT = ".rpmsave"
 _RUNS_US = re.compile(rf"^[^#\n]*\b{NAME}\b[^\n]* run\b", re.MULTILINE)
@@ -41,12 +41,12 @@ _ROTATED_LOGS = re.compile(r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", re.MULTI
 
 
 def is_this_machine(root: Path) -> bool:
-    """Whether `root` is not an image but the machine that we run on."""
+    """Whether `root` is the machine that we run on, not an image."""
     return root == Path("/")
 
 
 def below(root: Path, path: Path) -> Path:
-    """Return the path below `root`; raises ScheduleError where a link leads out of it."""
+    """Return the path below `root`; raises ScheduleError if a link leads out of it."""
     inside = root / str(path).lstrip("/")
     folder = inside.parent.resolve()
     if not folder.is_relative_to(root.resolve()):
@@ -67,7 +67,7 @@ def exists(root: Path, path: Path) -> bool:
 
 @contextlib.contextmanager
 def translated_errors(root: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into ScheduleError, with one line and an exit code."""
+    """Turn errors of the operating system into ScheduleError: one line and an exit code."""
     try:
         yield
     except PermissionError as error:
@@ -78,7 +78,7 @@ def translated_errors(root: Path) -> Iterator[None]:
 
 
 def check_rights(root: Path) -> None:
-    """Raise ScheduleForbidden where this machine is to be changed without the rights of root."""
+    """Raise ScheduleForbidden if this machine would be changed without the rights of root."""
     if is_this_machine(root) and os.geteuid() != 0:
         raise ScheduleForbidden(
             "this needs root; --dry-run shows what it would do, --root DIR writes elsewhere"
@@ -113,7 +113,7 @@ def _absolute(name: str) -> Path:
 
 
 def configured_journal(root: Path, config: Optional[Path]) -> Path:
-    """Return the journal's path: a hardened service may write to its folder only.
+    """Return the journal's path; a hardened service may write to its folder only.
 
     An invalid configuration is treated as a missing one; `doctor` reports what is wrong with it.
     """

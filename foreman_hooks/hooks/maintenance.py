@@ -1,10 +1,10 @@
 """The maintenance mode of foreman-maintain: while it is on, Satellite is being worked on.
 
-No run may start then.  foreman-maintain recognizes its mode by a table of the packet
-filter, or where nftables is not installed by a chain of iptables (definitions/features/nftables.rb
-and iptables.rb, feature(:instance).firewall).  No file has it: the storage
-/var/lib/foreman-maintain/data.yml holds sync plans only.  foreman-maintain stops crond but not the
-timers of others, and it leaves loopback open, so a run under systemd would work on.
+No run may start then.  foreman-maintain recognizes its mode by a table of the packet filter, or, if
+nftables is not installed, by a chain of iptables (definitions/features/nftables.rb and iptables.rb,
+feature(:instance).firewall).  No file shows the mode: /var/lib/foreman-maintain/data.yml holds sync
+plans only.  foreman-maintain stops crond but not the timers of others, and it leaves loopback open,
+so a run under systemd would continue.
 
 `foreman-maintain maintenance-mode is-enabled` (0: on, 1: off, or a failure) takes seconds to load;
 the packet filter answers in milliseconds.
@@ -31,7 +31,7 @@ class MaintenanceMode(Exception):
 
 
 def refuse() -> None:
-    """Raise MaintenanceMode while the mode is on; where that cannot be known, do nothing."""
+    """Raise MaintenanceMode while the mode is on; do nothing if that cannot be known."""
     if is_on(*look()):
         raise MaintenanceMode(
             "foreman-maintain's maintenance mode is on; nothing was checked and nothing deleted"
@@ -41,9 +41,9 @@ def refuse() -> None:
 def is_on(tables: Optional[str], has_chain: bool) -> bool:
     """Whether maintenance mode is on.
 
-    `tables` is what `nft list tables` printed; None where nft is missing or has no permission.
-    `has_chain`: iptables knows the chain.  As for foreman-maintain, nftables decides if it is
-    installed.
+    `tables` is what `nft list tables` printed; None if nft is missing or has no permission.
+    `has_chain`: iptables knows the chain.  If nftables is installed, it alone decides, as it does
+    for foreman-maintain.
     """
     if tables is None:
         return has_chain
@@ -53,7 +53,7 @@ def is_on(tables: Optional[str], has_chain: bool) -> bool:
 def look() -> tuple[Optional[str], bool]:
     """Return the tables of nftables (None: unknown), and whether iptables has the chain.
 
-    iptables is asked only where nft is not installed.
+    iptables is asked only if nft is not installed.
     """
     nft = _find("nft")
     if nft:
@@ -73,7 +73,7 @@ def _find(tool: str) -> Optional[str]:
 
 
 def _output(*words: str) -> Optional[str]:
-    """Return what a command prints; None where it fails."""
+    """Return what a command prints; None if it fails."""
     try:
         process = subprocess.run(
             words,

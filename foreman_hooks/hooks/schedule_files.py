@@ -57,9 +57,8 @@ class Owner(NamedTuple):
 class FileSpec:
     """A file, or a folder (`text` is None), that has to exist with this mode.
 
-    `keep_existing`: it is created only where it is missing, since from then on it belongs to the
-    administrator (a file) or because it is not ours (a folder).  `owner` is None for a file that
-    belongs to the user who installs.
+    `keep_existing`: it is only created, never changed: a file then belongs to the administrator,
+    and a folder is not ours.  `owner` is None for a file that belongs to the user who installs.
     """
 
     path: Path
@@ -132,7 +131,7 @@ def hook_scripts(folder: Path) -> list[Path]:
 
 
 def minute(host: str) -> int:
-    """Return the minute of the hour: not the same on all hosts, to spread the load on a cloud."""
+    """Return the minute of the hour; it differs between hosts, to spread the load on a cloud."""
     return zlib.crc32(host.encode()) % 60
 
 
@@ -148,7 +147,7 @@ def _check_printable(choice: Choice) -> None:
 
 
 def _folders(choice: Choice) -> list[FileSpec]:
-    # The users that run the events have to get through the journal's folder to the spool.  The
+    # The users that run the events need to reach the spool in the journal's folder.  The
     # journal itself is for root alone (0600).
     journal_mode = 0o700
     if choice.notes_events or choice.spool_exists:

@@ -1,4 +1,4 @@
-"""The line near the top of each file that we write, with a digest of all other lines.
+"""A line near the top of each file that we write, with a digest of all other lines.
 
 It shows whether an administrator changed the file later, without a list of what was installed.
 """
@@ -8,12 +8,12 @@ from enum import Enum
 
 from foreman_hooks.paths import NAME
 
-# Not to be reworded: files that earlier versions installed are recognized by it.
+# Do not reword it: files that earlier versions installed are recognized by it.
 _MARK = f"# Written by '{NAME} schedule install'; changed lines are noticed by sha256 "
 
 
 class Origin(Enum):
-    """Who wrote a file: we; we, and somebody changed it later; or somebody else."""
+    """Who wrote a file.  CHANGED: we did, and somebody changed it later."""
 
     OURS = "ours"
     CHANGED = "changed"

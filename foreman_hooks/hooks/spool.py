@@ -1,7 +1,7 @@
-"""The spool: a file beside the journal in which events leave notes until the next run takes them.
+"""The spool: a file next to the journal in which events leave notes for the next run.
 
-One line a note.  The file belongs to the user that runs the events, so what it holds is untrusted.
-Like `event`, this module imports only what loads at once.
+One line a note.  The file belongs to the user that runs the events, so its content is untrusted.
+Like `event`, this module imports only what loads fast.
 """
 
 import errno
@@ -21,9 +21,8 @@ from foreman_hooks.paths import CONFIG, JOURNAL
 
 MAX_SPOOL = 10_000_000  # bytes, some 80,000 notes; each run empties the spool
 EVENT_WAIT = 0.5  # seconds that an event waits for the lock
-RUN_WAIT = (
-    10.0  # seconds that a run waits for the lock: without the notes it knows less
-)
+# Seconds that a run waits for the lock: without the notes it knows less.
+RUN_WAIT = 10.0
 
 
 class SpoolError(Exception):
@@ -65,11 +64,11 @@ def leave(spool: Path, note: Note) -> None:
 def take(
     spool: Path, keep: Callable[[Sequence[Note], bool], None], now: datetime
 ) -> None:
-    """Hand all notes to `keep`, and empty the spool once it has returned.
+    """Pass all notes to `keep`, and empty the spool when it has returned.
 
-    The second argument of `keep` is True where more notes may be lost: the spool was full, or a
-    line is not a note.  Where `keep` raises, or this process is killed, the notes stay.  Raises
-    SpoolError where the spool cannot be read: then nobody knows what it holds.
+    The second argument of `keep` is True if more notes may be lost: the spool was full, or a line
+    is not a note.  If `keep` raises, or this process is killed, the notes stay.  Raises SpoolError
+    if the spool cannot be read: its content is unknown then.
     """
     with _translated_errors(spool):
         if _is_missing(spool):
@@ -84,12 +83,12 @@ def take(
 
 
 def journal_of(config: Optional[Path]) -> Path:
-    """Return the journal that a configuration names; of the usual one, if `config` is None.
+    """Return the journal that a configuration names; None: the usual configuration.
 
-    Reads that one key alone: all the settings take too long to load for an event.  Raises
-    SpoolForbidden where this user may not read the configuration, and SpoolError.
+    Reads only that key, since loading all settings takes too long for an event.  Raises
+    SpoolForbidden if this user may not read the configuration, and SpoolError.
     """
-    import yaml  # not needed, and not loaded, where --spool names the file
+    import yaml  # not needed, and not loaded, if --spool names the file
 
     path = config or CONFIG
     not_a_configuration = (
@@ -152,7 +151,7 @@ def _note_in(line: bytes, now: datetime) -> Optional[Note]:
 
 
 def _is_missing(spool: Path) -> bool:
-    """Whether there is no spool; raises OSError where that cannot be known."""
+    """Whether there is no spool; raises OSError if that cannot be known."""
     try:
         os.lstat(spool)
     except FileNotFoundError:
@@ -161,7 +160,7 @@ def _is_missing(spool: Path) -> bool:
 
 
 def _read(file: int) -> bytes:
-    """Read the spool, or twice the size that it may have: it belongs to another user."""
+    """Read the spool, but at most twice its allowed size: it belongs to another user."""
     content = b""
     while len(content) < 2 * MAX_SPOOL:
         piece = os.read(file, 1 << 20)
@@ -183,7 +182,7 @@ def _append(file: int, line: bytes, size: int) -> None:
 
 
 def _fill_up(file: int, size: int) -> None:
-    """Bring the spool to its largest size with an empty line: so `take` sees that it was full."""
+    """Fill the spool up with an empty line, so that `take` sees that it was full."""
     if size < MAX_SPOOL:
         os.write(file, b" " * (MAX_SPOOL - size - 1) + b"\n")
 

@@ -7,7 +7,7 @@ from foreman_hooks.hooks.install import Change, State
 from foreman_hooks.hooks.schedule_files import ScheduleError
 from foreman_hooks.paths import SERVICE, TIMER
 
-Command = tuple[str, ...]  # the words behind `systemctl`
+Command = tuple[str, ...]  # the words after `systemctl`
 SECONDS = 120  # for one call of systemctl
 
 

@@ -1,8 +1,8 @@
-"""The HTML report: a plan and what became of it on one page, for people to read, sort and keep.
+"""The HTML report: a plan and its outcomes on one page, for people to read, sort and keep.
 
-The page needs nothing from elsewhere: its Content-Security-Policy allows only its own style and
-script, by their hashes, so what a guest wrote into its facts could not run even if it were not
-escaped.
+The page loads nothing else: its Content-Security-Policy allows only its own style and
+script, by their hashes, so text that a guest put into its facts could not run even if it were
+not escaped.
 """
 
 import hashlib
@@ -31,15 +31,15 @@ from foreman_hooks.times import hammer_time
 
 LIMIT = 1000  # characters of one text; the longest of our own has about 300
 LISTED = 500  # rows of the lists on top; the table of all records has the others
-LONG = 1000  # a table of more rows is laid out in portions
-PORTION = 100  # rows that a browser lays out together; report.js and report.css know it as well
+LONG = 1000  # a table with more rows is laid out in portions
+PORTION = 100  # rows that a browser lays out together; also in report.js and report.css
 _BAR = 1000  # the width of the bar of verdicts
-_THINNEST = 5.0  # the least width of its parts: one record of 50,000 has to be visible
+_THINNEST = 5.0  # the least width of a part: 1 record of 50,000 has to be visible
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the bar of verdicts: how many records, where it begins, and how wide it is."""
+    """One part of the bar of verdicts: how many records, its left edge and its width."""
 
     decision: str
     reason: str
@@ -89,7 +89,7 @@ def render(plan: Plan, outcomes: Outcomes = None) -> str:
 
 
 def _source(environment: Environment, name: str) -> Markup:
-    """Our own style sheet or script, which holds nothing that a host said."""
+    """Our own style sheet or script, which contains no text of a host."""
     assert environment.loader
     text, _, _ = environment.loader.get_source(environment, name)
     return Markup(text)  # noqa: S704
@@ -161,7 +161,7 @@ def _css_class(decision: Decision, reason: Reason) -> str:
 
 
 def _shown(value: object) -> object:
-    """Every text on the page: cut if it is very long, without control and bidirectional marks."""
+    """A text as the page shows it: cut if very long, without control or bidirectional marks."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     text = plain(value)

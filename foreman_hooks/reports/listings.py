@@ -1,4 +1,4 @@
-"""Rows as hammer prints them (table, csv, json, yaml), and a plan in words, also for the mail."""
+"""Rows as hammer prints them (table, csv, json, yaml), and a plan in words."""
 
 import csv
 import io
@@ -83,7 +83,7 @@ def _chosen(row: Row, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _json(rows: Sequence[Row]) -> str:
-    """JSON with letters of all languages; what a terminal would obey is escaped."""
+    """JSON with letters of all languages; control characters are escaped."""
     text = json.dumps(rows, indent=2, ensure_ascii=False)
     lines = text.split("\n")
     return "\n".join(map(escaped, lines)) + "\n"
@@ -99,9 +99,8 @@ def _yaml(rows: Sequence[Row]) -> str:
         allow_unicode=True,
     )
     if not text.replace("\n", "").isprintable():
-        text = yaml.safe_dump(
-            rows, sort_keys=False, width=1000
-        )  # escapes all but ASCII
+        # Escapes all characters but ASCII.
+        text = yaml.safe_dump(rows, sort_keys=False, width=1000)
     return f"---\n{text}"
 
 
@@ -120,15 +119,15 @@ def _csv(rows: Sequence[Row], style: Style) -> str:
     return text.getvalue()
 
 
-# A cell that begins with one of these is a formula to a spreadsheet; full-width signs count too.
+# A cell that begins with one of these is a formula to a spreadsheet, also as full-width signs.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\u2212"
 
 
 def _without_formula(value: Any, separator: str) -> str:
     """The cell, with an apostrophe before anything that a spreadsheet would run as a formula.
 
-    Tenants choose the names of servers.  Another spreadsheet may end a cell at another separator,
-    which depends on the country, so what follows one is treated alike.
+    Tenants choose the names of servers.  Depending on the country, a spreadsheet may end a cell at
+    another separator, so the text after any separator is treated in the same way.
     """
     cell = _cell(value)
     if isinstance(value, (int, float)):
@@ -241,15 +240,14 @@ def count_reasons(verdicts: Iterable[Verdict]) -> list[ReasonCount]:
     return sorted(rows, key=lambda row: ORDER.index(row.decision))
 
 
-_EXAMPLES = (
-    5  # lines about records that share a cause: an unreachable cloud, or a refused plan
-)
+# Lines about records that share a cause: an unreachable cloud, or a refused plan.
+_EXAMPLES = 5
 
 
 def news(plan: Plan, outcomes: Outcomes = None) -> str:
     """What cron mails: what was deleted (or would be), what needs attention, and what waits.
 
-    "" if there is nothing to do: it is no news that a record still waits.
+    "" if there is nothing to do: a record that still waits is not news.
     """
     lines = _deletions(plan, outcomes)
     reasons = NEEDS_ATTENTION - UNKNOWN_REASONS
@@ -294,7 +292,7 @@ def _label(plan: Plan, verdict: Verdict, applied: bool) -> str:
 
 
 def _unknown(plan: Plan) -> list[str]:
-    """How many records nothing is known about, and some of the causes."""
+    """How many records are unknown, and some of the causes."""
     if not plan.unknown:
         return []
     causes: dict[str, None] = {}
@@ -357,7 +355,7 @@ def _region_lines(region: PlanRegion) -> Iterator[str]:
 
 
 def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:
-    """The hammer commands that would do the same, by id; hammer checks none of what we check."""
+    """The hammer commands for the same deletions, by id; they check nothing that we check."""
     lines = []
     for verdict in verdicts:
         host_id, name = verdict.host_id, plain(verdict.name)

@@ -1,7 +1,7 @@
-"""Where log lines go: to stderr, and to a log file for later questions.
+"""Where log lines go: to stderr, and to a log file for later.
 
-The file also gets what was printed.  So cron can mail news (stdout) and errors (stderr) as usual,
-and the log has every run; a redirection by the shell would have to choose.
+The file also gets what is printed.  So cron can mail news (stdout) and errors (stderr) as usual,
+and the log has every run; a redirection by the shell could do only one of the two.
 """
 
 import errno
@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people, with the time if `timed`: a file has no other clock.
+    """A line for people, with the time if `timed`, as in a file.
 
     Invisible characters are escaped, so that no server or tenant controls the terminal.
     """
@@ -71,7 +71,7 @@ def set_up(
     kind: str = "text",
     file: Optional[Path] = None,
 ) -> None:
-    """Log to stderr from `level` on, and what is done and printed to `file`; raises OSError."""
+    """Log to stderr from `level` on, and steps and printed lines to `file`; raises OSError."""
     stderr = logging.StreamHandler()
     stderr.setLevel(level)
     stderr.addFilter(lambda record: record.name != SAID)
@@ -104,7 +104,7 @@ def _formatter(kind: str, timed: bool) -> logging.Formatter:
 
 
 class _LogFile(logging.FileHandler):
-    """The log file, to append to.
+    """The log file, opened to append.
 
     Its folder may belong to another user (/var/log/foreman does), so no link is followed.
     """

@@ -1,7 +1,7 @@
 """Metrics of a run for Prometheus, as a file for node_exporter's textfile collector.
 
 The file is written at the end of every run, including one that failed.  The time of the last good
-run is carried over from the file itself, so that "no good run for a day" is visible while every run
+run is copied from the previous file, so that "no good run for a day" is visible while every run
 fails.
 """
 
@@ -22,7 +22,7 @@ from foreman_hooks.rules.plan import Plan, PlanRegion
 
 PREFIX = "satellite_osp_cleanup"
 GOOD = (0, 2)  # exit codes of a run in which everything was known and nothing failed
-# What the file says about each metric; their names begin with the PREFIX.
+# The help text of each metric; the names in the file begin with PREFIX.
 _HELP = {
     "last_run_timestamp_seconds": "When the last run ended.",
     "last_good_run_timestamp_seconds": (
@@ -51,7 +51,7 @@ class MetricsError(Exception):
 
 @dataclass
 class RunRecord:
-    """What is known about one run, filled while it goes on; `seconds`: stage -> duration."""
+    """What is known about one run, filled while it runs; `seconds`: stage -> duration."""
 
     code: int = 70
     plan: Optional[Plan] = None

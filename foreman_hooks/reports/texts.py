@@ -1,14 +1,14 @@
-"""Texts of strangers made safe for a terminal.
+"""Make untrusted texts safe for a terminal.
 
-Names, facts and error messages may hold anything, including escape sequences, so nothing that is
-not printable is shown as it is.
+Names, facts and error messages may contain anything, including escape sequences, so a character
+that is not printable is never shown as it is.
 """
 
 import json
 
 
 def plain(text: str) -> str:
-    """The text as one line, with a blank in place of each character that is not printable."""
+    """The text as one line, with a blank for each character that is not printable."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " for char in text)

@@ -36,9 +36,8 @@ def main(question: Question, clouds_yaml: str = "") -> int:
     Returns the exit code: 0 answered, 64 a wrong input, 65 not a UUID, 69 a package is missing,
     78 a wrong clouds.yaml.
     """
-    logging.disable(
-        logging.CRITICAL
-    )  # what libraries log would end up inside the answer's line
+    # Log lines of libraries would end up inside the answer's line.
+    logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     missing = _missing_packages()
     if missing:

@@ -1,5 +1,4 @@
-"""One UUID asked about with keystoneauth1 alone, no check of anything: what a start-up may be held
-against.
+"""Ask about one UUID with keystoneauth1 alone and check nothing, to compare start-up times.
 
 OS_CLIENT_CONFIG_FILE=... python tests/bench/bare_check.py UUID
 """

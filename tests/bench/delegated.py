@@ -1,11 +1,12 @@
-"""How much a check by job costs over the same check made directly: 10,000 UUIDs, 2 % of them
-terminated.
+"""How much longer a check by job takes than the same check made directly.
+
+10,000 UUIDs, 2 % of them terminated.
 
     python tests/bench/delegated.py [UUIDS] [RUNS]
 
-Whole processes are timed, start-up included; both servers run in a process of their own.  This
-Satellite starts a job at once; a real one was measured to need 3 to 6 s until a job's host is
-complete, which comes on top.
+Whole processes are timed, start-up included; both servers run in one separate process.  This
+Satellite starts a job at once; a real one needs 3 to 6 s more until a job's host is complete
+(measured).
 """
 
 import json
@@ -37,7 +38,7 @@ CHECK = [
 
 
 def serve(count: int, folder: Path) -> None:
-    """Both servers until standard input ends; writes the configurations, then says so."""
+    """Run both servers until standard input ends; prints "ready" once the configuration exists."""
     openstack = OpenStack(
         regions=("RegionOne",), accounts=[Account("admin", "changeme")]
     )
@@ -97,7 +98,7 @@ def serve(count: int, folder: Path) -> None:
 
 
 def seconds(folder: Path, config: str) -> float:
-    """The time of one check of all UUIDs; it must find what there is."""
+    """The time of one check of all UUIDs; its result must be right."""
     began = time.perf_counter()
     with (folder / "uuids").open() as uuids:
         ran = subprocess.run(
@@ -130,8 +131,8 @@ def main(count: int = 10_000, runs: int = 5) -> None:
             assert servers.stdout and servers.stdout.readline() == "ready\n"
             times: dict[str, list[float]] = {"bare.yml": [], "job.yml": []}
             for _ in range(runs):
-                for config, taken in times.items():
-                    taken.append(seconds(folder, config))
+                for config, durations in times.items():
+                    durations.append(seconds(folder, config))
             assert servers.stdin
             servers.stdin.close()
     print(f"{count} UUIDs, {runs} runs      median    min    max  (s)")
@@ -139,9 +140,10 @@ def main(count: int = 10_000, runs: int = 5) -> None:
         ("asked directly", "bare.yml"),
         ("asked by a job", "job.yml"),
     ):
-        taken = times[config]
+        durations = times[config]
         print(
-            f"{label:<24}{statistics.median(taken):10.2f}{min(taken):7.2f}{max(taken):7.2f}"
+            f"{label:<24}{statistics.median(durations):10.2f}"
+            f"{min(durations):7.2f}{max(durations):7.2f}"
         )
     over = statistics.median(times["job.yml"]) - statistics.median(times["bare.yml"])
     print(f"{'over the bare check':<24}{over:10.2f}")

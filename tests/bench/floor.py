@@ -1,11 +1,11 @@
-"""The least that can answer: a bare loop of `requests`, without a check of anything it is told.
+"""The least work that gives an answer: a bare loop of `requests` that checks no response.
 
     python tests/bench/floor.py FOLDER [prove]
 
-Pulls virt::uuid of all hosts in one page and the ids of all servers, both sides at once, and takes
-the set difference.  With `prove` it also finds out which of these are terminated: what made them
-(one more fact in the same page), and for each of OpenStack's, with as many workers as the tool has,
-a GET and the deleted row; the records come in pages.
+Reads virt::uuid of all hosts in one page and the ids of all servers, both at once, and takes the
+set difference.  With `prove` it also finds out which of these are terminated.  For that it reads
+one more fact in the same page (the product), and for each instance of OpenStack a GET and the
+deleted row, with as many workers as the program has; it reads the records in pages.
 """
 
 import json
@@ -22,7 +22,7 @@ workers = threading.local()
 
 
 def main(folder: Path, prove: bool) -> None:
-    """Print how many hosts no list has, and how many of them are terminated."""
+    """Print how many hosts are in no list, and how many of them are terminated."""
     urls = json.loads((folder / "urls.json").read_text())
     satellite, openstack = urls["satellite"], urls["openstack"]
     login = (LOGIN["username"], LOGIN["password"])
@@ -52,12 +52,12 @@ def main(folder: Path, prove: bool) -> None:
             workers.session = requests.Session()
             workers.session.headers["X-Auth-Token"] = token
             workers.session.auth = login
-        found: requests.Session = workers.session
-        return found
+        worker_session: requests.Session = workers.session
+        return worker_session
 
     def hosts() -> dict[str, dict[str, str]]:
         search = f"fact ^ (virt::uuid, {PRODUCT})" if prove else "fact = virt::uuid"
-        found: dict[str, dict[str, str]] = (
+        facts_of_hosts: dict[str, dict[str, str]] = (
             session()
             .get(
                 f"{satellite}/api/fact_values",
@@ -66,7 +66,7 @@ def main(folder: Path, prove: bool) -> None:
             )
             .json()["results"]
         )
-        return found
+        return facts_of_hosts
 
     def servers() -> set[str]:
         ids: set[str] = set()
@@ -119,26 +119,27 @@ def main(folder: Path, prove: bool) -> None:
         asked = pool.submit(servers)
         facts = hosts()
         alive = asked.result()
-        rest = {
-            name: found
-            for name, found in facts.items()
-            if found["virt::uuid"].lower() not in alive
+        missing = {
+            name: host_facts
+            for name, host_facts in facts.items()
+            if host_facts["virt::uuid"].lower() not in alive
         }
         doomed = {
-            name: found["virt::uuid"].lower()
-            for name, found in rest.items()
-            if "OpenStack" in found.get(PRODUCT, "")
+            name: host_facts["virt::uuid"].lower()
+            for name, host_facts in missing.items()
+            if "OpenStack" in host_facts.get(PRODUCT, "")
         }
         names = list(doomed)
-        found = readers.map(
+        pages = readers.map(
             records, (names[start : start + 100] for start in range(0, len(names), 100))
         )
         terminated = sum(pool.map(is_terminated, doomed.values()))
         assert all(
-            record["subscription_facet_attributes"] for page in found for record in page
+            record["subscription_facet_attributes"] for page in pages for record in page
         )
     print(
-        f"{len(facts)} hosts, {len(alive)} servers, {len(rest)} in no list, {terminated} terminated"
+        f"{len(facts)} hosts, {len(alive)} servers, "
+        f"{len(missing)} in no list, {terminated} terminated"
     )
 
 

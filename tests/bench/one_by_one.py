@@ -1,9 +1,9 @@
-"""The first way that was ever published, for a few hosts: look each of them up by itself.
+"""The method of the first article about this problem, for a few hosts: look up each one alone.
 
     python tests/bench/one_by_one.py FOLDER HOST...
 
-For every host: its virt::uuid from Satellite as hammer asks for it, then a log-in of its own, then
-the full list of all servers with all details.
+For each host it reads virt::uuid from Satellite as hammer does, logs in to OpenStack, and lists all
+servers with all details.
 """
 
 import json
@@ -20,7 +20,7 @@ from world import LOGIN
 def main(folder: Path, names: list[str]) -> None:
     """Print how many of these hosts have a server."""
     urls = json.loads((folder / "urls.json").read_text())
-    found = 0
+    existing = 0
     for name in names:
         facts = requests.get(
             f"{urls['satellite']}/api/fact_values",
@@ -43,8 +43,10 @@ def main(folder: Path, names: list[str]) -> None:
             "2.1", session=session.Session(auth=auth), region_name="RegionOne"
         )
         servers = nova.servers.list(search_opts={"all_tenants": 1}, limit=-1)
-        found += facts[name]["virt::uuid"].lower() in {server.id for server in servers}
-    print(f"{found} of {len(names)} have a server")
+        existing += facts[name]["virt::uuid"].lower() in {
+            server.id for server in servers
+        }
+    print(f"{existing} of {len(names)} have a server")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""How far it goes: time, requests and memory of `plan`, beside the least that could answer and the
-first way.
+"""Time, requests and memory of `plan` for large fleets, next to two other methods.
+
+The other methods are a bare loop that checks nothing (floor.py), and the method of the first
+article about this problem (one_by_one.py).
 
     python tests/bench/scale.py [--sizes 1000,10000,100000] [--runs 3] [--json FILE] [--note TEXT]
 
-Whole processes are timed, start-up included, in turns, and their medians compared; both servers run
-in one process of their own, on loopback.  What that process spends itself is part of every figure,
-so it is shown.  Every run adds a line to history.jsonl beside this file.
+Whole processes are timed in turns, start-up included, and their medians compared; both servers run
+in one separate process on loopback.  The time of that process is part of every figure, so it is
+printed too.  Every run adds a line to history.jsonl next to this file.
 """
 
 import argparse
@@ -31,7 +33,7 @@ PLAN = [
     "-c",
     "from foreman_hooks.commands.main import entry_point; entry_point()",
 ]
-# What a plan has loaded when it begins to ask.
+# Everything that a plan has loaded before its first request.
 IDLE = (
     "from foreman_hooks.commands.process import run_and_exit\n"
     "def load():\n"
@@ -40,15 +42,13 @@ IDLE = (
     "    return 0\n"
     "run_and_exit(load)"
 )
-# How many hosts the first way is tried on; of larger fleets none.
+# Number of hosts -> on how many of them to try the first way; larger fleets are left out.
 SAMPLE = {1_000: 20, 10_000: 4, 100_000: 1}
 MIB = 1024 * 1024
 
 
 class Ran(NamedTuple):
-    """One process: seconds of wall clock and of CPU, bytes at its peak, and what it and the servers
-    made of it.
-    """
+    """One process that ended: wall and CPU seconds, peak of memory in bytes, output, requests."""
 
     wall: float
     cpu: float
@@ -59,7 +59,7 @@ class Ran(NamedTuple):
 
 
 def run(command: list[str], world: Optional[World] = None, **environ: str) -> Ran:
-    """Run a process to its end; it must succeed."""
+    """Run a process until it ends; it must succeed."""
     if world:
         world.ask("spent")
     began = time.perf_counter()
@@ -100,7 +100,7 @@ def median(runs: list[Ran]) -> Ran:
 
 
 def plan(folder: Path, *more: str) -> list[str]:
-    """The command, with a journal that begins anew."""
+    """The command for a plan with an empty journal."""
     for file in folder.glob("journal*"):
         file.unlink()
     return [*PLAN, "--config", str(folder / "config.yml"), "plan", *more]
@@ -114,29 +114,28 @@ def measure(count: int, runs: int) -> dict[str, Any]:
             {"OS_CLIENT_CONFIG_FILE": str(Path(name) / "clouds.yaml")},
         )
         floor = [sys.executable, str(HERE / "floor.py"), name]
-        run(floor, world)  # its own cost, and whatever it makes once
-        found: dict[str, list[Ran]] = {
+        run(floor, world)  # warms up both servers
+        runs_of: dict[str, list[Ran]] = {
             "floor": [],
             "plan": [],
             "proof floor": [],
             "proof plan": [],
         }
         for _ in range(runs):
-            found["floor"].append(run(floor, world))
-            found["plan"].append(run(plan(folder), world, **clouds))
+            runs_of["floor"].append(run(floor, world))
+            runs_of["plan"].append(run(plan(folder), world, **clouds))
         assert (
-            "100%" not in found["plan"][0].out
-            and " 0 to delete" in found["plan"][0].out
+            "100%" not in runs_of["plan"][0].out
+            and " 0 to delete" in runs_of["plan"][0].out
         )
         dead = world.ask("terminate")
         for _ in range(runs):
-            found["proof floor"].append(run([*floor, "prove"], world))
-            found["proof plan"].append(run(plan(folder), world, **clouds))
-        assert f" {dead} to delete" in found["proof plan"][0].out, found["proof plan"][
-            0
-        ].out[-2000:]
-        assert f"{dead} terminated" in found["proof floor"][0].out
-        middle = {kind: median(all_runs) for kind, all_runs in found.items()}
+            runs_of["proof floor"].append(run([*floor, "prove"], world))
+            runs_of["proof plan"].append(run(plan(folder), world, **clouds))
+        output = runs_of["proof plan"][0].out
+        assert f" {dead} to delete" in output, output[-2000:]
+        assert f"{dead} terminated" in runs_of["proof floor"][0].out
+        middle = {kind: median(all_runs) for kind, all_runs in runs_of.items()}
         first_way = first_way_at(count, name)
     return {
         "hosts": count,
@@ -152,7 +151,7 @@ def measure(count: int, runs: int) -> dict[str, Any]:
 
 
 def first_way_at(count: int, folder: str) -> Optional[float]:
-    """Seconds that the first way would take for that many hosts, by those that a few take."""
+    """Seconds that the first way would take for that many hosts, estimated from a few."""
     command = [sys.executable, str(HERE / "one_by_one.py"), folder]
     if count not in SAMPLE:
         return None
@@ -167,7 +166,7 @@ def first_way_at(count: int, folder: str) -> Optional[float]:
 
 
 def request_bound(count: int, leftovers: int) -> int:
-    """The most requests that a plan may cost."""
+    """The most requests that a plan may need."""
     return 3 * math.ceil(count / 1000) + math.ceil(count / 1000) + 4 * leftovers + 20
 
 
@@ -200,11 +199,13 @@ def start_up(runs: int) -> dict[str, float]:
         for _ in range(2 * runs + 1):
             for label, command in commands.items():
                 times[label].append(run(command, world, **clouds).wall)
-    return {label: statistics.median(taken[1:]) for label, taken in times.items()}
+    return {
+        label: statistics.median(durations[1:]) for label, durations in times.items()
+    }
 
 
 def table(sizes: list[dict[str, Any]], short: dict[str, float], idle: int) -> str:
-    """All of it for people."""
+    """All figures as a table for people."""
     lines = [
         f"{'hosts':<10}{'terminated':<12}{'what':<24} wall s  ratio  CPU s  servers' CPU s"
         "  requests (bound)  peak MiB"
@@ -255,7 +256,7 @@ def table(sizes: list[dict[str, Any]], short: dict[str, float], idle: int) -> st
 
 
 def main() -> None:
-    """Measure, print, and put on file."""
+    """Measure, print the figures, and write them to the files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -268,7 +269,7 @@ def main() -> None:
         help="default: build/bench.json",
     )
     parser.add_argument(
-        "--note", default="", help="what is to stand beside this run in history.jsonl"
+        "--note", default="", help="a note for this run in history.jsonl"
     )
     options = parser.parse_args()
     sizes = [measure(int(count), options.runs) for count in options.sizes.split(",")]

@@ -1,13 +1,13 @@
-"""Both servers in a process of their own, as large as a benchmark wants them.
+"""Both servers in a separate process, with as many hosts as a benchmark needs.
 
     python tests/bench/world.py HOSTS FOLDER
 
 A third of the hosts are VMware guests, all others instances; there are as many servers as hosts.
-FOLDER gets a configuration that leads here.  Commands on standard input, each answered in one line
-of JSON:
+FOLDER gets a configuration for these servers.  The commands are lines on standard input, each
+answered with one line of JSON:
 
     spent       requests and CPU seconds since the last `spent`
-    terminate   terminate the instances of two hosts in a hundred; how many
+    terminate   terminate the instances of two hosts in a hundred, and return how many
 """
 
 import json
@@ -41,7 +41,7 @@ def uuid_of(number: int, foreign: bool = False) -> str:
 
 
 def terminated(count: int) -> list[int]:
-    """Two hosts in a hundred, instances all."""
+    """The numbers of two hosts in a hundred, all of them instances."""
     return [number + is_foreign(number) for number in range(0, count, 50)]
 
 
@@ -81,7 +81,9 @@ def _serve(count: int, folder: Path) -> None:
             requests = len(osp.requests) + len(foreman.requests)
             osp.requests.clear()
             foreman.requests.clear()
-            cpu, spent.before = time.process_time() - spent.before, time.process_time()  # type: ignore[attr-defined]
+            used = time.process_time()
+            cpu = used - spent.before  # type: ignore[attr-defined]
+            spent.before = used  # type: ignore[attr-defined]
             return {"requests": requests, "cpu": cpu}
 
         def terminate() -> int:
@@ -134,13 +136,13 @@ def _write(folder: Path, osp: str, foreman: str) -> None:
 
 
 class World:
-    """The process, spoken to."""
+    """The process with the servers, and a way to send it commands."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def ask(self, command: str) -> Any:
-        """Send a command; what it answers."""
+        """Send a command, and return the answer."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
@@ -149,7 +151,7 @@ class World:
 
 @contextmanager
 def running(count: int, folder: Path) -> Iterator[World]:
-    """The process with that many hosts, until the block ends."""
+    """Run the process with that many hosts until the block ends."""
     with subprocess.Popen(
         [sys.executable, __file__, str(count), str(folder)],
         stdin=subprocess.PIPE,

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Optional
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox import world as worlds
 from sandbox.openstack import Account, OpenStack
 from sandbox.satellite import ANSIBLE, PUPPET, SALT, Host, Satellite, User
 from sandbox.satellite import RHSM as ORIGIN
+from sandbox.world import World, add_instance, registration, stamp
 
 from foreman_hooks.osp_checker import Presence, Sighting, parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import RHSM, UUID_NAMES, identify, same_machine
@@ -336,7 +336,7 @@ def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
     stage.openstack = OpenStack(
         regions=("RegionOne", "RegionTwo"), accounts=[Account("admin", "changeme")]
     )
-    stage.world = worlds.World(stage.satellite, stage.openstack, {})
+    stage.world = World(stage.satellite, stage.openstack, {})
     stage.foreman.handle, stage.osp.handle = (
         stage.satellite.handle,
         stage.openstack.handle,
@@ -345,7 +345,7 @@ def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
     stage.host("witness")
     for uuid, (state, ended) in zip(UUIDS, fleet):
         if state != "none":
-            worlds.add_instance(
+            add_instance(
                 stage.world,
                 uuid,
                 uuid,
@@ -356,8 +356,8 @@ def build(stage: Any, fleet: list[Machine], records: list[Entry]) -> None:
         stage.satellite.add(
             Host(
                 f"web{number}.example.com",
-                subscription=worlds.registration(
-                    checked_in * HOUR, registered_at=worlds.stamp(900 * DAY)
+                subscription=registration(
+                    checked_in * HOUR, registered_at=stamp(900 * DAY)
                 ),
                 facts={
                     ORIGINS[origin]: dict(values) for origin, values in facts.items()

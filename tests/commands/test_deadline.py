@@ -124,7 +124,7 @@ def test_no_command_waits_forever_for_a_library_that_waits_for_its_own_lock(
     for where in ("main", "worker"):
         code = f"""
 import threading
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.commands import process
 from foreman_hooks.osp_checker.region import workers
 import keystoneauth1.session
@@ -137,7 +137,7 @@ def request(*args, **kwargs):
         pool.submit(lock.acquire).result()
 keystoneauth1.session.Session.request = request
 argv = ["--config", {str(config)!r}, "check", {named_uuid("witness")!r}]
-process.run_and_exit(lambda: cli.main(argv))
+process.run_and_exit(lambda: main(argv))
 """
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -280,12 +280,12 @@ def test_a_command_line_in_another_thread_works_without_a_deadline(
     stage: Any, capfd: Any, tmp_path: Path
 ) -> None:
     """The kernel's timer reaches the main thread only."""
-    from foreman_hooks.commands import main as cli
+    from foreman_hooks.commands.main import main
 
     codes: list[int] = []
     config = str(stage.config())
     thread = threading.Thread(
-        target=lambda: codes.append(cli.main(["--config", config, "plan"]))
+        target=lambda: codes.append(main(["--config", config, "plan"]))
     )
     thread.start()
     thread.join(LIMIT)

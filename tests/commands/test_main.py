@@ -19,7 +19,7 @@ from sandbox.records import Host
 from sandbox.targets import Process
 from sandbox.world import named_uuid
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.reports import logs
 
 PROGRAM = [
@@ -274,10 +274,10 @@ def test_check_loads_no_client_of_a_service_that_it_does_not_ask(stage: Any) -> 
             "-c",
             f"""
 import sys
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.commands import process
 def check():
-    code = cli.main(["--config", {str(stage.config())!r}, "check", {named_uuid("witness")!r}])
+    code = main(["--config", {str(stage.config())!r}, "check", {named_uuid("witness")!r}])
     print([name for name in ("openstack.connection", "rich", "jinja2") if name in sys.modules])
     return code
 process.run_and_exit(check)
@@ -339,7 +339,7 @@ def delegated(stage: Any) -> Any:
     config = stage.config(
         checker={"job_template": "OSP - Check instances", "search": f"id = {host.id}"}
     )
-    assert cli.main(["-q", "--config", str(config), "templates", "publish"]) == 0
+    assert main(["-q", "--config", str(config), "templates", "publish"]) == 0
     yield config
     stage.satellite.jobs.close()
 

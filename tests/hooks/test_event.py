@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.hooks.event import (
     CREATED,
     DESTROYED,
@@ -49,7 +49,7 @@ def call(
         (tmp_path / "body").write_bytes(body)
         with (tmp_path / "body").open("rb") as file:
             os.dup2(file.fileno(), 0)
-        code = cli.main(
+        code = main(
             [
                 *options,
                 "event",
@@ -329,8 +329,8 @@ def test_an_event_loads_nothing_that_takes_long_to_load(
     config = tmp_path / "config.yml"
     config.write_text(f"journal: {tmp_path / 'journal.sqlite3'}\n")
     code = (
-        "import sys\nfrom foreman_hooks.commands import main as cli\n"
-        "codes = [cli.main(['--config', sys.argv[1], 'event', *args.split()])\n"
+        "import sys\nfrom foreman_hooks.commands.main import main\n"
+        "codes = [main(['--config', sys.argv[1], 'event', *args.split()])\n"
         "         for args in sys.argv[2:]]\n"
         "print(codes, *sys.modules)"
     )

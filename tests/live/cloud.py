@@ -1,10 +1,11 @@
-"""A cloud for tests: a real Keystone and real nova-apis of two regions on 127.0.0.1, with switches
-to break them.
+"""A cloud for tests: a real Keystone and two real nova-apis, with switches to break them.
+
+The nova-apis are those of two regions; all servers listen on 127.0.0.1.
 
 >>> with Cloud() as cloud:
-...     cloud.clouds_yaml(path)             # how to log in, in several right and wrong ways
-...     cloud.instances["cell1/active"]     # a UUID; world.py says what else there is
-...     cloud.cell2("down")                 # and see what the product makes of that
+...     cloud.clouds_yaml(path)             # right and wrong ways to log in
+...     cloud.instances["cell1/active"]     # a UUID; world.py has all labels
+...     cloud.cell2("down")                 # then see what the product does
 ...     cloud.reset()
 """
 
@@ -31,26 +32,25 @@ POLICIES: dict[str, dict[str, str]] = {
     "default": {},
     "least-privilege": world.LEAST_PRIVILEGE_POLICY,
 }
-REGION = "RegionOne"  # the one that the switches are for
+REGION = "RegionOne"  # the region that the switches change
 
 
 class Cloud:
-    """Starts with `start` or as a context manager; every switch stays where it is put until
-    `reset`.
+    """Starts with `start` or as a context manager; `reset` puts all switches back.
 
-    `state` is a new folder for databases and logs, kept afterwards; without it a temporary one is
-    used and removed. What cannot be started or does not obey raises LiveCloudError with the reason
+    `state` is a new folder for databases and logs, which is kept; without it a temporary folder is
+    used and removed.  If a server does not start or does not obey, LiveCloudError has the reason
     and the end of the log.
     """
 
-    users: dict[
-        str, dict[str, Any]
-    ]  # name -> {"id", "password", "project" (None: the whole cloud), "roles"}
-    projects: dict[str, str]  # name -> id
-    application_credentials: dict[
-        str, dict[str, str]
-    ]  # "good", "deleted", "expired" -> {"id", "secret"}, of admin
-    instances: dict[str, str]  # label -> UUID, also of those that are purged
+    # name -> {"id", "password", "project" (None: the whole cloud), "roles"}
+    users: dict[str, dict[str, Any]]
+    # name -> id
+    projects: dict[str, str]
+    # "good", "deleted", "expired" -> {"id", "secret"}, of admin
+    application_credentials: dict[str, dict[str, str]]
+    # label -> UUID, also of purged instances
+    instances: dict[str, str]
 
     def __init__(self, state: Path | None = None) -> None:
         self._given_state = state
@@ -66,7 +66,7 @@ class Cloud:
     # -- start and stop
 
     def start(self) -> Cloud:
-        """Start all servers (6 s; 90 s more the first time ever) and return when they answer."""
+        """Start all servers and return when they answer (6 s; the very first time 90 s more)."""
         venv = environment()
         ready_made = template(venv)
         atexit.register(self.stop)
@@ -138,7 +138,7 @@ class Cloud:
 
     @property
     def admin(self) -> dict[str, str]:
-        """Who sees everything: "user", "password", "project"."""
+        """The login that sees everything: "user", "password", "project"."""
         return {
             "user": "admin",
             "password": self.users["admin"]["password"],
@@ -146,7 +146,7 @@ class Cloud:
         }
 
     def compute_url(self, region: str = REGION) -> str:
-        """The region's compute endpoint, as it stands in the catalog."""
+        """The region's compute endpoint in the catalog."""
         return self._running.nova.urls[region]
 
     def session(self, user: str = "admin", **options: Any) -> Session:
@@ -160,30 +160,25 @@ class Cloud:
         return token
 
     def revoke_token(self, token: str) -> None:
-        """Have this one token refused from now on, by Nova too: it asks Keystone each time."""
+        """Have this token refused from now on, also by Nova, which asks Keystone each time."""
         self._running.keystone.revoke_token(token)
 
     def revoke_tokens(self, user: str = "admin") -> None:
-        """Have every token refused that the user was given so far, whoever holds it; a new log-in
-        works.
-        """
+        """Have all present tokens of the user refused; a new login works."""
         self._running.keystone.revoke_tokens(user)
 
     def delete_application_credential(self, name: str = "good") -> None:
-        """Delete it, also in the middle of a run that logged in with it; `reset` makes a new "good"
-        one.
-        """
+        """Delete an application credential, also in mid-run; `reset` makes a new "good"."""
         self._running.keystone.delete_application_credential(
             self.application_credentials[name]["id"]
         )
         self._good_deleted = self._good_deleted or name == "good"
 
     def clouds_yaml(self, path: Path, **changes: Any) -> Path:
-        """Write a clouds.yaml (as JSON, which is YAML) with the clouds of `_clouds`; returns
-        `path`.
+        """Write a clouds.yaml (as JSON) with the clouds of `_clouds`; returns `path`.
 
-        `changes` are keys of a cloud, set in all of them: region_name="RegionTwo",
-        auth={"auth_url": …}; None removes.
+        `changes`: keys to set in every cloud, such as region_name="RegionTwo" or
+        auth={"auth_url": …}; None removes a key.
         """
         clouds = {}
         for name, cloud in self._clouds().items():
@@ -253,7 +248,7 @@ class Cloud:
     # -- switches
 
     def reset(self) -> None:
-        """Put every switch back to normal and purge what `add` added, but not `seed_bulk`."""
+        """Put every switch back, and purge the instances of `add` but not those of `seed_bulk`."""
         for where in (*world.REGIONS, "keystone"):
             self.fault(None, where)
         self.neutron(up=True)
@@ -273,13 +268,14 @@ class Cloud:
         self._added.clear()
 
     def cell2(self, state: str) -> None:
-        """RegionOne's cell2: "up", "down" (its database refuses) or "empty" (another, without
-        rows); restarts Nova.
+        """Set cell2 of RegionOne: "up", "down" or "empty"; restarts Nova.
+
+        "down": its database refuses connections.  "empty": another database without rows.
         """
         self._configure(state, self._max_limit)
 
     def max_limit(self, limit: int) -> None:
-        """The longest page of a list in RegionOne, in servers (normally 1000); restarts Nova."""
+        """Set how many servers a page of a list in RegionOne has at most (1000); restarts Nova."""
         self._configure(self._cell2, limit)
 
     def _configure(self, cell2: str, max_limit: int) -> None:
@@ -291,18 +287,18 @@ class Cloud:
         self._running.settle(REGION)
 
     def policy(self, name: str) -> None:
-        """RegionOne's policy: "default" or "least-privilege" (the role host_checker may list and
-        filter).
+        """Set RegionOne's policy: "default", or "least-privilege".
+
+        With the latter, the role host_checker may list and filter.
         """
         self._policy = name
         self._running.nova.set_policy(REGION, POLICIES[name])
         self._running.settle(REGION)
 
     def fault(self, spec: dict[str, Any] | None, where: str = REGION) -> None:
-        """Have the front of a region or of "keystone" answer as servers/faults.py says; None: no
-        more of that.
+        """Have a region or "keystone" answer as servers/faults.py says; None: as usual.
 
-        Move this switch last: the others make requests, which "skip" and "count" count.
+        Use this switch last: the others make requests, which "skip" and "count" count.
         """
         path = self._state / where / "fault.json"
         if spec is None:
@@ -313,14 +309,15 @@ class Cloud:
         draft.replace(path)
 
     def neutron(self, up: bool) -> None:
-        """Whether Neutron answers, or says 503."""
+        """Have Neutron answer, or return 503."""
         self._running.neutron.up = up
 
     # -- instances
 
     def add(self, label: str, uuid: str | None = None, **look: Any) -> str:
-        """Boot a new instance, gone again after `reset`; returns its UUID.  `look`: the fields of
-        world.Instance.
+        """Boot a new instance, which `reset` purges; returns its UUID.
+
+        `look`: the fields of world.Instance.
         """
         if label in self.instances:
             raise ValueError(f"there is an instance {label} already")
@@ -330,25 +327,22 @@ class Cloud:
         return self.instances[label]
 
     def terminate(self, label: str, when: datetime.datetime | None = None) -> None:
-        """Delete an instance of `add` as of that time (now); its row stays, as a tombstone."""
+        """Delete an instance of `add` as of `when` (now); its row stays as a tombstone."""
         now = datetime.datetime.now(datetime.timezone.utc)
         self._running.nova.terminate(
             self._own(label).region, self.instances[label], when or now
         )
 
     def purge(self, *labels: str) -> None:
-        """Remove every trace of instances of `add` from the databases, as archiving the deleted
-        rows does.
-        """
+        """Remove every trace of instances of `add`, as archiving the deleted rows does."""
         for label in labels:
             self._running.nova.purge(self._own(label).region, [self.instances[label]])
 
     def seed_bulk(self, count: int) -> dict[str, str]:
-        """See to it that RegionOne has that many more active servers than in `world`, in all its
-        cells and projects.
+        """Give RegionOne that many more active servers than `world` has; returns label -> UUID.
 
-        Returns label -> UUID of all of them.  They take 40 ms each, and stay until the cloud is
-        stopped.
+        They are spread over all cells and projects, take 40 ms each, and stay until the cloud
+        stops.
         """
         cells, projects = world.REGIONS[REGION], world.PROJECTS[:3]
         looks = {
@@ -370,6 +364,6 @@ class Cloud:
     def _own(self, label: str) -> world.Instance:
         if label not in self._added:
             raise ValueError(
-                f"{label} belongs to every test: add() an instance of your own"
+                f"{label} belongs to every test: add() an instance for yours"
             )
         return self._added[label]

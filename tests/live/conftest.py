@@ -15,7 +15,7 @@ DAY = 86400.0
 
 
 def registered(satellite: Satellite, cloud: Cloud) -> None:
-    """A silent record for each instance of the cloud, also for those that are gone."""
+    """Add a silent host record for each instance of the cloud, also for those that are gone."""
     for label, uuid in cloud.instances.items():
         satellite.add(
             Host(
@@ -29,11 +29,11 @@ def registered(satellite: Satellite, cloud: Cloud) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A real Keystone and Nova; a test finds every switch in its normal position and may move it.
+    """A real Keystone and Nova; a test may use every switch, since each test starts from normal.
 
-    The first run ever needs a package registry and 90 s; a cloud that cannot be made is a failure,
-    not a skip, lest nobody notice that nothing is tested.  Databases and logs are under pytest's
-    --basetemp, in cloud*/.
+    The very first run needs a package registry and 90 s.  If the cloud cannot be made, the tests
+    fail instead of being skipped; otherwise nobody would notice that nothing is tested.  Databases
+    and logs are under pytest's --basetemp, in cloud*/.
     """
     if os.environ.get("SATELLITE_OSP_CLEANUP_SKIP_LIVE") == "1":
         pytest.skip("SATELLITE_OSP_CLEANUP_SKIP_LIVE=1")
@@ -43,7 +43,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(autouse=True)
 def _back_to_normal(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test that used the cloud: every switch back, what it added gone."""
+    """Reset the cloud after each test that used it."""
     yield
     if "cloud" in request.fixturenames:
         request.getfixturevalue("cloud").reset()

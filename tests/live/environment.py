@@ -1,6 +1,6 @@
-"""The servers' own virtual environment: made once, kept in a cache folder, shared by all runs.
+"""The virtual environment of the servers: made once, kept in a cache, shared by all runs.
 
-Nova needs a newer Python than the oldest one this project runs on, and its own versions of our
+Nova needs a newer Python than the oldest one that this project supports, and other versions of our
 dependencies.
 """
 
@@ -18,20 +18,18 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
-SUPPORTED = (
-    "python3.13",
-    "python3.12",
-    "python3.11",
-)  # by Nova, in the order in which they are looked for
+# The versions that Nova supports, in the order in which they are searched.
+SUPPORTED = ("python3.13", "python3.12", "python3.11")
 
 
 class LiveCloudError(RuntimeError):
-    """The cloud cannot be made or does not do as told; the text says why."""
+    """The cloud cannot be made or does not obey; the text says why."""
 
 
 def cache_folder() -> Path:
-    """The folder kept between runs: $SATELLITE_OSP_CLEANUP_LIVE_CACHE or one in the user's cache
-    folder.
+    """The folder that is kept between runs.
+
+    It is $SATELLITE_OSP_CLEANUP_LIVE_CACHE, or else in the user's cache folder.
     """
     chosen = os.environ.get("SATELLITE_OSP_CLEANUP_LIVE_CACHE")
     if chosen:
@@ -52,8 +50,9 @@ def digest(*paths: Path) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file; another run waits.  If this one is killed, the lock is free as soon as
-    its `run` is over.
+    """Hold the lock file while another run waits for it.
+
+    If this process is killed, the lock is free when the command of its `run` ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -63,8 +62,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def interpreter() -> tuple[Path, str]:
-    """A Python that Nova runs on and its name, "python3.11": this one, else one on PATH, else one
-    of pyenv's.
+    """A Python that Nova supports, and its name, such as "python3.11".
+
+    It is this one, or else one on PATH, or else one of pyenv.
     """
     for candidate in _candidates():
         name = _name_if_usable(candidate)
@@ -79,17 +79,18 @@ def interpreter() -> tuple[Path, str]:
 def _candidates() -> Iterator[Path]:
     yield Path(sys.executable)
     for name in SUPPORTED:
-        found = shutil.which(name)
-        if found:
-            yield Path(found)
+        path = shutil.which(name)
+        if path:
+            yield Path(path)
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     for name in SUPPORTED:
         yield from sorted(versions.glob(f"*/bin/{name}"))
 
 
 def _name_if_usable(python: Path) -> str:
-    """What it says it is; "" for a pyenv shim without a version behind it and for a Python without
-    venv.
+    """The name of a Python, such as "python3.11"; "" if it cannot be used.
+
+    A pyenv shim without a version and a Python without venv cannot be used.
     """
     program = (
         "import sys, venv, ensurepip; print('python{}.{}'.format(*sys.version_info))"
@@ -104,8 +105,9 @@ def _name_if_usable(python: Path) -> str:
 
 
 def environment() -> Path:
-    """The folder of a whole virtual environment with everything of requirements.txt (about 400 MB,
-    40 s to make).
+    """The folder of a complete virtual environment with everything in requirements.txt.
+
+    It has about 400 MB and takes 40 s to make.
     """
     python, name = interpreter()
     folder = cache_folder() / f"{name}-{digest(REQUIREMENTS)}"
@@ -114,7 +116,7 @@ def environment() -> Path:
         return folder
     with locked(Path(f"{folder}.lock")):
         if not whole.exists():  # another run may have made it while this one waited
-            shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left
+            shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted run
             _make(python, folder)
             whole.touch()
     return folder
@@ -123,7 +125,7 @@ def environment() -> Path:
 def _make(python: Path, folder: Path) -> None:
     log = Path(f"{folder}.log")
     run([str(python), "-m", "venv", str(folder)], log)
-    # Not compiled: that would take as long again, and the servers import but a part of it.
+    # Not compiled: that would double the time, and the servers import only a part of it.
     options = [
         "--disable-pip-version-check",
         "--no-deps",
@@ -135,8 +137,9 @@ def _make(python: Path, folder: Path) -> None:
 
 
 def run(command: list[str], log: Path) -> None:
-    """Run the command to its end; if it fails raise LiveCloudError with the end of what it said
-    (all is in `log`).
+    """Run the command until it ends; its output goes to `log`.
+
+    If it fails, raises LiveCloudError with the end of the output.
     """
     with log.open("a") as out:
         # close_fds: the command holds the lock too, and may outlive us.
@@ -165,8 +168,9 @@ def tail(log: Path, characters: int = 3000) -> str:
 
 
 def child_env() -> dict[str, str]:
-    """Environment variables for the servers: ours, less what makes their Python slow or has it take
-    our modules.
+    """Environment variables for the servers: ours, without those for Python and OpenStack.
+
+    They would make the servers slow, or let them import our modules.
     """
     ours = {
         name: value

@@ -1,6 +1,4 @@
-"""A real Keystone: its databases, its server process, and the users, projects and credentials in
-it.
-"""
+"""A real Keystone: its database, its server process, its users, projects and credentials."""
 
 from __future__ import annotations
 
@@ -44,9 +42,7 @@ password_hash_rounds = 4
 
 
 class Keystone:
-    """Keystone in `folder`, served on a socket that listens already, so that its URL is known
-    before it runs.
-    """
+    """Keystone in `folder`, on a socket that already listens, so its URL is known beforehand."""
 
     def __init__(
         self, venv: Path, folder: Path, log: Path, listener: socket.socket
@@ -63,7 +59,7 @@ class Keystone:
         )
 
     def create(self) -> None:
-        """Make the database with nothing but the admin in it."""
+        """Make a database that has only the admin."""
         (self._folder / "fernet-keys").mkdir(mode=0o700)
         password, _ = world.USERS["admin"]
         urls = [
@@ -97,9 +93,7 @@ class Keystone:
             run([*manage, *command], Path(f"{self._log}.manage.log"))
 
     def start(self, nova_urls: dict[str, str]) -> None:
-        """Serve, with these compute endpoints in the catalog (region -> URL), and return when it
-        answers.
-        """
+        """Start the server with these compute endpoints (region -> URL) in the catalog."""
         self._set_endpoints(nova_urls)
         number = self._listener.fileno()
         log = Path(f"{self._log}.out.log")
@@ -137,8 +131,9 @@ class Keystone:
         database.close()
 
     def session(self, user: str = "admin", **options: Any) -> Session:
-        """Logged in as that user on its project, or on the whole cloud if its role is there;
-        options: Session's.
+        """A session of that user on its project, or on the whole cloud if its role is for that.
+
+        `options`: those of Session.
         """
         password, ((_, where), *_more) = world.USERS[user]
         scope: dict[str, Any] = {"project_name": where, "project_domain_id": "default"}
@@ -154,7 +149,10 @@ class Keystone:
         return Session(auth=auth, **options)
 
     def populate(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Make what `world` says beyond bootstrap; the ids of projects and users by name."""
+        """Make everything in `world` besides the admin.
+
+        Returns the ids of projects and of users by name.
+        """
         admin = self.session()
         for name in world.PROJECTS:
             self._post(admin, "/projects", "project", name=name, domain_id="default")
@@ -191,7 +189,7 @@ class Keystone:
             admin, "/services", "service", name="nova", type="compute"
         )["id"]
         for region in world.REGIONS:
-            if region != "RegionOne":  # bootstrap made that
+            if region != "RegionOne":  # bootstrap has made it
                 self._post(admin, "/regions", "region", id=region)
             for interface in ("public", "internal"):
                 endpoint = {
@@ -238,29 +236,27 @@ class Keystone:
     def delete_application_credential(
         self, credential_id: str, user: str = "admin"
     ) -> None:
-        """Delete that user's credential, and with it every token got with it."""
+        """Delete that user's credential, and with it every token that it obtained."""
         owner = self.session(user)
         path = f"/users/{owner.get_user_id()}/application_credentials/{credential_id}"
         owner.delete(path, endpoint_filter=IDENTITY)
 
     def revoke_token(self, token: str) -> None:
-        """Have Keystone refuse this one token from now on."""
+        """Have Keystone refuse this token from now on."""
         self.session().delete(
             "/auth/tokens", endpoint_filter=IDENTITY, headers={"X-Subject-Token": token}
         )
 
     def revoke_tokens(self, user: str) -> None:
-        """Have Keystone refuse every token that user was given so far, by setting the password it
-        has already.
-        """
+        """Have Keystone refuse all present tokens of a user, by setting the same password again."""
         admin = self.session("nova")
         password, _ = world.USERS[user]
-        found = self._ids(admin, "users")[user]
+        user_id = self._ids(admin, "users")[user]
         admin.patch(
-            f"/users/{found}",
+            f"/users/{user_id}",
             json={"user": {"password": password}},
             endpoint_filter=IDENTITY,
         )
-        # Revocations count in whole seconds: a token given out later in this same second would be
-        # refused as well.
+        # Revocations count in whole seconds: a token issued later in this second would be refused
+        # as well.
         time.sleep(1 - time.time() % 1)

@@ -1,5 +1,6 @@
-"""The one thing that is not real: Nova asks Neutron for security groups on GET /servers/{id} and
-/servers/detail.
+"""A simulated Neutron, the only part of the cloud that is not real.
+
+Nova asks it for security groups on GET /servers/{id} and /servers/detail.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 
 class Neutron:
-    """Answers every list with an empty one, or 503 while it is not `up`; in a thread of this
-    process.
+    """Answers every request for a list with an empty one, or with 503 while it is not `up`.
+
+    Runs in a thread of this process.
     """
 
     def __init__(self) -> None:
@@ -31,7 +33,7 @@ class Neutron:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -46,9 +48,7 @@ class Neutron:
 
 
 def _answer(path: str) -> dict[str, Any]:
-    """An empty list under the name that the last part of the path asks for; the versions at the
-    root.
-    """
+    """An empty list under the name in the last part of the path; at the root, the versions."""
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2].replace("-", "_")
     if name in ("", "v2.0"):
         return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": []}]}

@@ -1,6 +1,4 @@
-"""A real nova-api for each region: its databases and configuration, its server process, the
-instances in it.
-"""
+"""A real nova-api for each region: databases, configuration, server process and instances."""
 
 from __future__ import annotations
 
@@ -19,12 +17,11 @@ from . import world
 from .program import Program
 
 START_SECONDS = 120  # 3 s when nothing else runs
-WRITE_SECONDS = (
-    60  # and as much again for each thousand instances (10 s when nothing else runs)
-)
+# And 60 more for each thousand instances (10 s when nothing else runs).
+WRITE_SECONDS = 60
 CREATE_SECONDS = 300  # 10 s when nothing else runs
 MAX_LIMIT = 1000  # Nova's default
-# Where a database would be if it ran: nothing listens on port 1.
+# The address of a database that does not run: nothing listens on port 1.
 NOWHERE = "mysql+pymysql://nova:x@127.0.0.1:1/nova_cell"
 
 CONFIGURATION = """\
@@ -72,7 +69,7 @@ project_domain_name = Default"""
 
 
 class Nova:
-    """nova-api of every region, in one folder each, served on sockets that listen already."""
+    """The nova-api of every region, in one folder each, on sockets that already listen."""
 
     def __init__(
         self,
@@ -101,14 +98,14 @@ class Nova:
 
     @property
     def urls(self) -> dict[str, str]:
-        """The endpoint of each region, as it is to stand in the catalog."""
+        """The endpoint of each region for the catalog."""
         return {
             region: f"http://127.0.0.1:{listener.getsockname()[1]}/v2.1"
             for region, listener in self._listeners.items()
         }
 
     def start(self) -> None:
-        """Start the process that has Nova imported; the regions are not served yet."""
+        """Start the process that imports Nova; the regions are not served yet."""
         numbers = [listener.fileno() for listener in self._listeners.values()]
         log = self._logs / "nova.out.log"
         self._program = Program(
@@ -138,7 +135,7 @@ class Nova:
         )
 
     def restart(self, region: str) -> None:
-        """Have the region's nova-api read its configuration and its list of cells anew."""
+        """Have the region's nova-api read its configuration and its list of cells again."""
         self._tell(START_SECONDS, do="stop", region=region)
         self.serve(region)
 
@@ -149,8 +146,9 @@ class Nova:
         projects: dict[str, str],
         owner: str,
     ) -> None:
-        """Put the instances (label -> look) into the databases under these UUIDs; `projects`: name
-        -> id.
+        """Put the instances (label -> look) into the databases under these UUIDs.
+
+        `projects`: name -> id.  `owner`: the id of the user that owns them.
         """
         actions: dict[str, list[dict[str, Any]]] = {
             region: [] for region in world.REGIONS
@@ -179,9 +177,7 @@ class Nova:
             self._write(region, here)
 
     def terminate(self, region: str, uuid: str, when: datetime.datetime) -> None:
-        """Delete the instance as of that time (UTC if it has no zone), and leave its row as a
-        tombstone.
-        """
+        """Delete the instance as of `when`, by default in UTC; its row stays as a tombstone."""
         self._write(region, [_termination(uuid, when)])
 
     def _write(self, region: str, actions: list[dict[str, Any]]) -> None:
@@ -198,13 +194,11 @@ class Nova:
         self._program.tell(command, seconds)
 
     def set_policy(self, region: str, rules: dict[str, str]) -> None:
-        """Set the rules that differ from Nova's own; a nova-api that runs sees them at the next
-        request.
-        """
+        """Set the rules that differ from Nova's own; they hold from the next request on."""
         (self._state / region / "policy.yaml").write_text(json.dumps(rules))
 
     def set_max_limit(self, region: str, limit: int) -> None:
-        """Set the longest page of a list, in servers, as of the next restart."""
+        """Set how many servers a page of a list has at most, as of the next restart."""
         folder = self._state / region
         password, _ = world.USERS["nova"]
         login = LOGIN.format(keystone=self._keystone, password=password)
@@ -219,10 +213,10 @@ class Nova:
         )
 
     def set_cell(self, region: str, cell: str, state: str) -> None:
-        """Set a cell's database as of the next restart: "up" its own, "down" a refusing one,
-        "empty" one without rows.
+        """Set a cell's database as of the next restart.
 
-        As nova-manage cell_v2 update_cell does, less its check that the database answers.
+        "up": its own.  "down": one that refuses connections.  "empty": one without rows.  Does the
+        same as nova-manage cell_v2 update_cell, but does not check that the database answers.
         """
         folder = self._state / region
         if state == "empty":
@@ -239,9 +233,7 @@ class Nova:
             )
 
     def purge(self, region: str, uuids: Iterable[str]) -> None:
-        """Remove every trace of the instances, as nova-manage db archive_deleted_rows --purge
-        leaves it.
-        """
+        """Remove every trace of the instances, as nova-manage archive_deleted_rows --purge does."""
         gone = [(uuid,) for uuid in uuids]
         for path in (self._state / region).glob("*.db"):
             with _open(path) as database:
@@ -266,7 +258,7 @@ def _termination(uuid: str, when: datetime.datetime) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database; committed at the end of the block, and waited for while nova-api writes."""
+    """Open the database; commits at the end of the block, and waits while nova-api writes."""
     database = sqlite3.connect(str(path), timeout=30)
     try:
         with database:
@@ -276,15 +268,17 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _instance_columns(database: sqlite3.Connection) -> list[tuple[str, str]]:
-    """(table, column) of all that names an instance by its UUID."""
+    """(table, column) of every column with the UUID of an instance."""
     tables = [
         row[0]
         for row in database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
         )
     ]
-    found = [("instances", "uuid")] if "instances" in tables else []
+    uuid_columns = [("instances", "uuid")] if "instances" in tables else []
     for table in tables:
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-        found += [(table, column) for column in columns if column == "instance_uuid"]
-    return found
+        uuid_columns += [
+            (table, column) for column in columns if column == "instance_uuid"
+        ]
+    return uuid_columns

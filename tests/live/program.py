@@ -1,6 +1,4 @@
-"""A program of servers/ that runs on the servers' interpreter for as long as this process wants it,
-and no longer.
-"""
+"""A program in servers/ that runs with the servers' Python until this process stops it or ends."""
 
 from __future__ import annotations
 
@@ -20,10 +18,9 @@ STOP_SECONDS = 10
 
 
 class Program:
-    """The process: it gets lines on stdin, answers with lines on stdout, and writes all else to its
-    log.
+    """The process: reads lines on stdin, answers with lines on stdout, and logs everything else.
 
-    It ends by itself when the thread that made it does (PR_SET_PDEATHSIG): make it in the main
+    It ends when the thread that created it ends (PR_SET_PDEATHSIG), so create it in the main
     thread.
     """
 
@@ -51,12 +48,13 @@ class Program:
                 stderr=errors,
                 env=child_env(),
                 pass_fds=listeners,
-                start_new_session=True,  # Ctrl-C is for the tests: they stop the servers in order
+                start_new_session=True,  # Ctrl-C is for the tests, which then stop the servers
             )
 
     def tell(self, command: dict[str, Any], seconds: float) -> None:
-        """Send the command as a line of JSON and wait for the answer, {"error": null} or what to
-        raise.
+        """Send the command as a line of JSON, and wait for the answer.
+
+        The answer is {"error": null} or {"error": text}; raises LiveCloudError with that text.
         """
         assert self._process.stdin is not None
         try:
@@ -67,15 +65,14 @@ class Program:
         try:
             error = json.loads(self.answer(seconds))["error"]
         except BaseException:
-            self._process.kill()  # else its late answer would be taken for that to the next command
+            # A late answer would look like the answer to the next command.
+            self._process.kill()
             raise
         if error:
             raise LiveCloudError(f"{self._name} could not {command['do']}:\n{error}")
 
     def answer(self, seconds: float) -> str:
-        """The next line it says, waiting at most that long; LiveCloudError with the end of its log
-        otherwise.
-        """
+        """The next line of its output; raises LiveCloudError if there is none within `seconds`."""
         assert self._process.stdout is not None
         out = self._process.stdout.fileno()
         poller = select.poll()
@@ -94,7 +91,7 @@ class Program:
         return line.decode()
 
     def stop(self) -> None:
-        """End it and wait for that; may be called again."""
+        """End the process, and wait until it has ended; may be called again."""
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)

@@ -1,6 +1,4 @@
-"""All the servers of the cloud together, on one folder of databases; and such a folder, ready-made
-and kept.
-"""
+"""All servers of the cloud on one folder of databases, and a ready-made folder in the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from .keystone import Keystone
 from .neutron import Neutron
 from .nova import Nova
 
-# What shapes the ready-made databases: with a change in one of these, new ones are made.
+# If one of these files changes, the ready-made databases are made again.
 SHAPING = [
     REQUIREMENTS,
     *(HERE / name for name in ("stack.py", "keystone.py", "nova.py", "world.py")),
@@ -32,9 +30,8 @@ MANIFEST = "manifest.json"
 class Stack:
     """Keystone, a nova-api for each region and the stub of Neutron, on free ports of 127.0.0.1.
 
-    The sockets listen from the beginning: so every URL is known before anything runs, no other
-    process can take a port in between, and whoever connects while a server is restarted waits for
-    it.
+    The sockets listen from the beginning.  So every URL is known before a server runs, no other
+    process can take a port in between, and a client that connects during a restart waits.
     """
 
     def __init__(self, venv: Path, state: Path) -> None:
@@ -58,10 +55,8 @@ class Stack:
         self._closing.callback(self.nova.stop)
 
     def start(self) -> None:
-        """Start everything on databases that are there, and return when all of it answers to a
-        log-in.
-        """
-        self.keystone.start(self.nova.urls)  # its start and Nova's go on side by side
+        """Start all servers on existing databases, and return when all of them accept a login."""
+        self.keystone.start(self.nova.urls)  # starts while Nova starts
         self.nova.start()
         for region, cells in world.REGIONS.items():
             for cell in ("cell0", *cells):
@@ -72,16 +67,18 @@ class Stack:
             self.settle(region)
 
     def settle(self, region: str) -> None:
-        """Make the first request, alone: it loads the policies, and any at the same time can get a
-        false 403 or 503.
+        """Make the first request alone, because it loads the policies.
+
+        Any request at the same time can get a wrong 403 or 503.
         """
         self.keystone.session().get(
             f"{self.nova.urls[region]}/servers?limit=1", raise_exc=False
         )
 
     def create(self) -> dict[str, Any]:
-        """Make all databases with all that `world` says in them; users, projects and credentials as
-        a dict.
+        """Make all databases with the contents of `world`.
+
+        Returns the users, projects and application credentials.
         """
         self.nova.start()
         with ThreadPoolExecutor() as pool:
@@ -104,9 +101,8 @@ class Stack:
         )
         uuids = {label: world.uuid_of(label) for label in world.INSTANCES}
         self.nova.add(world.INSTANCES, uuids, projects, users[world.OWNER])
-        while (
-            datetime.datetime.now(datetime.timezone.utc) < expiry
-        ):  # it has passed long ago
+        # Usually it has passed long ago.
+        while datetime.datetime.now(datetime.timezone.utc) < expiry:
             time.sleep(0.1)
         return {
             "projects": projects,
@@ -124,14 +120,15 @@ def _listener() -> socket.socket:
 
 
 def template(venv: Path) -> Path:
-    """A folder with the databases of `Stack.create` and its result as manifest.json; made once,
-    then kept.
+    """A folder with the databases of `Stack.create`, and its result as manifest.json.
+
+    It is made once and then kept.
     """
     folder = cache_folder() / f"{venv.name}-state-{digest(*SHAPING)}"
     with locked(Path(f"{folder}.lock")):
         if not folder.exists():
             draft = Path(f"{folder}.draft")
-            shutil.rmtree(draft, ignore_errors=True)  # what an interrupted run left
+            shutil.rmtree(draft, ignore_errors=True)  # left by an interrupted run
             stack = Stack(venv, draft)
             try:
                 manifest = stack.create()

@@ -1,4 +1,4 @@
-"""The whole way from facts to deletion: the sandbox's Satellite beside a real Keystone and Nova."""
+"""From facts to deletion: the simulated Satellite together with a real Keystone and Nova."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.world import guest_facts, registration
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.osp_checker import CloudScope, LocalChecker
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login
@@ -25,7 +25,7 @@ from .cloud import Cloud
 from .conftest import DAY, registered
 
 pytestmark = pytest.mark.live
-# No patience at all: whatever can be deleted is, so that what stays does so for the right reason.
+# No patience at all: everything that can be deleted is, so what stays has the right reason.
 AT_ONCE = {"quiet": timedelta(0), "max_fraction": 1.0}
 HASTY = Policy(
     **AT_ONCE,
@@ -40,9 +40,7 @@ HASTY = Policy(
 
 
 class Site:
-    """A Satellite with one silent record for each instance of the cloud, and the client's side of a
-    run.
-    """
+    """A Satellite with one silent record for each instance of the cloud, and a way to run."""
 
     def __init__(
         self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server
@@ -54,9 +52,8 @@ class Site:
             server,
         )
         registered(satellite, cloud)
-        satellite.add(
-            Host("talking.example.com", subscription=registration(60.0))
-        )  # check-ins do arrive
+        # Check-ins arrive.
+        satellite.add(Host("talking.example.com", subscription=registration(60.0)))
 
     def run(
         self,
@@ -64,7 +61,7 @@ class Site:
         cloud: str = "admin",
         regions: tuple[str, ...] = ("RegionOne", "RegionTwo"),
     ) -> set[str]:
-        """Plan and apply; the labels of the records that went."""
+        """Plan and apply; returns the labels of the records that were deleted."""
         before = self.left
         with Journal.open(self.folder / "journal.sqlite3") as journal:
             cleanup = Cleanup(
@@ -80,7 +77,7 @@ class Site:
 
     @property
     def left(self) -> set[str]:
-        """The labels of the records that are there."""
+        """The labels of the records that Satellite still has."""
         names = {label.replace("/", "-"): label for label in self.cloud.instances}
         return {
             names[name]
@@ -107,13 +104,13 @@ def deleted(cloud: Cloud) -> set[str]:
     return {label for label in cloud.instances if "/deleted" in label}
 
 
-def test_what_is_terminated_goes_and_all_else_stays(site: Site) -> None:
+def test_terminated_instances_go_and_all_others_stay(site: Site) -> None:
     patient = Policy(**AT_ONCE)
     assert site.run(patient) == deleted(site.cloud)
     assert site.run(patient) == set()
 
 
-def test_without_patience_the_archived_one_goes_as_well_and_still_none_that_lives(
+def test_without_patience_archived_instances_go_too_and_living_ones_still_stay(
     site: Site,
 ) -> None:
     assert site.run() == deleted(site.cloud) | {"purged"}
@@ -127,17 +124,17 @@ def test_with_a_cell_down_nothing_goes(site: Site) -> None:
 
 
 def test_an_emptied_cell_database_is_noticed_as_a_shrunk_cloud(site: Site) -> None:
-    """Every GET of its servers is a 404 and no row of them is left."""
+    """Every GET of its servers is a 404, and none of their rows is left."""
     careful = replace(HASTY, max_shrink=0.30)
     assert site.run(careful) == deleted(site.cloud) | {"purged"}
     site.cloud.cell2("empty")
     assert site.run(careful) == set()
 
 
-def test_a_region_that_is_left_out_of_the_scope_is_not_a_region_whose_hosts_are_gone(
+def test_the_hosts_of_a_region_that_is_not_in_scope_are_not_gone(
     site: Site,
 ) -> None:
-    """With the patience of the defaults its hosts only wait, and their check-ins keep them."""
+    """With the default grace period its hosts wait, and their check-ins keep them."""
     assert site.run(Policy(**AT_ONCE), regions=("RegionOne",)) == deleted(
         site.cloud
     ) - {"r2/deleted"}
@@ -171,7 +168,7 @@ def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(
     assert "short-lived" in site.run(twice)
 
 
-def test_the_command_line_does_it_too(site: Site, capfd: Any) -> None:
+def test_the_command_line_gives_the_same_result(site: Site, capfd: Any) -> None:
     config = site.folder / "config.yml"
     config.write_text(
         f"satellite: {{url: '{site.server.url}', username: admin, password: changeme}}\n"
@@ -179,8 +176,8 @@ def test_the_command_line_does_it_too(site: Site, capfd: Any) -> None:
         f"journal: {site.folder}/journal.sqlite3\npolicy: {{max_fraction: 1.0, quiet: 0s}}\n"
     )
     argv = ["--config", str(config)]
-    assert cli.main([*argv, "doctor"]) == 0
-    assert cli.main([*argv, "explain", "cell2-soft-deleted.example.com"]) == 0
+    assert main([*argv, "doctor"]) == 0
+    assert main([*argv, "explain", "cell2-soft-deleted.example.com"]) == 0
     assert "SOFT_DELETED" in capfd.readouterr().out
-    assert cli.main([*argv, "run", "--apply"]) == 0
+    assert main([*argv, "run", "--apply"]) == 0
     assert deleted(site.cloud).isdisjoint(site.left)

@@ -1,6 +1,4 @@
-"""What a real Keystone and a real Nova answer: the facts that this project relies on, and the
-switches of the cloud.
-"""
+"""The behaviour of a real Keystone and Nova that this project relies on, and the switches."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ def get(
     microversion: str = "2.1",
     region: str = "RegionOne",
 ) -> requests.Response:
-    """Nova's bare answer to that user."""
+    """Nova's response to a request of that user."""
     headers = {
         "X-Auth-Token": cloud.token(user),
         "OpenStack-API-Version": f"compute {microversion}",
@@ -52,7 +50,7 @@ def get_server(
 
 
 def labels_in(cloud: Cloud, answer: requests.Response) -> set[str]:
-    """The labels of the servers in a list that must be a 200."""
+    """The labels of the servers in a list, which must be a 200."""
     assert answer.status_code == 200, answer.text
     names = {uuid: label for label, uuid in cloud.instances.items()}
     return {names[server["id"]] for server in answer.json()["servers"]}
@@ -67,14 +65,14 @@ def listed(
 
 
 def tombstones(cloud: Cloud, label: str, user: str = "admin") -> list[dict[str, Any]]:
-    """What is left of one instance: a list of at most one server with all details."""
+    """The row of one instance: a list of at most one server with all details."""
     path = f"/servers/detail?all_tenants=1&uuid={cloud.instances[label]}&changes-since={LONG_AGO}"
     servers: list[dict[str, Any]] = get(cloud, path, user).json()["servers"]
     return servers
 
 
 def cloud_session(path: Path, name: str) -> Session:
-    """A session for a cloud of a clouds.yaml, as openstacksdk reads it."""
+    """A session for a cloud of clouds.yaml, as openstacksdk reads the file."""
     region = OpenStackConfig(config_files=[str(path)], load_envvars=False).get_one(
         cloud=name
     )
@@ -94,7 +92,7 @@ def test_an_admin_lists_the_servers_of_every_project_and_cell(cloud: Cloud) -> N
     } <= listed(cloud)
 
 
-def test_a_soft_deleted_server_is_in_no_plain_list_though_it_can_be_read(
+def test_no_plain_list_has_a_soft_deleted_server_although_it_can_be_read(
     cloud: Cloud,
 ) -> None:
     answer = get_server(cloud, "cell1/soft-deleted")
@@ -105,14 +103,14 @@ def test_a_soft_deleted_server_is_in_no_plain_list_though_it_can_be_read(
     assert "cell1/soft-deleted" not in listed(cloud)
 
 
-def test_a_server_in_a_cross_cell_resize_is_in_no_list_though_it_can_be_read(
+def test_no_list_has_a_server_in_a_cross_cell_resize_although_it_can_be_read(
     cloud: Cloud,
 ) -> None:
     assert get_server(cloud, "cell1/hidden").status_code == 200
     assert "cell1/hidden" not in listed(cloud)
 
 
-def test_a_server_without_a_cell_mapping_is_in_the_list_though_reading_it_is_a_404(
+def test_a_server_without_a_cell_mapping_is_listed_although_its_get_is_a_404(
     cloud: Cloud,
 ) -> None:
     assert get_server(cloud, "cell1/no-mapping").status_code == 404
@@ -130,7 +128,7 @@ def test_a_server_without_a_cell_mapping_is_in_the_list_though_reading_it_is_a_4
         ("cell2/deleting", "ACTIVE"),
     ],
 )
-def test_a_server_that_is_not_running_exists_all_the_same(
+def test_a_server_that_is_not_running_exists(
     cloud: Cloud, label: str, status: str
 ) -> None:
     answer = get_server(cloud, label)
@@ -139,7 +137,7 @@ def test_a_server_that_is_not_running_exists_all_the_same(
 
 
 def test_a_uuid_in_capitals_is_not_found(cloud: Cloud) -> None:
-    """On SQLite, as here; a MariaDB would find it."""
+    """So it is on SQLite; MariaDB would find it."""
     assert (
         get(cloud, f"/servers/{cloud.instances['cell1/active'].upper()}").status_code
         == 404
@@ -154,7 +152,7 @@ def test_regions_know_only_their_own_servers(cloud: Cloud) -> None:
     assert labels_in(cloud, answer) == {"r2/active", "r2/active-project-a"}
 
 
-def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(
+def test_novaclient_silently_returns_one_page_unless_it_is_asked_for_all(
     cloud: Cloud,
 ) -> None:
     cloud.max_limit(10)
@@ -167,12 +165,10 @@ def test_a_page_is_cut_without_an_error_unless_novaclient_is_asked_for_all(
     assert len(servers.list(detailed=False, search_opts=everywhere, limit=-1)) > 20
 
 
-def test_a_list_cannot_go_on_after_a_server_without_a_cell_mapping(
+def test_a_list_cannot_continue_after_a_server_without_a_cell_mapping(
     cloud: Cloud,
 ) -> None:
-    """So a list is broken off with an error if a page happens to end there, and nothing is wrong if
-    it does not.
-    """
+    """So a list ends with an error if a page happens to end with that server."""
     answer = get(
         cloud, f"/servers?all_tenants=1&marker={cloud.instances['cell1/no-mapping']}"
     )
@@ -216,14 +212,14 @@ def test_an_archived_server_leaves_no_trace(cloud: Cloud) -> None:
         ("cell2/deleted", "DELETED"),
     ],
 )
-def test_one_query_finds_a_server_in_whatever_state(
+def test_the_query_by_change_finds_a_server_in_any_state(
     cloud: Cloud, label: str, status: str
 ) -> None:
     assert [server["status"] for server in tombstones(cloud, label)] == [status]
 
 
-def test_that_query_misses_a_server_that_was_never_saved_again(cloud: Cloud) -> None:
-    """Its updated_at is NULL, and no date is later than that."""
+def test_the_query_by_change_misses_a_server_that_never_changed(cloud: Cloud) -> None:
+    """Its updated_at is NULL, which is not later than any date."""
     assert tombstones(cloud, "cell1/never-saved") == []
     assert listed(cloud, f"&uuid={cloud.instances['cell1/never-saved']}") == {
         "cell1/never-saved"
@@ -281,7 +277,7 @@ def test_the_least_privilege_role_still_cannot_read_the_server_of_another_projec
 # -- a cloud that is half broken
 
 
-def test_a_list_misses_the_servers_of_a_cell_that_is_down_without_a_sign(
+def test_a_list_silently_misses_the_servers_of_a_cell_that_is_down(
     cloud: Cloud,
 ) -> None:
     cloud.cell2("down")
@@ -347,7 +343,9 @@ def test_without_neutron_a_live_server_is_an_error_and_a_purged_one_is_not_found
     assert "cell1/active" in listed(cloud)
 
 
-def test_a_404_of_a_proxy_looks_like_novas_but_for_the_request_id(cloud: Cloud) -> None:
+def test_a_404_of_a_proxy_looks_like_novas_except_for_the_request_id(
+    cloud: Cloud,
+) -> None:
     servers = novaclient.client.Client(
         "2.1", session=cloud.session(), region_name="RegionOne"
     ).servers
@@ -359,7 +357,9 @@ def test_a_404_of_a_proxy_looks_like_novas_but_for_the_request_id(cloud: Cloud) 
     assert novas.value.request_id and not proxys.value.request_id
 
 
-def test_a_fault_is_injected_where_when_and_as_often_as_told(cloud: Cloud) -> None:
+def test_a_fault_is_injected_at_the_given_requests_as_often_as_requested(
+    cloud: Cloud,
+) -> None:
     cloud.fault(
         {
             "status": 503,
@@ -384,7 +384,7 @@ def test_a_fault_is_injected_where_when_and_as_often_as_told(cloud: Cloud) -> No
 @pytest.mark.parametrize(
     "name", ["admin", "admin-a", "checker", "reader", "app-cred", "token", "no-region"]
 )
-def test_clouds_yaml_names_the_right_ways_to_log_in(
+def test_the_right_clouds_of_clouds_yaml_can_log_in(
     cloud: Cloud, tmp_path: Path, name: str
 ) -> None:
     assert cloud_session(cloud.clouds_yaml(tmp_path / "clouds.yaml"), name).get_token()
@@ -422,7 +422,7 @@ def test_an_application_credential_deleted_in_mid_run_makes_a_live_server_a_404(
     )
 
 
-def test_after_its_token_is_revoked_a_password_logs_in_again_and_a_token_gets_a_404_of_the_login(
+def test_after_a_revocation_a_password_logs_in_again_and_a_token_gets_a_404(
     cloud: Cloud,
 ) -> None:
     url = f"{cloud.compute_url()}/servers/{cloud.instances['cell1/active']}"
@@ -439,7 +439,7 @@ def test_after_its_token_is_revoked_a_password_logs_in_again_and_a_token_gets_a_
         with_token.get(url)
 
 
-def test_one_token_can_be_revoked_alone(cloud: Cloud) -> None:
+def test_a_single_token_can_be_revoked(cloud: Cloud) -> None:
     revoked, other = cloud.token(), cloud.token()
     cloud.revoke_token(revoked)
     codes = [
@@ -471,31 +471,32 @@ def test_every_switch_goes_back_to_normal(cloud: Cloud) -> None:
     assert get(cloud, "/servers?all_tenants=1", "checker").status_code == 403
 
 
-def test_a_nova_that_cannot_start_says_so_and_is_put_right(cloud: Cloud) -> None:
+def test_a_nova_that_cannot_start_is_an_error_and_reset_repairs_it(
+    cloud: Cloud,
+) -> None:
     with pytest.raises(LiveCloudError, match="RegionOne did not start"):
         cloud.max_limit(-1)
     cloud.reset()
     assert get_server(cloud, "cell1/active").status_code == 200
 
 
-def test_what_all_tests_share_cannot_be_terminated(cloud: Cloud) -> None:
+def test_shared_instances_cannot_be_terminated(cloud: Cloud) -> None:
     for change in (cloud.terminate, cloud.purge):
         with pytest.raises(ValueError, match="belongs to every test"):
             change("cell1/active")
 
 
-def test_more_servers_can_be_had_for_longer_lists(cloud: Cloud) -> None:
+def test_servers_can_be_added_for_longer_lists(cloud: Cloud) -> None:
     bulk = cloud.seed_bulk(30)
     assert len(bulk) == 30
     assert set(bulk) <= listed(cloud)
     assert cloud.seed_bulk(30) == bulk
 
 
-@pytest.fixture(
-    scope="module"
-)  # not for one test: those have a HOME of their own, where no cache is
+# For the module: a test has its own HOME, without a cache.
+@pytest.fixture(scope="module")
 def other_run(cloud: Cloud) -> Iterator[subprocess.Popen[str]]:
-    """A process that starts a cloud of its own, says its URLs in one line, and waits."""
+    """A process that starts another cloud, prints its URLs in one line, and waits."""
     program = (
         "from live.cloud import Cloud; cloud = Cloud().start(); "
         "print(cloud.auth_url, cloud.compute_url(), flush=True); input()"

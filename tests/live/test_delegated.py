@@ -1,6 +1,4 @@
-"""Two teams, no shared credentials: the check as a job, from the facts in Satellite to real Nova
-and back.
-"""
+"""Two teams without shared credentials: the check as a job, from Satellite to a real Nova."""
 
 from __future__ import annotations
 
@@ -27,8 +25,8 @@ from .conftest import registered
 
 pytestmark = pytest.mark.live
 
-PASSWORD = "of-satellite-alone"  # noqa: S105  what the job's side must never hold
-SECRET = "live-admin"  # noqa: S105  what the Satellite's side must never hold
+PASSWORD = "of-satellite-alone"  # noqa: S105  never on the job's side
+SECRET = "live-admin"  # noqa: S105  never on the Satellite's side
 CHECKER = (
     "{job_template: OSP - Check instances, search: name = osp-checker.example.com}"
 )
@@ -41,7 +39,7 @@ BIN = str(Path(sys.executable).parent)
 
 
 class Teams:
-    """A Satellite with a record for each instance, a checker host, and a home for either side."""
+    """A Satellite with a record for each instance, a checker host, and a home for each side."""
 
     def __init__(
         self, cloud: Cloud, folder: Path, satellite: Satellite, server: Server
@@ -104,10 +102,8 @@ def teams(cloud: Cloud, tmp_path: Path) -> Iterator[Teams]:
 
 
 def memory_holds(pid: int, *needles: str) -> set[str]:
-    """Those of the texts that stand anywhere in what a process can write to, its environment
-    included.
-    """
-    found: set[str] = set()
+    """Those of the texts that are in the writable memory of a process, environment included."""
+    needles_in_memory: set[str] = set()
     with contextlib.suppress(OSError), Path(f"/proc/{pid}/mem").open("rb") as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             area = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
@@ -116,26 +112,26 @@ def memory_holds(pid: int, *needles: str) -> set[str]:
                 with contextlib.suppress(OSError, ValueError):
                     memory.seek(begin)
                     content = memory.read(end - begin)
-                    found |= {
+                    needles_in_memory |= {
                         needle for needle in needles if needle.encode() in content
                     }
-    return found
+    return needles_in_memory
 
 
 def job_processes() -> list[int]:
-    """The processes that run a job's script: our own children."""
-    found = []
+    """The ids of our children that run a job's script."""
+    ids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (
                 b"foreman-ssh-cmd-" in (folder / "cmdline").read_bytes()
                 and f"PPid:\t{os.getpid()}\n" in (folder / "status").read_text()
             ):
-                found.append(int(folder.name))
-    return found
+                ids.append(int(folder.name))
+    return ids
 
 
-def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_others_credentials(
+def test_a_delegated_run_removes_the_same_hosts_and_neither_side_has_the_others_secret(
     teams: Teams, cloud: Cloud, tmp_path: Path
 ) -> None:
     ours: set[str] = set()
@@ -147,7 +143,7 @@ def test_a_delegated_run_removes_what_the_local_one_would_and_no_side_holds_the_
                 theirs |= memory_holds(pid, PASSWORD, SECRET)
         out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
-    # that each side's own is found shows that the other's would be
+    # Each side's own secret is in memory, so the other's would have been noticed.
     assert (ours, theirs) == ({PASSWORD}, {SECRET})
     files = {
         path

@@ -1,6 +1,4 @@
-"""Log-ins and the catalog against a real Keystone and Nova: which Novas are asked, and what is said
-of a refusal.
-"""
+"""Logins and the catalog against a real Keystone and Nova, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes clouds.yaml with these changes in every cloud."""
+    """A function that writes clouds.yaml with these changes in every cloud."""
     path = tmp_path / "clouds.yaml"
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
 
@@ -62,14 +60,15 @@ def refused(kind: type[OSPError], name: str = "admin") -> str:
 @pytest.mark.parametrize(
     "named", [["RegionOne", "RegionTwo"], "RegionOne,RegionTwo"], ids=str
 )
-def test_all_regions_that_region_name_names_are_asked_with_one_log_in(
+def test_all_regions_in_region_name_are_asked_with_one_login(
     cloud: Cloud, write: Write, named: Any
 ) -> None:
     write(region_name=named)
     assert region_names("admin") == ["RegionOne", "RegionTwo"]
     checker = opened()
     survey = checker.ask([cloud.instances["r2/active"]])
-    assert [one.presence for one in survey.of(cloud.instances["r2/active"])] == [
+    sightings = survey.of(cloud.instances["r2/active"])
+    assert [sighting.presence for sighting in sightings] == [
         Presence.ABSENT,
         Presence.PRESENT,
     ]
@@ -86,7 +85,7 @@ def test_the_catalogs_second_region_is_named_until_it_is_ignored(write: Write) -
 
 
 @pytest.mark.parametrize("key", ["compute_endpoint_override", "compute_region_name"])
-def test_the_keys_of_compute_alone_lead_to_the_nova_that_openstacksdk_asks(
+def test_the_keys_for_compute_alone_select_the_nova_that_openstacksdk_asks(
     cloud: Cloud, write: Write, key: str
 ) -> None:
     write(
@@ -103,7 +102,7 @@ def test_the_keys_of_compute_alone_lead_to_the_nova_that_openstacksdk_asks(
     assert opened().unlisted == {("admin", "RegionOne"): ("RegionOne",)}
 
 
-def test_an_address_without_a_version_is_completed_by_what_nova_says_of_itself(
+def test_an_address_without_a_version_is_completed_by_discovery(
     cloud: Cloud, write: Write
 ) -> None:
     write(compute_endpoint_override=cloud.compute_url().rpartition("/v2.1")[0])
@@ -114,7 +113,7 @@ def test_an_address_without_a_version_is_completed_by_what_nova_says_of_itself(
 
 @pytest.fixture
 def second_nova(cloud: Cloud) -> Iterator[None]:
-    """A second service of type compute in RegionOne, which leads to RegionTwo's Nova."""
+    """A second service of type compute in RegionOne, whose endpoint is RegionTwo's Nova."""
     admin = cloud.session()
     service = admin.post(
         "/services",
@@ -138,7 +137,7 @@ def second_nova(cloud: Cloud) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("second_nova")
-def test_of_two_compute_services_in_one_region_the_configuration_says_which(
+def test_the_configuration_selects_one_of_two_compute_services_in_a_region(
     cloud: Cloud, write: Write
 ) -> None:
     write()
@@ -151,29 +150,31 @@ def test_of_two_compute_services_in_one_region_the_configuration_says_which(
     assert opened().unlisted == {("admin", "RegionOne"): ("RegionOne/nova",)}
 
 
-def test_a_missing_domain_is_told_as_such(write: Write) -> None:
+def test_the_error_says_that_a_domain_is_missing(write: Write) -> None:
     write(auth={"user_domain_name": None, "project_domain_name": None})
     assert "set user_domain_name and project_domain_name" in refused(OSPLoginError)
 
 
-def test_an_application_credential_with_a_scope_is_told_what_to_remove(
+def test_the_error_says_what_to_remove_from_an_application_credential_with_a_scope(
     cloud: Cloud, write: Write
 ) -> None:
     write(auth={"project_id": cloud.projects["project-a"]})
     assert "remove project_name, project_id" in refused(OSPLoginError, "app-cred")
 
 
-def test_an_application_credential_that_was_deleted_is_told_so(write: Write) -> None:
+def test_the_error_says_to_replace_a_deleted_application_credential(
+    write: Write,
+) -> None:
     write()
     assert "make a new one" in refused(OSPLoginError, "app-cred-deleted")
 
 
-def test_a_log_in_without_a_project_is_told_so(write: Write) -> None:
+def test_the_error_says_that_a_login_has_no_project(write: Write) -> None:
     write(auth={"project_name": None, "project_domain_name": None})
     assert "has no project" in refused(OSPConfigError)
 
 
-def test_a_log_in_for_the_system_is_told_that_nova_does_not_serve_it(
+def test_the_error_says_that_nova_does_not_serve_a_login_for_the_system(
     cloud: Cloud, write: Write
 ) -> None:
     user = cloud.users["sys-reader"]
@@ -189,7 +190,7 @@ def test_a_log_in_for_the_system_is_told_that_nova_does_not_serve_it(
     assert "scoped to the system, which Nova does not serve" in refused(OSPConfigError)
 
 
-def test_a_refused_log_in_is_tried_once_for_all_regions_and_entries(
+def test_a_refused_login_is_tried_once_for_all_regions_and_entries(
     write: Write,
 ) -> None:
     write(auth={"password": "wrong"})
@@ -202,10 +203,10 @@ def test_a_refused_log_in_is_tried_once_for_all_regions_and_entries(
     )
 
 
-def test_a_keystone_that_keeps_its_versions_back_ends_at_once(
+def test_a_keystone_that_refuses_to_show_its_versions_ends_at_once(
     cloud: Cloud, write: Write
 ) -> None:
-    """keystoneauth1 by itself would never come back."""
+    """keystoneauth1 alone would never return."""
     write()
     cloud.fault({"status": 401, "match": r"^/v3/?\?"}, "keystone")
     assert "401 to the question which versions it has" in refused(OSPLoginError)

@@ -1,8 +1,7 @@
-"""A week of the installed schedule: the line that cron would run, logrotate itself, and a clock
-that we move.
+"""A week of the installed schedule: the line that cron runs, the real logrotate, and our clock.
 
-Six hours pass between two runs.  Python programs get the clock by their start-up file, logrotate by
-libfaketime.
+Six hours pass between two runs.  Python programs get the clock from their start-up file, logrotate
+from libfaketime.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ START = datetime.datetime(2026, 11, 2, 0, 30)
 STEP = datetime.timedelta(hours=6)
 LIVING = 12
 
-# What Python runs before anything else (sitecustomize): a clock that begins at START_AT, seconds
-# since 1970.
+# Python runs this first (sitecustomize): a clock that starts at START_AT (seconds since 1970).
 CLOCK = """
 import datetime, os, time
 ahead = float(os.environ["START_AT"]) - time.time()
@@ -58,7 +56,7 @@ from sandbox.world import guest_facts, named_uuid, registration
 openstack, satellite = OpenStack(), Satellite()
 silent = set()
 
-def host(name):
+def add_host(name):
     facts = guest_facts(named_uuid(name))
     satellite.add(Host(name + ".example.com", facts=facts, subscription=registration(0)))
     then = time.time() - 1e6
@@ -74,10 +72,10 @@ def vanish(name):
 
 def tick(now):
     clock[0] = now
-    for one in satellite.hosts.values():
-        if one.name.split(".")[0] not in silent:
-            one.subscription = registration(0)
-    return sorted(one.name.split(".")[0] for one in satellite.hosts.values())
+    for host in satellite.hosts.values():
+        if host.name.split(".")[0] not in silent:
+            host.subscription = registration(0)
+    return sorted(host.name.split(".")[0] for host in satellite.hosts.values())
 
 with Server(openstack.handle) as osp, Server(satellite.handle) as foreman:
     print(json.dumps([osp.url, foreman.url]), flush=True)
@@ -87,9 +85,7 @@ with Server(openstack.handle) as osp, Server(satellite.handle) as foreman:
 
 
 class Site:
-    """The machine below `root` on which the schedule is installed, its cron, its clock, and both
-    servers.
-    """
+    """A machine below `root` with the installed schedule, its cron, its clock and both servers."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.now = root, START
@@ -132,7 +128,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program needs to see our clock and our clouds."""
+        """The variables by which a program sees our clock and our clouds."""
         return {
             "START_AT": str(self.seconds),
             "PYTHONPATH": str(self.root / "clock"),
@@ -146,13 +142,11 @@ class Site:
         return self.now.replace(tzinfo=datetime.timezone.utc).timestamp()
 
     def tick(self) -> set[str]:
-        """Tell the servers the time; whoever lives checks in.  The names of the records that are
-        left.
-        """
+        """Tell the servers the time, and let living hosts check in; returns the remaining names."""
         return set(self.tell(f"tick({self.seconds})"))
 
     def tell(self, call: str) -> Any:
-        """Call one of the functions above in the servers' process."""
+        """Call one of the functions in SERVERS."""
         assert self.servers.stdin and self.servers.stdout
         self.servers.stdin.write(f"{call}\n")
         self.servers.stdin.flush()
@@ -168,9 +162,7 @@ class Site:
         )
 
     def install(self) -> str:
-        """Install the schedule below root; the command of its line, with the paths of the machine
-        below root.
-        """
+        """Install the schedule; returns the command of its line, with all paths below `root`."""
         ran = self.command(
             "schedule", "install", "--cron", "--apply", "--root", str(self.root)
         )
@@ -182,7 +174,7 @@ class Site:
         )
 
     def cron(self, line: str) -> str:
-        """What cron would mail: everything that the line prints."""
+        """Run the line as cron does; returns what cron would mail: everything that it prints."""
         self.now += STEP
         self.tick()
         ran = subprocess.run(
@@ -202,7 +194,7 @@ class Site:
         return ran.stdout
 
     def logrotate(self) -> None:
-        """As its daily timer runs it."""
+        """Run logrotate as its daily timer does."""
         rules = self.root / "logrotate.conf"
         text = (self.root / "etc/logrotate.d/satellite-osp-cleanup").read_text()
         rules.write_text(
@@ -248,7 +240,7 @@ def test_a_week_of_cron(site: Site) -> None:
         "archived",
         "flicker",
     ]:
-        site.tell(f"host({name!r})")
+        site.tell(f"add_host({name!r})")
     metrics = site.root / "osp.prom"
     line = f"{site.install()} --metrics {metrics}"
     mails: dict[int, str] = {}
@@ -260,13 +252,13 @@ def test_a_week_of_cron(site: Site) -> None:
         if number == 9:
             site.tell("vanish('archived')")
             site.tell("vanish('flicker')")
-        if number == 15:  # it speaks: its count begins anew
-            told = site.command(
+        if number == 15:  # a sign of life: its count starts again
+            event = site.command(
                 "event",
                 "host_facts_updated.event.foreman",
                 input=json.dumps({"id": 99, "name": "flicker.example.com"}),
             )
-            assert (told.returncode, told.stderr) == (0, "")
+            assert (event.returncode, event.stderr) == (0, "")
         mail = site.cron(line)
         if mail:
             mails[number] = mail
@@ -276,8 +268,8 @@ def test_a_week_of_cron(site: Site) -> None:
         before &= left
         if number % 4 == 0:
             site.logrotate()
-    # with proof: in the run that sees it; without: first missing in run 9, and 72 hours are 12
-    # runs, or 13 where one began a moment earlier; the event came before run 15
+    # With proof: in the run that sees the termination.  Without: missing since run 9, and 72 hours
+    # are 12 runs, or 13 if a run started a moment earlier.  The event came before run 15.
     assert (
         went["doomed"] == 5
         and went["archived"] in (21, 22)

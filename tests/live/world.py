@@ -1,4 +1,4 @@
-"""Who and what there is in the cloud before a test changes anything: plain data, no I/O.
+"""The contents of the cloud before a test changes anything: plain data, no I/O.
 
 Labels name instances: "cell1/active" is in that cell of RegionOne, "r2/active" is in RegionTwo.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 REGIONS = {"RegionOne": ("cell1", "cell2"), "RegionTwo": ("cell1",)}  # and a cell0 each
 PROJECTS = ("project-a", "project-b", "project-c", "service")
-CUSTOM_ROLE = "host_checker"  # what a cloud's operators would make for this product
+CUSTOM_ROLE = "host_checker"  # a role that operators would create for this product
 SYSTEM = "system"  # in place of a project: a role on the whole cloud
 
-# user -> (password, ((role, project or SYSTEM), …)); the first project is the one logged in to
+# user -> (password, ((role, project or SYSTEM), …)); the first project is used to log in
 USERS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "admin": ("live-admin", (("admin", "admin"),)),
     "nova": ("live-nova", (("admin", "service"), ("service", "service"))),
@@ -25,9 +25,9 @@ USERS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "svc": ("live-svc", (("service", "service"),)),
     "sys-reader": ("live-sys-reader", (("reader", SYSTEM),)),
 }
-OWNER = "member-a"  # the user whom every instance belongs to
+OWNER = "member-a"  # the user that owns every instance
 
-# What CUSTOM_ROLE needs to list every project's servers and to filter that list, and no more.
+# The least that CUSTOM_ROLE needs to list the servers of all projects and to filter that list.
 LEAST_PRIVILEGE_POLICY = {
     **{
         f"os_compute_api:servers:{action}": f"rule:project_reader_or_admin or role:{CUSTOM_ROLE}"
@@ -46,32 +46,30 @@ LEAST_PRIVILEGE_POLICY = {
 
 @dataclass(frozen=True)
 class Instance:
-    """How an instance is to look in the databases; the names of states are those of
-    nova.compute.vm_states.
-    """
+    """How an instance looks in the databases; the states are those of nova.compute.vm_states."""
 
-    cell: str | None = "cell1"  # None: only asked for, in no cell yet
+    cell: str | None = "cell1"  # None: only requested, in no cell yet
     region: str = "RegionOne"
     project: str = "project-b"
     vm_state: str = "active"
     task_state: str | None = None
     hidden: bool = False  # the half of a cross-cell resize that is not shown
     on_a_host: bool = True
-    age_days: int = 30  # since it was booted; lists begin with the youngest
+    age_days: int = 30  # since it was booted; lists begin with the newest
     ever_saved: bool = True  # False: updated_at is NULL, as after its creation
     mapped: bool = True  # False: nova-api does not know its cell
     request_spec: bool = True
     queued_for_delete: bool = False
-    terminated: bool = False  # deleted a moment ago, its row not yet archived
+    terminated: bool = False  # deleted a moment ago; its row is not archived yet
 
 
 def uuid_of(label: str) -> str:
-    """The same UUID for the same label in every run, with the looks of a random one."""
+    """A UUID that depends only on the label and looks random."""
     return str(uuid.UUID(bytes=hashlib.sha256(label.encode()).digest()[:16], version=4))
 
 
 def _states() -> dict[str, Instance]:
-    """What there is in each cell of RegionOne."""
+    """The instances in each cell of RegionOne."""
     soft_deleted = Instance(vm_state="soft-delete", queued_for_delete=True)
     deleted = Instance(terminated=True)
     return {
@@ -89,7 +87,7 @@ def _states() -> dict[str, Instance]:
         "delete-failed-queued": Instance(vm_state="error", queued_for_delete=True),
         "hidden": Instance(hidden=True),
         "never-saved": Instance(ever_saved=False),
-        # Young, since no list goes on from a page that ends with it: see test_cloud.py.
+        # Young, because no list can continue after a page that ends with it: see test_cloud.py.
         "no-mapping": Instance(mapped=False, age_days=1),
         "no-request-spec": Instance(request_spec=False),
         "deleted": deleted,
@@ -112,5 +110,5 @@ INSTANCES: dict[str, Instance] = {
     "r2/active-project-a": Instance(region="RegionTwo", project="project-a"),
     "r2/deleted": Instance(region="RegionTwo", terminated=True),
 }
-# The label of an instance that existed once and of which no database has a trace.
+# The label of an instance that existed once and left no trace in any database.
 PURGED = "purged"

@@ -1,6 +1,4 @@
-"""Log-ins, clouds.yaml and the catalog, over HTTP: which Novas are asked, how often, and what a
-user is told.
-"""
+"""Logins, clouds.yaml and the catalog: which Nova is asked, how often, and the error messages."""
 
 import os
 import re
@@ -60,7 +58,7 @@ class Site:
         self.write()
 
     def write(self, auth=None, **entry):
-        """One cloud, prod; keys that are None are left out."""
+        """Write a clouds.yaml with one cloud, prod; keys that are None are left out."""
         merged = {**self.auth, **(auth or {})}
         self.write_all(
             prod={
@@ -129,7 +127,7 @@ def checked(*scopes):
 
 
 def refused(kind=OSPError, cloud="prod", region=ONE):
-    """The one error that a log-in ends with, which has to be of that very kind."""
+    """The message of the error that the login ends with, which has to be of exactly this class."""
     with pytest.raises(OSPError) as caught:
         Region.open(cloud, region)
     assert type(caught.value) is kind, caught.value
@@ -147,18 +145,18 @@ def presence(region=ONE):
 @pytest.mark.parametrize(
     "named", [[ONE, TWO], f"{ONE},{TWO}", f"{ONE}, {TWO}"], ids=str
 )
-def test_every_region_that_region_name_names_is_asked(site, named):
+def test_every_region_in_region_name_is_asked(site, named):
     site.add(TWO)
     site.write(region_name=named)
     assert region_names("prod") == [ONE, TWO]
-    assert [one.presence for one in checked().ask([X]).of(X)] == [
+    assert [sighting.presence for sighting in checked().ask([X]).of(X)] == [
         Presence.ABSENT,
         Presence.PRESENT,
     ]
 
 
 def test_the_regions_of_a_vendor_profile_are_asked(site, tmp_path, monkeypatch):
-    """In the file beside that openstacksdk looks for."""
+    """openstacksdk reads them from a file next to clouds.yaml."""
     vendors = tmp_path / "clouds-public.yaml"
     vendors.write_text(
         yaml.safe_dump({"public-clouds": {"acme": {"regions": [ONE, TWO]}}})
@@ -168,7 +166,7 @@ def test_the_regions_of_a_vendor_profile_are_asked(site, tmp_path, monkeypatch):
     assert set(checked().regions) == {("prod", ONE), ("prod", TWO)}
 
 
-def test_a_region_that_logs_in_otherwise_has_a_log_in_of_its_own(site):
+def test_a_region_with_another_credential_logs_in_separately(site):
     site.cloud.accounts.append(Account("other", "changeme", "ops"))
     site.write(
         region_name=None,
@@ -187,7 +185,7 @@ def test_a_region_that_logs_in_otherwise_has_a_log_in_of_its_own(site):
 
 
 def test_a_compute_region_of_the_catalog_that_is_not_in_scope_is_named(site):
-    assert [seen.unlisted for seen in checked().ask([X]).regions] == [(TWO,)]
+    assert [region.unlisted for region in checked().ask([X]).regions] == [(TWO,)]
 
 
 @pytest.mark.parametrize(
@@ -196,10 +194,10 @@ def test_a_compute_region_of_the_catalog_that_is_not_in_scope_is_named(site):
     ids=["asked", "ignored"],
 )
 def test_a_region_that_is_asked_or_ignored_is_not_named(site, scope):
-    assert {seen.unlisted for seen in checked(scope).ask([X]).regions} == {()}
+    assert {region.unlisted for region in checked(scope).ask([X]).regions} == {()}
 
 
-def test_naming_one_region_does_not_say_that_the_others_are_left_out(site):
+def test_naming_one_region_does_not_ignore_the_others(site):
     assert checked(CloudScope("prod", (ONE,))).unlisted == {("prod", ONE): (TWO,)}
 
 
@@ -221,7 +219,7 @@ def test_a_region_of_the_same_name_in_another_cloud_does_not_count(site):
         ] == (TWO,)
 
 
-def test_a_region_that_is_in_scope_and_fails_is_an_error_and_not_named_besides(site):
+def test_a_region_that_is_in_scope_and_fails_is_an_error_and_is_not_named(site):
     site.cloud.more_compute.append(("nova-two", TWO, "{url}/compute/RegionOne/v2.1"))
     checker = checked(CloudScope("prod", (ONE, TWO)))
     assert list(checker.errors) == [("prod", TWO)]
@@ -252,7 +250,7 @@ def test_the_nova_that_openstacksdk_would_ask_is_asked_and_the_regions_own_is_na
     assert checked().unlisted == {("prod", ONE): (ONE,)}
 
 
-def test_an_interface_of_compute_alone_is_heeded(site):
+def test_an_interface_for_compute_alone_is_used(site):
     site.write(compute_interface="admin")
     assert "interface admin" in refused(OSPConfigError)
 
@@ -272,7 +270,7 @@ def test_one_override_does_not_stand_for_two_regions(site):
     assert set(checked(CloudScope("prod", (ONE, TWO))).unlisted.values()) == {(TWO,)}
 
 
-def test_an_override_that_is_no_url_is_named(site):
+def test_an_override_that_is_not_a_url_is_named(site):
     site.write(compute_endpoint_override="nova.example.com/v2.1")
     assert (
         "compute_endpoint_override 'nova.example.com/v2.1' is not an http(s):// URL"
@@ -280,7 +278,7 @@ def test_an_override_that_is_no_url_is_named(site):
     )
 
 
-def test_two_compute_services_in_one_region_are_both_named_with_the_key_that_tells_them_apart(
+def test_two_compute_services_in_one_region_are_named_with_the_key_that_selects_one(
     site,
 ):
     site.cloud.more_compute.append(("nova-two", ONE, "{url}/compute/RegionTwo/v2.1"))
@@ -289,7 +287,7 @@ def test_two_compute_services_in_one_region_are_both_named_with_the_key_that_tel
     assert "compute_service_name" in text
 
 
-def test_a_service_that_is_named_is_asked_and_the_other_one_is_named_as_left_out(site):
+def test_the_configured_service_is_asked_and_the_other_one_is_named(site):
     site.cloud.more_compute.append(("nova-two", ONE, "{url}/compute/RegionTwo/v2.1"))
     site.cloud.compute_urls[TWO] = "http://10.255.255.1/v2.1"
     site.add(TWO)
@@ -319,7 +317,7 @@ def test_an_endpoint_without_a_version_is_found_by_discovery(site):
     assert site.server.count("/compute/RegionOne/v2.1/servers/") == 1
 
 
-def test_an_endpoint_without_a_version_that_tells_none_is_named(site):
+def test_an_endpoint_without_any_version_is_named(site):
     site.cloud.compute_urls[ONE] = "{url}/elsewhere"
     assert f"{site.server.url}/elsewhere has no version" in refused(OSPConfigError)
 
@@ -353,7 +351,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("text", "problem"), BROKEN.items(), ids=list(BROKEN.values()))
-def test_a_file_that_is_broken_is_named_with_what_is_wrong_and_no_other_is_asked(
+def test_a_broken_file_is_named_with_the_mistake_and_no_other_is_read(
     site, text, problem, monkeypatch
 ):
     fallback = site.path.with_name("fallback.yaml")
@@ -367,7 +365,7 @@ def test_a_file_that_is_broken_is_named_with_what_is_wrong_and_no_other_is_asked
     assert site.server.requests == []
 
 
-def test_a_file_that_is_named_and_missing_is_an_error(site, monkeypatch):
+def test_a_named_file_that_is_missing_is_an_error(site, monkeypatch):
     fallback = site.path.rename(site.path.with_name("fallback.yaml"))
     monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [str(fallback)])
     assert f"{site.path}: no such file; correct OS_CLIENT_CONFIG_FILE" in refused(
@@ -376,7 +374,7 @@ def test_a_file_that_is_named_and_missing_is_an_error(site, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_an_error(site):
+def test_an_unreadable_file_is_an_error(site):
     site.path.chmod(0)
     assert "cannot be read by this user (Permission denied)" in refused(OSPConfigError)
 
@@ -389,9 +387,7 @@ def test_a_folder_in_place_of_the_file_is_an_error(site):
     )
 
 
-def test_a_first_file_that_is_broken_is_not_skipped_where_none_is_named(
-    site, monkeypatch
-):
+def test_a_broken_first_file_is_not_skipped_if_no_file_is_named(site, monkeypatch):
     broken = site.path.with_name("first.yaml")
     broken.write_text("clouds: [")
     monkeypatch.delenv("OS_CLIENT_CONFIG_FILE")
@@ -401,14 +397,14 @@ def test_a_first_file_that_is_broken_is_not_skipped_where_none_is_named(
     assert f"{broken}, line 1" in refused(OSPConfigError)
 
 
-def test_a_secure_file_that_is_broken_is_not_skipped(site, monkeypatch):
+def test_a_broken_secure_file_is_not_skipped(site, monkeypatch):
     secure = site.path.with_name("secure.yaml")
     secure.write_text("clouds: [")
     monkeypatch.setenv("OS_CLIENT_SECURE_FILE", str(secure))
     assert f"{secure}, line 1" in refused(OSPConfigError)
 
 
-def test_without_any_file_it_is_said_where_one_belongs(site, monkeypatch):
+def test_without_any_file_the_error_says_where_to_put_one(site, monkeypatch):
     monkeypatch.delenv("OS_CLIENT_CONFIG_FILE")
     monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [])
     with pytest.raises(OSPConfigError, match=r"put one into ~/.config/openstack"):
@@ -416,7 +412,7 @@ def test_without_any_file_it_is_said_where_one_belongs(site, monkeypatch):
     assert "no clouds.yaml is found" in refused(OSPConfigError)
 
 
-def test_the_file_the_address_and_whether_tls_is_checked_go_with_the_log_in(site):
+def test_the_region_knows_its_file_its_address_and_whether_tls_is_checked(site):
     site.write(
         verify=False,
         auth={"auth_url": site.server.url.replace("//", "//user:secret@") + "/v3"},
@@ -426,7 +422,7 @@ def test_the_file_the_address_and_whether_tls_is_checked_go_with_the_log_in(site
     assert not log_in.verified
 
 
-# What is wrong before anything is sent
+# Mistakes that are found before anything is sent
 
 NO_LOG_IN = [
     ({"auth": {"password": None}}, "no password is given"),
@@ -490,7 +486,7 @@ NO_LOG_IN = [
 @pytest.mark.parametrize(
     ("entry", "problem"), NO_LOG_IN, ids=[problem[:40] for _, problem in NO_LOG_IN]
 )
-def test_what_cannot_be_sent_is_a_matter_of_configuration_and_names_the_key(
+def test_a_value_that_cannot_be_sent_is_a_configuration_error_that_names_its_key(
     site, entry, problem
 ):
     site.write(**entry)
@@ -500,7 +496,7 @@ def test_what_cannot_be_sent_is_a_matter_of_configuration_and_names_the_key(
     assert site.log_ins == 0
 
 
-def test_a_secure_file_beside_that_is_not_read_is_named(site):
+def test_a_secure_file_that_is_not_read_is_named(site):
     beside = site.path.with_name("secure.yaml")
     beside.write_text(
         yaml.safe_dump({"clouds": {"prod": {"auth": {"password": "changeme"}}}})
@@ -511,21 +507,21 @@ def test_a_secure_file_beside_that_is_not_read_is_named(site):
     )
 
 
-def test_a_cloud_without_a_password_does_not_keep_the_others_from_being_asked(site):
+def test_the_other_clouds_are_asked_if_one_has_no_password(site):
     site.add()
     site.write_all(
         prod=site.entry(),
         empty={"region_name": ONE, "auth": {**site.auth, "password": ""}},
     )
     survey = checked(CloudScope("empty"), CloudScope("prod")).ask([X])
-    assert {seen.cloud: type(seen.error) for seen in survey.regions} == {
+    assert {region.cloud: type(region.error) for region in survey.regions} == {
         "empty": OSPConfigError,
         "prod": type(None),
     }
 
 
 @pytest.mark.parametrize(("name", "value"), [("OS_TOKEN", "t"), ("OS_AUTH_TYPE", "")])
-def test_a_variable_left_over_is_named(site, monkeypatch, name, value):
+def test_a_leftover_variable_is_named(site, monkeypatch, name, value):
     for key, text in site.auth.items():
         monkeypatch.setenv(f"OS_{key.upper()}", text)
     monkeypatch.setenv(name, value)
@@ -568,7 +564,7 @@ REFUSALS = [
     REFUSALS,
     ids=[advice[:30] for *_, advice in REFUSALS],
 )
-def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(
+def test_a_refusal_has_keystones_words_and_the_right_advice(
     site, status, message, advice
 ):
     site.refuse(status, message)
@@ -579,7 +575,7 @@ def test_a_refusal_is_told_in_keystones_words_with_the_advice_that_fits(
     assert "role" not in advice or status == 401
 
 
-def test_an_application_credential_with_a_scope_is_told_so(site):
+def test_the_error_says_that_an_application_credential_has_a_scope(site):
     site.write_all(
         prod={
             "region_name": ONE,
@@ -603,7 +599,7 @@ SCOPES = [
 
 
 @pytest.mark.parametrize(("scope", "problem"), SCOPES, ids=["none", "system", "domain"])
-def test_a_token_without_a_project_is_told_so_and_not_as_a_want_of_roles_or_regions(
+def test_the_error_says_that_a_token_has_no_project_and_blames_no_role_or_region(
     site, scope, problem
 ):
     expires = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime(
@@ -625,14 +621,14 @@ def test_a_token_without_a_project_is_told_so_and_not_as_a_want_of_roles_or_regi
     assert problem in refused(OSPConfigError)
 
 
-def test_a_403_that_is_not_novas_own_says_nothing_of_roles(site):
+def test_a_403_that_is_not_novas_own_does_not_mention_roles(site):
     site.fail("/servers", 403, "<html>Forbidden</html>")
     with pytest.raises(OSPError, match="not Nova's own") as caught:
         Region.open("prod", ONE).list_servers()
     assert type(caught.value) is OSPError
 
 
-def test_novas_own_403_speaks_of_roles(site):
+def test_novas_own_403_mentions_roles(site):
     site.fail(
         "/servers",
         403,
@@ -645,14 +641,16 @@ def test_novas_own_403_speaks_of_roles(site):
 @pytest.mark.parametrize(
     "answer", [(200, "<html>"), (201, []), (201, {"token": None}), (302, "")], ids=str
 )
-def test_what_is_not_keystones_is_told_without_a_word_of_python(site, answer):
+def test_a_response_that_is_not_keystones_is_described_without_python_words(
+    site, answer
+):
     site.fail(LOG_IN, *answer)
     text = refused(OSPError)
     assert "correct auth_url" in text
     assert not re.search(r"Error|NoneType|object|subscript", text)
 
 
-def test_no_message_ends_within_a_word():
+def test_no_message_is_cut_within_a_word():
     words = " ".join(f"word{number}" for number in range(200))
     assert re.fullmatch(r"(word\d+ )+\.\.\.", gist(words))
     assert set(gist(words).split()[:-1]) <= set(words.split())
@@ -665,26 +663,26 @@ def test_no_message_ends_within_a_word():
         ("http://[::1/v3", "(a URL that cannot be read)"),
     ],
 )
-def test_a_url_is_shown_without_what_is_secret_in_it(url, printed):
+def test_a_url_is_shown_without_its_secrets(url, printed):
     assert shown(url) == printed
 
 
 # How often
 
 
-def test_one_log_in_serves_all_regions_of_a_cloud(site):
+def test_one_login_serves_all_regions_of_a_cloud(site):
     survey = checked(CloudScope("prod", (ONE, TWO))).ask([X])
-    assert [seen.error for seen in survey.regions] == [None, None]
+    assert [region.error for region in survey.regions] == [None, None]
     assert site.log_ins == 1
 
 
-def test_entries_with_the_same_log_in_share_it(site):
+def test_entries_with_the_same_login_share_it(site):
     site.write_all(prod=site.entry(), second=site.entry(region_name=TWO))
     assert len(checked(CloudScope("prod"), CloudScope("second")).regions) == 2
     assert site.log_ins == 1
 
 
-def test_a_refused_log_in_is_tried_once_however_many_regions_and_entries_have_it(site):
+def test_a_refused_login_is_tried_once_however_many_regions_and_entries_use_it(site):
     wrong = {**site.auth, "password": "typo"}
     site.write_all(
         prod={"region_name": ONE, "auth": wrong},
@@ -702,8 +700,8 @@ def test_a_refused_log_in_is_tried_once_however_many_regions_and_entries_have_it
     ).ask([X])
     assert site.log_ins == 1
     assert len(survey.regions) == 5
-    assert {type(seen.error) for seen in survey.regions} == {OSPLoginError}
-    assert {str(seen.error).partition(": ")[2] for seen in survey.regions} == {
+    assert {type(region.error) for region in survey.regions} == {OSPLoginError}
+    assert {str(region.error).partition(": ")[2] for region in survey.regions} == {
         str(survey.regions[0].error).partition(": ")[2]
     }
 
@@ -718,10 +716,10 @@ def test_another_credential_is_tried_after_a_refused_one(site):
     }
 
 
-def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_workers_and_regions(
+def test_a_login_refused_in_mid_run_is_not_repeated_by_other_workers_and_regions(
     site,
 ):
-    """Each of them would, one after the other: some thirty refusals lock the account."""
+    """Otherwise each of them would try, and some thirty refusals lock the account."""
     checker = checked(CloudScope("prod", (ONE, TWO)))
     for region in checker.regions.values():
         region.prove_visibility()
@@ -731,7 +729,7 @@ def test_a_log_in_that_is_refused_in_mid_run_is_not_repeated_by_the_other_worker
     survey = checker.ask(
         [f"{number:08x}-0000-4000-8000-000000000000" for number in range(40)]
     )
-    assert {type(seen.error) for seen in survey.regions} == {OSPLoginError}
+    assert {type(region.error) for region in survey.regions} == {OSPLoginError}
     assert site.log_ins - before == 1
 
 
@@ -748,7 +746,7 @@ def waits(monkeypatch):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_keystone_that_asks_for_patience_is_waited_for(site, waits, status):
+def test_the_checker_waits_for_a_keystone_that_asks_for_patience(site, waits, status):
     site.fail(LOG_IN, status, headers={"Retry-After": "7"}, times=2)
     site.add()
     assert presence() is Presence.PRESENT
@@ -756,7 +754,7 @@ def test_a_keystone_that_asks_for_patience_is_waited_for(site, waits, status):
 
 
 @pytest.mark.parametrize("status", [503, 504])
-def test_a_keystone_that_is_away_for_a_moment_is_asked_once_more(site, status):
+def test_a_keystone_that_is_down_for_a_moment_is_asked_once_more(site, status):
     site.fail(LOG_IN, status, times=1)
     site.add()
     assert presence() is Presence.PRESENT
@@ -775,7 +773,7 @@ def test_a_keystone_that_stays_busy_is_called_busy_and_not_unreachable(
     assert all(wait <= PATIENCE for wait in waits)
 
 
-def test_a_log_in_in_mid_run_is_as_patient(site, waits):
+def test_logging_in_again_in_mid_run_is_as_patient(site, waits):
     site.add()
     region = Region.open("prod", ONE)
     site.cloud.expire_tokens()
@@ -791,8 +789,10 @@ def test_a_log_in_in_mid_run_is_as_patient(site, waits):
     "more", [{}, {"auth_type": "v3password"}], ids=["password", "v3password"]
 )
 @pytest.mark.filterwarnings("ignore:Failed to discover")
-def test_a_keystone_that_wants_a_log_in_to_tell_its_versions_ends_at_once(site, more):
-    """keystoneauth1 would wait for its own lock for ever."""
+def test_a_keystone_that_wants_a_login_before_it_shows_its_versions_ends_at_once(
+    site, more
+):
+    """keystoneauth1 would wait forever for its own lock."""
     site.fail(
         "GET /v3",
         401,
@@ -809,7 +809,7 @@ def test_a_keystone_that_wants_a_log_in_to_tell_its_versions_ends_at_once(site, 
     assert ended
 
 
-def test_that_also_holds_where_only_the_versions_are_kept_back(site):
+def test_a_keystone_that_refuses_only_its_versions_ends_at_once(site):
     site.fail("GET /v3$", 401)
     assert "401 to the question which versions it has" in refused(OSPLoginError)
     assert site.log_ins == 0
@@ -822,19 +822,19 @@ def test_that_also_holds_where_only_the_versions_are_kept_back(site):
 @pytest.mark.parametrize("whose", ["Keystone", "Nova"])
 def test_a_clock_that_is_far_from_ours_makes_the_region_unknown(site, whose, minutes):
     setattr(site.cloud, f"{whose.lower()}_ahead", minutes * 60.0)
-    [seen] = checked().ask([X]).regions
+    [region] = checked().ask([X]).regions
     direction = "ahead of" if minutes > 0 else "behind"
-    assert type(seen.error) is OSPError
+    assert type(region.error) is OSPError
     assert (
         f"the clock of {whose} is {abs(minutes)} minutes {direction} ours; synchronise both"
-        in str(seen.error)
+        in str(region.error)
     )
 
 
 @pytest.mark.parametrize("minutes", [-4, 4])
 def test_a_clock_that_is_a_little_off_is_fine(site, minutes):
     site.cloud.keystone_ahead = site.cloud.nova_ahead = minutes * 60.0
-    assert [seen.error for seen in checked().ask([X]).regions] == [None]
+    assert [region.error for region in checked().ask([X]).regions] == [None]
 
 
 def test_a_clock_that_jumps_in_mid_run_is_noticed(site):
@@ -848,7 +848,7 @@ def test_a_clock_that_jumps_in_mid_run_is_noticed(site):
 
 
 @pytest.mark.parametrize("variable", ["no_proxy", "https_proxy"])
-def test_netrc_is_never_sent_also_where_a_proxy_variable_is_set(
+def test_netrc_is_never_sent_even_if_a_proxy_variable_is_set(
     site, monkeypatch, variable
 ):
     netrc = site.path.with_name("netrc")
@@ -929,7 +929,7 @@ TLS = [
 @pytest.mark.parametrize(
     ("look", "trusted", "reason", "advice"), TLS, ids=[row[2][-20:] for row in TLS]
 )
-def test_why_tls_fails_is_told_with_what_to_do(
+def test_the_error_says_why_tls_fails_and_what_to_do(
     site, tmp_path, look, trusted, reason, advice
 ):
     path = certificate(tmp_path, **look)
@@ -944,14 +944,15 @@ def test_why_tls_fails_is_told_with_what_to_do(
         )
         text = refused()
     text = text.replace("self signed", "self-signed")
+    # The second wording is that of urllib3 1.
     assert reason in text or (
         "mismatch" in reason and "doesn't match '127.0.0.2'" in text
-    )  # urllib3 1
+    )
     assert advice in text and "/v3" in text
 
 
 @pytest.mark.filterwarnings("ignore:Failed to discover")
-def test_https_to_a_port_that_speaks_http_is_told_so(site):
+def test_the_error_says_that_a_port_speaks_http_and_not_https(site):
     site.write(auth={"auth_url": site.server.url.replace("http:", "https:") + "/v3"})
     assert "plain http?" in refused()
 
@@ -964,7 +965,7 @@ UNREACHABLE = [
 
 @pytest.mark.filterwarnings("ignore:Failed to discover")
 @pytest.mark.parametrize(("url", "reason"), UNREACHABLE)
-def test_why_a_connection_fails_is_told(site, url, reason):
+def test_the_error_says_why_a_connection_fails(site, url, reason):
     site.write(auth={"auth_url": url})
     text = refused()
     assert reason in text and url in text
@@ -978,7 +979,7 @@ def test_a_proxy_that_does_not_answer_is_named_as_the_proxy(site, monkeypatch):
     assert "the proxy cannot be used" in text and "no_proxy" in text
 
 
-def test_a_ca_variable_that_does_nothing_is_named(site, tmp_path, monkeypatch):
+def test_a_ca_variable_without_effect_is_named(site, tmp_path, monkeypatch):
     monkeypatch.setenv("OS_CACERT", "/some/ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(tmp_path))
@@ -994,7 +995,7 @@ def test_a_ca_variable_that_does_nothing_is_named(site, tmp_path, monkeypatch):
         )
 
 
-def test_a_key_without_a_value_is_named_and_not_sent_as_a_word(site):
+def test_a_key_without_a_value_is_named_and_not_sent_as_text(site):
     site.write_all(
         prod={"region_name": ONE, "auth": {**site.auth, "project_name": None}}
     )

@@ -1,7 +1,4 @@
-"""The checker against the double of Keystone and Nova over HTTP: what is alive is never said to be
-gone.
-
-"""
+"""The checker against the simulated Keystone and Nova: a living server is never called gone."""
 
 import json
 import os
@@ -47,10 +44,10 @@ PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 GONE = {DELETED, ABSENT}
 WORKERS = Manners().workers
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
-CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and OTHER: the first to be looked at
+CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and OTHER, so it is examined first
 OTHER = "0dd0b0d1-0000-4000-8000-000000000002"
 SWAPPED = swap_bytes(X)
-# Canaries are looked for by project, lowest id first: a login of LOW meets its own servers first.
+# Canaries are searched by project, lowest id first: a login of LOW finds its own servers first.
 LOW, HIGH = sorted(("ops", "shop"), key=project_id)
 ADMIN = Account("admin", "changeme", LOW, ("admin",))
 READER = Account("reader", "changeme", LOW, ("reader",))
@@ -74,7 +71,7 @@ PLAIN_ROW = f"uuid={X}&limit=2$"
 
 
 class Lab:
-    """The double behind HTTP, and a clouds.yaml that leads to it."""
+    """The simulated OpenStack behind HTTP, and a clouds.yaml that points to it."""
 
     def __init__(self, server, handlers, folder, monkeypatch):
         self.server, self.config = server, folder / "clouds.yaml"
@@ -97,16 +94,15 @@ class Lab:
         monkeypatch.setattr(
             "foreman_hooks.osp_checker.session._ONE_MORE_TRY", {503: 0.001, 504: 0.001}
         )
-        for name in list(
-            os.environ
-        ):  # for `quiet` too, which is older than any one test's own environment
+        # Also for `quiet`, which starts before any test has its own environment.
+        for name in list(os.environ):
             if name.startswith("OS_") or name.lower().endswith("_proxy"):
                 monkeypatch.delenv(name)
         monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(self.config))
         self.log_in_as(ADMIN)
 
     def configure(self, **entry):
-        """Write the one entry of clouds.yaml, of the cloud called prod."""
+        """Write a clouds.yaml with one entry, the cloud prod."""
         auth = {"auth_url": self.server.url + "/v3", **entry.pop("auth")}
         named = {"region_name": "RegionOne", **entry}
         self.write(
@@ -168,7 +164,7 @@ class Lab:
         self.cloud.terminate(region, uuid, DIED.timestamp())
 
     def open(self, region="RegionOne", **how):
-        """Log in; what is tried again is tried again at once."""
+        """Log in; every further try comes at once."""
         region = Region.open("prod", region, **how)
         region.nova.connect_retry_delay = 0.001
         return region
@@ -176,14 +172,14 @@ class Lab:
     def fail(
         self, pattern, status=503, body="<html>injected</html>", headers=None, **how
     ):
-        """As `Server.fail`, but with headers if need be."""
+        """As `Server.fail`, but optionally with headers."""
         if headers is None:
             return self.server.fail(pattern, status, body, **how)
         self.server.faults.append(Fault(pattern, Answer(status, body, headers), **how))
         return self.server.faults[-1]
 
     def hang(self, pattern):
-        """Do not answer such requests until the test is over."""
+        """Do not answer matching requests until the test is over."""
 
         def handle(request):
             if re.search(pattern, request.line):
@@ -193,7 +189,7 @@ class Lab:
         self.handlers[:] = [handle]
 
     def settle(self):
-        """Wait for the questions that a look which failed has left under way."""
+        """Wait for the requests that are in progress after a failed look."""
         self.release.set()
         for thread in threading.enumerate():
             if thread.name.startswith("ThreadPoolExecutor"):
@@ -209,7 +205,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def wire():
-    """One server for the whole file, since to stop one takes a moment."""
+    """One server for the whole file, because stopping takes time."""
     handlers = []
     with Server(lambda request: handlers[0](request)) as server:
         yield server, handlers
@@ -232,7 +228,7 @@ def lab(bare):
 
 @pytest.fixture(scope="module")
 def quiet(wire, tmp_path_factory):
-    """One log-in that many tests share, in a cloud that has not even a deleted row of X."""
+    """One login that many tests share, in a cloud without even a deleted row of X."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         lab = Lab(*wire, tmp_path_factory.mktemp("quiet"), monkeypatch)
         lab.add(CANARY)
@@ -244,7 +240,7 @@ def quiet(wire, tmp_path_factory):
 
 @pytest.fixture
 def fresh(quiet):
-    """The shared log-in, which has its visibility still to prove."""
+    """The shared login, whose visibility is not proven yet."""
     lab, region = quiet
     lab.handlers[:] = [lab.cloud.handle]
     lab.server.faults.clear()
@@ -256,21 +252,21 @@ def fresh(quiet):
     lab.settle()
 
 
-def one(look):
+def only_sighting(look):
     """The only sighting of a look."""
     [sighting] = look.sightings.values()
     return sighting
 
 
-def seen(lab, uuid=X, **how):
-    """The presence of one UUID, asked with a fresh log-in."""
-    return one(lab.open(**how).look([uuid])).presence
+def presence_of(lab, uuid=X, **how):
+    """The presence of one UUID, asked with a fresh login."""
+    return only_sighting(lab.open(**how).look([uuid])).presence
 
 
 def error_of(lab, uuid=X):
     """Why the whole region is unknown; asserts that the UUID is unknown as well."""
     look = lab.open().look([uuid])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     return look.error
 
 
@@ -279,14 +275,14 @@ def error_of(lab, uuid=X):
 
 def test_a_living_server_is_present_with_its_status(lab):
     lab.add(status="SHUTOFF")
-    sighting = one(lab.open().look([X]))
+    sighting = only_sighting(lab.open().look([X]))
     assert sighting == (X, "prod", "RegionOne", PRESENT, "SHUTOFF", None)
     assert sighting.code == 200
 
 
 def test_a_terminated_server_is_deleted_with_the_time_and_the_proof(lab):
     lab.add_dead()
-    sighting = one(lab.open().look([X]))
+    sighting = only_sighting(lab.open().look([X]))
     assert (sighting.presence, sighting.terminated_at, sighting.code) == (
         DELETED,
         DIED,
@@ -301,7 +297,7 @@ def test_a_terminated_server_is_deleted_with_the_time_and_the_proof(lab):
 def test_a_server_whose_row_was_archived_is_absent_without_a_time(lab):
     lab.add_dead()
     lab.cloud.archive("RegionOne", X)
-    sighting = one(lab.open().look([X]))
+    sighting = only_sighting(lab.open().look([X]))
     assert (sighting.presence, sighting.terminated_at, sighting.code) == (
         ABSENT,
         None,
@@ -313,23 +309,23 @@ def test_a_server_whose_row_was_archived_is_absent_without_a_time(lab):
 def test_a_region_that_cannot_answer_is_unknown_and_names_the_reason(lab):
     lab.fail(ASKING_GET, 503)
     look = lab.open().look([X])
-    assert (one(look).presence, one(look).code) == (UNKNOWN, 500)
-    assert one(look).detail == str(look.error)
+    assert (only_sighting(look).presence, only_sighting(look).code) == (UNKNOWN, 500)
+    assert only_sighting(look).detail == str(look.error)
     assert "prod/RegionOne" in str(look.error) and "503" in str(look.error)
 
 
-def test_a_look_at_many_keeps_the_order_and_tells_its_progress(lab):
+def test_a_look_at_many_keeps_the_order_and_reports_its_progress(lab):
     lab.add()
     lab.add_dead(OTHER)
-    told = []
-    look = lab.open().look([OTHER, X, "junk", X], lambda *step: told.append(step))
+    steps = []
+    look = lab.open().look([OTHER, X, "junk", X], lambda *step: steps.append(step))
     assert {uuid: sighting.presence for uuid, sighting in look.sightings.items()} == {
         OTHER: DELETED,
         X: PRESENT,
         "junk": INVALID,
     }
     assert list(look.sightings) == [OTHER, X, "junk"]
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_look_at_nothing_asks_nothing(lab):
@@ -339,7 +335,7 @@ def test_a_look_at_nothing_asks_nothing(lab):
     assert lab.lines() == []
 
 
-# Lists and what they may hide
+# Lists and what they may miss
 
 
 def test_a_page_limit_of_nova_loses_no_server(bare):
@@ -347,9 +343,9 @@ def test_a_page_limit_of_nova_loses_no_server(bare):
     for uuid in uuids:
         bare.add(uuid)
     bare.cloud.max_limit = 3
-    told = []
-    assert bare.open().list_servers(lambda *step: told.append(step)) == uuids
-    assert told == [(3, 0), (6, 0), (9, 0), (10, 0)]
+    steps = []
+    assert bare.open().list_servers(lambda *step: steps.append(step)) == uuids
+    assert steps == [(3, 0), (6, 0), (9, 0), (10, 0)]
     assert len(bare.lines(LIST)) == 5  # 3 + 3 + 3 + 1, and the empty page that ends it
 
 
@@ -380,7 +376,7 @@ def test_a_login_that_may_not_list_all_projects_is_forbidden(lab, what):
         what(lab.open())
 
 
-def test_a_reader_takes_no_404_for_a_termination(lab):
+def test_a_404_is_not_a_termination_to_a_reader(lab):
     """The GET of another project's living server is Nova's own 404."""
     lab.add()
     lab.log_in_as(READER)
@@ -391,7 +387,7 @@ def test_a_reader_takes_no_404_for_a_termination(lab):
 def test_a_reader_still_sees_its_own_server(lab):
     lab.add(project=LOW)
     lab.log_in_as(READER)
-    assert seen(lab) is PRESENT
+    assert presence_of(lab) is PRESENT
 
 
 @pytest.mark.parametrize("role", [ADMIN, LISTER])
@@ -408,8 +404,8 @@ def test_a_region_without_an_active_server_knows_nothing(bare, role):
 def test_the_region_that_was_named_is_the_one_asked(lab):
     lab.add(region="RegionTwo")
     lab.add(OTHER, region="RegionTwo")
-    assert seen(lab, region="RegionTwo") is PRESENT
-    assert seen(lab, region="RegionOne") is ABSENT
+    assert presence_of(lab, region="RegionTwo") is PRESENT
+    assert presence_of(lab, region="RegionOne") is ABSENT
     assert lab.lines(f"RegionTwo.*{X}") == [f"GET /compute/RegionTwo/v2.1/servers/{X}"]
 
 
@@ -419,7 +415,7 @@ def test_the_region_that_was_named_is_the_one_asked(lab):
     [{}, {"id": None}, {"id": 7}, {"id": "junk"}, {"id": X.upper()}, None, X, [X]],
     ids=str,
 )
-def test_a_list_with_an_entry_that_is_no_server_is_an_error(fresh, entry, page):
+def test_a_list_with_an_entry_that_is_not_a_server_is_an_error(fresh, entry, page):
     lab, region = fresh
     lab.cloud.max_limit = 1
     lab.fail(LIST, 200, {"servers": [{"id": X}, entry]}, skip=page, times=1)
@@ -435,8 +431,8 @@ def test_the_same_page_twice_is_an_error_not_an_endless_loop(lab):
 
 
 @pytest.mark.parametrize("mapped", [False, True], ids=["not mapped", "purged since"])
-def test_a_server_that_is_no_marker_loses_no_page(bare, mapped):
-    """Nova answers 400 to it; the one before it is the marker then."""
+def test_no_page_is_lost_after_a_server_that_cannot_be_the_marker(bare, mapped):
+    """Nova answers 400 to it; then the server before it is the marker."""
     uuids = numbered(7)
     for uuid in uuids:
         bare.add(uuid, mapped=mapped or uuid not in (uuids[2], uuids[5]))
@@ -458,7 +454,7 @@ def test_a_page_without_any_marker_is_an_error(lab):
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_only_a_400_is_taken_for_a_bad_marker(lab, status):
+def test_only_a_400_means_a_bad_marker(lab, status):
     lab.add()
     lab.fail("marker=", status)
     with pytest.raises(OSPError):
@@ -479,13 +475,13 @@ HIDDEN_BY_A_DOWN_CELL = {
     "row", HIDDEN_BY_A_DOWN_CELL.values(), ids=HIDDEN_BY_A_DOWN_CELL
 )
 def test_a_server_in_a_cell_that_is_down_is_unknown(lab, row):
-    """Only at 2.1 is that GET a 500; later versions give a 404 for the soft-deleted one."""
+    """Only at 2.1 is that GET a 500; later versions return 404 for the soft-deleted server."""
     lab.add(cell="cell2", **row)
     lab.cloud.down_cells.add("cell2")
     region = lab.open()
     assert X not in region.list_servers()
     look = region.look([X])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert "500" in str(look.error)
 
 
@@ -496,13 +492,13 @@ def test_a_dead_server_in_a_cell_that_is_down_is_unknown(lab):
 
 
 def test_every_question_is_asked_at_microversion_2_1(lab):
-    """Whatever clouds.yaml prefers."""
+    """Even if clouds.yaml names another one."""
     lab.log_in_as(
         ADMIN, compute_default_microversion="2.90", compute_api_version="2.90"
     )
     lab.add_dead()
     lab.open().list_servers()
-    assert seen(lab) is DELETED
+    assert presence_of(lab) is DELETED
     asked = [
         request.headers for request in lab.server.requests if "/servers" in request.path
     ]
@@ -521,10 +517,10 @@ def test_a_cell_that_fails_only_the_second_question_makes_the_region_unknown(lab
     region.prove_visibility()
     lab.cloud.down_cells.add("cell1")
     look = region.look([X])
-    assert one(look).presence is UNKNOWN and look.error
+    assert only_sighting(look).presence is UNKNOWN and look.error
 
 
-# Alive in a way that lists or GETs do not show
+# Servers that are alive although a list or a GET does not show them
 
 
 @pytest.mark.parametrize("login", [ADMIN, LISTER], ids=["by GET", "by list"])
@@ -550,25 +546,26 @@ def test_a_server_of_any_status_but_deleted_is_present(lab, login):
     ids=["restorable", "resizing"],
 )
 def test_a_server_that_no_plain_list_shows_is_still_found(lab, row):
-    """Also the hidden half of a cross-cell resize."""
+    """Including the hidden half of a cross-cell resize."""
     lab.add(**row)
     region = lab.open()
     assert region.list_servers() == {CANARY}
-    assert one(region.look([X])).presence is PRESENT
+    assert only_sighting(region.look([X])).presence is PRESENT
 
 
 def test_a_build_request_without_a_cell_is_present(lab):
     lab.add(cell="", status="BUILD", updated=None)
-    assert seen(lab) is PRESENT
+    assert presence_of(lab) is PRESENT
 
 
 @pytest.mark.parametrize("updated", [CHANGED, None], ids=["changed", "never changed"])
 def test_a_server_without_instance_mapping_is_present(lab, updated):
-    """Listed, but its GET is Nova's own 404; where updated_at is NULL, changes-since misses it
-    as well.
+    """Its GET is Nova's own 404, but lists have it.
+
+    If updated_at is NULL, changes-since misses it as well.
     """
     lab.add(mapped=False, updated=updated)
-    assert seen(lab) is PRESENT
+    assert presence_of(lab) is PRESENT
     assert len(lab.lines(ASKING_GET)) == 1
     assert len(lab.lines(PLAIN_ROW)) == (updated is None)
 
@@ -576,7 +573,7 @@ def test_a_server_without_instance_mapping_is_present(lab, updated):
 def test_a_deleted_row_that_was_never_changed_is_no_proof(lab):
     lab.add_dead()
     lab.cloud.instances["RegionOne"][X].updated = None
-    assert seen(lab) is ABSENT
+    assert presence_of(lab) is ABSENT
 
 
 # UUIDs
@@ -585,7 +582,7 @@ def test_a_deleted_row_that_was_never_changed_is_no_proof(lab):
 def test_a_uuid_is_asked_for_in_the_form_that_nova_knows(lab):
     lab.add()
     for text in (X.upper(), f"{X} ", f"\t{X}\n", X.title()):
-        assert one(lab.open().look([text])) == (
+        assert only_sighting(lab.open().look([text])) == (
             text,
             "prod",
             "RegionOne",
@@ -619,14 +616,14 @@ JUNK = (
 
 
 @pytest.mark.parametrize("text", JUNK)
-def test_what_is_no_uuid_is_invalid_and_never_asked(fresh, text):
+def test_a_text_that_is_not_a_uuid_is_invalid_and_never_asked_about(fresh, text):
     lab, region = fresh
-    sighting = one(region.look([text]))
+    sighting = only_sighting(region.look([text]))
     assert (sighting.presence, sighting.code, sighting.uuid) == (INVALID, 400, text)
     assert lab.lines() == []
 
 
-def test_junk_stays_invalid_where_the_region_is_unknown(lab):
+def test_junk_stays_invalid_if_the_region_is_unknown(lab):
     lab.fail(ASKING_GET, 500)
     look = lab.open().look(["junk", X])
     assert {text: sighting.presence for text, sighting in look.sightings.items()} == {
@@ -651,7 +648,7 @@ def test_a_uuid_reads_the_same_in_any_case_and_swapping_it_twice_changes_nothing
         st.text("0123456789abcdefABCDEF-{} ", min_size=30, max_size=40),
     )
 )
-def test_what_is_read_as_a_uuid_is_one_in_novas_form(value):
+def test_everything_that_is_read_as_a_uuid_has_novas_form(value):
     form = parse_uuid(value)
     assert form is None or (
         form == str(UUID(form)) and form == str(value).strip().lower()
@@ -660,38 +657,38 @@ def test_what_is_read_as_a_uuid_is_one_in_novas_form(value):
 
 def test_the_other_byte_order_keeps_a_living_server(lab):
     lab.add(SWAPPED)
-    sighting = one(lab.open().look([X]))
+    sighting = only_sighting(lab.open().look([X]))
     assert (sighting.uuid, sighting.presence) == (X, PRESENT)
     assert f"as {SWAPPED}, the other byte order" in sighting.detail
 
 
 def test_the_other_byte_order_proves_a_termination_and_says_which_form_it_was(lab):
     lab.add_dead(SWAPPED)
-    sighting = one(lab.open().look([X]))
+    sighting = only_sighting(lab.open().look([X]))
     assert (sighting.uuid, sighting.presence, sighting.terminated_at) == (
         X,
         DELETED,
         DIED,
     )
     assert sighting.detail.endswith(f"(as {SWAPPED}, the other byte order)")
-    assert seen(lab, SWAPPED) is DELETED
+    assert presence_of(lab, SWAPPED) is DELETED
 
 
 def test_a_living_server_counts_before_a_deleted_one_of_the_other_byte_order(lab):
     lab.add()
     lab.add_dead(SWAPPED)
-    assert seen(lab) is PRESENT
+    assert presence_of(lab) is PRESENT
 
 
 def test_the_other_byte_order_that_cannot_be_read_is_unknown(lab):
     lab.fail(f"/servers/{SWAPPED}$", 404)
-    sighting = one(lab.open().look([X]))
+    sighting = only_sighting(lab.open().look([X]))
     assert sighting.presence is UNKNOWN and SWAPPED in sighting.detail
 
 
-def test_a_uuid_that_reads_the_same_in_both_byte_orders_is_asked_once(lab):
+def test_a_uuid_that_reads_the_same_in_both_byte_orders_is_asked_about_once(lab):
     same = "11111111-2222-2222-8000-000000000003"
-    assert seen(lab, same) is ABSENT
+    assert presence_of(lab, same) is ABSENT
     assert len(lab.lines(f"/servers/{same}")) == 1
 
 
@@ -743,7 +740,7 @@ def test_a_tombstone_that_is_not_one_row_about_that_server_proves_nothing(
 ):
     lab.log_in_as(login)
     lab.fail(TOMBSTONE, 200, {"servers": page})
-    assert seen(lab, empty_is_absent=True) is UNKNOWN
+    assert presence_of(lab, empty_is_absent=True) is UNKNOWN
 
 
 def nova_404(uuid):
@@ -769,7 +766,7 @@ NOT_NOVAS_OWN = {
     ),
     "an empty object": (404, {}, REQUEST_ID),
     "without message": (404, {"itemNotFound": {"code": 404}}, REQUEST_ID),
-    "no object in it": (
+    "not an object": (
         404,
         {"itemNotFound": f"Instance {X} could not be found."},
         REQUEST_ID,
@@ -779,7 +776,7 @@ NOT_NOVAS_OWN = {
     "a redirect": (302, "", {"Location": "/login", **REQUEST_ID}),
     "moved for good": (301, "", {"Location": "/login", **REQUEST_ID}),
     "no content": (204, "", REQUEST_ID),
-    "a log-in page": (200, "<html>Please log in</html>", REQUEST_ID),
+    "a login page": (200, "<html>Please log in</html>", REQUEST_ID),
     "null": (200, "null", REQUEST_ID),
     "a list": (200, [], REQUEST_ID),
     "an object of a list": (200, {"servers": []}, REQUEST_ID),
@@ -791,20 +788,20 @@ NOT_NOVAS_OWN = {
 
 
 @pytest.mark.parametrize("answer", NOT_NOVAS_OWN.values(), ids=NOT_NOVAS_OWN)
-def test_an_asking_get_that_is_not_novas_own_answer_is_unknown(fresh, answer):
+def test_a_get_that_is_not_answered_by_nova_itself_is_unknown(fresh, answer):
     """Although a row would prove the termination."""
     lab, region = fresh
     lab.fail(TOMBSTONE, 200, {"servers": [row()]})
     fault = lab.fail(ASKING_GET, *answer)
     look = region.look([X])
-    assert (one(look).presence, look.error) == (UNKNOWN, None)
-    assert X in one(look).detail and fault.hits == 1
+    assert (only_sighting(look).presence, look.error) == (UNKNOWN, None)
+    assert X in only_sighting(look).detail and fault.hits == 1
 
 
-def test_either_header_with_the_request_id_will_do(lab):
+def test_the_request_id_may_be_in_either_header(lab):
     lab.add_dead()
     lab.fail(ASKING_GET, 404, nova_404(X), {"x-compute-request-id": "req-1"})
-    assert seen(lab) is DELETED
+    assert presence_of(lab) is DELETED
 
 
 FORBIDDEN = {
@@ -815,35 +812,29 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("body", FORBIDDEN.values(), ids=FORBIDDEN)
 @pytest.mark.parametrize("known", [True, False], ids=["proven before", "proven after"])
-def test_a_login_that_reads_others_but_not_this_server_takes_nothing_for_its_absence(
-    lab, known, body
-):
-    """Nor does the list, which lacks it as well: here for being the hidden half of a resize."""
+def test_a_403_for_this_server_alone_does_not_make_it_absent(lab, known, body):
+    """Nor does the list, which lacks it too: here it is the hidden half of a resize."""
     lab.add(hidden=True)
     region = lab.open()
     if known:
         region.prove_visibility()
     lab.fail(ASKING_GET, 403, body, REQUEST_ID)
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
 
 
 # The tombstone's contents
 
 
 def after_nova_404(fresh, *entries):
-    """The sighting where Nova says 404, and the question for the row is answered with those
-    entries.
-    """
+    """The sighting if Nova says 404 and its list has these entries."""
     lab, region = fresh
     lab.fail(TOMBSTONE, 200, {"servers": list(entries)})
-    return one(region.look([X]))
+    return only_sighting(region.look([X]))
 
 
 @pytest.mark.parametrize("updated", [None, "2026-01-02T03:04:05Z"])
 def test_a_tombstone_without_the_time_of_the_termination_is_no_proof(fresh, updated):
-    """The time of the last change does not stand in for it: where that is NULL Nova prints the
-    present.
-    """
+    """The time of the last change does not replace it: if that is NULL, Nova prints the present."""
     sighting = after_nova_404(fresh, row(terminated_at=None, updated=updated))
     assert (sighting.presence, sighting.terminated_at) == (ABSENT, None)
     assert "has no time" in sighting.detail
@@ -852,7 +843,7 @@ def test_a_tombstone_without_the_time_of_the_termination_is_no_proof(fresh, upda
 @pytest.mark.parametrize(
     "broken", ["", "soon", "2026-13-01T00:00:00", 1767323045, [], {}]
 )
-def test_a_time_that_is_none_is_not_made_up(fresh, broken):
+def test_a_value_that_is_not_a_time_is_unknown(fresh, broken):
     assert (
         after_nova_404(fresh, row(terminated_at=broken, updated=broken)).presence
         is UNKNOWN
@@ -886,11 +877,11 @@ def test_a_row_of_any_other_status_is_alive(fresh, status):
 @pytest.mark.parametrize(
     "entry", [{}, {"id": None}, {"id": 7}, {"id": "junk"}, None, X, [X]], ids=str
 )
-def test_a_row_that_is_no_server_is_unknown(fresh, entry):
+def test_a_row_that_is_not_a_server_is_unknown(fresh, entry):
     assert after_nova_404(fresh, entry).presence is UNKNOWN
 
 
-# Visibility, without which no 404 means anything
+# Visibility: without it a 404 means nothing
 
 
 def proof(lab, **how):
@@ -930,7 +921,7 @@ def test_an_admin_whose_cloud_has_no_other_project_relies_on_the_role(bare):
         "all servers belong to the login's own project; relies on its role admin",
     )
     bare.add_dead(project=LOW)
-    assert seen(bare) is DELETED
+    assert presence_of(bare) is DELETED
 
 
 def test_a_lister_whose_cloud_has_no_other_project_relies_on_all_tenants(bare):
@@ -953,12 +944,14 @@ def test_a_login_that_may_show_and_list_but_not_filter_proves_nothing_by_its_own
 
 
 def test_a_build_request_does_not_prove_visibility(bare):
-    """Everybody's GET of it is a 200, and lists have it before all others."""
+    """Every login can GET it, and lists show it first."""
     bare.add(CANARY, cell="", status="BUILD")
     assert "no active server" in str(error_of(bare))
 
 
-def test_a_build_request_before_an_own_server_does_not_prove_visibility(bare):
+def test_a_build_request_listed_before_the_logins_own_server_does_not_prove_visibility(
+    bare,
+):
     bare.log_in_as(LISTER)
     bare.cloud.policy["lister"] = RIGHTS - {"allow_all_filters"} | {"show"}
     bare.add(CANARY, cell="", status="BUILD")
@@ -971,9 +964,7 @@ def test_a_build_request_before_an_own_server_does_not_prove_visibility(bare):
     "status", ["REBOOT", "HARD_REBOOT", "MIGRATING", "PASSWORD", "REBUILD", "RESIZE"]
 )
 def test_a_canary_that_is_just_busy_proves_visibility(bare, status):
-    """Nova's filter is for the vm_state: it gives these for ACTIVE too, with the status that they
-    show.
-    """
+    """Nova filters by vm_state: asked for ACTIVE, it returns these as well."""
     bare.add(CANARY, status=status)
     assert proof(bare).by_get
 
@@ -990,7 +981,7 @@ NO_CANARY = {
 
 
 @pytest.mark.parametrize("entry", NO_CANARY.values(), ids=NO_CANARY)
-def test_a_canary_that_is_not_shown_to_be_anothers_active_server_proves_nothing(
+def test_a_canary_proves_nothing_unless_it_is_an_active_server_of_another_project(
     lab, entry
 ):
     lab.add_dead()
@@ -1006,7 +997,7 @@ def test_a_canary_that_dies_before_it_is_read_proves_nothing(lab):
     assert isinstance(error_of(lab), OSPForbidden)
 
 
-def test_a_canary_without_instance_mapping_is_proof_enough_for_a_tombstone(bare):
+def test_a_canary_without_instance_mapping_is_enough_to_believe_a_tombstone(bare):
     """Its GET is a 404 for an admin too, so the filtered list has to show it."""
     bare.add(CANARY, mapped=False)
     bare.add_dead()
@@ -1014,7 +1005,7 @@ def test_a_canary_without_instance_mapping_is_proof_enough_for_a_tombstone(bare)
         False,
         f"the login can list other projects' servers (example: {CANARY})",
     )
-    assert seen(bare) is DELETED
+    assert presence_of(bare) is DELETED
 
 
 @pytest.mark.parametrize(
@@ -1027,7 +1018,7 @@ def test_a_canary_without_instance_mapping_is_proof_enough_for_a_tombstone(bare)
         (400, {}),
     ],
 )
-def test_a_canary_that_is_not_read_proves_nothing(lab, answer):
+def test_a_canary_that_cannot_be_read_proves_nothing(lab, answer):
     lab.add_dead()
     lab.fail(f"/servers/{CANARY}$", *answer)
     assert isinstance(error_of(lab), OSPForbidden)
@@ -1037,10 +1028,13 @@ def test_visibility_that_could_not_be_proven_is_tried_again_by_the_next_look(lab
     lab.add_dead()
     lab.fail(CANARY_LIST, 500, times=1)
     region = lab.open()
-    assert [one(region.look([X])).presence for _ in range(2)] == [UNKNOWN, DELETED]
+    assert [only_sighting(region.look([X])).presence for _ in range(2)] == [
+        UNKNOWN,
+        DELETED,
+    ]
 
 
-# The least-privilege role: it lists, and filters, but its GET is a 404 for others' servers
+# The least-privilege role can list and filter, but its GET of another project's server is a 404
 
 
 @pytest.fixture
@@ -1056,7 +1050,7 @@ def test_a_lister_proves_visibility_by_the_filtered_list(lister):
     )
 
 
-def test_a_lister_sees_the_living_and_proves_the_dead(lister):
+def test_a_lister_sees_living_servers_and_proves_terminations(lister):
     lister.add()
     lister.add_dead(OTHER)
     look = lister.open().look([X, OTHER])
@@ -1069,53 +1063,51 @@ def test_a_lister_sees_the_living_and_proves_the_dead(lister):
 
 def test_a_lister_that_may_not_show_its_own_server_finds_it_in_the_list(lister):
     lister.add(project=LOW)
-    assert seen(lister) is PRESENT
+    assert presence_of(lister) is PRESENT
     lister.cloud.terminate("RegionOne", X, DIED.timestamp())
-    assert seen(lister) is DELETED
+    assert presence_of(lister) is DELETED
 
 
-def test_a_lister_that_may_also_show_is_still_not_believed_by_its_get(lister):
+def test_the_get_of_a_lister_that_may_also_show_proves_nothing(lister):
     lister.cloud.policy["lister"].add("show")
     lister.add()
     assert not proof(lister).by_get
-    assert seen(lister) is PRESENT
+    assert presence_of(lister) is PRESENT
 
 
-def test_a_lister_takes_an_empty_list_for_unknown(lister):
-    sighting = one(lister.open().look([X]))
+def test_an_empty_list_is_unknown_to_a_lister(lister):
+    sighting = only_sighting(lister.open().look([X]))
     assert sighting.presence is UNKNOWN
     assert "lists_fail_on_down_cell" in sighting.detail
 
 
-def test_a_lister_may_take_an_empty_list_for_absent_where_the_cloud_does_not_skip_down_cells(
+def test_an_empty_list_may_mean_absent_to_a_lister_if_lists_fail_on_a_down_cell(
     lister,
 ):
     lister.cloud.skip_down_cells = False
-    assert seen(lister, empty_is_absent=True) is ABSENT
+    assert presence_of(lister, empty_is_absent=True) is ABSENT
     lister.add(cell="cell2")
     lister.cloud.down_cells.add("cell2")
-    assert seen(lister, empty_is_absent=True) is UNKNOWN
+    assert presence_of(lister, empty_is_absent=True) is UNKNOWN
 
 
-def test_the_flag_for_empty_lists_promises_that_nobody_resizes_across_cells(lister):
-    """No request of this role tells a row that is hidden from one that is gone, so without the flag
-    it is unknown.
-    """
+def test_the_flag_for_empty_lists_relies_on_there_being_no_cross_cell_resize(lister):
+    """This role cannot tell a hidden row from a missing one, so without the flag it is unknown."""
     lister.add(hidden=True)
-    assert seen(lister) is UNKNOWN
-    assert seen(lister, empty_is_absent=True) is ABSENT
+    assert presence_of(lister) is UNKNOWN
+    assert presence_of(lister, empty_is_absent=True) is ABSENT
     lister.log_in_as(ADMIN)
-    assert seen(lister, empty_is_absent=True) is PRESENT
+    assert presence_of(lister, empty_is_absent=True) is PRESENT
 
 
 def test_a_lister_does_not_see_that_a_cell_is_down_and_so_knows_nothing(lister):
     lister.add(cell="cell2")
     lister.cloud.down_cells.add("cell2")
-    assert seen(lister) is UNKNOWN
+    assert presence_of(lister) is UNKNOWN
 
 
-def test_the_flag_for_empty_lists_is_nothing_to_a_login_that_reads_by_get(lab):
-    assert seen(lab, empty_is_absent=False) is ABSENT
+def test_the_flag_for_empty_lists_does_not_matter_to_a_login_that_reads_by_get(lab):
+    assert presence_of(lab, empty_is_absent=False) is ABSENT
 
 
 def test_a_lister_without_the_detailed_list_is_forbidden(lister):
@@ -1136,7 +1128,7 @@ def refused(lab, region="RegionOne"):
     "change",
     [{"password": "wrong"}, {"username": "nobody"}, {"project_name": "elsewhere"}],
 )
-def test_a_wrong_login_is_refused_as_such(lab, change):
+def test_a_wrong_login_is_a_login_error(lab, change):
     lab.configure(
         auth={
             "username": "admin",
@@ -1159,22 +1151,22 @@ def test_an_application_credential_that_is_gone_is_a_refused_login(lab, mishap):
 
 @pytest.mark.parametrize("mishap", ["deleted", "expired"])
 @pytest.mark.parametrize("proven", [True, False], ids=["proven", "not proven"])
-def test_an_application_credential_that_goes_in_mid_run_makes_all_unknown(
+def test_an_application_credential_deleted_or_expired_in_mid_run_makes_all_unknown(
     lab, mishap, proven
 ):
-    """That 404 is the log-in's and not the server's."""
+    """That 404 is about the login and not about the server."""
     lab.add()
     credential, region = lab.log_in_with_credential(), lab.open()
     if proven:
         region.prove_visibility()
-    assert one(region.look([X])).presence is PRESENT
+    assert only_sighting(region.look([X])).presence is PRESENT
     setattr(credential, mishap, True)
     look = region.look([X])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert isinstance(look.error, OSPLoginError)
 
 
-def test_an_application_credential_that_goes_while_listing_is_a_refused_login(lab):
+def test_an_application_credential_deleted_while_listing_is_a_refused_login(lab):
     credential, region = lab.log_in_with_credential(), lab.open()
     region.prove_visibility()
     credential.deleted = True
@@ -1187,12 +1179,12 @@ def test_a_password_logs_in_again_when_the_token_expires_in_mid_run(lab):
     region = lab.open()
     region.prove_visibility()
     lab.cloud.expire_tokens()
-    assert one(region.look([X])).presence is DELETED
+    assert only_sighting(region.look([X])).presence is DELETED
     assert len(lab.lines("POST")) == 2
 
 
-def test_all_workers_survive_a_token_that_expires_under_them(lab):
-    """Of those that are refused together, keystoneauth lets only the first log in again."""
+def test_all_workers_survive_a_token_that_expires_in_mid_run(lab):
+    """If several are refused at once, keystoneauth lets only the first log in again."""
     uuids = numbered(4 * WORKERS)
     for uuid in uuids:
         lab.add(uuid)
@@ -1216,14 +1208,14 @@ def test_a_static_token_that_expires_in_mid_run_makes_all_unknown(lab):
     lab.add_dead()
     lab.log_in_with_token()
     region = lab.open()
-    assert one(region.look([X])).presence is DELETED
+    assert only_sighting(region.look([X])).presence is DELETED
     lab.cloud.expire_tokens()
     look = region.look([X])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert isinstance(look.error, OSPLoginError)
 
 
-def test_an_admin_who_loses_the_role_in_mid_run_takes_no_404_for_a_termination(lab):
+def test_a_404_is_not_a_termination_to_an_admin_who_loses_the_role_in_mid_run(lab):
     lab.add()
     region = lab.open()
     assert region.prove_visibility().by_get
@@ -1232,7 +1224,7 @@ def test_an_admin_who_loses_the_role_in_mid_run_takes_no_404_for_a_termination(l
     lab.cloud.accounts.remove(account)
     lab.cloud.expire_tokens()
     look = region.look([X])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert isinstance(look.error, OSPForbidden)
 
 
@@ -1259,7 +1251,7 @@ def test_a_catalog_that_changes_in_mid_run_does_not_lead_to_another_nova(lab):
     region = lab.open()
     lab.cloud.compute_urls["RegionOne"] = "{url}/compute/RegionTwo/v2.1"
     lab.cloud.expire_tokens()
-    assert one(region.look([X])).presence is DELETED
+    assert only_sighting(region.look([X])).presence is DELETED
     assert lab.lines("RegionTwo") == []
 
 
@@ -1296,7 +1288,7 @@ def test_an_auth_url_that_leads_nowhere_is_an_error(lab, url, kind):
 
 
 def test_an_auth_url_with_a_wrong_path_is_a_refused_login(lab):
-    """The plugin that looks for no version meets a 404, of the class that a missing server has."""
+    """A plugin that skips version discovery gets a 404, the class of a missing server."""
     lab.log_in_as(ADMIN, auth_type="v3password")
     lab.fail("POST /v3/auth/tokens", 404)
     assert isinstance(refused(lab), OSPLoginError)
@@ -1319,7 +1311,7 @@ def test_a_ca_file_that_is_missing_is_a_configuration_error(lab):
 
 @pytest.fixture
 def environment(lab, monkeypatch):
-    """A log-in by OS_* variables alone."""
+    """A login by OS_* variables alone."""
     lab.config.unlink()
     for name, value in {
         "AUTH_URL": lab.server.url + "/v3",
@@ -1337,17 +1329,17 @@ def environment(lab, monkeypatch):
 def test_the_environment_alone_is_enough(environment):
     environment.add(region="RegionTwo")
     assert region_names(None) == ["RegionTwo"]
-    assert one(Region.open(None, "RegionTwo").look([X])).presence is PRESENT
+    assert only_sighting(Region.open(None, "RegionTwo").look([X])).presence is PRESENT
 
 
 def test_another_region_than_that_of_the_environment_can_be_asked(environment):
     environment.add()
-    assert one(Region.open(None, "RegionOne").look([X])).presence is PRESENT
+    assert only_sighting(Region.open(None, "RegionOne").look([X])).presence is PRESENT
 
 
 def test_a_region_that_only_the_catalog_names_can_be_asked(lab):
     lab.add(region="RegionTwo")
-    assert seen(lab, region="RegionTwo") is PRESENT
+    assert presence_of(lab, region="RegionTwo") is PRESENT
 
 
 def test_a_region_that_only_the_catalog_names_can_be_asked_of_the_cloud_in_os_cloud(
@@ -1355,7 +1347,7 @@ def test_a_region_that_only_the_catalog_names_can_be_asked_of_the_cloud_in_os_cl
 ):
     monkeypatch.setenv("OS_CLOUD", "prod")
     lab.add(region="RegionTwo")
-    assert one(Region.open(None, "RegionTwo").look([X])).presence is PRESENT
+    assert only_sighting(Region.open(None, "RegionTwo").look([X])).presence is PRESENT
 
 
 def test_a_stray_variable_of_the_environment_does_not_keep_a_named_cloud_from_being_used(
@@ -1364,7 +1356,7 @@ def test_a_stray_variable_of_the_environment_does_not_keep_a_named_cloud_from_be
     monkeypatch.setenv("OS_COMPUTE_API_VERSION", "2.90")
     lab.add()
     assert region_names("prod") == ["RegionOne"]
-    assert seen(lab) is PRESENT
+    assert presence_of(lab) is PRESENT
     assert {
         request.headers["X-OpenStack-Nova-API-Version"]
         for request in lab.server.requests[2:]
@@ -1376,7 +1368,7 @@ def test_another_cloud_that_is_broken_does_not_keep_a_named_one_from_being_used(
     lab.write({**clouds, "staging": {"auth_type": "magic"}})
     lab.add()
     assert region_names("prod") == ["RegionOne"]
-    assert seen(lab) is PRESENT
+    assert presence_of(lab) is PRESENT
 
 
 def test_a_cloud_that_clouds_yaml_does_not_name_is_a_configuration_error(lab):
@@ -1389,7 +1381,7 @@ def test_a_cloud_that_clouds_yaml_does_not_name_is_a_configuration_error(lab):
 
 
 BROKEN_FILES = {
-    "no YAML": "clouds: [",
+    "not valid YAML": "clouds: [",
     "a control character": "\0",
     "empty": "",
     "a number": "3",
@@ -1412,7 +1404,7 @@ def test_a_broken_clouds_yaml_is_a_configuration_error(lab, text):
             ask()
 
 
-def test_a_timeout_that_is_no_number_is_a_configuration_error(lab):
+def test_a_timeout_that_is_not_a_number_is_a_configuration_error(lab):
     lab.log_in_as(ADMIN, api_timeout="soon")
     assert isinstance(refused(lab), OSPConfigError)
 
@@ -1439,7 +1431,7 @@ def test_a_login_and_its_secrets_are_in_no_error(lab):
     assert "hunter2" not in str(refused(lab))
 
 
-# Whatever goes wrong, at whatever request
+# Any mishap, at any request
 
 QUESTIONS = {
     "the first list for a canary": "sort_dir=asc",
@@ -1475,12 +1467,12 @@ MISHAPS = {
     "nested too deep": (200, "[" * 100_000),
     "a number too long": (200, "1" * 10_000),
     "not text": (200, b"\xff\xfe\0"),
-    "no gzip": (200, "plain", {"Content-Encoding": "gzip"}),
+    "not gzip": (200, "plain", {"Content-Encoding": "gzip"}),
     "another charset": (200, b"{", {"Content-Type": "a; charset=b"}),
 }
 
 
-# where the decision is made, all of them; elsewhere one of each sort
+# At the requests that decide, all mishaps; at the others, one of each kind.
 USUAL = (
     "500",
     "503",
@@ -1504,7 +1496,7 @@ MATRIX = [
 
 def test_without_a_mishap_every_question_is_asked_once(fresh):
     lab, region = fresh
-    assert one(region.look([X])).presence is ABSENT
+    assert only_sighting(region.look([X])).presence is ABSENT
     assert {
         name: len(lab.lines(pattern)) for name, pattern in QUESTIONS.items()
     } == dict.fromkeys(QUESTIONS, 1)
@@ -1515,7 +1507,7 @@ def test_without_a_mishap_every_question_is_asked_once(fresh):
 def test_a_mishap_at_any_question_leaves_the_server_unknown(fresh, question, mishap):
     lab, region = fresh
     fault = lab.fail(question, *mishap)
-    sighting = one(region.look([X]))
+    sighting = only_sighting(region.look([X]))
     assert fault.hits
     assert sighting.presence is UNKNOWN and sighting.detail
 
@@ -1550,12 +1542,12 @@ SECOND_TRIES = {
 def test_a_hiccup_at_any_question_is_overcome_by_asking_again(fresh, question, how):
     lab, region = fresh
     fault = lab.fail(question, times=1, **how)
-    assert one(region.look([X])).presence is ABSENT
+    assert only_sighting(region.look([X])).presence is ABSENT
     assert fault.hits == 2 + (question == CANARY_LIST)
 
 
 def busy(lab, text, question=ASKING_GET, status=503, **how):
-    """Ask for patience in these words."""
+    """Make Nova ask for patience with this Retry-After."""
     return lab.fail(question, status, headers={"Retry-After": text}, **how)
 
 
@@ -1567,55 +1559,53 @@ def http_date(seconds):
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
-def test_any_question_is_put_again_where_nova_asks_for_patience(
+def test_any_request_is_repeated_if_nova_asks_for_patience(
     fresh, waited, question, status
 ):
     lab, region = fresh
     fault = busy(lab, "7", question, status, times=TRIES - 1)
-    assert one(region.look([X])).presence is ABSENT
+    assert only_sighting(region.look([X])).presence is ABSENT
     assert (fault.hits, waited) == (TRIES, [7.0] * (TRIES - 1))
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_nova_that_goes_on_asking_for_patience_makes_the_region_unknown_in_the_end(
+def test_a_nova_that_keeps_asking_for_patience_makes_the_region_unknown(
     fresh, waited, status
 ):
     lab, region = fresh
     fault = busy(lab, "0", status=status)
     look = region.look([X])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert str(status) in str(look.error)
     assert (fault.hits, sum(waited)) == (TRIES, 0)
 
 
-def test_as_long_as_our_patience_lasts_nova_is_waited_for(fresh, waited):
+def test_the_checker_waits_for_nova_up_to_its_full_patience(fresh, waited):
     lab, region = fresh
     busy(lab, f"{PATIENCE:.0f}", times=1)
-    assert one(region.look([X])).presence is ABSENT
+    assert only_sighting(region.look([X])).presence is ABSENT
     assert waited == [PATIENCE]
 
 
 @pytest.mark.parametrize(
     "text",
     [f"{PATIENCE + 1:.0f}", "86400", "9" * 400, http_date(PATIENCE + 3600)],
-    ids=["a second more", "a day", "for ever", "a moment"],
+    ids=["a second more", "a day", "forever", "a date"],
 )
-def test_a_nova_that_asks_for_more_than_our_patience_is_not_waited_for(
-    fresh, waited, text
-):
+def test_the_checker_does_not_wait_for_nova_beyond_its_patience(fresh, waited, text):
     lab, region = fresh
     fault = busy(lab, text, status=429)
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
     assert (fault.hits, waited) == (1, [])
 
 
 @pytest.mark.parametrize(
     ("ahead", "least", "most"), [(60, 1, 60), (-3600, 0, 0)], ids=["to come", "over"]
 )
-def test_patience_may_be_asked_for_up_to_a_moment(fresh, waited, ahead, least, most):
+def test_nova_may_ask_for_patience_until_a_date(fresh, waited, ahead, least, most):
     lab, region = fresh
     fault = busy(lab, http_date(ahead), times=1)
-    assert one(region.look([X])).presence is ABSENT
+    assert only_sighting(region.look([X])).presence is ABSENT
     assert fault.hits == 2
     assert least <= sum(waited) <= most
 
@@ -1637,33 +1627,33 @@ NONSENSE = (
 
 
 @pytest.mark.parametrize("text", NONSENSE)
-def test_a_patience_that_cannot_be_read_is_not_asked_for(fresh, waited, text):
+def test_an_invalid_retry_after_counts_as_missing(fresh, waited, text):
     lab, region = fresh
     refused = busy(lab, text, status=429)
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
     assert (refused.hits, waited) == (1, [])
 
 
 @pytest.mark.parametrize("text", NONSENSE)
-def test_a_503_whose_patience_cannot_be_read_is_tried_once_more_after_a_breath(
+def test_a_503_with_an_invalid_retry_after_is_tried_once_more_shortly_after(
     fresh, waited, text
 ):
     lab, region = fresh
     fault = busy(lab, text)
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
     assert (fault.hits, waited) == (2, [0.001])
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 502, 504])
 def test_no_other_answer_is_a_request_for_patience(fresh, waited, status):
-    """A cell that is down is a 500, whatever a proxy may add to it."""
+    """A cell that is down is a 500, even if a proxy adds a Retry-After."""
     lab, region = fresh
     fault = busy(lab, "0", TOMBSTONE, status)
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
     assert (fault.hits, waited) == (1, [])
 
 
-def test_a_rest_is_taken_after_each_answer(fresh, waited):
+def test_the_checker_pauses_after_each_answer(fresh, waited):
     lab, region = fresh
     region = replace(region, manners=Manners(pause=0.25))
     region.look([X, OTHER])
@@ -1671,14 +1661,14 @@ def test_a_rest_is_taken_after_each_answer(fresh, waited):
     assert waited == [0.25] * len(lab.lines())
 
 
-def test_no_rest_is_taken_unless_told(fresh, waited):
+def test_there_is_no_pause_unless_one_is_configured(fresh, waited):
     _, region = fresh
     region.look([X, OTHER])
     region.list_servers()
     assert waited == []
 
 
-def test_who_was_waited_for_has_had_its_rest(fresh, waited):
+def test_waiting_for_a_server_replaces_the_pause(fresh, waited):
     lab, region = fresh
     busy(lab, "3", "/servers", times=1)
     assert (
@@ -1688,7 +1678,7 @@ def test_who_was_waited_for_has_had_its_rest(fresh, waited):
     assert waited == [3.0, 0.25]
 
 
-def test_a_page_of_servers_is_as_large_as_told(bare):
+def test_a_page_of_servers_has_the_configured_size(bare):
     for uuid in numbered(5):
         bare.add(uuid)
     assert bare.open(manners=Manners(page_size=2)).list_servers() == set(numbered(5))
@@ -1696,12 +1686,11 @@ def test_a_page_of_servers_is_as_large_as_told(bare):
         line.partition("limit=")[2].partition("&")[0]
         for line in bare.lines("limit=.*marker")
     ] == ["2"] * 3
-    assert (
-        len(bare.lines(r"/servers\?all_tenants=1&limit=2")) == 4
-    )  # 2 + 2 + 1, and the empty page that ends it
+    # 2 + 2 + 1, and the empty page that ends it.
+    assert len(bare.lines(r"/servers\?all_tenants=1&limit=2")) == 4
 
 
-def test_a_cell_that_is_down_is_not_asked_again(fresh):
+def test_a_500_is_not_tried_again(fresh):
     lab, region = fresh
     fault = lab.fail(ASKING_GET, 500)
     assert region.look([X]).error
@@ -1713,7 +1702,7 @@ def test_a_cell_that_is_down_is_not_asked_again(fresh):
 def test_an_answer_that_breaks_off_leaves_the_server_unknown(fresh, question, how):
     lab, region = fresh
     fault = lab.fail(question, **{how: True})
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
     assert fault.hits
 
 
@@ -1724,11 +1713,11 @@ def test_an_answer_that_does_not_come_leaves_the_server_unknown(lab, question):
     region = lab.open()
     lab.hang(question)
     look = region.look([X])
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert "not reachable" in str(look.error)
 
 
-def test_a_cloud_whose_configuration_names_no_timeout_is_still_not_waited_for_without_end(
+def test_a_cloud_without_a_configured_timeout_has_one_all_the_same(
     lab,
 ):
     assert lab.open().nova.session.timeout == 60
@@ -1779,12 +1768,12 @@ KEYSTONE_MISHAPS = {
         201,
         {"token": {"expires_at": "2099-01-01T00:00:00.000000Z"}},
     ),
-    "a catalog that is none": (
+    "an invalid catalog": (
         201,
         {"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": 3}},
         {"X-Subject-Token": "t"},
     ),
-    "a time that is none": (
+    "an invalid time": (
         201,
         {"token": {"expires_at": "soon"}},
         {"X-Subject-Token": "t"},
@@ -1793,18 +1782,18 @@ KEYSTONE_MISHAPS = {
 
 
 @pytest.mark.parametrize("mishap", KEYSTONE_MISHAPS.values(), ids=KEYSTONE_MISHAPS)
-def test_a_mishap_at_the_login_is_an_error_of_ours(lab, mishap):
+def test_a_mishap_at_the_login_is_an_osp_error(lab, mishap):
     lab.fail("POST /v3/auth/tokens", *mishap)
     assert refused(lab)
 
 
 @pytest.mark.parametrize("how", ["reset", "cut"])
-def test_a_login_that_breaks_off_is_an_error_of_ours(lab, how):
+def test_a_login_that_breaks_off_is_an_osp_error(lab, how):
     lab.fail("POST /v3/auth/tokens", **{how: True})
     assert refused(lab)
 
 
-def test_a_login_that_does_not_come_to_an_end_is_an_error_of_ours(lab):
+def test_a_login_that_never_ends_is_an_osp_error(lab):
     lab.log_in_as(ADMIN, api_timeout=0.1)
     lab.hang("POST")
     assert refused(lab)
@@ -1817,7 +1806,7 @@ def test_a_mishap_at_a_second_login_leaves_the_server_unknown(lab, mishap):
     region.prove_visibility()
     lab.cloud.expire_tokens()
     fault = lab.fail("POST /v3/auth/tokens", *mishap)
-    assert one(region.look([X])).presence is UNKNOWN
+    assert only_sighting(region.look([X])).presence is UNKNOWN
     assert fault.hits
 
 
@@ -1838,13 +1827,11 @@ def test_a_mishap_at_a_second_login_leaves_the_server_unknown(lab, mishap):
     ],
     ids=lambda mishap: "-".join(str(part)[:15] for part in mishap),
 )
-def test_a_mishap_at_keystones_version_either_is_overcome_or_an_error_of_ours(
-    lab, mishap
-):
+def test_a_mishap_at_keystones_versions_is_either_overcome_or_an_osp_error(lab, mishap):
     lab.add_dead()
     fault = lab.fail("GET /v3$", *mishap)
     try:
-        assert seen(lab) is DELETED
+        assert presence_of(lab) is DELETED
     except OSPError as error:
         assert "log-in" in str(error)
     assert fault.hits
@@ -1868,7 +1855,7 @@ def test_a_mishap_at_keystones_version_either_is_overcome_or_an_error_of_ours(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_of_the_wire_leaves_the_server_unknown(fresh, question, error):
+def test_a_connection_error_leaves_the_server_unknown(fresh, question, error):
     lab, region = fresh
     lab.add_dead()
     try:
@@ -1878,7 +1865,7 @@ def test_an_error_of_the_wire_leaves_the_server_unknown(fresh, question, error):
             look = region.look([X])
     finally:
         lab.cloud.archive("RegionOne", X)
-    assert one(look).presence is UNKNOWN
+    assert only_sighting(look).presence is UNKNOWN
     assert isinstance(look.error, OSPError)
 
 
@@ -1886,7 +1873,7 @@ def test_an_error_of_the_wire_leaves_the_server_unknown(fresh, question, error):
 
 
 def cost(lab, uuids=(X,), **how):
-    """The kinds of requests that one look takes, the log-in included."""
+    """The kinds of requests that one look makes, login included."""
     lab.server.requests.clear()
     lab.open(**how).look(uuids)
     return Counter(kind(line) for line in lab.lines())
@@ -1911,7 +1898,7 @@ def test_one_alive_uuid_costs_one_token_and_one_get(lab):
     assert cost(lab) == {"version": 1, "token": 1, "GET": 1}
 
 
-def test_one_dead_uuid_costs_the_canary_and_a_tombstone_besides(lab):
+def test_one_dead_uuid_also_costs_the_canary_and_a_tombstone(lab):
     lab.add_dead()
     assert cost(lab) == {
         "version": 1,
@@ -1922,7 +1909,7 @@ def test_one_dead_uuid_costs_the_canary_and_a_tombstone_besides(lab):
     }
 
 
-def test_where_the_own_project_comes_first_the_canary_costs_one_more_list(lab):
+def test_the_canary_costs_one_more_list_if_the_logins_project_comes_first(lab):
     lab.add(OTHER, project=LOW)
     lab.add_dead()
     assert cost(lab) == {
@@ -1950,7 +1937,7 @@ def test_once_visibility_is_proven_a_dead_uuid_costs_two_requests(lab):
     region = lab.open()
     region.list_servers()
     lab.server.requests.clear()
-    assert one(region.look([X])).presence is DELETED
+    assert only_sighting(region.look([X])).presence is DELETED
     assert len(lab.lines()) == 2
 
 
@@ -1959,7 +1946,7 @@ def test_a_lister_that_proved_its_visibility_never_asks_by_get(lister):
     region = lister.open()
     region.prove_visibility()
     lister.server.requests.clear()
-    assert one(region.look([X])).presence is PRESENT
+    assert only_sighting(region.look([X])).presence is PRESENT
     assert [kind(line) for line in lister.lines()] == ["tombstone"]
 
 
@@ -1967,7 +1954,7 @@ def numbered(count):
     return [str(UUID(int=number << 64 | 9)) for number in range(1, count + 1)]
 
 
-def test_after_the_first_error_of_a_region_the_rest_is_not_asked(lab):
+def test_after_the_first_error_a_region_is_not_asked_about_the_remaining_uuids(lab):
     lab.fail("/servers/0000", 500)
     look = lab.open().look(numbered(400))
     assert {sighting.presence for sighting in look.sightings.values()} == {UNKNOWN}
@@ -1976,7 +1963,7 @@ def test_after_the_first_error_of_a_region_the_rest_is_not_asked(lab):
     assert len(lab.lines("/servers/0000")) < 100
 
 
-def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_awaited(lab):
+def test_an_error_stops_the_requests_even_while_the_first_answer_is_awaited(lab):
     uuids = numbered(60)
     enough = threading.Event()
     lab.fail(f"/servers/{uuids[1]}$", 500)
@@ -1985,7 +1972,7 @@ def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_await
         if len(lab.lines("/servers/0000")) >= len(uuids):
             enough.set()
         if request.path.endswith(uuids[0]):
-            enough.wait(0.5)  # slow, but no longer than it takes to ask all others
+            enough.wait(0.5)  # until all other requests are sent, or half a second
         return lab.cloud.handle(request)
 
     lab.handlers[:] = [handle]
@@ -1995,16 +1982,15 @@ def test_an_error_stops_the_questions_even_while_the_first_answer_is_still_await
 
 
 @pytest.mark.parametrize("workers", [1, 3, WORKERS])
-def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_more(
+def test_as_many_requests_are_in_progress_as_there_are_workers_and_no_more(
     lab, workers
 ):
     uuids = numbered(3 * workers)
     for uuid in uuids:
         lab.add(uuid)
     under_way, most, lock = [0], [0], threading.Lock()
-    full = threading.Barrier(
-        workers, timeout=10
-    )  # fewer than that would not come to an end
+    # With fewer requests at once, the barrier would time out.
+    full = threading.Barrier(workers, timeout=10)
 
     def handle(request):
         with lock:
@@ -2017,11 +2003,12 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
 
     region = lab.open(manners=Manners(workers=workers))
     lab.handlers[:] = [handle]
-    assert {one.presence for one in region.look(uuids).sightings.values()} == {PRESENT}
+    sightings = region.look(uuids).sightings.values()
+    assert {sighting.presence for sighting in sightings} == {PRESENT}
     assert most[0] == workers
 
 
-# Properties: no body and no status but Nova's own form says that a server is gone
+# Properties: only a response in Nova's own form means that a server is gone
 
 SCALARS = st.one_of(
     st.none(),
@@ -2103,7 +2090,7 @@ BODIES = st.one_of(
     st.fixed_dictionaries({"server": ROWS | ANY_JSON}),
     st.fixed_dictionaries({"itemNotFound": PROBLEMS | ANY_JSON}),
 )
-# no body may follow a 204 or a 304, so they are left to a test of their own
+# A 204 or 304 has no body, so other tests cover them.
 STATUSES = st.one_of(
     st.sampled_from([200, 404, 403, 401, 300, 429, 500]),
     st.integers(200, 599).filter(lambda status: status not in (204, 304)),
@@ -2130,7 +2117,7 @@ PAGES = st.one_of(
     WILD,
     st.builds(Answer, st.just(200), BODIES, HEADERS),
     st.builds(Answer, STATUSES, st.just({"servers": [row()]}), HEADERS),
-    st.builds(lambda one: Answer(200, {"servers": [one]}), ROWS),
+    st.builds(lambda server: Answer(200, {"servers": [server]}), ROWS),
 )
 BROAD = settings(
     max_examples=50,
@@ -2141,7 +2128,7 @@ BROAD = settings(
 
 
 def parsed(answer):
-    """The body as a client reads it, {} where it is no object."""
+    """The body as a client reads it; {} if it is not an object."""
     body = answer.body
     if isinstance(body, (str, bytes)):
         try:
@@ -2165,7 +2152,7 @@ def is_novas_404(answer):
 
 
 def servers_of(answer):
-    """The servers that a true list holds, None where it is none."""
+    """The servers in a valid list; None if it is not a valid list."""
     servers = parsed(answer).get("servers")
     return servers if answer.status == 200 and isinstance(servers, list) else None
 
@@ -2220,7 +2207,7 @@ def test_nothing_but_novas_own_form_says_that_a_server_is_gone(
         Fault(TOMBSTONE, since),
         Fault(PLAIN_ROW, plain),
     ]
-    sighting = one(region.look([X]))
+    sighting = only_sighting(region.look([X]))
     asked_twice = servers_of(since) == []
     proven = is_novas_404(get) and (
         is_tombstone(since) or (asked_twice and is_tombstone(plain))
@@ -2241,16 +2228,18 @@ def is_read(answer):
 CANARY_ROWS = st.one_of(
     st.just(row(CANARY, "ACTIVE")),
     st.builds(
-        lambda one, uuid: {**one, "id": uuid},
+        lambda server, uuid: {**server, "id": uuid},
         ROWS,
         st.sampled_from([CANARY, CANARY, X, "", None]),
     ),
 )
 CANARY_PAGES = st.one_of(
-    WILD, st.builds(lambda one: Answer(200, {"servers": [one]}), CANARY_ROWS)
+    WILD,
+    st.builds(lambda server: Answer(200, {"servers": [server]}), CANARY_ROWS),
 )
 CANARY_GETS = st.one_of(
-    WILD, st.builds(lambda one: Answer(200, {"server": one}), CANARY_ROWS)
+    WILD,
+    st.builds(lambda server: Answer(200, {"server": server}), CANARY_ROWS),
 )
 
 
@@ -2274,13 +2263,12 @@ def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(
         Fault(CANARY_LIST, listed),
         Fault(f"/servers/{CANARY}$", get),
     ]
-    sighting = one(replace(region, visibility=None).look([X]))
+    sighting = only_sighting(replace(region, visibility=None).look([X]))
     entries = servers_of(listed) or [None]
-    found = isinstance(entries[0], dict) and entries[0].get("id") == CANARY
+    is_listed = isinstance(entries[0], dict) and entries[0].get("id") == CANARY
     if sighting.presence in GONE:
-        assert found and (
-            is_read(get) or get.status == 403
-        )  # a 403: the filtered list has to show it
+        # After a 403 the filtered list has to show the canary.
+        assert is_listed and (is_read(get) or get.status == 403)
     else:
         assert sighting.presence is UNKNOWN
         assert not (
@@ -2290,15 +2278,14 @@ def test_nothing_says_that_a_server_is_gone_before_a_canary_was_listed_and_read(
         )
 
 
-LIST_PAGES = PAGES.filter(
-    lambda answer: answer.status not in (400, 401, 429, 503)
-)  # these are asked for once more
+# Without the statuses after which a page is requested once more.
+LIST_PAGES = PAGES.filter(lambda answer: answer.status not in (400, 401, 429, 503))
 
 
 @BROAD
 @given(LIST_PAGES, LIST_PAGES)
 @example(Answer(200, {"servers": [{}]}), Answer(200, {"servers": []}))
-def test_a_list_either_holds_true_ids_or_is_an_error_of_ours(quiet, first, second):
+def test_a_list_either_has_valid_ids_or_is_an_osp_error(quiet, first, second):
     lab, region = quiet
     lab.handlers[:] = [lab.cloud.handle]
     lab.server.faults[:] = [
@@ -2327,9 +2314,7 @@ def test_a_list_either_holds_true_ids_or_is_an_error_of_ours(quiet, first, secon
         (("REQUESTS_CA_BUNDLE",), False),
     ],
 )
-def test_the_environment_is_looked_at_again_only_for_proxies(
-    monkeypatch, names, trusts
-):
+def test_the_environment_is_read_again_only_for_proxies(monkeypatch, names, trusts):
     for name in names:
         monkeypatch.setenv(name, "/ca.pem")
     http = requests.Session()
@@ -2338,7 +2323,7 @@ def test_the_environment_is_looked_at_again_only_for_proxies(
 
 
 @pytest.mark.parametrize(
-    ("name", "verify", "found"),
+    ("name", "verify", "expected"),
     [
         (None, True, True),
         ("REQUESTS_CA_BUNDLE", True, "/ca.pem"),
@@ -2347,17 +2332,17 @@ def test_the_environment_is_looked_at_again_only_for_proxies(
         ("REQUESTS_CA_BUNDLE", False, False),
     ],
 )
-def test_a_ca_file_of_the_environment_counts_where_ours_says_nothing(
-    monkeypatch, name, verify, found
+def test_a_ca_file_of_the_environment_counts_if_the_configuration_names_none(
+    monkeypatch, name, verify, expected
 ):
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     if name:
         monkeypatch.setenv(name, "/ca.pem")
-    assert heed_environment(requests.Session(), verify) == found
+    assert heed_environment(requests.Session(), verify) == expected
 
 
-def test_a_log_in_of_netrc_is_not_sent_to_nova(lab, monkeypatch, tmp_path):
-    """requests would send it beside the token to any host that the file names."""
+def test_a_login_in_netrc_is_not_sent_to_nova(lab, monkeypatch, tmp_path):
+    """requests would send it with the token to any host that the file names."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))

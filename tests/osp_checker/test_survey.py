@@ -1,6 +1,4 @@
-"""LocalChecker against doubles of two clouds over HTTP: what one of them cannot say is unknown
-everywhere.
-"""
+"""LocalChecker against two simulated clouds: if one cannot answer, the server is unknown."""
 
 import gc
 import json
@@ -26,16 +24,16 @@ from foreman_hooks.osp_checker.uuids import swap_bytes
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
 Y = "2c5f39cb-3fb2-42e3-984f-caa872cef40c"
-CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and Y: the first to be looked at
+CANARY = "0a11afee-0000-4000-8000-000000000001"  # lower than X and Y, so it is examined first
 DIED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 ONE, TWO = "RegionOne", "RegionTwo"
 PROD, LAB = CloudScope("prod"), CloudScope("lab")
-# Canaries are looked for by project, lowest id first: a login of HIGH meets another's server first.
+# Canaries are searched by project, lowest id first: a login of HIGH finds another's server first.
 LOW, HIGH = sorted(("ops", "shop"), key=project_id)
 
 
 class Cloud:
-    """One double behind HTTP and its entry in clouds.yaml."""
+    """One simulated OpenStack behind HTTP, and its entry in clouds.yaml."""
 
     def __init__(self, server, handlers):
         self.server, self.regions = server, {"region_name": ONE}
@@ -103,7 +101,7 @@ class Clouds:
         return LocalChecker(scopes or (PROD,))
 
     def survey(self, uuids, *scopes):
-        """All UUIDs of a run, as a run does it."""
+        """Survey the UUIDs as a run does."""
         checker = self.checker(*scopes)
         lists = checker.prepare()
         return checker.survey(uuids, lists)
@@ -111,22 +109,21 @@ class Clouds:
 
 @pytest.fixture(scope="module")
 def wires():
-    """Two servers for the whole file, since to stop one takes a moment."""
+    """Two servers for the whole file, because stopping takes time."""
     first, second = [], []
     with (
-        Server(lambda request: first[0](request)) as one,
-        Server(lambda request: second[0](request)) as two,
+        Server(lambda request: first[0](request)) as prod_server,
+        Server(lambda request: second[0](request)) as lab_server,
     ):
-        yield (one, first), (two, second)
+        yield (prod_server, first), (lab_server, second)
 
 
 @pytest.fixture
 def clouds(wires, tmp_path, monkeypatch):
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     yield Clouds(tmp_path / "clouds.yaml", *(Cloud(*wire) for wire in wires))
-    for (
-        thread
-    ) in threading.enumerate():  # a look that failed leaves questions under way
+    # A look that failed leaves requests in progress.
+    for thread in threading.enumerate():
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join(10)
 
@@ -141,16 +138,19 @@ def lab(clouds):
     return clouds.lab
 
 
-def told(survey, uuid=X):
-    """What each cloud and region says of one UUID."""
-    return {f"{one.cloud}/{one.region}": one.presence for one in survey.of(uuid)}
+def presences(survey, uuid=X):
+    """Cloud/region -> the presence of one UUID there."""
+    return {
+        f"{sighting.cloud}/{sighting.region}": sighting.presence
+        for sighting in survey.of(uuid)
+    }
 
 
 def errors(survey):
     return {
-        f"{seen.cloud}/{seen.region}": type(seen.error)
-        for seen in survey.regions
-        if seen.error
+        f"{region.cloud}/{region.region}": type(region.error)
+        for region in survey.regions
+        if region.error
     }
 
 
@@ -160,7 +160,7 @@ def numbered(count, kind=1):
     ]
 
 
-# A survey: listed means alive, the rest is asked
+# A survey: a listed server is alive, the others are asked about
 
 
 def test_a_listed_server_is_alive_and_the_others_are_asked(clouds, prod):
@@ -169,7 +169,7 @@ def test_a_listed_server_is_alive_and_the_others_are_asked(clouds, prod):
     survey = clouds.survey([X, Y])
     assert survey.alive == {X: ("prod", ONE)}
     assert survey.of(X) == ((X, "prod", ONE, PRESENT, "listed", None),)
-    assert told(survey, Y) == {"prod/RegionOne": DELETED}
+    assert presences(survey, Y) == {"prod/RegionOne": DELETED}
     assert survey.of(Y)[0].terminated_at == DIED
 
 
@@ -177,12 +177,17 @@ def test_a_uuid_that_was_not_asked_has_no_sightings(clouds):
     assert clouds.survey([X]).of(Y) == ()
 
 
-def test_a_survey_tells_what_it_rests_on(clouds, prod):
+def test_a_survey_says_what_it_is_based_on(clouds, prod):
     prod.add(X)
-    [seen] = clouds.survey([X]).regions
-    assert (seen.cloud, seen.region, seen.servers, seen.error) == ("prod", ONE, 2, None)
+    [region] = clouds.survey([X]).regions
+    assert (region.cloud, region.region, region.servers, region.error) == (
+        "prod",
+        ONE,
+        2,
+        None,
+    )
     assert (
-        seen.proof == f"the login can see other projects' servers (example: {CANARY})"
+        region.proof == f"the login can see other projects' servers (example: {CANARY})"
     )
 
 
@@ -201,10 +206,10 @@ def test_a_living_server_that_no_list_shows_is_found_by_asking(clouds, prod, row
     prod.add(X, **row)
     survey = clouds.survey([X])
     assert not survey.alive
-    assert told(survey) == {"prod/RegionOne": PRESENT}
+    assert presences(survey) == {"prod/RegionOne": PRESENT}
 
 
-def test_the_checker_keeps_no_list_once_its_caller_has_let_it_go(clouds, prod):
+def test_the_checker_keeps_no_list_after_its_caller_drops_it(clouds, prod):
     """The list of a large cloud is large."""
     prod.add(X)
     checker = clouds.checker(CloudScope("prod", (ONE,)))
@@ -222,10 +227,10 @@ def test_without_the_lists_no_server_counts_as_listed(clouds, prod):
     checker.prepare()
     survey = checker.listed([X], ServerLists())
     assert (survey.alive, survey.asked, survey.regions[0].servers) == ({}, {}, 2)
-    assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
+    assert presences(checker.ask([X])) == {"prod/RegionOne": PRESENT}
 
 
-def test_nothing_is_asked_about_who_is_in_no_list(clouds, prod):
+def test_listed_alone_asks_nothing_about_a_uuid_that_is_in_no_list(clouds, prod):
     checker = clouds.checker(CloudScope("prod", (ONE,)))
     lists = checker.prepare()
     assert checker.listed([X], lists).asked == {}
@@ -235,12 +240,16 @@ def test_nothing_is_asked_about_who_is_in_no_list(clouds, prod):
 def test_a_uuid_in_capitals_is_still_found(clouds, prod):
     prod.add(X)
     survey = clouds.survey([X.upper()])
-    assert {one.presence for one in survey.of(X.upper())} == {PRESENT}
+    assert {sighting.presence for sighting in survey.of(X.upper())} == {PRESENT}
 
 
 def test_a_survey_of_nothing_asks_nothing_beyond_the_lists(clouds, prod):
     survey = clouds.survey([])
-    assert (survey.alive, survey.asked, [seen.servers for seen in survey.regions]) == (
+    assert (
+        survey.alive,
+        survey.asked,
+        [region.servers for region in survey.regions],
+    ) == (
         {},
         {},
         [1],
@@ -248,23 +257,21 @@ def test_a_survey_of_nothing_asks_nothing_beyond_the_lists(clouds, prod):
     assert prod.count("uuid=") == 0
 
 
-def test_the_lists_and_the_questions_tell_their_progress(clouds, prod):
+def test_the_lists_and_the_questions_report_their_progress(clouds, prod):
     prod.double.max_limit = 1
     prod.add(X)
     checker, listed, asked = clouds.checker(CloudScope("prod", (ONE, TWO))), [], []
     lists = checker.prepare(lambda *step: listed.append(step))
     checker.survey([X, Y, *numbered(2)], lists, lambda *step: asked.append(step))
-    assert sorted(listed)[-2:] == [
-        (3, 0),
-        (3, 3),
-    ]  # how many there will be is known at the end
+    # The total is known only at the end.
+    assert sorted(listed)[-2:] == [(3, 0), (3, 3)]
     assert sorted(asked)[0] == (1, 6) and sorted(asked)[-1] == (6, 6)
 
 
 # What it costs
 
 
-def test_a_survey_costs_the_pages_and_what_the_dead_ones_need(clouds, prod):
+def test_a_survey_costs_the_pages_and_two_requests_for_each_dead_uuid(clouds, prod):
     prod.double.max_limit = 10
     alive, dead = numbered(25), numbered(2, kind=2)
     for uuid in alive:
@@ -273,7 +280,9 @@ def test_a_survey_costs_the_pages_and_what_the_dead_ones_need(clouds, prod):
         prod.add_dead(uuid)
     survey = clouds.survey([*alive, *dead])
     assert set(survey.alive) == set(alive)
-    assert [told(survey, uuid) for uuid in dead] == [{"prod/RegionOne": DELETED}] * 2
+    assert [presences(survey, uuid) for uuid in dead] == [
+        {"prod/RegionOne": DELETED}
+    ] * 2
     assert {
         what: prod.count(what)
         for what in (
@@ -291,13 +300,13 @@ def test_a_survey_costs_the_pages_and_what_the_dead_ones_need(clouds, prod):
         "sort_key": 1,
         f"/servers/{CANARY}": 1,  # visibility
         "limit=1000": 4,  # 26 servers: 10 + 10 + 6 + the empty page
-        "/servers/ffff": 2,
+        "/servers/ffff": 2,  # for each dead UUID a GET and a tombstone
         "changes-since": 2,
-    }  # for each dead one a GET and its tombstone
+    }
     assert prod.count() == 2 + 2 + 4 + 4
 
 
-def test_a_server_that_one_region_lists_is_not_asked_of_the_other(clouds, prod):
+def test_a_server_that_one_region_lists_is_not_asked_about_in_the_other(clouds, prod):
     prod.add(X)
     survey = clouds.survey([X], CloudScope("prod", (ONE, TWO)))
     assert survey.of(X) == ((X, "prod", ONE, PRESENT, "listed", None),)
@@ -324,29 +333,31 @@ def test_a_login_serves_the_whole_run(clouds, prod):
     assert prod.count("sort_key") == prod.count(f"/servers/{CANARY}") == 1
 
 
-# One cloud or region that cannot answer makes unknown what was not listed
+# If a cloud or region cannot answer, everything that was not listed is unknown
 
 SCOPES = (CloudScope("prod", (ONE, TWO)), LAB)
 
 
-def test_two_clouds_and_their_regions_each_have_their_say(clouds, prod, lab):
+def test_every_region_of_both_clouds_has_its_own_sighting(clouds, prod, lab):
     prod.add_dead(X, TWO)
     lab.add(Y)
     survey = clouds.survey([X, Y], *SCOPES)
-    assert told(survey) == {
+    assert presences(survey) == {
         "prod/RegionOne": ABSENT,
         "prod/RegionTwo": DELETED,
         "lab/RegionOne": ABSENT,
     }
     assert survey.alive == {Y: ("lab", ONE)}
-    assert [(seen.cloud, seen.region, seen.servers) for seen in survey.regions] == [
+    assert [
+        (region.cloud, region.region, region.servers) for region in survey.regions
+    ] == [
         ("prod", ONE, 1),
         ("prod", TWO, 1),
         ("lab", ONE, 2),
     ]
 
 
-def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(
+def test_a_cloud_that_refuses_the_login_makes_everything_unknown_that_is_not_listed(
     clouds, prod, lab
 ):
     lab.auth["password"] = "wrong"
@@ -355,7 +366,7 @@ def test_a_cloud_that_refuses_the_login_makes_all_unknown_but_what_is_listed(
     survey = clouds.survey([X, Y], *SCOPES)
     assert errors(survey) == {"lab/RegionOne": OSPLoginError}
     assert survey.alive == {X: ("prod", ONE)}
-    assert told(survey, Y) == {"lab/RegionOne": UNKNOWN}
+    assert presences(survey, Y) == {"lab/RegionOne": UNKNOWN}
     assert "lab" in survey.of(Y)[0].detail
 
 
@@ -364,7 +375,7 @@ def test_a_cloud_that_refused_the_login_is_not_asked_again(clouds, lab):
     checker = clouds.checker(*SCOPES)
     lists = checker.prepare()
     checker.survey([X], lists)
-    assert told(checker.ask([X])) == {"lab/RegionOne": UNKNOWN}
+    assert presences(checker.ask([X])) == {"lab/RegionOne": UNKNOWN}
     assert lab.count("POST") == 1
 
 
@@ -386,7 +397,7 @@ def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(
     )
     survey = clouds.survey([X, Y], *SCOPES)
     assert survey.alive == {X: ("prod", ONE)}
-    assert told(survey, Y) == {"prod/RegionTwo": UNKNOWN}
+    assert presences(survey, Y) == {"prod/RegionTwo": UNKNOWN}
     assert errors(survey) == {"prod/RegionTwo": OSPError}
     assert prod.count(Y) == clouds.lab.count(Y) == 0
 
@@ -394,27 +405,27 @@ def test_a_region_that_could_not_be_listed_stops_the_questions_to_all_others(
 def test_a_region_that_failed_has_no_number_of_servers_and_no_proof(clouds, prod):
     prod.server.fail("RegionTwo.*limit=1000", 500)
     regions = clouds.survey([X], *SCOPES).regions
-    seen = {(seen.cloud, seen.region): seen for seen in regions}
-    assert len(seen) == len(regions) == 3
-    assert seen["prod", ONE].servers == 1 and seen["prod", ONE].proof
-    assert (
-        seen["prod", TWO].servers is None
-        and not seen["prod", TWO].proof
-        and seen["prod", TWO].error
-    )
+    by_place = {(region.cloud, region.region): region for region in regions}
+    assert len(by_place) == len(regions) == 3
+    assert by_place["prod", ONE].servers == 1
+    assert by_place["prod", ONE].proof
+    failed = by_place["prod", TWO]
+    assert failed.servers is None
+    assert failed.error
+    assert not failed.proof
 
 
 def test_a_region_that_fails_while_it_is_asked_makes_its_part_unknown(clouds, prod):
     prod.add_dead(X)
     prod.server.fail(f"RegionTwo.*{X}", 500)
     survey = clouds.survey([X], *SCOPES)
-    assert told(survey) == {
+    assert presences(survey) == {
         "prod/RegionOne": DELETED,
         "prod/RegionTwo": UNKNOWN,
         "lab/RegionOne": ABSENT,
     }
     assert errors(survey) == {"prod/RegionTwo": OSPError}
-    assert [seen.servers for seen in survey.regions] == [1, None, 1]
+    assert [region.servers for region in survey.regions] == [1, None, 1]
 
 
 def test_a_region_that_fails_once_while_it_is_asked_may_answer_the_next_time(
@@ -424,54 +435,56 @@ def test_a_region_that_fails_once_while_it_is_asked_may_answer_the_next_time(
     prod.server.fail(f"/servers/{X}$", 500, times=1)
     checker = clouds.checker()
     checker.prepare()
-    assert [told(checker.ask([X])) for _ in range(2)] == [
+    assert [presences(checker.ask([X])) for _ in range(2)] == [
         {"prod/RegionOne": UNKNOWN},
         {"prod/RegionOne": DELETED},
     ]
 
 
-def test_with_a_cell_down_in_one_region_nothing_in_it_is_gone(clouds, prod):
+def test_with_a_cell_down_nothing_in_its_region_is_gone(clouds, prod):
     prod.double.skip_down_cells = True
     prod.add(X, cell="cell2")
     prod.add_dead(Y)
     prod.double.down_cells.add("cell2")
     survey = clouds.survey([Y, X])
-    assert told(survey, X) == told(survey, Y) == {"prod/RegionOne": UNKNOWN}
+    assert presences(survey, X) == presences(survey, Y) == {"prod/RegionOne": UNKNOWN}
 
 
 def test_an_emptied_region_makes_all_unknown(clouds, prod):
     prod.double.archive(TWO, CANARY)
     prod.add_dead(X)
-    assert told(clouds.survey([X], *SCOPES)) == {"prod/RegionTwo": UNKNOWN}
+    assert presences(clouds.survey([X], *SCOPES)) == {"prod/RegionTwo": UNKNOWN}
 
 
 def test_a_region_without_compute_endpoint_makes_all_unknown(clouds, prod):
     prod.double.no_endpoint.add(TWO)
     prod.add_dead(X)
     survey = clouds.survey([X], *SCOPES)
-    assert told(survey) == {"prod/RegionTwo": UNKNOWN}
+    assert presences(survey) == {"prod/RegionTwo": UNKNOWN}
     assert errors(survey) == {"prod/RegionTwo": OSPConfigError}
 
 
 def test_a_cloud_that_clouds_yaml_does_not_name_makes_all_unknown(clouds, prod):
     prod.add_dead(X)
     survey = clouds.survey([X], PROD, CloudScope("elsewhere"))
-    assert told(survey) == {"elsewhere/?": UNKNOWN}
+    assert presences(survey) == {"elsewhere/?": UNKNOWN}
     assert errors(survey) == {"elsewhere/?": OSPConfigError}
 
 
-def test_no_cloud_at_all_says_nothing_of_any_server(clouds):
+def test_without_any_cloud_every_server_is_unknown(clouds):
     clouds.file.write_text("clouds: {}")
     checker = LocalChecker((CloudScope(None),))
     lists = checker.prepare()
-    assert [one.presence for one in checker.survey([X], lists).of(X)] == [UNKNOWN]
+    assert [sighting.presence for sighting in checker.survey([X], lists).of(X)] == [
+        UNKNOWN
+    ]
 
 
 @pytest.mark.parametrize("mishap", ["<html>log in</html>", "null", '{"token": {}}'])
-def test_a_login_that_answers_nonsense_makes_all_unknown(clouds, prod, lab, mishap):
+def test_a_login_with_an_invalid_response_makes_all_unknown(clouds, prod, lab, mishap):
     prod.add_dead(X)
     lab.server.fail("POST", 201, mishap)
-    assert told(clouds.survey([X], *SCOPES)) == {"lab/RegionOne": UNKNOWN}
+    assert presences(clouds.survey([X], *SCOPES)) == {"lab/RegionOne": UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -479,63 +492,63 @@ def test_a_login_that_answers_nonsense_makes_all_unknown(clouds, prod, lab, mish
     [{"servers": [{}]}, {"servers": [None]}, {"servers": {}}, [], "null", "<html>"],
     ids=str,
 )
-def test_a_list_of_nonsense_makes_all_unknown(clouds, prod, lab, page):
+def test_an_invalid_list_makes_all_unknown(clouds, prod, lab, page):
     prod.add_dead(X)
     lab.server.fail("limit=1000", 200, page)
     survey = clouds.survey([X], *SCOPES)
-    assert told(survey) == {"lab/RegionOne": UNKNOWN}
+    assert presences(survey) == {"lab/RegionOne": UNKNOWN}
     assert list(errors(survey)) == ["lab/RegionOne"]
 
 
 @pytest.mark.parametrize("row", [{}, None, {"id": None}], ids=str)
-def test_a_row_of_nonsense_is_unknown_and_breaks_nothing_off(clouds, prod, row):
+def test_an_invalid_row_is_unknown_and_ends_nothing_else(clouds, prod, row):
     prod.add(Y)
     prod.server.fail(f"uuid={X}", 200, {"servers": [row]})
     survey = clouds.survey([X, Y])
-    assert told(survey) == {"prod/RegionOne": UNKNOWN}
+    assert presences(survey) == {"prod/RegionOne": UNKNOWN}
     assert survey.alive == {Y: ("prod", ONE)}
 
 
-# Asking anew, immediately before a deletion
+# Asking again, immediately before a deletion
 
 
-def test_asking_ignores_what_a_list_said_before(clouds, prod):
+def test_asking_ignores_earlier_lists(clouds, prod):
     prod.add(X)
     checker = clouds.checker()
     lists = checker.prepare()
     prod.terminate(X)
-    assert told(checker.survey([X], lists)) == {"prod/RegionOne": PRESENT}
-    assert told(checker.ask([X])) == {"prod/RegionOne": DELETED}
+    assert presences(checker.survey([X], lists)) == {"prod/RegionOne": PRESENT}
+    assert presences(checker.ask([X])) == {"prod/RegionOne": DELETED}
 
 
-def test_asking_finds_alive_what_was_dead_before(clouds, prod):
+def test_asking_finds_a_server_alive_that_was_dead_before(clouds, prod):
     prod.add_dead(X)
     checker = clouds.checker()
     lists = checker.prepare()
-    assert told(checker.survey([X], lists)) == {"prod/RegionOne": DELETED}
+    assert presences(checker.survey([X], lists)) == {"prod/RegionOne": DELETED}
     prod.add(X)
-    assert told(checker.ask([X])) == {"prod/RegionOne": PRESENT}
+    assert presences(checker.ask([X])) == {"prod/RegionOne": PRESENT}
 
 
 def test_asking_needs_no_list(clouds, prod):
     prod.add_dead(X)
     survey = clouds.checker(*SCOPES).ask([X, "junk"])
-    assert told(survey) == {
+    assert presences(survey) == {
         "prod/RegionOne": DELETED,
         "prod/RegionTwo": ABSENT,
         "lab/RegionOne": ABSENT,
     }
-    assert set(told(survey, "junk").values()) == {INVALID}
-    assert [seen.servers for seen in survey.regions] == [None] * 3
+    assert set(presences(survey, "junk").values()) == {INVALID}
+    assert [region.servers for region in survey.regions] == [None] * 3
     assert prod.count("limit=1000") == 0
 
 
-def test_asking_after_a_list_failed_asks_nobody_and_knows_nothing(clouds, prod):
+def test_after_a_failed_list_nobody_is_asked_and_all_is_unknown(clouds, prod):
     prod.add_dead(X)
     prod.server.fail("RegionTwo.*limit=1000", 500)
     checker = clouds.checker(*SCOPES)
     checker.prepare()
-    assert told(checker.ask([X])) == {"prod/RegionTwo": UNKNOWN}
+    assert presences(checker.ask([X])) == {"prod/RegionTwo": UNKNOWN}
     assert prod.count(X) == 0
 
 
@@ -545,7 +558,7 @@ def test_asking_after_a_list_failed_asks_nobody_and_knows_nothing(clouds, prod):
 def test_a_scope_without_regions_takes_those_of_clouds_yaml(clouds, prod):
     prod.regions = {"regions": [TWO, ONE]}
     prod.add_dead(X, TWO)
-    assert told(clouds.survey([X])) == {
+    assert presences(clouds.survey([X])) == {
         "prod/RegionTwo": DELETED,
         "prod/RegionOne": ABSENT,
     }
@@ -553,7 +566,7 @@ def test_a_scope_without_regions_takes_those_of_clouds_yaml(clouds, prod):
 
 def test_a_scope_with_regions_takes_only_those(clouds, prod):
     prod.regions = {"regions": [TWO, ONE]}
-    assert told(clouds.survey([X], CloudScope("prod", (ONE,)))) == {
+    assert presences(clouds.survey([X], CloudScope("prod", (ONE,)))) == {
         "prod/RegionOne": ABSENT
     }
     assert prod.count(TWO) == 0
@@ -561,7 +574,7 @@ def test_a_scope_with_regions_takes_only_those(clouds, prod):
 
 def test_a_region_that_only_the_catalog_names_can_be_in_scope(clouds, prod):
     prod.add_dead(X, TWO)
-    assert told(clouds.survey([X], CloudScope("prod", (TWO,)))) == {
+    assert presences(clouds.survey([X], CloudScope("prod", (TWO,)))) == {
         "prod/RegionTwo": DELETED
     }
 
@@ -569,7 +582,7 @@ def test_a_region_that_only_the_catalog_names_can_be_in_scope(clouds, prod):
 def test_a_scope_without_a_region_anywhere_makes_all_unknown(clouds, prod):
     prod.regions = {}
     survey = clouds.survey([X])
-    assert told(survey) == {"prod/?": UNKNOWN}
+    assert presences(survey) == {"prod/?": UNKNOWN}
     assert "no region is named" in survey.of(X)[0].detail
 
 
@@ -594,22 +607,24 @@ def test_a_login_of_the_environment_that_is_refused_makes_all_unknown(
     monkeypatch.setenv("OS_PASSWORD", "wrong")
     lists = environment.prepare()
     survey = environment.survey([X], lists)
-    assert [seen.region for seen in survey.regions] == [TWO]
-    assert [one.presence for one in survey.of(X)] == [UNKNOWN]
+    assert [region.region for region in survey.regions] == [TWO]
+    assert [sighting.presence for sighting in survey.of(X)] == [UNKNOWN]
 
 
-def test_os_cloud_names_the_cloud_where_the_scope_does_not(clouds, prod, monkeypatch):
+def test_os_cloud_names_the_cloud_if_the_scope_does_not(clouds, prod, monkeypatch):
     monkeypatch.setenv("OS_CLOUD", "prod")
     prod.add_dead(X)
-    assert told(clouds.survey([X], CloudScope(None))) == {"prod/RegionOne": DELETED}
+    assert presences(clouds.survey([X], CloudScope(None))) == {
+        "prod/RegionOne": DELETED
+    }
 
 
 def test_a_scope_says_whether_an_empty_list_may_count(clouds, prod):
     """For the least-privilege role, whose lists alone do not show that a cell is down."""
     prod.auth["username"] = "lister"
-    assert told(clouds.survey([X])) == {"prod/RegionOne": UNKNOWN}
+    assert presences(clouds.survey([X])) == {"prod/RegionOne": UNKNOWN}
     trusting = CloudScope("prod", lists_fail_on_down_cell=True)
-    assert told(clouds.survey([X], trusting)) == {"prod/RegionOne": ABSENT}
+    assert presences(clouds.survey([X], trusting)) == {"prod/RegionOne": ABSENT}
 
 
 def test_a_login_that_cannot_see_all_projects_makes_all_unknown(clouds, prod):
@@ -617,7 +632,7 @@ def test_a_login_that_cannot_see_all_projects_makes_all_unknown(clouds, prod):
     prod.double.policy["lister"].remove("allow_all_filters")
     prod.add_dead(X)
     survey = clouds.survey([X], *SCOPES)
-    assert told(survey) == {"prod/RegionOne": UNKNOWN, "prod/RegionTwo": UNKNOWN}
+    assert presences(survey) == {"prod/RegionOne": UNKNOWN, "prod/RegionTwo": UNKNOWN}
     assert set(errors(survey).values()) == {OSPForbidden}
 
 
@@ -633,8 +648,8 @@ def test_a_survey_without_regions_has_no_sightings():
     assert Survey((), {}, {}).of(X) == ()
 
 
-def test_every_region_is_prepared_beside_the_others(clouds, prod, wires):
-    """Both must have begun before either is answered, otherwise the test would not end."""
+def test_the_regions_are_prepared_at_the_same_time(clouds, prod, wires):
+    """Neither is answered before both have begun; otherwise the barrier times out."""
     both = threading.Barrier(2, timeout=10)
 
     def handle(request):

@@ -1,4 +1,4 @@
-"""The line that answers a delegated check: whole, to this question, or no answer at all."""
+"""The line that answers a delegated check: complete and for this question, or not an answer."""
 
 import ast
 import hashlib
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker import wire as answer
+from foreman_hooks.osp_checker import wire
 from foreman_hooks.osp_checker.errors import (
     OSPConfigError,
     OSPError,
@@ -29,7 +29,7 @@ from foreman_hooks.osp_checker.wire import (
     load,
     words,
 )
-from foreman_hooks.satellite import jobs as remote_execution
+from foreman_hooks.satellite import jobs
 
 ONE, TWO, THREE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
 PLACE, OTHER = ("prod", "RegionOne"), ("prod", "RegionTwo")
@@ -63,12 +63,12 @@ def body_of(line: str) -> Any:
 
 
 def framed(body: Any, nonce: str = QUESTION.nonce) -> str:
-    """A line that is whole, whatever it says."""
+    """A line with a valid frame around any body."""
     payload = body if isinstance(body, str) else json.dumps(body)
     return f"{MARK} {nonce} {hashlib.sha256(payload.encode()).hexdigest()} {payload}"
 
 
-def test_what_was_seen_arrives_as_it_was() -> None:
+def test_a_survey_arrives_unchanged() -> None:
     assert load(QUESTION, dump(QUESTION, SURVEY)) == SURVEY
 
 
@@ -79,7 +79,7 @@ presences = st.sampled_from(
 
 
 @given(st.data())
-def test_every_survey_arrives_as_it_was_and_as_one_line_of_ascii(
+def test_every_survey_arrives_unchanged_as_one_line_of_ascii(
     data: st.DataObject,
 ) -> None:
     places = data.draw(
@@ -132,17 +132,17 @@ def test_a_region_that_failed_is_unknown_for_every_uuid_with_its_own_error(
         SURVEY.alive,
         SURVEY.asked,
     )
-    found = load(QUESTION, dump(QUESTION, failed))
-    assert type(found.regions[1].error) is kind
-    assert str(found.regions[1].error) == "cell down"
-    assert found.asked[THREE][1] == Sighting(
+    survey = load(QUESTION, dump(QUESTION, failed))
+    assert type(survey.regions[1].error) is kind
+    assert str(survey.regions[1].error) == "cell down"
+    assert survey.asked[THREE][1] == Sighting(
         THREE, *OTHER, Presence.UNKNOWN, "cell down"
     )
-    assert found.asked[TWO][0].presence is Presence.DELETED
+    assert survey.asked[TWO][0].presence is Presence.DELETED
 
 
 def test_an_error_without_a_text_is_an_error_all_the_same() -> None:
-    found = load(
+    survey = load(
         QUESTION,
         dump(
             QUESTION,
@@ -153,10 +153,12 @@ def test_an_error_without_a_text_is_an_error_all_the_same() -> None:
             ),
         ),
     )
-    assert isinstance(found.regions[0].error, OSPError)
-    assert {one.presence for found in found.asked.values() for one in found} == {
-        Presence.UNKNOWN
-    }
+    assert isinstance(survey.regions[0].error, OSPError)
+    assert {
+        sighting.presence
+        for sightings in survey.asked.values()
+        for sighting in sightings
+    } == {Presence.UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -214,20 +216,17 @@ ROW = [0, "absent", "", None]
         damaged(lambda body: body.update(question="0" * 64)),
         damaged(lambda body: body["alive"].clear()),  # a UUID is left out
         damaged(lambda body: body["asked"].pop(THREE) and None),
-        damaged(
-            lambda body: body["alive"].update({THREE: 0})
-        ),  # both alive and asked about
-        damaged(
-            lambda body: body["alive"].update({"4" * 36: 0})
-        ),  # one that was not asked about
+        # Both alive and asked about.
+        damaged(lambda body: body["alive"].update({THREE: 0})),
+        # A UUID that is not in the question.
+        damaged(lambda body: body["alive"].update({"4" * 36: 0})),
         damaged(lambda body: body["asked"].update({"4" * 36: [ROW, [1, *ROW[1:]]]})),
         damaged(lambda body: body["alive"].update({ONE: 2})),
         damaged(lambda body: body["alive"].update({ONE: -1})),
         damaged(lambda body: body["alive"].update({ONE: "0"})),
         damaged(lambda body: body["alive"].update({ONE: True})),
-        damaged(
-            lambda body: body["regions"].append(body["regions"][0])
-        ),  # a region twice
+        # A region twice.
+        damaged(lambda body: body["regions"].append(body["regions"][0])),
         damaged(lambda body: body["regions"][0].pop() and None),
         damaged(lambda body: body["regions"].clear()),
         damaged(
@@ -274,27 +273,29 @@ ROW = [0, "absent", "", None]
         damaged(lambda body: body.update(asked=[])),
     ],
 )
-def test_anything_else_is_no_answer(output: str) -> None:
+def test_anything_else_is_not_an_answer(output: str) -> None:
     with pytest.raises(NoAnswer):
         load(QUESTION, output)
 
 
 @given(st.integers(0, len(LINE) - 1), st.sampled_from('0aZ {}",:'))
-def test_one_character_that_is_another_is_no_answer(place: int, other: str) -> None:
+def test_a_line_with_one_wrong_character_is_not_an_answer(
+    place: int, other: str
+) -> None:
     changed = LINE[:place] + other + LINE[place + 1 :]
     if changed != LINE:
         with pytest.raises(NoAnswer):
             load(QUESTION, changed)
 
 
-def test_a_list_alone_need_not_name_what_is_in_none() -> None:
+def test_in_mode_list_uuids_that_no_list_has_are_left_out() -> None:
     question = QUESTION._replace(mode="list")
     survey = Survey(SURVEY.regions, SURVEY.alive, {})
     assert load(question, dump(question, survey)) == survey
 
 
-def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
-    told = replace(
+def test_unlisted_regions_and_the_time_of_the_host_arrive() -> None:
+    survey = replace(
         SURVEY,
         at=ENDED,
         regions=(
@@ -302,7 +303,7 @@ def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
             SURVEY.regions[1],
         ),
     )
-    assert load(QUESTION, dump(QUESTION, told)) == told
+    assert load(QUESTION, dump(QUESTION, survey)) == survey
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_the_regions_that_nobody_asks_and_the_time_of_the_host_arrive() -> None:
         lambda body: body["regions"][0].__setitem__(6, None),
     ],
 )
-def test_a_time_or_a_region_that_is_none_is_no_answer(
+def test_an_invalid_time_or_region_is_not_an_answer(
     spoil: Callable[[Any], Any],
 ) -> None:
     body = body_of(LINE)
@@ -326,27 +327,27 @@ def test_a_time_or_a_region_that_is_none_is_no_answer(
         load(QUESTION, framed(body))
 
 
-def test_the_answer_of_an_older_job_template_says_how_to_bring_the_new_one() -> None:
+def test_the_answer_of_an_older_job_template_says_how_to_update_it() -> None:
     with pytest.raises(NoAnswer, match="templates publish"):
         load(QUESTION, LINE.replace(MARK, EARLIER))
 
 
-def test_an_answer_may_stand_behind_other_text_and_before_it() -> None:
+def test_an_answer_may_have_other_text_before_and_after_it() -> None:
     assert load(QUESTION, f"motd {MARK} {LINE} (bye)\nmore") == SURVEY
 
 
 @pytest.mark.parametrize(
     "filler", ["{", f"{MARK} f00d ", f"{MARK} f00d {'0' * 64} {{", " ", "a "], ids=repr
 )
-def test_a_long_output_without_an_answer_is_none(filler: str) -> None:
+def test_a_long_output_without_an_answer_is_not_an_answer(filler: str) -> None:
     with pytest.raises(NoAnswer):
         load(
             QUESTION, f"{MARK} f00d {'0' * 64} {{" + filler * (1_000_000 // len(filler))
         )
 
 
-@pytest.mark.parametrize("module", [answer, remote_execution])
-def test_no_expression_that_could_look_at_a_character_again_and_again_meets_foreign_output(
+@pytest.mark.parametrize("module", [wire, jobs])
+def test_no_regular_expression_that_could_backtrack_reads_foreign_output(
     module: Any,
 ) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
@@ -355,15 +356,16 @@ def test_no_expression_that_could_look_at_a_character_again_and_again_meets_fore
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re.")
     ]
-    assert used == ([r"re.split('[\\s,]+', text)"] if module is answer else [])
+    assert used == ([r"re.split('[\\s,]+', text)"] if module is wire else [])
 
 
 def test_a_time_in_another_zone_is_the_same_moment() -> None:
     west = ENDED.astimezone(timezone(timedelta(hours=-5)))
     body = body_of(LINE)
     body["asked"][TWO][0][3] = west.isoformat()
-    found = load(QUESTION, framed(body)).asked[TWO][0].terminated_at
-    assert found == ENDED and found.tzinfo is timezone.utc
+    ended = load(QUESTION, framed(body)).asked[TWO][0].terminated_at
+    assert ended == ENDED
+    assert ended.tzinfo is timezone.utc
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from sandbox import world as worlds
 from sandbox.server import Server
 from sandbox.story import write_clouds
+from sandbox.world import REGION, build
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.osp_checker import OSPError
 from foreman_hooks.reports import html
 from foreman_hooks.rules.model import Decision, Outcome, Reason, Result, Verdict
@@ -463,15 +463,11 @@ def test_the_report_is_written_before_anything_is_deleted_and_again_after(
 ) -> None:
     stage.terminated("old")
     path = tmp_path / "report.html"
-    assert (
-        cli.main(["--config", str(stage.config()), "plan", "--report", str(path)]) == 0
-    )
+    assert main(["--config", str(stage.config()), "plan", "--report", str(path)]) == 0
     assert "1 of 2 host records to delete" in path.read_text()
     assert path.stat().st_mode & 0o7777 == 0o640
     assert (
-        cli.main(
-            ["--config", str(stage.config()), "run", "--apply", "--report", str(path)]
-        )
+        main(["--config", str(stage.config()), "run", "--apply", "--report", str(path)])
         == 0
     )
     assert "1 of 1 host records deleted" in path.read_text()
@@ -483,9 +479,7 @@ def test_where_it_cannot_be_written_nothing_is_deleted(
     stage.terminated("old")
     path = tmp_path / "nowhere" / "report.html"
     assert (
-        cli.main(
-            ["--config", str(stage.config()), "run", "--apply", "--report", str(path)]
-        )
+        main(["--config", str(stage.config()), "run", "--apply", "--report", str(path)])
         == 65
     )
     assert capfd.readouterr().err.count("\n") == 1 and "old" in stage.left
@@ -493,7 +487,7 @@ def test_where_it_cannot_be_written_nothing_is_deleted(
 
 def picture(path: Path) -> None:
     """The README's picture, of the demo's data."""
-    world = worlds.build()
+    world = build()
     with (
         Server(world.satellite.handle) as satellite,
         Server(world.openstack.handle) as osp,
@@ -503,12 +497,12 @@ def picture(path: Path) -> None:
         os.environ["OS_CLIENT_CONFIG_FILE"] = str(write_clouds(folder, osp.url))
         (folder / "config.yml").write_text(
             f"satellite: {{url: '{satellite.url}', username: admin, password: changeme}}\n"
-            f"clouds: [{{cloud: demo, regions: [{worlds.REGION}]}}]\n"
+            f"clouds: [{{cloud: demo, regions: [{REGION}]}}]\n"
             f"journal: {folder}/journal.sqlite3\n"
         )
         report = folder / "report.html"
         assert (
-            cli.main(
+            main(
                 [
                     "--config",
                     str(folder / "config.yml"),

@@ -18,7 +18,7 @@ import yaml
 from conftest import Stage
 from prometheus_client.parser import text_string_to_metric_families
 
-from foreman_hooks.commands import main as cli
+from foreman_hooks.commands.main import main
 from foreman_hooks.reports import listings
 
 PREFIX = "satellite_osp_cleanup_"
@@ -41,7 +41,7 @@ def measure(stage: Stage, tmp_path: Path) -> Any:
     path = tmp_path / "osp.prom"
 
     def run(*argv: str, **sections: Any) -> tuple[int, dict[str, float]]:
-        code = cli.main(
+        code = main(
             ["--config", str(stage.config(**sections)), *argv, "--metrics", str(path)]
         )
         return code, read(path)
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_written_ends_it_before_it_begins(
     stage: Stage, capfd: Any, tmp_path: Path, path: str
 ) -> None:
     stage.terminated("old")
-    code = cli.main(
+    code = main(
         [
             "--config",
             str(stage.config()),
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_written_ends_it_before_it_begins(
 
 def test_metrics_tell_of_whole_runs_alone(stage: Stage, tmp_path: Path) -> None:
     assert (
-        cli.main(
+        main(
             [
                 "--config",
                 str(stage.config()),
@@ -223,7 +223,7 @@ def test_a_file_that_cannot_be_written_hides_no_error(
     umask = os.umask(0o077)
     try:
         assert (
-            cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)])
+            main(["--config", str(stage.config()), "run", "--metrics", str(path)])
             == 129
         )
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -231,7 +231,7 @@ def test_a_file_that_cannot_be_written_hides_no_error(
         os.umask(umask)
     with unittest.mock.patch("os.fsync", side_effect=OSError(28, "No space left")):
         assert (
-            cli.main(["--config", str(stage.config()), "run", "--metrics", str(path)])
+            main(["--config", str(stage.config()), "run", "--metrics", str(path)])
             == 129
         )
         assert "login of admin was refused" in capfd.readouterr().err

@@ -19,7 +19,7 @@
     return sorted;
   }
 
-  // Many texts are equal (decisions, reasons): only different ones are compared.
+  // Many texts are equal (decisions, reasons), so only distinct texts are compared.
   function sort() {
     rows();
     const key = (row) => column === 3 ? RANK[row.words[3]] : row.words[column];

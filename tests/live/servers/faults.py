@@ -1,4 +1,4 @@
-"""Answers in a server's place, as a broken proxy in front of it would."""
+"""Answers instead of a server, as a broken proxy in front of it would."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Faults:
-    """WSGI middleware that answers as the JSON file `path` says; without the file the application
-    answers.
+    """WSGI middleware that answers as the JSON file `path` says, if that file exists.
 
-    Keys: "serial" (another number in another fault: the counts start again), "status" (int), and if
-    wanted "match" (regular expression on path?query), "skip" (matching requests let through first),
-    "count" (faults given in all, absent: for ever), "body" and "type" (text and Content-Type).
+    Keys: "serial" (a new number for each fault: the counts start again), "status" (int), and
+    optionally "match" (regular expression on path?query), "skip" (matching requests to let through
+    first), "count" (number of faults; missing: no limit), "body" and "type" (text, Content-Type).
     """
 
     def __init__(self, application: Application, path: Path) -> None:

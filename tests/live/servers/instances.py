@@ -1,7 +1,7 @@
-"""Instances written into Nova's databases with Nova's own objects, as if they had been booted,
-deleted, shelved …
+"""Write instances into Nova's databases, with Nova's own objects.
 
-Runs in a fork of run_nova.py that has read nova.conf.
+They look as if they had been booted, deleted, shelved and so on.  Runs in a fork of run_nova.py
+that has read nova.conf.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nova.compute import power_state, vm_states
 from nova.network.model import NetworkInfo
 from oslo_utils import timeutils
 
-# What a build request says of an instance that no compute host has seen yet.
+# The fields that are empty in a build request, since no compute host knows the instance yet.
 NOT_YET_KNOWN = [
     *(
         "access_ip_v4",
@@ -41,8 +41,9 @@ NOT_YET_KNOWN = [
 
 
 def write(actions: list[dict[str, Any]]) -> None:
-    """Carry out {"do": "add", …} and {"do": "terminate", …}; the other keys are the arguments of
-    these functions.
+    """Carry out {"do": "add", …} and {"do": "terminate", …}.
+
+    The other keys are the arguments of these functions.
     """
     for action in actions:
         if action.pop("do") == "add":
@@ -58,11 +59,10 @@ def add(
     queued_for_delete: bool,
     **looks: Any,
 ) -> None:
-    """Put one instance into `cell`; None is what a boot request has before the scheduler picked a
-    cell.
+    """Put one instance into `cell`; None: a boot request for which no cell is chosen yet.
 
-    `looks`: see `_instance`.  Not `mapped`, without `request_spec` or `queued_for_delete` are the
-    remains of a failed or half-done operation.
+    `looks`: see `_instance`.  An instance that is not `mapped`, has no `request_spec` or is
+    `queued_for_delete` is left over from an operation that failed or is unfinished.
     """
     admin = contexts.get_admin_context()
     if cell is None:
@@ -86,15 +86,15 @@ def add(
 
 
 def terminate(uuid: str, when: str) -> None:
-    """Delete the instance as nova-compute does at the end of a termination, at the time `when` (ISO
-    8601, UTC).
+    """Delete the instance as nova-compute does at the end of a termination.
+
+    `when`: the time of the termination, in ISO 8601 and UTC.
     """
     moment = datetime.datetime.fromisoformat(when)
     admin = contexts.get_admin_context()
     mapping = objects.InstanceMapping.get_by_instance_uuid(admin, uuid)
-    timeutils.set_time_override(
-        moment.replace(tzinfo=None)
-    )  # for updated_at and deleted_at
+    # For updated_at and deleted_at.
+    timeutils.set_time_override(moment.replace(tzinfo=None))
     try:
         with contexts.target_cell(admin, mapping.cell_mapping) as targeted:
             instance = objects.Instance.get_by_uuid(targeted, uuid)
@@ -110,7 +110,7 @@ def terminate(uuid: str, when: str) -> None:
         timeutils.clear_time_override()
 
 
-@functools.cache  # they do not change during one `write`, and a process lives no longer
+@functools.cache  # they do not change during a `write`, and then the process ends
 def _cells() -> dict[str, Any]:
     return {
         mapping.name: mapping
@@ -151,7 +151,7 @@ def _instance(
     age_days: int,
     ever_saved: bool,
 ) -> Any:
-    """An Instance that is not in the database yet, with all that the compute API reads of one."""
+    """An Instance that is not in the database yet, with every field that the compute API reads."""
     now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     host = "compute-1" if on_a_host else None
     flavor = _flavor()

@@ -1,5 +1,7 @@
-"""Serve Keystone.  Arguments: its folder (with keystone.conf), the listening socket's number, the
-log's base name.
+"""Serve Keystone.
+
+Arguments: its folder (with keystone.conf), the number of the listening socket, and the base name of
+the log.
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ def main(folder: str, listener: str, log: str) -> None:
     os.environ["OS_KEYSTONE_CONFIG_DIR"] = folder
 
     def load() -> Any:
-        sys.argv = [
-            "keystone"
-        ]  # Keystone parses it, also when it is served by another program
+        # Keystone parses it, even if another program serves it.
+        sys.argv = ["keystone"]
         from keystone.wsgi.api import application
 
         return Faults(application, Path(folder) / "fault.json")

@@ -1,11 +1,12 @@
-"""Serve nova-api for several regions and write into their databases, as told by JSON commands on
-stdin.
+"""Serve nova-api for several regions, and write into their databases.
 
-Importing Nova takes 3 s and reading nova.conf can be done only once in a process.  So this process
-imports and never configures itself, and forks: one child for each region's nova-api, one for each
-command that needs a database. Argument: the folder that holds one folder for each region
-(api-paste.ini, nova.conf and the databases). When stdin ends, that is also when whoever started
-this is gone, all of it ends.
+Reads JSON commands from stdin.  Importing Nova takes 3 s, and a process can read nova.conf only
+once.  So this process imports Nova and reads no configuration, and forks one child for the nova-api
+of each region and one for each command that needs a database.
+
+Argument: the folder that has one folder for each region, with api-paste.ini, nova.conf and the
+databases.  Everything ends when stdin ends, which also happens when the process that started this
+one ends.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main(state: str) -> None:
     """Answer each command, one JSON object a line, with {"error": null} or {"error": text}."""
     serving.die_with_parent()
     answers = serving.claim_stdout()
-    sys.argv = ["nova-api"]  # Nova parses it, whatever program runs it
+    sys.argv = ["nova-api"]  # Nova parses it, whichever program runs
     _import_nova()
     host = Host(Path(state))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -53,7 +54,7 @@ def _error_of(host: Host, command: dict[str, Any]) -> str | None:
 
 
 def _import_nova() -> None:
-    """Import, once for all children, what takes long; in the order of nova.wsgi.osapi_compute."""
+    """Import what takes long, once for all children, in the order of nova.wsgi.osapi_compute."""
     from nova import monkey_patch
 
     monkey_patch.patch(backend="threading")
@@ -71,9 +72,7 @@ class Host:
         self._servers: dict[str, Any] = {}
 
     def obey(self, do: str, region: str, **arguments: Any) -> None:
-        """Carry out one command: the name of a method of ours or of a function that needs the
-        region's databases.
-        """
+        """Carry out one command: "serve", "stop", or a function in WRITERS."""
         if do == "serve":
             self.serve(region, **arguments)
         elif do == "stop":
@@ -100,7 +99,7 @@ class Host:
         self._servers[region] = server
 
     def stop(self, region: str) -> None:
-        """Stop the region's nova-api; whoever connects meanwhile waits for the next one."""
+        """Stop the region's nova-api; a client that connects meanwhile waits for the next one."""
         server = self._servers.pop(region, None)
         if server is not None:  # None: it did not start
             server.terminate()
@@ -152,8 +151,9 @@ def _call(
 
 
 def _create(folder: Path, cells: list[str]) -> None:
-    """Make the region's databases, as nova-manage's api_db, db and cell_v2 do: api, cell0, `cells`;
-    and empty.db.
+    """Make the region's databases: api, cell0, `cells` and empty.db.
+
+    Does the same as api_db, db and cell_v2 of nova-manage.
     """
     from nova import context, objects
     from nova.db import migration

@@ -1,8 +1,8 @@
-"""What the server processes share: dying with their parent, a clean answer channel, and gunicorn on
-a ready socket.
+"""What the server processes share.
 
-Runs on the servers' own interpreter (see environment.py), never in the interpreter that runs the
-tests.
+They end with their parent, keep stdout for answers, and run gunicorn on a socket that already
+listens.  This runs with the servers' own Python (see environment.py), never with the Python that
+runs the tests.
 """
 
 from __future__ import annotations
@@ -16,23 +16,18 @@ from typing import Any, Callable, TextIO
 from gunicorn.app.base import BaseApplication
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-GRACE_SECONDS = (
-    0  # a request that is in flight when its server is stopped gets nothing more
-)
+# A request that is in progress when its server stops gets no answer.
+GRACE_SECONDS = 0
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, however it dies (Linux only: elsewhere
-    a no-op).
-    """
+    """Have the kernel end this process when its parent ends; does nothing outside of Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def claim_stdout() -> TextIO:
-    """Keep stdout for our answers alone: what any library prints from now on goes to stderr, that
-    is to the log.
-    """
+    """Keep stdout for our answers; everything else that is printed goes to stderr, the log."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return answers
@@ -55,11 +50,10 @@ class _Server(BaseApplication):
 def serve(
     load: Callable[[], Any], listener: int, log: str, ready: Callable[[], None]
 ) -> None:
-    """Serve the WSGI application that `load` returns on the listening socket `listener` until told
-    to stop.
+    """Serve the WSGI application that `load` returns until the process is stopped.
 
-    One worker process, since the applications keep state in memory; `ready` is called in it once it
-    can answer.
+    `listener` is the number of the listening socket.  There is one worker process, because the
+    applications keep state in memory; it calls `ready` when it can answer.
     """
     _Server(
         load,
