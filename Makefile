@@ -19,11 +19,11 @@ live: .venv/installed
 	$(BIN)/python -m pytest -m live
 
 bench: .venv/installed     # takes some minutes; adds a line to tests/bench/history.jsonl
-	$(BIN)/python tests/bench/scale.py
-	$(BIN)/python tests/bench/delegated.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/delegated.py
 
 picture: .venv/installed   # the README's picture of the report; needs chromium
-	$(BIN)/python tests/reports/test_html.py docs/report.png
+	PYTHONPATH=tests $(BIN)/python tests/reports/test_html.py docs/report.png
 
 man: .venv/installed
 	$(BIN)/python packaging/manual.py

@@ -1,4 +1,4 @@
-"""What every exit code means.  An error's own code is its class's `exit_code`."""
+"""What every exit code means.  The class of an error has its code as `exit_code`."""
 
 import click
 
@@ -20,7 +20,7 @@ EXIT_CODES = {
     130: "interrupted (Ctrl-C, SIGTERM)",
 }
 
-# Results of a command that are not errors, and errors of libraries, which have no code of ours.
+# Results of commands that are not errors, and errors of libraries, whose classes have no code.
 INCOMPLETE = 1
 PENDING = 2
 REFUSED = 3
@@ -37,7 +37,7 @@ class BadData(Exception):
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code for an error; INTERNAL if the error is not one that we know."""
+    """The exit code for an error; INTERNAL if its class is not known."""
     if isinstance(error, click.ClickException):
         return USAGE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):

@@ -1,4 +1,4 @@
-"""Writes a whole file or leaves the old one, never half of one."""
+"""Replace a file as a whole: a failure leaves the old file."""
 
 import errno
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def replace(path: Path, text: str, mode: int) -> None:
-    """Replace a file by this text (UTF-8) with exactly this mode, whatever the umask.
+    """Replace a file with this text (UTF-8) and exactly this mode, whatever the umask.
 
-    The file is on the disk when this returns.  Raises OSError and then leaves the old file.  The
-    folder may belong to another user: the name of the temporary file cannot be guessed, and no link
-    is followed.  What is neither a file nor a link to one (/dev/stdout) is not replaced.
+    The file is on the disk when this returns.  Raises OSError, and then leaves the old file; also
+    if the path is neither a file nor a link to one (/dev/stdout).  The folder may belong to another
+    user: the name of the temporary file cannot be guessed, and no link is followed.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file")

@@ -1,28 +1,27 @@
-"""Every path on a Satellite that this program names; each one stands here and nowhere else."""
+"""Every path on a Satellite that this program uses; no other module has one."""
 
 from pathlib import Path
 
 NAME = "satellite-osp-cleanup"
 CONFIG = Path(f"/etc/{NAME}/config.yml")
 JOURNAL = Path(f"/var/lib/{NAME}/journal.sqlite3")
-LOG = Path(
-    "/var/log/foreman/cron-osp-cleanup.log"
-)  # sos collects /var/log/foreman/cron*.log*
+# sos collects /var/log/foreman/cron*.log*.
+LOG = Path("/var/log/foreman/cron-osp-cleanup.log")
 SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
 
 # What `schedule install` writes
-CRON = Path(f"/etc/cron.d/{NAME}")  # without a dot: cron ignores names that have one
+CRON = Path(f"/etc/cron.d/{NAME}")  # without a dot: cron ignores names with a dot
 LOGROTATE = Path(f"/etc/logrotate.d/{NAME}")
 SERVICE = Path(f"/etc/systemd/system/{NAME}.service")
 TIMER = Path(f"/etc/systemd/system/{NAME}.timer")
 SHELLHOOK = Path(f"/var/lib/foreman-proxy/shellhooks/{NAME}")
 FOREMAN_HOOKS = Path("/usr/share/foreman/config/hooks")
 
-# Where cron finds jobs that somebody else wrote, besides the folder of CRON
+# Where cron finds jobs that somebody else wrote, besides /etc/cron.d
 SYSTEM_CRONTAB = Path("/etc/crontab")
 ROOT_CRONTAB = Path("/var/spool/cron/root")
 
 
 def spool_of(journal: Path) -> Path:
-    """Return the file beside this journal in which events leave notes for the next run."""
+    """The file beside this journal in which events leave notes for the next run."""
     return journal.with_name(f"{journal.name}.events")

@@ -1,6 +1,6 @@
-"""One section of the configuration file: checks keys and values, and words what is wrong.
+"""One section of the configuration file: check its keys and values, and explain errors.
 
-Every message names the file, the key, and what is right.
+Every message names the file, the key, and what would be valid.
 """
 
 import difflib
@@ -21,9 +21,9 @@ shown = reprlib.repr
 
 
 class SettingsError(Exception):
-    """A configuration that cannot be used.
+    """The configuration cannot be used.
 
-    The message is one line that names the file, the key, and what is right.
+    The message is one line that names the file, the key, and what would be valid.
     """
 
     exit_code = 78
@@ -39,8 +39,8 @@ class SettingsError(Exception):
 class Section:
     """The `values` of one section of a `file`; `name` is "" for the file as a whole.
 
-    A method reads one key: it returns the default if the key is missing, and raises SettingsError
-    if the value is not of its kind.
+    Each method reads one key.  It returns the default if the key is missing, and raises
+    SettingsError if the value is of the wrong kind.
     """
 
     file: str
@@ -48,11 +48,11 @@ class Section:
     values: Mapping[str, Any]
 
     def where(self, key: str) -> str:
-        """The file and the full name of a key, as a message begins."""
+        """The file and the full name of a key, for the beginning of a message."""
         return f"{self.file}: {self._full_name(key)}"
 
     def check_keys(self, *known: str) -> None:
-        """Raise SettingsError for an unknown key: a misspelt guard rail would be no guard rail."""
+        """Raise SettingsError for an unknown key: a misspelt guard rail would have no effect."""
         for key in self.values:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1, 0.5)
@@ -66,12 +66,12 @@ class Section:
                 )
 
     def section(self, key: str) -> "Section":
-        """The section below a key; without values if the key is missing."""
+        """The section under a key; empty if the key is missing."""
         value = self.values.get(key)
         return self._below(key, value)
 
     def sections(self, key: str, example: str) -> list["Section"]:
-        """A list of sections, at least one; they are called key[1], key[2], ..."""
+        """A list of at least one section; their names are key[1], key[2], ..."""
         entries = self.values.get(key)
         if not isinstance(entries, list) or not entries:
             raise self._error(key, f"must be a list of entries such as '{example}'")
@@ -92,7 +92,7 @@ class Section:
         return _as_text(self.where(key), value)
 
     def required_text(self, key: str) -> str:
-        """A text that is there and not blank, without white space around it."""
+        """A text that is not missing and not blank, without white space around it."""
         value = self.values.get(key)
         text = _as_text(self.where(key), value)
         if not text.strip():
@@ -100,7 +100,7 @@ class Section:
         return text.strip()
 
     def names(self, key: str) -> tuple[str, ...]:
-        """A list of texts that are not blank; empty if the key is missing."""
+        """A list of texts that are not blank, each stripped; empty if the key is missing."""
         entries = self.values.get(key, [])
         if not isinstance(entries, list):
             raise self._must_be(key, "a list of names")
@@ -148,7 +148,7 @@ class Section:
         return as_duration(self.where(key), value)
 
     def path(self, key: str, default: Optional[Path] = None) -> Path:
-        """A path, in which ~ is the home of a user; required if there is no default."""
+        """A path, in which ~ is the home of the user; required if there is no default."""
         if key not in self.values and default is not None:
             return default
         value = self.values.get(key)
@@ -170,9 +170,9 @@ class Section:
 
 
 def as_duration(where: str, value: Any) -> timedelta:
-    """The time span that `value` writes as 90s, 30m, 72h, 3d or 4h30m.
+    """The time span in a text such as 90s, 30m, 72h, 3d or 4h30m.
 
-    Raises SettingsError, which begins with `where`.
+    Raises SettingsError, whose message begins with `where`.
     """
     span = None
     if isinstance(value, str):
@@ -185,7 +185,7 @@ def as_duration(where: str, value: Any) -> timedelta:
 
 
 def as_path(where: str, value: Any) -> Path:
-    """The path that `value` names; raises SettingsError, which begins with `where`."""
+    """The path in a text; raises SettingsError, whose message begins with `where`."""
     text = _as_text(where, value)
     if not text.strip():
         raise SettingsError(f"{where} {text!r} is not a path (it is empty)")
@@ -193,7 +193,7 @@ def as_path(where: str, value: Any) -> Path:
         if b"\0" in text.encode():
             raise SettingsError(f"{where} {text!r} is not a path (it holds a NUL)")
         return Path(text).expanduser()
-    # ValueError: what UTF-8 cannot hold; RuntimeError: the home of a user who does not exist
+    # ValueError: UTF-8 cannot hold the text.  RuntimeError: the user after ~ does not exist.
     except (ValueError, RuntimeError) as error:
         raise SettingsError(f"{where} {text!r} is not a path ({error})") from error
 
@@ -210,7 +210,7 @@ def read_file(path: Path) -> Section:
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key that appears twice: of two caps the laxer one might win."""
+    """A safe loader that refuses a key that appears twice: of two caps, the laxer one might win."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; raises ConstructorError for a key that appears twice."""
@@ -226,7 +226,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _is_whole(value: object) -> bool:
-    """Whether a value is a whole number, which True is for Python."""
+    """Whether a value is a whole number; True is an int in Python, but not one here."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,6 +1,6 @@
 """The configuration: our own file, hammer's files, and the environment.
 
-Nothing needs to be configured where hammer already works and clouds.yaml is in place.
+If hammer already works and clouds.yaml is in place, nothing needs to be configured.
 """
 
 import os
@@ -72,10 +72,10 @@ _URL = re.compile(r"(?i:https?)://[^/\s@?#]+(/[^\s?#]*)?")
 class Settings:
     """Everything that is configured.
 
-    `login` is None where no Satellite is configured: `check` works without.  `checker` is None
-    where this machine asks the clouds itself.  `deadline`: when a command ends, whatever it waits
-    for.  `warnings`: what is ignored in hammer's files.  `secret_files`: the files that hold a
-    password of Satellite.
+    `login`: None if no Satellite is configured; `check` works without one.  `search`: which hosts a
+    run may judge, "" for all.  `checker`: None if this machine asks the clouds itself.  `deadline`:
+    after how long a command ends, whatever it waits for.  `warnings`: one line for each thing in
+    hammer's files that is ignored.  `secret_files`: the files that hold a password for Satellite.
     """
 
     login: Optional[Login]
@@ -91,12 +91,12 @@ class Settings:
 
 
 def load(config: Optional[Path] = None, environ: Optional[Environ] = None) -> Settings:
-    """The settings from `config`, hammer's files and the environment (None: os.environ).
+    """The settings from `config`, hammer's files and the environment.
 
-    Without `config`, CONFIG is read if it exists.  URL and user come from the environment, else
-    from our file, else from hammer's, as in hammer itself.  A password in a file is used only for
-    the user that the same file names, and hammer's password only at hammer's Satellite.  Raises
-    SettingsError.
+    `config`: None for CONFIG, if that file exists.  `environ`: None for os.environ.  URL and user
+    come from the environment, else from our file, else from hammer's, as in hammer itself.  A
+    password in a file is used only for the user that the same file names, and hammer's password
+    only at hammer's Satellite.  Raises SettingsError.
     """
     environ = os.environ if environ is None else environ
     path = config or CONFIG
@@ -127,7 +127,7 @@ def load(config: Optional[Path] = None, environ: Optional[Environ] = None) -> Se
 
 
 def _manners(section: Section, default: Manners) -> Manners:
-    """How much to ask of that server at once."""
+    """How fast to ask the server of this section."""
     default_pause = timedelta(seconds=default.pause)
     pause = section.duration("pause", default_pause)
     return Manners(
@@ -138,7 +138,7 @@ def _manners(section: Section, default: Manners) -> Manners:
 
 
 def _search(section: Section, search: str) -> str:
-    """A search of this section that means the same to Satellite as to its author."""
+    """The search; raises SettingsError if Satellite would search for something else."""
     problem = search_language.problem(search)
     if problem:
         raise SettingsError(f"{section.where('search')}: {problem}")
@@ -202,7 +202,7 @@ def _checker(file: Section, clouds: Sequence[CloudScope]) -> Optional[CheckJob]:
 def _check_scope_of_job(file: Section, scope: CloudScope) -> None:
     """Raise SettingsError for a cloud that a check job could not ask.
 
-    Every cloud has to be named: one without a name would not be missed if nobody answers for it.
+    Every cloud must have a name: otherwise nobody would notice that no host answers for it.
     """
     if scope.manners != region.MANNERS:
         raise SettingsError(
@@ -256,7 +256,7 @@ def _protect_parameter(section: Section, default: str) -> str:
 
 
 def _openstack_names(section: Section, default: tuple[str, ...]) -> tuple[str, ...]:
-    """At least one name, none of them empty: an empty text is part of every maker's name."""
+    """At least one name, and no empty one: an empty text is part of every maker's name."""
     if "openstack_names" not in section.values:
         return default
     names = section.names("openstack_names")
@@ -271,14 +271,14 @@ def _openstack_names(section: Section, default: tuple[str, ...]) -> tuple[str, .
 
 
 class _LoginSources(NamedTuple):
-    """Where a login can come from; `section` is `satellite` of our file."""
+    """Where a login can come from; `section`: `satellite` of our file."""
 
     section: Section
     environ: Environ
     hammer: HammerFiles
 
     def variable(self, *names: str) -> str:
-        """The first of these environment variables that is not empty; "" if all are."""
+        """The name of the first of these variables that is not empty; "" if all are."""
         for name in names:
             if self.environ.get(name):
                 return name
@@ -324,7 +324,7 @@ def _check_login_method(sources: _LoginSources) -> None:
 
 
 def _url(sources: _LoginSources) -> str:
-    """Satellite's URL without a slash at its end; "" if no source names one."""
+    """Satellite's URL without a slash at the end; "" if no source names one."""
     variable = sources.variable(*_URL_VARIABLES)
     configured = sources.section.values.get("url")
     entry = sources.hammer.entries.get(("foreman", "host"))
@@ -369,7 +369,7 @@ def _password(sources: _LoginSources, url: str, user: str) -> str:
 
 
 def _configured_password(section: Section) -> str:
-    """The password that our file holds, or names a file of; "" if it does neither."""
+    """The password in our file, or in the file that it names; "" if there is neither."""
     if not section.values.get("password_file"):
         return section.optional_text("password")
     path = section.path("password_file")
@@ -395,7 +395,7 @@ def _hammer_password(hammer: HammerFiles, url: str, user: str) -> str:
 def _secret_files(
     path: Path, section: Section, hammer: HammerFiles
 ) -> tuple[Path, ...]:
-    """The files that hold a password: our file, the one that it names, and hammer's."""
+    """The files that hold a password, of these: our file, the one that it names, and hammer's."""
     own_files = []
     if section.values.get("password"):
         own_files.append(path)
@@ -405,10 +405,10 @@ def _secret_files(
 
 
 def _verify(sources: _LoginSources, url: str) -> Union[bool, str]:
-    """What to check TLS with: an existing CA file or folder, True for the system's CAs.
+    """What to check TLS with: the path of a readable CA file or folder; True: the system's CAs.
 
-    False (no check) only if the configuration says so.  Our file comes before hammer's; hammer's
-    keys come in hammer's own order.
+    False (no check) only if the configuration says so.  Our file counts more than hammer's;
+    hammer's keys count in hammer's own order.  Raises SettingsError.
     """
     section, hammer = sources.section, sources.hammer
     if not section.flag("verify_tls", hammer.verifies):
@@ -431,7 +431,7 @@ def _verify(sources: _LoginSources, url: str) -> Union[bool, str]:
 
 
 def _ca_file(where: str, path: Path) -> str:
-    """The path of a CA file that can be read; raises SettingsError."""
+    """The path of a CA file; raises SettingsError if it cannot be read."""
     try:
         path.read_bytes()
     except OSError as error:
@@ -442,7 +442,7 @@ def _ca_file(where: str, path: Path) -> str:
 
 
 def _ca_folder(where: str, path: Path) -> str:
-    """The path of a CA folder that can be read; raises SettingsError."""
+    """The path of a CA folder; raises SettingsError if it cannot be read."""
     try:
         next(path.iterdir(), None)
     except OSError as error:

@@ -4,9 +4,8 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import Optional
 
-DEADLINE = timedelta(
-    hours=2
-)  # when a command ends, unless the configuration sets 'deadline'
+# When a command ends, unless the configuration sets 'deadline'.
+DEADLINE = timedelta(hours=2)
 
 _UNITS = {
     "d": timedelta(days=1),
@@ -19,7 +18,7 @@ _SPAN = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
 
 
 def parse(text: str) -> Optional[timedelta]:
-    """Return the time span in `text`, largest unit first; None where it is not one."""
+    """The time span in `text`, whose largest unit comes first; None if it is not a time span."""
     match = _SPAN.fullmatch(text.strip())
     if not match or not match[0]:
         return None
@@ -34,7 +33,7 @@ def parse(text: str) -> Optional[timedelta]:
 
 
 def spell(span: timedelta) -> str:
-    """Return the span as `parse` reads it, in hours at most: 72h and 4h30m are easy to compare."""
+    """The span as `parse` reads it, in units up to hours: 72h and 4h30m are easy to compare."""
     parts = []
     for unit, length in _UNITS.items():
         if unit == "d":

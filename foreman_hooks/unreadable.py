@@ -1,9 +1,9 @@
-"""Why a text or YAML file cannot be read, in words."""
+"""Why a text file or a YAML file cannot be read, in words."""
 
 import yaml
 
-# What reading a text file and parsing it as YAML may raise.  PyYAML does not catch what int, float
-# and datetime raise for a value that does not fit its tag (`!!int five`).
+# What reading a text file and parsing it as YAML may raise.  PyYAML lets errors of int, float and
+# datetime pass if a value does not fit its tag (`!!int five`).
 UNREADABLE = (
     OSError,
     UnicodeDecodeError,
@@ -18,7 +18,7 @@ UNREADABLE = (
 
 
 def why_unreadable(error: Exception) -> str:
-    """The reason that one of UNREADABLE gives, without the value, which may be a password."""
+    """Why reading failed with one of UNREADABLE; without the value, which may be a password."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeDecodeError):

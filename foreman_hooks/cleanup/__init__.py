@@ -1,8 +1,8 @@
-"""The story of a run, one file a step; `run.py` is its table of contents.
+"""The story of a run, one file for each step; `run.py` is its table of contents.
 
 Before: settle (deletions that never ended), check_ins (what Foreman's events reported).
 Plan: observe (quick_look, then missing), misses, judge_all, guard_rails.
-Apply: last_look (both sides again, immediately before a deletion), apply.
+Apply: last_look (ask both sides again, immediately before a deletion), apply.
 Values: target, observation, whereabouts, signs_of_life, progress.
 On disk: journal, homes.  Other commands: doctor, unmanaged.
 """

@@ -41,7 +41,7 @@ from foreman_hooks.satellite.records import fetch_record
 
 log = logging.getLogger(__name__)
 
-# Deletions whose instances are asked about again together, a few seconds before.
+# How many instances are asked about again together, a few seconds before their deletions.
 BATCH = 20
 
 
@@ -60,10 +60,11 @@ class Deletions:
     def carry_out(
         self, deletions: Sequence[Verdict], stopped: Callable[[], bool]
     ) -> Iterator[Outcome]:
-        """An Outcome for each deletion, as it happens; those not reached are kept.
+        """Yield an Outcome for each deletion, as it happens; KEPT for those not reached.
 
-        `stopped`: whether to stop before the next deletion.  Raises SatelliteError if this login
-        may not delete, PlanError if a region of the plan is not asked any more.
+        `stopped`: whether to stop before the next deletion.  Raises SatelliteForbidden if this
+        login may not delete, or another SatelliteError; PlanError if a region of the plan is not
+        asked any more.
         """
         visibility = self._check_may_delete()
         obstacle = ""  # why no further deletion is tried
@@ -93,9 +94,8 @@ class Deletions:
 
     def _check_may_delete(self) -> Mapping[str, Any]:
         """What this login sees now; raises SatelliteForbidden if it may not delete hosts."""
-        visibility = measure_visibility(
-            self.satellite
-        )  # reads the permissions again, for `may`
+        # This also requests the permissions again.
+        visibility = measure_visibility(self.satellite)
         if not self.satellite.has_permission("destroy_hosts"):
             raise SatelliteForbidden(
                 f"{self.satellite.url}: this login may not delete hosts; give its role "
@@ -114,7 +114,7 @@ class Deletions:
         survey: Survey,
         visibility: Mapping[str, Any],
     ) -> tuple[Outcome, str]:
-        """The outcome for one host, and why nothing more can be deleted ("" if it can)."""
+        """The outcome for one host, and why nothing more can be deleted; "" if more can."""
         try:
             return self._delete(planned, survey, visibility), ""
         except SatelliteChanged as error:
@@ -133,7 +133,7 @@ class Deletions:
         survey: Survey,
         visibility: Mapping[str, Any],
     ) -> Outcome:
-        """Judge one host again, note the deletion, delete the record, and check that it is gone."""
+        """Judge one host again, note the deletion, delete the record, check that it is gone."""
         case = self.last_look.case(planned, survey)
         now = self.clock()
         verdict = judge(case, self.policy, now)
@@ -174,7 +174,7 @@ class Deletions:
         visibility: Mapping[str, Any],
         now: datetime,
     ) -> int:
-        """Note the deletion with its evidence in the journal before it happens; its number."""
+        """Note the deletion and its evidence in the journal, and return its number there."""
         evidence = self.last_look.evidence(case, now)
         evidence["visibility"] = visibility
         return self.journal.begin_deletion(
@@ -193,9 +193,9 @@ class Deletions:
         record: Record,
         detail: str,
     ) -> Outcome:
-        """Delete the record; `number`: of this deletion in the journal.
+        """Delete the record, and note in the journal what became of deletion `number`.
 
-        A deletion stays unfinished there as long as nobody knows how it ended.
+        It stays unfinished there as long as nobody knows how it ended: SatelliteOutcomeUnknown.
         """
         try:
             is_gone = delete_record(self.satellite, record)
@@ -228,7 +228,7 @@ def _same_grounds(verdict: Verdict, planned: Verdict) -> bool:
 
 
 def kept(verdict: Verdict, why: str) -> Outcome:
-    """The outcome for a record that the plan deletes, but that is kept."""
+    """The outcome for a record that the plan would delete, but that is kept; `why`: for people."""
     return _outcome(verdict, Result.KEPT, why)
 
 

@@ -1,7 +1,7 @@
 """What Foreman's events reported: signs of life, and hosts that somebody else removed.
 
-Events leave notes in a spool (hooks/spool.py).  Here they come into the journal and count.  They
-can only keep a record.
+Events leave notes in a spool (hooks/spool.py).  Here the notes move to the journal, and count.
+They can only keep a record, never delete one.
 """
 
 import logging
@@ -18,14 +18,14 @@ from foreman_hooks.satellite.inventory import ListedHost
 
 log = logging.getLogger(__name__)
 
-KEEP_NOTES = timedelta(days=30)  # how long a note of a host that no run sees is kept
+KEEP_NOTES = timedelta(days=30)  # how long a note about a host that no run sees is kept
 
 
 class CheckIns(NamedTuple):
     """Check-ins that events reported.
 
-    `uuids`: of the hosts that gave a sign of life, in both byte orders.  `notes`: those that are
-    used up with it, or too old.
+    `uuids`: of the hosts with a sign of life, in both byte orders.  `notes`: the notes that can be
+    dropped, because they have been used or are too old.
     """
 
     uuids: set[str]
@@ -35,8 +35,8 @@ class CheckIns(NamedTuple):
 def collect(journal: Journal, now: datetime) -> None:
     """Move the notes that events left from the spool into the journal; raises JournalError.
 
-    Signs of life may be lost if the spool was full, is damaged, or cannot be read at all. Then any
-    machine may have given one, and all counts of misses start over.
+    If the spool was full, is damaged, or cannot be read, signs of life may be lost.  Then any
+    machine may have given one, so all counts of misses start over.
     """
 
     def keep(notes: Sequence[Note], lost: bool) -> None:
@@ -60,10 +60,9 @@ def collect(journal: Journal, now: datetime) -> None:
 
 
 def of_hosts(journal: Journal, hosts: Iterable[ListedHost], now: datetime) -> CheckIns:
-    """The check-ins of these hosts that events reported.
+    """The check-ins of these hosts that events reported; raises JournalError.
 
-    A note of a host that no run sees is dropped after some time; a run over other hosts leaves it
-    alone.
+    A note about a host that is not among these stays for other runs, for KEEP_NOTES at most.
     """
     notes = [note for note in journal.events() if note.event != DESTROYED]
     if not notes:
@@ -92,9 +91,9 @@ def note_removals(
     satellite: str,
     hosts: Iterable[ListedHost],
 ) -> None:
-    """Note in the journal which hosts somebody else removed.
+    """Note in the journal which hosts somebody else removed; raises JournalError.
 
-    A host that is still listed was not removed: Foreman took that back.
+    A host that is still listed was not removed: Foreman rolled back its deletion.
     """
     notes = [note for note in journal.events() if note.event == DESTROYED]
     if not notes:

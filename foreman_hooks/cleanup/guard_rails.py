@@ -1,4 +1,4 @@
-"""Check the plan of a run as a whole against what the journal knows of earlier runs."""
+"""Check a plan as a whole against what the journal knows of earlier runs."""
 
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ HOUR = timedelta(hours=1)
 
 
 def guard(plan: Plan, journal: Journal, policy: Policy, now: datetime) -> Plan:
-    """The plan with the guard rails that it breaks at this moment.
+    """The plan with the guard rails that it breaks at `now` (aware); raises JournalError.
 
-    What was deleted in the last hour counts for a plan of one instance alone: many of these
+    If the plan is for one instance alone, the deletions of the last hour count too: many such plans
     together must stay within the caps of one run.
     """
     deleted_before = 0
@@ -27,9 +27,9 @@ def guard(plan: Plan, journal: Journal, policy: Policy, now: datetime) -> Plan:
 
 
 def note_servers(plan: Plan, journal: Journal) -> None:
-    """Keep how many servers each region listed, as its normal size.
+    """Note how many servers each region listed, as its normal size; raises JournalError.
 
-    Good runs only: one that a region spoiled says nothing of the others' normal size either.
+    If a region failed, nothing is noted, since the run is not a good one.
     """
     if any(region.error for region in plan.regions):
         return

@@ -1,7 +1,7 @@
-"""Many UUIDs in a compact form: sorted, 16 bytes each, looked up without unpacking.  Pure.
+"""Many UUIDs in a compact form: sorted, 16 bytes each, searched without unpacking.  Pure.
 
-A million of them are 16 MB, packed in 0.6 s; a row of SQLite for each would cost a run a tenth of
-its time.
+A million UUIDs take 16 MB and 0.6 s to pack; with a row in SQLite for each, a run would take a
+tenth longer.
 """
 
 from collections.abc import Iterable
@@ -12,18 +12,18 @@ _SIZE = 16
 
 
 def pack(uuids: Iterable[str]) -> bytes:
-    """The UUIDs (lower case, dashed) in packed form, each once."""
+    """The UUIDs (dashed, lower case) in packed form, each once."""
     text = "".join(sorted(set(uuids)))
     return bytes.fromhex(text.replace("-", ""))
 
 
 def holds(packed: bytes, uuid: str) -> bool:
-    """Whether a UUID is among them, in either byte order."""
+    """Whether a UUID (dashed, lower case) is among the packed ones, in either byte order."""
     return _holds(packed, uuid) or _holds(packed, swap_bytes(uuid))
 
 
 def _holds(packed: bytes, uuid: str) -> bool:
-    """Whether a UUID is among them in this byte order, by binary search."""
+    """Whether a UUID is among the packed ones in this byte order, by binary search."""
     wanted = bytes.fromhex(uuid.replace("-", ""))
     low = 0
     high = len(packed) // _SIZE

@@ -1,10 +1,10 @@
 """The journal: what runs keep for later runs.
 
-Since when instances are missing, where they were seen alive, what events reported, how many servers
-each region listed, and every deletion with its evidence.
+That is: since when instances are missing, where they were seen alive, what events reported, how
+many servers each region listed, and every deletion with its evidence.
 
-SQLite with synchronous=FULL: what was committed survives a crash or a power cut, and a line that
-cannot be committed stops the deletion that it stands for.
+It uses SQLite with synchronous=FULL: a committed row survives a crash or a power cut, and if a row
+cannot be committed, its deletion does not happen.
 """
 
 import json
@@ -50,15 +50,15 @@ __all__ = [
 ]
 
 MAX_NOTES = 500_000
-_LATE = timedelta(hours=1)  # how much later than a deletion its webhook may arrive
-_UNDER_WAY = "(begun <= ? AND coalesce(ended, begun) >= ?)"  # a deletion at a time
+_LATE = timedelta(hours=1)  # a webhook may arrive so much later than the deletion
+_UNDER_WAY = "(begun <= ? AND coalesce(ended, begun) >= ?)"  # a deletion around a time
 
 
 class Journal:
     """The journal in one file, which one run holds from `open` to `close`.
 
-    All times are aware; they are stored in UTC, as ISO 8601.  Every method raises JournalError if
-    SQLite fails (disk full, read-only, damaged).
+    All times are aware; they are stored in UTC, as ISO 8601.  `satellite` is always a URL.  Every
+    method raises JournalError if SQLite fails (disk full, read-only, damaged).
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> "Journal":
-        """Open the file to write it, creating it (mode 0600) and its folder (0700) if missing.
+        """Open the file for writing; create it (mode 0600) and its folder (0700) if missing.
 
         Raises JournalBusy if another run holds it.  Raises JournalError if it cannot be used, also
-        if the file or its folder belongs to another user or it is not a regular file: with a link
-        another user could make us write to any file.
+        if it is not a regular file, or if it or its folder belongs to another user: with a link,
+        that user could make us write to any file.
         """
         lock = journal_file.lock(path)
         try:
@@ -98,7 +98,7 @@ class Journal:
 
     @classmethod
     def peek(cls, path: Path) -> "Journal":
-        """Open the file to read it only, also while a run holds it.
+        """Open the file for reading, even while a run holds it.
 
         Raises JournalError if there is no file, or if it cannot be read.
         """
@@ -124,7 +124,7 @@ class Journal:
     def still_held(self) -> bool:
         """Whether the file that this run holds is still the one at its path.
 
-        If not, another run may have begun with a new file.
+        If not, another run may have started with a new file.
         """
         return self._lock is not None and journal_file.is_at(self.path, self._lock)
 
@@ -157,11 +157,11 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is committed at the end, or nothing if anything is raised."""
+        """One transaction: it is committed at the end, or rolled back if anything is raised."""
         if not self.still_held():
             raise JournalError(
-                f"journal {self.path}: removed or replaced while this run is on, so another may be "
-                "under way; nothing more is deleted"
+                f"journal {self.path}: removed or replaced during this run, so another run may be "
+                "active; nothing more is deleted"
             )
         with self._reading() as database:
             database.execute("BEGIN IMMEDIATE")
@@ -173,7 +173,7 @@ class Journal:
                 raise
 
     def check_writable(self) -> None:
-        """Write a line and remove it; raises JournalError if no deletion could be recorded."""
+        """Write a row and remove it; raises JournalError if no deletion could be noted."""
         with self._writing() as database:
             database.execute("INSERT INTO approvals VALUES ('', '', '')")
             database.execute("DELETE FROM approvals WHERE plan = ''")
@@ -190,13 +190,13 @@ class Journal:
         *,
         gap: timedelta = timedelta.max,
     ) -> None:
-        """Count one more miss for each (uuid, cloud, region), and forget those of UUIDs alive.
+        """Count one more miss for each (uuid, cloud, region), and forget the misses of `alive`.
 
         A UUID that is both missing and alive (a sign of life outside of OpenStack) starts over with
-        this miss.  A clock that went back starts every later count over, since nobody knows how
-        long the UUID has really been missing; so does a `gap` since the last miss.  A miss within
-        `spacing` of the last one that counted does not count.  The notes that were `used` to find
-        who is alive are dropped in the same transaction.
+        this miss.  So does a UUID whose last miss is longer ago than `gap`, or in the future: if
+        the clock was set back, nobody knows how long the UUID has been missing.  A miss within
+        `spacing` of the last one that counted does not count.  `used`: notes that are dropped in
+        the same transaction.
         """
         at = time_text(now)
         with self._writing() as database:
@@ -218,7 +218,7 @@ class Journal:
             _drop_notes(database, used)
 
     def missed(self) -> set[str]:
-        """Return every UUID of which the journal counts misses."""
+        """Every UUID with a count of misses."""
         with self._reading() as database:
             rows = database.execute("SELECT DISTINCT uuid FROM misses").fetchall()
         return {uuid for (uuid,) in rows}
@@ -226,10 +226,10 @@ class Journal:
     def history(
         self, satellite: str, host_id: int, uuid: str, regions: Collection[Place]
     ) -> History:
-        """Return what earlier runs know of a UUID that this host record of that Satellite names.
+        """What earlier runs know of a UUID that this host record names.
 
-        Of several regions the fewest misses count, and the latest first one; without a miss in each
-        of them there are none.
+        `regions`: those that are asked now.  The region with the fewest misses counts, and the one
+        with the latest first miss.  If any region has no miss, the result has none.
         """
         homes = set()
         for place in regions:
@@ -253,9 +253,9 @@ class Journal:
         alive: Mapping[Place, Collection[str]],
         named: Iterable[str],
     ) -> None:
-        """Keep which UUIDs were seen alive in each place, for runs in which they are missing.
+        """Note which UUIDs are alive in each place, for later runs in which they are missing.
 
-        A UUID that is not alive any more is kept as long as a record names it (`named`).
+        A UUID that is no longer alive is kept as long as a host record names it (`named`).
         """
         named = list(named)
         changed = []
@@ -274,9 +274,9 @@ class Journal:
         self._homes.clear()
 
     def _packed(self, satellite: str, place: Place) -> bytes:
-        """Return the UUIDs seen alive there, as `pack` returns them.
+        """The UUIDs seen alive in that place, as `pack` returns them.
 
-        They are read once: those of a large region are megabytes.
+        They are read once, since those of a large region are megabytes.
         """
         key = (satellite, place)
         if key not in self._homes:
@@ -288,10 +288,10 @@ class Journal:
             self._homes[key] = row[0] if row else b""
         return self._homes[key]
 
-    # What the servers were like
+    # Katello, and the sizes of regions
 
     def had_katello(self, satellite: str) -> bool:
-        """Whether an earlier run met Katello there."""
+        """Whether that Satellite had Katello in an earlier run."""
         with self._reading() as database:
             row = database.execute(
                 "SELECT katello FROM satellites WHERE url = ?", (satellite,)
@@ -299,14 +299,14 @@ class Journal:
         return bool(row and row[0])
 
     def note_katello(self, satellite: str, katello: bool) -> None:
-        """Keep whether Katello is there."""
+        """Note whether that Satellite has Katello."""
         with self._writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO satellites VALUES (?, ?)", (satellite, katello)
             )
 
     def note_servers(self, counts: Mapping[Place, int], now: datetime) -> None:
-        """Keep how many servers each region listed in a good run."""
+        """Note how many servers each place listed in a good run."""
         at = time_text(now)
         with self._writing() as database:
             run = database.execute(
@@ -316,7 +316,7 @@ class Journal:
             database.executemany("INSERT INTO servers VALUES (?, ?, ?, ?, ?)", rows)
 
     def servers_before(self) -> dict[Place, RegionSize]:
-        """Return the size of each region that the last good run asked."""
+        """The size of each place that the last good run asked."""
         sizes = {}
         with self._reading() as database:
             rows = database.execute(
@@ -334,10 +334,10 @@ class Journal:
     def note_events(self, notes: Iterable[Note], lost: bool = False) -> None:
         """Keep the notes of events until a run uses them.
 
-        Of notes of the same event about the same host the latest is kept.  If notes were `lost`,
-        any machine may have given a sign of life, so every count of misses starts over.  This also
-        happens if there are more notes than there can be hosts: then all are dropped, so that
-        nobody who can write notes can fill the disk with them.
+        If several notes are about the same event and host, the latest is kept.  If notes were
+        `lost`, any machine may have given a sign of life, so every count of misses starts over.
+        This also happens if there are more notes than there can be hosts: then all are dropped, so
+        that nobody can fill the disk with notes.
         """
         rows = [note_row(note) for note in notes]
         with self._writing() as database:
@@ -353,7 +353,7 @@ class Journal:
                 database.execute("DELETE FROM misses")
 
     def events(self) -> list[Note]:
-        """Return the notes of events that no run has used yet, the oldest first."""
+        """The notes of events that no run has used yet, oldest first."""
         with self._reading() as database:
             rows = database.execute(
                 "SELECT event, host_id, name, at FROM notes ORDER BY at, name, host_id"
@@ -363,7 +363,7 @@ class Journal:
     def note_removals(
         self, satellite: str, removed: Iterable[Note], used: Iterable[Note]
     ) -> None:
-        """Record the host records that somebody else removed, and drop the notes that were used."""
+        """Note which host records somebody else removed, and drop the notes that were used."""
         rows = (
             (satellite, note.host_id, note.name, time_text(note.at)) for note in removed
         )
@@ -375,7 +375,7 @@ class Journal:
             _drop_notes(database, used)
 
     def removals(self) -> list[Removal]:
-        """Return every host record that somebody else removed, the first one first."""
+        """Every host record that somebody else removed, oldest first."""
         columns = ", ".join(Removal._fields)
         with self._reading() as database:
             rows = database.execute(
@@ -386,9 +386,9 @@ class Journal:
     def is_ours(self, satellite: str, note: Note) -> bool:
         """Whether the removal in this note was our own deletion.
 
-        Foreman sends an event for that too.  An id is never used again.  A name is, so there the
-        times have to agree; a webhook may be late.  The same holds for a deletion that seemed to
-        fail because Satellite was not done yet.
+        Foreman sends an event for our deletions, too.  An id is never used again.  A name may be,
+        so if the note has only a name, the times must agree, too; a webhook may be late.  The same
+        applies to a deletion that seemed to fail because Satellite was not finished.
         """
         times = (time_text(note.at + CLOCK_SKEW), time_text(note.at - _LATE))
         with self._reading() as database:
@@ -409,7 +409,7 @@ class Journal:
     # What was done
 
     def note_approval(self, plan: str, who: str, now: datetime) -> None:
-        """Record who lifted the caps for the plan with this digest.
+        """Note who lifted the caps for the plan with this digest.
 
         Raises JournalError if the plan was approved before.
         """
@@ -436,10 +436,10 @@ class Journal:
         record: Record,
         now: datetime,
     ) -> int:
-        """Record a deletion before it happens, and return its number.
+        """Note a deletion before it happens, and return its number.
 
-        `plan` is the plan's digest.  `evidence` can be written as JSON.  The record's snapshot is
-        kept for `restore`.
+        `plan`: the plan's digest.  `evidence`: anything that JSON can hold.  The record's snapshot
+        is kept for `restore`.
         """
         values = {
             "satellite": satellite,
@@ -463,7 +463,7 @@ class Journal:
         return cursor.lastrowid
 
     def end_deletion(self, number: int, outcome: Outcome, now: datetime) -> None:
-        """Record what became of the deletion with this number."""
+        """Note what became of the deletion with this number."""
         with self._writing() as database:
             database.execute(
                 "UPDATE deletions SET result = ?, detail = ?, ended = ? WHERE id = ?",
@@ -471,7 +471,7 @@ class Journal:
             )
 
     def deleted_since(self, satellite: str, when: datetime) -> int:
-        """Return how many deletions of that Satellite were begun since then and did not fail."""
+        """How many deletions on that Satellite began after that time and did not fail."""
         with self._reading() as database:
             row = database.execute(
                 "SELECT count(*) FROM deletions WHERE satellite = ? AND begun > ? "
@@ -481,7 +481,7 @@ class Journal:
         return row[0]
 
     def unfinished(self, satellite: str) -> list[Unfinished]:
-        """Return the deletions of that Satellite that were begun and never ended.
+        """The deletions on that Satellite that never ended.
 
         Raises JournalError for a damaged row.
         """
@@ -494,7 +494,7 @@ class Journal:
             return [read_unfinished(row) for row in rows]
 
     def failures(self, satellite: str) -> set[int]:
-        """Return the ids of the hosts whose last deletion there failed or never ended."""
+        """The ids of the hosts whose last deletion there failed or never ended."""
         with self._reading() as database:
             rows = database.execute(
                 "SELECT host_id FROM deletions AS latest "
@@ -506,7 +506,7 @@ class Journal:
             return {host_id for (host_id,) in rows}
 
     def deletions(self) -> list[Deletion]:
-        """Return every deletion, the oldest first; raises JournalError for a damaged row."""
+        """Every deletion, oldest first; raises JournalError for a damaged row."""
         columns = ", ".join(Deletion._fields)
         with self._reading() as database:
             rows = database.execute(
@@ -517,8 +517,8 @@ class Journal:
     def prune(self, before: datetime) -> int:
         """Forget what ended before that time; return how many deletions were forgotten.
 
-        Deletions, approvals, removals, and sizes of regions but for the last run's.  A deletion
-        that never ended stays, and so do the misses: later runs need them.
+        That is: deletions, approvals, removals, and sizes of regions, except those of the last run.
+        Deletions that never ended stay, and so do the misses: later runs need them.
         """
         at = time_text(before)
         with self._writing() as database:
@@ -539,7 +539,7 @@ def _forget_misses(database: sqlite3.Connection, uuids: Collection[str]) -> None
 
 
 def _drop_notes(database: sqlite3.Connection, notes: Iterable[Note]) -> None:
-    """Drop notes; one that was written again in the meantime stays."""
+    """Drop notes, except those that were written again in the meantime."""
     rows = [note_row(note) for note in notes]
     database.executemany(
         "DELETE FROM notes WHERE event = ? AND host_id = ? AND name = ? AND at <= ?",
@@ -566,7 +566,7 @@ def _has_failed(database: sqlite3.Connection, satellite: str, host_id: int) -> b
 
 
 def _text_before(now: datetime, span: timedelta) -> str:
-    """Return the time a span ago as text; "" if that is before the first year."""
+    """The time `span` before `now`, as text; "" if that is before the year 1."""
     try:
         return time_text(now - span)
     except OverflowError:  # a grace period of a million days

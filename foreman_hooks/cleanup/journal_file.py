@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 _VERSION = 3
-# `notes` are kept until a run uses them; `homes` holds the UUIDs seen alive in a place (homes.py).
+# `notes`: kept until a run uses them.  `homes`: the UUIDs seen alive in a place (homes.py).
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE misses (
@@ -90,12 +90,12 @@ class JournalBusy(Exception):
 
 
 def lock(path: Path) -> int:
-    """Lock the journal's file, creating it if it is missing, and return its file descriptor.
+    """Lock the journal's file, and return its file descriptor; create the file if it is missing.
 
-    A new file has mode 0600 and a new folder 0700.  The lock is on the file itself: a lock file
-    beside it could be removed.  Raises JournalBusy if another run holds it.  Raises JournalError if
-    the file, its folder, or a file that SQLite keeps beside it belongs to another user or is not a
-    regular file, and if it cannot be opened.
+    A new file has mode 0600, and a new folder 0700.  The lock is on the file itself, because a lock
+    file beside it could be removed.  Raises JournalBusy if another run holds it.  Raises
+    JournalError if it cannot be opened, or if the file, its folder, or a file that SQLite keeps
+    beside it belongs to another user or is not regular.
     """
     descriptor = _open(path)
     try:
@@ -148,10 +148,10 @@ def is_at(path: Path, descriptor: int) -> bool:
 
 
 def check_regular(path: Path) -> Optional[os.stat_result]:
-    """Return the file's status, None if there is no file.
+    """The file's status; None if there is no file.
 
-    Raises JournalError if it is not a regular file: through a symbolic link a run could be made to
-    write to any file.
+    Raises JournalError if it is not a regular file: a symbolic link could make a run write to any
+    file.
     """
     try:
         status = os.lstat(path)
@@ -176,7 +176,7 @@ def _kind_of(mode: int) -> str:
 
 
 def _check_owner(path: Path, status: os.stat_result, which: str = "") -> None:
-    """Raise JournalError if a file belongs to another user than root and ourselves."""
+    """Raise JournalError if a file belongs neither to root nor to this user."""
     if status.st_uid in (0, os.geteuid()):
         return
     raise JournalError(
@@ -189,9 +189,10 @@ def _check_owner(path: Path, status: os.stat_result, which: str = "") -> None:
 
 
 def prepare(path: Path, database: sqlite3.Connection) -> None:
-    """Let each commit reach the disk, and create the tables in a new file.
+    """Make each commit reach the disk, and create the tables in a new file.
 
-    A file that has its tables is only read here, so that this works while the disk is full.
+    If the file has tables, it is only read here, so that this works while the disk is full.  Raises
+    JournalError if another version of this program made the file, or sqlite3.Error.
     """
     database.execute("PRAGMA synchronous = FULL")
     if _version_of(database) == 0:
@@ -212,5 +213,5 @@ def check_version(path: Path, database: sqlite3.Connection) -> None:
 
 
 def _version_of(database: sqlite3.Connection) -> int:
-    """Return the version of the tables; 0 if the file has none."""
+    """The version of the tables; 0 if the file has none."""
     return database.execute("PRAGMA user_version").fetchone()[0]

@@ -1,4 +1,4 @@
-"""The rows of the journal as values, and how they are read back from the file."""
+"""The rows of the journal as values, and how to read them from the file."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,23 +10,23 @@ from foreman_hooks.times import iso
 
 
 class DamagedRow(Exception):
-    """A row that cannot be read back; the message names the row."""
+    """A row cannot be read; the message names the row."""
 
 
 class Misses(NamedTuple):
-    """In how many runs a UUID was missing in one region, and since when (as stored)."""
+    """In how many runs a UUID was missing in one region, and since when (text as stored)."""
 
     runs: int
     since: str
 
 
 class Deletion(NamedTuple):
-    """One deletion of a host record, with what it was decided on.
+    """One deletion of a host record, with the evidence for it.
 
-    `satellite` is a URL, and `plan` the digest of the plan.  `uuid` is the instance's, "" if the
-    facts name none.  `evidence` holds the rules, the sightings, and what the login could see;
-    `snapshot` is Record.snapshot.  Times are aware, UTC.  `result` is deleted, kept or failed; it,
-    `detail` and `ended` are None while it is not known what became of the record.
+    `satellite`: its URL.  `plan`: the digest of the plan.  `uuid`: the instance's; "" if the facts
+    name none.  `evidence`: the rules, the sightings, and what the login could see.  `snapshot`:
+    Record.snapshot.  `result`: deleted, kept or failed.  As long as nobody knows what became of the
+    record, `result`, `detail` and `ended` are None.  Times are aware, UTC.
     """
 
     id: int
@@ -45,9 +45,9 @@ class Deletion(NamedTuple):
 
 
 class Unfinished(NamedTuple):
-    """A deletion that was begun, and of which it is not known what became.
+    """A deletion that was begun, and whose result is not known.
 
-    `begun` is aware, UTC.  `visibility` is what Satellite.visibility returned at that time.
+    `begun`: aware, UTC.  `visibility`: what `measure_visibility` returned at that time.
     """
 
     id: int
@@ -61,7 +61,8 @@ class Unfinished(NamedTuple):
 class Removal(NamedTuple):
     """A host record that somebody else removed, as an event of Foreman reported it.
 
-    `host_id` is 0, or `name` "", if the event did not say it.  `at` is aware, UTC.
+    `host_id`: 0 if the event did not name it.  `name`: "" if the event did not name it.  `at`:
+    aware, UTC.
     """
 
     id: int
@@ -79,7 +80,7 @@ class RegionSize(NamedTuple):
 
 
 def read_deletion(row: Iterable[Any]) -> Deletion:
-    """Return the deletion in a row, whose columns are Deletion._fields; raises DamagedRow."""
+    """The deletion in a row, whose columns are Deletion._fields; raises DamagedRow."""
     deletion = Deletion(*row)
     which = f"deletion {deletion.id}"
     ended = deletion.ended
@@ -94,7 +95,7 @@ def read_deletion(row: Iterable[Any]) -> Deletion:
 
 
 def read_unfinished(row: Iterable[Any]) -> Unfinished:
-    """Return the deletion in a row: id, host_id, name, uuid, begun, evidence; raises DamagedRow."""
+    """The deletion in a row: id, host_id, name, uuid, begun, evidence; raises DamagedRow."""
     number, host_id, name, uuid, begun, evidence = row
     which = f"deletion {number}"
     visibility = _read_object(evidence, which).get("visibility", {})
@@ -111,19 +112,19 @@ def read_unfinished(row: Iterable[Any]) -> Unfinished:
 
 
 def read_removal(row: Iterable[Any]) -> Removal:
-    """Return the removal in a row, whose columns are Removal._fields; raises DamagedRow."""
+    """The removal in a row, whose columns are Removal._fields; raises DamagedRow."""
     removal = Removal(*row)
     return removal._replace(at=read_time(removal.at, f"removal {removal.id}"))
 
 
 def read_note(row: Iterable[Any]) -> Note:
-    """Return the note in a row, whose columns are Note._fields; raises DamagedRow."""
+    """The note in a row, whose columns are Note._fields; raises DamagedRow."""
     note = Note(*row)
     return note._replace(at=read_time(note.at, "the note of an event"))
 
 
 def note_row(note: Note) -> tuple[str, int, str, str]:
-    """Return the columns of a note, as `read_note` reads them."""
+    """The columns of a note, as `read_note` reads them."""
     return note.event, note.host_id, note.name, time_text(note.at)
 
 
@@ -138,15 +139,15 @@ def _read_object(text: Any, which: str) -> dict[str, Any]:
 
 
 def time_text(when: datetime) -> str:
-    """Return a time as the journal stores it: ISO 8601 in UTC, to the microsecond.
+    """A time as the journal stores it: ISO 8601 in UTC, with microseconds.
 
-    All are equally long, so that they sort as text.
+    All of these have the same length, so that they sort as text.
     """
     return iso(when, "microseconds")
 
 
 def read_time(text: Any, which: str) -> datetime:
-    """Return a stored time; raises DamagedRow, with `which` as its message."""
+    """A stored time (aware, UTC); raises DamagedRow, with `which` as its message."""
     try:
         when = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:

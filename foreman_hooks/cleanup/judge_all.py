@@ -1,4 +1,4 @@
-"""Judge every host that a run observed, and make the plan of the verdicts."""
+"""Judge every host that a run observed, and make a plan of the verdicts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from foreman_hooks.rules.verdict import CLOCK_SKEW, judge
 # Place -> how many servers it listed in the last good run, and when that was.
 ServersBefore = Mapping[Place, tuple[int, datetime]]
 
-# The reasons for hosts that are missing without proof, and are deleted now or may be soon.
+# The reasons of absent hosts that are deleted now, or may be soon.
 _ABSENT = frozenset({Reason.MISSING, Reason.GRACE, Reason.SILENCE})
 
 
@@ -25,7 +25,7 @@ def judge_all(
     scope: str,
     servers_before: ServersBefore,
 ) -> Plan:
-    """The plan of a run, with the deletions that need an approval held back.
+    """The plan of a run, with its holds: the deletions that need an approval.
 
     `satellite`: its URL.  `scope`: which hosts were looked at, for people.
     """
@@ -49,9 +49,9 @@ def judge_all(
 
 
 def _verdicts(observation: Observation, policy: Policy) -> Iterator[Verdict]:
-    """The verdicts on all hosts that no list of servers has.
+    """The verdicts on all hosts that no list of servers contains.
 
-    Of the hosts that are not instances, all with the same reason and facts get the same verdict.
+    Hosts that are not instances share one verdict if they have the same reason and facts.
     """
     strangers: dict[tuple[Reason, str], Verdict] = {}
     for host in observation.hosts:
@@ -93,7 +93,7 @@ def _count_terminated(
     place: Place,
     since: Optional[datetime],
 ) -> int:
-    """How many servers of that place are proven terminated since then (None: at any time)."""
+    """How many servers of that place are proven terminated since then; None: at any time."""
     count = 0
     for sightings in observation.survey.asked.values():
         for sighting in sightings:
@@ -108,7 +108,7 @@ def _count_terminated(
 def _absences(
     verdicts: Iterable[Verdict], histories: Mapping[int, History]
 ) -> list[Absence]:
-    """The hosts that are missing without proof, with where and since when."""
+    """The absent hosts, each with its home and since when it has been missing."""
     absences = []
     for verdict in verdicts:
         history = histories.get(verdict.host_id, History())

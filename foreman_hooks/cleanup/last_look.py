@@ -1,4 +1,4 @@
-"""The last look before a deletion: both sides are asked again, seconds before the record goes."""
+"""The last look before a deletion: ask both sides again, seconds before the record is deleted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.missing import Missing, Witnesses, can_detach
 from foreman_hooks.cleanup.observation import case_of
 from foreman_hooks.cleanup.progress import Clock
-from foreman_hooks.cleanup.signs_of_life import RecordOrProblem, SignsOfLife
+from foreman_hooks.cleanup.signs_of_life import SignsOfLife
 from foreman_hooks.cleanup.whereabouts import homes_now, sightings_of, terminated_at
 from foreman_hooks.osp_checker import Checker, Place, Survey
 from foreman_hooks.rules.model import History, Identity, Policy, Reason, Record, Verdict
@@ -17,13 +17,17 @@ from foreman_hooks.rules.plan import Plan, PlanError
 from foreman_hooks.rules.verdict import Case, steps
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import IdentifiedHost, identity_now
-from foreman_hooks.satellite.records import fetch_record, fetch_records_named
+from foreman_hooks.satellite.records import (
+    RecordOrReason,
+    fetch_record,
+    fetch_records_named,
+)
 from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
 
 
 @dataclass(frozen=True)
 class LastLook:
-    """Gathers all that the verdicts rest on again, for the deletions of one plan."""
+    """Gathers everything that verdicts rest on again, for the deletions of one plan."""
 
     plan: Plan
     satellite: Satellite
@@ -33,10 +37,10 @@ class LastLook:
     clock: Clock
 
     def ask_clouds(self, batch: Sequence[Verdict]) -> Survey:
-        """What the clouds say now of these instances, and of some hosts alive in each region.
+        """What the clouds say now about these instances, and about the witnesses in each region.
 
         Raises PlanError if a region of the plan is not asked any more: an instance could be alive
-        there.
+        there.  A cloud that fails raises nothing: the survey holds its error.
         """
         uuids = [verdict.uuid for verdict in batch]
         if any(verdict.reason is Reason.MISSING for verdict in batch):
@@ -48,7 +52,7 @@ class LastLook:
         return survey
 
     def _check_same_regions(self, survey: Survey) -> None:
-        """Raise PlanError if a region of the plan did not answer because it is out of scope now."""
+        """Raise PlanError if a region of the plan is out of scope now."""
         places = {answer.place for answer in survey.regions}
         not_asked = {region.place for region in self.plan.regions} - places
         if not_asked:
@@ -60,8 +64,8 @@ class LastLook:
     def case(self, planned: Verdict, survey: Survey) -> Case:
         """The host and its twins as both sides show them now; raises SatelliteError.
 
-        `survey`: what `ask_clouds` said of the batch.  If the facts name UUIDs now that it was not
-        asked about, the clouds are asked again about this host alone.
+        `survey`: what `ask_clouds` returned for the batch.  If the facts name other UUIDs now, the
+        clouds are asked again, about this host alone.
         """
         record = fetch_record(self.satellite, planned.host_id)
         host = IdentifiedHost(planned.host_id, planned.name, self._identity(record))
@@ -86,9 +90,9 @@ class LastLook:
         answers: Survey,
         survey: Survey,
     ) -> Missing:
-        """What is known of this host, as it was looked up for the plan.
+        """What is known of this host, looked up in the same way as for the plan.
 
-        `answers`: about its UUIDs.  `survey`: about the batch and the witnesses.
+        `answers`: the survey of its UUIDs.  `survey`: that of the batch and the witnesses.
         """
         end = terminated_at(host.identity.uuids, answers)
         now = self.clock()
@@ -97,7 +101,7 @@ class LastLook:
         twin_records = fetch_records_named(self.satellite, names[host.id])
         twin_records = signs.check_twin_reports(twin_records, names, {host.id: end})
         history = self._history(host)
-        records: dict[int, RecordOrProblem] = {}
+        records: dict[int, RecordOrReason] = {}
         if record:
             records[host.id] = signs.check_reports(record, end)
         return Missing(
@@ -120,7 +124,7 @@ class LastLook:
         return self.journal.history(url, host.id, uuids[0], places)
 
     def _living_witnesses(self, survey: Survey) -> Witnesses:
-        """The plan's witnesses that are alive now, in the same place as then."""
+        """The plan's witnesses that are still alive in the same place."""
         witnesses: dict[Place, dict[str, list[str]]] = {}
         for region in self.plan.regions:
             living = witnesses.setdefault(region.place, {})
@@ -130,7 +134,7 @@ class LastLook:
         return witnesses
 
     def evidence(self, case: Case, now: datetime) -> dict[str, Any]:
-        """Every rule and every sighting behind the verdict, for the journal."""
+        """Every rule and every sighting behind the verdict, as JSON for the journal."""
         rules = [[step.rule, step.observed] for step in steps(case, self.policy, now)]
         sightings: list[list[str]] = []
         for sighting in case.sightings:

@@ -1,4 +1,4 @@
-"""Count in how many runs in a row an instance was missing, and start over after a sign of life."""
+"""Count in how many runs in a row an instance is missing; a sign of life starts the count over."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from foreman_hooks.osp_checker import Place, Presence
 from foreman_hooks.rules.model import History, Policy, Verdict
 from foreman_hooks.satellite.inventory import ListedHost
 
-# Misses of daily runs are in a row, however short the grace period is.
+# Misses of daily runs count as consecutive, however short the grace period is.
 GAP = timedelta(hours=25)
 
 
 @dataclass(frozen=True)
 class Misses:
-    """The counts of misses in the journal; `satellite` is the URL of the one they are about."""
+    """The counts of misses in the journal; `satellite`: its URL."""
 
     journal: Journal
     satellite: str
@@ -31,12 +31,12 @@ class Misses:
         now: datetime,
         targets: Optional[Iterable[ListedHost]] = None,
     ) -> Observation:
-        """Count the misses of a run; returns the observation with the new counts.
+        """Count the misses of a run; return the observation with the new counts.
 
-        A run in which a cloud could not answer counts for no host: it neither adds a miss nor takes
-        one back.  With `targets` only their misses count, and only if the last one is long enough
-        ago: the number that is needed takes the whole grace period.  The count of a host that gave
-        a sign of life starts over in any case.
+        A run in which a cloud could not answer counts for no host: it neither adds nor removes a
+        miss.  With `targets`, only their misses count, and only if the last one is long enough ago,
+        so that the required misses take the whole grace period.  A host that gave a sign of life
+        starts over in any case.  Raises JournalError.
         """
         alive = self._alive_uuids(observation)
         missing = {
@@ -66,7 +66,7 @@ class Misses:
     def _with_histories(
         self, observation: Observation, places: Sequence[Place]
     ) -> Observation:
-        """The observation with the histories of its missing hosts as they are now."""
+        """The observation with the present histories of its missing hosts."""
         histories: dict[int, History] = {}
         for host in observation.missing_hosts():
             uuid = host.identity.uuids[0]
@@ -77,7 +77,7 @@ class Misses:
         return replace(observation, missing=missing)
 
     def _alive_uuids(self, observation: Observation) -> set[str]:
-        """The UUIDs that are alive now, as far as they may have a miss in the journal."""
+        """The UUIDs that are alive now, of those that may have a miss in the journal."""
         alive = self.journal.missed()
         alive.intersection_update(verdict.uuid for verdict in observation.alive)
         for uuid, sightings in observation.survey.asked.items():
@@ -86,7 +86,10 @@ class Misses:
         return alive
 
     def heed_check_ins(self, planned: Iterable[Verdict], now: datetime) -> None:
-        """Let check-ins since the plan was made count against deletions that rest on misses."""
+        """Start the counts over for hosts that checked in after the plan was made.
+
+        Raises JournalError.
+        """
         check_ins.collect(self.journal, now)
         hosts = (
             ListedHost(verdict.host_id, verdict.name, (verdict.uuid,))
@@ -104,11 +107,11 @@ class Misses:
 
     @property
     def _spacing(self) -> timedelta:
-        """How far apart the misses of one target are, so that they take the whole grace period."""
+        """The time between two misses of a target, so that they take the whole grace period."""
         spacing = self.policy.grace / self.policy.misses
         return min(spacing, check_ins.KEEP_NOTES)
 
     @property
     def _gap(self) -> timedelta:
-        """After how long without a miss the count starts over."""
+        """The time without a miss after which the count starts over."""
         return max(self.policy.grace, GAP)

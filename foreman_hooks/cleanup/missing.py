@@ -1,4 +1,4 @@
-"""The closer look at the hosts that every cloud was asked about and that none has alive."""
+"""The closer look at missing hosts: every cloud answered, and none has them alive."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from typing import Optional
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.progress import Progress, stage
-from foreman_hooks.cleanup.signs_of_life import RecordOrProblem, SignsOfLife
+from foreman_hooks.cleanup.signs_of_life import SignsOfLife
 from foreman_hooks.cleanup.whereabouts import terminated_at
 from foreman_hooks.osp_checker import Place, Survey
 from foreman_hooks.osp_checker.pace import workers
@@ -19,6 +19,7 @@ from foreman_hooks.satellite.installation import destroys_vms
 from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost, firmware_kinds
 from foreman_hooks.satellite.records import (
     FULL_PAGE,
+    RecordOrReason,
     fetch_records,
     fetch_records_named,
 )
@@ -30,7 +31,7 @@ Witnesses = Mapping[Place, Mapping[str, Sequence[str]]]
 # Place -> the hosts that are alive there.
 Alive = Mapping[Place, Sequence[ListedHost]]
 
-# Living hosts of one kind that a plan remembers for each region: one may end until 'apply'.
+# How many living hosts of each kind a plan names for each region: some may end before 'apply'.
 WITNESSES = 3
 
 
@@ -38,16 +39,17 @@ WITNESSES = 3
 class Missing:
     """What is known of the missing hosts.
 
-    `records`: host id -> its record.  `twins`: host id -> the names of the other records that name
-    its instance; `twin_records` has these by name.  `checkins_arrive`: other hosts checked in
-    lately.  `parameters_shown`: the login may read host parameters.  `detachable`: compute
-    resources can be detached.
+    `records`: host id -> its record.  `histories`: host id -> what earlier runs know; only of
+    missing hosts.  `twins`: host id -> the names of the other records that name its instance.
+    `twin_records`: name -> record of these.  `checkins_arrive`: other hosts checked in recently.
+    `parameters_shown`: the login may read host parameters.  `detachable`: compute resources can be
+    detached.
     """
 
-    records: Mapping[int, RecordOrProblem] = field(default_factory=dict)
+    records: Mapping[int, RecordOrReason] = field(default_factory=dict)
     histories: Mapping[int, History] = field(default_factory=dict)
     twins: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    twin_records: Mapping[str, RecordOrProblem] = field(default_factory=dict)
+    twin_records: Mapping[str, RecordOrReason] = field(default_factory=dict)
     witnesses: Witnesses = field(default_factory=dict)
     checkins_arrive: bool = False
     parameters_shown: bool = False
@@ -56,7 +58,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class MissingHosts:
-    """Looks up all that the rules need to know of missing hosts, as of `now` (aware)."""
+    """Looks up everything that the rules need to know of missing hosts, as of `now` (aware)."""
 
     satellite: Satellite
     journal: Journal
@@ -70,9 +72,9 @@ class MissingHosts:
         survey: Survey,
         alive: Alive,
     ) -> Missing:
-        """Their records, the other records with their UUIDs, and the witnesses of their absence.
+        """Their records, their twins, and the witnesses of their absence.
 
-        Raises SatelliteError.
+        `alive`: place -> the hosts that are alive there.  Raises SatelliteError.
         """
         if not hosts:
             return Missing()
@@ -103,14 +105,14 @@ class MissingHosts:
 
     def _read_records(
         self, hosts: Sequence[IdentifiedHost]
-    ) -> dict[int, RecordOrProblem]:
+    ) -> dict[int, RecordOrReason]:
         report = stage(self.progress, "records of missing instances")
         ids = [host.id for host in hosts]
         starts = range(0, len(ids), FULL_PAGE)
         pages = [ids[start : start + FULL_PAGE] for start in starts]
         fetch = partial(fetch_records, self.satellite)
         done = 0
-        records: dict[int, RecordOrProblem] = {}
+        records: dict[int, RecordOrReason] = {}
         with workers(self.satellite.manners.workers) as pool:
             for page, page_records in zip(pages, pool.map(fetch, pages)):
                 records.update(page_records)
@@ -132,7 +134,7 @@ class MissingHosts:
     def _checkins_arrive(
         self, absent: Sequence[IdentifiedHost], signs: SignsOfLife
     ) -> bool:
-        """Whether hosts that are not absent checked in lately; False if none is absent."""
+        """Whether hosts that are not absent checked in recently; False if no host is absent."""
         if not absent:
             return False
         return signs.others_check_in({host.id for host in absent})
@@ -140,7 +142,7 @@ class MissingHosts:
     def _find_witnesses(
         self, absent: Sequence[IdentifiedHost], alive: Alive
     ) -> Witnesses:
-        """Some living hosts in each place, for each kind of the absent ones."""
+        """Some living hosts in each place, of each kind of which a host is absent."""
         wanted = {host.identity.kind for host in absent} - {""}
         if not wanted:
             return {}
@@ -152,7 +154,7 @@ class MissingHosts:
     def _living_by_kind(
         self, hosts: Sequence[ListedHost], wanted: Iterable[str]
     ) -> dict[str, list[str]]:
-        """Kind -> UUIDs of a few of these hosts; stops once every kind has enough of them."""
+        """Kind -> UUIDs of a few of these hosts; stops when there are enough of every kind."""
         open_kinds = set(wanted)
         living: dict[str, list[str]] = {}
         names = self.policy.openstack_names
@@ -168,11 +170,12 @@ class MissingHosts:
 
 
 def can_detach(
-    satellite: Satellite, records: Iterable[Optional[RecordOrProblem]]
+    satellite: Satellite, records: Iterable[Optional[RecordOrReason]]
 ) -> bool:
     """Whether the records can be detached from their compute resources; True without any.
 
-    They can if this login can read what Satellite does with the VM of a host that is deleted.
+    They can if this login can read the setting about the VM of a deleted host.  Raises
+    SatelliteError.
     """
     for record in records:
         if isinstance(record, Record) and record.compute_resource:

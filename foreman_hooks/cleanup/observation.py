@@ -14,11 +14,11 @@ from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost
 
 @dataclass(frozen=True)
 class Observation:
-    """All that a run learned: enough to judge every host, and none of the servers' raw answers.
+    """Everything that a run learned: enough to judge every host, without raw responses.
 
-    `made_at`: when it began (aware).  `alive`: the verdicts on the hosts in scope whose instance a
-    list of servers has.  `hosts`: all others in scope, with all their identifying facts.
-    `counts`: place -> how many hosts of this Satellite are alive there, in scope or not.
+    `made_at`: when the run began (aware).  `alive`: the verdicts on the hosts in scope whose
+    instance is in a list of servers.  `hosts`: all others in scope, identified by all of their
+    facts.  `counts`: place -> how many hosts of this Satellite are alive there, in scope or not.
     """
 
     made_at: datetime
@@ -29,14 +29,14 @@ class Observation:
     missing: Missing
 
     def everyone(self) -> Iterator[ListedHost]:
-        """Every host in scope, with the UUIDs it is known by."""
+        """Yield every host in scope, with its known UUIDs."""
         for verdict in self.alive:
             yield ListedHost(verdict.host_id, verdict.name, (verdict.uuid,))
         for host in self.hosts:
             yield ListedHost(host.id, host.name, host.identity.uuids)
 
     def missing_hosts(self) -> Iterator[IdentifiedHost]:
-        """The hosts that every cloud was asked about and that none has alive."""
+        """Yield the missing hosts: every cloud answered, and none has them alive."""
         for host in self.hosts:
             if host.id in self.missing.histories:
                 yield host
@@ -53,7 +53,7 @@ def case_of(
     regions: Iterable[RegionAnswer],
     missing: Missing,
 ) -> Case:
-    """The case of one host, from its sightings and from what is known of the missing hosts."""
+    """The case of one host, from its sightings and what is known of the missing hosts."""
     record = missing.records.get(host.id)
     readable = record if isinstance(record, Record) else None
     linked = readable is not None and bool(readable.compute_resource)

@@ -1,4 +1,4 @@
-"""Observe both sides: a quick look at all hosts, then a closer look at those that no list has."""
+"""Observe both sides: a quick look at all hosts, then a closer look at those in no list."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -39,7 +39,8 @@ class Observer:
     def observe(self, closely: Collection[int], now: datetime) -> Observation:
         """What both sides say now; `closely`: ids of hosts to look at closely in any case.
 
-        Raises SatelliteError.  A cloud that fails raises nothing: its hosts are unknown.
+        `now`: aware.  Raises SatelliteError and JournalError.  A cloud that fails raises nothing:
+        its hosts are unknown.
         """
         self._check_same_satellite()
         quick_look = self._look_quickly(closely, now)
@@ -62,15 +63,15 @@ class Observer:
         )
 
     def _check_same_satellite(self) -> None:
-        """Raise SatelliteError if Katello was there in an earlier run and is not now.
+        """Raise SatelliteError if Satellite had Katello in an earlier run, and has not now.
 
-        The facts and check-ins that Katello shows would look gone.
+        The facts and check-ins that Katello shows would seem to be missing.
         """
         had_katello = self.journal.had_katello(self.satellite.url)
         if had_katello and not self.satellite.katello:
             raise SatelliteError(
-                f"{self.satellite.url}: earlier runs met Katello there, and now it is gone; if it "
-                f"was removed, move the journal {self.journal.path} away to start over"
+                f"{self.satellite.url}: earlier runs found Katello there, and now it is gone; if "
+                f"it was removed, move the journal {self.journal.path} away to start over"
             )
         if self.satellite.katello and not had_katello:
             self.journal.note_katello(self.satellite.url, True)
@@ -87,7 +88,7 @@ class Observer:
         return list(identify_hosts(self.satellite, hosts, names, report))
 
     def _ask_about(self, instances: Sequence[IdentifiedHost], survey: Survey) -> Survey:
-        """The survey of the lists, completed by the answers about every UUID of these hosts."""
+        """Complete the survey of the lists by asking about every UUID of these hosts."""
         uuids: dict[str, None] = {}  # a dict keeps their order
         for host in instances:
             uuids.update(dict.fromkeys(host.identity.uuids))
@@ -100,7 +101,7 @@ class Observer:
         instances: Sequence[IdentifiedHost],
         survey: Survey,
     ) -> None:
-        """Note which UUIDs are alive where; not if a region failed, as that run saw too few."""
+        """Note which UUIDs are alive where, unless a region failed: then some may not be seen."""
         if any(region.error for region in survey.regions):
             return
         homes: dict[Place, list[str]] = {}
@@ -138,9 +139,9 @@ class Observer:
         hosts: Sequence[IdentifiedHost],
         missing: Sequence[IdentifiedHost],
     ) -> None:
-        """Raise SatelliteError if this login may be unable to see facts, or no longer sees them.
+        """Raise SatelliteError if this login does not see facts, or no longer sees them.
 
-        A host without facts does not count as an instance.
+        Otherwise all hosts would look like hosts without facts, which are not instances.
         """
         blank = [host for host in hosts if host.identity.reason is Reason.NO_FACTS]
         if canaries and (missing or blank):
@@ -157,7 +158,7 @@ def _count_alive(
     instances: Sequence[IdentifiedHost],
     survey: Survey,
 ) -> Counter[Place]:
-    """How many hosts of this Satellite are alive in each place, listed or not, in scope or not."""
+    """Place -> how many hosts of this Satellite are alive there, listed or not, in scope or not."""
     counts: Counter[Place] = Counter()
     for place, hosts in alive.items():
         counts[place] = len(hosts)

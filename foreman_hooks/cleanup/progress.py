@@ -1,11 +1,11 @@
-"""How a run reports its progress, and where it gets the time."""
+"""How a run reports its progress, and how it gets the time."""
 
 from datetime import datetime, timezone
 from typing import Callable
 
 from foreman_hooks.osp_checker import pace
 
-# What the run does now, how much of it is done, and the total (0: not known).
+# What the run does now, how much of that is done, and the total (0: not known).
 Progress = Callable[[str, int, int], None]
 Clock = Callable[[], datetime]
 
@@ -16,11 +16,11 @@ def utc_now() -> datetime:
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Report the progress to nobody."""
+    """Report no progress."""
 
 
 def stage(progress: Progress, what: str) -> pace.Progress:
-    """The progress of one stage of the run, with `what` as its label."""
+    """The function that reports the progress of one stage of the run, labelled `what`."""
 
     def report(done: int, total: int) -> None:
         progress(what, done, total)

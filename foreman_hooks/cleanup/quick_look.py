@@ -1,6 +1,6 @@
-"""The quick look at both sides: the lists of hosts and of servers, and whom they show alive.
+"""The quick look at both sides: the lists of hosts and servers, and which hosts are alive.
 
-Nearly every host is settled here, so this is what costs a run its time and memory.
+This settles nearly every host, so it takes most of the time and memory of a run.
 """
 
 from collections.abc import Collection
@@ -17,15 +17,15 @@ from foreman_hooks.rules.verdict import Case, judge
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import ListedHost, Scope, list_hosts
 
-CANARIES = 3  # hosts that show facts at first, and must still show some at the end
+CANARIES = 3  # hosts that show facts in the beginning, and must still do so at the end
 
 
 class QuickLook(NamedTuple):
     """What the lists of both sides say.
 
-    `survey`: how the regions answered, without the UUIDs found alive.  `verdicts`: on the hosts in
-    scope that a list of servers has.  `not_listed`: all others in scope.  `alive`: place -> the
-    hosts that are alive there, in scope or not.  `out_of_scope`: the UUIDs of all other hosts.
+    `survey`: how the regions answered, without the UUIDs that are alive.  `verdicts`: on the hosts
+    in scope that are in a list of servers.  `not_listed`: all others in scope.  `alive`: place ->
+    the hosts that are alive there, in scope or not.  `out_of_scope`: the UUIDs of all other hosts.
     `canaries`: a few hosts that showed a fact.
     """
 
@@ -43,9 +43,9 @@ def read_lists(
     scope: Scope,
     progress: Progress,
 ) -> tuple[list[ListedHost], Survey]:
-    """The hosts of Satellite, and which of them the clouds list; both sides are read at once.
+    """The hosts of Satellite, and which of them the clouds list; both sides are read in parallel.
 
-    Raises SatelliteError.  A cloud that fails raises nothing: the survey has its error.
+    Raises SatelliteError.  A cloud that fails raises nothing: the survey holds its error.
     """
     servers_read = stage(progress, "servers of OpenStack")
     hosts_read = stage(progress, "hosts of Satellite")
@@ -56,8 +56,8 @@ def read_lists(
         server_lists = preparation.result()
     uuids = list(chain.from_iterable(host.uuids for host in hosts))
     survey = checker.listed(uuids, server_lists, looked_up)
-    # Freed by hand (8 MB for 60,000 servers): commands run without the garbage collector, and then
-    # the frames of libraries that are imported in the other thread keep its results alive.
+    # Freed by hand (8 MB for 60,000 servers): commands run without the garbage collector, so the
+    # frames of libraries that the other thread imports keep its results in memory.
     server_lists.servers.clear()
     return hosts, survey
 
@@ -69,17 +69,17 @@ def sort_hosts(
     policy: Policy,
     now: datetime,
 ) -> QuickLook:
-    """Sort the hosts by whether a list of servers has them; empties `hosts`.
+    """Sort the hosts by whether they are in a list of servers; empties `hosts`.
 
-    A host that a list has is alive, whatever else is known of it. So the verdict on one such host
-    of a region is that on all of them.  `closely`: ids of hosts to look at closely in any case.
+    A host in a list is alive, whatever else is known of it.  So all such hosts of a region share
+    one verdict.  `closely`: ids of hosts to look at closely in any case.  `now`: aware.
     """
     with_facts = (host for host in hosts if host.uuids)
     canaries = list(islice(with_facts, CANARIES))
     look = QuickLook(replace(survey, alive={}), [], [], {}, [], canaries)
     verdict_at: dict[Place, Verdict] = {}
     hosts.reverse()
-    while hosts:  # taken out one by one, so that nothing is kept twice in a large fleet
+    while hosts:  # removed one by one, so that a large fleet is not in memory twice
         host = hosts.pop()
         uuid = _listed_uuid(host, survey)
         if uuid is None or host.id in closely:
@@ -101,7 +101,7 @@ def sort_hosts(
 
 
 def _listed_uuid(host: ListedHost, survey: Survey) -> Optional[str]:
-    """The first UUID of the host that a list of servers has."""
+    """The first UUID of the host that is in a list of servers; None if no UUID is."""
     for uuid in host.uuids:
         if uuid in survey.alive:
             return uuid

@@ -1,7 +1,7 @@
 """The story of a run: observe both sides, count misses, judge every host, and apply the plan.
 
-Nothing here decides: `judge` does, from what is gathered here, and again from what is gathered
-once more immediately before each deletion.
+Nothing here decides: rules.verdict does, from what is gathered here, and again from what is
+gathered immediately before each deletion.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -33,9 +33,10 @@ __all__ = ["Cleanup", "Clock", "Progress", "Target", "silent", "utc_now"]
 
 @dataclass(frozen=True)
 class Cleanup:
-    """What a run works with.
+    """A run, and what it works with.
 
-    `scope` selects the hosts that it may judge; `described` is the scope in words, for people.
+    `scope`: which hosts it may judge.  `described`: the scope in words, for people.  Every method
+    may raise JournalError, and SatelliteError if it sends requests.
     """
 
     satellite: Satellite
@@ -48,7 +49,7 @@ class Cleanup:
     clock: Clock = utc_now
 
     def plan(self) -> Plan:
-        """Observe, count the misses, judge every host, and check the guard rails of the whole."""
+        """Observe, count the misses, judge every host, and check the guard rails."""
         self.settle()
         self.collect_check_ins()
         observation = self.count_misses(self.observe())
@@ -60,10 +61,10 @@ class Cleanup:
     def plan_one(self, target: Target) -> Plan:
         """The plan for one instance alone.
 
-        All hosts are observed as in any run: the verdict depends on records with the same UUID, and
-        on witnesses.  But only misses of this instance are counted, and no cloud's size is noted:
-        calling this often does not replace runs that are apart in time.  Raises SatelliteNotFound
-        if no host in scope has that UUID, name or id.
+        All hosts are observed as in any run, because the verdict depends on twins and on witnesses.
+        But only the misses of this instance are counted, and no region's size is noted: frequent
+        calls do not replace runs at different times.  Raises SatelliteNotFound if no host in scope
+        has that UUID, name or id.
         """
         self.settle()
         self.collect_check_ins()
@@ -84,14 +85,14 @@ class Cleanup:
         *,
         approved: bool = False,
     ) -> Iterator[Outcome]:
-        """Carry out the deletions of a plan; an Outcome for each, as it happens.
+        """Carry out the deletions of a plan; yield an Outcome for each, as it happens.
 
-        Each host is judged again from what both sides say at this moment.  A failure concerns that
-        host alone, until several hosts in a row fail; what failed in an earlier run comes last.
-        What is not reached is reported as kept.
+        Each host is judged again, by what both sides say then.  A failure concerns only that host,
+        until several hosts in a row fail.  Hosts whose last deletion failed come last.  Hosts that
+        are not reached are KEPT.
 
-        `stopped` says whether to stop before the next deletion; `approved`, that `approve` noted
-        that the caps are lifted.  Raises PlanError if `check` refuses the plan.
+        `stopped`: whether to stop before the next deletion.  `approved`: whether the caps are
+        lifted, as `approve` noted.  Raises PlanError if `check` refuses the plan.
         """
         refusals = self.check(plan)
         if refusals and not approved:
@@ -116,11 +117,11 @@ class Cleanup:
         settle(self.satellite, self.journal, self.clock)
 
     def collect_check_ins(self) -> None:
-        """Bring what Foreman's events reported into the journal."""
+        """Move what Foreman's events reported into the journal."""
         check_ins.collect(self.journal, self.clock())
 
     def observe(self, closely: Collection[int] = ()) -> Observation:
-        """Look at both sides at once, then closer at every host that no list of servers has.
+        """Take a quick look at both sides, then a closer one at every host that is in no list.
 
         `closely`: ids of hosts to look at closely in any case.  Raises SatelliteError.  A cloud
         that fails raises nothing: its hosts are unknown.
@@ -138,12 +139,12 @@ class Cleanup:
     def count_misses(
         self, observation: Observation, targets: Optional[Iterable[ListedHost]] = None
     ) -> Observation:
-        """Count who is missing in this run, or of `targets` alone; returns it with the counts."""
+        """Count the misses of this run, or only of `targets`; return the observation with them."""
         misses = Misses(self.journal, self.satellite.url, self.policy)
         return misses.count(observation, self.clock(), targets)
 
     def judge(self, observation: Observation) -> Plan:
-        """The plan of the verdicts on all hosts, before the guard rails."""
+        """The plan of the verdicts on all hosts, not yet checked against the guard rails."""
         return judge_all(
             observation,
             policy=self.policy,
@@ -153,11 +154,11 @@ class Cleanup:
         )
 
     def guard(self, plan: Plan) -> Plan:
-        """The plan with the guard rails that it breaks at this moment."""
+        """The plan with the guard rails that it breaks now."""
         return guard(plan, self.journal, self.policy, self.clock())
 
     def check(self, plan: Plan) -> tuple[str, ...]:
-        """The guard rails that refuse the plan at this moment.
+        """The guard rails that the plan breaks now; empty if it may be applied.
 
         Raises PlanError if the plan is too old or for another Satellite.
         """
@@ -167,7 +168,7 @@ class Cleanup:
     def approve(self, plan: Plan, who: str) -> None:
         """Note in the journal who lifted the caps for this plan.
 
-        The sizes of the clouds in the plan become the normal ones.
+        The sizes of the regions in the plan become their normal sizes.
         """
         self.journal.note_approval(plan.digest, who, self.clock())
         note_servers(plan, self.journal)

@@ -1,4 +1,4 @@
-"""Settle what became of deletions that never ended: a run was killed, or an answer was lost."""
+"""Settle deletions that never ended, because a run was killed or a response was lost."""
 
 import logging
 from datetime import timedelta
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def settle(satellite: Satellite, journal: Journal, clock: Clock) -> None:
-    """Note in the journal how each unfinished deletion ended; what nobody knows stays unfinished.
+    """Note in the journal how each unfinished deletion ended, if that can be found out.
 
-    Raises SatelliteLoginError; another failure of Satellite is logged, and concerns that host
-    alone.
+    Raises SatelliteLoginError and JournalError.  Another failure of Satellite is logged, and the
+    deletion stays unfinished.
     """
     for deletion in journal.unfinished(satellite.url):
         try:
@@ -38,7 +38,7 @@ def settle(satellite: Satellite, journal: Journal, clock: Clock) -> None:
         if record_is_gone is None:
             log.warning(
                 "%s (host %d): its deletion is unfinished; this login cannot see the record any "
-                "more, but it also sees less than before: give it back the rights that it had",
+                "more, but it also sees less than before; give it back its earlier rights",
                 deletion.name,
                 deletion.host_id,
             )
@@ -52,9 +52,9 @@ def _is_gone(
     satellite: Satellite,
     journal: Journal,
 ) -> Optional[bool]:
-    """Whether the record is gone, None if nobody knows; raises SatelliteError.
+    """Whether the record is gone; None if nobody knows.  Raises SatelliteError.
 
-    A 404 says nothing to a login that may see less than it did when the deletion was begun.
+    A 404 means nothing if this login may see less than it did when the deletion began.
     """
     if fetch_record(satellite, deletion.host_id) is not None:
         return False
@@ -70,9 +70,9 @@ def _sees_as_before(
     satellite: Satellite,
     journal: Journal,
 ) -> bool:
-    """Whether this login sees what it saw when the deletion was begun.
+    """Whether this login sees as much as it did when the deletion began.
 
-    What was deleted since, and a few more hosts, may be missing.
+    Hosts that were deleted since, and a few more, may be missing.
     """
     now = measure_visibility(satellite)
     before = deletion.visibility

@@ -1,21 +1,19 @@
-"""Signs of life for which Satellite is asked again: reports, and the check-ins of other hosts.
+"""Signs of life that need more requests: reports, and the check-ins of other hosts.
 
-Satellite's side writes reports that failed as a whole, of dead machines as well.  So if the last
-report alone speaks against a deletion, the reports themselves are read.
+Satellite's side also writes reports about dead machines; these failed as a whole.  So if only the
+last report speaks against a deletion, the reports themselves are read.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import Optional, Union
+from typing import Optional
 
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.model import Record
 from foreman_hooks.satellite.check_ins import recent_checkins, reports_failed
 from foreman_hooks.satellite.client import Satellite
-
-# A host record, or a text that says why it cannot be read.
-RecordOrProblem = Union[Record, str]
+from foreman_hooks.satellite.records import RecordOrReason
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -24,7 +22,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class SignsOfLife:
     """Reads signs of life from Satellite, as of `now` (aware).
 
-    `silence`: how long a host without proof of its termination must have been silent.
+    `silence`: how long a machine must have been silent if there is no proof of its termination.
     """
 
     satellite: Satellite
@@ -32,12 +30,12 @@ class SignsOfLife:
     now: datetime
 
     def check_reports(
-        self, record: RecordOrProblem, end: Optional[datetime]
-    ) -> RecordOrProblem:
+        self, record: RecordOrReason, end: Optional[datetime]
+    ) -> RecordOrReason:
         """The record, with `report_failed` set if its reports since the end failed as a whole.
 
-        The reports are only read where the last one alone speaks against a deletion.  `end`: when
-        the instance was terminated, None without proof.  Raises SatelliteError.
+        The reports are only read if nothing but the last one speaks against a deletion.  `end`:
+        when the instance was terminated (aware); None without proof.  Raises SatelliteError.
         """
         if not isinstance(record, Record):
             return record
@@ -55,14 +53,14 @@ class SignsOfLife:
 
     def check_twin_reports(
         self,
-        twin_records: Mapping[str, RecordOrProblem],
+        twin_records: Mapping[str, RecordOrReason],
         twins: Mapping[int, Iterable[str]],
         ends: Mapping[int, Optional[datetime]],
-    ) -> dict[str, RecordOrProblem]:
-        """The records of the twins by name, each checked against the end of that instance.
+    ) -> dict[str, RecordOrReason]:
+        """Name -> record of the twins, with their reports checked as in `check_reports`.
 
-        `twins`: host id -> names of its twins.  `ends`: host id -> when it was terminated, None
-        without proof.
+        `twins`: host id -> names of its twins.  `ends`: host id -> when its instance was terminated
+        (aware); None without proof.  Raises SatelliteError.
         """
         checked = dict(twin_records)
         for host_id, end in ends.items():
@@ -72,9 +70,9 @@ class SignsOfLife:
         return checked
 
     def others_check_in(self, host_ids: Collection[int]) -> bool:
-        """Whether any host other than these checked in lately.
+        """Whether any host other than these checked in recently; raises SatelliteError.
 
-        If none did, check-ins may not arrive at all, and the silence of a host says nothing.
+        If none did, check-ins may not arrive at all, and the silence of a host means nothing.
         """
         since = before(self.now, self.silence)
         recent = recent_checkins(self.satellite, since)
@@ -82,8 +80,8 @@ class SignsOfLife:
 
 
 def before(when: datetime, span: timedelta) -> datetime:
-    """That time less a span, but never before 1970, which Satellite could not represent.
+    """The time `span` before `when` (aware), but not before 1970, which Satellite cannot represent.
 
-    The span may be a million days: nothing limits what a policy says.
+    The span may be a million days: nothing limits the durations of a policy.
     """
     return when - min(span, when - BEGINNING)

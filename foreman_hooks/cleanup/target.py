@@ -1,4 +1,4 @@
-"""The one instance that a run is about, if it is not about all."""
+"""The target of a run that is about one instance alone."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,15 +8,15 @@ from foreman_hooks.satellite.inventory import ListedHost
 
 
 class Target(NamedTuple):
-    """One instance, by its UUID (as parse_uuid returns it), or by the name or id of its record."""
+    """One instance: its UUID (as parse_uuid returns it), or the name or id of its host record."""
 
     uuid: str = ""
     name: str = ""
 
     def find(self, hosts: Iterable[ListedHost]) -> tuple[list[ListedHost], str]:
-        """Those of the hosts that are this one, and the target as a text for people.
+        """The hosts that match, and the target as a text for people.
 
-        A name of digits comes before an id, as it does in Foreman.  Several hosts may share a UUID.
+        A name of digits counts more than an id, as in Foreman.  Several hosts may share a UUID.
         """
         matches: list[ListedHost] = []
         with_id: list[ListedHost] = []
@@ -32,7 +32,7 @@ class Target(NamedTuple):
         return matches, f"{self}, by its name; {with_id[0].name} has that id"
 
     def _matches(self, host: ListedHost) -> bool:
-        """Whether the host has this name, or any UUID of it is this one in either byte order."""
+        """Whether the host has this name, or this UUID in either byte order."""
         if self.uuid:
             return self.uuid in host.uuids or swap_bytes(self.uuid) in host.uuids
         return host.name.lower() == self.name.lower()

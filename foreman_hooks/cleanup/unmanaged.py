@@ -1,4 +1,4 @@
-"""Servers of OpenStack without a host record in Satellite: nobody patches them."""
+"""Servers of OpenStack without a host record in Satellite, which nobody patches."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -14,8 +14,8 @@ from foreman_hooks.satellite.times import parse_time
 class Server(NamedTuple):
     """One server as a list describes it.
 
-    `project_name` is "" if the login may not see it, `image` is "" without one.  `created` is
-    aware, UTC; None if it cannot be read.
+    `project`: its id.  `project_name`: "" if the login may not see it.  `image`: its id, "" without
+    one.  `created`: aware, UTC; None if it cannot be read.
     """
 
     uuid: str
@@ -31,9 +31,10 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True)
 class Filter:
-    """Which servers are wanted; what is None or empty does not narrow.
+    """Which servers are wanted; None does not narrow.
 
-    `project` and `image` are ids or names; `name` is a part of the server's, in any case.
+    `project`: an id or a name.  `image`: an id.  `name`: a part of the server's name, in upper or
+    lower case.
     """
 
     project: Optional[str] = None
@@ -42,7 +43,7 @@ class Filter:
     older_than: Optional[timedelta] = None
 
     def accepts(self, server: Server, now: datetime) -> bool:
-        """Whether the server is wanted; one without a time of creation is of any age."""
+        """Whether the server is wanted at `now` (aware); one without `created` has any age."""
         if self.project not in (None, server.project, server.project_name):
             return False
         if self.image not in (None, server.image):
@@ -60,9 +61,9 @@ def unmanaged(
     wanted: Filter,
     now: datetime,
 ) -> Iterator[Server]:
-    """The wanted servers whose UUID no host record names, in either byte order.
+    """Yield the wanted servers whose UUID no host record names, in either byte order.
 
-    `known`: the UUIDs that host records name.
+    `known`: the UUIDs that host records name (dashed, lower case).  `now`: aware.
     """
     managed = both_orders(known)
     for server in servers:
@@ -103,7 +104,7 @@ def _server(
 
 
 def _project_names(region: Region) -> "dict[str, str]":
-    """Id -> name of the projects; empty if this login may not list them: ids do as well."""
+    """Id -> name of the projects; empty if this login may not list them, as ids are enough."""
     with suppress(Exception):
         answer, body = region.nova.get(
             "/projects",

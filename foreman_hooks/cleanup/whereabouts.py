@@ -1,4 +1,4 @@
-"""Where the instance of a host is, by what the clouds answered."""
+"""Where the instance of a host is, according to the answers of the clouds."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,17 +17,19 @@ def sightings_of(uuids: Iterable[str], survey: Survey) -> tuple[Sighting, ...]:
 
 
 def is_missing(uuids: Iterable[str], survey: Survey) -> bool:
-    """Whether every cloud answered and none has the host alive.
+    """Whether every cloud answered, and none has an instance with one of these UUIDs alive.
 
-    Only then is there a reason to look at its record.
+    Only then is there a reason to look at the host's record.
     """
-    gone = (Presence.ABSENT, Presence.DELETED)
+    not_alive = (Presence.ABSENT, Presence.DELETED)
     sightings = sightings_of(uuids, survey)
-    return bool(sightings) and all(sighting.presence in gone for sighting in sightings)
+    return bool(sightings) and all(
+        sighting.presence in not_alive for sighting in sightings
+    )
 
 
 def homes_now(uuids: Iterable[str], survey: Survey) -> dict[Place, list[str]]:
-    """Where the host is alive: place -> those of its UUIDs that are present there."""
+    """Place -> those of these UUIDs that are PRESENT there."""
     homes: dict[Place, list[str]] = {}
     for sighting in sightings_of(uuids, survey):
         if sighting.presence is Presence.PRESENT:

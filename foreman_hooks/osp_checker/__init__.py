@@ -6,9 +6,9 @@
     for sighting in region.look(["7f3c1f0e-..."]).sightings.values():
         print(sighting.uuid, sighting.presence, sighting.code, sighting.detail)
 
-From the outside in: checker (all clouds at once), region (how "terminated" is decided), login (a
-log-in and its catalog), config (clouds.yaml), session (how we speak to Keystone), pace (how hard a
-server is pressed), errors (what went wrong, in words), sightings and uuids (the values), wire (a
+From the outside in: checker (all clouds at once), region (how "terminated" is decided), login (one
+login and its catalog), config (clouds.yaml), session (how we speak to Keystone), pace (how fast a
+server is asked), errors (what went wrong, in words), sightings and uuids (the values), wire (a
 survey as a line of text).
 
 It needs keystoneauth1, python-novaclient and openstacksdk, and nothing else of this package, so

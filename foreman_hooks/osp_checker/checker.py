@@ -1,6 +1,6 @@
-"""Ask all clouds and regions in scope at once what they know of many UUIDs, at the least cost.
+"""Ask all clouds and regions in scope about many UUIDs at once, with as few requests as possible.
 
-A delegated check runs this very code on a host of the OSP team.
+A delegated check runs the same code on a host of the OSP team.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -25,12 +25,12 @@ from foreman_hooks.osp_checker.uuids import swap_bytes
 
 @dataclass(frozen=True)
 class ServerLists:
-    """The UUIDs of the servers that each region lists; they are large, so let them go after use."""
+    """The UUIDs of the servers that each region lists: megabytes, so clear them after use."""
 
     servers: dict[Place, Set[str]] = field(default_factory=dict, repr=False)
 
     def find(self, uuids: Sequence[str]) -> dict[str, Place]:
-        """UUID -> the region that lists it, in either byte order."""
+        """UUID -> the place that lists it, in either byte order; only UUIDs that are in a list."""
         alive: dict[str, Place] = {}
         for place, servers in self.servers.items():
             alive.update((uuid, place) for uuid in uuids if uuid in servers)
@@ -43,10 +43,13 @@ class ServerLists:
 
 
 class Checker(Protocol):
-    """Something that can say what the clouds in scope know of UUIDs."""
+    """Something that can say what the clouds in scope know of UUIDs.
+
+    A cloud that fails raises nothing: the survey holds its error.
+    """
 
     def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
-        """Do what does not depend on the UUIDs; may run beside other work."""
+        """Do what does not depend on the UUIDs; may run in a thread beside other work."""
 
     def listed(
         self,
@@ -54,10 +57,10 @@ class Checker(Protocol):
         lists: ServerLists,
         progress: Optional[Progress] = None,
     ) -> Survey:
-        """Which of them are in a list of servers; says nothing of the others, however many."""
+        """Which of these UUIDs a list of servers contains; nothing is asked about the others."""
 
     def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Each of them one by one and now, whatever a list says."""
+        """Ask about each UUID one by one, now, whatever a list says."""
 
     def survey(
         self,
@@ -65,15 +68,16 @@ class Checker(Protocol):
         lists: ServerLists,
         progress: Optional[Progress] = None,
     ) -> Survey:
-        """Both in one: a UUID that is in a list is not asked about."""
+        """Both at once: only UUIDs that no list contains are asked about one by one."""
 
 
 @dataclass(frozen=True)
 class CloudScope:
     """One cloud of clouds.yaml and its regions in scope.
 
-    `cloud`: its name; None: the default cloud, or OS_*.  `regions`: empty: those that clouds.yaml
-    names.  `ignore_regions`: compute regions of the catalog that are left out on purpose.
+    `cloud`: its name; None for the default cloud, or that of the OS_* variables.  `regions`: if
+    empty, those that clouds.yaml names.  `lists_fail_on_down_cell`: see Region.empty_is_absent.
+    `ignore_regions`: compute regions of the catalog that are left out on purpose.
     """
 
     cloud: Optional[str]
@@ -91,7 +95,7 @@ class _Counts:
         self._progress = progress
 
     def of(self, place: Place) -> Progress:
-        """The progress that this region reports to; `total` is its own, 0 if not known."""
+        """The function by which this region reports its progress."""
 
         def report(done: int, total: int) -> None:
             self._done[place] = done
@@ -108,11 +112,11 @@ class _Counts:
 
 @dataclass
 class LocalChecker:
-    """Asks Keystone and Nova from here, all regions side by side.
+    """Asks Keystone and Nova from this machine, all regions in parallel.
 
-    A region that cannot be opened or listed goes to `errors`, makes every UUID unknown, and is not
-    asked again.  `servers`: how many each region lists.  `unlisted`: compute regions of a login's
-    catalog that are neither in scope nor ignored by name.
+    `errors`: why a region could not be opened or listed; then every UUID is unknown, and the region
+    is not asked again.  `servers`: how many each region lists.  `unlisted`: compute regions of a
+    login's catalog that are neither in scope nor ignored by name.
     """
 
     scopes: Sequence[CloudScope]
@@ -123,7 +127,7 @@ class LocalChecker:
     _log_ins: LogIns = field(default_factory=LogIns, repr=False)
 
     def open(self) -> None:
-        """Log in to every cloud and region in scope; a failure is kept, not raised."""
+        """Log in to every cloud and region in scope; failures go to `errors`, none is raised."""
         if self.regions or self.errors:
             return
         for scope in self.scopes:
@@ -159,7 +163,7 @@ class LocalChecker:
                 )
 
     def _names(self, cloud: str) -> set[str]:
-        """The regions of a cloud that are ignored on purpose, or in scope and in `errors`."""
+        """The regions of a cloud that are ignored by name, or that failed."""
         names = {place.region for place in self.errors if place.cloud == cloud}
         for scope in self.scopes:
             if scope.cloud in (None, cloud):
@@ -167,7 +171,7 @@ class LocalChecker:
         return names
 
     def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
-        """Log in, prove visibility and list the servers of every region."""
+        """Log in, prove visibility, and list the servers of every region."""
         self.open()
         counts = _Counts(self.regions, progress)
         lists: dict[Place, Set[str]] = {}
@@ -191,7 +195,7 @@ class LocalChecker:
         lists: ServerLists,
         progress: Optional[Progress] = None,
     ) -> Survey:
-        """Those in a list are alive; the others are not asked about."""
+        """UUIDs in a list are alive; the others are not asked about."""
         return self._joined(lists.find(uuids), self._look((), None))
 
     def survey(
@@ -200,20 +204,20 @@ class LocalChecker:
         lists: ServerLists,
         progress: Optional[Progress] = None,
     ) -> Survey:
-        """Those in a list are alive; the others are asked about one by one, in every region."""
+        """UUIDs in a list are alive; the others are asked about one by one, in every region."""
         alive = lists.find(uuids)
         unlisted = [uuid for uuid in uuids if uuid not in alive]
         return self._joined(alive, self._look(unlisted, progress))
 
     def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Each one by one, in every region, whatever a list said before."""
+        """Ask about each UUID one by one, in every region, whatever a list said before."""
         self.open()
         return self._joined({}, self._look(list(uuids), progress))
 
     def _look(
         self, uuids: Sequence[str], progress: Optional[Progress]
     ) -> list[RegionAnswer]:
-        """Ask all regions; if one is unknown none is asked, since no UUID can be known then."""
+        """Ask all regions, or none if one has failed already: then no UUID can be known."""
         counts = _Counts(self.regions, progress)
         wanted = () if self.errors else uuids
 
@@ -239,10 +243,10 @@ class LocalChecker:
         )
 
     def _described(self, answer: RegionAnswer) -> RegionAnswer:
-        """The answer with what is known of its region, without the sightings.
+        """The answer without its sightings, and with what else is known of the region.
 
-        A region that failed has no number of servers: with a cell down its list is short without
-        a sign.
+        A region that failed has no number of servers: while a cell is down, its list is shorter and
+        nothing shows it.
         """
         unlisted = self.unlisted.get(answer.place, ())
         if answer.error:
@@ -257,9 +261,9 @@ def ask_further(
     uuids: Sequence[str],
     progress: Optional[Progress] = None,
 ) -> Survey:
-    """The survey of the lists, completed by the answers about these UUIDs, which are in no list.
+    """Complete the survey of the lists by asking about these UUIDs, which no list contains.
 
-    If a region failed they are not asked about: nothing could be known of them.
+    If a region failed, they are not asked about: nothing could be known of them.
     """
     if any(answer.error for answer in listed.regions):
         return joined(uuids, [listed])
@@ -267,9 +271,9 @@ def ask_further(
 
 
 def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
-    """One survey of the answers to several questions.
+    """Join the answers to several questions into one survey.
 
-    A UUID of `uuids` that no survey has an answer about is UNKNOWN.
+    A UUID of `uuids` about which no survey has an answer is UNKNOWN.
     """
     regions: dict[Place, RegionAnswer] = {}
     alive: dict[str, Place] = {}
@@ -291,7 +295,7 @@ def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
 
 
 def _merged(known: RegionAnswer, answer: RegionAnswer) -> RegionAnswer:
-    """Two answers of one region as one; an error of either holds."""
+    """Two answers of one region as one; an error in either of them counts."""
     error = known.error or answer.error
     servers = known.servers if answer.servers is None else answer.servers
     return RegionAnswer(

@@ -1,4 +1,7 @@
-"""clouds.yaml and the OS_* variables, read by openstacksdk; what is wrong, by key and file."""
+"""Read clouds.yaml and the OS_* variables; an error names the key and the file.
+
+openstacksdk does the reading, as for the openstack command.
+"""
 
 import json
 import os
@@ -35,9 +38,9 @@ _BESIDE_AUTH = (
 
 
 class CloudEntry(NamedTuple):
-    """One cloud of clouds.yaml for one region, as openstacksdk's CloudRegion, and its file.
+    """One cloud of clouds.yaml for one region, and where it comes from.
 
-    `source` is that file, or "OS_* variables".
+    `config`: openstacksdk's CloudRegion.  `source`: the file, or "OS_* variables".
     """
 
     config: Any
@@ -50,22 +53,22 @@ class CloudEntry(NamedTuple):
 
     @property
     def auth(self) -> Mapping[str, Any]:
-        """What is logged in with; holds secrets."""
+        """The section `auth`; holds secrets."""
         return self.config.config.get("auth") or {}
 
     @property
     def auth_url(self) -> str:
-        """Keystone's address, without a password in it."""
+        """Keystone's URL, without a password in it."""
         return shown(self.auth.get("auth_url", ""))
 
     @property
     def verified(self) -> bool:
-        """Whether TLS is checked (verify, insecure)."""
+        """Whether TLS is checked (keys verify and insecure)."""
         return bool(self.config.get_requests_verify_args()[0])
 
     @property
     def login_key(self) -> str:
-        """The same for entries that can share one log-in; holds secrets."""
+        """Equal for entries that can share one login; holds secrets."""
         return json.dumps(
             [
                 self.config.config.get("auth_type"),
@@ -79,24 +82,24 @@ class CloudEntry(NamedTuple):
 
     @property
     def credential_key(self) -> str:
-        """The same for entries whose refusals Keystone counts together; holds secrets."""
+        """Equal for entries whose refused logins Keystone counts together; holds secrets."""
         who = {key: value for key, value in self.auth.items() if key not in _SCOPE}
         who["auth_url"] = str(who.get("auth_url", "")).rstrip("/")
         return json.dumps(who, sort_keys=True, default=str)
 
 
 def region_names(cloud: Optional[str]) -> list[str]:
-    """The regions of `cloud` by clouds.yaml, a vendor profile or OS_REGION_NAME.
+    """The regions of `cloud` according to clouds.yaml, a vendor profile or OS_REGION_NAME.
 
-    Raises OSPConfigError if there is none, or the configuration cannot be read.
+    `cloud`: None for the default cloud, or that of the OS_* variables.  Raises OSPConfigError if no
+    region is named, or if the configuration cannot be read.
     """
     reader, source = _reader(cloud)
     name = cloud or reader.default_cloud
     try:
         regions = [str(region["name"]).strip() for region in reader._get_regions(name)]
-    except (
-        Exception
-    ) as error:  # for what is wrong in the file openstacksdk raises just anything
+    # openstacksdk raises errors of any kind for what is wrong in the file.
+    except Exception as error:
         raise _explained(reader, source, name, error) from error
     names = [region for region in dict.fromkeys(regions) if region]
     if not names:
@@ -110,13 +113,11 @@ def region_names(cloud: Optional[str]) -> list[str]:
 
 
 def cloud_names() -> list[str]:
-    """The clouds that clouds.yaml names; raises OSPConfigError if there is none."""
+    """The clouds that clouds.yaml names, sorted; raises OSPConfigError if it names none."""
     reader, _ = _reader(None)
     names = sorted(reader.get_cloud_names())
-    if names in (
-        [],
-        ["defaults"],
-    ):  # what openstacksdk calls a configuration without any file
+    # Without any file, openstacksdk itself makes a cloud of this name.
+    if names in ([], ["defaults"]):
         raise OSPConfigError(
             "no clouds.yaml names a cloud; put one into ~/.config/openstack of this user, or into "
             "/etc/openstack"
@@ -125,10 +126,10 @@ def cloud_names() -> list[str]:
 
 
 def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
-    """The entry of `cloud` (None: the default one, or OS_*) for that region; raises OSPConfigError.
+    """The entry of a cloud for that region; raises OSPConfigError.
 
-    clouds.yaml need not name every region: a region that it does not know has the settings of
-    the cloud's first.
+    `cloud`: None for the default cloud, or that of the OS_* variables.  A region that clouds.yaml
+    does not name has the settings of the cloud's first region.
     """
     reader, source = _reader(cloud)
     entry = _entry(reader, source, cloud, region)
@@ -136,7 +137,7 @@ def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
     _check(entry)
     written = reader.cloud_config["clouds"].get(entry.name, {}).get("auth") or {}
     blank = sorted(key for key, value in written.items() if value is None)
-    if blank:  # openstacksdk would send the word None
+    if blank:  # openstacksdk would send the text None
         raise OSPConfigError(
             f"{_who(entry.name)} ({source}): {', '.join(blank)} is empty in auth"
         )
@@ -154,9 +155,8 @@ def _entry(reader: Any, source: str, cloud: Optional[str], region: str) -> Cloud
         if region and region not in [entry["name"] for entry in regions]:
             known = None
         return CloudEntry(reader.get_one(cloud=cloud, region_name=known), source)
-    except (
-        Exception
-    ) as error:  # for what is wrong in the file openstacksdk raises just anything
+    # openstacksdk raises errors of any kind for what is wrong in the file.
+    except Exception as error:
         raise _explained(
             reader, source, cloud or reader.default_cloud, error
         ) from error
@@ -189,15 +189,16 @@ def _reader(cloud: Optional[str]) -> "tuple[Any, str]":
         raise OSPConfigError(f"{source}: not a valid clouds.yaml{detail}") from error
     known = sorted(map(str, reader.cloud_config["clouds"])) if path else []
     if cloud and cloud not in reader.cloud_config["clouds"]:
-        hint = f"it has {', '.join(known)}" if known else "no clouds.yaml is found"
+        hint = f"it has {', '.join(known)}" if known else "there is no clouds.yaml"
         raise OSPConfigError(f"cloud {cloud}: {source} has no such cloud; {hint}")
     return reader, source
 
 
 def _file(variable: str, places: Iterable[str], needed: bool) -> Optional[str]:
-    """The file that the variable names, or the first of these places; checked to be YAML.
+    """The file that the variable names, else the first of these that exists; None without any.
 
-    A file that is named has to exist if it is `needed`: no other is read in its place.
+    The file is checked to be valid.  Raises OSPConfigError if it is not, or if the file that the
+    variable names is `needed` and missing: no other file is read instead.
     """
     named = os.environ.get(variable)
     path = named or next(filter(_exists, places), None)
@@ -209,7 +210,7 @@ def _file(variable: str, places: Iterable[str], needed: bool) -> Optional[str]:
 
 
 def _exists(path: str) -> bool:
-    """Whether there is such a file, even if a folder above may not be entered."""
+    """Whether there is such a file; raises OSPConfigError if this user may not look."""
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -248,19 +249,19 @@ def _readable(path: str) -> str:
 
 
 def _yaml_line(error: Any) -> str:
-    """Where in a file PyYAML met a problem."""
+    """The line at which PyYAML stopped, for a message; "" if it does not say."""
     mark = getattr(error, "problem_mark", None)
     return f", line {mark.line + 1}" if mark else ""
 
 
 def _yaml_problem(error: Any) -> str:
-    """What PyYAML complains of."""
+    """The problem that PyYAML reports."""
     text = getattr(error, "problem", None) or getattr(error, "reason", None)
     return gist(text or "cannot be parsed")
 
 
 def _check_shape(path: str, content: Any) -> None:
-    """Raise OSPConfigError unless there is a mapping of clouds: openstacksdk relies on it."""
+    """Raise OSPConfigError if `clouds` is not a mapping: openstacksdk relies on it."""
     clouds = content.get("clouds", {}) if isinstance(content, dict) else None
     if not isinstance(clouds, dict):
         raise OSPConfigError(f"{path}: has no mapping called clouds")
@@ -280,7 +281,7 @@ def _is_plain(error: BaseException) -> bool:
 def _explained(
     reader: Any, source: str, cloud: Optional[str], error: BaseException
 ) -> OSPConfigError:
-    """What is wrong with a cloud's entry, in terms of its keys and not of Python's."""
+    """What is wrong with a cloud's entry: names its keys, not Python's types."""
     log.debug("%s of %s", cloud, source, exc_info=True)
     place = f"{_who(cloud)} ({source})"
     entry = reader.cloud_config["clouds"].get(cloud)
@@ -302,7 +303,7 @@ def _explained(
 
 
 def _missing(error: BaseException) -> str:
-    """Which keys a plugin lacks."""
+    """Which keys a plugin needs and does not get; "" if the error is not about that."""
     names = [str(option.dest) for option in getattr(error, "options", ())]
     if not names:
         return ""
@@ -312,24 +313,27 @@ def _missing(error: BaseException) -> str:
 
 
 def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
-    """Which keys of auth the auth_type does not take."""
+    """What auth and auth_type have that does not fit together; "" if nothing is known."""
     from keystoneauth1 import exceptions as ka
     from keystoneauth1 import loading
 
     try:
         config = reader.get_one(cloud=cloud, validate=False).config
-        auth, kind = config.get("auth") or {}, str(config.get("auth_type") or "none")
+        auth = config.get("auth") or {}
+        kind = str(config.get("auth_type") or "none")
         loader = loading.get_plugin_loader(kind)
     except ka.NoMatchingPlugin:
         return f"auth_type {kind!r} is not known here; use password or v3applicationcredential"
-    except Exception:  # what openstacksdk cannot read without loading a plugin either
+    except (
+        Exception
+    ):  # openstacksdk cannot read the entry even without loading a plugin
         log.debug("%s", cloud, exc_info=True)
         return ""
     if not getattr(loader, "available", True):
         return f"auth_type {kind} needs libraries that are not installed here"
     if kind == "none":
         return (
-            "auth_type is empty or none, which has no log-in; remove it (OS_AUTH_TYPE), "
+            "auth_type is empty or none, which cannot log in; remove it (OS_AUTH_TYPE): "
             "password is the default"
         )
     unfit = sorted(auth.keys() - _option_names(loader))
@@ -347,7 +351,7 @@ def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
 
 
 def _option_names(loader: Any) -> set[str]:
-    """Every key that a plugin takes, its deprecated names included."""
+    """Every key that a plugin takes, including deprecated names."""
     names: set[str] = set()
     for option in loader.get_options():
         names.update((option.dest, option.name))
@@ -359,13 +363,13 @@ def _remedy(unfit: list[str]) -> str:
     if any(key.startswith("application_credential") for key in unfit):
         return "set auth_type: v3applicationcredential"
     if any(key in _BESIDE_AUTH for key in unfit):
-        return "these belong beside auth, not inside"
+        return "these belong beside auth, not inside it"
     names = ", ".join(f"OS_{key.upper()}" for key in unfit)
     return f"remove it from auth ({names}), or set the auth_type that takes it"
 
 
 def _no_secret(key: str, source: str) -> str:
-    """That a secret is missing, and where it may stand."""
+    """The message for a missing secret: where to put it."""
     beside = Path(source).parent / "secure.yaml"
     if source and not os.environ.get("OS_CLIENT_SECURE_FILE") and beside.exists():
         return (
@@ -380,11 +384,12 @@ def _no_secret(key: str, source: str) -> str:
 
 def _check(entry: CloudEntry) -> None:
     """Raise OSPConfigError for an entry that cannot work, before anything is sent."""
-    place, auth = f"{_who(entry.name)} ({entry.source})", entry.auth
+    place = f"{_who(entry.name)} ({entry.source})"
+    auth = entry.auth
     kind = entry.config.config.get("auth_type")
     if not hasattr(entry.config.get_auth(), "get_access"):
         raise OSPConfigError(
-            f"{place}: auth_type {kind} has no log-in; use password or v3applicationcredential"
+            f"{place}: auth_type {kind} cannot log in; use password or v3applicationcredential"
         )
     if not is_http(auth.get("auth_url")):
         raise OSPConfigError(

@@ -1,10 +1,10 @@
-"""What can go wrong between us and OpenStack, in words: sorted by what happened, not by class.
+"""What can go wrong between us and OpenStack, in words: by what happened, not by class of error.
 
-Nothing was sent: the configuration has to be corrected, and the key is named.  Keystone answered
-4xx: the log-in is refused, in Keystone's own words.  A connection or TLS failed: the innermost
-reason, and what to do about it.
+If nothing was sent, the message names the key of the configuration that has to be corrected.  If
+Keystone refuses the login (4xx), it has Keystone's own words.  If a connection or TLS failed, it
+has the innermost reason and what to do.
 
-Part of the checker library, so it also travels inside a job template.
+This is part of the checker library, so it also travels inside a job template.
 """
 
 import logging
@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-log = logging.getLogger("foreman_hooks.osp_checker")  # one for the whole library
+log = logging.getLogger("foreman_hooks.osp_checker")  # of the whole library
 
 
 class OSPError(Exception):
-    """A cloud or region that could not answer: unreachable, or its answer made no sense.
+    """A cloud or region cannot be reached, or its answer is invalid.
 
     OSPError
       +- OSPConfigError    clouds.yaml, OS_*, CA file, or no compute endpoint for the region
-      +- OSPLoginError     Keystone refused the log-in
-      +- OSPForbidden      logged in, but the role does not show what is needed
+      +- OSPLoginError     Keystone refused the login
+      +- OSPForbidden      logged in, but the role cannot see what is needed
     """
 
     exit_code = 69
@@ -39,25 +39,25 @@ class OSPConfigError(OSPError):
 
 
 class OSPLoginError(OSPError):
-    """Keystone refused the log-in."""
+    """Keystone refused the login."""
 
     exit_code = 129
 
 
 class OSPForbidden(OSPError):
-    """The login works but its role cannot see what a decision needs."""
+    """The login works, but its role cannot see what a decision needs."""
 
     exit_code = 77
 
 
-# By name, for errors that travelled as text: in a plan, and in the answer of a checker host.
+# By name, for errors that travel as text: in a plan, and in the answer of a checker host.
 KINDS = {
     kind.__name__: kind
     for kind in (OSPError, OSPConfigError, OSPLoginError, OSPForbidden)
 }
 
 
-# A word of Keystone's answer -> what to do.  The first that fits counts.
+# A part of Keystone's answer -> what to do.  The first one that is in the answer counts.
 _ADVICE = (
     (
         "cannot request a scope",
@@ -118,13 +118,13 @@ _OF_ENVIRONMENT = ("OS_CACERT", "OS_INSECURE", "SSL_CERT_FILE")
 
 
 def gist(text: object, width: int = 300) -> str:
-    """A text of others in one line of bounded length, with no word cut."""
+    """A foreign text in one line of at most `width` characters, without cutting a word."""
     line = " ".join(str(text).split()).rstrip(" :.,;")
     return textwrap.shorten(line, width, placeholder=" ...")
 
 
 def shown(url: object) -> str:
-    """A URL without what might be secret in it: user, password, query."""
+    """A URL without the parts that may be secret: user, password, query."""
     try:
         parts = urlsplit(str(url))
     except ValueError:
@@ -136,11 +136,11 @@ def shown(url: object) -> str:
 
 @contextmanager
 def translated(where: str = "", session: Any = None) -> Iterator[None]:
-    """Turn what keystoneauth1 raises into an OSPError that begins with `where`, if that is given.
+    """Turn what keystoneauth1 raises into an OSPError that begins with `where`.
 
-    Requests to Nova are made with raise_exc=False, so what speaks of a status is an answer of
-    Keystone's, also in mid-run.  While that `session` has sent nothing, whatever fails is a matter
-    of configuration.
+    Requests to Nova are made with raise_exc=False, so an error with an HTTP status always comes
+    from Keystone, also in mid-run.  As long as `session` has sent nothing, any failure is an error
+    of the configuration.
     """
     from keystoneauth1 import exceptions as ka
 
@@ -155,24 +155,23 @@ def translated(where: str = "", session: Any = None) -> Iterator[None]:
     except ka.ClientException as error:
         kind, text = _of_client(error)
         raise kind(f"{prefix}{text}") from error
-    except OSError as error:  # of requests, where it looks for a CA file
+    except OSError as error:  # requests raises it if a CA file is missing
         kind = OSPConfigError if "invalid path" in str(error) else OSPError
         raise kind(f"{prefix}{_of_wire(error)}") from error
-    except (
-        Exception
-    ) as error:  # keystoneauth takes keys and the shape of a token for granted
+    # keystoneauth1 does not check keys and the shape of a token: missing ones raise anything.
+    except Exception as error:
         log.debug("%s", where, exc_info=True)
         if not getattr(session, "sent", True):
             raise OSPConfigError(
-                f"{prefix}the log-in is not complete; correct auth and auth_type"
+                f"{prefix}the login is not complete; correct auth and auth_type"
             ) from error
         raise OSPError(
-            f"{prefix}the answer to the log-in is not Keystone's; correct auth_url"
+            f"{prefix}the answer to the login is not Keystone's; correct auth_url"
         ) from error
 
 
 def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
-    """What an answer of Keystone's means."""
+    """The kind and text of the error for an error status of Keystone."""
     status = error.http_status
     words = (
         gist(str(error.message or "").partition(f" (HTTP {status})")[0])
@@ -184,7 +183,7 @@ def _of_keystone(error: Any) -> "tuple[type[OSPError], str]":
         return OSPError, f"Keystone cannot answer ({status}: {words})"
     return (
         OSPLoginError,
-        f"Keystone refuses the log-in ({status}: {words}); {_advice(error, words)}",
+        f"Keystone refuses the login ({status}: {words}); {_advice(error, words)}",
     )
 
 
@@ -196,11 +195,11 @@ def _advice(error: Any, words: str) -> str:
         return "wrong user, password, secret or project, or no role in that project"
     if error.http_status in (404, 405, 410):
         return f"auth_url probably has a wrong path ({shown(getattr(error, 'url', '') or '')})"
-    return "correct the log-in in clouds.yaml"
+    return "correct the login in clouds.yaml"
 
 
 def _of_client(error: Any) -> "tuple[type[OSPError], str]":
-    """What any other error of keystoneauth1 means."""
+    """The kind and text of the error for any other error of keystoneauth1."""
     from keystoneauth1 import exceptions as ka
 
     cause = error.__context__
@@ -232,7 +231,7 @@ def _of_client(error: Any) -> "tuple[type[OSPError], str]":
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it wraps, the outermost first; they are nested in four ways."""
+    """An error and all errors that it wraps, the outermost first; there are four ways to wrap."""
     queue, known = [error], set()
     while queue:
         link = queue.pop(0)
@@ -250,7 +249,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _of_wire(error: BaseException) -> str:
-    """The reason that a connection failed, and what to do."""
+    """Why a connection failed, and what to do."""
     chain = list(causes_of(error))
     url = _url_of(chain)
     at = f" at {url}" if url else ""
@@ -269,13 +268,13 @@ def _of_wire(error: BaseException) -> str:
 
 
 def _of_cause(link: BaseException) -> str:
-    """What one error of the interpreter means; blank where it is of no known kind."""
+    """What one error of a library means, and what to do; "" if its kind is not known."""
     if isinstance(link, ssl.SSLCertVerificationError):
         words = gist(getattr(link, "verify_message", "") or "certificate verify failed")
         advice = _NO_TRUST.get(getattr(link, "verify_code", 0), _OWN_CA)
         hint = _of_no_use() if advice == _OWN_CA else ""
         return f"certificate verify failed: {words}; {advice}{hint}"
-    if type(link).__name__ == "CertificateError":  # urllib3 1 compares names itself
+    if type(link).__name__ == "CertificateError":  # urllib3 1.x compares names itself
         return f"certificate verify failed: {gist(link)}; {_NO_TRUST[62]}"
     if isinstance(link, ssl.SSLError):
         return _of_tls(link)
@@ -287,12 +286,12 @@ def _of_cause(link: BaseException) -> str:
         isinstance(link, ConnectionResetError)
         or type(link).__name__ == "RemoteDisconnected"
     ):
-        return "the server closes the connection (http:// where it wants https://)"
+        return "the server closes the connection (http:// instead of https://?)"
     if (
         isinstance(link, (TimeoutError, socket.timeout))
         or type(link).__name__ in _TIMEOUTS
     ):
-        return "no answer in time; is a firewall between, or the server overloaded"
+        return "no answer in time; is a firewall in between, or the server overloaded"
     if isinstance(link, OSError) and link.strerror:
         return gist(f"{link.strerror} {link.filename or ''}")
     return _of_ca_file(link)
@@ -303,7 +302,7 @@ def _of_tls(link: ssl.SSLError) -> str:
     words = reason.lower().replace("_", " ") or gist(link)
     if reason in _NO_TLS:
         return (
-            f"{words}: the server speaks no TLS there (plain http?); correct the URL's scheme "
+            f"{words}: the server does not speak TLS there (plain http?); correct the URL's scheme "
             "or port"
         )
     if "NO_CERTIFICATE_OR_CRL" in reason or reason.startswith("PEM"):
@@ -317,7 +316,7 @@ def _of_tls(link: ssl.SSLError) -> str:
 
 
 def _of_ca_file(link: BaseException) -> str:
-    """requests' own complaints about files are OSErrors without a number."""
+    """What an error of requests about a missing file means: an OSError without a number."""
     text = str(link)
     path = text.rpartition("invalid path: ")[2].split(" Failed")[0]
     if "CA certificate bundle" in text:
@@ -335,7 +334,7 @@ def _of_no_use() -> str:
 
 
 def _url_of(chain: "list[BaseException]") -> str:
-    """Where a request went, as requests or keystoneauth1 remember it."""
+    """The URL of the request that failed, as requests or keystoneauth1 keeps it; "" if unknown."""
     for link in chain:
         url: Optional[str] = getattr(getattr(link, "request", None), "url", None)
         if url:
@@ -347,7 +346,7 @@ def _url_of(chain: "list[BaseException]") -> str:
 
 
 def _reason(chain: "list[BaseException]") -> str:
-    """The innermost text that is one: of a sort that names no object of Python's."""
+    """The innermost text that a person can read: without the names of Python objects."""
     for link in reversed(chain):
         text = gist(
             getattr(link, "strerror", None)

@@ -1,4 +1,4 @@
-"""One log-in to one Keystone, shared by all its regions, and the Novas of its catalog."""
+"""One login to one Keystone, shared by all its regions, and the Novas in its catalog."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -12,14 +12,15 @@ from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, shown, tr
 from foreman_hooks.osp_checker.session import Standing, check_drift, heed_environment
 
 TIMEOUT = 60.0  # seconds for one answer, unless clouds.yaml says api_timeout
-CONNECTIONS = 32  # kept to one server: several regions may stand behind one address
+CONNECTIONS = 32  # to one server: several regions may share one address
 _VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
 
 
 class Nova(NamedTuple):
-    """One compute endpoint, by the catalog or by an override of clouds.yaml.
+    """One compute endpoint, from the catalog or from an override in clouds.yaml.
 
-    `listed`: whether the address is in the catalog; that of an override need not be.
+    `keystone`: the auth_url.  `service`: the service's name, "" if it has none.  `listed`: whether
+    the URL is in the catalog; that of an override may not be.
     """
 
     keystone: str
@@ -31,10 +32,11 @@ class Nova(NamedTuple):
 
 @dataclass(frozen=True)
 class LogIn:
-    """One good log-in; `keystone` is the auth_url, `source` the file with the cloud's entry.
+    """One login that Keystone accepted.
 
-    `verified`: whether TLS is checked.  `novas`: every compute endpoint of the catalog, whatever
-    its interface.
+    `keystone`: the auth_url.  `source`: the file with the cloud's entry.  `verified`: whether TLS
+    is checked.  `session` and `access`: keystoneauth1's.  `novas`: every compute endpoint of the
+    catalog, of every interface.
     """
 
     keystone: str
@@ -47,7 +49,7 @@ class LogIn:
     def nova(self, entry: CloudEntry) -> Nova:
         """The Nova that openstacksdk would ask for this entry; raises OSPConfigError.
 
-        Respects the keys compute_endpoint_override, compute_region_name, compute_service_name,
+        It follows the keys compute_endpoint_override, compute_region_name, compute_service_name,
         compute_service_type and compute_interface.
         """
         where = f"cloud {entry.name}, region {entry.config.region_name}"
@@ -83,10 +85,8 @@ class LogIn:
 
     def _of_catalog(self, entry: CloudEntry) -> Nova:
         config = entry.config
-        region, kind = (
-            config.get_region_name("compute"),
-            config.get_service_type("compute"),
-        )
+        region = config.get_region_name("compute")
+        kind = config.get_service_type("compute")
         interface = config.get_interface("compute") or "public"
         service = config.get_service_name("compute")
         endpoints = self.access.service_catalog.get_endpoint_data_list(
@@ -115,7 +115,7 @@ class LogIn:
         )
 
     def _with_version(self, url: str) -> str:
-        """That URL, or the one of its version 2.1: some catalogs leave the version out."""
+        """The URL with a version: some catalogs leave it out, then version 2.1 is discovered."""
         if _VERSION.search(urlsplit(url).path):
             return url
         discovered = self._discover(url)
@@ -128,7 +128,7 @@ class LogIn:
         return discovered
 
     def _discover(self, url: str) -> str:
-        """Where the server at that URL has version 2.1; "" or the URL itself if it has none."""
+        """The URL of version 2.1 at that server; "" or the URL itself if it names none."""
         from keystoneauth1 import exceptions as ka
         from keystoneauth1.discover import EndpointData
 
@@ -146,9 +146,9 @@ class LogIn:
     def left_out(
         self, asked: Collection[Nova], ignored: Collection[str]
     ) -> tuple[str, ...]:
-        """The compute regions of the catalog that are neither asked nor ignored by name.
+        """The compute regions of the catalog that are neither asked nor ignored by name, sorted.
 
-        A region with a second Nova that is not asked is named with it: REGION/SERVICE.
+        If a region has a second Nova that is not asked, that one is named REGION/SERVICE.
         """
         urls: dict[tuple[str, str], set[str]] = {}  # by region and service
         for nova in self.novas:
@@ -169,7 +169,7 @@ class LogIn:
 
 
 def _first_of_each(novas: Iterable[Nova]) -> set[tuple[str, str]]:
-    """Region and service of these; an address outside the catalog covers only its first region."""
+    """(region, service) of these; a URL outside the catalog covers only its first region."""
     first: dict[str, tuple[str, str]] = {}
     for nova in novas:
         first.setdefault(_bare(nova.url), (nova.region, nova.service))
@@ -191,7 +191,7 @@ def _several(region: str, endpoints: "list[Any]") -> str:
 
 
 def _bare(url: str) -> str:
-    """A URL without its version and what follows, to compare."""
+    """A URL without its version and what follows it, for comparisons."""
     parts = urlsplit(url)
     path = _VERSION.split(parts.path)[0].rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}".lower()
@@ -199,18 +199,18 @@ def _bare(url: str) -> str:
 
 @dataclass
 class LogIns:
-    """The log-ins of one run: one for each Keystone and credential, and none after a refusal."""
+    """The logins of one run: one for each Keystone and credential, and none after a refusal."""
 
     _good: dict[str, LogIn] = field(default_factory=dict, repr=False)
     _failed: dict[str, OSPError] = field(default_factory=dict, repr=False)
     _standing: dict[str, Standing] = field(default_factory=dict, repr=False)
 
     def get(self, entry: CloudEntry) -> LogIn:
-        """The log-in for that entry; logs in if no earlier entry did.
+        """The login for that entry; logs in if no earlier entry did.
 
-        Raises OSPError; for every further entry with that log-in the same again, without asking.
+        Raises OSPError.  A login that failed raises the same error again, without another request.
         """
-        where = f"log-in to cloud {entry.name} at {entry.auth_url} by {entry.source}"
+        where = f"login to cloud {entry.name} at {entry.auth_url} by {entry.source}"
         key = entry.login_key
         if key not in self._good and key not in self._failed:
             standing = self._standing.setdefault(entry.credential_key, Standing())
@@ -225,7 +225,7 @@ class LogIns:
 
 
 def _log_in(entry: CloudEntry, standing: Standing) -> LogIn:
-    """Fetch a token and read its catalog; raises OSPError, which does not name the cloud."""
+    """Fetch a token and read its catalog; raises OSPError, whose text does not name the cloud."""
     with translated():
         session = entry.config.get_session()
     session.standing = standing
@@ -257,12 +257,12 @@ def _check_scope(access: Any) -> None:
             "domain_name, and give a project: project_name and project_domain_name"
         )
     raise OSPConfigError(
-        "the log-in has no project; set project_name and project_domain_name (or project_id)"
+        "this login has no project; set project_name and project_domain_name (or project_id)"
     )
 
 
 def _novas(entry: CloudEntry, access: Any) -> Iterable[Nova]:
-    """Every compute endpoint of the catalog, of the usual types or compute_service_type."""
+    """Every compute endpoint of the catalog, by the usual types and compute_service_type."""
     from os_service_types import ServiceTypes
 
     if not access.project_scoped:

@@ -1,4 +1,4 @@
-"""How hard a server is pressed: questions at once, pauses, and patience with one that is busy."""
+"""How fast a server is asked: parallel requests, pauses, and patience with a busy server."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,20 +8,19 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, NamedTuple, Optional
 
-PATIENCE = 120.0  # seconds: a server that asks for more (Retry-After) is not waited for
-TRIES = 4  # of one question, while the server asks for patience
-BREATH = 0.5  # seconds before the second try of a 503 that names no time
+PATIENCE = 120.0  # seconds; if Retry-After asks for a longer wait, we give up
+TRIES = 4  # of one request, while the server asks us to wait
+BREATH = 0.5  # seconds before the second try after a 503 without Retry-After
 
 Progress = Callable[[int, int], None]  # done, total (0: not known)
 
 
 class Manners(NamedTuple):
-    """How much is asked of a server: questions at once, rows a page, seconds between questions."""
+    """How a server is asked: parallel requests, rows a page, and seconds between requests."""
 
     workers: int = 8
-    page_size: int = (
-        1000  # Nova's max_limit by default; it cuts a larger limit to it in silence
-    )
+    # The default of Nova's max_limit, to which Nova silently cuts a larger limit.
+    page_size: int = 1000
     pause: float = 0.0
 
 
@@ -30,9 +29,9 @@ MANNERS = Manners()
 
 @contextmanager
 def workers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads that an error or Ctrl-C leaves at once.
+    """A pool of at most `count` threads, which an error or Ctrl-C leaves at once.
 
-    Work that has not begun never does, and a thread that hangs is not waited for.
+    Then work that has not begun is dropped, and no thread is waited for.
     """
     pool = ThreadPoolExecutor(max(count, 1))
     try:
@@ -42,7 +41,7 @@ def workers(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def wait(seconds: float) -> None:
-    """Sleep; not at all for 0 seconds, since even that would let another thread run."""
+    """Sleep; do nothing for 0 seconds, since even sleep(0) lets another thread run."""
     if seconds:
         time.sleep(seconds)
 
@@ -50,16 +49,16 @@ def wait(seconds: float) -> None:
 def retry_in(
     response: Any, attempt: int, otherwise: Optional[Mapping[int, float]] = None
 ) -> Optional[float]:
-    """Seconds until the same question is put again; None if the answer stands.
+    """Seconds to wait before the request is sent again; None if this response is final.
 
-    A busy server that asks for patience is given it, up to PATIENCE and TRIES.  `attempt`: of this
-    question, from 1 on.  `otherwise`: status -> seconds before the one more try of an answer that
-    names no time.
+    If a busy server asks us to wait (Retry-After), we do, up to PATIENCE and TRIES.  `attempt`: the
+    number of this try, from 1.  `otherwise`: status -> seconds before the only second try, for
+    responses without Retry-After.
 
     urllib3's Retry cannot do this (tried with 1.26.20 and 2.8.0).  It never gives up on a long
     Retry-After: 1.26 sleeps for a day if the server says so, 2.8 cuts each wait to
-    `retry_after_max` and tries on.  A header that it cannot read becomes an exception that hides
-    the answer.  It retries a 413 as well.
+    `retry_after_max` and keeps trying.  A header that it cannot read becomes an exception that
+    hides the response.  It also retries a 413.
     """
     asked = retry_after(response.status_code, response.headers)
     if asked is not None:
@@ -70,7 +69,7 @@ def retry_in(
 
 
 def retry_after(status: int, headers: Mapping[str, str]) -> Optional[float]:
-    """For how many seconds the server asks to be left alone; None if it does not."""
+    """How many seconds the server asks us to wait; None if it does not."""
     text = headers.get("Retry-After", "").strip()
     if status not in (429, 503) or not text:
         return None

@@ -2,16 +2,17 @@
 
 How "terminated" is decided (every step was measured on Keystone 30 and Nova 34):
 
-1. The token is fetched on its own: a deleted application credential is a 404 of the log-in and must
-   never be taken for the 404 of a server.
-2. The login must be able to see: a server of another project is read (`Region.prove_visibility`).
-3. GET /servers/UUID at microversion 2.1 (`MICROVERSION`): 200 about that very server is PRESENT,
-   whatever its status.  Only Nova's own 404 (itemNotFound, the UUID in its message, a request id)
-   goes on.
-4. The deleted row, the tombstone, is asked for: one row with status DELETED is DELETED, with the
-   time.  Any other status is PRESENT.  No row at all is ABSENT: no evidence, and no proof.
-5. Everything else is UNKNOWN.  A 5xx, a refused log-in or a lost connection makes the whole region
-   unknown: that is how a cell that is down shows itself.
+1. Fetch the token in a separate request.  If an application credential was deleted, the login gets
+   a 404, which must never be mistaken for the 404 of a server.
+2. Prove that the login can see: read a server of another project (`Region.prove_visibility`).
+3. GET /servers/UUID at microversion 2.1 (`MICROVERSION`).  A 200 about exactly that server means
+   PRESENT, whatever its status.  Only Nova's own 404 (itemNotFound, the UUID in its message, a
+   request id) leads to step 4.
+4. Ask for the deleted row, the tombstone.  A row with status DELETED means DELETED, with the time.
+   A row with any other status means PRESENT.  No row at all means ABSENT: neither alive nor proven
+   terminated.
+5. Everything else means UNKNOWN.  A 5xx, a refused login or a lost connection makes the whole
+   region unknown, because that is what a cell that is down looks like.
 """
 
 import threading
@@ -49,31 +50,33 @@ from foreman_hooks.osp_checker.session import check_drift, clock_drift
 from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting
 from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
 
-# At 2.1 a GET of a server in a cell that is down is always a 500.  From 2.69 it can be a 404 that
-# is false (soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
+# At 2.1, a GET of a server in a cell that is down is always a 500.  From 2.69 it can be a false 404
+# (for soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
 MICROVERSION = "2.1"
-BEGINNING = "2000-01-01T00:00:00Z"  # changes-since: older than any server, deleted rows included
-# A 503 is what a busy Nova gives.  For a 401 keystoneauth logs in again by itself, but of workers
-# that are refused together only the first does.  A cell that is down is a 500: not tried again.
+BEGINNING = (
+    "2000-01-01T00:00:00Z"  # for changes-since: older than any server or deleted row
+)
+# A busy Nova gives a 503.  After a 401 keystoneauth1 logs in again without our help; but if several
+# workers get one together, only the first does.  A cell that is down is a 500: no second try.
 _MORE_TRIES = {401: 0.0, 503: BREATH}
 # The filter for active servers lets busy ones pass (REBOOT, MIGRATING, ...), but never these.
 _NO_CANARY = (None, "BUILD", "DELETED", "SOFT_DELETED", "UNKNOWN")
 
 
 class _UnreadableError(Exception):
-    """An answer about one UUID that cannot be read: that UUID is unknown."""
+    """An answer about one UUID is invalid: only that UUID is unknown."""
 
 
 class _BadMarker(OSPError):
-    """Nova does not take that server as the marker of a page."""
+    """Nova does not accept that server as the marker of a page."""
 
 
 class Visibility(NamedTuple):
-    """How this login was shown to see other projects' servers.
+    """What shows that this login sees the servers of other projects.
 
-    `by_get`: a GET reads them.  Otherwise (the least-privilege role) only the filtered list does,
-    and it has no 500 that betrays a cell that is down.  `proof` names a server that the login can
-    see, or says what is relied upon.
+    `by_get`: GET shows them.  Otherwise (with the least-privilege role) only the filtered list
+    does, and it gives no 500 while a cell is down.  `proof`: names a server that the login can see,
+    or says what the proof relies on.
     """
 
     by_get: bool
@@ -82,7 +85,7 @@ class Visibility(NamedTuple):
 
 class _Answer(NamedTuple):
     status: int
-    body: Any  # parsed JSON; None where the body is no JSON
+    body: Any  # parsed JSON; None if the body is not JSON
     request_id: str
 
 
@@ -91,10 +94,10 @@ class Region:
     """One region of one cloud, asked with one login.
 
     `empty_is_absent`: for the least-privilege role, whether an empty filtered list may count as
-    ABSENT. True only where the cloud sets list_records_by_skipping_down_cells to false, so that a
-    list fails when a cell is down, and lets nobody resize across cells (policy
+    ABSENT.  True only if the cloud sets list_records_by_skipping_down_cells to false, so that a
+    list fails while a cell is down, and lets nobody resize across cells (policy
     compute:servers:resize:cross_cell, "!" by default), since no list shows a server while both of
-    its rows are hidden; the API shows neither setting.
+    its rows are hidden.  The API shows neither setting.
     """
 
     cloud: str
@@ -104,7 +107,7 @@ class Region:
     roles: tuple[str, ...] = ()  # of the login, by name
     empty_is_absent: bool = False
     manners: Manners = MANNERS
-    visibility: Optional[Visibility] = None  # once it is proven
+    visibility: Optional[Visibility] = None  # None until it is proven
     log_in: Optional[LogIn] = None
     endpoint: Optional[Nova] = None
     # the Date of the last answer whose clock was right
@@ -123,8 +126,8 @@ class Region:
     ) -> "Region":
         """Log in to a cloud of clouds.yaml and find its Nova in that region.
 
-        `cloud`: None: the default one, or OS_*.  `log_ins` are those of this run so far, which are
-        shared.  Raises OSPConfigError, OSPLoginError or OSPError.
+        `cloud`: None for the default cloud, or that of the OS_* variables.  `log_ins`: the logins
+        of this run, to share them.  Raises OSPConfigError, OSPLoginError or another OSPError.
         """
         entry = cloud_entry(cloud, region)
         log_in = (log_ins or LogIns()).get(entry)
@@ -143,7 +146,7 @@ class Region:
 
     @property
     def place(self) -> Place:
-        """Its cloud and region."""
+        """The cloud and the region."""
         return Place(self.cloud, self.region)
 
     @property
@@ -154,7 +157,7 @@ class Region:
     def look(
         self, uuids: Iterable[str], progress: Optional[Progress] = None
     ) -> RegionAnswer:
-        """Ask about each UUID (any form), some at a time; never raises for what the cloud does."""
+        """Ask about each UUID (in any form), in parallel; if the cloud fails, all are UNKNOWN."""
         wanted = list(dict.fromkeys(uuids))
         try:
             sightings = self._ask_all(wanted, progress)
@@ -166,13 +169,13 @@ class Region:
     def _ask_all(
         self, uuids: Sequence[str], progress: Optional[Progress]
     ) -> dict[str, Sighting]:
-        """A Sighting for each UUID; the first OSPError of any worker ends them all."""
+        """A Sighting for each UUID; raises the first OSPError of a worker, and stops the others."""
         queue = iter(uuids)
         sightings: dict[str, Sighting] = {}
         failures: list[BaseException] = []
 
         def work() -> None:
-            for text in queue:  # shared by all workers: each takes what is next
+            for text in queue:  # shared by all workers: each takes the next one
                 if failures:  # another worker knows that the region is unknown
                     raise failures[0]
                 try:
@@ -192,9 +195,9 @@ class Region:
     def list_servers(self, progress: Optional[Progress] = None) -> Set[str]:
         """The UUIDs of all servers that the region lists, of every project.
 
-        Proves visibility first; raises OSPError.  A UUID in the list is alive.  One that is not in
-        it says nothing yet: soft-deleted and hidden servers and those of a cell that is down are
-        missing from it (measured), so they have to be asked about one by one.
+        Proves visibility first; raises OSPError.  A server in the list is alive.  Servers that are
+        soft-deleted, hidden, or in a cell that is down are not in it (measured), so the other UUIDs
+        have to be asked about one by one.
         """
         listed: set[str] = set()
         for page in self.pages("/servers", progress):
@@ -227,8 +230,8 @@ class Region:
     ) -> list[dict[str, Any]]:
         """The page that follows, empty at the end.
 
-        A server without instance mapping, and one purged since, is a 400 as marker (measured): then
-        the server before it is the marker, and what was listed already is dropped.
+        A server that has no instance mapping, or was purged since, is a 400 as marker (measured).
+        Then the server before it is the marker, and servers that were listed already are dropped.
         """
         for number in reversed(range(len(page))):
             with suppress(_BadMarker):
@@ -241,14 +244,14 @@ class Region:
                 known = {server["id"] for server in page[number + 1 :]}
                 return [server for server in following if server["id"] not in known]
         raise OSPError(
-            f"{self.name}: Nova takes no server of a whole page as the marker of the next one"
+            f"{self.name}: Nova accepts no server of a whole page as the marker of the next page"
         )
 
     def ask(self, text: str) -> Sighting:
-        """What this region knows of one UUID; if it is absent, of it in the other byte order.
+        """What this region knows of one UUID; if absent, of the UUID in the other byte order.
 
-        Raises OSPError where the region cannot answer.  A match of the other byte order counts as
-        one of this: the same 128 bits name no other instance.  `detail` says which form it was.
+        A match in the other byte order counts, since no other instance has those 128 bits; `detail`
+        says which form matched.  Raises OSPError if the region cannot answer.
         """
         form = parse_uuid(text)
         if form is None:
@@ -281,9 +284,9 @@ class Region:
             return self._saw(text, Presence.UNKNOWN, str(unclear))
 
     def _get_server(self, form: str) -> Optional[str]:
-        """The server's status.
+        """The server's status; "" after Nova's own 404, None if the role may not ask.
 
-        "" if Nova itself says that there is none to see; None if the role may not ask.
+        Raises _UnreadableError for any other answer, and OSPError.
         """
         answer = self._get(f"/servers/{form}")
         if answer.status == 200:
@@ -293,9 +296,8 @@ class Region:
                     f"{self.name}: GET of server {form} gave a 200 that is not about it"
                 )
             return str(server.get("status") or "without status")
-        if (
-            answer.status == 403
-        ):  # a role that may list but not show; the list must answer
+        # The role may list but not show: then the filtered list has to answer.
+        if answer.status == 403:
             return None
         problem = _member(answer.body, "itemNotFound", dict)
         is_novas = problem and form in str(problem.get("message")) and answer.request_id
@@ -309,7 +311,7 @@ class Region:
     def _ask_tombstone(self, text: str, form: str, visibility: Visibility) -> Sighting:
         row = self._row(form, **{"changes-since": BEGINNING})
         if row is None:
-            # a row whose updated_at is NULL is missed by changes-since (measured)
+            # changes-since misses a row whose updated_at is NULL (measured).
             row = self._row(form)
         if row is None:
             return self._without_row(text, form, visibility)
@@ -319,7 +321,7 @@ class Region:
             )
         ended = row.get("OS-SRV-USG:terminated_at")
         if ended is None:
-            # `updated` does not stand in for it: if that is NULL Nova prints the present time
+            # `updated` cannot replace it: if that is NULL, Nova prints the current time.
             detail = f"its deleted row has no time; {visibility.proof}"
             return self._saw(text, Presence.ABSENT, detail)
         when = _moment(ended)
@@ -331,21 +333,21 @@ class Region:
         return self._saw(text, Presence.DELETED, detail, when)
 
     def _without_row(self, text: str, form: str, visibility: Visibility) -> Sighting:
-        """No trace is left, if this login's lists could show one."""
+        """The sighting if there is no row: ABSENT, but only if this login's lists can show one."""
         if visibility.by_get or self.empty_is_absent:
             return self._saw(
                 text, Presence.ABSENT, f"no row of it is left; {visibility.proof}"
             )
         raise _UnreadableError(
-            f"{self.name}: no row of {form}, but this role's lists are silent about a cell that "
-            "is down (set lists_fail_on_down_cell where the cloud does not skip down cells)"
+            f"{self.name}: no row of {form}, but this role's lists do not show whether a "
+            "cell is down (set lists_fail_on_down_cell if the cloud does not skip down cells)"
         )
 
     def _row(self, form: str, **more: Any) -> Optional[dict[str, Any]]:
-        """The one row, deleted or not, that the filtered list has of a UUID; None if it has none.
+        """The row of a UUID in the filtered list, deleted or not; None if there is none.
 
-        Nova drops `uuid` in silence for roles without allow_all_filters: then other servers come
-        back.
+        Nova silently drops the filter `uuid` for roles without allow_all_filters, and returns other
+        servers.
         """
         page = self._servers(
             "/servers/detail", all_tenants=1, uuid=form, limit=2, **more
@@ -360,11 +362,11 @@ class Region:
     def prove_visibility(self) -> Visibility:
         """Show that this login sees the servers of other projects; done once.
 
-        A reader of one project gets 404 for the living servers of all others, so without this no
-        404 means anything.  Raises OSPForbidden where it cannot be shown, OSPError where there is
-        no server.
+        A reader of one project gets a 404 for the living servers of all others, so without this
+        proof a 404 means nothing.  Raises OSPForbidden if it cannot be shown, OSPError if there is
+        no active server.
         """
-        with self._proving:  # the first of many workers does it for all
+        with self._proving:  # the first worker does it for all
             if self.visibility is None:
                 canary, own = self._canary()
                 try:
@@ -372,17 +374,17 @@ class Region:
                     self.visibility = proof or self._prove_by_filter(canary, own)
                 except _UnreadableError as unclear:
                     raise OSPForbidden(
-                        f"{unclear}; so nothing shows that this login sees all projects, it needs "
+                        f"{unclear}; so nothing shows that this login sees all projects; it needs "
                         "Nova's admin role, or the custom role of the README"
                     ) from unclear
             return self.visibility
 
     def _canary(self) -> tuple[dict[str, Any], bool]:
-        """An active server, of another project if there is any; and whether it is of our own.
+        """(server, own): an active server, of another project if any is; whether it is our own.
 
-        Sorted by project, the first or the last is of another project if any is.  Only active ones:
-        servers that are still requests to build stand before all others whatever the order, and
-        everybody's GET of them is a 200, so they would prove nothing (measured on Nova 34).
+        Sorted by project, the first or the last server is of another project if any is.  Servers
+        that are still build requests come first in any order, and everybody gets a 200 for them, so
+        they prove nothing (measured on Nova 34).
         """
         server: dict[str, Any] = {}
         for direction in ("asc", "desc"):
@@ -481,13 +483,13 @@ class Region:
         return page
 
     def _get(self, path: str, **query: Any) -> _Answer:
-        """One request; raises OSPError for what concerns the whole region.
+        """Send one request; raises OSPError for anything that concerns the whole region.
 
-        That is a 5xx, a refused log-in, a lost connection, and a clock that is off.
+        That is a 5xx, a refused login, a lost connection, or a clock that differs from ours.
         """
         for attempt in range(1, TRIES + 1):
             with translated(self.name, getattr(self.nova, "session", None)):
-                # redirect: one that leads to a log-in page would come back as a 200
+                # redirect=False: a redirect to a login page would end as a 200
                 response, body = self.nova.get(
                     path, params=query, raise_exc=False, redirect=False
                 )
@@ -504,10 +506,11 @@ class Region:
         return _Answer(response.status_code, body, request_id or "")
 
     def _check_answer(self, path: str, response: Any) -> None:
-        status, date = response.status_code, response.headers.get("Date")
+        status = response.status_code
+        date = response.headers.get("Date")
         if status == 401:
             raise OSPLoginError(
-                f"{self.name}: Nova refuses the token, and a new one could not be had"
+                f"{self.name}: Nova refuses the token (401), and no valid one can be obtained"
             )
         target = shown(response.headers.get("Location", ""))
         if 300 <= status < 400 and target.startswith(("http://", "https://")):
@@ -526,7 +529,9 @@ class Region:
             raise OSPError(
                 f"{self.name}: GET {path} gave {status} (a cell that is down, or Nova itself)"
             )
-        if date != self._date:  # it changes once a second
+        if (
+            date != self._date
+        ):  # Date changes once a second: no need to compare more often
             with translated(self.name):
                 check_drift(clock_drift(response.headers), "Nova")
             self._date = date
@@ -557,36 +562,38 @@ def unknown_region(
 def _adapter(log_in: LogIn, nova: Nova, region: str) -> Any:
     """novaclient's adapter to that Nova.
 
-    Servers are asked for by path: of a list longer than Nova's max_limit novaclient's own call
-    returns the first page in silence, and its exceptions do not hold the headers of an answer.
+    We request servers by path.  If a list is longer than Nova's max_limit, novaclient's own call
+    silently returns only the first page, and its exceptions have no response headers.  Without
+    these calls a start takes 0.08 s less: `import novaclient.v2.client` is not needed.
     """
     try:
-        from novaclient.client import Client
+        from novaclient.api_versions import APIVersion
+        from novaclient.client import SessionClient
     except ImportError as error:
         raise OSPConfigError(
             f"python-novaclient cannot be loaded ({error}); install python3-novaclient"
         ) from error
 
-    # one more try for a connection that fails, by keystoneauth; for a 503 see Region._get
-    client = Client(
-        MICROVERSION,
+    return SessionClient(
         session=log_in.session,
+        service_type="compute",
         region_name=region,
         endpoint_override=nova.url.replace("%", "%%"),
+        api_version=APIVersion(MICROVERSION),
+        # keystoneauth1 tries a failed connection once more; for a 503 see Region._get.
         connect_retries=1,
         user_agent="satellite-osp-cleanup",
     )
-    return client.client
 
 
 def _member(body: Any, key: str, kind: type) -> Any:
-    """`body[key]` if body is an object and the member is of that type, else None."""
+    """`body[key]` if `body` is an object and the member has that type, else None."""
     value = body.get(key) if isinstance(body, dict) else None
     return value if isinstance(value, kind) else None
 
 
 def _moment(text: object) -> Optional[datetime]:
-    """A time as Nova prints it (UTC, with or without Z or fractions of a second); else None."""
+    """The aware time that Nova prints (UTC, with or without Z or fractions); None if invalid."""
     try:
         return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(
             tzinfo=timezone.utc

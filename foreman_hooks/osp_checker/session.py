@@ -1,4 +1,4 @@
-"""How we speak to Keystone: patiently, never again after a refusal, and only by one clock."""
+"""How we speak to Keystone: with patience, never after a refusal, only if the clocks agree."""
 
 import os
 import threading
@@ -14,15 +14,14 @@ from urllib.request import getproxies
 from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
 from foreman_hooks.osp_checker.pace import BREATH, TRIES, retry_in, wait
 
-CLOCK_SKEW = timedelta(
-    minutes=5
-)  # clocks that differ by more give times that cannot be compared
+# The times of clocks that differ by more cannot be compared.
+CLOCK_SKEW = timedelta(minutes=5)
 
-_ONE_MORE_TRY = {503: BREATH, 504: BREATH}  # of a log-in, by the status of its answer
+_ONE_MORE_TRY = {503: BREATH, 504: BREATH}  # of a login, by the status of its response
 
 
 def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
-    """How far a server's clock is ahead of ours, by the Date of its answer; None without one."""
+    """How far a server's clock is ahead of ours, by the header Date; None without a valid one."""
     with suppress(TypeError, ValueError, OverflowError):
         there = parsedate_to_datetime(headers.get("Date", ""))
         return there.replace(tzinfo=there.tzinfo or timezone.utc) - datetime.now(
@@ -32,7 +31,7 @@ def clock_drift(headers: Mapping[str, str]) -> Optional[timedelta]:
 
 
 def check_drift(drift: Optional[timedelta], whose: str) -> None:
-    """Raise OSPError if a clock is too far from ours to compare any times."""
+    """Raise OSPError if a clock differs from ours by more than CLOCK_SKEW; `whose`: for people."""
     if drift is None or abs(drift) <= CLOCK_SKEW:
         return
     minutes = abs(drift).total_seconds() / 60
@@ -43,11 +42,12 @@ def check_drift(drift: Optional[timedelta], whose: str) -> None:
 
 
 def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
-    """What to verify TLS with, by the environment too; `http` is a requests.Session.
+    """What to verify TLS with: `verify`, or a CA bundle that the environment names.
 
-    requests would read the environment for each of thousands of requests, which takes an eighth of
-    their time; from here on it does so for proxies only.  It would also send the log-in that
-    ~/.netrc has for the server, so `http` gets an auth that adds nothing.
+    `http`: a requests.Session.  `verify` and the result: as requests takes them.  requests would
+    read the environment for each of thousands of requests, which takes an eighth of their time; now
+    it does so only if there are proxies.  It would also send the login that ~/.netrc has for the
+    server, so `http` gets an auth that adds nothing.
     """
     http.trust_env = bool(getproxies())
     http.auth = http.auth or _no_auth
@@ -64,10 +64,10 @@ def _no_auth(request: Any) -> Any:
 
 @dataclass
 class Standing:
-    """How Keystone took one credential in this run; `refusal` is the error of its refusal.
+    """Whether Keystone refused one credential in this run; `refusal` is its error, None if not.
 
-    `lock` lets one thread at a time log in with it: threads that wait behind a refused log-in would
-    all repeat it, and some thirty of them lock the account.
+    `lock` lets one thread at a time log in with the credential.  Otherwise all threads that wait
+    would repeat a refused login, and some thirty refusals lock the account.
     """
 
     refusal: Optional[Exception] = None
@@ -75,9 +75,10 @@ class Standing:
 
 
 class CarefulLogIn:
-    """What `session_class` adds to keystoneauth1's session; `standing` may be shared.
+    """What `session_class` adds to keystoneauth1's session.
 
-    `sent`: whether any request went out.  `drift`: how far Keystone's clock is ahead of ours.
+    `standing`: may be shared with other sessions.  `sent`: whether any request was sent.  `drift`:
+    how far Keystone's clock is ahead of ours; None if it is not known.
     """
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -89,16 +90,15 @@ class CarefulLogIn:
 
     @contextmanager
     def logging_in(self) -> Iterator[None]:
-        """Wrap whatever may log in; raises at once after a refusal, and inside of a log-in.
+        """Wrap code that may log in; raises the earlier refusal, or OSPLoginError within a login.
 
-        The latter is what keystoneauth1 tries if Keystone wants a token before it tells its
-        versions; it would wait for itself for ever.
+        keystoneauth1 logs in within a login if Keystone requires a token to show its versions; the
+        thread would wait for its own lock forever.
         """
         if self._is_inside:
             raise OSPLoginError(
-                "Keystone answers 401 to the question which versions it has, before any log-in; "
-                "correct auth_url, or what stands in front of Keystone (a proxy that wants a "
-                "log-in?)"
+                "Keystone answers 401 to the request for its versions, before any login; correct "
+                "auth_url, or whatever is in front of Keystone (a proxy that requires a login?)"
             )
         with self.standing.lock:
             if self.standing.refusal:
@@ -119,14 +119,14 @@ class CarefulLogIn:
         return bool(getattr(self._here, "inside", False))
 
     def get_auth_headers(self, auth: Any = None, **more: Any) -> Any:
-        """The token's header; keystoneauth1 logs in for it if it has no good token."""
+        """The header with the token; keystoneauth1 logs in first if it has no valid token."""
         if auth not in (None, self.auth):  # type: ignore[attr-defined]
             return super().get_auth_headers(auth, **more)  # type: ignore[misc]
         with self.logging_in():
             return super().get_auth_headers(auth, **more)  # type: ignore[misc]
 
     def request(self, url: str, method: str, **more: Any) -> Any:
-        """One request; one of a log-in is repeated while Keystone is busy for a moment."""
+        """Send one request; within a login, it is repeated while Keystone is briefly busy."""
         self.sent = True
         if not self._is_inside:
             return super().request(url, method, **more)  # type: ignore[misc]
@@ -148,7 +148,7 @@ class CarefulLogIn:
 
 @cache
 def session_class() -> Any:
-    """keystoneauth1's session that logs in with care; a function, since the import is slow."""
+    """keystoneauth1's session with CarefulLogIn; a function, because the import is slow."""
     from keystoneauth1.session import Session
 
     return type("CarefulSession", (CarefulLogIn, Session), {})

@@ -1,4 +1,4 @@
-"""What OpenStack says of UUIDs: the values that the checkers return."""
+"""What OpenStack says about UUIDs: the values that a checker returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 
 class Presence(str, Enum):
-    """What Nova says of one UUID.  Unknown is a value of its own; nothing turns it into "gone"."""
+    """What Nova says about one UUID.  Nothing ever turns UNKNOWN into ABSENT or DELETED."""
 
     PRESENT = "present"
     DELETED = "deleted"
@@ -41,8 +41,8 @@ _CODES = {
 class Sighting(NamedTuple):
     """One UUID in one cloud and region.
 
-    `detail` is the server's status if it is PRESENT, else what the answer rests on;
-    `terminated_at` (aware, UTC) is set if it is DELETED.
+    `detail`: the server's status if PRESENT, else what the presence rests on.  `terminated_at`:
+    aware, UTC; set only if DELETED.
     """
 
     uuid: str
@@ -65,10 +65,10 @@ class Sighting(NamedTuple):
 
 @dataclass(frozen=True)
 class RegionAnswer:
-    """How one region answered, and how far that can be trusted.
+    """How one region answered, and how far the answer can be trusted.
 
-    `servers`: how many it lists; None if no list was read.  `proof`: how it was shown that the
-    login sees all projects.  `error`: why the whole region is unknown; None if it answered.
+    `servers`: how many it lists; None if no list was read.  `proof`: what shows that the login sees
+    the servers of all projects.  `error`: why the whole region is unknown; None if it answered.
     `unlisted`: compute regions of the login's catalog that are neither in scope nor ignored by
     name.  `sightings`: UUID -> Sighting, for each UUID that this region was asked about.
     """
@@ -91,9 +91,9 @@ class RegionAnswer:
 class Survey:
     """What all clouds in scope know of the UUIDs that were asked about.
 
-    `alive`: UUID -> where, for those found in a list of servers; nothing more was asked of them.
-    `asked`: UUID -> a Sighting for each region, for those asked about one by one.  `at`: when a
-    checker host answered, by its own clock; None if the clouds were asked from here.
+    `alive`: UUID -> the place that lists it; nothing more was asked about it.  `asked`: UUID -> a
+    Sighting for each region, if it was asked about one by one.  `at`: when a checker host answered,
+    by its own clock (aware); None if this machine asked the clouds.
     """
 
     regions: tuple[RegionAnswer, ...]
@@ -102,7 +102,7 @@ class Survey:
     at: Optional[datetime] = None
 
     def of(self, uuid: str) -> tuple[Sighting, ...]:
-        """The sightings of one UUID; none if it was not asked about."""
+        """The sightings of one UUID; empty if it was not asked about."""
         place = self.alive.get(uuid)
         if place:
             return (

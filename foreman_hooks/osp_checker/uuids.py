@@ -14,8 +14,8 @@ _NO_IDENTITY = (
 def parse_uuid(text: object) -> Optional[str]:
     """The lower-case dashed form of a UUID; None if `text` is not one or names no machine.
 
-    Nova answers 404, never 400, to anything that is not exactly this form, so it is checked here.
-    All zeros and all F are what firmware without an identity reports.
+    Nova answers 404, never 400, to any other form, so the form is checked here.  Firmware without
+    an identity reports all zeros or all F.
     """
     if not text:
         return None
@@ -28,10 +28,10 @@ def parse_uuid(text: object) -> Optional[str]:
 def swap_bytes(form: str) -> str:
     """The UUID with its first three fields in the other byte order, in dashed lower case.
 
-    SMBIOS before and after 2.6 disagrees on that order, and so do the tools that read it (Candlepin
-    looks up both as well).  The function is its own inverse.
+    SMBIOS before and after 2.6 differ in that order, and so do the tools that read it (Candlepin
+    looks up both, too).  The function is its own inverse.  `form`: dashed, lower case.
     """
-    # by hand: called for every host, and ten times as fast as uuid.UUID
+    # Slices, because this runs for every host, and uuid.UUID takes ten times as long.
     first = form[6:8] + form[4:6] + form[2:4] + form[:2]
     second = form[11:13] + form[9:11]
     third = form[16:18] + form[14:16]
@@ -39,6 +39,6 @@ def swap_bytes(form: str) -> str:
 
 
 def both_orders(uuids: Iterable[str]) -> set[str]:
-    """These UUIDs, each in both byte orders."""
+    """These UUIDs (dashed, lower case), each in both byte orders."""
     forms = set(uuids)
     return forms | {swap_bytes(form) for form in forms}

@@ -1,9 +1,8 @@
 """The answer of a delegated check: a Survey as one framed line of ASCII, and back.  Pure.
 
-A job's output is everything that the remote machine printed, in pieces: text of shell start-up
-files, warnings, lines of other programs.  So the answer is one line that says which request it
-belongs to (its nonce), what was asked (a digest of the whole question), and that it is whole (a
-digest of itself); anything else is no answer.
+A job's output is everything that the remote machine printed, in pieces: output of shell start-up
+files, warnings, lines of other programs.  So the answer is one line with the nonce of the request,
+a digest of the whole question, and a digest of the answer itself; nothing else counts.
 """
 
 import hashlib
@@ -28,16 +27,16 @@ MODES = ("survey", "list", "ask")
 
 
 class NoAnswer(Exception):
-    """Text without an answer to this question, or with one that cannot be trusted; says why."""
+    """A text has no answer to this question, or has one that cannot be trusted; says why."""
 
 
 class Question(NamedTuple):
-    """What is asked, as the job's inputs carry it: every field is a text.
+    """What is asked, as the inputs of a job: every field is a text.
 
-    `mode`: survey (all servers are listed, and a UUID in no list is asked about by itself), list
-    (only that), ask (one by one).  `uuids` and `clouds` (NAME or NAME/REGION; empty: all of
-    clouds.yaml) are separated by white space or commas; `fails` names the clouds whose lists fail
-    when a cell is down.
+    `mode`: one of MODES.  survey lists all servers, and asks about each UUID that no list contains;
+    list only lists; ask asks about each UUID one by one.  `uuids` and `clouds` (NAME or
+    NAME/REGION; empty: all of clouds.yaml) are separated by white space or commas.  `fails`: the
+    clouds whose lists fail while a cell is down.
     """
 
     nonce: str
@@ -53,15 +52,15 @@ class Question(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """The parts of a text between white space and commas, each once, in order."""
+    """The words of a text, separated by white space or commas; each once, in order."""
     return list(dict.fromkeys(filter(None, re.split(r"[\s,]+", text))))
 
 
 def dump(question: Question, survey: Survey) -> str:
     """The line that answers `question`.
 
-    The sightings of a region that failed stay out: its error says it all.  `survey.at`, the time of
-    this host, goes along so that clocks that disagree are noticed.
+    The sightings of a region that failed are left out: its error is enough.  `survey.at`, the time
+    on this host, is included, so that the other side notices clocks that disagree.
     """
     places = [answer.place for answer in survey.regions]
     failed = {answer.place for answer in survey.regions if answer.error}
@@ -102,15 +101,15 @@ def _sighting_row(number: int, sighting: Sighting) -> list[Any]:
 
 
 def load(question: Question, output: str) -> Survey:
-    """The Survey in a job's whole output; raises NoAnswer for anything that is not exactly that.
+    """The Survey in the whole output of a job; raises NoAnswer unless there is exactly one.
 
-    Every UUID of the question is in it (except in mode list): alive, or with a sighting in each
+    Except in mode list, every UUID of the question is in it: alive, or with a sighting in each
     region, UNKNOWN if that region failed.
     """
     frames = _frames(question, output.replace("\r", ""))
     if not frames and f"{EARLIER} {question.nonce} " in output:
         raise NoAnswer(
-            "its job template is of an older version; bring the new one with 'templates publish'"
+            "its job template is of an older version; update it with 'templates publish'"
         )
     if len(frames) != 1:
         raise NoAnswer("several answers" if frames else "no answer in its output")
@@ -135,7 +134,7 @@ def load(question: Question, output: str) -> Survey:
 
 
 def _frames(question: Question, output: str) -> set[tuple[str, str]]:
-    """Digest and payload of whatever looks like an answer; linear in the length of the output."""
+    """(digest, payload) of each line that looks like an answer; linear in the output's length."""
     frames = set()
     for line in output.split("\n"):
         for text in line.split(f"{MARK} {question.nonce} ")[1:]:
@@ -147,10 +146,10 @@ def _frames(question: Question, output: str) -> set[tuple[str, str]]:
 
 
 def _gist(error: Exception) -> str:
-    """What is wrong, without Python's words for it."""
+    """What is wrong, without the texts of Python's own errors."""
     if type(error) is ValueError:
         return str(error)
-    return "a field is missing, or of another kind than agreed"
+    return "a field is missing or has the wrong type"
 
 
 def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
@@ -158,7 +157,9 @@ def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
     places = [answer.place for answer in regions]
     if len(set(places)) < len(places):
         raise NoAnswer("the answer names a region twice")
-    wanted, alive, rows = set(words(question.uuids)), body["alive"], body["asked"]
+    wanted = set(words(question.uuids))
+    alive = body["alive"]
+    rows = body["asked"]
     answered = alive.keys() | rows.keys()
     if not answered <= wanted or alive.keys() & rows.keys():
         raise NoAnswer("the answer is about other UUIDs")
@@ -197,7 +198,7 @@ def _region_answer(
 
 
 def _number(value: object) -> int:
-    """A whole number from 0 on: an index of -1 would name another place."""
+    """The value, if it is a whole number from 0; raises ValueError: -1 would be another place."""
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not a number")
     return value
@@ -206,9 +207,9 @@ def _number(value: object) -> int:
 def _sightings(
     uuid: str, regions: Sequence[RegionAnswer], rows: Iterable[Sequence[Any]]
 ) -> tuple[Sighting, ...]:
-    """A Sighting for each region.
+    """A Sighting for each region; raises ValueError, and KeyError if one is missing.
 
-    If a region fails the others are not asked any more; then nothing can be known of any.
+    Once a region fails, the others are not asked any more, since the UUID is unknown anyway.
     """
     sightings: dict[Place, Sighting] = {}
     for number, presence, detail, when in rows:
@@ -235,7 +236,7 @@ def _sightings(
 
 
 def _ended_at(presence: str, text: Optional[str]) -> Optional[datetime]:
-    """The time of a termination, which a DELETED has and nothing else."""
+    """The time of termination; raises ValueError unless exactly a DELETED sighting has one."""
     if (text is not None) != (presence == Presence.DELETED.value):
         raise ValueError(f"{presence} with the time {text}")
     return _time(text)

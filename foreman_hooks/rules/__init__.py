@@ -1,1 +1,1 @@
-"""The rules: pure functions of what was observed."""
+"""The rules: pure functions of what a run observed."""

@@ -1,16 +1,16 @@
-"""From facts: whether a host is an OpenStack instance, and which UUIDs its sources name.
+"""Whether a host is an OpenStack instance, and which UUIDs it has, according to its facts.
 
 Satellite holds facts of several sources for one host.  Only those of subscription-manager (RHSM)
-are wiped when a new machine takes the record over; those of Ansible or Puppet may still describe
-the previous machine.  No UUID is thrown away: each one that a source names is asked about.
+are wiped when a new machine takes over the record; those of Ansible or Puppet may still describe
+the previous machine.  No UUID is ignored: OpenStack is asked about each one that a source names.
 
-What the sources say about the maker, and about being a guest, decides two things only: whether
+What the sources say about the maker, and about being a guest, decides only two things: whether
 OpenStack is asked at all, and whether absence from OpenStack can mean anything (`Identity.doubt`).
-It weighs nothing against the proof of a termination, because it is wrong too often.
+It never counts against the proof of a termination, because it is wrong too often.
 
-An instance on bare metal (Ironic) looks like any other server.  Only what a job published on the
-machine itself, as custom facts of RHSM, can make it an instance: its UUID in Nova, and the UUID of
-the hardware on which it was published, because a disk image may have carried the file elsewhere.
+An instance on bare metal (Ironic) looks like any other machine.  It counts as an instance only if a
+job published facts on the machine itself, as custom facts of RHSM: its UUID in Nova, and the UUID
+of the hardware at that time, because a disk image may carry these facts to another machine.
 
 Everything here is pure.
 """
@@ -22,7 +22,7 @@ from typing import NamedTuple, Optional
 from foreman_hooks.osp_checker import parse_uuid, swap_bytes
 from foreman_hooks.rules.model import Identity, Reason
 
-RHSM = "RHSM"  # the origin whose facts Katello wipes at a registration
+RHSM = "RHSM"  # the origin whose facts Katello wipes when a machine registers
 Names = tuple[str, ...]
 Values = Mapping[str, str]  # fact name -> value
 Facts = Mapping[str, Values]  # origin -> its facts
@@ -48,7 +48,7 @@ class _Family(NamedTuple):
         return (*self.uuids, *self.makers, *self.tags, *self.guest)
 
 
-# What sources report if the firmware names no maker.
+# What sources report if the firmware does not name its maker.
 _NO_MAKER = frozenset(
     {
         "",
@@ -103,9 +103,8 @@ _GUEST = frozenset(
         "openstack",
     }
 )
-_NOT_A_GUEST = frozenset(
-    {"false", "0", "no", "host", "physical"}
-)  # any other word says nothing
+# Words that are in neither set say nothing about being a guest.
+_NOT_A_GUEST = frozenset({"false", "0", "no", "host", "physical"})
 _GUEST_TEXTS = {
     True: "a guest",
     False: "not a guest",
@@ -165,16 +164,16 @@ def _leading_names(families: Iterable[_Family]) -> Names:
     return tuple(dict.fromkeys(names))
 
 
-PUBLISHED = "osp::uuid"  # the instance, as Nova writes it
-PUBLISHED_ON = "osp::system_uuid"  # the UUID of the hardware at that moment
+PUBLISHED = "osp::uuid"  # the UUID of the instance, as Nova writes it
+PUBLISHED_ON = "osp::system_uuid"  # the UUID of the hardware at that time
 RHSM_NAMES = (*_RHSM.names, PUBLISHED, PUBLISHED_ON)  # the facts to read from RHSM
 OTHER_NAMES = _names(_OTHERS)  # the facts to read from every other source
-GLANCE_NAMES = _RHSM.leading  # enough to find out that a host is alive
+LEADING_NAMES = _RHSM.leading  # enough to find out that a host is alive
 # Enough, in most cases, to find out that a host is not an OpenStack instance.
 MAKER_NAMES = (*_RHSM.makers, *_RHSM.tags, PUBLISHED)
-OTHER_GLANCE_NAMES = _leading_names(_OTHERS)
-# Every fact in which a record may name an instance; records that share a UUID are searched in all.
-UUID_NAMES = tuple(dict.fromkeys((*_RHSM.uuids, PUBLISHED, *OTHER_GLANCE_NAMES)))
+OTHER_LEADING_NAMES = _leading_names(_OTHERS)
+# Every fact that may name an instance; records that share a UUID are searched for in all of them.
+UUID_NAMES = tuple(dict.fromkeys((*_RHSM.uuids, PUBLISHED, *OTHER_LEADING_NAMES)))
 
 
 class _Firmware(NamedTuple):
@@ -182,13 +181,12 @@ class _Firmware(NamedTuple):
 
     makers: tuple[str, ...]  # maker and product, as reported
     tag: str  # asset tag of the chassis; "" if there is none
-    openstack: Optional[
-        bool
-    ]  # whether OpenStack made it; None if the source does not say
+    # Whether OpenStack made the machine; None if the source does not say.
+    openstack: Optional[bool]
 
     @property
     def kind(self) -> str:
-        """Maker, product and the asset tag, which tells clouds apart."""
+        """Maker, product and asset tag (which differs between clouds), in lower case."""
         texts = list(self.makers)
         if self.tag:
             texts.append(self.tag)
@@ -199,7 +197,7 @@ class _Statement(NamedTuple):
     """What one source says, under the names of one family."""
 
     source: str
-    uuids: tuple[str, ...]  # the one that counts most first
+    uuids: tuple[str, ...]  # valid ones, the most important first
     uuid_texts: tuple[str, ...]  # the values of the UUID facts, valid or not
     firmware: _Firmware
     guest: Optional[bool]  # None: does not say
@@ -226,13 +224,13 @@ def identify(
     openstack_names: Sequence[str] = ("OpenStack",),
     freshest: str = "",
 ) -> Identity:
-    """What a host is, according to its facts (named as in RHSM_NAMES and OTHER_NAMES).
+    """What a host is according to its facts, which have the names in RHSM_NAMES and OTHER_NAMES.
 
-    With `katello`, RHSM's facts lead if there are any; without, those of the source `freshest`, the
-    origin whose facts arrived last (see `disagree`).  A host is foreign only if the leading source
-    names another maker, and does not name OpenStack in the asset tag.
+    With `katello`, RHSM's facts lead if there are any.  Without, those of the origin `freshest`
+    lead, whose facts arrived last (see `disagree`).  A host is NOT_OPENSTACK only if the leading
+    source names another maker, and does not name OpenStack in the asset tag.
 
-    A machine is OpenStack's if its maker, product or asset tag contains one of `openstack_names`,
+    OpenStack made a machine if its maker, product or asset tag contains one of `openstack_names`,
     in upper or lower case: Nova writes "OpenStack Foundation" and "OpenStack Nova", Red Hat's
     builds write "Red Hat" and "OpenStack Compute".
     """
@@ -266,7 +264,7 @@ def _identity(
     others = [statement for statement in statements if statement is not leader]
     authoritative = leader.source == RHSM or not katello
     groups = [statement.uuids for statement in (leader, *others)]
-    if published:  # it is RHSM's word, which only RHSM's own facts precede
+    if published:  # a custom fact of RHSM: only RHSM's other facts come before it
         groups.insert(1 if authoritative else 0, (published,))
     uuids = _distinct(groups, published)
     may_be_foreign = authoritative or not published
@@ -278,22 +276,22 @@ def _identity(
 
 
 def disagree(facts: Facts, openstack_names: Sequence[str]) -> bool:
-    """Whether one source says OpenStack and another names another maker; RHSM does not count."""
+    """Whether one source names OpenStack and another one another maker; RHSM does not count."""
     statements = _statements(_without_rhsm(facts), tuple(openstack_names))
     answers = {statement.firmware.openstack for statement in statements}
     return {True, False} <= answers
 
 
 def _without_rhsm(facts: Facts) -> Facts:
-    """These facts without RHSM's, which nothing wipes where there is no Katello."""
+    """These facts without RHSM's, which nothing wipes if there is no Katello."""
     return {**facts, RHSM: {}}
 
 
 def by_makers(rhsm: Values, uuids: tuple[str, ...], openstack_names: Names) -> Identity:
-    """What a host with these `uuids` is, according to its facts of MAKER_NAMES alone.
+    """What a host with these `uuids` is, according to only the facts in MAKER_NAMES.
 
-    Only another maker settles it (NOT_OPENSTACK); without a reason all of its facts have to be
-    read.
+    Another maker settles it: NOT_OPENSTACK.  If the result has no reason, all facts of the host
+    have to be read.
     """
     makers = tuple(map(rhsm.get, _RHSM.makers))
     firmware = _firmware(makers, rhsm.get(_RHSM.tags[0]), openstack_names)
@@ -320,7 +318,7 @@ def same_machine(uuid: str, other: str) -> bool:
 
 
 def _statements(facts: Facts, openstack_names: Names) -> list[_Statement]:
-    """One for each source and family that says anything, RHSM's first."""
+    """A statement for each source and family that says anything, RHSM's first."""
     statements = [_read(RHSM, facts.get(RHSM, {}), _RHSM, openstack_names)]
     for origin, values in facts.items():
         if origin != RHSM and values:
@@ -368,9 +366,9 @@ def _distinct_texts(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _says_guest(values: Sequence[str]) -> Optional[bool]:
-    """Whether these facts say that the machine is a guest; one that denies it is enough.
+    """Whether these facts say that the machine is a guest; a single "no" is enough.
 
-    None if none of them says anything, which is what "NA", "Unknown" and new words mean.
+    None if no fact says anything; "NA", "Unknown" and words that we do not know say nothing.
     """
     words = {value.strip().lower() for value in values}
     if words & _NOT_A_GUEST:
@@ -380,7 +378,7 @@ def _says_guest(values: Sequence[str]) -> Optional[bool]:
     return None
 
 
-@lru_cache(maxsize=1024)  # of many thousands of hosts most have one of a few makers
+@lru_cache(maxsize=1024)  # thousands of hosts have the same few makers
 def _firmware(
     texts: tuple[Optional[str], ...],
     tag: Optional[str],
@@ -395,7 +393,7 @@ def _firmware(
 
 
 def _meaningful(text: Optional[str]) -> str:
-    """The text as it is; "" if it only says that the firmware does not know."""
+    """The text unchanged; "" if it only says that the firmware does not know."""
     if text is None or text.strip().lower() in _NO_MAKER:
         return ""
     return text
@@ -420,7 +418,7 @@ def _leader(
         for statement in statements:
             if statement.source == freshest:
                 return statement
-    return next(iter(statements), None)  # with Katello RHSM's, if there is one
+    return next(iter(statements), None)  # with Katello: RHSM's, if there is one
 
 
 def _is_foreign(
@@ -431,9 +429,9 @@ def _is_foreign(
 ) -> bool:
     """Whether the leading source itself names another maker.
 
-    If none leads and there is no Katello, one of several that disagree is enough: it may be the one
-    that is true now.  With Katello all of them may describe an earlier machine, so none may say
-    OpenStack.
+    If no source leads and there is no Katello, one other maker is enough, even if the sources
+    disagree: that source may be the one that is up to date.  With Katello, all of them may describe
+    an earlier machine, so the host is foreign only if no source says OpenStack.
     """
     if leader.source in (RHSM, freshest):
         return leader.firmware.openstack is False
@@ -452,14 +450,13 @@ def _doubt(
     if leader.guest is not True:
         return Reason.NOT_A_GUEST
     if not leader.leads:
-        return Reason.NO_PROOF  # virt-what failed, or is blind: only DMI names a UUID
+        return Reason.NO_PROOF  # virt-what failed or saw nothing: only DMI names a UUID
     uuids = list(leader.uuids)
     if published:
         uuids.append(published)
     if any(not same_machine(uuids[0], uuid) for uuid in uuids):
-        return (
-            Reason.AMBIGUOUS_UUID
-        )  # Katello itself may have put a random dmi::system::uuid there
+        # Katello itself may have put a random dmi::system::uuid there.
+        return Reason.AMBIGUOUS_UUID
     for other in others:
         if other.firmware.openstack is False or other.guest is False:
             return Reason.CONTRADICTING_FACTS
@@ -469,9 +466,9 @@ def _doubt(
 def _distinct(
     groups: Iterable[Sequence[str]], published: Optional[str]
 ) -> tuple[str, ...]:
-    """Every UUID of these groups, each machine once.
+    """Every UUID of these groups, once for each machine.
 
-    A machine whose UUID was `published` has that form, which is Nova's own.
+    If a UUID was `published`, its machine has it in that form, which is Nova's own.
     """
     uuids: list[str] = []
     for group in groups:
@@ -488,10 +485,10 @@ def _distinct(
 
 
 def published_uuid(rhsm: Values) -> Optional[str]:
-    """The UUID that was published on this machine; None if none was, or a disk image brought it.
+    """The UUID that a job published on this machine; None without one, or if an image brought it.
 
-    A disk image brought it if it was published on hardware other than what RHSM describes now.  If
-    RHSM names no hardware at all (s390x, aarch64 without SMBIOS), nothing shows that.
+    A disk image brought it if it was published on other hardware than RHSM describes now.  If RHSM
+    names no hardware at all (s390x, aarch64 without SMBIOS), this cannot be detected.
     """
     published = parse_uuid(rhsm.get(PUBLISHED))
     published_on = parse_uuid(rhsm.get(PUBLISHED_ON))
@@ -503,7 +500,7 @@ def published_uuid(rhsm: Values) -> Optional[str]:
 
 
 def _is_metal(rhsm: Values) -> bool:
-    """Whether RHSM says "not a guest" on the very hardware on which the UUID was published."""
+    """Whether RHSM says "not a guest" on the same hardware on which the UUID was published."""
     if _says_guest(_filled(rhsm, _RHSM.guest)) is not False:
         return False
     hardware = parse_uuid(rhsm.get("dmi::system::uuid"))
@@ -512,7 +509,7 @@ def _is_metal(rhsm: Values) -> bool:
 
 
 def _metal(published: str, statements: Sequence[_Statement], text: str) -> Identity:
-    """The identity of an instance on bare metal; its sources rightly name a hardware maker."""
+    """The identity of an instance on bare metal, whose sources correctly name a hardware maker."""
     groups = [(published,), *(statement.uuids for statement in statements)]
     return Identity(
         _distinct(groups, published),

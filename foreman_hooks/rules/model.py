@@ -1,4 +1,4 @@
-"""The values that the parts hand to each other: frozen, and free of the servers' raw answers."""
+"""The values that the rooms pass to each other: frozen, and without raw responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Decision(str, Enum):
 
 
 class Reason(str, Enum):
-    """Why a verdict says what it says; each verdict has exactly one.  People read these texts."""
+    """Why a verdict decides as it does; each verdict has exactly one.  People read these texts."""
 
     ALIVE = "instance exists"
     NOT_OPENSTACK = "not an OpenStack instance"
@@ -58,7 +58,7 @@ class Reason(str, Enum):
     MISSING = "absent for the whole grace period"
 
 
-# Either the servers contradict each other, or something has to be configured.
+# Either Satellite and OpenStack contradict each other, or something has to be configured.
 NEEDS_ATTENTION = frozenset(
     {
         Reason.CHECKED_IN,
@@ -98,11 +98,11 @@ class Identity(NamedTuple):
     """What a host is, according to its facts.
 
     `uuids`: every instance UUID that a source names (lower case, dashed), the leading source's
-    first.  `reason`: why OpenStack is not asked about it (NOT_OPENSTACK, NO_FACTS, NO_UUID); None
-    if it is asked.  `facts`: the facts in words, for people.  `doubt`: why it may not be an
-    OpenStack guest; this keeps the record unless the termination is proven.  `kind`: what its
-    firmware calls itself (maker, product, asset tag); only a living host of the same kind is a
-    witness for it.
+    first.  `reason`: why OpenStack is not asked about the host (NOT_OPENSTACK, NO_FACTS, NO_UUID,
+    OUT_OF_SIGHT); None if it is asked.  `facts`: the facts in words, for people.  `doubt`: why the
+    host may not be an OpenStack guest, which keeps the record unless the termination is proven;
+    None without doubt.  `kind`: what the firmware calls itself (maker, product, asset tag); only a
+    living host of the same kind is a witness.
     """
 
     uuids: tuple[str, ...] = ()
@@ -116,11 +116,13 @@ class Identity(NamedTuple):
 class Record:
     """A host record as Satellite showed it a moment ago.  Times are aware.
 
-    `consumer`: Candlepin's UUID of the registration.  `last_checkin`: rhsmcertd's; None without
-    Katello.  `katello`: whether the agent's check-in is the sign of life, not only the last report.
-    `report_failed`: its latest reports failed as a whole; Satellite's side also writes such reports
-    about a dead machine, so they do not count.  `facts_at`: when facts last arrived.
-    `parameters` includes inherited ones.  `snapshot` is what the journal keeps, without secrets.
+    `consumer`: Candlepin's UUID of the registration.  `registered`: always True without Katello.
+    `last_checkin`: of rhsmcertd; None without Katello.  `report_failed`: the latest reports failed
+    as a whole; Satellite's side also writes such reports about a dead machine, so they are no sign
+    of life.  `facts_at`: when facts last arrived.  `katello`: whether Katello is installed, so that
+    machines check in.  `build`: in build mode.  `infrastructure`: Satellite or a Capsule.
+    `compute_resource`: its name, None without one.  `parameters`: with inherited ones.  `snapshot`:
+    what the journal keeps, without secrets.
     """
 
     id: int
@@ -137,9 +139,8 @@ class Record:
     hypervisor: bool = False
     infrastructure: bool = False
     compute_resource: Optional[str] = None
-    parameters: Mapping[str, str] = field(
-        default_factory=dict, repr=False
-    )  # may hold secrets
+    # May hold secrets, so they are not printed.
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     snapshot: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -149,12 +150,12 @@ class Record:
 
     @property
     def contact(self) -> Optional[datetime]:
-        """The agent's last check-in; without Katello the last report."""
+        """The last check-in; without Katello, the last report."""
         return self.last_checkin if self.katello else self.report
 
     @property
     def last_sign(self) -> Optional[datetime]:
-        """The latest check-in, report or registration; without any, the last facts, if any."""
+        """The last sign of life: check-in, report or registration; without any, the last facts."""
         signs = [
             when
             for when in (self.last_checkin, self.report, self.registered_at)
@@ -164,7 +165,7 @@ class Record:
 
     @property
     def fingerprint(self) -> "Fingerprint":
-        """What must not have changed at the moment of the deletion."""
+        """What must be unchanged when the record is deleted."""
         return Fingerprint(
             self.consumer,
             _text(self.registered_at),
@@ -173,7 +174,7 @@ class Record:
 
 
 class Fingerprint(NamedTuple):
-    """What changes when a new machine takes a record over; times in ISO 8601, UTC."""
+    """What changes when a new machine takes over a record; times in ISO 8601, UTC."""
 
     consumer: Optional[str]
     registered_at: Optional[str]
@@ -183,9 +184,9 @@ class Fingerprint(NamedTuple):
 class History(NamedTuple):
     """What earlier runs know about a UUID.
 
-    `misses`: in how many runs in a row it was missing while every cloud answered, `since` when
-    (aware).  `homes`: the places in scope where a run saw it alive.  `tried`: the journal has a
-    deletion of this record that did not succeed.
+    `misses`: in how many runs in a row it was missing while every cloud answered.  `since`: when it
+    was first missing (aware).  `homes`: the places in scope where a run saw it alive.  `tried`: the
+    journal has a failed deletion of this record.
     """
 
     misses: int = 0
@@ -195,9 +196,10 @@ class History(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The verdict on one record.
+    """The verdict on one host record.
 
-    `uuid` is "" if the facts name none.  Every DELETE has a `fingerprint`.
+    `uuid`: the instance's; "" if the facts name none.  `detail`: what was observed, for people.
+    `fingerprint`: only a DELETE has one.
     """
 
     host_id: int
@@ -210,7 +212,7 @@ class Verdict(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one planned deletion; `detail` says why, for people."""
+    """What became of one planned deletion; `detail`: why, for people."""
 
     host_id: int
     name: str
@@ -221,13 +223,17 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """How sure a run has to be, and how much it may delete at once.  A cap of 0: delete nothing.
+    """How certain a run must be, and how much it may delete at once.  A cap of 0: delete nothing.
 
-    `quiet`: how long nothing is deleted after a proven termination (rhsmcertd checks in every 240
+    `quiet`: how long a record is kept after a proven termination (rhsmcertd checks in every 240
     minutes).  `all_clouds_listed`: every OpenStack cloud of this Satellite's hosts is configured,
-    so absence from all of them also says something about an instance that no run ever saw.
-    `max_absent`: how many hosts of one region may be deleted at once without proof.
-    `protect_parameter`: "" means that no host parameter protects.
+    so absence from all of them also counts for an instance that no run ever saw alive.  `grace`,
+    `misses`: without proof, how long and in how many runs in a row an instance must be missing.
+    `silence`: without proof, how long the machine must have been silent.  `max_fraction`: of all
+    instances, 0 to 1.  `max_absent`: how many hosts of one region may be deleted at once without
+    proof.  `max_shrink`: what fraction of its servers a region may lose between two runs.
+    `protect_parameter`: "" means that no host parameter protects.  `openstack_names`: see
+    identity.identify.
     """
 
     quiet: timedelta = timedelta(hours=4, minutes=30)

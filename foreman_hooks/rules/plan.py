@@ -1,4 +1,4 @@
-"""A plan: all verdicts of a run, the guard rails of the whole run, and the plan file.  Pure."""
+"""The plan: all verdicts of a run, the guard rails of the run as a whole, and its file.  Pure."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ from foreman_hooks.rules.model import (
 )
 
 FORMAT = 2
-SHRINK_FLOOR = 2  # losing this few servers does not mean that a region lost its servers
+SHRINK_FLOOR = 2  # a region may always lose this many servers, however small it is
 MAX_AGE = timedelta(days=1)
 
 
 class PlanError(Exception):
-    """A plan file that cannot be read, or that must not be applied."""
+    """A plan file cannot be read, or a plan must not be applied."""
 
     exit_code = 65
 
@@ -37,8 +37,8 @@ class PlanRegion(RegionAnswer):
     """A region as the plan keeps it: how it answered, and what the run learned there.
 
     `alive`: how many hosts of this Satellite are alive in it.  `witnesses`: (kind, UUID) of some of
-    these, of each kind that an absent host needs a witness of.  `terminated`: how many of its
-    servers are proven terminated since the last good run.
+    these, for each kind of which an absent host needs a witness.  `terminated`: how many of its
+    servers have been proven terminated since the last good run.
     """
 
     alive: int = 0
@@ -47,10 +47,10 @@ class PlanRegion(RegionAnswer):
 
 
 class Absence(NamedTuple):
-    """A host that is missing without proof.
+    """A host that is absent: missing, without proof of its termination.
 
-    `home`: where it was seen alive; "" if that is not known.  `since`: when it was first missed
-    (aware).
+    `home`: the place where it was seen alive, as text; "" if not known.  `since`: when it was first
+    missing (aware).
     """
 
     host_id: int
@@ -59,7 +59,7 @@ class Absence(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Deletions that need an approval although the others may be applied, and why."""
+    """Deletions that need an approval, although others may be applied without; and why."""
 
     why: str
     host_ids: tuple[int, ...]
@@ -69,12 +69,12 @@ class Hold(NamedTuple):
 class Plan:
     """What a run decided, host by host.
 
-    `made_at` is aware.  `scope` says, for people, which hosts were looked at.  `refusals`: the
-    guard rails that the plan breaks; with any of them nothing is applied.  `holds`: the guard rails
-    that concern some deletions only; without an approval the others are applied.  `shrunk`: a cloud
-    has lost more servers than max_shrink since the last good run, so its present size does not
-    count as normal.  `fleet`: how many instances were looked at, if the plan has the verdict on one
-    of them only; None if it has all verdicts.
+    `satellite`: its URL.  `made_at`: aware.  `scope`: which hosts were looked at, for people.
+    `refusals`: the guard rails that the plan breaks; with any, nothing is applied.  `holds`: the
+    guard rails that concern only some deletions; without an approval, the others are applied.
+    `shrunk`: since the last good run, a cloud has lost more servers than max_shrink allows, so its
+    present size does not count as normal.  `fleet`: how many instances were looked at, if the plan
+    has the verdict on only one of them; None if it has all verdicts.
     """
 
     satellite: str
@@ -118,7 +118,7 @@ class Plan:
         return _digest(_head(self), self.verdicts)
 
 
-# Hosts that are not instances are not part of the fleet of which a fraction may be deleted.
+# Hosts that are not instances do not count in the fleet of which max_fraction may be deleted.
 _NOT_INSTANCES = frozenset(
     {
         Reason.NOT_OPENSTACK,
@@ -127,14 +127,14 @@ _NOT_INSTANCES = frozenset(
         Reason.NO_FACTS,
         Reason.NO_UUID,
         Reason.NO_PROOF,
-        Reason.NEVER_SEEN,  # most often another cloud's
+        Reason.NEVER_SEEN,  # most often an instance of another cloud
     }
 )
 _REASONS_TO_DELETE = frozenset({Reason.TERMINATED, Reason.MISSING})
 
 
 def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
-    """The part of a plan that is about these hosts; `scope` says which, for people."""
+    """The part of a plan that is about these hosts; `scope`: which hosts these are, for people."""
     holds = []
     for hold in plan.holds:
         held = tuple(host_id for host_id in hold.host_ids if host_id in host_ids)
@@ -160,9 +160,9 @@ def _instances(plan: Plan) -> int:
 def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Plan:
     """The plan with its holds: too many hosts of one region are absent at the same time.
 
-    A small cell that loses its rows makes its servers absent and stays below every other cap.
-    Hosts are absent at the same time if they were first missed within `silence` of each other;
-    those that still wait count as well.
+    If a small cell loses its rows, its servers are absent, and no other cap is exceeded.  Hosts are
+    absent at the same time if they were first missing within `policy.silence` of each other;
+    hosts that still wait count, too.
     """
     missing = {
         verdict.host_id
@@ -182,7 +182,7 @@ def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Pla
 def _hold(
     home: str, absences: Sequence[Absence], missing: Collection[int], policy: Policy
 ) -> Optional[Hold]:
-    """The deletions of one region that are too many at once; None if they are not."""
+    """The deletions of one region that are too many at once; None if there are not too many."""
     counts: dict[int, int] = {}
     for absence in absences:
         if absence.host_id in missing:
@@ -204,9 +204,9 @@ def with_guard_rails(
 ) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 
-    `servers_before`: how many servers each place listed, of those that the last good run asked.
-    `before`: how many records were deleted in the last hour, for the plan of one instance: many
-    such runs together must stay within the caps of one run.
+    `servers_before`: how many servers each place listed that the last good run asked.  `before`:
+    for the plan of one instance, how many records were deleted in the last hour: many such runs
+    together must stay within the caps of one run.
     """
     shrunk = list(_shrinkages(plan, policy, servers_before))
     refusals = (*_broken_caps(plan, policy, before), *shrunk)
@@ -219,9 +219,8 @@ def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
     allowed = _share(fleet, policy.max_fraction)
     if plan.fleet is not None and deletions:
         deletions += before
-        if (
-            policy.max_fraction
-        ):  # a small fleet may lose one, even if its fraction is less
+        # A fleet so small that the fraction allows none may still lose one record.
+        if policy.max_fraction:
             allowed = max(allowed, 1)
     are_planned = "is to be deleted" if deletions == 1 else "are to be deleted"
     if deletions > len(plan.deletions):
@@ -240,7 +239,7 @@ def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
 def _shrinkages(
     plan: Plan, policy: Policy, servers_before: Mapping[Place, int]
 ) -> Iterator[str]:
-    """How regions shrank by more than they may, and which ones are not asked any more."""
+    """Yield which regions shrank by more than they may, and which are not asked any more."""
     for region in plan.regions:
         shrinkage = _shrinkage(region, servers_before.get(region.place, 0), policy)
         if shrinkage:
@@ -248,15 +247,16 @@ def _shrinkages(
     for place in servers_before.keys() - {region.place for region in plan.regions}:
         yield (
             f"{place} was asked in the last good run and is out of scope now; "
-            "its hosts would look gone"
+            "its hosts would look absent"
         )
 
 
 def _shrinkage(region: PlanRegion, before: int, policy: Policy) -> str:
-    """How a region shrank by more than it may, or "".
+    """How a region shrank by more than it may; "" if it did not.
 
-    Checked even if nothing is to be deleted: the hosts of an emptied cell database only wait for
-    the end of their grace period.  Servers that are proven terminated are not lost.
+    This is checked even if nothing is to be deleted: after a cell database was emptied, its hosts
+    are deleted later, at the end of their grace period.  Servers that are proven terminated do not
+    count as lost.
     """
     if region.servers is None:
         return ""
@@ -279,7 +279,7 @@ def _share(whole: int, fraction: float) -> float:
 
 
 def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
-    """Raise PlanError if the plan is another Satellite's, over a day old, or from the future."""
+    """Raise PlanError if the plan is for another Satellite, over a day old, or from the future."""
     if plan.satellite != satellite:
         raise PlanError(
             f"the plan is for {plan.satellite}, this is {satellite}; make a new one"
@@ -321,9 +321,8 @@ def load(text: str) -> Plan:
             raise PlanError(
                 "the plan was changed after it was made (its digest does not match); make a new one"
             )
-        if (
-            "fleet" in document
-        ):  # never written to a file, where it could claim any size
+        # Such a plan is never written to a file, since a file could claim any size.
+        if "fleet" in document:
             raise PlanError(
                 "the plan is of one instance alone; use run --uuid for that"
             )
@@ -340,7 +339,7 @@ def load(text: str) -> Plan:
 
 
 def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
-    """The plan; raises PlanError, or what Python raises for a value of another type."""
+    """The plan; raises PlanError, or what Python raises for a value of the wrong type."""
     made_at = datetime.fromisoformat(document["made_at"])
     if made_at.tzinfo is None:
         raise PlanError("the plan's time has no zone; make a new one")
@@ -482,7 +481,7 @@ def _head(plan: Plan) -> dict[str, Any]:
 
 
 def _digest(head: Mapping[str, Any], verdicts: Iterable[Sequence[Any]]) -> str:
-    """Verdict by verdict: in one text, those of a hundred thousand hosts would take 50 MB."""
+    """SHA-256, in hex.  Verdict by verdict, since the text of 100,000 verdicts would take 50 MB."""
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for verdict in verdicts:
         digest.update(json.dumps(verdict).encode() + b"\n")

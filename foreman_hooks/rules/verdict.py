@@ -1,13 +1,13 @@
 """The verdict on one host record, from what was observed.  Pure: `now` is an argument.
 
-The rules are asked in a fixed order; the first one that does not pass decides.  Only the end of the
-chain says delete, so a case that no rule foresaw still has to pass every rule.  `explain` prints
-the same steps one by one.
+The rules are checked in a fixed order; the first one that does not pass decides.  Only the end of
+the chain says delete, so a case that no rule foresees still has to pass every rule.  The command
+`explain` prints the same steps one by one.
 
 Two ways lead to the end.  With proof (Nova's deleted row of a UUID that the facts name), the facts
-keep the record only by naming another instance that is alive or unknown; so does a sign of life
-after the termination.  Without proof the instance is merely absent, and everything has to confirm
-that it is gone.
+keep the record only if they name another instance that is alive or unknown; a sign of life after
+the termination keeps it, too.  Without proof the instance is only absent, and everything else has
+to confirm that it no longer exists.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ from foreman_hooks.rules.model import (
 )
 from foreman_hooks.times import hammer_time, spell
 
-# These pass by themselves as time goes by; every other reason keeps the record.
+# These reasons end as time passes; every other reason keeps the record.
 _WAITS = frozenset(
     {
         Reason.QUIET,
@@ -47,13 +47,13 @@ _NO = frozenset({"false", "no", "off", "0", "f", "n", ""})
 class Case:
     """Everything that was observed about one host.
 
-    `sightings`: one for each UUID of `identity`, cloud and region.  `record`: read for every host
-    that is not alive; None if it was not read, and `problem` says why it could not be.  `twins`:
-    all other records that name one of its UUIDs; `unreadable_twins`: the names of those that could
-    not be read.  `unlisted`: the regions of its clouds that are not asked.  `witnessed`: the places
-    in which this run saw a living host of the same kind.  `checkins_arrive`: other hosts checked in
-    recently.  `parameters_shown`: the login may read host parameters.  `detachable`: its compute
-    resource can be detached; also True without one.
+    `sightings`: one for each UUID of `identity` in each place.  `record`: read for every host that
+    is not alive; None if it was not or could not be read.  `problem`: why it could not be read, or
+    "".  `twins`: all other records that name one of its UUIDs.  `unreadable_twins`: the names of
+    those that could not be read.  `unlisted`: CLOUD/REGION of the regions that are not asked.
+    `witnessed`: the places in which this run saw a living host of the same kind.
+    `checkins_arrive`: other hosts checked in recently.  `parameters_shown`: the login may read host
+    parameters.  `detachable`: the compute resource can be detached; also True without one.
     """
 
     host_id: int
@@ -73,7 +73,7 @@ class Case:
 
 
 class Step(NamedTuple):
-    """One rule: what it asks, what was observed, and the reason if it does not pass."""
+    """One rule: what it requires, what was observed, and the reason if it does not pass."""
 
     rule: str
     observed: str
@@ -84,9 +84,9 @@ Steps = Iterator[Step]
 
 
 def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
-    """The verdict: that of the first rule that does not pass.
+    """The verdict at `now` (aware): that of the first rule that does not pass.
 
-    A WAIT turns into a DELETE by itself as time passes; a KEEP only when the facts change.
+    A WAIT becomes a DELETE as time passes; a KEEP only if something else changes.
     """
     proof = _proof(case)
     uuid = proof.uuid if proof else next(iter(case.identity.uuids), "")
@@ -103,7 +103,7 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
                 step.observed,
             )
         observed = step.observed
-    assert case.record  # the rules do not pass without one
+    assert case.record  # without a record, `_record` does not pass
     return Verdict(
         case.host_id,
         case.name,
@@ -116,7 +116,7 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
 
 
 def steps(case: Case, policy: Policy, now: datetime) -> Steps:
-    """Every rule in order, up to the one that decides; for a DELETE all of them pass."""
+    """Every rule in order, up to the one that decides; before a DELETE, all of them pass."""
     rules = [_identity, _presence, _record, _never_touched]
     if _proof(case):
         rules += [_end]
@@ -208,7 +208,7 @@ def _never_touched(case: Case, policy: Policy, now: datetime) -> Steps:
 def _protection(case: Case, policy: Policy) -> Step:
     """Whether a host parameter, its own or inherited, protects the record.
 
-    A parameter that this login may not see does not count as absent.
+    If this login may not read parameters, the record is kept.
     """
     assert case.record
     name = policy.protect_parameter
@@ -260,7 +260,7 @@ def _end(case: Case, policy: Policy, now: datetime) -> Steps:
 
 
 def _leader_is_asked(case: Case, proof: Sighting) -> Step:
-    """Whether the instance that the leading source names cannot be alive where nobody asks.
+    """Whether the instance of the leading UUID can be alive in a region that is not asked.
 
     This matters only if the proof is of another instance.
     """
@@ -279,7 +279,7 @@ def _leader_is_asked(case: Case, proof: Sighting) -> Step:
 
 
 def _silent_since(case: Case, record: Record, end: datetime) -> Step:
-    """Whether neither this record nor one with the same instance was heard of after the end."""
+    """Whether neither this record nor a twin has a sign of life after the termination."""
     rule = "silent since it was terminated"
     if case.unreadable_twins:
         names = ", ".join(case.unreadable_twins)
@@ -316,7 +316,7 @@ def _heard_after(record: Record, end: datetime) -> bool:
 
 
 def _last_sign(record: Record) -> str:
-    """When the last sign of life was, and what it was."""
+    """The time and the kind of the last sign of life, for people."""
     when = record.last_sign
     if when == record.last_checkin:
         kind = "check-in"
@@ -365,7 +365,7 @@ def _alone(case: Case, policy: Policy, now: datetime) -> Steps:
 
 
 def _scope(case: Case, policy: Policy, now: datetime) -> Steps:
-    """An instance can be missed only where it was seen, or if every cloud is asked."""
+    """Absence counts only where the instance was seen alive, or if every cloud is asked."""
     rule = "every region of its clouds is asked or left out by name"
     if case.unlisted:
         unlisted = ", ".join(case.unlisted)
@@ -396,7 +396,7 @@ def _seen_before(history: History, policy: Policy) -> Step:
 
 
 def _witness(case: Case, policy: Policy, now: datetime) -> Steps:
-    """Living hosts show that such hosts are seen where it was, and that check-ins arrive."""
+    """Living hosts of the kind show that the region shows such hosts, and that check-ins arrive."""
     wanted = case.history.homes or {sighting.place for sighting in case.sightings}
     kind = case.identity.kind or "unknown"
     rule = f"another host of its kind ({kind}) is alive where it was"
@@ -445,9 +445,9 @@ def _silent(sign: Optional[datetime], policy: Policy, now: datetime) -> Step:
 
 
 def tombstone(sightings: Iterable[Sighting]) -> Optional[Sighting]:
-    """The proof of termination: Nova's deleted row; of several, the one with the latest end.
+    """The proof of termination: Nova's deleted row, of several the latest; None without any.
 
-    A row that does not say when counts as the latest, so that it is not overlooked.
+    A row without a time counts as the latest, so that it is not overlooked.
     """
     rows = [sighting for sighting in sightings if sighting.presence is Presence.DELETED]
     never = datetime.max.replace(tzinfo=timezone.utc)
@@ -455,13 +455,13 @@ def tombstone(sightings: Iterable[Sighting]) -> Optional[Sighting]:
 
 
 def _proof(case: Case) -> Optional[Sighting]:
-    """The proof of termination of a UUID that the facts name."""
+    """The proof of termination of a UUID that the facts name; None without proof."""
     uuids = case.identity.uuids
     return tombstone(sighting for sighting in case.sightings if sighting.uuid in uuids)
 
 
 def _has_checkin(when: Optional[datetime], history: History) -> Step:
-    """Whether there is a check-in time; a deletion that did not succeed may have removed it."""
+    """Whether there is a check-in time; a failed deletion may have removed it."""
     return _require(
         when is not None or history.tried,
         "it has a check-in time",
@@ -476,7 +476,7 @@ def _require(passes: bool, rule: str, observed: str, reason: Reason) -> Step:
 
 
 def _rule_out(applies: bool, rule: str, reason: Reason) -> Step:
-    """The step of a rule that observes only whether the reason applies."""
+    """The step of a rule that has nothing to show but whether the reason applies."""
     if applies:
         return Step(rule, reason.value, reason)
     return Step(rule, "yes")
@@ -488,7 +488,7 @@ def _shown(sightings: Iterable[Sighting]) -> str:
     for sighting in sightings:
         place = f"{sighting.place}: "
         text = f"{place}{sighting.presence.value}"
-        if sighting.detail:  # errors of a whole region begin with its name
+        if sighting.detail:  # an error of a whole region begins with its name
             text += f" ({sighting.detail.replace(place, '', 1)})"
         texts.append(text)
     return "; ".join(dict.fromkeys(texts))

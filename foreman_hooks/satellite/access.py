@@ -1,4 +1,4 @@
-"""What this login may see and do: a 404 means nothing to a login that sees less than before."""
+"""What this login may see and do: if it sees less than before, a 404 means nothing."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,10 +10,11 @@ from foreman_hooks.satellite.response import JsonObject
 
 
 def measure_visibility(satellite: Satellite) -> JsonObject:
-    """How much this login may see now, to compare with earlier and later.
+    """How much this login sees now, to compare with another time.
 
-    `login`: the user; `permissions`: SHA-256 of the names of its permissions, which are requested
-    again; `organizations`: their names, sorted; `hosts`: how many are visible.
+    `login`: the user.  `permissions`: SHA-256 of the names of its permissions, which are requested
+    again.  `organizations`: the names of those visible, sorted.  `hosts`: how many are visible.
+    Raises SatelliteError.
     """
     permissions = " ".join(sorted(satellite.own_permissions()))
     names = visible_organizations(satellite)
@@ -36,7 +37,10 @@ def visible_organizations(satellite: Satellite) -> list[str]:
 
 
 def host_permissions(satellite: Satellite, host_id: int) -> Mapping[str, bool]:
-    """Permission -> whether this login has it for that host; empty if Satellite does not say."""
+    """Permission -> whether this login has it for that host; empty if Satellite does not say.
+
+    Raises SatelliteError.
+    """
     body = satellite.get(f"/api/hosts/{host_id}")
     permissions = body.get("permissions")
     return permissions if isinstance(permissions, dict) else {}

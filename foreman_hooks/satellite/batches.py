@@ -1,4 +1,4 @@
-"""Ask Satellite about many items in batches, so that one item it cannot show spoils no other."""
+"""Ask Satellite about many items in batches, even if it cannot show some of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ from foreman_hooks.satellite.errors import (
     SatelliteForbidden,
 )
 
-# Different items in a row at which Satellite fails: then the failure is not about one item.
+# If Satellite fails for so many items in a row, the failure is not about a single item.
 FAILURES = 3
 
 _Item = TypeVar("_Item")
@@ -22,11 +22,11 @@ def ask_in_batches(
     failed: Callable[[_Item, SatelliteError], _Result],
     size: int,
 ) -> Iterator[_Result]:
-    """The results of `ask` for all items, at most `size` at a time.
+    """Yield the results of `ask` for all items, at most `size` of them at a time.
 
-    A batch at which Satellite fails is halved until a single item is left; the result for that item
-    is `failed(item, error)`.  If several single items in a row fail, or a permission is missing,
-    the error is raised.
+    If Satellite fails for a batch, the batch is halved until a single item is left; the result for
+    that item is `failed(item, error)`.  Raises the SatelliteError if FAILURES single items in a row
+    fail, or if a permission is missing.
     """
     failures = 0
     batches = [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,4 +1,4 @@
-"""Signs of life: which hosts checked in lately, and whether a host's reports mean anything."""
+"""Signs of life: which hosts checked in recently, and whether a host's reports failed."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,12 +16,15 @@ from foreman_hooks.satellite.records import fetch_records
 from foreman_hooks.satellite.response import JsonObject
 from foreman_hooks.satellite.times import parse_time, search_time
 
-RECENT = 20  # hosts that checked in lately: enough to show that check-ins arrive
-MANY_REPORTS = 10_000  # in one page: more than Satellite keeps of one host
+RECENT = 20  # hosts that checked in recently: enough to show that check-ins arrive
+MANY_REPORTS = 10_000  # in one page: more than Satellite keeps for one host
 
 
 def recent_checkins(satellite: Satellite, since: datetime) -> set[int]:
-    """The ids of some hosts that checked in after that aware time; without Katello: reported."""
+    """The ids of some hosts that checked in after `since` (aware); without Katello: reported.
+
+    Raises SatelliteError.
+    """
     field = "last_checkin" if satellite.katello else "last_report"
     search = f"{field} > {search_time(since)}"
     try:
@@ -53,7 +56,7 @@ def _checkin_time(body: JsonObject, katello: bool) -> Optional[datetime]:
 
 
 def _recent_by_record(satellite: Satellite, search: str, since: datetime) -> set[int]:
-    """The same from whole records, read in batches: one unreadable host spoils no other."""
+    """The same from whole records, read in batches, in case Satellite cannot show some hosts."""
     page = satellite.page(
         "/api/hosts",
         list,
@@ -70,10 +73,11 @@ def _recent_by_record(satellite: Satellite, search: str, since: datetime) -> set
 
 
 def reports_failed(satellite: Satellite, record: Record, since: datetime) -> bool:
-    """Whether every report of that host after `since` failed as a whole; False if unknown.
+    """Whether every report of that host after `since` (aware) failed; False if unknown.
 
     Ansible's callback also reports hosts that it could not reach, and Foreman takes the time of any
-    report as last_report (config_report_importer.rb).  So the sign of life may be an older report.
+    report as last_report (config_report_importer.rb).  So the last sign of life may be older.
+    Raises SatelliteLoginError and SatelliteUnreachable.
     """
     search = f"host_id = {record.id} and reported > {search_time(since)}"
     try:
@@ -85,7 +89,7 @@ def reports_failed(satellite: Satellite, record: Record, since: datetime) -> boo
         raise
     except (
         SatelliteError
-    ):  # Satellite cannot show them: the reports count, and the host stays
+    ):  # Satellite cannot show them: so they count, and the record is kept
         return False
     if newest is None or record.last_report is None:
         return False
@@ -104,7 +108,7 @@ def _newest(reports: Sequence[JsonObject]) -> Optional[datetime]:
 
 
 def _has_failed(report: JsonObject) -> bool:
-    """Whether a report failed as a whole: nothing in it went well."""
+    """Whether a report failed as a whole: it counts failures and nothing else."""
     counts = report.get("status")
     if not isinstance(counts, dict):
         return False

@@ -1,4 +1,4 @@
-"""Ask the clouds through a remote execution job, on a host of the OSP team with their logins."""
+"""Ask the clouds through a remote execution job, on a host of the OSP team that has its logins."""
 
 import logging
 import secrets
@@ -34,12 +34,11 @@ from foreman_hooks.satellite.jobs import Job, Output, RemoteExecution
 
 log = logging.getLogger(__name__)
 
-QUESTION = (
-    10_000  # UUIDs in one job: 370 KB, and inputs of 11 MB arrived complete (measured)
-)
-NO_LISTS = ServerLists()  # those that a job makes stay on the checker host
-PAUSE = 2.0  # seconds between two looks at a job, at most; one costs Satellite 0.2 s
-ANY_REGION = "?"  # in place of a region that nobody could name
+# UUIDs in one job: 370 KB.  Inputs of 11 MB arrived complete (measured).
+QUESTION = 10_000
+NO_LISTS = ServerLists()  # the lists that a job makes stay on the checker host
+PAUSE = 2.0  # seconds between two checks of a job, at most; each costs Satellite 0.2 s
+ANY_REGION = "?"  # stands for the regions of a cloud if they are not known
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class CheckJob:
     """The remote execution job that asks the clouds, and where it runs.
 
     `template`: the name of the job template.  `search`: finds the checker hosts.  `clouds_yaml`: a
-    path on these hosts ("": where openstacksdk looks).  `deadline`: a host that has not finished by
-    then counts as unknown.
+    path on these hosts; "" for where openstacksdk looks.  `deadline`: a checker host that needs
+    longer gives no answer.
     """
 
     template: str
@@ -58,7 +57,7 @@ class CheckJob:
 
 
 class _Result(NamedTuple):
-    """The output of a job on one checker host; None with the reason if there is none."""
+    """The output of a job on one checker host, or None and the reason (`why`)."""
 
     host: str
     output: Optional[Output]
@@ -70,8 +69,9 @@ class JobChecker:
     """Asks through a remote execution job, on hosts whose credentials we never see.
 
     One job runs on all checker hosts; each answers for those clouds in scope that its clouds.yaml
-    names.  Unless every region is answered exactly once, and exactly as requested, every UUID is
-    unknown.  `scopes` must name their clouds.  `pause`: seconds between two looks at a job.
+    names.  Unless each region is answered for exactly once, and exactly as requested, every UUID is
+    unknown.  `scopes` must name their clouds.  `pause`: at most so many seconds between two checks
+    of a job.
     """
 
     jobs: RemoteExecution
@@ -82,7 +82,7 @@ class JobChecker:
     _hosts: dict[int, str] = field(default_factory=dict)
 
     def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
-        """Nothing: the clouds are only asked about UUIDs."""
+        """Do nothing: a job can only be asked about UUIDs."""
         return NO_LISTS
 
     def listed(
@@ -91,7 +91,7 @@ class JobChecker:
         lists: ServerLists = NO_LISTS,
         progress: Optional[Progress] = None,
     ) -> Survey:
-        """Which of these UUIDs are in a list of servers; with no UUID the regions still answer."""
+        """Which UUIDs a list of servers contains; the regions answer even without UUIDs."""
         distinct = list(dict.fromkeys(uuids))
         if not distinct:
             distinct = [str(uuidlib.uuid4())]
@@ -112,8 +112,8 @@ class JobChecker:
     ) -> Survey:
         """UUIDs in a list are alive; all others are asked about one by one, in every region.
 
-        With several checker hosts each knows only its own lists, so that UUIDs which are in none of
-        them need a second question.
+        Each checker host knows only its own lists.  So if there are several, the UUIDs that no list
+        contains need a second job.
         """
         distinct = list(dict.fromkeys(uuids))
         try:
@@ -128,7 +128,7 @@ class JobChecker:
         return ask_further(self, listed, unlisted, progress)
 
     def _look_up(self) -> None:
-        """Find the template and the checker hosts, once."""
+        """Find the template and the checker hosts, once; raises SatelliteError."""
         if not self._hosts:
             self._template = self.jobs.template_id(self.job.template)
             self._hosts = self.jobs.hosts(self.job.search)
@@ -143,7 +143,7 @@ class JobChecker:
         uuids: Sequence[str],
         progress: Optional[Progress],
     ) -> Iterator[Survey]:
-        """The answers to a question of any size, in as many jobs as it needs."""
+        """The answers to a question of any size, from as many jobs as it needs."""
         for start in range(0, len(uuids), QUESTION):
             if progress:
                 progress(start, len(uuids))
@@ -175,7 +175,7 @@ class JobChecker:
         )
 
     def _ask_in_one_job(self, question: Question) -> Iterator[Survey]:
-        """The answer of each checker host, and an error for each region not answered just once."""
+        """The answer of each checker host, and an error for each region without exactly one."""
         began = datetime.now(timezone.utc)
         answers: dict[str, Survey] = {}
         failures = []
@@ -199,7 +199,7 @@ class JobChecker:
         result: _Result,
         began: datetime,
     ) -> Union[Survey, NoAnswer, OSPError]:
-        """The answer of one checker host, or the reason why it does not count."""
+        """The answer of one checker host, or why it does not count."""
         try:
             answer = self._read(question, result)
             _check_clock(answer, began, result.host)
@@ -238,7 +238,7 @@ class JobChecker:
         return False
 
     def _without_ignored_regions(self, answer: Survey) -> Survey:
-        """The answer without what is left out on purpose, which a checker host does not know."""
+        """The answer without the ignored regions, which a checker host does not know."""
         regions = []
         for region in answer.regions:
             ignored: set[str] = set()
@@ -275,7 +275,7 @@ class JobChecker:
         return Survey(tuple(regions), {}, {})
 
     def _run(self, question: Question) -> list[_Result]:
-        """Run one job to its end; a result for every checker host.  Raises SatelliteError."""
+        """Run one job; return a result for each checker host.  Raises SatelliteError."""
         seconds = self.job.deadline.total_seconds()
         inputs = {
             "question": question.uuids,
@@ -314,7 +314,7 @@ class JobChecker:
     def _wait(self, job: Job, seconds: float) -> dict[int, Output]:
         """Host id -> output of the hosts that finished within that time.
 
-        The job as a whole ends up to 15 s after its hosts (measured), so each host is checked.
+        The job as a whole ends up to 15 s after its hosts (measured), so we check each host.
         """
         outputs: dict[int, Output] = {}
         began = time.monotonic()
@@ -341,7 +341,7 @@ def _job_error(output: Output) -> str:
 def _check_clock(answer: Survey, began: datetime, host: str) -> None:
     """Raise OSPError if the clock of a checker host differs too much from ours.
 
-    It answered between `began` and now.
+    `began`: when the job was started, by our clock; the host answered between then and now.
     """
     if answer.at is None:
         return
@@ -382,12 +382,12 @@ def _answered_regions(answers: Mapping[str, Survey], cloud: Optional[str]) -> se
 
 
 def _failed_region(cloud: Optional[str], region: str, error: OSPError) -> RegionAnswer:
-    """A region that gave no answer."""
+    """The answer for a region that gave none."""
     return RegionAnswer(str(cloud), region, servers=None, proof="", error=error)
 
 
 def _as_osp_error(error: SatelliteError) -> OSPError:
-    """A failure on the way to the checker host, as an error of the clouds: UUIDs are unknown."""
+    """A failure on the way to the checker host, as an error of the clouds."""
     if isinstance(error, SatelliteForbidden):
         return OSPForbidden(str(error))
     if isinstance(error, SatelliteLoginError):

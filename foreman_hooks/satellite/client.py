@@ -1,6 +1,6 @@
 """Speak to Satellite's API (Foreman's, with or without Katello): requests, pages, checks.
 
-This is /api/... version 2, with JSON and in English, as hammer uses it.
+This is version 2 of /api/..., in JSON and English, as hammer uses it.
 
 The server does not validate requests: it ignores a misspelt parameter, a malformed search can match
 nothing or everything, and a role that may see nothing gets 200 and an empty list (all measured on
@@ -45,20 +45,17 @@ from foreman_hooks.satellite.response import (
 log = logging.getLogger(__name__)
 
 MANNERS = Manners(workers=4)
-MANY = (
-    10_000_000  # rows a page: not every list understands "all", and there is no maximum
-)
-TIMEOUT = (
-    10.0,
-    120.0,
-)  # seconds to connect, and to wait for data (hammer's request_timeout)
+# Rows a page: not every list understands "all", and there is no maximum.
+MANY = 10_000_000
+# Seconds to connect, and to wait for data (hammer's request_timeout).
+TIMEOUT = (10.0, 120.0)
 CLOCK_SKEW = timedelta(minutes=5)
 _HEADERS = {"Accept": "application/json;version=2", "Accept-Language": "en"}
 _REFUSALS = (400, 404, 409, 410, 422)
 
 
 class About(NamedTuple):
-    """The versions at the other end; `katello` is None on a Foreman without Katello."""
+    """The versions of Foreman and of Katello; `katello` is None without Katello."""
 
     version: str
     katello: Optional[str]
@@ -87,14 +84,15 @@ class _Session(requests.Session):
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: there is nothing to follow."""
+        """None, so that nothing is followed."""
 
 
 class Satellite:
     """One Satellite, used with one login.
 
-    `check_clock`: whether to raise SatelliteError if the clocks differ too much.  `clock_offset`:
-    how far Satellite's clock is ahead of ours, by its latest response; None before the first one.
+    `check_clock`: whether to raise SatelliteError if the clocks differ by more than CLOCK_SKEW.
+    `clock_offset`: how far Satellite's clock is ahead of ours, by the latest response; None if it
+    is not known.
     """
 
     def __init__(self, login: Login, manners: Manners = MANNERS) -> None:
@@ -115,10 +113,10 @@ class Satellite:
         self._about: Optional[About] = None
         self._permissions: Optional[frozenset[str]] = None
 
-    # What is at the other end, and what this login may do there
+    # The versions, and what this login may do
 
     def about(self) -> About:
-        """The versions of Foreman and Katello; requested once."""
+        """The versions of Foreman and Katello; requested once.  Raises SatelliteError."""
         if self._about is None:
             version = self.get("/api/status").get("version")
             if not isinstance(version, str):
@@ -134,8 +132,8 @@ class Satellite:
     def _katello_version(self) -> Optional[str]:
         """The version that Katello's own status route returns; None on a plain Foreman.
 
-        One unexpected 404 must not decide this (a proxy, a plugin that is not loaded): what Katello
-        leaves in hosts and facts contradicts it.
+        A single 404 must not decide this (there may be a proxy, or a plugin that is not loaded), so
+        hosts and facts must not show traces of Katello.
         """
         path = "/katello/api/status"
         try:
@@ -158,12 +156,11 @@ class Satellite:
         ):
             raise SatelliteError(
                 f"{self.url}: /katello/api/status says that Katello is not installed, but hosts "
-                "have its facts or registrations; look at the Katello plugin, or at a proxy in "
-                "between"
+                "have its facts or registrations; check the Katello plugin, or a proxy in between"
             )
 
     def _sample_of_hosts(self) -> list[JsonObject]:
-        """The newest host, or the oldest if Satellite cannot show that one; may be empty."""
+        """The newest host, or the oldest if Satellite cannot show the newest; empty without any."""
         try:
             page = self.page("/api/hosts", list, order="id DESC", per_page=1)
         except SatelliteFault:
@@ -173,7 +170,8 @@ class Satellite:
     def has_permission(self, name: str) -> bool:
         """Whether this login has a permission at all (a filter of its role may narrow it).
 
-        The permissions are requested once; `own_permissions` requests them again.
+        The permissions are requested once; `own_permissions` requests them again.  Raises
+        SatelliteError.
         """
         permissions = self._permissions
         if permissions is None:
@@ -181,7 +179,7 @@ class Satellite:
         return name in permissions
 
     def own_permissions(self) -> frozenset[str]:
-        """The names of all permissions that this login has now."""
+        """The names of all permissions that this login has now; raises SatelliteError."""
         path = "/api/permissions/current_permissions"
         permissions: Any = self.get(path).get("results")
         if not is_list_of_objects(permissions):
@@ -194,7 +192,7 @@ class Satellite:
     # Requests
 
     def listing(self, path: str, **query: Any) -> list[JsonObject]:
-        """The results of a list that fits in one page; each is checked to be an object."""
+        """The results of a list that fits on one page: JSON objects.  Raises SatelliteError."""
         body = self.page(path, list, **query)
         results, announced = body["results"], body.get("subtotal")
         if len(results) != announced:
@@ -204,7 +202,10 @@ class Satellite:
         return results
 
     def page(self, path: str, kind: type, **query: Any) -> JsonObject:
-        """The body of a list whose `results` are of that type (list or dict)."""
+        """The body of one page of a list, whose `results` are of type `kind` (list or dict).
+
+        `query` must have per_page.  Raises SatelliteError.
+        """
         body = self.get(path, **query)
         results: Any = body.get("results")
         if not isinstance(results, kind) or body.get("per_page") != query["per_page"]:
@@ -219,28 +220,24 @@ class Satellite:
         return body
 
     def get(self, path: str, **query: Any) -> JsonObject:
-        """The object that a GET returns; raises SatelliteError."""
+        """The JSON object that a GET returns; raises SatelliteError."""
         return self.call("GET", path, params=query)
 
     def call(self, method: str, path: str, **body: Any) -> JsonObject:
-        """Send one request and return the object in its 2xx response.
+        """Send one request and return the JSON object in its 2xx response.
 
-        `body` is what requests takes: `params` (a mapping) or `json`.  Raises the SatelliteError
-        that names what went wrong.
+        `body`: `params` (a mapping) or `json`, as requests takes them.  Raises the SatelliteError
+        that fits what went wrong.
         """
-        if (
-            self._login_refused
-        ):  # 30 failures lock out all logins from this address for minutes
+        # 30 failures lock out all logins from this address for minutes.
+        if self._login_refused:
             raise SatelliteLoginError(
                 f"{self.url}: the login of {self.username} was refused before"
             )
         try:
             response = self._send(method, path, body)
-        except (
-            OSError,
-            HTTPError,
-            UnicodeError,
-        ) as error:  # HTTPError: requests lets some pass
+        # HTTPError is of urllib3: requests lets some of them pass.
+        except (OSError, HTTPError, UnicodeError) as error:
             raise SatelliteUnreachable(f"{self.url}: {why(error)}") from error
         log.debug("%s %s: %s", method, path, response.status_code)
         value = self._check_response(method, path, response)
@@ -249,11 +246,10 @@ class Satellite:
         return value
 
     def _send(self, method: str, path: str, body: JsonObject) -> requests.Response:
-        """Send one request; a GET is sent again if Satellite asks for patience, a change never."""
+        """Send one request; only a GET is sent again if Satellite asks us to wait."""
         arguments = dict(body)
-        if (
-            "params" in body
-        ):  # unencoded commas keep a list of ids short enough for a URL
+        # Commas stay as they are, so that a list of ids is short enough for a URL.
+        if "params" in body:
             arguments["params"] = urlencode(body["params"], safe=",:")
         for attempt in range(1, TRIES + 1):
             response = self._session.request(
@@ -278,7 +274,7 @@ class Satellite:
         path: str,
         response: requests.Response,
     ) -> JsonObject:
-        """The object in a response; raises SatelliteError for anything else."""
+        """The JSON object in a response; raises SatelliteError for anything else."""
         status = response.status_code
         if 300 <= status < 400:
             advice = redirect_advice(self.url, path, response.headers.get("Location"))
@@ -331,14 +327,14 @@ class Satellite:
         raise SatelliteBroken(f"{where}: {message}")
 
     def raise_unexpected(self, path: str, what: str) -> NoReturn:
-        """Raise SatelliteError for a 2xx response that makes no sense: `path` returned `what`."""
+        """Raise SatelliteError for an invalid 2xx response: `path` returned `what`."""
         raise SatelliteError(
             f"{self.url}: {path} returned {what}; "
             "is this a Satellite, and does the role see all hosts?"
         )
 
     def _check_clock(self, response: requests.Response) -> None:
-        """Raise SatelliteError if the clocks differ: then every machine might look silent."""
+        """Raise SatelliteError if the clocks differ: every machine might look silent."""
         try:
             date = parsedate_to_datetime(response.headers.get("Date", ""))
             if date.tzinfo is None:
@@ -371,13 +367,13 @@ class Satellite:
 
 
 def quoted(text: str) -> str:
-    """A value for Satellite's search language."""
+    """A text as a quoted value of Satellite's search language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def is_list_of_objects(value: Any) -> bool:
-    """Whether a JSON value is a list that holds objects only."""
+    """Whether a JSON value is a list of objects only."""
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 

@@ -1,7 +1,7 @@
 """Why a connection to Satellite failed: the innermost cause in plain words, and what to do.
 
-requests wraps errors of urllib3, which wrap those of ssl, socket and http.client; printed, they
-show class names and addresses of objects.  This module picks the error that says what happened.
+requests wraps errors of urllib3, which wrap those of ssl, socket and http.client; their texts show
+class names and addresses of objects.  This module picks the error that says what happened.
 """
 
 import http.client
@@ -38,7 +38,7 @@ _CERTIFICATE_ERRORS = {
     _WRONG_NAME: ("the certificate is for another host name", _USE_ANOTHER_NAME),
     _WRONG_ADDRESS: ("the certificate is for another address", _USE_ANOTHER_NAME),
 }
-# What versions of OpenSSL call an answer in plain HTTP
+# How the versions of OpenSSL report an answer in plain HTTP.
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -73,7 +73,7 @@ _CUT_OFF = (
     http.client.IncompleteRead,
     http.client.RemoteDisconnected,
 )
-# The first kind of error that is among the causes counts.
+# The first kind of error that is among the causes decides.
 _WORDS: tuple[tuple[Kinds, str], ...] = (
     (socket.gaierror, "the host name cannot be resolved"),
     (ConnectionRefusedError, "connection refused"),
@@ -94,13 +94,13 @@ _ADVICE: tuple[tuple[Kinds, str], ...] = (
     ),
 )
 _NO_CA_FILE = "CA certificate bundle"  # in the message of an OSError of requests
-_TUNNEL = "Tunnel connection failed: "  # before the words of a proxy
+_TUNNEL = "Tunnel connection failed: "  # before the reason that a proxy gives
 
 
 def why(error: BaseException) -> str:
-    """What went wrong and what to do, in one line without a library's own words.
+    """What went wrong and what to do, in one line, without texts of libraries.
 
-    `error` is what requests raised: an OSError, or an error of urllib3 that requests let pass.
+    `error`: what requests raised, an OSError or an error of urllib3.
     """
     causes = list(causes_of(error))
     if _any_is(causes, _PROXY_ERRORS):
@@ -111,9 +111,8 @@ def why(error: BaseException) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _explain_certificate(cause)
-        if (
-            type(cause).__name__ == "CertificateError"
-        ):  # urllib3 1 compares names itself
+        # urllib3 1.x compares names itself.
+        if type(cause).__name__ == "CertificateError":
             return _explain_name(cause)
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
@@ -122,7 +121,7 @@ def why(error: BaseException) -> str:
 
 
 def shorten(text: object, width: int = 300) -> str:
-    """A foreign text in one line of about that length; only a word that is longer is cut."""
+    """A foreign text in one line of about `width` characters; only a longer word is cut."""
     line = " ".join(str(text).split())
     if len(line) <= width:
         return line
@@ -165,7 +164,7 @@ def _explain_tls(error: ssl.SSLError) -> str:
 
 
 def _explain_other(causes: Causes) -> str:
-    """What went wrong below or above TLS."""
+    """What went wrong, if it was not TLS."""
     if _any_is(causes, _DECODING_ERRORS):
         return "returned an answer that cannot be decompressed; is there a proxy in between?"
     for cause in causes:
@@ -196,7 +195,7 @@ def _advice(causes: Causes) -> str:
 
 
 def _reason(causes: Causes) -> str:
-    """The cause that says most, in words."""
+    """The most informative cause, in words."""
     for kinds, words in _WORDS:
         if _any_is(causes, kinds):
             return words
@@ -208,7 +207,7 @@ def _reason(causes: Causes) -> str:
 
 
 def _words_of(cause: Any) -> str:
-    """One cause in words; "" if it says nothing to a person."""
+    """One cause in words; "" if it tells a person nothing."""
     text = str(cause)
     if isinstance(cause, ssl.SSLError):
         return _explain_tls(cause).partition("; ")[0]

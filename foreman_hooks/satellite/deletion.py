@@ -16,29 +16,32 @@ from foreman_hooks.satellite.errors import (
 )
 from foreman_hooks.satellite.records import fetch_host, fetch_record
 
-# Not compared: the first is our own conclusion, the second holds what no rule looks at.
+# Not compared: `report_failed` is our own conclusion, and no rule looks at the snapshot.
 _NOT_COMPARED = ("report_failed", "snapshot")
 
 
 def confirm_unchanged(satellite: Satellite, record: Record) -> None:
-    """The last look: raise SatelliteChanged unless Satellite still shows exactly this record."""
+    """Raise SatelliteChanged unless Satellite still shows exactly this record.
+
+    This is the last request before the deletion.  Raises any other SatelliteError, too.
+    """
     current = fetch_record(satellite, record.id)
     if current is None:
         raise SatelliteChanged(
-            f"host {record.id} ({record.name}) is not there any more"
+            f"host {record.id} ({record.name}) no longer exists, or is hidden from this login"
         )
     changes = _changed_fields(record, current)
     if changes:
         raise SatelliteChanged(
-            f"host {record.id} ({record.name}) is not what it was a moment ago: "
+            f"host {record.id} ({record.name}) is no longer the same: "
             f"{', '.join(changes)} changed"
         )
 
 
 def _changed_fields(before: Record, after: Record) -> list[str]:
-    """The fields in which two readings of a record differ, in words and without values.
+    """The names of the fields in which a record differs now, as words, without their values.
 
-    Everything that a verdict rests on is compared: who the machine is, whether it was in contact,
+    Everything that a verdict rests on is compared: the identity of the machine, its signs of life,
     and what protects the record or its VM.
     """
     changed = []
@@ -52,21 +55,21 @@ def _changed_fields(before: Record, after: Record) -> list[str]:
 def disassociate(satellite: Satellite, record: Record) -> None:
     """Cut the link to the compute resource, so that deleting the record cannot destroy the VM.
 
-    Raises SatelliteChanged if the record changed.
+    Raises SatelliteChanged if the record changed, and any other SatelliteError.
     """
     confirm_unchanged(satellite, record)
     satellite.call("PUT", f"/api/hosts/{record.id}/disassociate", json={})
 
 
 def delete_record(satellite: Satellite, record: Record) -> bool:
-    """Delete the record that `confirm_unchanged` has just seen; return whether it is gone.
+    """Delete the record that `confirm_unchanged` has just read; return whether it is gone.
 
-    By its numeric id only: a *name* of digits can be taken for the id of another host (measured).
-    A 200 proves nothing, since Katello returns it whether the host went or not; a host is gone if
-    the login that could read it a moment before now gets a 404.
+    By its numeric id only: Satellite can mistake a *name* of digits for the id of another host
+    (measured).  A 200 proves nothing, since Katello returns it whether or not it deleted the host.
+    A host is gone if the login that could read it a moment ago now gets a 404.
 
-    Raises SatelliteOutcomeUnknown if no response tells; any other SatelliteError means that the
-    record was not deleted.
+    Raises SatelliteOutcomeUnknown if no response shows what happened; any other SatelliteError
+    means that the record was not deleted.
     """
     problem = _send_deletion(satellite, record)
     try:
@@ -77,7 +80,7 @@ def delete_record(satellite: Satellite, record: Record) -> bool:
         ) from error
     if gone or problem is None:
         return gone
-    # Satellite's own word that it did nothing.
+    # Satellite itself says that it did nothing.
     if isinstance(problem, (SatelliteRefused, SatelliteFault)):
         raise problem
     raise SatelliteOutcomeUnknown(
@@ -86,9 +89,9 @@ def delete_record(satellite: Satellite, record: Record) -> bool:
 
 
 def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteError]:
-    """Send the DELETE; return what went wrong, since only `is_gone` can tell what it means.
+    """Send the DELETE; return what went wrong, since only `is_gone` can show what it means.
 
-    Raises SatelliteLoginError and SatelliteForbidden: then Satellite did nothing.  Raises
+    Raises SatelliteLoginError and SatelliteForbidden, after which Satellite did nothing, and
     SatelliteOutcomeUnknown if it deleted another host, whatever became of ours.
     """
     try:
@@ -100,16 +103,16 @@ def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteEr
     if answer.get("id") in (None, record.id):
         return None
     raise SatelliteOutcomeUnknown(
-        f"{satellite.url}: the DELETE of host {record.id} met host {answer.get('id')}; "
-        "look at that host at once"
+        f"{satellite.url}: the DELETE of host {record.id} hit host {answer.get('id')}; "
+        "check that host at once"
     )
 
 
 def is_gone(satellite: Satellite, host_id: int) -> bool:
-    """Whether GET of that host is a 404: proof only for a login that could read it before.
+    """Whether GET of that host is a 404, which is proof only if this login could read it before.
 
-    Raises SatelliteError, also if Satellite shows another host, unless that one is *named* like the
-    number.
+    Raises SatelliteError, also if Satellite shows another host, unless the *name* of that host is
+    this id.
     """
     body = fetch_host(satellite, host_id)
     if body is None:

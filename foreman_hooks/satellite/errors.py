@@ -1,13 +1,13 @@
 """What can go wrong with Satellite: an exception and an exit code for each kind of failure.
 
-SatelliteError                    Satellite is not reachable, or its response makes no sense
+SatelliteError                    Satellite cannot be reached, or its response is invalid
   +- SatelliteUnreachable         no connection, or the response broke off
   +- SatelliteLoginError          401: wrong user, password or token; never tried twice
   +- SatelliteForbidden           403, or a role that sees nothing
   +- SatelliteRefused             a well-formed refusal of one request (400, 404, 409, 410, 422)
   |    +- SatelliteInvalid        422 to a change: for example, the name is already taken
-  +- SatelliteFault               Satellite itself fails at one request (500 with its own words)
-  +- SatelliteBroken              a proxy, or a Satellite that is starting, responds (502, 504)
+  +- SatelliteFault               Satellite itself fails at one request (500 with its own message)
+  +- SatelliteBroken              an error of a proxy, or while Satellite starts (502, 504)
   +- SatelliteNotFound            no host or organization of that name
   +- SatelliteChanged             the host is no longer what it was a moment ago
   +- SatelliteOutcomeUnknown      nobody knows whether a deletion was carried out
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class SatelliteError(Exception):
-    """Satellite could not be reached, or its response makes no sense."""
+    """Satellite cannot be reached, or its response is invalid."""
 
     exit_code = 69
 
@@ -36,8 +36,8 @@ class SatelliteLoginError(SatelliteError):
 class SatelliteForbidden(SatelliteError):
     """The login works, but its role lacks a permission, an organization or a location.
 
-    `missing`: the permissions of which any one would do, as Satellite names them; empty if it
-    names none.
+    `missing`: the permissions of which any is enough, as Satellite names them; empty if it names
+    none.
     """
 
     exit_code = 77
@@ -73,11 +73,11 @@ class SatelliteFault(SatelliteError):
 
 
 class SatelliteBroken(SatelliteError):
-    """An error status without Satellite's own words: from a proxy, or while Satellite starts."""
+    """An error status without a message of Satellite: from a proxy, or while Satellite starts."""
 
 
 class SatelliteChanged(SatelliteError):
-    """The host is no longer what it was when it was judged; it was not touched."""
+    """The host is no longer what it was when it was judged; nothing was changed."""
 
 
 class SatelliteOutcomeUnknown(SatelliteError):
@@ -90,7 +90,7 @@ class SatelliteNotFound(SatelliteError):
     exit_code = 128
 
 
-# These may concern a single host in the response; all others concern the whole server.
+# These may concern only one host in the response; all others concern the whole Satellite.
 ABOUT_ONE_REQUEST = (
     SatelliteFault,
     SatelliteBroken,

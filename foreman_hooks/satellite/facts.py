@@ -9,11 +9,11 @@ from typing import Any
 from foreman_hooks.rules.identity import OTHER_NAMES, RHSM, RHSM_NAMES
 from foreman_hooks.satellite.client import Satellite
 
-# Every kind of source but RHSM, by a part of its `origin`: requested one by one they cannot hide
-# each other's facts.
+# Every kind of source except RHSM, as a part of its `origin`.  Requested one by one, they cannot
+# hide each other's facts.
 ORIGINS = ("Puppet", "Ansible", "Salt", "Chef")
 OTHERS = "other sources"
-SOURCES = 5  # fact sources that may have the same name for one host, at most
+SOURCES = 5  # at most so many sources have a fact of the same name for one host
 _PATH = "/api/fact_values"
 
 Names = tuple[str, ...]  # of facts, or of makers
@@ -27,9 +27,10 @@ def fetch_rows(
 ) -> dict[str, dict[str, Any]]:
     """Host name -> fact -> value of the facts with these names that match `search`.
 
-    `hosts`: how many hosts can match at most.  A page counts rows, not hosts, and `subtotal` says
+    `hosts`: how many hosts can match, at most.  A page counts rows, not hosts, and `subtotal` means
     nothing (measured).  A host name in the rows may belong to no host: simultaneous uploads leave
-    such rows behind (measured).  Raises SatelliteError, also if there are more rows than possible.
+    such rows behind (measured).  Raises SatelliteError, also if there are too many rows for so many
+    hosts.
     """
     per_page = hosts * len(names) * SOURCES + 1  # more rows than there can be
     page = satellite.page(
@@ -51,7 +52,7 @@ def fetch_facts(
     names: Names,
     hosts: int,
 ) -> dict[str, dict[str, str]]:
-    """The rows of `fetch_rows` whose value is a text."""
+    """What `fetch_rows` returns, but only the values that are texts."""
     facts = {}
     rows = fetch_rows(satellite, search, names, hosts)
     for host, values in rows.items():
@@ -68,8 +69,8 @@ def facts_now(
 ) -> dict[str, dict[str, str]]:
     """Origin -> fact -> value: the identifying facts of one host as they are now.
 
-    Each origin is requested separately: if two have a fact of the same name, one response would
-    show only the last row (measured).  Raises SatelliteError.
+    Each origin is requested separately: if two have a fact of the same name, a single response
+    shows only the last row (measured).  Raises SatelliteError.
     """
     searches = {}
     if satellite.katello:
@@ -92,10 +93,10 @@ def facts_now(
 
 
 def newest_origin(satellite: Satellite, host_id: int, origins: Iterable[str]) -> str:
-    """The origin whose fact changed last on that host, RHSM excepted; "" if that is not certain.
+    """The origin, except RHSM, whose fact changed last on that host; "" if that is not certain.
 
-    No response holds the time of a fact, but lists can be sorted by it (fact_value.rb: reported_at
-    is updated_at).
+    No response shows the time of a fact, but lists can be sorted by it (fact_value.rb: reported_at
+    is updated_at).  Raises SatelliteError.
     """
     page = satellite.page(
         _PATH,

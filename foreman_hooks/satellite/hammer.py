@@ -1,11 +1,11 @@
 """hammer's own files, read as hammer reads them: Satellite's URL, the user, and the trusted CA.
 
-hammer carries on wherever it can: a broken or unknown file in its folders is only a warning.  If a
+hammer continues wherever it can: a broken or unknown file in its folders is only a warning.  If a
 key appears twice, the last one counts; a later file overrides an earlier one.  Keys are Ruby
 symbols (`:host:`).
 
-hammer reads the folder of the system, that of the user, and ./config.  This program does not read
-./config: anybody who can write to the folder in which a run starts would choose the Satellite.
+hammer reads the folder of the system, the folder of the user, and ./config.  This program does not
+read ./config: otherwise anybody who can write to the current folder could choose the Satellite.
 """
 
 import re
@@ -35,7 +35,7 @@ _METHODS = {
 
 
 class Entry(NamedTuple):
-    """A value and the file that holds it."""
+    """A value, and the file that holds it."""
 
     value: Any
     path: Path
@@ -48,9 +48,9 @@ Name = tuple[str, str]  # section and key, without colons
 class HammerFiles:
     """What hammer's files say.
 
-    `entries`: value and file of each (section, key); empty values are left out.  `home`: hammer's
-    folder of the user, None without one.  `warnings`: one line for each file or part that is
-    ignored.  `secrets`: the files that hold a password.
+    `entries`: (section, key) -> value and file, without empty values.  `home`: the user's folder of
+    hammer, None without one.  `warnings`: one line for each file or part of it that is ignored.
+    `secrets`: the files that hold a password.
     """
 
     entries: Mapping[Name, Entry] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class HammerFiles:
     secrets: tuple[Path, ...] = ()
 
     def text(self, section: str, key: str) -> str:
-        """A value as Ruby would print it (100123, true); "" for a list, a mapping, or no value."""
+        """A value as Ruby prints it (100123, true); "" for a list, a mapping, or no value."""
         value = self._value(section, key)
         if value is None or isinstance(value, _NOT_PLAIN):
             return ""
@@ -68,25 +68,25 @@ class HammerFiles:
         return str(value)
 
     def where(self, section: str, key: str) -> str:
-        """The file that holds a value, and hammer's name of the value, as a message begins."""
+        """The file that holds a value, and its key, for the beginning of a message."""
         path = self.entries[section, key].path
         return f"{path}: :{section}: :{key}:"
 
     def is_true(self, section: str, key: str) -> bool:
-        """Whether a value is there and true in Ruby, where only false and nil are not."""
+        """Whether there is a value that is true in Ruby: anything except false and nil."""
         value = self._value(section, key)
         return value is not None and value is not False
 
     @property
     def verifies(self) -> bool:
-        """Whether hammer checks TLS: unless `:verify_ssl:` is false ('false' is true in Ruby)."""
+        """Whether hammer checks TLS: not if `:verify_ssl:` is false ('false' is true in Ruby)."""
         return self._value("ssl", "verify_ssl") is not False
 
     @property
     def method(self) -> str:
-        """How hammer logs in without the user and password of its files, for a message; "" with.
+        """How hammer logs in, for a message; "" if with the user and password of its files.
 
-        A session is not such a method: its user may well have a password in the files.
+        A session is not such a method: its user may still have a password in the files.
         """
         if self._uses_client_certificate():
             return f"a client certificate ({self.where('ssl', 'ssl_client_cert')})"
@@ -104,7 +104,7 @@ class HammerFiles:
         return f"a session ({self.where('foreman', 'use_sessions')})"
 
     def stored_ca(self, url: str) -> Optional[Path]:
-        """The CA certificate that `hammer --fetch-ca-cert` stored for that Satellite, or None."""
+        """The CA file that `hammer --fetch-ca-cert` stored for the Satellite at `url`, or None."""
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
             return None
@@ -141,9 +141,9 @@ class HammerFiles:
 
 
 def read_hammer_files(home: Optional[Path]) -> HammerFiles:
-    """What hammer's files say to the user with that home (None: to a user without one).
+    """What hammer's files say for the user with that home folder; None for a user without one.
 
-    Never raises: what cannot be read becomes a warning.
+    Never raises: a file that cannot be read becomes a warning.
     """
     system_folder, user_folder = FOLDERS
     reader = _Reader()
@@ -170,7 +170,7 @@ class _Reader:
         self.secrets: list[Path] = []
 
     def read_folder(self, folder: Path) -> None:
-        """Read every file of hammer's in that folder."""
+        """Read all files of hammer in that folder."""
         modules = self._module_files(folder)
         for path in (folder / "cli_config.yml", folder / "defaults.yml", *modules):
             if _is_file(path):
@@ -179,13 +179,13 @@ class _Reader:
     def entries_with_values(self) -> dict[Name, Entry]:
         """The entries that are not empty.
 
-        Ask after the last file: an empty value there takes back the value of an earlier file.
+        Call this after the last file is read: an empty value removes the value of an earlier file.
         """
         entries = self.entries.items()
         return {name: entry for name, entry in entries if not _is_empty(entry.value)}
 
     def warn_of_verify_ssl(self) -> None:
-        """Warn if somebody meant to turn off the TLS check, but Ruby does not read it so."""
+        """Warn if somebody meant to turn off the TLS check, but Ruby reads the value as true."""
         entry = self.entries.get(("ssl", "verify_ssl"))
         if entry is None or _is_empty(entry.value):
             return
@@ -196,7 +196,7 @@ class _Reader:
             )
 
     def _module_files(self, folder: Path) -> list[Path]:
-        """The files of hammer's modules: cli.modules.d/*.yml, without hidden ones."""
+        """The files of hammer's modules, sorted: cli.modules.d/*.yml, without hidden ones."""
         modules = folder / "cli.modules.d"
         try:
             paths = sorted(modules.iterdir())
@@ -211,7 +211,7 @@ class _Reader:
         return [path for path in yaml_files if not path.name.startswith(".")]
 
     def _read_file(self, path: Path) -> None:
-        """Add what the first document of a file says, or a warning if it cannot be read."""
+        """Add the entries in the first document of a file, or a warning if it cannot be read."""
         try:
             text = path.read_text(encoding="utf-8-sig")
             content = _first_document(text)
@@ -257,7 +257,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _without_colons(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """The same mapping, its keys as plain texts: `:host` is host."""
+    """The same mapping with keys as plain texts: `:host` becomes host."""
     values = {}
     for key, value in content.items():
         name = str(key).lstrip(":")
@@ -266,7 +266,7 @@ def _without_colons(content: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 class _RubyLoader(yaml.SafeLoader):
-    """YAML as Ruby reads it: symbols are texts; other Ruby tags are ignored, not their values."""
+    """YAML as Ruby reads it: symbols are texts; of other Ruby tags only the values count."""
 
 
 def _first_document(text: str) -> Any:
@@ -290,7 +290,7 @@ def _symbol(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 def _untagged(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    """The value below an unknown tag; the tag itself creates nothing."""
+    """The value under an unknown tag, which is ignored: it creates no Ruby object."""
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):

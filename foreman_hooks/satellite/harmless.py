@@ -1,8 +1,8 @@
-"""Which host parameters a snapshot may keep with their values: harmless names, harmless values.
+"""Which host parameters a snapshot may keep: those with harmless names and harmless values.
 
 If a value is left out by mistake, somebody has to type it in again.  If it is kept by mistake, a
-secret is in a file and in all its backups.  So only values of a few known forms are kept, and none
-of a parameter whose name has anything to do with secrets.
+secret is in a file and in all its backups.  So only values of a few known forms are kept, and no
+value of a parameter whose name has anything to do with secrets.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# A name is split into its words (db_pw, dbPw, db-pw).  It is secret if it has one of these words,
+# A name is split into its words (db_pw, dbPw, db-pw).  It counts as secret if it has one of these,
 _SECRET_WORDS = _words("""
     access activation api bearer bind blob b64 base64 clave code community conn connection cookie
     cred dsa dsn ecdsa encoded geheim gpg heslo hook hmac jwt key keys krb5 licence license mdp
@@ -68,23 +68,23 @@ _MAX_DEPTH = 3
 def is_harmless(name: str, value: Any) -> bool:
     """Whether neither the name nor the value of a parameter looks like a secret.
 
-    `value` is what JSON makes of it.
+    `value`: as it comes from JSON.
     """
     return is_harmless_name(name) and is_harmless_value(value)
 
 
 def is_harmless_name(name: str) -> bool:
-    """Whether a name has nothing to do with secrets, however its words are joined or spelt."""
+    """Whether a name has nothing to do with secrets, in any spelling and with any separators."""
     if not _NAME.fullmatch(name) or _mentions_a_secret(name):
         return False
     return not any(map(_is_secret_word, _words_of(name)))
 
 
 def is_harmless_value(value: Any) -> bool:
-    """Whether a value is of a form in which nobody writes a secret.
+    """Whether a value has a form in which nobody writes a secret.
 
-    That is: a switch, a small number, a version, a date, an address, a host's name, a path or URL
-    of plain words without a login, a few plain words; or a short list or mapping of such.
+    These are: true and false, a small number, a version, a date, an IP address, a host name, a path
+    or URL of plain words without a login, a few plain words; or a short list or mapping of these.
     """
     return _is_harmless_value(value, _MAX_DEPTH)
 
@@ -97,7 +97,7 @@ def _mentions_a_secret(text: str) -> bool:
 
 
 def _words_of(name: str) -> set[str]:
-    """The words of a name in small letters, also without leet and without trailing digits."""
+    """The words of a name in lower case, also with leet digits as letters, and without digits."""
     words = set(re.findall(r"[a-z0-9]+", name.lower()))
     for part in _PARTS.findall(name):
         words.add(part.lower())
@@ -157,14 +157,14 @@ def _is_address(text: str) -> bool:
 
 
 def _may_have_a_login(text: str) -> bool:
-    """Whether a text is some other URL, or has the form user:password@host."""
+    """Whether a text is another kind of URL, or has the form user:password@host."""
     if ":/" in text or text.startswith("//"):
         return True
     return ":" in text and "@" in text
 
 
 def _are_plain_words(text: str) -> bool:
-    """A few words, or none, that a person can read; a random text hardly ever passes."""
+    """Whether a text is at most a few readable words; a random text hardly ever passes."""
     words = [word for word in _BREAKS.split(text) if word]
     if len(words) > _MAX_WORDS:
         return False
@@ -186,7 +186,7 @@ def _is_plain_word(word: str) -> bool:
 
 
 def _is_pronounceable(word: str) -> bool:
-    """Whether half the pairs of letters in a longer word are usual; in random text a fifth are."""
+    """Whether half of the letter pairs in a longer word are usual; in random text a fifth are."""
     letters = word.lower()
     if len(letters) <= 5:
         return True

@@ -1,7 +1,7 @@
-"""Which hosts there are: how many, up to which id, their names; and make a new one.
+"""Which hosts there are: how many, the highest id, their names; and how to create a host.
 
-Hosts are walked in windows of ids (`low` < id <= `high`): no offset can shift while hosts come and
-go.
+Hosts are listed in windows of ids (`low` < id <= `high`), because offsets shift while hosts come
+and go.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ _Window = tuple[int, int]  # low (excluded) and high (included) id
 
 
 def newest_host(satellite: Satellite) -> tuple[int, int]:
-    """The highest host id, and the number of hosts visible.
+    """The highest host id, and the number of visible hosts.
 
-    Raises SatelliteForbidden if no host is visible.  Not with `thin`: a thin list is sorted by
-    name, whatever `order` says (hosts_controller, reorder(:name)).
+    The list is not `thin`: a thin one is sorted by name, whatever `order` says (hosts_controller,
+    reorder(:name)).  Raises SatelliteForbidden if no host is visible, or another SatelliteError.
     """
     try:
         body = satellite.page(_PATH, list, order="id DESC", per_page=1)
@@ -40,7 +40,7 @@ def newest_host(satellite: Satellite) -> tuple[int, int]:
 
 
 def _newest_by_counting(satellite: Satellite) -> tuple[int, int]:
-    """The same by some 40 counts, for when Satellite cannot show the newest record."""
+    """The same by about 40 counts, in case Satellite cannot show the newest host."""
     page = satellite.page(_PATH, list, thin="true", per_page=1)
     total = page.get("total")
     low, high = 0, 1
@@ -58,7 +58,7 @@ def _newest_by_counting(satellite: Satellite) -> tuple[int, int]:
 
 
 def count_hosts(satellite: Satellite, highest: int) -> int:
-    """How many hosts with an id up to `highest` are visible."""
+    """How many hosts with an id up to `highest` are visible; raises SatelliteError."""
     return _count(satellite, f"id <= {highest}")
 
 
@@ -77,9 +77,9 @@ def _count(satellite: Satellite, search: str) -> int:
 
 
 def id_windows(highest: int, total: int, size: int) -> Iterator[_Window]:
-    """Pairs (low, high) that cover the ids from 1 to `highest`, low excluded and high included.
+    """Yield pairs (low, high) that cover the ids from 1 to `highest`; `low` is excluded.
 
-    Each holds about `size` of the `total` hosts, if ids are spread evenly.
+    Each contains about `size` of the `total` hosts, if ids are spread evenly.
     """
     ids_a_host = highest / max(total, 1)
     width = max(size, round(size * ids_a_host))
@@ -96,8 +96,8 @@ def ids_by_name(
 ) -> dict[str, int]:
     """Name -> id of the hosts in a window of ids, `low` < id <= `high`.
 
-    Only those that match `search` and are in the organization with that id.  Raises SatelliteError
-    unless there are as many hosts as Satellite announces.
+    Only hosts that match `search` and are in the organization with that id; "" and None: all.
+    Raises SatelliteError, also if there are not as many hosts as Satellite announces.
     """
     window = f"id > {low} and id <= {high}"
     query: JsonObject = {"search": f"({search}) and {window}" if search else window}
@@ -118,7 +118,8 @@ def ids_by_name(
 def create_host(satellite: Satellite, attributes: JsonObject) -> int:
     """Create a host that nothing provisions, and return its id.
 
-    Raises SatelliteRefused if the name is taken.
+    `attributes`: as Foreman's API takes them, with `name`.  Raises SatelliteRefused if the name is
+    taken, or another SatelliteError.
     """
     host = {**attributes, "managed": False, "build": False, "overwrite": False}
     body = satellite.call("POST", _PATH, json={"host": host})

@@ -1,4 +1,4 @@
-"""How this Satellite is installed and set up: services, plugins, settings, the facts it stores."""
+"""How this Satellite is set up: services, plugins, settings, and which facts it stores."""
 
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -7,11 +7,14 @@ from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.connection import shorten
 from foreman_hooks.satellite.errors import SatelliteForbidden, SatelliteRefused
 
-_LONGEST_STATUS = 120  # characters of what Katello says of a service
+_LONGEST_STATUS = 120  # characters of the message about a service
 
 
 def has_remote_execution(satellite: Satellite) -> bool:
-    """Whether the remote execution plugin is installed; without it no permission of it exists."""
+    """Whether the remote execution plugin is installed; raises SatelliteError.
+
+    Without the plugin, its permissions do not exist.
+    """
     try:
         satellite.page("/api/job_templates", list, per_page=1)
     except SatelliteForbidden:  # installed, but not for this login
@@ -24,10 +27,10 @@ def has_remote_execution(satellite: Satellite) -> bool:
 
 
 def failing_services(satellite: Satellite) -> dict[str, str]:
-    """Name of a Katello backend service that is not well -> what Katello says of it.
+    """Name of each failing backend service of Katello -> what Katello says about it.
 
-    Needs no permission.  Deleting a registered host asks Candlepin first, and gets a 500 if
-    Candlepin does not answer.
+    This needs no permission.  Raises SatelliteError.  When a registered host is deleted, Katello
+    asks Candlepin first; if Candlepin does not answer, the deletion gets a 500.
     """
     path = "/katello/api/ping"
     if not satellite.katello:
@@ -47,13 +50,13 @@ def failing_services(satellite: Satellite) -> dict[str, str]:
 
 
 def destroys_vms(satellite: Satellite) -> Optional[bool]:
-    """The setting destroy_vm_on_host_delete; None if it cannot be read."""
+    """The setting destroy_vm_on_host_delete; None if this login cannot read it."""
     value = _setting(satellite, "destroy_vm_on_host_delete")
     return value if isinstance(value, bool) else None
 
 
 def excluded_facts(satellite: Satellite) -> Optional[tuple[str, ...]]:
-    """The patterns of the setting excluded_facts; None if it cannot be read."""
+    """The patterns in the setting excluded_facts; None if this login cannot read it."""
     value = _setting(satellite, "excluded_facts")
     if not isinstance(value, list):
         return None
@@ -75,9 +78,9 @@ def _setting(satellite: Satellite, name: str) -> Any:
 
 
 def has_fact(satellite: Satellite, names: Sequence[str], rhsm: bool) -> bool:
-    """Whether any visible host has one of these facts.
+    """Whether any visible host has one of these facts; raises SatelliteError.
 
-    `rhsm`: look at the facts of RHSM alone, otherwise at those of all other sources.
+    `rhsm`: True for facts of RHSM only, False for those of all other sources.
     """
     origin = "origin ~ Rhsm" if rhsm else "origin !~ Rhsm"
     search = f"fact ^ ({','.join(names)}) and {origin}"

@@ -1,7 +1,7 @@
-"""Every host of Satellite and what its facts say it is, at the least cost.
+"""All hosts of Satellite, and what they are by their facts, with as few requests as possible.
 
-Nearly every host is found alive by one UUID.  So `list_hosts` reads that single fact of all hosts,
-and `identify_hosts` reads all identifying facts of the few that no list of servers contains.
+Nearly every host can be shown to be alive by one UUID.  So `list_hosts` reads this single fact of
+all hosts, and `identify_hosts` reads all identifying facts of the few others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Optional
 from foreman_hooks.osp_checker import Progress, parse_uuid
 from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.identity import (
-    GLANCE_NAMES,
+    LEADING_NAMES,
     MAKER_NAMES,
-    OTHER_GLANCE_NAMES,
+    OTHER_LEADING_NAMES,
     OTHER_NAMES,
     RHSM,
     RHSM_NAMES,
@@ -39,20 +39,20 @@ from foreman_hooks.satellite.hosts import (
     newest_host,
 )
 
-# Characters of ids in one search: Apache accepts a URL of 8 KB, and refuses a longer one.
+# Characters of ids in one search: Apache refuses a URL of more than 8 KB.
 LONGEST_LIST = 7_000
-MANY_AT_ONCE = 10  # hosts: nobody deletes so many by hand while a list is read
-SALT = "Salt"  # writes some names of Puppet's old facts, with values of its own
+MANY_AT_ONCE = 10  # hosts; nobody deletes so many by hand while a list is read
+SALT = "Salt"  # uses some names of Puppet's old facts, with other values
 SALT_NAMES = frozenset({"uuid", "manufacturer", "productname"})
 
 _FactsByHost = Mapping[str, Mapping[str, str]]  # host name -> fact -> value
 
 
 class ListedHost(NamedTuple):
-    """One host and the UUIDs in its leading fact (as parse_uuid returns them).
+    """One host and the UUIDs in its leading fact.
 
-    No UUID is no evidence.  `in_scope`: the run may judge it; all other hosts are only witnesses,
-    or share a UUID.
+    `uuids`: as parse_uuid returns them; that there is none proves nothing.  `in_scope`: whether the
+    run may judge the host; other hosts may only be witnesses or twins.
     """
 
     id: int
@@ -62,7 +62,7 @@ class ListedHost(NamedTuple):
 
 
 class IdentifiedHost(NamedTuple):
-    """One host and what all of its facts say it is."""
+    """One host, and what it is by all of its facts."""
 
     id: int
     name: str
@@ -70,16 +70,16 @@ class IdentifiedHost(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """Which hosts a run may judge: those that match `search`, of the organization with that id.
+    """Which hosts a run may judge: those that match `search` in the organization with that id.
 
-    "" and None: all of them.
+    "" and None do not narrow.
     """
 
     search: str = ""
     organization: Optional[int] = None
 
     def __bool__(self) -> bool:
-        """Whether it narrows anything."""
+        """Whether it leaves out any hosts."""
         return bool(self.search) or self.organization is not None
 
 
@@ -95,13 +95,13 @@ def list_hosts(
     scope: Scope = EVERYTHING,
     progress: Progress = no_progress,
 ) -> Iterator[ListedHost]:
-    """Every visible host, in order of id.
+    """Yield every visible host, in order of id.
 
-    Walks windows of host ids: there is no offset that could shift when hosts come and go, and rows
-    with equal values cannot get lost between pages (with offsets 164 of 1,200 were, measured).
+    Hosts are read in windows of ids.  Offsets shift while hosts come and go, and rows with equal
+    values get lost between pages (measured: 164 of 1,200).
 
-    Raises SatelliteError, also if all windows together hold fewer hosts than were announced, and
-    SatelliteForbidden if no host is visible, since missing permissions look the same.
+    Raises SatelliteError, also if all windows together contain fewer hosts than were announced, and
+    SatelliteForbidden if no host is visible, since a lack of permissions looks the same.
     """
     highest, total = newest_host(satellite)
     satellite.about()  # requested once, before the threads start
@@ -125,7 +125,7 @@ def _list_window(
     low: int,
     high: int,
 ) -> list[ListedHost]:
-    """The hosts with low < id <= high, in order of id."""
+    """The hosts with `low` < id <= `high`, in order of id."""
     ids = ids_by_name(satellite, low, high)
     if not ids:
         return []
@@ -133,10 +133,10 @@ def _list_window(
     if scope:
         in_scope = ids_by_name(satellite, low, high, scope.search, scope.organization)
     search = f"host_id > {low} and host_id <= {high}"
-    names = GLANCE_NAMES
+    names = LEADING_NAMES
     if not satellite.katello:
         search += " and origin !~ Rhsm"
-        names = OTHER_GLANCE_NAMES
+        names = OTHER_LEADING_NAMES
     rows = fetch_rows(satellite, search, names, high - low)
     hosts = []
     for name in sorted(ids, key=ids.__getitem__):
@@ -165,8 +165,8 @@ def _check_completeness(
 ) -> None:
     """Raise SatelliteError if fewer hosts were read than there are.
 
-    Some may have been deleted meanwhile.  But if none or less than half remain, it is the login
-    that sees less than before.
+    Some may have been deleted in the meantime.  But if none or less than half remain, this login
+    sees less than before.
     """
     remaining = count_hosts(satellite, highest)
     all_vanished = remaining == 0 and total > 1
@@ -185,10 +185,10 @@ def identify_hosts(
     openstack_names: Names,
     progress: Progress = no_progress,
 ) -> Iterator[IdentifiedHost]:
-    """What each of these hosts is, by all of its identifying facts; raises SatelliteError.
+    """Yield what each of these hosts is, by all of its identifying facts.
 
-    Most hosts that are not OpenStack instances are recognised by their makers alone.  A host whose
-    facts Satellite cannot show is OUT_OF_SIGHT.
+    For most hosts that are not OpenStack instances, the makers are enough.  A host whose facts
+    Satellite cannot show is OUT_OF_SIGHT.  Raises SatelliteError.
     """
 
     def read(batch: Sequence[ListedHost]) -> list[IdentifiedHost]:
@@ -208,7 +208,7 @@ def _identify_in_batches(
     hosts: Sequence[ListedHost],
     openstack_names: Names,
 ) -> list[IdentifiedHost]:
-    """`_identify_batch`, in smaller and smaller batches where Satellite fails."""
+    """What `_identify_batch` returns, in ever smaller batches if Satellite fails."""
 
     def ask(batch: Sequence[ListedHost]) -> list[IdentifiedHost]:
         return _identify_batch(satellite, batch, openstack_names)
@@ -228,7 +228,7 @@ def _identify_batch(
     hosts: Sequence[ListedHost],
     openstack_names: Names,
 ) -> list[IdentifiedHost]:
-    """By their makers; those that remain open by all of their facts of every source."""
+    """Identify hosts by their makers, and those that are still open by all facts of all sources."""
     identities: dict[int, Identity] = {}
     remaining = hosts
     rhsm: _FactsByHost = {}
@@ -252,7 +252,7 @@ def _facts_of_other_sources(
     satellite: Satellite,
     hosts: Sequence[ListedHost],
 ) -> dict[str, _FactsByHost]:
-    """Origin -> facts of all sources but RHSM; Salt's apart if it and Puppet may share names."""
+    """Origin -> facts by host, without RHSM; Salt's separately if Puppet may use the same names."""
     facts = _facts_of(satellite, hosts, "origin !~ Rhsm", OTHER_NAMES)
     if all(SALT_NAMES.isdisjoint(values) for values in facts.values()):
         return {OTHERS: facts}
@@ -278,9 +278,9 @@ def _identify(
 
 
 def _if_still_shown(host: ListedHost, identity: Identity) -> Identity:
-    """The identity, unless a host that showed a UUID before now seems to have no facts at all."""
+    """The identity; OUT_OF_SIGHT if the host showed a UUID a moment ago, and no facts now."""
     if host.uuids and identity.reason is Reason.NO_FACTS:
-        detail = "its facts were shown a moment ago, and are not now"
+        detail = "its facts were visible a moment ago, and are not any more"
         return Identity(host.uuids, Reason.OUT_OF_SIGHT, detail)
     return identity
 
@@ -291,9 +291,10 @@ def identity_now(
     name: str,
     openstack_names: Names,
 ) -> Identity:
-    """What a host is by its facts as they are now, each origin by itself; raises SatelliteError.
+    """What a host is by its facts as they are now, requested for each origin separately.
 
-    Without Katello, and if origins disagree on the maker, the one whose facts arrived last leads.
+    If there is no Katello and the origins disagree on the maker, the one whose facts arrived last
+    leads.  Raises SatelliteError.
     """
     facts = facts_now(satellite, host_id, name)
     freshest = ""
@@ -312,7 +313,7 @@ def firmware_kinds(
     hosts: Sequence[ListedHost],
     openstack_names: Names,
 ) -> Iterator[tuple[str, str]]:
-    """(UUID, kind) of each host: the kind is what its firmware calls itself (Identity.kind).
+    """Yield (UUID, kind) of each host; the kind is what its firmware calls itself: Identity.kind.
 
     Each host must have a UUID.  Raises SatelliteError.
     """
@@ -335,12 +336,12 @@ def firmware_kinds(
 def check_facts_still_visible(
     satellite: Satellite, hosts: Sequence[ListedHost]
 ) -> None:
-    """Raise SatelliteError if no fact of these hosts is shown, all of which showed one in this run.
+    """Raise SatelliteError if these hosts, which all showed a fact in this run, show none now.
 
-    A login or a server that goes blind in the middle of a run shows empty lists that look right:
-    hosts without facts, and no host that shares a UUID.
+    If a login loses its rights in the middle of a run, empty lists look right: hosts without facts,
+    and no other host with the same UUID.
     """
-    names = GLANCE_NAMES if satellite.katello else OTHER_GLANCE_NAMES
+    names = LEADING_NAMES if satellite.katello else OTHER_LEADING_NAMES
     if not fetch_rows(
         satellite, f"host_id ^ ({_joined_ids(hosts)})", names, len(hosts)
     ):
@@ -354,7 +355,7 @@ def _facts_of(
     origin: str,
     names: Names,
 ) -> _FactsByHost:
-    """The facts with these names of these hosts, from sources that match the search `origin`."""
+    """The facts of these hosts with these names, from sources that match the search `origin`."""
     if not hosts:
         return {}
     search = f"host_id ^ ({_joined_ids(hosts)}) and {origin}"
@@ -366,7 +367,7 @@ def _joined_ids(hosts: Iterable[ListedHost]) -> str:
 
 
 def _batches(hosts: Iterable[ListedHost], size: int) -> Iterator[list[ListedHost]]:
-    """The hosts in lists of at most `size`, and of as many as one search can name by their ids."""
+    """Yield the hosts in lists of at most `size`, and of no more than one search can name by id."""
     batch: list[ListedHost] = []
     length = 0
     for host in hosts:

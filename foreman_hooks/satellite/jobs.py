@@ -1,8 +1,9 @@
 """Satellite's remote execution: start a job template on hosts, and read what it printed.
 
 Measured on Foreman 3.12: a job that matches no host "succeeds", a host that the login may not use
-is left out silently, a rendering that fails has no exit status, and a job on a host that never
-answers runs for ever.  So every response is compared with the request, and callers need a deadline.
+is silently left out, a template that cannot be rendered gives no exit status, and a job on a host
+that never answers never ends.  So each response is compared with the request, and callers need a
+deadline.
 """
 
 import textwrap
@@ -18,7 +19,7 @@ _LONGEST_COMPLAINT = 300  # characters
 
 
 class Job(NamedTuple):
-    """One job invocation; `hosts` are the ids of the hosts that it really runs on."""
+    """One job invocation; `hosts`: the ids of the hosts on which it really runs."""
 
     id: int
     hosts: frozenset[int]
@@ -27,8 +28,9 @@ class Job(NamedTuple):
 class Output(NamedTuple):
     """What one host has printed so far.
 
-    `text`: stdout and stderr together, in the order in which they arrived.  `status`: what follows
-    "Exit status:"; "" if there is none (yet).  `complaint`: what Satellite and the proxy say.
+    `complete`: whether it will print no more.  `text`: stdout and stderr together, in the order in
+    which they arrived.  `status`: what follows "Exit status:"; "" if there is none (yet).
+    `complaint`: the messages of Satellite and the Capsule, in one line.
     """
 
     complete: bool
@@ -59,7 +61,7 @@ class RemoteExecution:
         )
 
     def hosts(self, search: str) -> dict[int, str]:
-        """Id -> name of the hosts that match."""
+        """Id -> name of the hosts that match a search."""
         hosts = self._satellite.listing(
             "/api/hosts",
             search=search,
@@ -75,7 +77,10 @@ class RemoteExecution:
         inputs: Mapping[str, str],
         seconds: int,
     ) -> Job:
-        """Start a template on exactly these hosts; Satellite ends the job after `seconds`."""
+        """Run a template on exactly these hosts; Satellite ends the job after `seconds`.
+
+        `hosts`: their ids.  `inputs`: name -> value of the template's inputs.
+        """
         ids = ", ".join(map(str, sorted(hosts)))
         invocation = {
             "job_template_id": template_id,
@@ -110,7 +115,7 @@ class RemoteExecution:
     def output(self, job: Job, host_id: int) -> Output:
         """What that host has printed so far.
 
-        All of it each time: with `since` the chunk with the exit status can get lost (measured).
+        Always all of it: with `since`, the chunk with the exit status can get lost (measured).
         """
         path = f"{_PATH}/{job.id}/hosts/{host_id}"
         body = self._satellite.get(path)
@@ -122,7 +127,7 @@ class RemoteExecution:
         return Output(complete, text, status, _complaint(chunks))
 
     def cancel(self, job: Job) -> None:
-        """End a job if possible; one that cannot be cancelled is left to its timeout."""
+        """End a job if possible; if not, its timeout ends it.  Never raises SatelliteError."""
         try:
             self._satellite.call("POST", f"{_PATH}/{job.id}/cancel", json={})
         except SatelliteError:
@@ -130,7 +135,7 @@ class RemoteExecution:
 
 
 def _complaint(chunks: Sequence[JsonObject]) -> str:
-    """What Satellite and the proxy say themselves, in one line."""
+    """The messages of Satellite and the Capsule, in one line."""
     debug = _of_type(chunks, "debug")
     text = " ".join(chunk["output"] for chunk in debug)
     return textwrap.shorten(text, _LONGEST_COMPLAINT, placeholder=" ...")
@@ -153,9 +158,9 @@ def _are_chunks(value: Any) -> bool:
 def _text_and_status(chunks: Sequence[JsonObject], complete: bool) -> tuple[str, str]:
     """What a host printed, and its exit status: a number, EXCEPTION, or "" if there is none (yet).
 
-    Satellite itself adds the last line, "Exit status: N" in the login's language, as the only chunk
-    without an id (measured).  Before foreman_remote_execution 8 no chunk has an id: then it is the
-    last chunk of stdout, once the job is complete.
+    Satellite itself adds the last line, "Exit status: N" in the language of the user, as the only
+    chunk without an id (measured).  Before foreman_remote_execution 8, no chunk has an id: then it
+    is the last chunk of stdout of a complete job.
     """
     printed = _of_type(chunks, "stdout", "stderr")
     status_lines = _of_type(chunks, "stdout")

@@ -1,4 +1,4 @@
-"""Find the id of something by its exact name: a host, an organization, a location, a host group."""
+"""Find ids by exact names: of a host, an organization, a location, a host group."""
 
 import re
 from typing import Optional
@@ -12,9 +12,9 @@ from foreman_hooks.satellite.errors import (
 
 
 def find_host(satellite: Satellite, text: str) -> tuple[int, str]:
-    """Id and name of the host whose exact name or id is `text`; raises SatelliteNotFound.
+    """(id, name) of the host whose exact name or id is `text`; raises SatelliteNotFound.
 
-    The name comes first, as in Foreman: a host may be *named* like another host's id.
+    A name counts more than an id, as in Foreman: the *name* of a host may be another host's id.
     """
     name = text.lower()
     search = f"name = {quoted(name)}"
@@ -56,8 +56,8 @@ def find_id(
 ) -> Optional[int]:
     """The id of the object whose `field` has exactly that value.
 
-    `kind` is the API's name for the objects: organizations, locations, hostgroups.  None if there
-    is no such object, or if this login may not see it.
+    `kind`: the API's name for these objects: organizations, locations, hostgroups.  None if there
+    is no such object, or if this login may not see it.  Raises SatelliteError.
     """
     try:
         return _matching_id(satellite, kind, field, value)

@@ -21,7 +21,7 @@ from foreman_hooks.satellite.snapshot import snapshot_of
 from foreman_hooks.satellite.times import parse_time
 
 FULL_PAGE = 100  # whole records a page: each costs Satellite 12 to 15 ms (measured)
-NAMED_PAGE = FULL_PAGE // 4  # by name, since names are long and go into the URL
+NAMED_PAGE = FULL_PAGE // 4  # by name: names are long, and they go into the URL
 
 RecordOrReason = Union[Record, str]  # the reason why a record cannot be read
 _Key = TypeVar("_Key", int, str)
@@ -29,7 +29,10 @@ _Records = dict[_Key, RecordOrReason]
 
 
 def fetch_host(satellite: Satellite, host_id: int) -> Optional[JsonObject]:
-    """The JSON object that GET returns for a host; None if Satellite knows no such host."""
+    """The JSON object that GET returns for a host; None if Satellite shows none.
+
+    Raises SatelliteError.
+    """
     try:
         return satellite.get(f"/api/hosts/{host_id}")
     except SatelliteRefused as refusal:
@@ -39,10 +42,10 @@ def fetch_host(satellite: Satellite, host_id: int) -> Optional[JsonObject]:
 
 
 def fetch_record(satellite: Satellite, host_id: int) -> Optional[Record]:
-    """The record with that id.
+    """The record with that id; None if Satellite shows none.
 
-    None if Satellite shows none: the host is gone, or this login may not see it (both look the
-    same).  Also None if another host is *named* like that number: Satellite then returns that one.
+    Then the host is gone, or this login may not see it (both look the same).  Also None if the
+    *name* of another host is that number: Satellite then returns that host.  Raises SatelliteError.
     """
     body = fetch_host(satellite, host_id)
     if body is None:
@@ -54,7 +57,10 @@ def fetch_record(satellite: Satellite, host_id: int) -> Optional[Record]:
 def fetch_records(
     satellite: Satellite, host_ids: Sequence[int]
 ) -> dict[int, RecordOrReason]:
-    """Id -> record, or the reason why this record cannot be read; only those Satellite shows."""
+    """Id -> record, or the reason why it cannot be read; without hosts that Satellite hides.
+
+    Raises SatelliteError.
+    """
     return _fetch_by(satellite, "id", host_ids, str, FULL_PAGE)
 
 
@@ -62,7 +68,10 @@ def fetch_records_named(
     satellite: Satellite,
     names: Sequence[str],
 ) -> dict[str, RecordOrReason]:
-    """Name -> record, or the reason why this record cannot be read; only those Satellite shows."""
+    """Name -> record, or the reason why it cannot be read; without hosts that Satellite hides.
+
+    Raises SatelliteError.
+    """
     return _fetch_by(satellite, "name", names, quoted, NAMED_PAGE)
 
 
@@ -73,7 +82,7 @@ def _fetch_by(
     as_search_value: Callable[[_Key], str],
     size: int,
 ) -> _Records[_Key]:
-    """Whole records by their id or name, at most `size` in one request."""
+    """Whole records by their ids or names, at most `size` of them in one request."""
 
     def ask(batch: Sequence[_Key]) -> _Records[_Key]:
         values = ",".join(map(as_search_value, batch))
@@ -101,7 +110,8 @@ def _fetch_hosts(
 ) -> dict[Any, JsonObject]:
     """Id or name (`field`) -> JSON object of each host that matches.
 
-    An entry without that field could be any of the hosts: SatelliteFault, as for a 500.
+    Raises SatelliteError.  An entry without that field could be any of the hosts, so it raises
+    SatelliteFault, as a 500 does.
     """
     path = "/api/hosts"
     include = {"include[]": "all_parameters"}
@@ -151,8 +161,9 @@ def parse_record(
 ) -> Record:
     """The Record in the response to GET /api/hosts/:id.
 
-    `where` begins the messages.  `parameters_shown`: whether this login may read parameters at all;
-    without view_params Satellite shows none.  Raises SatelliteError if the body is not a host.
+    `katello`: whether Katello is installed.  `where`: the beginning of messages.
+    `parameters_shown`: whether this login may read parameters at all; without view_params Satellite
+    shows none.  Raises SatelliteError if the body is not a host.
     """
     if not _has_shape_of_host(body):
         label = body.get("name") or body.get("id")
@@ -184,7 +195,7 @@ def parse_record(
 
 
 def _has_shape_of_host(body: JsonObject) -> bool:
-    """Whether all parts of a host that a Record is made of are what they should be."""
+    """Whether all parts of a host from which a Record is made have the right types."""
     if not is_host(body) or not _is_list_of_named(body.get("all_parameters")):
         return False
     for name in ("subscription_facet_attributes", "infrastructure_facet"):
@@ -212,7 +223,7 @@ def _compute_resource(body: JsonObject) -> Optional[str]:
 
 
 def _parameters(body: JsonObject) -> dict[str, str]:
-    """Name -> value of all parameters, inherited ones included."""
+    """Name -> value of all parameters, including inherited ones."""
     parameters = {}
     for parameter in body["all_parameters"]:
         name, value = parameter["name"], parameter.get("value")

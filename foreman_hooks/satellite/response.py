@@ -1,4 +1,4 @@
-"""Read Satellite's raw responses: strict JSON, error messages, the targets of redirects."""
+"""Read Satellite's raw responses: strict JSON, error messages, targets of redirects."""
 
 import json
 import re
@@ -11,23 +11,22 @@ from foreman_hooks.satellite.connection import shorten
 JsonObject = dict[str, Any]
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONGEST_NUMBER = (
-    40  # digits; Satellite's longest has 19, and Python is slow with very long ones
-)
+# Digits.  Satellite's longest number has 19, and Python is slow with very long ones.
+_LONGEST_NUMBER = 40
 _CANDLEPIN_ERROR = re.compile(
     r'Consumer: (.{1,60}?) \{ ?"displayMessage" ?: ?"([^"]*)"'
 )
 
 
 class _FlawError(ValueError):
-    """Valid for the json module, but nothing that Satellite would send."""
+    """The text is valid for the json module, but Satellite would never send it."""
 
 
 def parse_json(content: bytes) -> Any:
     """The JSON value of a response; raises ValueError or RecursionError.
 
-    Stricter than the json module: if a name occurs twice the wrong value might count, NaN equals
-    nothing, and half a character (a lone surrogate) cannot be written to the journal.
+    This is stricter than the json module: if a name appears twice, the wrong value might count, NaN
+    is not even equal to itself, and the journal cannot hold half a character (a lone surrogate).
     """
     value = json.loads(
         content.decode(),
@@ -41,13 +40,13 @@ def parse_json(content: bytes) -> Any:
 
 
 def describe_flaw(error: Exception) -> str:
-    """Why `parse_json` failed, as ` (text)` for the end of a sentence; "" if nothing is known."""
+    """Why `parse_json` failed, as ` (text)` for the end of a sentence; "" if not known."""
     if isinstance(error, UnicodeDecodeError):
         return " (not UTF-8)"
     if isinstance(error, UnicodeEncodeError):
         return " (half a character in it)"
     if isinstance(error, RecursionError):
-        return " (nested too deep)"
+        return " (nested too deeply)"
     if isinstance(error, _FlawError):
         return f" ({error})"
     return ""
@@ -56,7 +55,7 @@ def describe_flaw(error: Exception) -> str:
 def _object(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise _FlawError("a name stands twice in it")
+        raise _FlawError("a name appears twice in it")
     return value
 
 
@@ -73,8 +72,8 @@ def _whole_number(text: str) -> int:
 def error_message(body: Any) -> str:
     """The message in the body of an error, in one line; "" if there is none.
 
-    Four shapes of it are known (measured).  If Candlepin failed behind Katello: what Candlepin
-    said, and what to look at.
+    Four shapes of the body are known (measured).  If Candlepin failed behind Katello, the message
+    has what Candlepin said, and what to check.
     """
     message = " ".join(_raw_message(body).split())
     if "Candlepin" not in message:
@@ -116,7 +115,7 @@ def _member(value: Any, name: str) -> Any:
 def redirect_advice(url: str, path: str, location: Optional[str]) -> str:
     """What to do about a redirect, for the end of a sentence.
 
-    The advice names the address of a Satellite, without the path of the one request.
+    The advice names the URL for satellite.url, without the path of this request.
     """
     address = _address(url + path, location)
     if address:
@@ -125,11 +124,11 @@ def redirect_advice(url: str, path: str, location: Optional[str]) -> str:
             base += address.path.removesuffix(path)
         if base != url:
             return f" to {base}; set satellite.url to that"
-    return "; is there a proxy or a login page before Satellite?"
+    return "; is there a proxy or a login page in front of Satellite?"
 
 
 def _address(requested: str, location: Optional[str]) -> Optional[SplitResult]:
-    """The HTTP address that a redirect leads to, without a login; None if it is not one."""
+    """The HTTP URL to which a redirect leads, without a login; None if it is not one."""
     try:
         target = urlsplit(urljoin(requested, location or ""))
         host, port = target.hostname, target.port

@@ -1,8 +1,8 @@
 """Create a host record again from the snapshot that was taken before its deletion.
 
-The record comes back, the registration does not: the machine's own key was revoked together with
-the record, so somebody has to register the machine again.  Everything that cannot come back is
-listed with what to do.
+The record comes back, the registration does not: the machine's key was revoked with the record, so
+somebody has to register the machine again.  Everything that cannot come back is listed, with what
+to do about it.
 """
 
 import json
@@ -29,10 +29,10 @@ _PARAMETER_TYPES = {
 
 
 class _Reference(NamedTuple):
-    """Something that a host refers to by its id, and that a snapshot names.
+    """Something to which a host refers by id, and a snapshot by name.
 
-    `key`: of the name in a snapshot.  `attribute`: of a host, for the id.  `kind`: what the API
-    calls these things.  `word`: what a message calls one of them.
+    `key`: of the name in a snapshot.  `attribute`: of a host, for the id.  `kind`: the API's name
+    for these objects.  `word`: what a message calls one of them.
     """
 
     key: str
@@ -49,14 +49,14 @@ _REFERENCES = (
 
 
 class Loss(NamedTuple):
-    """Something that could not come back, and what to do about it."""
+    """Something that cannot come back, and what to do about it."""
 
     what: str
     advice: str
 
 
 class Restored(NamedTuple):
-    """The new host record, and what could not come back."""
+    """The new host record, and what cannot come back."""
 
     host_id: int
     name: str
@@ -64,9 +64,10 @@ class Restored(NamedTuple):
 
 
 def restore(satellite: Satellite, snapshot: Snapshot) -> Restored:
-    """Create the host record.
+    """Create the host record again.
 
-    Raises SatelliteRefused if there is a record of that name, and any other SatelliteError.
+    `snapshot`: Record.snapshot.  Raises SatelliteRefused if there is a host record of that name, or
+    another SatelliteError.
     """
     attributes = {
         **_plain_attributes(snapshot),
@@ -100,9 +101,9 @@ def _plain_attributes(snapshot: Snapshot) -> Attributes:
 
 
 def _references(satellite: Satellite, snapshot: Snapshot) -> Attributes:
-    """The ids of organization, location and host group, which are looked up by their names.
+    """The ids of organization, location and host group, found by their names.
 
-    Their ids may have changed since: a host group may have been deleted and created again.
+    The ids may have changed in the meantime: a host group may have been deleted and created again.
     """
     attributes = {}
     for reference in _REFERENCES:
@@ -116,7 +117,7 @@ def _references(satellite: Satellite, snapshot: Snapshot) -> Attributes:
 
 
 def _owner(satellite: Satellite, snapshot: Snapshot) -> Attributes:
-    """The owner by its id, which Foreman never gives to another; empty if it is gone or hidden."""
+    """The owner by its id, which Foreman never uses again; empty if it is gone or hidden."""
     owner_type = snapshot.get("owner_type")
     owner_id = snapshot.get("owner_id")
     path = _OWNER_PATHS.get(str(owner_type))
@@ -218,7 +219,7 @@ def _lost_parameters(snapshot: Snapshot) -> Iterator[Loss]:
             yield Loss(what, advice)
 
 
-# How a snapshot holds them
+# The parts of a snapshot
 
 
 def _known_parameters(snapshot: Snapshot) -> Mapping[str, Any]:

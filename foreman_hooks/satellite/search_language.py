@@ -1,7 +1,7 @@
-"""What Satellite's search language (scoped_search) would take for a different search.  Pure.
+"""Find searches that Satellite's search language (scoped_search) misunderstands.  Pure.
 
-scoped_search refuses little.  Of a malformed search it takes what makes sense to it, and it drops a
-term with a date that it cannot read without a word: `last_checkin < "garbage"` matches every host
+scoped_search refuses little.  From a malformed search it picks what makes sense to it, and it
+silently drops a term with a date that it cannot read: `last_checkin < "garbage"` matches every host
 (measured).
 """
 
@@ -89,7 +89,7 @@ _NOTHING = _Token("", True)
 
 
 def problem(search: str) -> str:
-    """Why Satellite would look for something else than `search` says, in one line.
+    """Why Satellite would search for something other than `search` says, in one line.
 
     "" if no such reason is known.
     """
@@ -111,9 +111,9 @@ def problem(search: str) -> str:
 
 
 def is_date(value: str) -> bool:
-    """Whether scoped_search reads `value` as the time that a person means by it.
+    """Whether scoped_search reads `value` as the time that a person means.
 
-    It reads more, but not as meant: "30 days" as the 30th of this month, "Sunday" as today.
+    It reads more, but not what is meant: "30 days" as the 30th of this month, "Sunday" as today.
     """
     if _RELATIVE_DATE.fullmatch(value):
         return True
@@ -158,7 +158,7 @@ def _parentheses_match(search: str) -> bool:
 
 
 def _problem_at(tokens: Sequence[_Token], number: int) -> str:
-    """What is wrong with the comparison at that token; "" if it is right, or if there is none."""
+    """What is wrong with the comparison at that token; "" if it is valid, or if there is none."""
     token = tokens[number]
     operator = token.text.lower()
     if not token.is_mark or operator not in _COMPARISONS | _LISTS:

@@ -1,4 +1,4 @@
-"""Find the other hosts that name the same UUID: several records may describe one instance."""
+"""Find the twins of hosts: several records may name the same instance."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,9 +17,8 @@ from foreman_hooks.satellite.hosts import id_windows, newest_host
 from foreman_hooks.satellite.inventory import IdentifiedHost, distinct_uuids
 
 NAMES = 25  # hosts in one search by name: a name has up to 255 characters
-VALUES = (
-    50  # values in one search for values: with a hundred Satellite gets slow (measured)
-)
+# UUIDs in one search for values: with a hundred of them Satellite gets slow (measured).
+VALUES = 50
 
 _Values = Mapping[str, Any]  # fact -> value
 _Rows = Mapping[str, _Values]  # host name -> fact -> value
@@ -27,7 +26,7 @@ _Naming = Mapping[str, Collection[str]]  # UUID -> names of the hosts that name 
 
 
 class _Search(NamedTuple):
-    """A search for facts, and how many hosts can match it at most."""
+    """A search for facts, and how many hosts can match it, at most."""
 
     text: str
     hosts: int
@@ -39,14 +38,15 @@ def hosts_sharing_uuids(
 ) -> dict[int, tuple[str, ...]]:
     """Host id -> names of the other hosts that name one of its UUIDs.
 
-    In either byte order, in any source of facts, among all hosts that this login sees.  For a few
-    UUIDs by a search for their values, for many by windows of host ids.  Raises SatelliteError.
+    Either byte order counts, and any source of facts, among all hosts that this login sees.  A few
+    UUIDs are searched for by value, many by reading all hosts in windows of ids.  Raises
+    SatelliteError.
     """
     wanted: set[str] = set()
     for host in hosts:
         wanted |= _in_both_byte_orders(host.identity.uuids)
     naming: dict[str, set[str]] = {}
-    published: dict[str, str] = {}  # host name -> what a job published on it
+    published: dict[str, str] = {}  # host name -> the UUID that a job published on it
 
     def read(search: _Search) -> _Rows:
         return fetch_rows(satellite, search.text, UUID_NAMES, search.hosts)
@@ -76,15 +76,14 @@ def _searches(satellite: Satellite, wanted: Collection[str]) -> list[_Search]:
     if not wanted:
         return []
     if len(wanted) <= VALUES:
-        values = " or ".join(
-            f"value ~ {uuid}" for uuid in sorted(wanted)
-        )  # ~ ignores the case
+        # `~` ignores upper and lower case.
+        values = " or ".join(f"value ~ {uuid}" for uuid in sorted(wanted))
         return [_Search(f"({values})", len(wanted) * VALUES)]
     highest, total = newest_host(satellite)
     searches = []
     for low, high in id_windows(highest, total, satellite.manners.page_size):
         window = f"host_id > {low} and host_id <= {high}"
-        # Apart, otherwise Chef's dmi::system::uuid hides that of RHSM.
+        # Two searches: otherwise Chef's dmi::system::uuid hides that of RHSM.
         searches.append(_Search(f"{window} and origin ~ Rhsm", high - low))
         searches.append(_Search(f"{window} and origin !~ Rhsm", high - low))
     return searches
@@ -103,10 +102,10 @@ def _hosts_that_published(
     naming: _Naming,
     wanted: Collection[str],
 ) -> Iterator[tuple[str, str]]:
-    """(name, UUID) of the hosts that name a wanted UUID only by what a job published on them.
+    """Yield (name, UUID) of the hosts that name a wanted UUID only by what a job published on them.
 
-    A published UUID that came along in the image of another machine's disk does not count:
-    otherwise every machine made from that image would hold the record of its origin for ever.
+    A published UUID that came with a disk image of another machine does not count: otherwise every
+    machine made from that image would keep the record of the original forever.
     """
     candidates = []
     for name, text in sorted(published.items()):

@@ -58,7 +58,7 @@ _FACET_FIELDS = {
 def snapshot_of(body: JsonObject, parameters_shown: bool) -> JsonObject:
     """What is needed to create the host again, from the response to GET /api/hosts/:id.
 
-    `parameters` is None if this login is not shown any.
+    `parameters_shown`: whether this login may read parameters; if not, `parameters` is None.
     """
     snapshot = _selected(body, _FIELDS)
     for facet, fields in _FACET_FIELDS.items():

@@ -1,4 +1,4 @@
-"""Foreman's times: as its responses print them, and as its search language reads them."""
+"""Times as Foreman's responses print them, and as its search language reads them."""
 
 import re
 from datetime import datetime, timezone
@@ -6,13 +6,13 @@ from typing import Optional
 
 from foreman_hooks.satellite.errors import SatelliteError
 
-# What ends a time, in any of the three formats.
+# The end of a time, in any of the three formats.
 _ZONE = re.compile(r" ?UTC$|Z$| ?([+-]\d\d):?(\d\d)$")
 _SHOWN = 40  # characters of a bad time in a message
 
 
 def parse_time(text: object) -> Optional[datetime]:
-    """The aware time that a response of Foreman (or Nova) prints; None for None and "".
+    """The aware time in a response of Foreman (or Nova); None for None and "".
 
     Lists print `2022-11-03 11:43:54 UTC`, older servers `2016-05-26 10:46:18 -0400`, DELETE
     `2022-11-25T11:51:59.179Z`.  Raises SatelliteError for a text that is none of these.

@@ -38,7 +38,7 @@ IDLE = (
     "from foreman_hooks.commands.process import run_and_exit\n"
     "def load():\n"
     "    import foreman_hooks.commands.run, openstack.config\n"
-    "    import keystoneauth1.identity, novaclient.v2.client\n"
+    "    import keystoneauth1.identity, novaclient.client\n"
     "    return 0\n"
     "run_and_exit(load)"
 )

@@ -124,7 +124,7 @@ def test_a_katello_that_is_not_loaded_any_more_is_missed_by_the_journal(
     for host in stage.satellite.hosts.values():
         host.subscription = None
         host.facts.pop(RHSM, None)
-    with pytest.raises(SatelliteError, match="earlier runs met Katello there"):
+    with pytest.raises(SatelliteError, match="earlier runs found Katello there"):
         stage.run()
     assert stage.left == {"witness", "second"}
 
@@ -213,9 +213,8 @@ def test_a_machine_made_again_from_the_volume_of_a_terminated_one_keeps_its_reco
     host = record_of(stage, "volume")
     if same_consumer:
         assert host.subscription
-        host.subscription["last_checkin"] = stamp(
-            0.0
-        )  # the facts come with a later check-in
+        # The facts come with a later check-in.
+        host.subscription["last_checkin"] = stamp(0.0)
     else:
         host.subscription = registration(0.0, registered_at=stamp(0.0))
     stage.now += 5 * HOUR
@@ -407,9 +406,8 @@ def test_misses_from_before_a_long_gap_do_not_count(
     stage.now += 30 * HOUR
     assert stage.run() == []
     stage.now += 50 * HOUR
-    assert results(stage.run()) == {
-        "off": "deleted"
-    }  # 80 hours and three runs after the gap
+    # 80 hours and three runs after the gap.
+    assert results(stage.run()) == {"off": "deleted"}
 
 
 def test_signs_of_life_in_a_spool_that_cannot_be_read_count_for_all(
@@ -842,9 +840,8 @@ def test_a_damaged_row_is_named_and_ends_no_run_that_does_not_need_it(
         assert (code, err.count("\n")) == (70, 1), err
         assert "deletion 1 is damaged" in err and "error of ours" not in err
     stage.terminated("next")
-    assert (
-        call("--config", config, "run", "--apply")[0] == 0
-    )  # and no row that ended is read
+    # And no row that ended is read.
+    assert call("--config", config, "run", "--apply")[0] == 0
     assert stage.left == {"witness"}
 
 
@@ -934,9 +931,8 @@ def test_a_satellite_that_goes_blind_never_ends_silently_with_exit_0(
     code, out, err = call("--config", config, "run", "--apply")
     assert "witness" in stage.left and "missing" in stage.left
     if code == 0:
-        assert (
-            "old" not in stage.left and "deleted" in out
-        )  # all that mattered was seen before
+        # All that mattered was seen before.
+        assert "old" not in stage.left and "deleted" in out
     else:
         assert err.startswith("error: ")
 

@@ -874,11 +874,12 @@ def test_an_unfinished_deletion_can_be_restored_before_anybody_found_out(
     )
     assert results(stage.run()) == {"slow1": "unfinished"}
     code, _, err = call("--config", stage.config(), "restore", "slow1.example.com")
+    # It is still there.
     assert (code, "unfinished" in err, stage.left) == (
         65,
         True,
         {"witness", "slow1"},
-    )  # it is still there
+    )
     for _ in range(6):
         stage.satellite.handle(stage.foreman.requests[0])
     assert stage.left == {"witness"}
@@ -982,9 +983,8 @@ def test_without_view_params_the_run_ends_with_77_and_doctor_fails(
     stage: Stage, call: Any
 ) -> None:
     stage.terminated("old")
-    stage.satellite.parameters.update(
-        first=1, second=2, third=3
-    )  # such a login is shown these all the same
+    # Such a login is shown these all the same.
+    stage.satellite.parameters.update(first=1, second=2, third=3)
     limited(stage, "view_hosts", "view_facts", "destroy_hosts")
     config = stage.config(
         satellite={

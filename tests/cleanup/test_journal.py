@@ -320,9 +320,8 @@ def test_an_instance_that_is_gone_keeps_its_past_while_a_record_names_it(
     journal.note_alive(URL, {ONE: []}, [swap_bytes(A)])
     assert history(journal, A, [ONE]).homes == {ONE}
     assert history(journal, B, [ONE]).homes == set()
-    journal.note_alive(
-        URL, {TWO: [B]}, []
-    )  # a run that did not ask ONE says nothing of it
+    # A run that did not ask ONE says nothing of it.
+    journal.note_alive(URL, {TWO: [B]}, [])
     assert history(journal, A, [ONE]).homes == {ONE}
 
 
@@ -361,12 +360,10 @@ def test_the_size_of_each_region_is_that_of_the_last_good_run(path: Path) -> Non
         journal.note_servers({ONE: 90}, NOW + HOUR)
         journal.note_servers({}, NOW + 2 * HOUR)
     with Journal.open(path) as journal:
-        assert journal.servers_before() == {
-            ONE: (90, NOW + HOUR)
-        }  # TWO was not asked any more
-        journal.note_servers(
-            {ONE: 0, TWO: 7}, NOW - HOUR
-        )  # the last that was noted, not the latest by the clock
+        # TWO was not asked any more.
+        assert journal.servers_before() == {ONE: (90, NOW + HOUR)}
+        # The last that was noted, not the latest by the clock.
+        journal.note_servers({ONE: 0, TWO: 7}, NOW - HOUR)
         assert journal.servers_before() == {ONE: (0, NOW - HOUR), TWO: (7, NOW - HOUR)}
 
 
@@ -542,9 +539,8 @@ def test_a_write_that_could_not_be_committed_is_taken_back_and_can_be_tried_agai
     journal: Journal,
 ) -> None:
     """Somebody reads the file with sqlite3 at that moment."""
-    journal._database.execute(
-        "PRAGMA busy_timeout = 0"
-    )  # a test cannot wait for five seconds
+    # A test cannot wait for five seconds.
+    journal._database.execute("PRAGMA busy_timeout = 0")
     miss(journal, A)
     with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -656,9 +652,7 @@ def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(
         elif how == "a link":
             path.symlink_to(path.with_name("elsewhere"))
         assert not journal.still_held()
-        with pytest.raises(
-            JournalError, match="removed or replaced while this run is on"
-        ):
+        with pytest.raises(JournalError, match="removed or replaced during this run"):
             begin(journal)
 
 
@@ -709,9 +703,8 @@ def test_a_journal_that_can_be_written_says_so_and_keeps_nothing_of_the_question
 ) -> None:
     for _ in range(2):
         journal.check_writable()
-    journal.note_approval(
-        "", "ann", NOW
-    )  # nor stands the line that was tried in anybody's way
+    # Nor stands the line that was tried in anybody's way.
+    journal.note_approval("", "ann", NOW)
 
 
 GARBAGE = b"this is no database, but long enough to be one" * 100
@@ -1037,9 +1030,8 @@ def test_notes_go_with_the_misses_that_they_took_back_or_not_at_all(
     journal.note_misses([], [A], NOW, used=[old])
     assert (history(journal, A, [ONE]), journal.events()) == (History(), [])
     journal.note_events([new])
-    journal.note_misses(
-        [], [], NOW, used=[old]
-    )  # told again in the meantime: not used yet
+    # Told again in the meantime: not used yet.
+    journal.note_misses([], [], NOW, used=[old])
     assert journal.events() == [new]
 
 

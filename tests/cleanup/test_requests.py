@@ -56,9 +56,8 @@ def test_living_instances_cost_the_pages_of_both_lists_and_no_extra_request(
     requests, plan = cost(stage)
     assert {verdict.reason.name for verdict in plan.verdicts} == {"ALIVE"}
     assert len(plan.verdicts) == count + 1  # the stage has one that lives already
-    assert requests <= bound(count + 1, count + 1) - math.ceil(
-        (count + 1) / PAGE
-    )  # two a window are enough
+    # Two a window are enough.
+    assert requests <= bound(count + 1, count + 1) - math.ceil((count + 1) / PAGE)
 
 
 @pytest.mark.parametrize("kind", [VMWARE, ("Dell Inc.", "PowerEdge R640", "false")])

@@ -303,9 +303,8 @@ def test_a_role_that_may_list_but_not_show_proves_by_the_list_alone(stage: Any) 
 
 def test_both_of_two_regions_have_to_answer(stage: Any) -> None:
     stage.terminated("old")
-    plan = stage.plan(
-        regions=("RegionOne", "RegionTwo")
-    )  # RegionTwo has no server: nothing can be proven
+    # RegionTwo has no server: nothing can be proven.
+    plan = stage.plan(regions=("RegionOne", "RegionTwo"))
     assert plan.deletions == ()
     assert "no active server" in str(plan.regions[1].error)
 
@@ -358,7 +357,7 @@ def test_hosts_of_a_region_that_leaves_the_scope_are_not_gone(stage: Any) -> Non
     assert plan.deletions == ()  # no run saw it alive in a region that is in scope now
     assert plan.refusals == (
         "prod/RegionTwo was asked in the last good run and is out of scope now; its hosts would "
-        "look gone",
+        "look absent",
     )
 
 

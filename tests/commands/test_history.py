@@ -179,9 +179,8 @@ def test_prune_forgets_old_deletions_and_nothing_that_a_run_needs(
         assert journal.servers_before() == {
             ("prod", "RegionOne"): (5, now - timedelta(days=900))
         }
-        journal.note_approval(
-            "old", "ann", now
-        )  # the old approval is forgotten, so this is not a second one
+        # The old approval is forgotten, so this is not a second one.
+        journal.note_approval("old", "ann", now)
 
 
 def test_a_file_that_is_not_a_journal_is_an_error(stage: Stage, call: Any) -> None:

@@ -244,9 +244,8 @@ def test_the_minute_depends_only_on_the_host_name_and_is_spread() -> None:
 
 def test_cron_reads_the_line_as_intended(do: Any, root: Path) -> None:
     do("install", "--apply")
-    assert re.fullmatch(
-        r"[A-Za-z0-9_-]+", CRON.name
-    )  # run-parts' rule: cron passes over any other
+    # Run-parts' rule: cron passes over any other.
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", CRON.name)
     times, user, command = cron_job(text(root, CRON))
     assert 0 <= int(times[0]) < 60
     assert (times[1:], user) == (["*"] * 4, "root")
@@ -483,9 +482,8 @@ def test_switching_removes_the_other_so_that_nothing_runs_twice(
         "removed",
         "created",
     )
-    assert str(TIMER) in do(
-        "install"
-    )  # it stays with systemd until somebody says otherwise
+    # It stays with systemd until somebody says otherwise.
+    assert str(TIMER) in do("install")
     assert not (root / CRON).exists()
     done = do("install", "--cron")
     assert (done[str(CRON)], done[str(SERVICE)], done[str(TIMER)]) == (
@@ -699,9 +697,8 @@ def test_the_shellhook_hands_arguments_and_body_to_the_event(
 ) -> None:
     do("install", "--shellhook")
     assert (root / SHELLHOOK).stat().st_mode & 0o777 == 0o755
-    assert re.fullmatch(
-        r"[a-z0-9_-]+", SHELLHOOK.name
-    )  # shellhooks answers no other name
+    # Shellhooks answers no other name.
+    assert re.fullmatch(r"[a-z0-9_-]+", SHELLHOOK.name)
     assert run_script(root / SHELLHOOK, tmp_path, "host_created", "$(x) `y`", "-z") == (
         0,
         [

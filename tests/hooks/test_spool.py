@@ -51,9 +51,8 @@ def test_a_note_is_one_line_in_a_file_that_only_its_user_can_read(spool: Path) -
 def test_notes_of_many_events_at_once_all_arrive_whole(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "foreman_hooks.hooks.spool.EVENT_WAIT", 30.0
-    )  # this machine may be busy
+    # This machine may be busy.
+    monkeypatch.setattr("foreman_hooks.hooks.spool.EVENT_WAIT", 30.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     threads = [
         threading.Thread(

@@ -209,4 +209,4 @@ def test_a_keystone_that_refuses_to_show_its_versions_ends_at_once(
     """keystoneauth1 alone would never return."""
     write()
     cloud.fault({"status": 401, "match": r"^/v3/?\?"}, "keystone")
-    assert "401 to the question which versions it has" in refused(OSPLoginError)
+    assert "401 to the request for its versions" in refused(OSPLoginError)

@@ -409,7 +409,7 @@ def test_without_any_file_the_error_says_where_to_put_one(site, monkeypatch):
     monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [])
     with pytest.raises(OSPConfigError, match=r"put one into ~/.config/openstack"):
         cloud_names()
-    assert "no clouds.yaml is found" in refused(OSPConfigError)
+    assert "there is no clouds.yaml" in refused(OSPConfigError)
 
 
 def test_the_region_knows_its_file_its_address_and_whether_tls_is_checked(site):
@@ -551,8 +551,8 @@ REFUSALS = [
         "it is either malformed or otherwise incorrect. The client is assumed to be in error.",
         "set user_domain_name and project_domain_name",
     ),
-    (400, "Something else.", "correct the log-in in clouds.yaml"),
-    (403, "You are not authorized.", "correct the log-in in clouds.yaml"),
+    (400, "Something else.", "correct the login in clouds.yaml"),
+    (403, "You are not authorized.", "correct the login in clouds.yaml"),
     (404, "Could not find Application Credential: 1.", "make a new one"),
     (404, "Failed to validate token", "the token is expired"),
     (404, "The resource could not be found.", "auth_url probably has a wrong path"),
@@ -569,8 +569,8 @@ def test_a_refusal_has_keystones_words_and_the_right_advice(
 ):
     site.refuse(status, message)
     text = refused(OSPLoginError)
-    assert f"log-in to cloud prod at {site.server.url}/v3 by {site.path}: " in text
-    assert f"Keystone refuses the log-in ({status}: {message.rstrip('.')}); " in text
+    assert f"login to cloud prod at {site.server.url}/v3 by {site.path}: " in text
+    assert f"Keystone refuses the login ({status}: {message.rstrip('.')}); " in text
     assert advice in text
     assert "role" not in advice or status == 401
 
@@ -811,7 +811,7 @@ def test_a_keystone_that_wants_a_login_before_it_shows_its_versions_ends_at_once
 
 def test_a_keystone_that_refuses_only_its_versions_ends_at_once(site):
     site.fail("GET /v3$", 401)
-    assert "401 to the question which versions it has" in refused(OSPLoginError)
+    assert "401 to the request for its versions" in refused(OSPLoginError)
     assert site.log_ins == 0
 
 

@@ -1833,7 +1833,7 @@ def test_a_mishap_at_keystones_versions_is_either_overcome_or_an_osp_error(lab, 
     try:
         assert presence_of(lab) is DELETED
     except OSPError as error:
-        assert "log-in" in str(error)
+        assert "login" in str(error)
     assert fault.hits
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import (
-    OTHER_GLANCE_NAMES,
+    OTHER_LEADING_NAMES,
     OTHER_NAMES,
     RHSM,
     RHSM_NAMES,
@@ -1279,7 +1279,7 @@ def test_no_uuid_that_any_source_names_is_thrown_away(
     found = identify(facts, katello=katello, freshest=freshest)
     for origin, values in facts.items():
         if (origin == RHSM) <= katello:
-            of_its_own = RHSM_UUIDS if origin == RHSM else OTHER_GLANCE_NAMES
+            of_its_own = RHSM_UUIDS if origin == RHSM else OTHER_LEADING_NAMES
             for uuid in filter(
                 None,
                 (

@@ -15,9 +15,8 @@ from .server import Answer
 if TYPE_CHECKING:
     from .satellite import Satellite
 
-Place = tuple[
-    Optional[int], Optional[int]
-]  # ids of organization and location; None: any
+# Ids of organization and location; None: any.
+Place = tuple[Optional[int], Optional[int]]
 
 
 class FactTotals:

@@ -7,9 +7,8 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .keystone import project_id
 
-SortSpec = tuple[
-    tuple[str, str], ...
-]  # (key, "asc" or "desc"), the most important first
+# (key, "asc" or "desc"), the most important first.
+SortSpec = tuple[tuple[str, str], ...]
 
 
 class State(NamedTuple):

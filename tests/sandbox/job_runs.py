@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional, Union
 
 from .targets import EXCEPTION, LOST, SILENT, Ran
 
+# Bytes that one read gets, again and again.
 READS = (
     61,
     4096,
@@ -18,7 +19,7 @@ READS = (
     16384,
     333,
     2048,
-)  # bytes that one read gets, again and again
+)
 
 FAILED = "StandardError: Job execution failed"
 BAD_BYTES = "Runner error: ArgumentError - invalid byte sequence in UTF-8"

@@ -208,9 +208,8 @@ class Jobs:
             return
         target = self.targets.get(host.id) or unreachable(host.name)
         run.is_slow = isinstance(target, Process)
-        script = (
-            script.replace("\r", "").rstrip("\n") + "\n"
-        )  # measured: the file ends with one
+        # Measured: the file ends with one.
+        script = script.replace("\r", "").rstrip("\n") + "\n"
         clock = threading.Timer(seconds * self.second, self._expire, (run,))
         clock.daemon = True
         arguments = (run, target, script, clock)

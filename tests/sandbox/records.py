@@ -17,9 +17,8 @@ ORGANIZATION = 1  # "Default Organization"
 LOCATION = 2  # "Default Location"
 
 Facts = dict[str, dict[str, Optional[str]]]  # origin -> fact name -> value
-Parameters = dict[
-    str, Any
-]  # name -> value; the type of the value decides the parameter_type
+# Name -> value; the type of the value decides the parameter_type.
+Parameters = dict[str, Any]
 Sight = Optional[Callable[["Host"], bool]]  # which hosts a login sees; None: all
 
 METRICS = ("applied", "restarted", "failed", "failed_restarts", "skipped", "pending")

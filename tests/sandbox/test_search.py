@@ -205,11 +205,12 @@ def test_a_comparison_without_a_value_is_an_error_that_names_it():
 
 
 def test_a_comparison_without_a_field_searches_the_default_fields():
+    # No text field supports it: nothing remains to be tested.
     assert matching_ids("> 5") == [
         1,
         2,
         3,
-    ]  # no text field supports it: nothing remains to be tested
+    ]
     cpus = Field(single(lambda row: row["facts"]["cpus"]), fact_check, Mark.EQ)
     test = compile_search(parse("> 5"), Fields({**FIELDS, "value": cpus}))
     assert [row["id"] for row in ROWS if test(row)] == [2]

@@ -677,9 +677,8 @@ def test_only_what_is_in_no_list_is_asked_about(two: JobStage) -> None:
         for request in two.stage.osp.requests
         if "/servers/" in request.path
     }
-    assert (
-        GONE in asked and len(set(uuids) & asked) <= 1
-    )  # one of them may be the server that proves visibility
+    # One of them may be the server that proves visibility.
+    assert GONE in asked and len(set(uuids) & asked) <= 1
 
 
 def test_when_one_of_them_fails_nothing_is_known_to_be_gone(two: JobStage) -> None:
@@ -744,9 +743,8 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
 def test_a_host_without_the_packages_says_which(job: JobStage, tmp_path: Path) -> None:
     python = tmp_path / "bin" / "python3"
     python.parent.mkdir()
-    python.write_text(
-        f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n'
-    )  # -S: without site-packages
+    # -S: without site-packages.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
     python.chmod(0o755)
     job.answers(Process(tmp_path, {"PATH": f"{python.parent}:/usr/bin:/bin"}))
     error = job.checker().survey([GONE]).regions[0].error

@@ -515,9 +515,8 @@ def test_as_many_questions_are_under_way_at_once_as_there_are_workers_and_no_mor
     client = connect(page_size=1, workers=workers)
     client.about()
     under_way, most, lock = [0], [0], threading.Lock()
-    full = threading.Barrier(
-        workers, timeout=10
-    )  # fewer than that would not come to an end
+    # Fewer than that would not come to an end.
+    full = threading.Barrier(workers, timeout=10)
 
     def handle(request):
         with lock:
@@ -548,9 +547,8 @@ def test_lists_of_ids_are_sent_with_their_commas_and_colons_as_they_are(
     assert all(host.identity.reason is None for host in looked(client))
     paths = [how["path"] for how in sent]
     asked = [path for path in paths if "host_id+%5E" in path]
-    assert (
-        len(asked) == 3
-    )  # the makers by RHSM, all of RHSM's facts, and those of the others
+    # The makers by RHSM, all of RHSM's facts, and those of the others.
+    assert len(asked) == 3
     assert all(
         "100000,100001," in path and "100999" in path and len(path) < 8000
         for path in asked
@@ -829,9 +827,8 @@ def test_an_answer_that_breaks_off_is_an_error_in_plain_words(answer, said):
     with raw(answer) as url, pytest.raises(SatelliteError) as raised:
         verified(url, True)
     message = str(raised.value)
-    assert said in message or (
-        answer.endswith(b"{") and "no JSON object" in message
-    )  # urllib3 1 hands it on
+    # Urllib3 1 hands it on.
+    assert said in message or (answer.endswith(b"{") and "no JSON object" in message)
     assert "\n" not in message
     assert not PYTHON.search(message)
 
@@ -844,10 +841,10 @@ def test_an_answer_that_breaks_off_is_an_error_in_plain_words(answer, said):
     [
         (b'{"version": "3.12.0", "result": "\xff"}', "not UTF-8"),
         (b'{"version": "3.12.0", "result": "\\ud83d"}', "half a character in it"),
-        (b'{"version": "3.12.0", "version": "3.13.0"}', "a name stands twice in it"),
+        (b'{"version": "3.12.0", "version": "3.13.0"}', "a name appears twice in it"),
         (
             b'{"version": "3.12.0", "deep": {"a": 1, "a": 2}}',
-            "a name stands twice in it",
+            "a name appears twice in it",
         ),
         (b'{"version": "3.12.0", "status": NaN}', "NaN in it"),
         (b'{"version": "3.12.0", "status": -Infinity}', "-Infinity in it"),
@@ -855,7 +852,7 @@ def test_an_answer_that_breaks_off_is_an_error_in_plain_words(answer, said):
             b'{"version": "3.12.0", "status": ' + b"9" * 5000 + b"}",
             "a number of 5000 digits in it",
         ),
-        (b'{"version": ' + b"[" * 200_000, "nested too deep"),
+        (b'{"version": ' + b"[" * 200_000, "nested too deeply"),
         (b"\xef\xbb\xbf{}", ""),
         (b"{'version': '3.12.0'}", ""),
         (b'{"version": "3.12.0",}', ""),
@@ -895,7 +892,7 @@ def test_every_character_comes_through_however_it_is_written(server, client):
             "https://somebody:hush@satellite.example.com/",
             " to https://satellite.example.com; set satellite.url to that",
         ),
-        ("/users/login", "; is there a proxy or a login page before Satellite"),
+        ("/users/login", "; is there a proxy or a login page in front of Satellite"),
         ("https://[/", "; is there"),
         ("http://*/", " to http://*; set"),
         ("javascript:alert(1)", "; is there"),
@@ -1033,9 +1030,8 @@ def test_a_connection_that_breaks_is_an_error_and_not_tried_again(
 ):
     server.fail("", **{how: True})
     for name, error in outcomes(connect).items():
-        assert re.search("not reachable|no JSON object", str(error)), (
-            name
-        )  # urllib3 1 hands a cut body on
+        # Urllib3 1 hands a cut body on.
+        assert re.search("not reachable|no JSON object", str(error)), name
     assert len(server.requests) == len(CALLS)
 
 
@@ -2126,7 +2122,7 @@ def test_the_last_look_refuses_a_record_that_changed_in_anything(client, web1, c
     confirm_unchanged(client, record)
     for name, value in change.items():
         setattr(web1, name, value)
-    with pytest.raises(SatelliteChanged, match="is not what it was a moment ago"):
+    with pytest.raises(SatelliteChanged, match="is no longer the same"):
         confirm_unchanged(client, record)
 
 
@@ -2195,7 +2191,7 @@ def test_a_delete_that_met_another_host_is_an_error_even_if_ours_is_gone(
     record = fetch_record(client, web1.id)
     server.fail("^DELETE", 200, {"id": 9, "name": str(web1.id)})
     server.fail("^GET", 404, UNKNOWN_HOST)
-    with pytest.raises(SatelliteOutcomeUnknown, match="met host 9; look at that host"):
+    with pytest.raises(SatelliteOutcomeUnknown, match="hit host 9; check that host"):
         delete_record(client, record)
 
 
@@ -2232,7 +2228,7 @@ def test_a_record_out_of_sight_is_not_deleted_and_not_taken_for_deleted(
 ):
     """To this login every record is a 404, whether it is gone or not."""
     client = connect(*user(double, *MINIMUM, sees=lambda host: False))
-    with pytest.raises(SatelliteChanged, match="is not there any more"):
+    with pytest.raises(SatelliteChanged, match="no longer exists"):
         delete(client, Record(1, "web1.example.com"))
     assert server.count("^DELETE") == 0
 
@@ -2348,9 +2344,8 @@ def test_no_odd_answer_to_any_step_of_a_delete_passes_for_done(
             body,
             skip=1 if step == "look again" else 0,
         )
-        server.fail(
-            "^DELETE", 200, {}
-        )  # what it says is of no account, and the record is there for the next
+        # What it says is of no account, and the record is there for the next.
+        server.fail("^DELETE", 200, {})
         passed = []
         with pytest.raises(SatelliteError):
             passed.append((name, delete(client, record)))

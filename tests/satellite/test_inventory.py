@@ -34,7 +34,7 @@ from foreman_hooks.osp_checker import swap_bytes
 from foreman_hooks.rules import identity
 from foreman_hooks.rules.identity import (
     MAKER_NAMES,
-    OTHER_GLANCE_NAMES,
+    OTHER_LEADING_NAMES,
     OTHER_NAMES,
     RHSM_NAMES,
     by_makers,
@@ -146,12 +146,10 @@ def test_every_host_is_found_exactly_once_with_its_uuid_though_all_values_are_eq
     assert ids(found) == list(range(1, 2301))
     assert [host.name for host in found] == [host.name for host in many.hosts.values()]
     assert {host.uuids for host in found} == {(UUID,)}
-    assert not any(
-        "page" in request.query for request in server.requests
-    )  # windows, no offsets
-    assert (
-        len(server.requests) == 1 + 2 + 3 * 2 + 1
-    )  # the newest, about, three windows of two lists, and the count
+    # Windows, no offsets.
+    assert not any("page" in request.query for request in server.requests)
+    # The newest, about, three windows of two lists, and the count.
+    assert len(server.requests) == 1 + 2 + 3 * 2 + 1
 
 
 def test_a_glance_asks_rhsms_leading_uuid_alone(server, double, client):
@@ -193,17 +191,17 @@ def test_a_window_without_hosts_is_not_asked_for_facts(server, double, narrow):
     for host in hosts[10:20]:
         del double.hosts[host.id]
     assert len(triples(list_hosts(narrow))) == 20
-    assert (
-        server.count("thin=true") == 3
-    )  # the count, and two windows of fifteen ids each
+    # The count, and two windows of fifteen ids each.
+    assert server.count("thin=true") == 3
     server.requests.clear()
     assert within(narrow, "id > 15") == [
         (host.id, host.name, (UUID,)) for host in hosts[20:]
     ]
+    # The second list says who is in scope.
     assert (server.count("thin=true"), len(searches(server))) == (
         5,
         2,
-    )  # the second list says who is in scope
+    )
 
 
 def test_hosts_are_handed_out_with_their_own_uuids(double, narrow):
@@ -260,7 +258,7 @@ def test_a_plain_foreman_is_asked_for_the_uuids_of_all_sources(server, client):
     assert set(found.uuids) == {UUID, OTHER_UUID}
     assert searches(server) == [
         "origin ~ Rhsm",  # what Katello would have left behind
-        f"fact ^ ({','.join(OTHER_GLANCE_NAMES)}) and host_id > 0 and host_id <= 1 "
+        f"fact ^ ({','.join(OTHER_LEADING_NAMES)}) and host_id > 0 and host_id <= 1 "
         "and origin !~ Rhsm",
     ]
 
@@ -383,9 +381,8 @@ def test_a_window_that_is_answered_late_is_handed_out_in_its_place(
 ):
     """Windows are read ahead, and the first response need not be that of the first window."""
     add_guests(double, 30)
-    before(
-        server, "host_id > 0 ", lambda: list(list_hosts(connect()))
-    )  # as long as that takes, at least
+    # As long as that takes, at least.
+    before(server, "host_id > 0 ", lambda: list(list_hosts(connect())))
     assert ids(list_hosts(connect(page_size=10, workers=3))) == list(range(1, 31))
 
 
@@ -471,9 +468,8 @@ def test_one_bad_response_makes_the_whole_inventory_an_error(
         found = []
         with suppress(SatelliteError):
             found.append((name, ids(list_hosts(narrow))))
-        whole = (
-            [(name, list(range(1, 26)))] if pattern == "order=id" else []
-        )  # the newest may be told by counting
+        # The newest may be told by counting.
+        whole = [(name, list(range(1, 26)))] if pattern == "order=id" else []
         assert found in ([], whole)
 
 
@@ -487,9 +483,8 @@ def test_a_closer_look_with_one_bad_answer_is_none(server, double, narrow, patte
         found = []
         with suppress(SatelliteError):
             found.append((name, ids(looked(narrow, hosts))))
-        whole = (
-            [(name, list(range(1, 26)))] if "11" in pattern else []
-        )  # halved until asked without the others
+        # Halved until asked without the others.
+        whole = [(name, list(range(1, 26)))] if "11" in pattern else []
         assert found in ([], whole)
 
 
@@ -508,9 +503,8 @@ def test_hosts_that_come_and_go_between_the_windows_neither_shift_nor_hide_other
         new.extend(add_new(double, 30))
 
     before(server, "search=id > 10 ", meanwhile)
-    found = ids(
-        list_hosts(connect(page_size=10, workers=1))
-    )  # one after the other, so that it is known who was seen
+    # One after the other, so that it is known who was seen.
+    found = ids(list_hosts(connect(page_size=10, workers=1)))
     assert found == [*range(1, 26), *range(36, 56)]
     assert not set(ids(new)) & set(found)
 
@@ -737,9 +731,8 @@ def test_a_page_of_facts_that_is_full_is_an_error(
             "per_page"
         )
     )
-    assert per_page > 5 * len(
-        names
-    )  # as many rows as five sources can make, and one to spare
+    # As many rows as five sources can make, and one to spare.
+    assert per_page > 5 * len(names)
 
 
 def test_no_page_of_facts_is_full_when_every_source_has_every_name(
@@ -765,9 +758,8 @@ def test_no_page_of_facts_is_full_when_every_source_has_every_name(
     hosts = list(list_hosts(client))
     assert len(hosts) == 3
     assert len(list(looked(client, hosts))) == 3
-    assert (
-        len(searches(server, "origin !~ Rhsm")) == 2
-    )  # all other sources, and those but Salt
+    # All other sources, and those but Salt.
+    assert len(searches(server, "origin !~ Rhsm")) == 2
     for host in hosts:
         found = facts_now(client, host.id, host.name)
         assert found.pop("RHSM").keys() == set(RHSM_NAMES)
@@ -911,9 +903,8 @@ def test_rhsm_facts_are_kept_apart_from_those_of_other_sources(double, client):
         {UUID, OTHER_UUID, number(1)},
         UUID,
     )
-    assert (
-        one.identity.reason is None
-    )  # what RHSM's dmi::system::uuid would be: ambiguous
+    # What RHSM's dmi::system::uuid would be: ambiguous.
+    assert one.identity.reason is None
     assert (two.identity.uuids, two.identity.doubt) == (
         (UUID,),
         Reason.CONTRADICTING_FACTS,
@@ -986,9 +977,8 @@ def test_no_request_names_more_ids_than_an_address_can_hold(server, connect, fir
     assert sorted(sum(lists, [])) == ids(hosts)
     lengths = sorted(len(",".join(map(str, one))) for one in lists)
     assert lengths[-1] <= 7000
-    assert all(
-        length > 6900 for length in lengths[1:]
-    )  # and none is shorter than need be, but the last
+    # And none is shorter than need be, but the last.
+    assert all(length > 6900 for length in lengths[1:])
 
 
 def test_progress_of_a_closer_look_is_told_to_the_very_end(double, narrow):
@@ -1303,12 +1293,13 @@ def test_one_bad_response_makes_a_search_for_shared_uuids_an_error(
 
 
 def test_without_hosts_no_search_for_shared_uuids_is_sent():
+    # Nobody is there.
     assert (
         hosts_sharing_uuids(
             Client(Login("http://127.0.0.1:9", "admin", "changeme")), []
         )
         == {}
-    )  # nobody is there
+    )
 
 
 # Hosts of which Satellite cannot show the facts

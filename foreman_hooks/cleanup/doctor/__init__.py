@@ -1,4 +1,4 @@
-"""Is everything in place?  Each finding says what was checked, how it is, and what to do."""
+"""Is everything in place?  Each finding says what was checked, the result, and what to do."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ __all__ = ["Finding", "State", "examine"]
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield each finding as soon as it is made: files, Satellite, policy, clouds and regions."""
+    """Yield each finding at once: about files, Satellite, policy, clouds and regions."""
     yield from examine_files(settings)
     yield from examine_satellite(settings)
     yield from examine_policy(settings.policy)

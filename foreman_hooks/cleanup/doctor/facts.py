@@ -6,21 +6,21 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.doctor.findings import Finding, fail, ok, warning
-from foreman_hooks.rules.identity import OTHER_GLANCE_NAMES, OTHER_NAMES
+from foreman_hooks.rules.identity import OTHER_LEADING_NAMES, OTHER_NAMES
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.installation import excluded_facts, has_fact
 from foreman_hooks.settings import Settings
 
 _Patterns = Optional[tuple[str, ...]]  # of the setting; None if it cannot be read
 _MAKER_ENDINGS = ("manufacturer", "vendor", "name")
-# The kinds of facts without which no host is known to be an instance, and the names of each kind.
+# The kinds of facts without which no host counts as an instance, and the facts of each kind.
 _OF_RHSM: Mapping[str, Sequence[str]] = {
     "UUID": ("virt::uuid",),
     "maker": ("dmi::system::manufacturer", "dmi::system::product_name"),
     "guest flag": ("virt::is_guest",),
 }
 _OF_OTHERS: Mapping[str, Sequence[str]] = {
-    "UUID": OTHER_GLANCE_NAMES,
+    "UUID": OTHER_LEADING_NAMES,
     "maker": tuple(name for name in OTHER_NAMES if name.endswith(_MAKER_ENDINGS)),
     "guest flag": tuple(name for name in OTHER_NAMES if "virtual" in name),
 }
@@ -60,10 +60,10 @@ def _kinds(satellite: Satellite) -> list[_Kind]:
 
 
 def _missing(satellite: Satellite, facts: Sequence[str]) -> Sequence[str]:
-    """Return which of these facts no host has.
+    """Which of these facts no host has.
 
-    Each fact of RHSM has to be stored.  Other sources differ in the names that they use, so of
-    theirs one is enough.
+    Each fact of RHSM has to be stored.  Other sources use different names, so any of theirs is
+    enough.
     """
     if satellite.katello:
         return tuple(
@@ -115,7 +115,7 @@ def _upload_again(patterns: Sequence[str]) -> str:
 
 
 def _excluding(patterns: _Patterns, facts: Sequence[str]) -> list[str]:
-    """Return those patterns of the setting that exclude any of these facts."""
+    """The patterns of the setting that exclude any of these facts."""
     return [pattern for pattern in patterns or () if _excludes_any(pattern, facts)]
 
 
@@ -126,8 +126,8 @@ def _excludes_any(pattern: str, facts: Sequence[str]) -> bool:
 def excludes(pattern: str, fact: str) -> bool:
     """Whether a pattern of Foreman's setting excluded_facts keeps this fact from being stored.
 
-    A pattern matches from the beginning of the name, or from behind any `::` or `_`, up to the end
-    or up to a `::`.
+    A pattern matches from the beginning of the name or after any `::` or `_`, to the end of the
+    name or to a `::`.
     """
     pattern = pattern.replace("[", "[[]")  # only * and ? are special to Foreman
     for begin in [0, *_positions("(?<=::)|(?<=_)", fact)]:

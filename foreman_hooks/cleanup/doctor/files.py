@@ -1,4 +1,4 @@
-"""Whether the journal can be written, and whether others can read what is not for them."""
+"""Whether the journal can be written, and whether others can read it or a password."""
 
 import stat
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def _journal(path: Path) -> Finding:
 def readable_by_others(path: Path) -> bool:
     """Whether users other than its owner and its group can read or write a file.
 
-    False if there is no file, and if one of its folders is closed to them.
+    False if there is no file, or if one of its folders is closed to them.
     """
     try:
         real = path.resolve()

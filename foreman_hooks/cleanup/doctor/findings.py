@@ -1,11 +1,11 @@
-"""What doctor reports."""
+"""The findings that doctor reports."""
 
 from enum import Enum
 from typing import NamedTuple
 
 
 class State(str, Enum):
-    """How what was checked is; prints as its value."""
+    """The result of a check; prints as its value."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class State(str, Enum):
 
 
 class Finding(NamedTuple):
-    """What was checked and how it is, and what to do about it ("" if there is nothing to do)."""
+    """What was checked and its state; `advice`: what to do about it, "" if nothing."""
 
     state: State
     what: str
@@ -24,15 +24,15 @@ class Finding(NamedTuple):
 
 
 def ok(what: str, advice: str = "") -> Finding:
-    """Return a finding of what is as it should be."""
+    """A finding about something that is right."""
     return Finding(State.OK, what, advice)
 
 
 def warning(what: str, advice: str) -> Finding:
-    """Return a finding of what works, but less safely or less completely than it could."""
+    """A finding about something that works, but less safely or less completely than it could."""
     return Finding(State.WARNING, what, advice)
 
 
 def fail(what: str, advice: str) -> Finding:
-    """Return a finding of what keeps a run from working."""
+    """A finding about something that keeps a run from working."""
     return Finding(State.FAIL, what, advice)

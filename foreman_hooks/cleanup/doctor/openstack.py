@@ -1,4 +1,4 @@
-"""What can be said of OpenStack: asked from here, or by the check job."""
+"""Check OpenStack: from this machine, or through the check job."""
 
 import time
 import uuid as uuidlib
@@ -17,7 +17,7 @@ _NO_ANSWER = "nothing is deleted while this region does not answer"
 
 
 def examine_openstack(settings: Settings) -> Iterator[Finding]:
-    """Check every cloud and region, in the way that a run asks them."""
+    """Check every cloud and region in the same way as a run asks them."""
     if settings.checker is None:
         yield from examine_clouds(LocalChecker(settings.clouds))
     elif settings.login is not None:
@@ -32,7 +32,7 @@ def examine_openstack(settings: Settings) -> Iterator[Finding]:
 def examine_check_job(checker: JobChecker) -> Iterator[Finding]:
     """Run the check job once, about an instance that cannot exist.
 
-    The lists and the proofs in its answer are real nevertheless.
+    The numbers of servers and the proofs in its answer are real.
     """
     began = time.monotonic()
     survey = checker.survey([str(uuidlib.uuid4())])
@@ -82,7 +82,7 @@ def _without_tls(cloud: str, log_in: LogIn) -> Finding:
 
 
 def _unlisted(place: str, regions: Sequence[str]) -> Iterator[Finding]:
-    """Report compute regions of the catalog that are not asked: what lives there is unknown."""
+    """Report compute regions of the catalog that are not asked: instances there are unknown."""
     if regions:
         yield warning(
             f"{place}: the catalog also has compute in {', '.join(regions)}, which is not asked",

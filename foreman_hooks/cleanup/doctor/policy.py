@@ -1,4 +1,4 @@
-"""What the policy allows, in plain words, where it is less strict than it could be."""
+"""Which settings of the policy are less strict than they could be, in plain words."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,8 +6,8 @@ from datetime import timedelta
 from foreman_hooks.cleanup.doctor.findings import Finding, ok, warning
 from foreman_hooks.rules.model import Policy
 
-# What the firmware of other platforms' guests reports.  A configured name is one of theirs if it is
-# part of a maker, or contains a vendor.
+# What the firmware of guests of other platforms reports.  A configured name belongs to another
+# platform if it is part of one of these makers, or contains one of these vendors.
 _MAKERS = (
     "vmware, inc.",
     "vmware virtual platform",
@@ -81,7 +81,7 @@ def _all_clouds_listed(policy: Policy) -> Finding:
     if policy.all_clouds_listed:
         return warning(
             "policy.all_clouds_listed is true: an instance that none of the clouds configured "
-            "here knows counts as gone, even if no run ever saw it alive",
+            "here knows counts as terminated, even if no run ever saw it alive",
             "if a cloud with hosts of this Satellite is missing here, its living machines lose "
             "their records; 'plan' shows which ones",
         )

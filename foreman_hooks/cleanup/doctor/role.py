@@ -1,4 +1,4 @@
-"""What the role of Satellite's login lacks."""
+"""Which permissions the role of the login to Satellite lacks."""
 
 from collections.abc import Collection, Iterator
 
@@ -44,7 +44,7 @@ def examine_role(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
 def examine_parameters(permissions: Collection[str], parameter: str) -> Finding:
     """Check that the login sees the host parameter that protects a record; "" if none does.
 
-    By the login's own permissions: a login without view_params still sees the global parameters.
+    The permissions of the login decide: without view_params it still sees global parameters.
     """
     if not parameter:
         return ok(
@@ -68,7 +68,8 @@ def _reports(permissions: Collection[str]) -> Finding:
     return warning(
         "this login may not read reports (view_config_reports), so a failed Ansible run counts as "
         "a sign of life",
-        "if Ansible still runs against machines that are gone, add view_config_reports to its role",
+        "if Ansible still runs against machines that no longer exist, add view_config_reports to "
+        "its role",
     )
 
 

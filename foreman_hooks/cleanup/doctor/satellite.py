@@ -1,4 +1,4 @@
-"""Whether Satellite answers, its clock, its services, and what the login may do there."""
+"""Check whether Satellite answers, its clock, its services, and what the login may do."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -26,8 +26,8 @@ _SERVICES = "see 'satellite-maintain service status' on Satellite"
 def examine_satellite(settings: Settings) -> Iterator[Finding]:
     """Check everything about Satellite.
 
-    A check that fails leaves out only what depends on it, unless Satellite cannot be reached or
-    refuses the login: then all others are skipped.
+    If a check fails, only what depends on it is skipped.  If Satellite cannot be reached or refuses
+    the login, all other checks are skipped.
     """
     if settings.login is None:
         yield fail("no Satellite is configured", "set satellite.url, or set up hammer")
@@ -71,7 +71,7 @@ def _examine_all(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
 def _examine(
     check: _Check, satellite: Satellite, settings: Settings
 ) -> Iterator[Finding]:
-    """Yield what one check finds; its failure is a finding, unless no other check can succeed."""
+    """Yield the findings of one check; a failure is a finding unless it makes all checks fail."""
     try:
         yield from check(satellite, settings)
     except (SatelliteLoginError, SatelliteUnreachable):
@@ -138,7 +138,7 @@ def _services(satellite: Satellite, settings: Settings) -> Iterator[Finding]:
 
 
 def _named(failing: Mapping[str, str], *services: str) -> str:
-    """Return those of these services that fail, with their messages; "" if none does."""
+    """Which of these services fail, with their messages; "" if none does."""
     return ", ".join(
         f"{name} ({failing[name]})" for name in services if name in failing
     )
