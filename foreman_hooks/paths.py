@@ -7,6 +7,7 @@ CONFIG = Path(f"/etc/{NAME}/config.yml")
 JOURNAL = Path(f"/var/lib/{NAME}/journal.sqlite3")
 # sos collects /var/log/foreman/cron*.log*.
 LOG = Path("/var/log/foreman/cron-osp-cleanup.log")
+HAMMER_FOLDERS = (Path("/etc/hammer"), Path("~/.hammer"))  # the later one wins
 SATELLITE_CA = Path("/etc/pki/katello/certs/katello-server-ca.crt")
 
 # What `schedule install` writes

@@ -33,7 +33,7 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration, no hammer and no Satellite on the machine that runs the tests."""
     monkeypatch.setattr(settings, "CONFIG", tmp_path / "etc" / "config.yml")
     folders = (tmp_path / "etc" / "hammer", Path("~/.hammer"))
-    monkeypatch.setattr("foreman_hooks.satellite.hammer.FOLDERS", folders)
+    monkeypatch.setattr("foreman_hooks.satellite.hammer.HAMMER_FOLDERS", folders)
     monkeypatch.setattr(settings, "SATELLITE_CA", tmp_path / "katello-server-ca.crt")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from foreman_hooks.osp_checker import swap_bytes
+from foreman_hooks.osp_checker import both_orders
 from foreman_hooks.satellite.inventory import ListedHost
 
 
@@ -34,7 +34,7 @@ class Target(NamedTuple):
     def _matches(self, host: ListedHost) -> bool:
         """Whether the host has this name, or this UUID in either byte order."""
         if self.uuid:
-            return self.uuid in host.uuids or swap_bytes(self.uuid) in host.uuids
+            return not both_orders([self.uuid]).isdisjoint(host.uuids)
         return host.name.lower() == self.name.lower()
 
     def __str__(self) -> str:

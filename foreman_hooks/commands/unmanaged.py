@@ -12,7 +12,7 @@ from foreman_hooks.cleanup.unmanaged import unmanaged as unmanaged_servers
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.commands.progress import show_progress
-from foreman_hooks.osp_checker import LocalChecker, swap_bytes
+from foreman_hooks.osp_checker import LocalChecker, both_orders
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import (
@@ -132,8 +132,7 @@ def _known(
     unmatched = []
     for host in hosts:
         known.update(host.uuids)
-        forms = [*host.uuids, *map(swap_bytes, host.uuids)]
-        if not running.intersection(forms):
+        if running.isdisjoint(both_orders(host.uuids)):
             unmatched.append(host)
     for examined in identify_hosts(satellite, unmatched, openstack_names):
         known.update(examined.identity.uuids)

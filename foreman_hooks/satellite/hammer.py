@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from foreman_hooks.paths import HAMMER_FOLDERS
 from foreman_hooks.unreadable import UNREADABLE, why_unreadable
 
-FOLDERS = (Path("/etc/hammer"), Path("~/.hammer"))
 CERTIFICATES = "certs"  # in the user's folder; `hammer --fetch-ca-cert` writes there
 _SECTIONS = ("foreman", "ssl")
 _NOT_PLAIN = (list, dict, set, tuple, bytes)
@@ -145,7 +145,7 @@ def read_hammer_files(home: Optional[Path]) -> HammerFiles:
 
     Never raises: a file that cannot be read becomes a warning.
     """
-    system_folder, user_folder = FOLDERS
+    system_folder, user_folder = HAMMER_FOLDERS
     reader = _Reader()
     reader.read_folder(system_folder)
     hammer_home = None

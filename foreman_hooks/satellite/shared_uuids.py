@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from foreman_hooks.osp_checker import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker import both_orders, parse_uuid
 from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.identity import (
     PUBLISHED,
@@ -44,7 +44,7 @@ def hosts_sharing_uuids(
     """
     wanted: set[str] = set()
     for host in hosts:
-        wanted |= _in_both_byte_orders(host.identity.uuids)
+        wanted |= both_orders(host.identity.uuids)
     naming: dict[str, set[str]] = {}
     published: dict[str, str] = {}  # host name -> the UUID that a job published on it
 
@@ -62,13 +62,6 @@ def hosts_sharing_uuids(
     for name, uuid in _hosts_that_published(satellite, published, naming, wanted):
         naming.setdefault(uuid, set()).add(name)
     return {host.id: _others(host, naming) for host in hosts}
-
-
-def _in_both_byte_orders(uuids: Iterable[str]) -> set[str]:
-    forms = set()
-    for uuid in uuids:
-        forms |= {uuid, swap_bytes(uuid)}
-    return forms
 
 
 def _searches(satellite: Satellite, wanted: Collection[str]) -> list[_Search]:
@@ -136,6 +129,6 @@ def _others(host: IdentifiedHost, naming: _Naming) -> tuple[str, ...]:
 def _names_of(uuids: Iterable[str], naming: _Naming) -> set[str]:
     """The names of the hosts that name one of these UUIDs, in either byte order."""
     names: set[str] = set()
-    for form in _in_both_byte_orders(uuids):
+    for form in both_orders(uuids):
         names.update(naming.get(form, ()))
     return names
