@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.osp_checker import Place
-from foreman_hooks.rules import plan as plans
+from foreman_hooks.rules.guard_rails import with_guard_rails
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.rules.plan import Plan
 
@@ -23,7 +23,7 @@ def guard(plan: Plan, journal: Journal, policy: Policy, now: datetime) -> Plan:
     sizes: dict[Place, int] = {}
     for place, (count, _) in journal.servers_before().items():
         sizes[place] = count
-    return plans.with_guard_rails(plan, policy, sizes, deleted_before)
+    return with_guard_rails(plan, policy, sizes, deleted_before)
 
 
 def note_servers(plan: Plan, journal: Journal) -> None:

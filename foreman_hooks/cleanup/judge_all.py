@@ -6,7 +6,7 @@ from typing import Optional
 
 from foreman_hooks.cleanup.observation import Observation
 from foreman_hooks.osp_checker import Place, Presence, RegionAnswer
-from foreman_hooks.rules import plan as plans
+from foreman_hooks.rules.guard_rails import with_holds
 from foreman_hooks.rules.model import History, Policy, Reason, Verdict
 from foreman_hooks.rules.plan import Absence, Plan, PlanRegion
 from foreman_hooks.rules.verdict import CLOCK_SKEW, judge
@@ -45,7 +45,7 @@ def judge_all(
         verdicts=tuple(verdicts),
     )
     absences = _absences(judged, observation.missing.histories)
-    return plans.with_holds(plan, policy, absences)
+    return with_holds(plan, policy, absences)
 
 
 def _verdicts(observation: Observation, policy: Policy) -> Iterator[Verdict]:

@@ -21,9 +21,9 @@ from foreman_hooks.cleanup.progress import Clock, Progress, silent, utc_now
 from foreman_hooks.cleanup.settle import settle
 from foreman_hooks.cleanup.target import Target
 from foreman_hooks.osp_checker import Checker
-from foreman_hooks.rules import plan as plans
+from foreman_hooks.rules.guard_rails import only
 from foreman_hooks.rules.model import Outcome, Policy, Verdict
-from foreman_hooks.rules.plan import Plan, PlanError
+from foreman_hooks.rules.plan import Plan, PlanError, check_applicable
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.satellite.inventory import EVERYTHING, ListedHost, Scope
@@ -76,7 +76,7 @@ class Cleanup:
             )
         plan_of_all = self.judge(self.count_misses(observation, hosts))
         host_ids = {host.id for host in hosts}
-        return self.guard(plans.only(plan_of_all, host_ids, label))
+        return self.guard(only(plan_of_all, host_ids, label))
 
     def apply(
         self,
@@ -162,7 +162,7 @@ class Cleanup:
 
         Raises PlanError if the plan is too old or for another Satellite.
         """
-        plans.check_applicable(plan, self.satellite.url, self.clock())
+        check_applicable(plan, self.satellite.url, self.clock())
         return self.guard(plan).refusals
 
     def approve(self, plan: Plan, who: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import OSPError, Place
+from foreman_hooks.rules.guard_rails import with_guard_rails, with_holds
 from foreman_hooks.rules.model import Decision, Fingerprint, Policy, Reason, Verdict
 from foreman_hooks.rules.plan import (
     Absence,
@@ -22,8 +23,6 @@ from foreman_hooks.rules.plan import (
     check_applicable,
     dump,
     load,
-    with_guard_rails,
-    with_holds,
 )
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
