@@ -34,6 +34,7 @@ from foreman_hooks.satellite.errors import (
     SatelliteChanged,
     SatelliteError,
     SatelliteForbidden,
+    SatelliteHitAnotherHost,
     SatelliteLoginError,
     SatelliteOutcomeUnknown,
 )
@@ -119,6 +120,8 @@ class Deletions:
             return self._delete(planned, survey, visibility), ""
         except SatelliteChanged as error:
             return kept(planned, f"{Reason.CHANGED.value}: {error}"), ""
+        except SatelliteHitAnotherHost as error:
+            return _outcome(planned, Result.UNFINISHED, str(error)), str(error)
         except SatelliteOutcomeUnknown as error:
             detail = f"{error}; the next run finds out what became of it"
             return _outcome(planned, Result.UNFINISHED, detail), ""

@@ -10,6 +10,7 @@ from foreman_hooks.satellite.errors import (
     SatelliteError,
     SatelliteFault,
     SatelliteForbidden,
+    SatelliteHitAnotherHost,
     SatelliteLoginError,
     SatelliteOutcomeUnknown,
     SatelliteRefused,
@@ -92,7 +93,7 @@ def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteEr
     """Send the DELETE; return what went wrong, since only `is_gone` can show what it means.
 
     Raises SatelliteLoginError and SatelliteForbidden, after which Satellite did nothing, and
-    SatelliteOutcomeUnknown if it deleted another host, whatever became of ours.
+    SatelliteHitAnotherHost if it deleted another host, whatever became of ours.
     """
     try:
         answer = satellite.call("DELETE", f"/api/hosts/{record.id}")
@@ -102,7 +103,7 @@ def _send_deletion(satellite: Satellite, record: Record) -> Optional[SatelliteEr
         return error
     if answer.get("id") in (None, record.id):
         return None
-    raise SatelliteOutcomeUnknown(
+    raise SatelliteHitAnotherHost(
         f"{satellite.url}: the DELETE of host {record.id} hit host {answer.get('id')}; "
         "check that host at once"
     )

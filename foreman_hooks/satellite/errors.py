@@ -11,6 +11,7 @@ SatelliteError                    Satellite cannot be reached, or its response i
   +- SatelliteNotFound            no host or organization of that name
   +- SatelliteChanged             the host is no longer what it was a moment ago
   +- SatelliteOutcomeUnknown      nobody knows whether a deletion was carried out
+       +- SatelliteHitAnotherHost a deletion was carried out on another host
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,6 +83,10 @@ class SatelliteChanged(SatelliteError):
 
 class SatelliteOutcomeUnknown(SatelliteError):
     """A deletion was sent and its result is unknown: it may still be under way."""
+
+
+class SatelliteHitAnotherHost(SatelliteOutcomeUnknown):
+    """Satellite deleted another host than the one it was asked to: nothing more may be deleted."""
 
 
 class SatelliteNotFound(SatelliteError):

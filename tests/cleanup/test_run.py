@@ -775,6 +775,19 @@ def test_a_host_out_of_sight_after_the_plan_is_not_taken_for_deleted(
         assert journal.deletions() == []
 
 
+def test_after_a_deletion_of_another_host_nothing_more_is_deleted(stage: Any) -> None:
+    """Whatever made Satellite do that may happen again at the next host."""
+    for number in range(3):
+        stage.terminated(f"dead-{number}")
+    stage.foreman.fail("^DELETE", 200, {"id": 99, "name": "2"})
+    first, *others = stage.run()
+    assert first.result == "unfinished"
+    assert "hit host 99; check that host at once" in first.detail
+    assert [outcome.result for outcome in others] == ["kept", "kept"]
+    assert all("not reached" in outcome.detail for outcome in others)
+    assert stage.foreman.count("^DELETE") == 1
+
+
 @pytest.mark.parametrize(
     ("status", "result"),
     [
