@@ -4,6 +4,7 @@ import configparser
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -118,3 +119,10 @@ def test_the_readme_gives_a_reason_for_every_dependency() -> None:
     needed = {re.split(r"[ ><=]", line)[0] for line in listed.split("\n") if line}
     table = README.split("## What it needs")[1]
     assert needed <= set(re.findall(r"[A-Za-z0-9-]+", table))
+
+
+def test_the_example_of_the_library_works_as_it_stands(stage: Any, capsys: Any) -> None:
+    block = re.search(r"```python\n(from foreman_hooks.*?)```", README, re.DOTALL)
+    assert block
+    exec(compile(block[1], "README.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("absent 404 no row of it is left")

@@ -28,6 +28,9 @@ class Presence(str, Enum):
     UNKNOWN = "unknown"
     INVALID = "invalid"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 _CODES = {
     Presence.PRESENT: 200,
