@@ -707,7 +707,10 @@ def test_whatever_is_answered_the_journal_says_in_the_end_what_became_of_the_rec
     stage.run()
     gone = "old" not in stage.left
     assert on_file(stage)["old"] in ({None, "deleted"} if gone else {None, "failed"})
-    assert on_file(stage)["other"] == "deleted"
+    if how is ODD_ANSWERS["another host"] and where != "the look after it":
+        assert "other" not in on_file(stage)  # nothing more is deleted in that run
+    else:
+        assert on_file(stage)["other"] == "deleted"
     stage.plan()
     assert on_file(stage)["old"] == ("deleted" if gone else "failed")
     stage.run()
