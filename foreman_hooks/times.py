@@ -49,6 +49,11 @@ def hammer_time(when: datetime) -> str:
     return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S")
 
 
+def iso_z(when: datetime) -> str:
+    """An aware time in ISO 8601, in UTC, to the second: 2025-03-01T12:30:05Z."""
+    return when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def iso(when: datetime, timespec: str = "auto") -> str:
     """An aware time in ISO 8601, in UTC; `timespec` as for datetime.isoformat."""
     return when.astimezone(timezone.utc).isoformat(timespec=timespec)

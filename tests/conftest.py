@@ -208,6 +208,7 @@ class Stage:
             journal,
             policy or Policy(max_fraction=1.0),
             Scope(search, organization),
+            who="root",
             clock=lambda: self.now,
         )
 

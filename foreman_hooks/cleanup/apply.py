@@ -55,6 +55,7 @@ class Deletions:
     journal: Journal
     policy: Policy
     last_look: LastLook
+    who: str
     progress: Progress
     clock: Clock
 
@@ -186,6 +187,7 @@ class Deletions:
             verdict=verdict,
             evidence=evidence,
             record=record,
+            who=self.who,
             now=now,
         )
 
@@ -217,8 +219,9 @@ class Deletions:
                 "Satellite answered the DELETE, but the record is still there, perhaps "
                 "unregistered; the next run tries again, see Satellite's production.log",
             )
-        self.journal.end_deletion(number, outcome, self.clock())
-        return outcome
+        now = self.clock()
+        self.journal.end_deletion(number, outcome, now)
+        return outcome._replace(at=now)
 
 
 def _same_grounds(verdict: Verdict, planned: Verdict) -> bool:

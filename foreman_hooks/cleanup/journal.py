@@ -37,7 +37,7 @@ from foreman_hooks.cleanup.journal_rows import (
 from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker import Place
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
-from foreman_hooks.rules.model import History, Outcome, Record, Verdict
+from foreman_hooks.rules.model import History, Outcome, Record, Result, Verdict
 
 __all__ = [
     "Deletion",
@@ -89,7 +89,7 @@ class Journal:
                 raise JournalBusy(
                     f"the journal {path} was replaced just now; try again"
                 )
-            with journal._reading():
+            with journal.reading():
                 journal_file.prepare(path, database)
         except (JournalBusy, JournalError):
             journal.close()
@@ -141,8 +141,8 @@ class Journal:
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Turn errors of SQLite, and damaged rows, into JournalError."""
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database; turn errors of SQLite, and damaged rows, into JournalError."""
         try:
             yield self._database
         except sqlite3.Error as error:
@@ -156,14 +156,17 @@ class Journal:
             ) from row
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: it is committed at the end, or rolled back if anything is raised."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database in one transaction.
+
+        It is committed at the end, or rolled back if anything is raised.
+        """
         if not self.still_held():
             raise JournalError(
                 f"journal {self.path}: removed or replaced during this run, so another run may be "
                 "active; nothing more is deleted"
             )
-        with self._reading() as database:
+        with self.reading() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -174,7 +177,7 @@ class Journal:
 
     def check_writable(self) -> None:
         """Write a row and remove it; raises JournalError if no deletion could be noted."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute("INSERT INTO approvals VALUES ('', '', '')")
             database.execute("DELETE FROM approvals WHERE plan = ''")
 
@@ -199,7 +202,7 @@ class Journal:
         the same transaction.
         """
         at = time_text(now)
-        with self._writing() as database:
+        with self.writing() as database:
             _forget_misses(database, alive)
             database.execute(
                 "DELETE FROM misses WHERE last > ? OR last < ?",
@@ -219,7 +222,7 @@ class Journal:
 
     def missed(self) -> set[str]:
         """Every UUID with a count of misses."""
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute("SELECT DISTINCT uuid FROM misses").fetchall()
         return {uuid for (uuid,) in rows}
 
@@ -235,7 +238,7 @@ class Journal:
         for place in regions:
             if holds(self._packed(satellite, place), uuid):
                 homes.add(place)
-        with self._reading() as database:
+        with self.reading() as database:
             tried = _has_failed(database, satellite, host_id)
             misses = _misses_of(database, uuid)
             if not regions or not set(regions) <= misses.keys():
@@ -267,7 +270,7 @@ class Journal:
                 changed.append((satellite, *place, packed))
         if not changed:
             return
-        with self._writing() as database:
+        with self.writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", changed
             )
@@ -280,7 +283,7 @@ class Journal:
         """
         key = (satellite, place)
         if key not in self._homes:
-            with self._reading() as database:
+            with self.reading() as database:
                 row = database.execute(
                     "SELECT uuids FROM homes WHERE satellite = ? AND cloud = ? AND region = ?",
                     (satellite, *place),
@@ -292,7 +295,7 @@ class Journal:
 
     def had_katello(self, satellite: str) -> bool:
         """Whether that Satellite had Katello in an earlier run."""
-        with self._reading() as database:
+        with self.reading() as database:
             row = database.execute(
                 "SELECT katello FROM satellites WHERE url = ?", (satellite,)
             ).fetchone()
@@ -300,7 +303,7 @@ class Journal:
 
     def note_katello(self, satellite: str, katello: bool) -> None:
         """Note whether that Satellite has Katello."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO satellites VALUES (?, ?)", (satellite, katello)
             )
@@ -308,7 +311,7 @@ class Journal:
     def note_servers(self, counts: Mapping[Place, int], now: datetime) -> None:
         """Note how many servers each place listed in a good run."""
         at = time_text(now)
-        with self._writing() as database:
+        with self.writing() as database:
             run = database.execute(
                 "SELECT coalesce(max(run), 0) + 1 FROM servers"
             ).fetchone()[0]
@@ -318,7 +321,7 @@ class Journal:
     def servers_before(self) -> dict[Place, RegionSize]:
         """The size of each place that the last good run asked."""
         sizes = {}
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT cloud, region, count, at FROM servers "
                 "WHERE run = (SELECT max(run) FROM servers)"
@@ -340,7 +343,7 @@ class Journal:
         that nobody can fill the disk with notes.
         """
         rows = [note_row(note) for note in notes]
-        with self._writing() as database:
+        with self.writing() as database:
             database.executemany(
                 "INSERT INTO notes VALUES (?, ?, ?, ?) ON CONFLICT (event, host_id, name) "
                 "DO UPDATE SET at = max(at, excluded.at)",
@@ -354,7 +357,7 @@ class Journal:
 
     def events(self) -> list[Note]:
         """The notes of events that no run has used yet, oldest first."""
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT event, host_id, name, at FROM notes ORDER BY at, name, host_id"
             ).fetchall()
@@ -367,7 +370,7 @@ class Journal:
         rows = (
             (satellite, note.host_id, note.name, time_text(note.at)) for note in removed
         )
-        with self._writing() as database:
+        with self.writing() as database:
             database.executemany(
                 "INSERT OR IGNORE INTO removals (satellite, host_id, name, at) VALUES (?, ?, ?, ?)",
                 rows,
@@ -377,7 +380,7 @@ class Journal:
     def removals(self) -> list[Removal]:
         """Every host record that somebody else removed, oldest first."""
         columns = ", ".join(Removal._fields)
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 f"SELECT {columns} FROM removals ORDER BY at, id"
             ).fetchall()
@@ -391,7 +394,7 @@ class Journal:
         applies to a deletion that seemed to fail because Satellite was not finished.
         """
         times = (time_text(note.at + CLOCK_SKEW), time_text(note.at - _LATE))
-        with self._reading() as database:
+        with self.reading() as database:
             if note.host_id:
                 rows = database.execute(
                     "SELECT 1 FROM deletions WHERE satellite = ? AND host_id = ? "
@@ -413,7 +416,7 @@ class Journal:
 
         Raises JournalError if the plan was approved before.
         """
-        with self._reading() as database:
+        with self.reading() as database:
             approval = database.execute(
                 "SELECT who, at FROM approvals WHERE plan = ?", (plan,)
             ).fetchone()
@@ -422,7 +425,7 @@ class Journal:
             raise JournalError(
                 f"plan {plan[:12]} was already approved by {earlier} at {at}; make a new one"
             )
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute(
                 "INSERT INTO approvals VALUES (?, ?, ?)", (plan, who, time_text(now))
             )
@@ -434,12 +437,13 @@ class Journal:
         verdict: Verdict,
         evidence: Any,
         record: Record,
+        who: str,
         now: datetime,
     ) -> int:
         """Note a deletion before it happens, and return its number.
 
-        `plan`: the plan's digest.  `evidence`: anything that JSON can hold.  The record's snapshot
-        is kept for `restore`.
+        `plan`: the plan's digest.  `evidence`: anything that JSON can hold.  `who`: the user that
+        runs the program.  The record's snapshot is kept for `restore`.
         """
         values = {
             "satellite": satellite,
@@ -451,10 +455,12 @@ class Journal:
             "evidence": json.dumps(evidence),
             "snapshot": json.dumps(dict(record.snapshot)),
             "begun": time_text(now),
+            "terminated_at": verdict.basis.terminated_at,
+            "who": who,
         }
         columns = ", ".join(values)
         marks = ", ".join("?" * len(values))
-        with self._writing() as database:
+        with self.writing() as database:
             cursor = database.execute(
                 f"INSERT INTO deletions ({columns}) VALUES ({marks})",
                 tuple(values.values()),
@@ -464,15 +470,21 @@ class Journal:
 
     def end_deletion(self, number: int, outcome: Outcome, now: datetime) -> None:
         """Note what became of the deletion with this number."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute(
                 "UPDATE deletions SET result = ?, detail = ?, ended = ? WHERE id = ?",
                 (outcome.result, outcome.detail, time_text(now), number),
             )
+            if outcome.result is Result.DELETED:
+                database.execute(
+                    "DELETE FROM open_records WHERE (satellite, host_id) IN "
+                    "(SELECT satellite, host_id FROM deletions WHERE id = ?)",
+                    (number,),
+                )
 
     def deleted_since(self, satellite: str, when: datetime) -> int:
         """How many deletions on that Satellite began after that time and did not fail."""
-        with self._reading() as database:
+        with self.reading() as database:
             row = database.execute(
                 "SELECT count(*) FROM deletions WHERE satellite = ? AND begun > ? "
                 "AND coalesce(result, '') <> 'failed'",
@@ -485,7 +497,7 @@ class Journal:
 
         Raises JournalError for a damaged row.
         """
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT id, host_id, name, uuid, begun, evidence FROM deletions "
                 "WHERE satellite = ? AND result IS NULL ORDER BY id",
@@ -495,7 +507,7 @@ class Journal:
 
     def failures(self, satellite: str) -> set[int]:
         """The ids of the hosts whose last deletion there failed or never ended."""
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT host_id FROM deletions AS latest "
                 "WHERE satellite = ?1 AND coalesce(result, 'failed') = 'failed' AND NOT EXISTS ("
@@ -508,7 +520,7 @@ class Journal:
     def deletions(self) -> list[Deletion]:
         """Every deletion, oldest first; raises JournalError for a damaged row."""
         columns = ", ".join(Deletion._fields)
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 f"SELECT {columns} FROM deletions ORDER BY id"
             ).fetchall()
@@ -517,13 +529,15 @@ class Journal:
     def prune(self, before: datetime) -> int:
         """Forget what ended before that time; return how many deletions were forgotten.
 
-        That is: deletions, approvals, removals, and sizes of regions, except those of the last run.
+        That is: deletions, approvals, removals, runs, and sizes of regions, except those of the
+        last run.
         Deletions that never ended stay, and so do the misses: later runs need them.
         """
         at = time_text(before)
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute("DELETE FROM approvals WHERE at < ?", (at,))
             database.execute("DELETE FROM removals WHERE at < ?", (at,))
+            database.execute("DELETE FROM runs WHERE began < ?", (at,))
             database.execute(
                 "DELETE FROM servers WHERE at < ? AND run < (SELECT max(run) FROM servers)",
                 (at,),

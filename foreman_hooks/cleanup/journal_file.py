@@ -7,8 +7,10 @@ import stat
 from pathlib import Path
 from typing import Optional
 
-_VERSION = 3
+_VERSION = 4
 # `notes`: kept until a run uses them.  `homes`: the UUIDs seen alive in a place (homes.py).
+# `open_records`: what the last plans said of every record that is to be deleted, waits, or needs
+# attention; since when; when it was last mailed, and who took it out of the mails.
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE misses (
@@ -49,7 +51,11 @@ CREATE TABLE deletions (
     begun TEXT NOT NULL,
     result TEXT,
     detail TEXT,
-    ended TEXT
+    ended TEXT,
+    terminated_at TEXT NOT NULL,
+    who TEXT NOT NULL,
+    restored_at TEXT,
+    restored_as INTEGER
 );
 CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
 CREATE INDEX by_host ON deletions (satellite, host_id);
@@ -68,6 +74,42 @@ CREATE TABLE removals (
     name TEXT NOT NULL,
     at TEXT NOT NULL,
     UNIQUE (satellite, host_id, name, at)
+);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    satellite TEXT NOT NULL,
+    command TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    who TEXT NOT NULL,
+    began TEXT NOT NULL,
+    ended TEXT,
+    code INTEGER,
+    complete INTEGER,
+    hosts INTEGER,
+    instances INTEGER,
+    to_delete INTEGER,
+    waiting INTEGER,
+    attention INTEGER,
+    unknown INTEGER,
+    deleted INTEGER,
+    refusals TEXT
+);
+CREATE TABLE open_records (
+    satellite TEXT NOT NULL,
+    host_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    terminated_at TEXT NOT NULL,
+    due TEXT NOT NULL,
+    since TEXT NOT NULL,
+    mailed TEXT,
+    acked_at TEXT,
+    acked_by TEXT,
+    ack_reason TEXT,
+    PRIMARY KEY (satellite, host_id)
 );
 PRAGMA user_version = {_VERSION};
 COMMIT;

@@ -26,7 +26,9 @@ class Deletion(NamedTuple):
     `satellite`: its URL.  `plan`: the digest of the plan.  `uuid`: the instance's; "" if the facts
     name none.  `evidence`: the rules, the sightings, and what the login could see.  `snapshot`:
     Record.snapshot.  `result`: deleted, kept or failed.  As long as nobody knows what became of the
-    record, `result`, `detail` and `ended` are None.  Times are aware, UTC.
+    record, `result`, `detail` and `ended` are None.  Times are aware, UTC; `terminated_at` is the
+    text of Basis.  `who`: the user that ran the program.  `restored_at`, `restored_as`: when the
+    record was restored, and the id of the new host; None if it was not.
     """
 
     id: int
@@ -42,6 +44,10 @@ class Deletion(NamedTuple):
     result: Optional[str]
     detail: Optional[str]
     ended: Optional[datetime]
+    terminated_at: str = ""
+    who: str = ""
+    restored_at: Optional[datetime] = None
+    restored_as: Optional[int] = None
 
 
 class Unfinished(NamedTuple):
@@ -83,14 +89,17 @@ def read_deletion(row: Iterable[Any]) -> Deletion:
     """The deletion in a row, whose columns are Deletion._fields; raises DamagedRow."""
     deletion = Deletion(*row)
     which = f"deletion {deletion.id}"
-    ended = deletion.ended
+    ended, restored_at = deletion.ended, deletion.restored_at
     if ended is not None:
         ended = read_time(ended, which)
+    if restored_at is not None:
+        restored_at = read_time(restored_at, which)
     return deletion._replace(
         evidence=_read_object(deletion.evidence, which),
         snapshot=_read_object(deletion.snapshot, which),
         begun=read_time(deletion.begun, which),
         ended=ended,
+        restored_at=restored_at,
     )
 
 

@@ -17,6 +17,7 @@ from foreman_hooks.cleanup.last_look import LastLook
 from foreman_hooks.cleanup.misses import Misses
 from foreman_hooks.cleanup.observation import Observation
 from foreman_hooks.cleanup.observe import Observer
+from foreman_hooks.cleanup.open_records import note_open_records
 from foreman_hooks.cleanup.progress import Clock, Progress, silent, utc_now
 from foreman_hooks.cleanup.settle import settle
 from foreman_hooks.cleanup.target import Target
@@ -35,8 +36,9 @@ __all__ = ["Cleanup", "Clock", "Progress", "Target", "silent", "utc_now"]
 class Cleanup:
     """A run, and what it works with.
 
-    `scope`: which hosts it may judge.  `described`: the scope in words, for people.  Every method
-    may raise JournalError, and SatelliteError if it sends requests.
+    `scope`: which hosts it may judge.  `described`: the scope in words, for people.  `who`: the
+    user that runs it, for the journal.  Every method may raise JournalError, and SatelliteError if
+    it sends requests.
     """
 
     satellite: Satellite
@@ -45,6 +47,7 @@ class Cleanup:
     policy: Policy
     scope: Scope = EVERYTHING
     described: str = "all hosts"
+    who: str = ""
     progress: Progress = silent
     clock: Clock = utc_now
 
@@ -56,6 +59,7 @@ class Cleanup:
         plan = self.guard(self.judge(observation))
         if not plan.shrunk:
             note_servers(plan, self.journal)
+        self._note_open_records(plan)
         return plan
 
     def plan_one(self, target: Target) -> Plan:
@@ -76,7 +80,9 @@ class Cleanup:
             )
         plan_of_all = self.judge(self.count_misses(observation, hosts))
         host_ids = {host.id for host in hosts}
-        return self.guard(only(plan_of_all, host_ids, label))
+        plan = self.guard(only(plan_of_all, host_ids, label))
+        self._note_open_records(plan)
+        return plan
 
     def apply(
         self,
@@ -165,13 +171,21 @@ class Cleanup:
         check_applicable(plan, self.satellite.url, self.clock())
         return self.guard(plan).refusals
 
-    def approve(self, plan: Plan, who: str) -> None:
+    def approve(self, plan: Plan) -> None:
         """Note in the journal who lifted the caps for this plan.
 
         The sizes of the regions in the plan become their normal sizes.
         """
-        self.journal.note_approval(plan.digest, who, self.clock())
+        self.journal.note_approval(plan.digest, self.who, self.clock())
         note_servers(plan, self.journal)
+
+    def is_complete(self, plan: Plan) -> bool:
+        """Whether the plan has the verdicts on all hosts of the Satellite."""
+        return self.scope == EVERYTHING and plan.fleet is None
+
+    def _note_open_records(self, plan: Plan) -> None:
+        complete = self.is_complete(plan)
+        note_open_records(self.journal, plan, complete, self.clock())
 
     def _deletions(self, plan: Plan) -> Deletions:
         last_look = LastLook(
@@ -188,6 +202,7 @@ class Cleanup:
             journal=self.journal,
             policy=self.policy,
             last_look=last_look,
+            who=self.who,
             progress=self.progress,
             clock=self.clock,
         )

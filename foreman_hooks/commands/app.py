@@ -1,5 +1,7 @@
 """What most commands need: the settings, a cleanup to work with, and a way to print."""
 
+import os
+import pwd
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -91,8 +93,20 @@ class App:
                 policy,
                 scope,
                 described=str(options),
+                who=user(),
                 progress=progress,
             )
+
+
+def user() -> str:
+    """The user that runs this command; with sudo, the user that called it."""
+    name = os.environ.get("SUDO_USER", "")
+    if name:
+        return name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container without an entry for this user
+        return f"uid {os.getuid()}"
 
 
 def _scope(satellite: Satellite, options: ScopeOptions) -> Scope:

@@ -1,6 +1,5 @@
 """apply: carry out a plan that was written to a file."""
 
-import getpass
 from functools import partial
 from pathlib import Path
 from typing import Optional
@@ -14,6 +13,7 @@ from foreman_hooks.commands.files import read_file
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain
 from foreman_hooks.commands.planning import show_guard_rails, show_refusals
+from foreman_hooks.commands.recording import noted
 from foreman_hooks.errors import REFUSED
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.reports.listings import Style, check_outcome_fields
@@ -43,19 +43,23 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     check_outcome_fields(style)
     plan = load(read_file(plan_file))
     approved = approve is not None
-    with app.cleanup() as cleanup:
+    record = RunRecord(plan=plan)
+    with app.cleanup() as cleanup, noted(cleanup, "apply", record):
         if approve is not None:
             _approve(cleanup, plan, approve)
         refusals = cleanup.check(plan)
         if refusals and not approved:
             show_refusals(refusals)  # these may differ from those in the file
-            return _refuse(plan)
+            record.code = _refuse(plan)
+            return record.code
         is_held = bool(plan.holds) and not approved
         if is_held:
             show_guard_rails(plan)
         show = partial(show_outcomes, app, plan, style)
-        code = apply_plan(app, cleanup, RunRecord(plan=plan), show, approved)
-        return max(code, REFUSED) if is_held else code
+        record.code = apply_plan(app, cleanup, record, show, approved)
+        if is_held:
+            record.code = max(record.code, REFUSED)
+        return record.code
 
 
 def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:
@@ -66,7 +70,7 @@ def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:
             "before you approve it"
         )
     cleanup.check(plan)  # a plan that is old or of another Satellite cannot be approved
-    cleanup.approve(plan, getpass.getuser())
+    cleanup.approve(plan)
 
 
 def _refuse(plan: Plan) -> int:

@@ -15,6 +15,7 @@ from foreman_hooks.commands.options import (
     scope_options,
 )
 from foreman_hooks.commands.planning import make_plan, plan_code, show_plan
+from foreman_hooks.commands.recording import noted
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import recorded
@@ -55,9 +56,12 @@ def plan(
     run saw it alive, and after several runs in a row ('policy.misses') missed it over some time
     ('policy.grace').
     """
-    with recorded(records.metrics) as record:
-        with app.cleanup(scope) as cleanup:
-            planned = make_plan(cleanup, record, records.page)
+    with (
+        recorded(records.metrics) as record,
+        app.cleanup(scope) as cleanup,
+        noted(cleanup, "plan", record),
+    ):
+        planned = make_plan(cleanup, record, records.page)
         record.code = plan_code(planned, detailed_exitcode)
     if out:
         write_file(out, dump(planned))

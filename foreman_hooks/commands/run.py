@@ -25,12 +25,14 @@ from foreman_hooks.commands.planning import (
     show_plan,
     write_page,
 )
+from foreman_hooks.commands.recording import noted
 from foreman_hooks.errors import BadData
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
+from foreman_hooks.rules.plan import Plan
 
 
 class InstanceOptions(NamedTuple):
@@ -108,21 +110,30 @@ def run(
     _check_options(target, scope, records)
     if apply_it:
         listings.check_outcome_fields(style)
-    with recorded(records.metrics) as record, app.cleanup(scope) as cleanup:
+    command = "run --apply" if apply_it else "run"
+    with (
+        recorded(records.metrics) as record,
+        app.cleanup(scope) as cleanup,
+        noted(cleanup, command, record),
+    ):
         plan = make_plan(cleanup, record, records.page, target)
         record.code = plan_code(plan, detailed_exitcode and not apply_it)
         in_full = target is not None or _wants_listing(app, style)
-        if in_full:
-            show_plan(app, plan, style)
-            show = partial(show_outcomes, app, plan, style)
-        else:
-            show_guard_rails(plan)
-            show = partial(show_news, app, plan)
+        show = _show(app, plan, style, in_full)
         if apply_it and plan.deletions and not plan.refusals:
             _apply(app, cleanup, record, show, records.page)
         elif not in_full:
             app.say(listings.news(plan))
     return record.code
+
+
+def _show(app: App, plan: Plan, style: Style, in_full: bool) -> Show:
+    """Print the plan, in full or only its guard rails; return how to print its outcomes."""
+    if in_full:
+        show_plan(app, plan, style)
+        return partial(show_outcomes, app, plan, style)
+    show_guard_rails(plan)
+    return partial(show_news, app, plan)
 
 
 def _wants_listing(app: App, style: Style) -> bool:

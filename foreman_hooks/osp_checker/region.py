@@ -269,13 +269,13 @@ class Region:
 
     def _ask_form(self, text: str, form: str) -> Sighting:
         try:
-            status = None
+            server = None
             if self.visibility is None or self.visibility.by_get:
-                status = self._get_server(form)
-            if status:
-                return self._saw(text, Presence.PRESENT, status)
+                server = self._get_server(form)
+            if server:
+                return self._saw_alive(text, server)
             visibility = self.prove_visibility()
-            if status is None and visibility.by_get:
+            if server is None and visibility.by_get:
                 raise _UnreadableError(
                     f"{self.name}: this login may read other servers but not {form}"
                 )
@@ -283,8 +283,8 @@ class Region:
         except _UnreadableError as unclear:
             return self._saw(text, Presence.UNKNOWN, str(unclear))
 
-    def _get_server(self, form: str) -> Optional[str]:
-        """The server's status; "" after Nova's own 404, None if the role may not ask.
+    def _get_server(self, form: str) -> Optional[dict[str, Any]]:
+        """The server; empty after Nova's own 404, None if the role may not ask.
 
         Raises _UnreadableError for any other answer, and OSPError.
         """
@@ -295,14 +295,14 @@ class Region:
                 raise _UnreadableError(
                     f"{self.name}: GET of server {form} gave a 200 that is not about it"
                 )
-            return str(server.get("status") or "without status")
+            return server
         # The role may list but not show: then the filtered list has to answer.
         if answer.status == 403:
             return None
         problem = _member(answer.body, "itemNotFound", dict)
         is_novas = problem and form in str(problem.get("message")) and answer.request_id
         if answer.status == 404 and is_novas:
-            return ""
+            return {}
         raise _UnreadableError(
             f"{self.name}: GET of server {form} gave a {answer.status} that is not Nova's own "
             "'itemNotFound' (a proxy, or an endpoint that points elsewhere?)"
@@ -316,9 +316,7 @@ class Region:
         if row is None:
             return self._without_row(text, form, visibility)
         if row.get("status") != "DELETED":
-            return self._saw(
-                text, Presence.PRESENT, str(row.get("status") or "without status")
-            )
+            return self._saw_alive(text, row)
         ended = row.get("OS-SRV-USG:terminated_at")
         if ended is None:
             # `updated` cannot replace it: if that is NULL, Nova prints the current time.
@@ -330,7 +328,8 @@ class Region:
                 f"{self.name}: the deleted row of {form} has an unreadable time"
             )
         detail = f"Nova's row says DELETED; {visibility.proof}"
-        return self._saw(text, Presence.DELETED, detail, when)
+        sighting = self._saw(text, Presence.DELETED, detail)
+        return sighting._replace(terminated_at=when, project=_project(row))
 
     def _without_row(self, text: str, form: str, visibility: Visibility) -> Sighting:
         """The sighting if there is no row: ABSENT, but only if this login's lists can show one."""
@@ -536,14 +535,13 @@ class Region:
                 check_drift(clock_drift(response.headers), "Nova")
             self._date = date
 
-    def _saw(
-        self,
-        text: str,
-        presence: Presence,
-        detail: str,
-        when: Optional[datetime] = None,
-    ) -> Sighting:
-        return Sighting(text, self.cloud, self.region, presence, detail, when)
+    def _saw(self, text: str, presence: Presence, detail: str) -> Sighting:
+        return Sighting(text, self.cloud, self.region, presence, detail)
+
+    def _saw_alive(self, text: str, server: dict[str, Any]) -> Sighting:
+        status = str(server.get("status") or "without status")
+        sighting = self._saw(text, Presence.PRESENT, status)
+        return sighting._replace(project=_project(server))
 
 
 def unknown_region(
@@ -590,6 +588,11 @@ def _member(body: Any, key: str, kind: type) -> Any:
     """`body[key]` if `body` is an object and the member has that type, else None."""
     value = body.get(key) if isinstance(body, dict) else None
     return value if isinstance(value, kind) else None
+
+
+def _project(server: dict[str, Any]) -> str:
+    """The id of the project that a server belongs to; "" if Nova does not say."""
+    return _member(server, "tenant_id", str) or ""
 
 
 def _moment(text: object) -> Optional[datetime]:

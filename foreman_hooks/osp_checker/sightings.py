@@ -45,7 +45,8 @@ class Sighting(NamedTuple):
     """One UUID in one cloud and region.
 
     `detail`: the server's status if PRESENT, else what the presence rests on.  `terminated_at`:
-    aware, UTC; set only if DELETED.
+    aware, UTC; set only if DELETED.  `project`: the id of the project that the server belongs to;
+    "" if Nova did not say.
     """
 
     uuid: str
@@ -54,6 +55,7 @@ class Sighting(NamedTuple):
     presence: Presence
     detail: str = ""
     terminated_at: Optional[datetime] = None
+    project: str = ""
 
     @property
     def place(self) -> Place:

@@ -21,8 +21,8 @@ from foreman_hooks.osp_checker.sightings import (
     Survey,
 )
 
-MARK = "satellite-osp-cleanup:answer:2"
-EARLIER = "satellite-osp-cleanup:answer:1"
+MARK = "satellite-osp-cleanup:answer:3"
+EARLIER = "satellite-osp-cleanup:answer:2"
 MODES = ("survey", "list", "ask")
 
 
@@ -97,7 +97,8 @@ def _region_row(answer: RegionAnswer) -> list[Any]:
 def _sighting_row(number: int, sighting: Sighting) -> list[Any]:
     ended = sighting.terminated_at
     when = ended.isoformat() if ended else None
-    return [number, sighting.presence.value, sighting.detail, when]
+    presence = sighting.presence.value
+    return [number, presence, sighting.detail, when, sighting.project]
 
 
 def load(question: Question, output: str) -> Survey:
@@ -212,12 +213,16 @@ def _sightings(
     Once a region fails, the others are not asked any more, since the UUID is unknown anyway.
     """
     sightings: dict[Place, Sighting] = {}
-    for number, presence, detail, when in rows:
+    for number, presence, detail, when, project in rows:
         place = regions[_number(number)].place
-        if place in sightings or not isinstance(detail, str):
+        if place in sightings:
             raise ValueError(f"two sightings of {uuid} in {place}")
+        if not isinstance(detail, str) or not isinstance(project, str):
+            raise ValueError("a field is not a text")
         ended = _ended_at(presence, when)
-        sightings[place] = Sighting(uuid, *place, Presence(presence), detail, ended)
+        sightings[place] = Sighting(
+            uuid, *place, Presence(presence), detail, ended, project
+        )
     failures = [str(answer.error) for answer in regions if answer.error]
     if not failures:
         return tuple(sightings[answer.place] for answer in regions)

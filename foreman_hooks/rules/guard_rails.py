@@ -33,7 +33,7 @@ def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
     return replace(
         plan,
         scope=scope,
-        fleet=_instances(plan),
+        fleet=count_instances(plan),
         holds=tuple(holds),
         verdicts=tuple(
             verdict for verdict in plan.verdicts if verdict.host_id in host_ids
@@ -41,7 +41,8 @@ def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
     )
 
 
-def _instances(plan: Plan) -> int:
+def count_instances(plan: Plan) -> int:
+    """How many instances the plan is about: the fleet of which max_fraction may be deleted."""
     if plan.fleet is not None:
         return plan.fleet
     return sum(verdict.reason not in _NOT_INSTANCES for verdict in plan.verdicts)
@@ -105,7 +106,7 @@ def with_guard_rails(
 
 def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
     """How the deletions exceed the caps on number and fraction; a cap of 0 allows none."""
-    deletions, fleet = len(plan.deletions), _instances(plan)
+    deletions, fleet = len(plan.deletions), count_instances(plan)
     allowed = _share(fleet, policy.max_fraction)
     if plan.fleet is not None and deletions:
         deletions += before

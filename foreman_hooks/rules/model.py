@@ -195,6 +195,24 @@ class History(NamedTuple):
     tried: bool = False
 
 
+class Basis(NamedTuple):
+    """What a verdict rests on, for programs; "" for what is not known.
+
+    `cloud`, `region`: where the instance is, or was.  `project`: the id of the project that it
+    belongs to; Nova's list of all servers does not say.  The times are texts as times.iso_z writes
+    them.  `terminated_at`: only with proof.  `last_checkin`: of the host record that was read; that
+    of a host whose instance is in a list of servers is not.  `due`: when a record that waits can go
+    at the earliest.
+    """
+
+    cloud: str = ""
+    region: str = ""
+    project: str = ""
+    terminated_at: str = ""
+    last_checkin: str = ""
+    due: str = ""
+
+
 class Verdict(NamedTuple):
     """The verdict on one host record.
 
@@ -209,16 +227,21 @@ class Verdict(NamedTuple):
     reason: Reason
     detail: str = ""
     fingerprint: Optional[Fingerprint] = None
+    basis: Basis = Basis()
 
 
 class Outcome(NamedTuple):
-    """What became of one planned deletion; `detail`: why, for people."""
+    """What became of one planned deletion.
+
+    `detail`: why, for people.  `at`: when it ended (aware); None if the record was not touched.
+    """
 
     host_id: int
     name: str
     uuid: str
     result: Result
     detail: str = ""
+    at: Optional[datetime] = None
 
 
 @dataclass(frozen=True)

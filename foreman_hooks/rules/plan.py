@@ -14,13 +14,14 @@ from foreman_hooks.osp_checker.errors import KINDS
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.model import (
     UNKNOWN_REASONS,
+    Basis,
     Decision,
     Fingerprint,
     Reason,
     Verdict,
 )
 
-FORMAT = 2
+FORMAT = 3
 MAX_AGE = timedelta(days=1)
 _REASONS_TO_DELETE = frozenset({Reason.TERMINATED, Reason.MISSING})
 
@@ -262,7 +263,7 @@ def _region(row: Sequence[Any]) -> PlanRegion:
 
 
 def _verdict(row: Sequence[Any]) -> Verdict:
-    host_id, name, uuid, decision, reason, detail, fingerprint = row
+    host_id, name, uuid, decision, reason, detail, fingerprint, basis = row
     if _typed(host_id, int) < 0 or (uuid and parse_uuid(uuid) != uuid):
         raise ValueError("not the id of a host, or not a UUID")
     verdict = Verdict(
@@ -273,6 +274,7 @@ def _verdict(row: Sequence[Any]) -> Verdict:
         Reason(reason),
         _typed(detail, str),
         _fingerprint(fingerprint),
+        Basis(*(_typed(text, str) for text in _typed(basis, list))),
     )
     _check_consistent(verdict)
     return verdict

@@ -20,6 +20,7 @@ from foreman_hooks.osp_checker import Place, Presence, Sighting
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.identity import same_machine
 from foreman_hooks.rules.model import (
+    Basis,
     Decision,
     History,
     Identity,
@@ -28,7 +29,7 @@ from foreman_hooks.rules.model import (
     Record,
     Verdict,
 )
-from foreman_hooks.times import hammer_time, spell
+from foreman_hooks.times import hammer_time, iso_z, spell
 
 # These reasons end as time passes; every other reason keeps the record.
 _WAITS = frozenset(
@@ -73,11 +74,15 @@ class Case:
 
 
 class Step(NamedTuple):
-    """One rule: what it requires, what was observed, and the reason if it does not pass."""
+    """One rule: what it requires, what was observed, and the reason if it does not pass.
+
+    `due`: when it can pass at the earliest (aware), if only time has to pass.
+    """
 
     rule: str
     observed: str
     reason: Optional[Reason] = None
+    due: Optional[datetime] = None
 
 
 Steps = Iterator[Step]
@@ -101,6 +106,7 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
                 decision,
                 step.reason,
                 step.observed,
+                basis=_basis(case, proof, step.due),
             )
         observed = step.observed
     assert case.record  # without a record, `_record` does not pass
@@ -112,7 +118,38 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
         Reason.TERMINATED if proof else Reason.MISSING,
         observed,
         case.record.fingerprint,
+        _basis(case, proof),
     )
+
+
+def _basis(
+    case: Case, proof: Optional[Sighting], due: Optional[datetime] = None
+) -> Basis:
+    place, project = _whereabouts(case, proof)
+    end = proof.terminated_at if proof else None
+    contact = case.record.contact if case.record else None
+    return Basis(
+        cloud=place.cloud if place else "",
+        region=place.region if place else "",
+        project=project,
+        terminated_at=iso_z(end) if end else "",
+        last_checkin=iso_z(contact) if contact else "",
+        due=iso_z(due) if due else "",
+    )
+
+
+def _whereabouts(case: Case, proof: Optional[Sighting]) -> tuple[Optional[Place], str]:
+    """Where the instance is or was, and its project's id; None and "" if that is not known.
+
+    That is the place of the living instance, else that of the proof, else the only place where an
+    earlier run saw the instance alive.
+    """
+    for sighting in _with_presence(case, Presence.PRESENT):
+        return sighting.place, sighting.project
+    if proof:
+        return proof.place, proof.project
+    homes = case.history.homes
+    return (min(homes), "") if len(homes) == 1 else (None, "")
 
 
 def steps(case: Case, policy: Policy, now: datetime) -> Steps:
@@ -256,7 +293,7 @@ def _end(case: Case, policy: Policy, now: datetime) -> Steps:
         yield Step(rule, observed)
     else:
         due = _after(latest, policy.quiet)
-        yield Step(rule, f"{observed}; can go after {due}", Reason.QUIET)
+        yield Step(rule, f"{observed}; {_can_go(due)}", Reason.QUIET, due)
 
 
 def _leader_is_asked(case: Case, proof: Sighting) -> Step:
@@ -429,7 +466,7 @@ def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Ste
     if history.misses >= policy.misses and now - history.since >= policy.grace:
         return Step(rule, observed)
     due = _after(history.since, policy.grace)
-    return Step(rule, f"{observed}; can go after {due}", Reason.GRACE)
+    return Step(rule, f"{observed}; {_can_go(due)}", Reason.GRACE, due)
 
 
 def _silent(sign: Optional[datetime], policy: Policy, now: datetime) -> Step:
@@ -437,7 +474,7 @@ def _silent(sign: Optional[datetime], policy: Policy, now: datetime) -> Step:
     observed = f"last sign of life {_at(sign)}"
     if sign and now - sign < policy.silence:
         due = _after(sign, policy.silence)
-        return Step(rule, f"{observed}; can go after {due}", Reason.SILENCE)
+        return Step(rule, f"{observed}; {_can_go(due)}", Reason.SILENCE, due)
     return Step(rule, observed)
 
 
@@ -502,8 +539,14 @@ def _at(when: Optional[datetime]) -> str:
     return f"{hammer_time(when)} UTC" if when else "never"
 
 
-def _after(when: datetime, span: timedelta) -> str:
+def _after(when: datetime, span: timedelta) -> Optional[datetime]:
     try:
-        return _at(when + span)
+        return when + span
     except OverflowError:  # a policy of a million days
-        return "the end of time"
+        return None
+
+
+def _can_go(due: Optional[datetime]) -> str:
+    if due is None:
+        return "can go after the end of time"
+    return f"can go after {_at(due)}"

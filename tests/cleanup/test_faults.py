@@ -326,7 +326,7 @@ def test_the_output_says_how_to_approve_them_and_the_approval_lets_them_go(
     ]
     with stage.journal() as journal:
         cleanup = stage.cleanup(journal)
-        cleanup.approve(plan, "root")
+        cleanup.approve(plan)
         assert set(results(list(cleanup.apply(plan, approved=True))).values()) == {
             "deleted"
         }

@@ -94,6 +94,7 @@ def begin(journal: Journal, satellite: str = URL, **snapshot: Any) -> int:
         VERDICT,
         EVIDENCE,
         replace(RECORD, snapshot={**RECORD.snapshot, **snapshot}),
+        "root",
         NOW,
     )
 
@@ -403,6 +404,7 @@ def test_a_deletion_is_on_file_before_it_happens_with_its_evidence_and_snapshot(
         result=None,
         detail=None,
         ended=None,
+        who="root",
     )
 
 
@@ -435,7 +437,7 @@ def test_hosts_whose_last_deletion_did_not_succeed_are_known(journal: Journal) -
     for host_id, results in enumerate(cases, 1):
         for result in results:
             number = journal.begin_deletion(
-                URL, "p", VERDICT._replace(host_id=host_id), {}, RECORD, NOW
+                URL, "p", VERDICT._replace(host_id=host_id), {}, RECORD, "root", NOW
             )
             if result:
                 end(journal, number, result)
@@ -447,7 +449,9 @@ def test_hosts_whose_last_deletion_did_not_succeed_are_known(journal: Journal) -
 def test_what_a_login_could_see_is_on_file_with_a_deletion_that_never_ended(
     journal: Journal,
 ) -> None:
-    journal.begin_deletion(URL, "p", VERDICT, {"visibility": {"hosts": 7}}, RECORD, NOW)
+    journal.begin_deletion(
+        URL, "p", VERDICT, {"visibility": {"hosts": 7}}, RECORD, "root", NOW
+    )
     (row,) = journal.unfinished(URL)
     assert (row.visibility, row.begun) == ({"hosts": 7}, NOW)
 
@@ -494,7 +498,7 @@ def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> Non
     """It is safe as soon as begin_deletion returns."""
     done = python(
         "journal = Journal.open(path)\n"
-        "journal.begin_deletion(URL, 'd1935', VERDICT, {}, RECORD, NOW)\n"
+        "journal.begin_deletion(URL, 'd1935', VERDICT, {}, RECORD, 'root', NOW)\n"
         "os.kill(os.getpid(), signal.SIGKILL)",
         path,
     )
@@ -556,7 +560,9 @@ def test_evidence_that_cannot_be_written_prevents_the_deletion(
     journal: Journal,
 ) -> None:
     with pytest.raises(TypeError):
-        journal.begin_deletion(URL, "d1935", VERDICT, {"seen": {1, 2}}, RECORD, NOW)
+        journal.begin_deletion(
+            URL, "d1935", VERDICT, {"seen": {1, 2}}, RECORD, "root", NOW
+        )
     assert journal.deletions() == []
     begin(journal)
     assert len(journal.deletions()) == 1
@@ -897,7 +903,7 @@ def open_to_all() -> Iterator[Path]:
 AS_NOBODY = (
     "if os.geteuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
     "def begin():\n"
-    "    return journal.begin_deletion(URL, 'd1935', VERDICT, {}, RECORD, NOW)\n"
+    "    return journal.begin_deletion(URL, 'd1935', VERDICT, {}, RECORD, 'root', NOW)\n"
 )
 
 
@@ -942,7 +948,8 @@ def test_a_full_disk_stops_the_next_deletion_and_keeps_what_is_on_file(
         "journal = Journal.open(path)\n"
         "def begin(comment):\n"
         "    record = replace(RECORD, snapshot={'comment': comment})\n"
-        "    return journal.begin_deletion('https://s', 'd1935', VERDICT, {}, record, NOW)\n"
+        "    arguments = ('d1935', VERDICT, {}, record, 'root', NOW)\n"
+        "    return journal.begin_deletion('https://s', *arguments)\n"
         "from dataclasses import replace\n"
         "first = begin('small')\n"
         "size = path.stat().st_size\n"

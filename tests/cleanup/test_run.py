@@ -713,13 +713,13 @@ def test_caps_refuse_the_whole_plan_and_an_approval_lifts_them_once(stage: Any) 
         with pytest.raises(PlanError, match="max_deletions"):
             list(cleanup.apply(plan))
         assert len(stage.left) == 4
-        cleanup.approve(plan, "root")
+        cleanup.approve(plan)
         assert [outcome.result for outcome in cleanup.apply(plan, approved=True)] == [
             "deleted"
         ] * 3
         assert {row.plan for row in journal.deletions()} == {plan.digest}
         with pytest.raises(JournalError, match="already approved by root"):
-            cleanup.approve(plan, "root")
+            cleanup.approve(plan)
 
 
 # Satellite's side fails

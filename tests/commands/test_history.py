@@ -153,7 +153,7 @@ def test_prune_forgets_old_deletions_and_nothing_that_a_run_needs(
                 age, f"h{age}", "u", Decision.DELETE, Reason.TERMINATED, ""
             )
             number = journal.begin_deletion(
-                "s", f"p{age}", verdict, {}, Record(1, "x"), when
+                "s", f"p{age}", verdict, {}, Record(1, "x"), "root", when
             )
             if ended:
                 journal.end_deletion(
@@ -269,7 +269,7 @@ def test_parameters_that_could_not_be_read_are_named_as_such(
             2, "blind.example.com", row.uuid, Decision.DELETE, Reason.TERMINATED, ""
         )
         number = journal.begin_deletion(
-            row.satellite, "p", verdict, row.evidence, record, stage.now
+            row.satellite, "p", verdict, row.evidence, record, "root", stage.now
         )
         journal.end_deletion(
             number, Outcome(2, "blind.example.com", row.uuid, "deleted", ""), stage.now
@@ -365,7 +365,7 @@ def begun(stage: Stage) -> Any:
             record = fetch_record(client, 2)
             assert record is not None
             number = journal.begin_deletion(
-                client.url, "p", verdict, {}, record, stage.now
+                client.url, "p", verdict, {}, record, "root", stage.now
             )
             if result:
                 journal.end_deletion(

@@ -18,7 +18,7 @@ from foreman_hooks.osp_checker.errors import (
     OSPForbidden,
     OSPLoginError,
 )
-from foreman_hooks.osp_checker.sightings import Presence, Survey
+from foreman_hooks.osp_checker.sightings import Presence, Sighting, Survey
 from foreman_hooks.osp_checker.uuids import swap_bytes
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = Presence
@@ -168,7 +168,7 @@ def test_a_listed_server_is_alive_and_the_others_are_asked(clouds, prod):
     prod.add_dead(Y)
     survey = clouds.survey([X, Y])
     assert survey.alive == {X: ("prod", ONE)}
-    assert survey.of(X) == ((X, "prod", ONE, PRESENT, "listed", None),)
+    assert survey.of(X) == (Sighting(X, "prod", ONE, PRESENT, "listed"),)
     assert presences(survey, Y) == {"prod/RegionOne": DELETED}
     assert survey.of(Y)[0].terminated_at == DIED
 
@@ -309,7 +309,7 @@ def test_a_survey_costs_the_pages_and_two_requests_for_each_dead_uuid(clouds, pr
 def test_a_server_that_one_region_lists_is_not_asked_about_in_the_other(clouds, prod):
     prod.add(X)
     survey = clouds.survey([X], CloudScope("prod", (ONE, TWO)))
-    assert survey.of(X) == ((X, "prod", ONE, PRESENT, "listed", None),)
+    assert survey.of(X) == (Sighting(X, "prod", ONE, PRESENT, "listed"),)
     assert prod.count(X) == 0
 
 

@@ -95,7 +95,12 @@ def test_every_survey_arrives_unchanged_as_one_line_of_ascii(
     def sighting(uuid: str, place: tuple[str, str]) -> Sighting:
         if data.draw(st.booleans()):
             return Sighting(
-                uuid, *place, Presence.DELETED, data.draw(texts), data.draw(times)
+                uuid,
+                *place,
+                Presence.DELETED,
+                data.draw(texts),
+                data.draw(times),
+                data.draw(texts),
             )
         return Sighting(uuid, *place, data.draw(presences), data.draw(texts))
 

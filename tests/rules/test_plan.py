@@ -678,7 +678,7 @@ def signed(**changes: Any) -> str:
 def test_a_plan_of_another_version_says_so() -> None:
     assert dump(load(signed())) == TEXT
     with pytest.raises(
-        PlanError, match="format 1, this version reads 2; make a new one"
+        PlanError, match="format 1, this version reads 3; make a new one"
     ):
         load(signed(format=1))
 

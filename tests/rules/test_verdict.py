@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from foreman_hooks.osp_checker import Place, Presence, Sighting, swap_bytes
 from foreman_hooks.rules.identity import identify
 from foreman_hooks.rules.model import (
+    Basis,
     Decision,
     History,
     Identity,
     Policy,
     Reason,
     Record,
-    Verdict,
 )
 from foreman_hooks.rules.verdict import Case, judge, steps
+from foreman_hooks.times import iso_z
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = (
     Presence.PRESENT,
@@ -1252,5 +1253,42 @@ def test_a_wait_turns_into_a_deletion_by_itself_and_not_a_second_too_early(
 
 def test_a_verdict_names_the_uuid_that_counts() -> None:
     assert judge(terminated(identity=Identity((UUID, OTHER))), POLICY, NOW).uuid == UUID
-    found = judge(terminated(identity=Identity((), Reason.NO_FACTS)), POLICY, NOW)
-    assert found == Verdict(7, "web-7.example.com", "", KEEP, Reason.NO_FACTS)
+    verdict = judge(terminated(identity=Identity((), Reason.NO_FACTS)), POLICY, NOW)
+    assert (verdict.uuid, verdict.reason) == ("", Reason.NO_FACTS)
+
+
+def test_a_verdict_says_what_it_rests_on() -> None:
+    proof = sighting(DELETED)._replace(project="c0ffee")
+    basis = judge(terminated(sightings=(proof,)), POLICY, NOW).basis
+    assert basis == Basis(
+        cloud="prod",
+        region="RegionOne",
+        project="c0ffee",
+        terminated_at=iso_z(ENDED),
+        last_checkin=iso_z(ENDED - HOUR),
+    )
+
+
+def test_a_verdict_that_waits_says_until_when() -> None:
+    policy = replace(POLICY, quiet=NOW - ENDED + HOUR)
+    assert judge(terminated(), policy, NOW).basis.due == iso_z(NOW + HOUR)
+    assert (
+        judge(terminated(), replace(policy, quiet=timedelta.max), NOW).basis.due == ""
+    )
+
+
+def test_an_absent_instance_was_where_an_earlier_run_saw_it_unless_that_is_two_places() -> (
+    None
+):
+    home, other = Place("prod", "RegionOne"), Place("prod", "RegionTwo")
+    for homes, region in (((home,), "RegionOne"), ((home, other), ""), ((), "")):
+        history = missed(3, NOW - 72 * HOUR, homes)
+        assert judge(vanished(history=history), POLICY, NOW).basis.region == region
+
+
+def test_a_living_instance_is_where_it_is_alive_whatever_another_region_proves() -> (
+    None
+):
+    alive = Sighting(UUID, "prod", "RegionTwo", PRESENT, "ACTIVE", None, "c0ffee")
+    basis = judge(terminated(sightings=(sighting(DELETED), alive)), POLICY, NOW).basis
+    assert (basis.region, basis.project) == ("RegionTwo", "c0ffee")

@@ -1,0 +1,153 @@
+"""The open records: every record that is to be deleted, waits, or needs attention; and since when.
+
+They are what `status` shows and what cron mails, so they outlive the run that noted them.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, Optional
+
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
+from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Reason, Verdict
+from foreman_hooks.rules.plan import Plan
+
+
+class OpenRecord(NamedTuple):
+    """What the last plan with a verdict on it said of one record.
+
+    `terminated_at`, `due`: texts of Basis.  `since`: when the record was first open with this
+    reason, UUID and termination.  `mailed`: when it was last reported so.  `acked_at`, `acked_by`,
+    `ack_reason`: who took it out of the mails.  The times are aware, UTC.
+    """
+
+    satellite: str
+    host_id: int
+    name: str
+    uuid: str
+    decision: Decision
+    reason: Reason
+    detail: str
+    terminated_at: str
+    due: str
+    since: datetime
+    mailed: Optional[datetime] = None
+    acked_at: Optional[datetime] = None
+    acked_by: Optional[str] = None
+    ack_reason: Optional[str] = None
+
+
+_COLUMNS = ", ".join(OpenRecord._fields)
+# A row is about the same thing as before as long as none of these changes.  The detail may: it
+# holds the time of the last check-in, which changes every four hours.
+_SAME = "(reason, uuid, terminated_at) = (excluded.reason, excluded.uuid, excluded.terminated_at)"
+_INSERT = f"""
+INSERT INTO open_records (
+    satellite, host_id, name, uuid, decision, reason, detail, terminated_at, due, since
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (satellite, host_id) DO UPDATE SET
+    name = excluded.name,
+    uuid = excluded.uuid,
+    decision = excluded.decision,
+    reason = excluded.reason,
+    detail = excluded.detail,
+    terminated_at = excluded.terminated_at,
+    due = excluded.due,
+    since = CASE WHEN {_SAME} THEN since ELSE excluded.since END,
+    mailed = CASE WHEN {_SAME} THEN mailed END,
+    acked_at = CASE WHEN {_SAME} THEN acked_at END,
+    acked_by = CASE WHEN {_SAME} THEN acked_by END,
+    ack_reason = CASE WHEN {_SAME} THEN ack_reason END
+"""
+
+
+def is_open(verdict: Verdict) -> bool:
+    """Whether the record is to be deleted, waits, or needs attention."""
+    return verdict.decision is not Decision.KEEP or verdict.reason in NEEDS_ATTENTION
+
+
+def note_open_records(
+    journal: Journal, plan: Plan, complete: bool, now: datetime
+) -> None:
+    """Note the open records of a plan, and forget those that are not open any more.
+
+    A record that is unknown because a cloud did not answer stays as it was.  `complete`: the plan
+    is about all hosts, so a record that it does not name is gone.  `now`: aware.  Raises
+    JournalError.
+    """
+    rows: list[tuple[object, ...]] = []
+    closed: list[int] = []
+    unknown: set[int] = set()
+    for verdict in plan.verdicts:
+        if is_open(verdict):
+            rows.append(_row(plan.satellite, verdict, now))
+        elif verdict.reason is Reason.UNKNOWN:
+            unknown.add(verdict.host_id)
+        elif not complete:
+            closed.append(verdict.host_id)
+    with journal.writing() as database:
+        if complete:
+            open_now = {row[1] for row in rows} | unknown
+            closed = sorted(_host_ids(database, plan.satellite) - open_now)
+        database.executemany(
+            "DELETE FROM open_records WHERE satellite = ? AND host_id = ?",
+            ((plan.satellite, host_id) for host_id in closed),
+        )
+        database.executemany(_INSERT, rows)
+
+
+def _row(satellite: str, verdict: Verdict, now: datetime) -> tuple[object, ...]:
+    return (
+        satellite,
+        verdict.host_id,
+        verdict.name,
+        verdict.uuid,
+        verdict.decision.value,
+        verdict.reason.value,
+        verdict.detail,
+        verdict.basis.terminated_at,
+        verdict.basis.due,
+        time_text(now),
+    )
+
+
+def _host_ids(database: sqlite3.Connection, satellite: str) -> set[int]:
+    rows = database.execute(
+        "SELECT host_id FROM open_records WHERE satellite = ?", (satellite,)
+    )
+    return {host_id for (host_id,) in rows}
+
+
+def open_records(journal: Journal, satellite: str) -> list[OpenRecord]:
+    """The open records of that Satellite (its URL), those that are open for longest first.
+
+    Raises JournalError, also for a damaged row.
+    """
+    with journal.reading() as database:
+        rows = database.execute(
+            f"SELECT {_COLUMNS} FROM open_records WHERE satellite = ? "
+            "ORDER BY since, name, host_id",
+            (satellite,),
+        ).fetchall()
+        return [_read(row) for row in rows]
+
+
+def _read(row: Iterable[object]) -> OpenRecord:
+    record = OpenRecord(*row)  # type: ignore[arg-type]  # checked below
+    which = f"the open record {record.host_id}"
+    try:
+        decision, reason = Decision(record.decision), Reason(record.reason)
+    except ValueError as error:
+        raise DamagedRow(which) from error
+    return record._replace(
+        decision=decision,
+        reason=reason,
+        since=read_time(record.since, which),
+        mailed=_read_optional(record.mailed, which),
+        acked_at=_read_optional(record.acked_at, which),
+    )
+
+
+def _read_optional(text: object, which: str) -> Optional[datetime]:
+    return None if text is None else read_time(text, which)

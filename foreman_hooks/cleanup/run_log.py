@@ -1,0 +1,147 @@
+"""The runs in the journal: when each began, how it ended, and what it counted."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, Optional
+
+from foreman_hooks.cleanup.journal import Journal
+from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
+from foreman_hooks.cleanup.open_records import is_open
+from foreman_hooks.rules.guard_rails import count_instances
+from foreman_hooks.rules.model import Decision, Outcome, Result
+from foreman_hooks.rules.plan import Plan
+
+
+class Run(NamedTuple):
+    """One run: `plan`, `run`, `run --apply` or `apply`.
+
+    `satellite`: its URL.  `scope`: which hosts it was about, for people.  `who`: the user that ran
+    it.  `began`, `ended`: aware, UTC.  `code`: its exit code.  `complete`: it judged all hosts of
+    the Satellite.  `instances`: the fleet of which max_fraction may be deleted.  `to_delete`,
+    `waiting`, `attention`, `unknown`: records by verdict.  `deleted`: how many of them it deleted.
+    `refusals`: the guard rails that its plan broke, and what held back deletions.
+
+    `ended` and `code` are None while it runs, and if it was killed; the counts if it made no plan.
+    """
+
+    id: int
+    satellite: str
+    command: str
+    scope: str
+    who: str
+    began: datetime
+    ended: Optional[datetime] = None
+    code: Optional[int] = None
+    complete: bool = False
+    hosts: Optional[int] = None
+    instances: Optional[int] = None
+    to_delete: Optional[int] = None
+    waiting: Optional[int] = None
+    attention: Optional[int] = None
+    unknown: Optional[int] = None
+    deleted: Optional[int] = None
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def leftovers(self) -> Optional[int]:
+        """How many records of terminated or missing instances were left; None without a plan."""
+        if self.to_delete is None or self.waiting is None:
+            return None
+        return self.to_delete + self.waiting - (self.deleted or 0)
+
+
+_COLUMNS = ", ".join(Run._fields)
+
+
+def begin_run(
+    journal: Journal, satellite: str, command: str, scope: str, who: str, now: datetime
+) -> int:
+    """Note that a run begins; return its number.  Raises JournalError."""
+    with journal.writing() as database:
+        cursor = database.execute(
+            "INSERT INTO runs (satellite, command, scope, who, began) VALUES (?, ?, ?, ?, ?)",
+            (satellite, command, scope, who, time_text(now)),
+        )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def end_run(
+    journal: Journal,
+    number: int,
+    code: int,
+    now: datetime,
+    *,
+    plan: Optional[Plan] = None,
+    complete: bool = False,
+    outcomes: Sequence[Outcome] = (),
+) -> None:
+    """Note how the run with this number ended; raises JournalError.
+
+    `complete`: the plan is about all hosts of the Satellite.
+    """
+    values: dict[str, object] = {"ended": time_text(now), "code": code}
+    if plan is not None:
+        values.update(_counts(plan, outcomes), scope=plan.scope, complete=complete)
+    marks = ", ".join(f"{column} = ?" for column in values)
+    with journal.writing() as database:
+        database.execute(
+            f"UPDATE runs SET {marks} WHERE id = ?", (*values.values(), number)
+        )
+
+
+def _counts(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, object]:
+    kept_open = (
+        verdict for verdict in plan.verdicts if verdict.decision is Decision.KEEP
+    )
+    holds = [hold.why for hold in plan.holds]
+    return {
+        "hosts": len(plan.verdicts),
+        "instances": count_instances(plan),
+        "to_delete": len(plan.deletions),
+        "waiting": plan.counts[Decision.WAIT],
+        "attention": sum(map(is_open, kept_open)),
+        "unknown": plan.unknown,
+        "deleted": sum(outcome.result is Result.DELETED for outcome in outcomes),
+        "refusals": json.dumps([*plan.refusals, *holds]),
+    }
+
+
+def last_run(journal: Journal, satellite: str) -> Optional[Run]:
+    """The last run on that Satellite that began; None without any.  Raises JournalError."""
+    with journal.reading() as database:
+        row = database.execute(
+            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? ORDER BY id DESC LIMIT 1",
+            (satellite,),
+        ).fetchone()
+        return _read(row) if row else None
+
+
+def runs_since(journal: Journal, satellite: str, when: datetime) -> list[Run]:
+    """The runs on that Satellite that began after that time, oldest first; raises JournalError."""
+    with journal.reading() as database:
+        rows = database.execute(
+            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND began > ? ORDER BY id",
+            (satellite, time_text(when)),
+        ).fetchall()
+        return [_read(row) for row in rows]
+
+
+def _read(row: Iterable[object]) -> Run:
+    """The run in a row, whose columns are Run._fields; raises DamagedRow."""
+    run = Run(*row)  # type: ignore[arg-type]  # checked below
+    which = f"run {run.id}"
+    try:
+        refusals = json.loads(str(run.refusals)) if run.refusals else []
+    except ValueError as error:
+        raise DamagedRow(which) from error
+    if not isinstance(refusals, list):
+        raise DamagedRow(which)
+    ended = None if run.ended is None else read_time(run.ended, which)
+    return run._replace(
+        began=read_time(run.began, which),
+        ended=ended,
+        complete=bool(run.complete),
+        refusals=tuple(map(str, refusals)),
+    )

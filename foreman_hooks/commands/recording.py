@@ -1,0 +1,47 @@
+"""Note a run in the journal, however it ends: shared by plan, apply and run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from foreman_hooks.cleanup.journal import JournalError
+from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.cleanup.run_log import begin_run, end_run
+from foreman_hooks.errors import code_of
+from foreman_hooks.reports.metrics import RunRecord
+
+
+@contextmanager
+def noted(cleanup: Cleanup, command: str, record: RunRecord) -> Iterator[None]:
+    """Note in the journal that a run begins, and what the record says of it at its end.
+
+    `command`: `plan`, `run`, `run --apply` or `apply`.  Raises JournalError.
+    """
+    number = begin_run(
+        cleanup.journal,
+        cleanup.satellite.url,
+        command,
+        cleanup.described,
+        cleanup.who,
+        cleanup.clock(),
+    )
+    try:
+        yield
+    except BaseException as error:
+        record.code = code_of(error)
+        with suppress(JournalError):  # what ended the run matters more
+            _note_end(cleanup, number, record)
+        raise
+    _note_end(cleanup, number, record)
+
+
+def _note_end(cleanup: Cleanup, number: int, record: RunRecord) -> None:
+    plan = record.plan
+    end_run(
+        cleanup.journal,
+        number,
+        record.code,
+        cleanup.clock(),
+        plan=plan,
+        complete=plan is not None and cleanup.is_complete(plan),
+        outcomes=record.outcomes,
+    )
