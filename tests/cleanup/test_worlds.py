@@ -17,7 +17,7 @@ from sandbox.satellite import ANSIBLE, PUPPET, SALT, Host, Satellite, User
 from sandbox.satellite import RHSM as ORIGIN
 from sandbox.world import World, add_instance, registration, stamp
 
-from foreman_hooks.osp_checker import Presence, Sighting, parse_uuid, swap_bytes
+from foreman_hooks.osp_checker import Place, Presence, Sighting, parse_uuid, swap_bytes
 from foreman_hooks.rules.identity import RHSM, UUID_NAMES, identify, same_machine
 from foreman_hooks.rules.model import Decision, History, Policy, Reason, Record
 from foreman_hooks.rules.verdict import CLOCK_SKEW, Case, judge
@@ -28,7 +28,7 @@ UUIDS = [
     f"{number:08x}-1f0e-4a57-9f5e-{number:012x}"
     for number in range(0x10203041, 0x10203047)
 ]
-PLACE = ("prod", "RegionOne")
+PLACE = Place("prod", "RegionOne")
 
 forms = st.sampled_from(UUIDS).flatmap(
     lambda uuid: st.sampled_from(
