@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable, NamedTuple
 
 from foreman_hooks.cleanup.journal import Journal, JournalError
 from foreman_hooks.cleanup.last_look import LastLook
@@ -44,6 +44,26 @@ log = logging.getLogger(__name__)
 
 # How many instances are asked about again together, a few seconds before their deletions.
 BATCH = 20
+# How old an answer about an instance may be when its record is deleted.  Satellite, and the hooks
+# that run after each deletion, can take many seconds.
+MAX_AGE = timedelta(minutes=1)
+
+
+class _Answers(NamedTuple):
+    """What the clouds said about the next hosts, and when (aware)."""
+
+    host_ids: frozenset[int]
+    survey: Survey
+    at: datetime
+
+    def cover(self, host_id: int, now: datetime) -> bool:
+        """Whether they are about that host, and new enough to delete its record."""
+        return host_id in self.host_ids and now - self.at <= MAX_AGE
+
+
+_NO_ANSWERS = _Answers(
+    frozenset(), Survey((), {}, {}), datetime.min.replace(tzinfo=timezone.utc)
+)
 
 
 @dataclass(frozen=True)
@@ -71,28 +91,26 @@ class Deletions:
         visibility = self._check_may_delete()
         obstacle = ""  # why no further deletion is tried
         failures_in_a_row = 0
-        for start in range(0, len(deletions), BATCH):
-            batch = deletions[start : start + BATCH]
-            if not obstacle and not stopped():
+        answers = _NO_ANSWERS
+        for done, verdict in enumerate(deletions):
+            is_reached = not obstacle and not stopped()
+            if is_reached and not answers.cover(verdict.host_id, self.clock()):
                 try:
-                    survey = self._ask_again(batch)
+                    answers = self._ask_again(deletions[done : done + BATCH])
                 except (SatelliteError, JournalError) as error:
                     obstacle = f"not reached: {error}"
-            for number, verdict in enumerate(batch, start + 1):
-                if obstacle or stopped():
-                    yield kept(verdict, obstacle or "not reached: interrupted")
-                    continue
-                outcome, why = self._delete_safely(verdict, survey, visibility)
-                failed = outcome.result not in ("deleted", "kept")
-                failures_in_a_row = failures_in_a_row + 1 if failed else 0
-                if why:
-                    obstacle = f"not reached: {why}"
-                elif failures_in_a_row >= FAILURES:
-                    obstacle = (
-                        f"not reached: {failures_in_a_row} deletions in a row failed"
-                    )
-                yield outcome
-                self.progress("deletions", number, len(deletions))
+            if obstacle or stopped():
+                yield kept(verdict, obstacle or "not reached: interrupted")
+                continue
+            outcome, why = self._delete_safely(verdict, answers.survey, visibility)
+            failed = outcome.result not in ("deleted", "kept")
+            failures_in_a_row = failures_in_a_row + 1 if failed else 0
+            if why:
+                obstacle = f"not reached: {why}"
+            elif failures_in_a_row >= FAILURES:
+                obstacle = f"not reached: {failures_in_a_row} deletions in a row failed"
+            yield outcome
+            self.progress("deletions", done + 1, len(deletions))
 
     def _check_may_delete(self) -> Mapping[str, Any]:
         """What this login sees now; raises SatelliteForbidden if it may not delete hosts."""
@@ -105,10 +123,12 @@ class Deletions:
             )
         return visibility
 
-    def _ask_again(self, batch: Sequence[Verdict]) -> Survey:
+    def _ask_again(self, batch: Sequence[Verdict]) -> _Answers:
         misses = Misses(self.journal, self.satellite.url, self.policy)
         misses.heed_check_ins(batch, self.clock())
-        return self.last_look.ask_clouds(batch)
+        survey = self.last_look.ask_clouds(batch)
+        host_ids = frozenset(verdict.host_id for verdict in batch)
+        return _Answers(host_ids, survey, self.clock())
 
     def _delete_safely(
         self,

@@ -990,6 +990,25 @@ def test_an_interrupted_run_reports_what_it_did_not_reach(stage: Any) -> None:
     assert "interrupted" in done[-1].detail
 
 
+def test_after_a_deletion_that_took_long_the_clouds_are_asked_again(
+    stage: Any,
+) -> None:
+    """Both hosts are asked about together; then one of them comes back."""
+    stage.terminated("first")
+    uuid = stage.terminated("second")
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        outcomes = cleanup.apply(cleanup.plan())
+        assert next(outcomes).result == "deleted"
+        instance = stage.openstack.instances["RegionOne"][uuid]
+        instance.terminated, instance.status = None, "ACTIVE"
+        stage.now += timedelta(minutes=2)
+        (kept,) = outcomes
+    assert kept.result == "kept"
+    assert kept.detail.startswith("instance exists")
+    assert stage.left == {"second", "witness"}
+
+
 # What Foreman's events reported
 
 
