@@ -5,7 +5,7 @@ The rooms, from the command line down to the checker; each imports only from tho
 commands/     the command line, one file a command; main.py dispatches
 reports/      what people and machines read: listings, the HTML page, metrics, logs
 cleanup/      the story of a run: observe, judge, plan, apply; the journal of it; doctor
-hooks/        what Foreman, cron and systemd call: events, their spool, the schedule
+hooks/        what Foreman, cron and systemd call: events, their spool, the schedule; hooks.d
 settings, section
               the configuration: ours, hammer's, and the environment; one section of our file
 satellite/    Satellite's API, its hosts, its remote execution jobs, hammer's files

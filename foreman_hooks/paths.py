@@ -4,6 +4,7 @@ from pathlib import Path
 
 NAME = "satellite-osp-cleanup"
 CONFIG = Path(f"/etc/{NAME}/config.yml")
+HOOKS_D = Path(f"/etc/{NAME}/hooks.d")  # a site's own executables: hooks/hooks_d.py
 JOURNAL = Path(f"/var/lib/{NAME}/journal.sqlite3")
 # sos collects /var/log/foreman/cron*.log*.
 LOG = Path("/var/log/foreman/cron-osp-cleanup.log")

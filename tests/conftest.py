@@ -23,6 +23,7 @@ from satellites import MINIMUM, guest
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.main import main
+from foreman_hooks.hooks import hooks_d
 from foreman_hooks.osp_checker import Checker, CloudScope, LocalChecker, Manners
 from foreman_hooks.rules.model import Outcome, Policy
 from foreman_hooks.rules.plan import Plan
@@ -53,6 +54,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setattr(hooks_d, "HOOKS_D", home / "hooks.d")
 
 
 @pytest.fixture(autouse=True)

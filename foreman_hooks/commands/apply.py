@@ -56,9 +56,8 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
         if is_held:
             show_guard_rails(plan)
         show = partial(show_outcomes, app, plan, style)
-        record.code = apply_plan(app, cleanup, record, show, approved)
-        if is_held:
-            record.code = max(record.code, REFUSED)
+        record.code = REFUSED if is_held else 0
+        apply_plan(app, cleanup, record, show, approved)
         return record.code
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.commands.announcing import announced
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.deadline import DeadlineError
 from foreman_hooks.commands.interruption import stopped_gently
@@ -23,20 +24,30 @@ def apply_plan(
     record: RunRecord,
     show: Show,
     approved: bool = False,
-) -> int:
-    """Carry out the plan of the record; return the exit code.
+) -> None:
+    """Carry out the plan of the record, and raise the record's exit code if not all is deleted.
 
-    Ctrl-C, SIGTERM and the deadline let the deletion in progress finish.  The outcomes are kept in
-    the record, and `show` prints them, however the work ends.
+    Ctrl-C, SIGTERM and the deadline let the deletion in progress finish, and the hooks that are
+    called after it.  The outcomes are kept in the record, and `show` prints them, however the work
+    ends.
     """
     assert record.plan
     outcomes: list[Outcome] = []
     record.outcomes = outcomes
-    try:
-        with stopped_gently(app.deadline) as stopped, record.stage("apply"):
-            outcomes.extend(cleanup.apply(record.plan, stopped, approved=approved))
-    finally:
-        show(outcomes)
+    with announced(record, cleanup.clock, app.deadline) as announcer:
+        try:
+            with stopped_gently(app.deadline) as stopped, record.stage("apply"):
+                for outcome in cleanup.apply(record.plan, stopped, approved=approved):
+                    outcomes.append(outcome)
+                    announcer.outcome(outcome)
+        finally:
+            show(outcomes)
+        code = _explain(app, outcomes, interrupted=stopped())
+        record.code = max(record.code, code)
+
+
+def _explain(app: App, outcomes: Sequence[Outcome], interrupted: bool) -> int:
+    """Print why not all is deleted; return the exit code."""
     for outcome in outcomes:
         if outcome.result in ("failed", "unfinished"):
             complain(f"{outcome.name}: {outcome.detail}", INCOMPLETE)
@@ -44,7 +55,7 @@ def apply_plan(
     count = f"{deleted} of {len(outcomes)} records were deleted, all are in the journal"
     if app.deadline.is_late:
         return complain(f"{app.deadline.message()}; {count}", DeadlineError.exit_code)
-    if stopped():
+    if interrupted:
         return complain(f"interrupted; {count}", INTERRUPTED)
     if deleted < len(outcomes):
         return INCOMPLETE

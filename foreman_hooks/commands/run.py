@@ -158,10 +158,9 @@ def _check_options(
 def _apply(
     app: App, cleanup: Cleanup, record: RunRecord, show: Show, page: Optional[Path]
 ) -> None:
-    """Carry out the plan of the record; note the exit code, and write the page again."""
+    """Carry out the plan of the record, and write the page again."""
     assert record.plan
     try:
-        code = apply_plan(app, cleanup, record, show)
-        record.code = max(record.code, code)
+        apply_plan(app, cleanup, record, show)
     finally:
         write_page(page, record.plan, record.outcomes)

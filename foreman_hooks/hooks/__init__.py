@@ -1,4 +1,4 @@
-"""What Foreman, cron and systemd call, and how it is installed.
+"""What Foreman, cron and systemd call, how it is installed, and what a run calls in turn.
 
 Foreman's events call `satellite-osp-cleanup event`:
     event        the names of Foreman's events, and what is noted of one
@@ -12,5 +12,6 @@ both, and the scripts that events call:
     install          the difference between the two, and how to make the changes
     systemd          what systemd has to do before and after
 
-A run first asks `maintenance` whether foreman-maintain's maintenance mode is on.
+A run first asks `maintenance` whether foreman-maintain's maintenance mode is on.  After each
+deletion it runs the executables that a site has put into a folder: `hooks_d`.
 """

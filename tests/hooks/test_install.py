@@ -415,6 +415,7 @@ def test_the_service_may_write_only_to_the_folder_of_the_journal(
         "NoNewPrivileges=yes",
         "PrivateTmp=yes",
         "SuccessExitStatus=75",
+        "KillMode=mixed",
     } < set(lines)
     assert {"OnCalendar=hourly", "Persistent=true", "RandomizedDelaySec=15min"} < set(
         text(root, TIMER).splitlines()

@@ -1,4 +1,4 @@
-"""Whether the journal can be written, and whether others can read it or a password."""
+"""The journal, files that others can read, and the hooks in hooks.d."""
 
 import stat
 from collections.abc import Iterator
@@ -6,12 +6,19 @@ from pathlib import Path
 
 from foreman_hooks.cleanup.doctor.findings import Finding, fail, ok, warning
 from foreman_hooks.cleanup.journal import Journal, JournalBusy, JournalError
+from foreman_hooks.hooks.hooks_d import find_hooks
 from foreman_hooks.settings import Settings
+
+REPAIR_HOOK = (
+    "a hook must be an executable file of root that only root can write, in a folder of root that "
+    "only root can write: chown root:root, chmod 755; move away what is not a hook"
+)
 
 
 def examine_files(settings: Settings) -> Iterator[Finding]:
-    """Check the journal, and who can read it and the files that hold secrets."""
+    """Check the journal, who can read it and the files that hold secrets, and hooks.d."""
     yield _journal(settings.journal)
+    yield from _hooks()
     for path in (settings.journal, *settings.secret_files):
         if readable_by_others(path):
             yield warning(
@@ -28,6 +35,17 @@ def _journal(path: Path) -> Finding:
     except JournalError as error:
         return fail(str(error), "without a journal nothing is deleted")
     return ok(f"journal {path} can be written")
+
+
+def _hooks() -> Iterator[Finding]:
+    """The hooks that are run, and the files that are not; nothing if the site has none."""
+    hooks = find_hooks()
+    names = ", ".join(path.name for path in hooks.paths) or "none"
+    what = f"hooks that run after each deletion: {names}"
+    if hooks.refused:
+        yield warning("; ".join((what, *hooks.refused)), REPAIR_HOOK)
+    elif hooks.paths:
+        yield ok(what)
 
 
 def readable_by_others(path: Path) -> bool:
