@@ -270,7 +270,9 @@ def test_a_site_without_hooks_is_told_nothing(folder: Path) -> None:
         (0o644, "is not executable"),
     ],
 )
-def test_a_file_that_others_can_write_or_nobody_can_run_is_no_hook(put: Any, mode: int, why: str) -> None:
+def test_a_file_that_others_can_write_or_nobody_can_run_is_no_hook(
+    put: Any, mode: int, why: str
+) -> None:
     good, bad = put("20-good"), put("10-bad", mode=mode)
     hooks = hooks_d.find_hooks()
     assert hooks == hooks_d.Hooks((good,), (f"a hook is not run: {bad} {why}",))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -110,15 +113,72 @@ def test_invalid_inputs_start_nothing(
     assert message in out and out.startswith("error: ") and out.count("\n") == 1
 
 
-def test_a_host_without_the_command_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that is alone on PATH and in the list; the login shell is bash."""
+    folder = tmp_path / "nowhere"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(clean_up, "FOLDERS", (str(folder),))
+    root = SimpleNamespace(pw_shell=shutil.which("bash", path="/bin"))
+    monkeypatch.setattr(clean_up, "pwd", SimpleNamespace(getpwuid=lambda uid: root))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "profile", ["", "exit 0", "while :; do :; done", "echo /no/such/file"]
+)
+def test_a_host_without_the_command_says_where_it_looked(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, profile: str
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(clean_up, "MORE_FOLDERS", str(tmp_path))
+    (Path.home() / ".bash_profile").write_text(f"PATH={nowhere}:/bin\n{profile}\n")
+    monkeypatch.setattr(clean_up, "LOGIN_SECONDS", 0.5)
     assert clean_up.main("plan") == 69
-    assert (
-        capfd.readouterr().out
-        == "error: satellite-osp-cleanup is not installed on this host\n"
+    assert capfd.readouterr().out == (
+        "error: satellite-osp-cleanup is not installed on this host: it is not in "
+        f"{nowhere}, nor on the PATH of this job or of a login of its user\n"
+    )
+
+
+def test_the_command_is_found_where_the_rpm_and_the_manual_put_it() -> None:
+    assert clean_up.FOLDERS == (
+        "/usr/bin",
+        "/opt/satellite-osp-cleanup/bin",
+        "/usr/local/bin",
+    )
+
+
+def test_the_command_is_found_in_a_folder_that_is_not_on_path(
+    install: Any, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may exist without the command, as that of the RPM's libraries does."""
+    command = install("print('it ran')")
+    monkeypatch.setenv("PATH", str(nowhere))
+    folders = (str(nowhere), f"{tmp_path}/missing", str(command.parent))
+    monkeypatch.setattr(clean_up, "FOLDERS", folders)
+    assert clean_up.main("plan") == 0
+
+
+def test_the_command_is_found_on_the_path_of_a_login_whatever_the_profile_prints(
+    install: Any, nowhere: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    command = install("print('it ran')")
+    monkeypatch.setenv("PATH", str(nowhere))
+    profile = f"echo Welcome\nPATH=$PATH:{command.parent}\n"
+    (Path.home() / ".bash_profile").write_text(profile)
+    assert clean_up.main("plan") == 0
+    assert capfd.readouterr().out == "it ran\n"
+
+
+def test_a_command_without_its_python_is_an_error_in_one_line(
+    install: Any, capfd: Any
+) -> None:
+    """The virtual environment is broken, for example after an upgrade of RHEL."""
+    command = install("")
+    command.write_text("#!/no/such/python\n")
+    assert clean_up.main("plan") == 69
+    assert capfd.readouterr().out == (
+        f"error: {command} cannot be started: No such file or directory\n"
     )
 
 
@@ -149,18 +209,27 @@ def test_a_cancelled_job_lets_the_command_end_in_order(
 
 
 @needs_python_36
-def test_the_oldest_python_runs_the_script(install: Any, tmp_path: Path) -> None:
+def test_the_oldest_python_runs_the_script_of_the_template(
+    install: Any, tmp_path: Path
+) -> None:
     """The python3 of the host may be older than the one that runs the command."""
     command = install("import sys; print(sys.argv[1:])")
-    call = "import runpy, sys; sys.exit(runpy.run_path(sys.argv[1])['main']('plan', 'name ~ web'))"
+    (template,) = [job for job in build() if job.file_name == "clean_up.erb"]
+    _, header_end, script = template.text.partition("%>\n")
+    assert header_end
+    inputs = iter(['"plan"', '"name ~ web"', "null", '"5"', '"csv"'])
+    script = re.sub("<%=.*?%>", lambda _: next(inputs), script).replace("<%%", "<%")
+    file = tmp_path / "script.py"
+    file.write_text(script)
     done = subprocess.run(
-        [PYTHON_36, "-I", "-B", "-c", call, str(clean_up.__file__)],
+        [PYTHON_36, "-I", "-B", file],
         env={"PATH": str(command.parent)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    assert done.stdout == "['plan', '--search=name ~ web']\n"
+    expected = ["plan", "--search=name ~ web", "--max-deletions=5", "--output=csv"]
+    assert done.stdout == f"{expected}\n"
 
 
 def job_runner(stage: Stage, command: Path) -> Callable[[str], str]:
