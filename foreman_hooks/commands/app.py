@@ -17,7 +17,8 @@ from foreman_hooks.commands.options import ScopeOptions
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.osp_checker import Checker, LocalChecker
-from foreman_hooks.reports import listings, logs
+from foreman_hooks.reports import formats, listings, logs
+from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import search_language
@@ -71,8 +72,21 @@ class App:
         self.say(listings.plain(text))
 
     def show_rows(self, rows: Sequence[Row], style: Style) -> None:
-        """Print a listing; raises UnknownField."""
-        self.say(listings.render(rows, style))
+        """Print a listing, for people or for programs; raises UnknownField."""
+        if style.for_programs:
+            self.show(formats.listing_of(rows), style)
+        else:
+            self.say(listings.render(rows, style))
+
+    def show(self, listing: Listing, style: Style) -> None:
+        """Print a listing for programs, unless -q is given; raises UnknownField.
+
+        The log does not get it: that is for people, and a listing may have 100,000 rows.
+        """
+        pieces = formats.write(listing, style)
+        if not self.quiet:
+            for piece in pieces:
+                click.echo(piece, nl=False)
 
     @contextmanager
     def cleanup(self, options: ScopeOptions = AS_CONFIGURED) -> Iterator[Cleanup]:

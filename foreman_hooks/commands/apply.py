@@ -8,15 +8,20 @@ import click
 
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.app import App
-from foreman_hooks.commands.applying import apply_plan, show_outcomes
+from foreman_hooks.commands.applying import Show, apply_plan, show_outcomes
 from foreman_hooks.commands.files import read_file
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain
-from foreman_hooks.commands.planning import show_guard_rails, show_refusals
+from foreman_hooks.commands.planning import (
+    check_fields,
+    show_document,
+    show_guard_rails,
+    show_refusals,
+)
 from foreman_hooks.commands.recording import noted
 from foreman_hooks.errors import REFUSED
 from foreman_hooks.hooks import maintenance
-from foreman_hooks.reports.listings import Style, check_outcome_fields
+from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.plan import Plan, PlanError, load
 
@@ -40,7 +45,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     Satellite.
     """
     maintenance.refuse()
-    check_outcome_fields(style)
+    check_fields(style, to_apply=True)
     plan = load(read_file(plan_file))
     approved = approve is not None
     record = RunRecord(plan=plan)
@@ -49,13 +54,17 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
             _approve(cleanup, plan, approve)
         refusals = cleanup.check(plan)
         if refusals and not approved:
+            if style.for_programs:
+                show_document(app, plan, style, refusals=refusals)
             show_refusals(refusals)  # these may differ from those in the file
             record.code = _refuse(plan)
             return record.code
         is_held = bool(plan.holds) and not approved
         if is_held:
             show_guard_rails(plan)
-        show = partial(show_outcomes, app, plan, style)
+        show: Show = partial(show_outcomes, app, plan, style)
+        if style.for_programs:
+            show = partial(show_document, app, plan, style, refusals=refusals)
         record.code = REFUSED if is_held else 0
         apply_plan(app, cleanup, record, show, approved)
         return record.code

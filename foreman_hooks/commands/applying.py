@@ -65,10 +65,9 @@ def _explain(app: App, outcomes: Sequence[Outcome], interrupted: bool) -> int:
 def show_outcomes(
     app: App, plan: Plan, style: Style, outcomes: Sequence[Outcome]
 ) -> None:
-    """Print what became of each deletion of a plan."""
+    """Print a table of what became of each deletion of a plan."""
     app.show_rows(listings.outcome_rows(outcomes), style)
-    if style.output == "table":
-        _show_count(app, plan, outcomes)
+    _show_count(app, plan, outcomes)
 
 
 def show_news(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:

@@ -22,7 +22,7 @@ from foreman_hooks.osp_checker import (
     Survey,
     parse_uuid,
 )
-from foreman_hooks.reports import listings
+from foreman_hooks.reports import documents, listings
 from foreman_hooks.reports.listings import Style
 
 LIST_FROM = 50  # UUIDs; from this number on, listing all servers is faster
@@ -70,7 +70,9 @@ def check(
     sightings = _sightings(survey, texts)
     errors = [region.error for region in survey.regions if region.error]
     presences = {sighting.presence for sighting in sightings}
-    if not errors or presences - {Presence.UNKNOWN}:  # else the errors say everything
+    if style.for_programs:
+        app.show(documents.check_document(survey.regions, sightings), style)
+    elif not errors or presences - {Presence.UNKNOWN}:  # else the errors say everything
         app.show_rows(listings.sighting_rows(sightings), style)
     return _exit_code(sightings, errors)
 

@@ -14,6 +14,7 @@ from foreman_hooks.commands.app import App
 from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.errors import BadData
 from foreman_hooks.osp_checker import parse_uuid
+from foreman_hooks.reports import documents
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.section import SettingsError, as_duration
@@ -99,8 +100,11 @@ def history_list(app: App, wanted: Filter, style: Style) -> int:
         removals = [_as_deletion(removal) for removal in journal.removals()]
         deletions = [*journal.deletions(), *removals]
     deletions.sort(key=attrgetter("begun"))
-    rows = [_row(deletion) for deletion in deletions if wanted.matches(deletion)]
-    app.show_rows(rows, style)
+    deletions = [deletion for deletion in deletions if wanted.matches(deletion)]
+    if style.for_programs:
+        app.show(documents.deletions_listing(deletions), style)
+    else:
+        app.show_rows(list(map(_row, deletions)), style)
     return 0
 
 

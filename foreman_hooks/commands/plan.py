@@ -14,7 +14,12 @@ from foreman_hooks.commands.options import (
     record_options,
     scope_options,
 )
-from foreman_hooks.commands.planning import make_plan, plan_code, show_plan
+from foreman_hooks.commands.planning import (
+    check_fields,
+    make_plan,
+    plan_code,
+    show_plan,
+)
 from foreman_hooks.commands.recording import noted
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
@@ -56,6 +61,9 @@ def plan(
     run saw it alive, and after several runs in a row ('policy.misses') missed it over some time
     ('policy.grace').
     """
+    check_fields(style, to_apply=False)
+    if show_hammer and style.for_programs:
+        raise click.UsageError("--show-hammer goes with --output table only")
     with (
         recorded(records.metrics) as record,
         app.cleanup(scope) as cleanup,

@@ -10,10 +10,10 @@ from foreman_hooks.commands.files import write_file
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.errors import INCOMPLETE, PENDING, REFUSED
 from foreman_hooks.osp_checker import OSPError
-from foreman_hooks.reports import listings
-from foreman_hooks.reports.listings import Style
+from foreman_hooks.reports import documents, listings
+from foreman_hooks.reports.listings import Outcomes, Style
 from foreman_hooks.reports.metrics import RunRecord
-from foreman_hooks.rules.model import UNKNOWN_REASONS, Outcome, Reason
+from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.satellite.errors import SatelliteForbidden
 
@@ -35,7 +35,7 @@ def make_plan(
 def write_page(
     page: Optional[Path],
     plan: Plan,
-    outcomes: Optional[Sequence[Outcome]] = None,
+    outcomes: Outcomes = None,
 ) -> None:
     """Write the HTML page of a plan and what became of it, if a file is given."""
     if page:
@@ -44,21 +44,48 @@ def write_page(
         write_file(page, html.render(plan, outcomes), mode=0o640)
 
 
+def check_fields(style: Style, to_apply: bool) -> None:
+    """Raise UnknownField, before a run, for a field that its output will not have."""
+    if style.for_programs:
+        documents.check_host_fields(style)
+    elif to_apply:
+        listings.check_outcome_fields(style)
+
+
 def show_plan(app: App, plan: Plan, style: Style) -> None:
     """Print the verdicts, the numbers of the plan, and what the guard rails say.
 
     A table leaves out records that are kept for an ordinary reason; -v, another format and a plan
     for one instance show every record.
     """
+    if style.for_programs:
+        show_document(app, plan, style)
+    else:
+        _show_table(app, plan, style)
+    show_guard_rails(plan)
+
+
+def show_document(
+    app: App,
+    plan: Plan,
+    style: Style,
+    outcomes: Outcomes = None,
+    refusals: Optional[Sequence[str]] = None,
+) -> None:
+    """Print a plan for programs, with what became of its deletions if it was applied.
+
+    `refusals`: the guard rails that it breaks now, if they are not those that it names.
+    """
+    app.show(documents.plan_document(plan, outcomes, refusals), style)
+
+
+def _show_table(app: App, plan: Plan, style: Style) -> None:
     verdicts = plan.verdicts
     of_one_instance = plan.fleet is not None
-    in_full = app.verbose or of_one_instance or style.output != "table"
-    if not in_full:
+    if not app.verbose and not of_one_instance:
         verdicts = tuple(filter(listings.noteworthy, verdicts))
     app.show_rows(listings.verdict_rows(verdicts), style)
-    if style.output == "table":
-        app.say(listings.summary(plan))
-    show_guard_rails(plan)
+    app.say(listings.summary(plan))
 
 
 def show_guard_rails(plan: Plan) -> None:

@@ -19,8 +19,10 @@ from foreman_hooks.commands.options import (
     scope_options,
 )
 from foreman_hooks.commands.planning import (
+    check_fields,
     make_plan,
     plan_code,
+    show_document,
     show_guard_rails,
     show_plan,
     write_page,
@@ -108,8 +110,7 @@ def run(
     maintenance.refuse()
     target = instance.target()
     _check_options(target, scope, records)
-    if apply_it:
-        listings.check_outcome_fields(style)
+    check_fields(style, apply_it)
     command = "run --apply" if apply_it else "run"
     with (
         recorded(records.metrics) as record,
@@ -118,17 +119,25 @@ def run(
     ):
         plan = make_plan(cleanup, record, records.page, target)
         record.code = plan_code(plan, detailed_exitcode and not apply_it)
-        in_full = target is not None or _wants_listing(app, style)
+        in_full = target is not None or _wants_listing(app)
         show = _show(app, plan, style, in_full)
         if apply_it and plan.deletions and not plan.refusals:
             _apply(app, cleanup, record, show, records.page)
+        elif style.for_programs:
+            show_document(app, plan, style)
         elif not in_full:
             app.say(listings.news(plan))
     return record.code
 
 
 def _show(app: App, plan: Plan, style: Style, in_full: bool) -> Show:
-    """Print the plan, in full or only its guard rails; return how to print its outcomes."""
+    """Print the plan, in full or only its guard rails; return how to print its outcomes.
+
+    Programs get one document, so the plan is printed with its outcomes then.
+    """
+    if style.for_programs:
+        show_guard_rails(plan)
+        return partial(show_document, app, plan, style)
     if in_full:
         show_plan(app, plan, style)
         return partial(show_outcomes, app, plan, style)
@@ -136,9 +145,9 @@ def _show(app: App, plan: Plan, style: Style, in_full: bool) -> Show:
     return partial(show_news, app, plan)
 
 
-def _wants_listing(app: App, style: Style) -> bool:
+def _wants_listing(app: App) -> bool:
     """Whether somebody is reading; cron gets only the news."""
-    return sys.stdout.isatty() or app.verbose or style.output != "table"
+    return sys.stdout.isatty() or app.verbose
 
 
 def _check_options(

@@ -13,6 +13,7 @@ from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.osp_checker import LocalChecker, both_orders
+from foreman_hooks.reports import documents
 from foreman_hooks.reports.listings import Row, Style
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import (
@@ -84,11 +85,12 @@ def unmanaged(app: App, wanted: Filter, style: Style) -> int:
         )
         servers = _servers(checker, progress)
         known = _known(satellite, hosts, servers, settings.policy.openstack_names)
-    selected = unmanaged_servers(servers, known, wanted, utc_now())
-    rows = [_row(server) for server in selected]
-    app.show_rows(rows, style)
-    if style.output == "table":
-        app.say(f"{len(rows)} of {len(servers)} servers have no host record\n")
+    selected = list(unmanaged_servers(servers, known, wanted, utc_now()))
+    if style.for_programs:
+        app.show(documents.servers_listing(selected), style)
+        return 0
+    app.show_rows(list(map(_row, selected)), style)
+    app.say(f"{len(selected)} of {len(servers)} servers have no host record\n")
     return 0
 
 

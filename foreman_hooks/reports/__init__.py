@@ -1,1 +1,1 @@
-"""What people and machines read: listings, the HTML report, metrics and the log."""
+"""What people and programs read: listings, documents, the HTML report, metrics and the log."""

@@ -1,16 +1,12 @@
-"""Rows as hammer prints them (table, csv, json, yaml), and a plan in words."""
+"""Rows as a table like hammer's, and a plan in words."""
 
-import csv
-import io
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker import Sighting
-from foreman_hooks.reports.texts import escaped, plain
+from foreman_hooks.reports.texts import plain
 from foreman_hooks.rules.model import (
     NEEDS_ATTENTION,
     UNKNOWN_REASONS,
@@ -30,12 +26,17 @@ Outcomes = Optional[Sequence[Outcome]]  # None: the plan was not applied
 
 @dataclass(frozen=True)
 class Style:
-    """How rows are printed; `fields` (labels in upper or lower case): empty means all."""
+    """How rows are printed; `fields` (labels or keys, in any case): empty means all."""
 
     output: str = "table"
     fields: tuple[str, ...] = ()
     headers: bool = True
     separator: str = ","
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether a program reads the output, which has all columns and records then."""
+        return self.output != "table"
 
 
 _OUTCOME_FIELDS = ("Id", "Name", "UUID", "Result", "Detail")
@@ -48,93 +49,38 @@ class UnknownField(ValueError):
 
 
 def render(rows: Iterable[Row], style: Style) -> str:
-    """The rows as text that ends with a newline; raises UnknownField."""
-    chosen = [_chosen(row, style.fields) for row in rows]
-    if style.output == "json":
-        return _json(chosen)
-    if style.output == "yaml":
-        return _yaml(chosen)
-    if style.output == "csv":
-        return _csv(chosen, style)
+    """The rows as a table that ends with a newline; raises UnknownField."""
+    chosen = []
+    for row in rows:
+        labels = choose(tuple(row), style.fields)
+        chosen.append({label: row[label] for label in labels})
     return _table(chosen, style)
 
 
 def check_outcome_fields(style: Style) -> None:
     """Raise UnknownField for a field that outcomes do not have, before anything is deleted."""
-    _chosen(dict.fromkeys(_OUTCOME_FIELDS), style.fields)
+    choose(_OUTCOME_FIELDS, style.fields)
 
 
-def _chosen(row: Row, fields: Sequence[str]) -> dict[str, Any]:
-    """The row with these fields only, in this order."""
-    if not fields:
-        return dict(row)
-    labels = {label.lower(): label for label in row}
-    chosen = {}
-    unknown = []
-    for field in fields:
-        label = labels.get(field.strip().lower())
-        if label is None:
-            unknown.append(field)
-        else:
-            chosen[label] = row[label]
-    if unknown:
-        raise UnknownField(f"no field {', '.join(unknown)}; there are {', '.join(row)}")
-    return chosen
+def choose(columns: Sequence[str], fields: Sequence[str]) -> list[str]:
+    """The columns that the fields name, in the order of the fields; without fields all columns.
 
-
-def _json(rows: Sequence[Row]) -> str:
-    """JSON with letters of all languages; control characters are escaped."""
-    text = json.dumps(rows, indent=2, ensure_ascii=False)
-    lines = text.split("\n")
-    return "\n".join(map(escaped, lines)) + "\n"
-
-
-def _yaml(rows: Sequence[Row]) -> str:
-    import yaml  # here: slow to load, and rarely asked for
-
-    text = yaml.safe_dump(
-        rows,
-        sort_keys=False,
-        width=1000,
-        allow_unicode=True,
-    )
-    if not text.replace("\n", "").isprintable():
-        # Escapes all characters but ASCII.
-        text = yaml.safe_dump(rows, sort_keys=False, width=1000)
-    return f"---\n{text}"
-
-
-def _csv(rows: Sequence[Row], style: Style) -> str:
-    text = io.StringIO()
-    writer = csv.writer(
-        text,
-        delimiter=style.separator,
-        lineterminator="\n",
-    )
-    if style.headers and rows:
-        writer.writerow(rows[0])
-    for row in rows:
-        cells = [_without_formula(value, style.separator) for value in row.values()]
-        writer.writerow(cells)
-    return text.getvalue()
-
-
-# A cell that begins with one of these is a formula to a spreadsheet, also as full-width signs.
-_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\u2212"
-
-
-def _without_formula(value: Any, separator: str) -> str:
-    """The cell, with an apostrophe before anything that a spreadsheet would run as a formula.
-
-    Tenants choose the names of servers.  Depending on the country, a spreadsheet may end a cell at
-    another separator, so the text after any separator is treated in the same way.
+    A field is a label or a key, in upper or lower case.  Raises UnknownField.
     """
-    cell = _cell(value)
-    if isinstance(value, (int, float)):
-        return cell
-    separators = {";", ",", "|"} - {separator}
-    begin = rf"^\s*|[{''.join(separators)}]\s*"
-    return re.sub(rf"({begin})(?=[{_SIGNS}])", r"\1'", cell)
+    if not fields:
+        return list(columns)
+    labels = {key_of(label): label for label in columns}
+    unknown = [name for name in fields if key_of(name) not in labels]
+    if unknown:
+        raise UnknownField(
+            f"no field {', '.join(unknown)}; there are {', '.join(columns)}"
+        )
+    return list(dict.fromkeys(labels[key_of(name)] for name in fields))
+
+
+def key_of(label: str) -> str:
+    """The key of a column in JSON and YAML: `terminated_at` for "Terminated at"."""
+    return label.strip().lower().replace(" ", "_")
 
 
 def _table(rows: Sequence[Row], style: Style) -> str:

@@ -109,7 +109,7 @@ def seconds(folder: Path, config: str) -> float:
             env={**os.environ, "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")},
         )
     took = time.perf_counter() - began
-    codes = [row["Code"] for row in json.loads(ran.stdout)]
+    codes = [row["code"] for row in json.loads(ran.stdout)["sightings"]]
     assert (
         ran.returncode == 128
         and set(codes) == {200, 404}

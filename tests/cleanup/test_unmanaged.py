@@ -19,7 +19,7 @@ def listed(stage: Stage, call: Any, *options: str) -> list[str]:
         "--config", stage.config(), "unmanaged", "--output", "json", *options
     )
     assert (code, err) == (0, "")
-    return sorted(row["Name"] for row in json.loads(out))
+    return sorted(row["name"] for row in json.loads(out))
 
 
 def add(stage: Stage, name: str, age: float = 100, **more: Any) -> str:
@@ -105,9 +105,9 @@ def test_csv_is_for_the_security_team(stage: Stage, call: Any) -> None:
         "--output",
         "csv",
         "--fields",
-        "Name,Project",
+        "Name,Project name",
     )
-    assert (code, out) == (0, 'Name,Project\n"a,b""c [31m",shop\n')
+    assert (code, out) == (0, 'Name,Project name\n"a,b""c [31m",shop\n')
 
 
 def test_a_servers_name_is_never_a_formula_in_csv(stage: Stage, call: Any) -> None:
@@ -119,9 +119,11 @@ def test_a_servers_name_is_never_a_formula_in_csv(stage: Stage, call: Any) -> No
         "--output",
         "csv",
         "--fields",
-        "Name,Project",
+        "Name,Project name",
     )
-    assert out == 'Name,Project\n"\'=HYPERLINK(""http://evil.example.com"")",shop\n'
+    assert (
+        out == 'Name,Project name\n"\'=HYPERLINK(""http://evil.example.com"")",shop\n'
+    )
 
 
 @pytest.mark.parametrize(

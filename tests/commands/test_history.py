@@ -58,14 +58,14 @@ def restored(stage: Stage) -> Any:
 def test_a_deletion_is_listed_with_its_reason(call: Any, gone: Any) -> None:
     code, out, err = call(*gone, "history", "list", "--output", "json")
     (row,) = json.loads(out)
-    assert (code, err, row["Host"], row["Result"], row["Reason"]) == (
+    assert (code, err, row["host"], row["result"], row["reason"]) == (
         0,
         "",
         "old.example.com",
         "deleted",
         "terminated, with proof",
     )
-    assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d", row["At"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["at"])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_what_somebody_else_removed_is_listed_as_well(
     call(*gone, "event", "host_destroyed", "removed.example.com", "77")
     stage.plan()
     rows = json.loads(call(*gone, "history", "list", "--output", "json")[1])
-    assert sorted((row["Host"], row["Result"]) for row in rows) == [
+    assert sorted((row["host"], row["result"]) for row in rows) == [
         ("old.example.com", "deleted"),
         ("removed.example.com", "removed"),
     ]
@@ -436,7 +436,7 @@ def test_a_deletion_without_a_result_is_listed_as_unfinished(
     call: Any, begun: Any
 ) -> None:
     (row,) = json.loads(call(*begun(None), "history", "list", "--output", "json")[1])
-    assert row["Result"] == "unfinished"
+    assert row["result"] == "unfinished"
 
 
 def test_without_create_hosts_nothing_is_created(

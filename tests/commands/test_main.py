@@ -62,9 +62,9 @@ def test_plan_in_json_lists_every_record(stage: Any, call: Any) -> None:
         "Name,Decision",
     )
     assert code == 0
-    assert json.loads(out) == [
-        {"Name": "witness.example.com", "Decision": "keep"},
-        {"Name": "old.example.com", "Decision": "delete"},
+    assert json.loads(out)["hosts"] == [
+        {"name": "witness.example.com", "decision": "keep"},
+        {"name": "old.example.com", "decision": "delete"},
     ]
 
 
@@ -312,14 +312,15 @@ def test_osp_check_reads_standard_input_and_needs_no_configuration(stage: Any) -
         text=True,
     )
     assert done.returncode == 128
-    assert [row["Presence"] for row in json.loads(done.stdout)] == ["present", "absent"]
+    sightings = json.loads(done.stdout)["sightings"]
+    assert [row["presence"] for row in sightings] == ["present", "absent"]
     assert done.stderr == f"no such instance: {named_uuid('nobody')}\n"
 
 
 def test_check_of_many_lists_the_servers_once(stage: Any, call: Any) -> None:
     uuids = [stage.host(f"app-{number}") for number in range(60)]
     code, out, _ = call("--config", stage.config(), "check", "--output", "json", *uuids)
-    assert (code, len(json.loads(out))) == (0, 60)
+    assert (code, len(json.loads(out)["sightings"])) == (0, 60)
     assert stage.osp.count("/servers/[0-9a-f]{8}") == 1  # the canary
 
 
@@ -349,7 +350,7 @@ def test_check_explain_and_doctor_work_through_the_job(
 ) -> None:
     uuid = stage.terminated("old")
     code, out, err = call("--config", delegated, "check", "--output", "json", uuid)
-    assert (code, err, json.loads(out)[0]["Code"]) == (
+    assert (code, err, json.loads(out)["sightings"][0]["code"]) == (
         128,
         f"no such instance: {uuid}\n",
         404,

@@ -281,10 +281,10 @@ def test_a_week_of_cron(site: Site) -> None:
         and "archived.example.com" in mails[went["archived"]]
     )
     listed = json.loads(site.command("history", "list", "--output", "json").stdout)
-    assert [(row["Host"], row["Result"]) for row in listed] == [
+    assert [(row["host"], row["result"]) for row in listed] == [
         (f"{name}.example.com", "deleted") for name in ("doomed", "archived", "flicker")
     ]
-    assert [row["At"][:10] for row in listed][:2] == ["2026/11/03", "2026/11/07"]
+    assert [row["at"][:10] for row in listed][:2] == ["2026-11-03", "2026-11-07"]
     good = re.search(
         r"^satellite_osp_cleanup_last_good_run\w* ([\d.e+]+)$",
         metrics.read_text(),

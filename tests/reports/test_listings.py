@@ -1,20 +1,16 @@
-"""What people and pipes read: hammer's four formats, without anything a terminal would obey."""
+"""What people read: hammer's table and a plan in words, without anything a terminal would obey."""
 
-import csv
-import io
-import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-import yaml
+from hostile import HOSTILE, printable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import OSPError, Presence, Sighting
 from foreman_hooks.reports.listings import (
-    FORMATS,
     Row,
     Style,
     UnknownField,
@@ -54,7 +50,7 @@ def verdict(
     return Verdict(7, name, UUID, decision, reason, detail)
 
 
-# The four shapes
+# The table
 
 
 def test_a_table_looks_like_one_of_hammer() -> None:
@@ -68,190 +64,55 @@ def test_a_table_looks_like_one_of_hammer() -> None:
     )
 
 
-def test_csv_has_one_line_of_labels_and_quotes_what_needs_it() -> None:
-    assert (
-        render(ROWS, Style("csv"))
-        == 'Id,Name,Detail\n7,web-7.example.com,"a, ""b"""\n12,db,\n'
-    )
-
-
-def test_json_is_a_list_of_objects_with_values_of_their_own_type() -> None:
-    text = render(ROWS, Style("json"))
-    assert json.loads(text) == ROWS
-    assert text.startswith('[\n  {\n    "Id": 7,\n')
-    assert text.endswith("]\n")
-
-
-def test_yaml_is_one_document_in_the_order_of_the_columns() -> None:
-    text = render(ROWS, Style("yaml"))
-    assert yaml.safe_load(text) == ROWS
-    assert text.startswith("---\n- Id: 7\n  Name: web-7.example.com\n")
-
-
-def test_letters_of_other_languages_stay_as_they_are() -> None:
-    for output in FORMATS:
-        assert "Größe 東京" in render([{"Name": "Größe 東京"}], Style(output))
-
-
 # Options
 
 
 def test_fields_chooses_columns_in_the_order_given_whatever_their_case() -> None:
-    chosen = Style("csv", (" detail", "ID"))
-    assert render(ROWS, chosen) == 'Detail,Id\n"a, ""b""",7\n,12\n'
-    assert json.loads(render(ROWS, Style("json", ("name",)))) == [
-        {"Name": "web-7.example.com"},
-        {"Name": "db"},
-    ]
+    chosen = Style("table", (" detail", "ID"))
+    assert render(ROWS, chosen).splitlines()[1] == "DETAIL | ID"
     assert render(ROWS, Style("table", ("id",))) == "--\nID\n--\n7\n12\n--\n"
 
 
-@pytest.mark.parametrize("output", FORMATS)
-def test_an_unknown_field_is_an_error_that_says_which_there_are(output: str) -> None:
+def test_an_unknown_field_is_an_error_that_says_which_there_are() -> None:
     with pytest.raises(
         UnknownField, match="no field Nmae, x; there are Id, Name, Detail"
     ):
-        render(ROWS, Style(output, ("Id", "Nmae", "x")))
+        render(ROWS, Style(fields=("Id", "Nmae", "x")))
 
 
 def test_without_headers_only_the_rows_are_printed() -> None:
-    assert (
-        render(ROWS, Style("csv", headers=False))
-        == '7,web-7.example.com,"a, ""b"""\n12,db,\n'
-    )
     assert render(ROWS, Style(headers=False)).splitlines() == [
         '7  | web-7.example.com | a, "b"',
         "12 | db                |",
     ]
 
 
-@pytest.mark.parametrize(
-    "sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\u2212"]
-)
-@pytest.mark.parametrize(
-    "before", ["", " ", "\t", "\r", "\n", "\u3000", "\ufeff", " \t "]
-)
-def test_no_cell_of_csv_is_a_formula(before: str, sign: str) -> None:
-    text = f'{before}{sign}HYPERLINK("http://evil.example.com";A1)'
-    ((cell, number),) = csv.reader(
-        io.StringIO(render([{"A": text, "B": -5}], Style("csv", headers=False)))
-    )
-    assert cell.lstrip().startswith(f"'{sign}")
-    assert number == "-5"
-    assert "'" not in render([{"A": text, "B": -5}], Style("json"))
-
-
-@pytest.mark.parametrize("separator", [",", ";", "|"])
-def test_no_part_of_a_cell_is_a_formula_where_another_separator_is_usual(
-    separator: str,
-) -> None:
-    (other, _) = sorted({",", ";", "|"} - {separator})
-    text = render(
-        [{"A": f"web{other} =1+1"}], Style("csv", headers=False, separator=separator)
-    )
-    assert f"web{other} '=1+1" in text
-    text = render(
-        [{"A": f"web{separator}=1+1"}], Style("csv", headers=False, separator=separator)
-    )
-    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [
-        [f"web{separator}=1+1"]
-    ]
-
-
-def test_what_is_no_formula_is_left_alone_in_csv() -> None:
-    for text in ("web-1", "a=b", "a@b.example.com", "1+1", "a, b; c", "'x", ""):
-        ((cell,),) = list(
-            csv.reader(io.StringIO(render([{"A": text}], Style("csv", headers=False))))
-        ) or [[""]]
-        assert cell == text
-
-
-@pytest.mark.parametrize("separator", [";", "\t", "|"])
-def test_another_separator_may_part_the_columns_of_csv(separator: str) -> None:
-    text = render([{"A": "x;y|z,", "B": 1}], Style("csv", separator=separator))
-    assert text.startswith(f"A{separator}B\n")
-    assert list(csv.reader(io.StringIO(text), delimiter=separator)) == [
-        ["A", "B"],
-        ["x;y|z,", "1"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("output", "text"),
-    [("table", ""), ("csv", ""), ("json", "[]\n"), ("yaml", "---\n[]\n")],
-)
-def test_an_empty_listing_is_still_well_formed(output: str, text: str) -> None:
+def test_an_empty_table_is_nothing() -> None:
     for headers in (True, False):
-        assert render([], Style(output, headers=headers)) == text
-
-
-def test_what_is_not_known_is_an_empty_cell() -> None:
-    assert render([{"A": None, "B": 0}], Style("csv")) == "A,B\n,0\n"
-    assert json.loads(render([{"A": None}], Style("json"))) == [{"A": None}]
+        assert render([], Style(headers=headers)) == ""
 
 
 # Hostile texts: a fact is whatever root of a guest writes
 
-HOSTILE = [
-    "\x1b[2J\x1b[1;1Hall is well",
-    "\x1b]0;title\x07",
-    "a\nb",
-    "a\r\nb",
-    "a\x00b",
-    "a\x7fb",
-    "\x9b31mred",
-    "a\x85b",
-    "a\u2028b",
-    "\u202egnp.exe",
-    "a\tb",
-    "\ud800",
-]
-
-
-def printable(text: str) -> bool:
-    return all(char.isprintable() for line in text.split("\n") for char in line)
-
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-@pytest.mark.parametrize("output", FORMATS)
-def test_no_control_character_of_a_name_reaches_the_terminal(
-    output: str, name: str
-) -> None:
+def test_no_control_character_of_a_name_reaches_the_terminal(name: str) -> None:
     """No escape sequence, in 8 bits either, no second line, and no letters that run backwards."""
-    text = render(verdict_rows([verdict(name, detail=name)]), Style(output))
+    text = render(verdict_rows([verdict(name, detail=name)]), Style())
     assert printable(text)
-    if output != "yaml":  # which may write a text in several lines
-        assert text.count("\n") == render(
-            verdict_rows([verdict()]), Style(output)
-        ).count("\n")
-
-
-@pytest.mark.parametrize("name", HOSTILE[:-1], ids=ascii)
-def test_json_and_yaml_lose_nothing_of_a_name_all_the_same(name: str) -> None:
-    rows = verdict_rows([verdict(name)])
-    assert json.loads(render(rows, Style("json"))) == rows
-    assert yaml.safe_load(render(rows, Style("yaml"))) == rows
+    assert text.count("\n") == render(verdict_rows([verdict()]), Style()).count("\n")
 
 
 cells = st.tuples(st.integers(), st.text(max_size=9), st.none() | st.text(max_size=9))
 
 
-@given(st.lists(cells, min_size=1, max_size=2), st.sampled_from(FORMATS), st.booleans())
+@given(st.lists(cells, min_size=1, max_size=2), st.booleans())
 @settings(max_examples=40)
-def test_whatever_a_listing_holds_a_row_is_a_row(
-    listing: Any, output: str, headers: bool
-) -> None:
+def test_whatever_a_table_holds_a_row_is_a_row(listing: Any, headers: bool) -> None:
     rows = [dict(zip(("Id", "Name", "Detail"), row)) for row in listing]
-    text = render(rows, Style(output, headers=headers))
-    assert text.endswith("\n")
-    if output == "json":
-        assert json.loads(text) == rows
-    elif output == "yaml":
-        assert yaml.safe_load(text) == rows
-    else:
-        head = {"table": 4, "csv": 1}[output] if headers else 0
-        assert text.count("\n") == len(rows) + head
-        assert printable(text)
+    text = render(rows, Style(headers=headers))
+    assert text.count("\n") == len(rows) + (4 if headers else 0)
+    assert printable(text)
 
 
 # Rows
@@ -310,14 +171,13 @@ def test_a_sighting_is_a_row_with_the_code_that_people_know(
     ]
 
 
-@pytest.mark.parametrize("output", FORMATS)
-def test_every_kind_of_row_can_be_printed_in_every_shape(output: str) -> None:
+def test_every_kind_of_row_can_be_printed() -> None:
     for rows in (
         verdict_rows([verdict()]),
         outcome_rows([Outcome(7, "web-7", UUID, Result.KEPT)]),
         sighting_rows([Sighting(UUID, "prod", "RegionOne", Presence.DELETED, "", NOW)]),
     ):
-        assert UUID in render(rows, Style(output))
+        assert UUID in render(rows, Style())
 
 
 # What a person wants to read of
