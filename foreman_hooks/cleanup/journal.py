@@ -526,6 +526,21 @@ class Journal:
             ).fetchall()
             return [read_deletion(row) for row in rows]
 
+    def count_deletions(self, satellite: str) -> dict[str, int]:
+        """How many deletions on that Satellite ended with each result, ever.
+
+        Those that were pruned count, too, so the numbers never go down.
+        """
+        with self.reading() as database:
+            rows = database.execute(
+                "SELECT result, sum(count) FROM ("
+                "SELECT result, count FROM forgotten WHERE satellite = ?1 UNION ALL "
+                "SELECT result, 1 FROM deletions WHERE satellite = ?1 AND result IS NOT NULL"
+                ") GROUP BY result",
+                (satellite,),
+            ).fetchall()
+        return dict(rows)
+
     def prune(self, before: datetime) -> int:
         """Forget what ended before that time; return how many deletions were forgotten.
 
@@ -540,6 +555,12 @@ class Journal:
             database.execute("DELETE FROM runs WHERE began < ?", (at,))
             database.execute(
                 "DELETE FROM servers WHERE at < ? AND run < (SELECT max(run) FROM servers)",
+                (at,),
+            )
+            database.execute(
+                "INSERT INTO forgotten SELECT satellite, result, count(*) FROM deletions "
+                "WHERE ended < ? GROUP BY satellite, result "
+                "ON CONFLICT (satellite, result) DO UPDATE SET count = count + excluded.count",
                 (at,),
             )
             return database.execute(

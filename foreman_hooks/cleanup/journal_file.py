@@ -9,6 +9,7 @@ from typing import Optional
 
 _VERSION = 4
 # `notes`: kept until a run uses them.  `homes`: the UUIDs seen alive in a place (homes.py).
+# `forgotten`: how many deletions were pruned, so that a count of all never goes down.
 # `open_records`: what the last plans said of every record that is to be deleted, waits, or needs
 # attention; since when; when it was last mailed, and who took it out of the mails.
 _SCHEMA = f"""
@@ -59,6 +60,12 @@ CREATE TABLE deletions (
 );
 CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
 CREATE INDEX by_host ON deletions (satellite, host_id);
+CREATE TABLE forgotten (
+    satellite TEXT,
+    result TEXT,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (satellite, result)
+);
 CREATE TABLE approvals (plan TEXT PRIMARY KEY, who TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE notes (
     event TEXT NOT NULL,

@@ -14,6 +14,7 @@ from foreman_hooks.reports.metrics import RunRecord
 def noted(cleanup: Cleanup, command: str, record: RunRecord) -> Iterator[None]:
     """Note in the journal that a run begins, and what the record says of it at its end.
 
+    The record gets the number of all deletions, whatever run they were in.
     `command`: `plan`, `run`, `run --apply` or `apply`.  Raises JournalError.
     """
     number = begin_run(
@@ -45,3 +46,4 @@ def _note_end(cleanup: Cleanup, number: int, record: RunRecord) -> None:
         complete=plan is not None and cleanup.is_complete(plan),
         outcomes=record.outcomes,
     )
+    record.totals = cleanup.journal.count_deletions(cleanup.satellite.url)

@@ -1,18 +1,19 @@
 """Metrics of a run for Prometheus, as a file for node_exporter's textfile collector.
 
-The file is written at the end of every run, including one that failed.  The time of the last good
-run is copied from the previous file, so that "no good run for a day" is visible while every run
-fails.
+The file is written at the end of every run, including one that failed.  If a run fails, it cannot
+say when the last good run was, nor how many deletions there were: these are copied from the
+previous file, so that "no good run for a day" is visible while every run fails.
 """
 
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Optional
+from typing import NamedTuple, Optional
 
 from foreman_hooks import files
 from foreman_hooks.errors import code_of
@@ -22,7 +23,7 @@ from foreman_hooks.rules.plan import Plan, PlanRegion
 
 PREFIX = "satellite_osp_cleanup"
 GOOD = (0, 2)  # exit codes of a run in which everything was known and nothing failed
-# The help text of each metric; the names in the file begin with PREFIX.
+# The help text of each metric, in the order of the file; the names there begin with PREFIX.
 _HELP = {
     "last_run_timestamp_seconds": "When the last run ended.",
     "last_good_run_timestamp_seconds": (
@@ -33,30 +34,45 @@ _HELP = {
     ),
     "last_run_exit_code": "Exit code of the last run.",
     "last_run_duration_seconds": "How long the last run took, by stage.",
+    "last_run_deletions": "Deletions of the last run, by what became of them.",
+    "deletions_total": "All deletions that the journal of this Satellite knows, by result.",
     "info": "Version of the program.",
     "hosts": "Host records by verdict, in the last run that had one.",
     "unknown_ratio": "Share of host records that OpenStack could not be asked about.",
     "refusals": "Guard rails that refused the last plan, or a part of it.",
-    "deletions": "Deletions of the last run, by what became of them.",
     "region_answered": "Whether a region answered in the last run.",
     "region_servers": "Servers that a region listed in the last run.",
 }
+_ENDED = (
+    Result.DELETED,
+    Result.FAILED,
+)  # a deletion in the journal ends as one of these
+# A sample of the previous file that may have to be copied.
+_KEPT = re.compile(
+    rf"{PREFIX}_(?P<name>\w+_timestamp_seconds|deletions_total)"
+    r'(\{result="(?P<result>\w+)"\})? (?P<value>[0-9.e+]+)'
+)
 
 
 class MetricsError(Exception):
-    """The file cannot be written, or the library is missing; the message is one line."""
+    """The file cannot be written; the message is one line."""
 
     exit_code = 78
 
 
 @dataclass
 class RunRecord:
-    """What is known about one run, filled while it runs; `seconds`: stage -> duration."""
+    """What is known about one run, filled while it runs.
+
+    `seconds`: stage -> duration.  `totals`: result -> number of all deletions in the journal; None
+    if the journal could not be read.
+    """
 
     code: int = 70
     plan: Optional[Plan] = None
     outcomes: Sequence[Outcome] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    totals: Optional[Mapping[str, int]] = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -90,13 +106,7 @@ def recorded(path: Optional[Path]) -> Iterator[RunRecord]:
 
 
 def _check_writable(path: Path) -> None:
-    """Raise MetricsError if the file cannot be written, or the library is missing."""
-    try:
-        import prometheus_client  # noqa: F401
-    except ImportError as error:
-        raise MetricsError(
-            "--metrics needs prometheus_client: pip install 'satellite-osp-cleanup[metrics]'"
-        ) from error
+    """Raise MetricsError if the file cannot be written."""
     if path.is_dir():
         raise MetricsError(f"{path}: is a folder")
     if not path.parent.is_dir():
@@ -107,71 +117,91 @@ def _check_writable(path: Path) -> None:
 
 def write(path: Path, record: RunRecord, now: float) -> None:
     """Write the file atomically (mode 0644); raises MetricsError."""
-    from prometheus_client import generate_latest
-
+    samples = _samples(record, _read(path), now)
     try:
-        registry = _registry(record, _earlier_times(path), now)
-        text = generate_latest(registry).decode()
-        files.replace(path, text, 0o644)  # node_exporter is another user
+        files.replace(path, _text(samples), 0o644)  # node_exporter is another user
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MetricsError(f"{path}: {reason}") from error
 
 
-def _earlier_times(path: Path) -> dict[str, float]:
-    """The times in the present file, by name; empty if the file is missing or not ours."""
-    from prometheus_client.parser import text_string_to_metric_families
+class Sample(NamedTuple):
+    """One value of the metric `name`, which is a key of _HELP."""
 
-    times = {}
-    try:
-        text = path.read_text(encoding="utf-8")
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name.endswith("_timestamp_seconds"):
-                    times[sample.name] = sample.value
-    except (OSError, ValueError, KeyError, IndexError):
-        return {}
-    return times
+    name: str
+    value: float
+    labels: Mapping[str, str] = {}
 
 
-def _gauge(registry: Any, name: str, *labels: str) -> Any:
-    """A new gauge in the registry, one of _HELP."""
-    from prometheus_client import Gauge
-
-    return Gauge(f"{PREFIX}_{name}", _HELP[name], labels, registry=registry)
+# The text format of Prometheus
 
 
-def _registry(
+def _text(samples: Iterable[Sample]) -> str:
+    by_name: dict[str, list[Sample]] = {name: [] for name in _HELP}
+    for sample in samples:
+        by_name[sample.name].append(sample)
+    lines: list[str] = []
+    for name, family in by_name.items():
+        if family:
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines.append(f"# HELP {PREFIX}_{name} {_HELP[name]}")
+            lines.append(f"# TYPE {PREFIX}_{name} {kind}")
+            lines.extend(map(_line, family))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(sample: Sample) -> str:
+    labels = [f'{name}="{_escaped(text)}"' for name, text in sample.labels.items()]
+    listed = f"{{{','.join(labels)}}}" if labels else ""
+    return f"{PREFIX}_{sample.name}{listed} {float(sample.value)}"
+
+
+def _escaped(text: str) -> str:
+    """The text as the value of a label."""
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _read(path: Path) -> dict[tuple[str, str], float]:
+    """(name, result) -> value of what may have to be copied from the present file.
+
+    `result` is "" for a time.  Empty if the file is missing or not ours.
+    """
+    kept = {}
+    with suppress(OSError, ValueError):  # also of text that is not UTF-8
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            sample = _KEPT.fullmatch(line)
+            if sample:
+                key = (sample["name"], sample["result"] or "")
+                kept[key] = float(sample["value"])
+    return kept
+
+
+# What a run says
+
+
+def _samples(
     record: RunRecord,
-    earlier: Mapping[str, float],
+    earlier: Mapping[tuple[str, str], float],
     now: float,
-) -> Any:
-    """All metrics of a run; `earlier`: the times of earlier ones, by name."""
-    from prometheus_client import CollectorRegistry
-
-    registry = CollectorRegistry()
-    _add_times(registry, record, earlier, now)
-    exit_code = _gauge(registry, "last_run_exit_code")
-    exit_code.set(record.code)
-    duration = _gauge(registry, "last_run_duration_seconds", "stage")
+) -> Iterator[Sample]:
+    """All samples of a run; `earlier`: what `_read` returned of the one before."""
+    yield from _times(record, earlier, now)
+    yield Sample("last_run_exit_code", record.code)
     for stage, seconds in record.seconds.items():
-        duration.labels(stage).set(seconds)
-    info = _gauge(registry, "info", "version")
-    program = version("satellite-osp-cleanup")
-    info.labels(program).set(1)
+        yield Sample("last_run_duration_seconds", seconds, {"stage": stage})
+    yield Sample("info", 1, {"version": version("satellite-osp-cleanup")})
+    yield from _totals(record, earlier)
     if record.plan is not None:
-        _add_plan(registry, record.plan)
-        _add_outcomes(registry, record.outcomes)
-        _add_regions(registry, record.plan.regions)
-    return registry
+        yield from _of_plan(record.plan)
+        yield from _of_outcomes(record.outcomes)
+        yield from _of_regions(record.plan.regions)
 
 
-def _add_times(
-    registry: Any,
+def _times(
     record: RunRecord,
-    earlier: Mapping[str, float],
+    earlier: Mapping[tuple[str, str], float],
     now: float,
-) -> None:
+) -> Iterator[Sample]:
     """When each of these events last happened: in this run, or at the time of an earlier one."""
     events = {
         "last_run_timestamp_seconds": True,
@@ -179,9 +209,20 @@ def _add_times(
         "last_proof_timestamp_seconds": _is_proven(record.plan),
     }
     for name, is_now in events.items():
-        then = earlier.get(f"{PREFIX}_{name}", 0.0)
-        gauge = _gauge(registry, name)
-        gauge.set(now if is_now else then)
+        yield Sample(name, now if is_now else earlier.get((name, ""), 0))
+
+
+def _totals(
+    record: RunRecord, earlier: Mapping[tuple[str, str], float]
+) -> Iterator[Sample]:
+    """How many deletions there ever were; nothing if that is not known."""
+    name = "deletions_total"
+    for result in _ENDED:
+        count: Optional[float] = earlier.get((name, result.value))
+        if record.totals is not None:
+            count = record.totals.get(result.value, 0)
+        if count is not None:
+            yield Sample(name, count, {"result": result.value})
 
 
 def _is_proven(plan: Optional[Plan]) -> bool:
@@ -191,29 +232,24 @@ def _is_proven(plan: Optional[Plan]) -> bool:
     return all(region.proof and not region.error for region in plan.regions)
 
 
-def _add_plan(registry: Any, plan: Plan) -> None:
-    hosts = _gauge(registry, "hosts", "decision", "reason")
+def _of_plan(plan: Plan) -> Iterator[Sample]:
     for row in count_reasons(plan.verdicts):
-        verdict = hosts.labels(row.decision.value, row.reason.value)
-        verdict.set(row.records)
-    unknown = _gauge(registry, "unknown_ratio")
-    records = max(len(plan.verdicts), 1)
-    unknown.set(plan.unknown / records)
-    refusals = _gauge(registry, "refusals")
-    refusals.set(len(plan.refusals) + len(plan.holds))
+        # The code and not the text, which another version may word differently.
+        labels = {"decision": row.decision.value, "reason_code": row.reason.name}
+        yield Sample("hosts", row.records, labels)
+    yield Sample("unknown_ratio", plan.unknown / max(len(plan.verdicts), 1))
+    yield Sample("refusals", len(plan.refusals) + len(plan.holds))
 
 
-def _add_outcomes(registry: Any, outcomes: Sequence[Outcome]) -> None:
-    deletions = _gauge(registry, "deletions", "result")
+def _of_outcomes(outcomes: Sequence[Outcome]) -> Iterator[Sample]:
     for result in Result:
         count = sum(outcome.result == result for outcome in outcomes)
-        deletions.labels(result.value).set(count)
+        yield Sample("last_run_deletions", count, {"result": result.value})
 
 
-def _add_regions(registry: Any, regions: Sequence[PlanRegion]) -> None:
-    answered = _gauge(registry, "region_answered", "cloud", "region")
-    servers = _gauge(registry, "region_servers", "cloud", "region")
+def _of_regions(regions: Sequence[PlanRegion]) -> Iterator[Sample]:
     for region in regions:
-        answered.labels(*region.place).set(not region.error)
+        place = {"cloud": region.cloud, "region": region.region}
+        yield Sample("region_answered", not region.error, place)
         if region.servers is not None:
-            servers.labels(*region.place).set(region.servers)
+            yield Sample("region_servers", region.servers, place)

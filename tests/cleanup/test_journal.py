@@ -1124,6 +1124,22 @@ def test_a_removal_is_kept_once_however_often_it_is_reported(
     assert journal.removals() == []
 
 
+def test_all_deletions_are_counted_also_those_that_were_forgotten(
+    journal: Journal,
+) -> None:
+    for result in ("deleted", "deleted", "failed"):
+        end(journal, begin(journal), result)
+    end(journal, begin(journal, "https://other.example.com"))
+    begin(journal)  # it may still end in either way
+    for _ in range(2):
+        assert journal.count_deletions(URL) == {"deleted": 2, "failed": 1}
+        journal.prune(NOW + HOUR)
+    end(journal, begin(journal))
+    journal.prune(NOW + HOUR)
+    assert journal.count_deletions(URL) == {"deleted": 3, "failed": 1}
+    assert journal.count_deletions("https://other.example.com") == {"deleted": 1}
+
+
 def test_deletions_of_the_last_hour_are_counted_but_for_those_that_failed(
     journal: Journal,
 ) -> None:

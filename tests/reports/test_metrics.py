@@ -8,20 +8,27 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import unittest.mock
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import Stage
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from foreman_hooks.commands.main import main
-from foreman_hooks.reports import listings
+from foreman_hooks.reports import listings, metrics
+from foreman_hooks.reports.metrics import RunRecord
+from foreman_hooks.rules.plan import Plan, PlanRegion
 
 PREFIX = "satellite_osp_cleanup_"
+NOW = datetime(2025, 3, 1, tzinfo=timezone.utc)
 ALERTS = Path(listings.__file__).parent / "templates" / "alerts.yml"
 
 
@@ -57,14 +64,10 @@ def test_a_good_run_tells_its_numbers(
     before = time.time()
     code, found = measure("run", "--apply")
     assert code == 0
-    assert (
-        found["hosts delete terminated, with proof"] == found["deletions deleted"] == 1
-    )
-    assert (
-        found["hosts wait absent, within the grace period"]
-        == found["hosts keep instance exists"]
-        == 1
-    )
+    assert found["hosts delete TERMINATED"] == found["last_run_deletions deleted"] == 1
+    assert found["hosts wait GRACE"] == found["hosts keep ALIVE"] == 1
+    assert found["deletions_total deleted"] == 1
+    assert found["deletions_total failed"] == 0
     assert (
         found["region_answered prod RegionOne"]
         == found["region_servers prod RegionOne"]
@@ -110,6 +113,69 @@ def test_a_run_that_fails_says_so_and_keeps_when_the_last_good_one_was(
     )
     assert after["last_proof_timestamp_seconds"] == good["last_proof_timestamp_seconds"]
     assert after["last_run_timestamp_seconds"] > good["last_run_timestamp_seconds"]
+    assert after["deletions_total deleted"] == good["deletions_total deleted"]
+
+
+def test_all_deletions_are_counted_whatever_run_they_were_in(
+    stage: Stage, measure: Any
+) -> None:
+    assert measure("run")[1]["deletions_total deleted"] == 0
+    stage.terminated("old")
+    assert main(["--config", str(stage.config()), "run", "--apply"]) == 0
+    stage.terminated("older")
+    found = measure("run", "--apply")[1]
+    assert found["deletions_total deleted"] == 2
+    assert found["last_run_deletions deleted"] == 1
+
+
+def test_a_counter_never_goes_down(stage: Stage, measure: Any, tmp_path: Path) -> None:
+    stage.terminated("old")
+    stage.run()
+    with stage.journal() as journal:  # the run cannot read it
+        code, found = measure("run")
+        assert (code, "deletions_total deleted" in found) == (75, False)
+        assert journal.prune(stage.now + timedelta(days=1)) == 1
+    assert measure("run")[1]["deletions_total deleted"] == 1
+    with stage.journal():
+        code, found = measure("run")
+        assert (code, found["deletions_total deleted"]) == (75, 1)
+    stage.terminated("older")
+    assert measure("run", "--apply")[1]["deletions_total deleted"] == 2
+
+
+def test_a_counter_is_one_in_the_file(measure: Any, tmp_path: Path) -> None:
+    measure("run")
+    text = (tmp_path / "osp.prom").read_text()
+    kinds = {
+        family.name: family.type for family in text_string_to_metric_families(text)
+    }
+    assert [name for name, kind in kinds.items() if kind == "counter"] == [
+        f"{PREFIX}deletions"
+    ]
+    assert set(kinds.values()) == {"counter", "gauge"}
+    assert text.count("# HELP") == text.count("# TYPE") == len(kinds)
+
+
+@given(st.text(max_size=9), st.text(max_size=9))
+def test_whatever_a_region_is_called_it_is_a_label(cloud: str, region: str) -> None:
+    plan = Plan("u", NOW, "", (PlanRegion(cloud, region, 7, "proof"),), ())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "osp.prom")
+        metrics.write(path, RunRecord(plan=plan), 1e9)
+        families = text_string_to_metric_families(path.read_bytes().decode())
+    (servers,) = (one for one in families if one.name == f"{PREFIX}region_servers")
+    (sample,) = servers.samples
+    assert sample.labels == {"cloud": cloud, "region": region}
+    assert sample.value == 7
+
+
+def test_a_region_cannot_forge_the_past(tmp_path: Path) -> None:
+    forged = f'x\n{PREFIX}deletions_total{{result="deleted"}} 9'
+    plan = Plan("u", NOW, "", (PlanRegion(forged, forged, 7),), ())
+    path = tmp_path / "osp.prom"
+    for _ in range(2):
+        metrics.write(path, RunRecord(plan=plan), 1e9)
+    assert "deletions_total deleted" not in read(path)
 
 
 def test_a_refused_run_is_none_that_is_good(stage: Stage, measure: Any) -> None:
@@ -134,11 +200,22 @@ def test_what_is_unknown_is_a_share(stage: Stage, measure: Any) -> None:
     assert (code, found["unknown_ratio"]) == (1, 0.5)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no metrics {\n",
+        b"\xff\n",
+        b"satellite_osp_cleanup_last_good_run_timestamp_seconds 1.2.3\n",
+        b"satellite_osp_cleanup_last_good_run_timestamp_seconds nan\n",
+    ],
+)
 def test_a_file_of_somebody_else_is_no_past(
-    stage: Stage, measure: Any, tmp_path: Path
+    stage: Stage, measure: Any, tmp_path: Path, content: bytes
 ) -> None:
-    (tmp_path / "osp.prom").write_text("no metrics {\n")
-    assert measure("run")[0] == 0
+    (tmp_path / "osp.prom").write_bytes(content)
+    stage.terminated("old")
+    code, found = measure("run", policy={"max_deletions": 0})
+    assert (code, found["last_good_run_timestamp_seconds"]) == (3, 0)
 
 
 @pytest.mark.parametrize("path", ["nowhere/osp.prom", "."])
@@ -178,30 +255,15 @@ def test_metrics_tell_of_whole_runs_alone(stage: Stage, tmp_path: Path) -> None:
     )
 
 
-def test_without_the_library_its_extra_is_named(stage: Stage, tmp_path: Path) -> None:
+def test_the_library_is_not_needed(stage: Stage, tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['prometheus_client'] = None\n"
         "from foreman_hooks.commands.main import main; sys.exit(main(sys.argv[1:]))"
     )
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            "--config",
-            str(stage.config()),
-            "run",
-            "--metrics",
-            str(tmp_path / "osp.prom"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert (
-        ran.returncode == 78
-        and "satellite-osp-cleanup[metrics]" in ran.stderr
-        and ran.stderr.count("\n") == 1
-    )
+    path = tmp_path / "osp.prom"
+    options = ["--config", stage.config(), "run", "--metrics", path]
+    subprocess.run([sys.executable, "-c", program, *options], check=True)
+    assert read(path)["last_run_exit_code"] == 0
 
 
 @pytest.mark.skipif(
@@ -213,6 +275,24 @@ def test_promtool_finds_nothing_wrong_with_the_example_rules() -> None:
         ["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True
     )
     assert ran.returncode == 0 and "3 rules found" in ran.stdout, ran.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="needs promtool (Debian's package prometheus)",
+)
+def test_promtool_finds_nothing_wrong_with_the_metrics(
+    stage: Stage, measure: Any, tmp_path: Path
+) -> None:
+    stage.terminated("old")
+    measure("run", "--apply")
+    ran = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=(tmp_path / "osp.prom").read_text(),
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 def test_a_file_that_cannot_be_written_hides_no_error(
