@@ -56,7 +56,7 @@ def host_deleted(plan: Plan, verdict: Verdict, outcome: Outcome) -> Event:
             "region": basis.region or None,
             "project": basis.project or None,
         },
-        "reason": verdict.reason.name.lower(),
+        "reason_code": verdict.reason.name,
         "terminated_at": basis.terminated_at or None,
         "last_checkin": basis.last_checkin or None,
         "deleted_at": iso_z(outcome.at) if outcome.at else None,

@@ -97,7 +97,7 @@ def test_a_hook_hears_of_each_deletion_and_of_the_end_of_the_run(
     assert deleted == {
         "event": "host_deleted",
         "satellite": stage.foreman.url,
-        "reason": "terminated",
+        "reason_code": "TERMINATED",
     }
     assert finished.pop("finished_at").endswith("Z")
     assert finished == {
