@@ -60,7 +60,7 @@ VALIDATORS = {name: Draft202012Validator(schema(name)) for name in SCHEMA_OF.val
 
 
 def valid(listing: Listing, name: str) -> Any:
-    """The document, the same in JSON and YAML, after it is held against its schema."""
+    """The document in JSON, after it is held against its schema."""
     document = json.loads("".join(write(listing, Style("json"))))
     VALIDATORS[name].validate(document)
     return document
