@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Optional
 
 _VERSION = 4
-# `notes`: kept until a run uses them.  `homes`: the UUIDs seen alive in a place (homes.py).
-# `forgotten`: how many deletions were pruned, so that a count of all never goes down.
-# `open_records`: what the last plans said of every record that is to be deleted, waits, or needs
-# attention; since when; when it was last mailed, and who took it out of the mails.
+# `by_time`: so that counting deletions reads no snapshots.  `notes`: kept until a run uses them.
+# `homes`: the UUIDs seen alive in a place (homes.py).  `forgotten`: how many deletions were pruned,
+# so that a count of all never goes down.  `open_records`: what the last plans said of every record
+# that is to be deleted, waits, or needs attention; since when; when it was last mailed, and who
+# took it out of the mails.
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE misses (
@@ -60,6 +61,7 @@ CREATE TABLE deletions (
 );
 CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
 CREATE INDEX by_host ON deletions (satellite, host_id);
+CREATE INDEX by_time ON deletions (satellite, begun, result, terminated_at);
 CREATE TABLE forgotten (
     satellite TEXT,
     result TEXT,
