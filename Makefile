@@ -22,8 +22,8 @@ bench: .venv/installed     # takes some minutes; adds a line to tests/bench/hist
 	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/delegated.py
 
-picture: .venv/installed   # the README's picture of the report; needs chromium
-	PYTHONPATH=tests $(BIN)/python tests/reports/test_html.py docs/report.png
+picture: .venv/installed   # the documentation's picture of the report; needs chromium
+	PYTHONPATH=tests $(BIN)/python tests/reports/picture.py docs/report.png
 
 man: .venv/installed
 	$(BIN)/python packaging/manual.py

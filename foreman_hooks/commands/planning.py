@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+from foreman_hooks.cleanup.journal import JournalError
+from foreman_hooks.cleanup.past import NO_PAST, Past, read_past
 from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.files import write_file
@@ -28,12 +30,13 @@ def make_plan(
     with record.stage("plan"):
         plan = cleanup.plan_one(target) if target else cleanup.plan()
         record.plan = plan
-    write_page(page, plan)
+    write_page(page, cleanup, plan)
     return plan
 
 
 def write_page(
     page: Optional[Path],
+    cleanup: Cleanup,
     plan: Plan,
     outcomes: Outcomes = None,
 ) -> None:
@@ -41,7 +44,21 @@ def write_page(
     if page:
         from foreman_hooks.reports import html  # here: jinja2 is slow to load
 
-        write_file(page, html.render(plan, outcomes), mode=0o640)
+        past = _past(cleanup, plan, outcomes)
+        write_file(page, html.render(plan, outcomes, past), mode=0o640)
+
+
+def _past(cleanup: Cleanup, plan: Plan, outcomes: Outcomes) -> Past:
+    """The past for the page's pictures; empty if the journal cannot be read.
+
+    A damaged row must not cost the page, and an error here would hide what ended the run.
+    """
+    try:
+        complete = cleanup.is_complete(plan)
+        now = cleanup.clock()
+        return read_past(cleanup.journal, plan, complete, outcomes or (), now)
+    except JournalError:
+        return NO_PAST
 
 
 def check_fields(style: Style, to_apply: bool) -> None:

@@ -172,4 +172,4 @@ def _apply(
     try:
         apply_plan(app, cleanup, record, show)
     finally:
-        write_page(page, record.plan, record.outcomes)
+        write_page(page, cleanup, record.plan, record.outcomes)

@@ -1,10 +1,11 @@
 "use strict";
 (() => {
-  const PORTION = 100, ROW_HEIGHT = 37, PAUSE = 150, LONG = 1000;
+  const PORTION = 100, ROW_HEIGHT = 60, PAUSE = 150, LONG = 1000;
   const RANK = {delete: "0", wait: "1", keep: "2"};
   const table = document.getElementById("records"), shown = document.getElementById("shown");
-  const text = document.getElementById("text"), decision = document.getElementById("decision");
-  const long = table.classList.contains("long"), heads = [...table.tHead.rows[0].cells];
+  const text = document.getElementById("text"), verdict = document.getElementById("verdict");
+  const long = table.classList.contains("portions"), heads = [...table.tHead.rows[0].cells];
+  const links = [...document.querySelectorAll("[data-show]")];
   const number = new Intl.NumberFormat("en"), order = new Intl.Collator("en", {numeric: true});
   let all = null, sorted = null, column = -1, descending = false, pause = 0;
 
@@ -33,9 +34,11 @@
     sorted = keys.flatMap((text) => groups.get(text));
   }
 
+  // The verdict is a group of records, which is the class of their rows, or a reason.
   function matching() {
-    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = decision.value;
-    return rows().filter((row) => (!wanted || row.words[3] === wanted) && words.every((word) => row.text.includes(word)));
+    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = verdict.value;
+    return rows().filter((row) => (!wanted || row.element.className === wanted || row.words[4] === wanted)
+      && words.every((word) => row.text.includes(word)));
   }
 
   function show() {
@@ -43,10 +46,7 @@
     const matches = matching(), bodies = [];
     for (let start = 0; start < matches.length; start += PORTION) {
       const body = document.createElement("tbody"), portion = matches.slice(start, start + PORTION);
-      if (long) {
-        body.setAttribute("role", "rowgroup");
-        body.style.containIntrinsicBlockSize = `auto ${portion.length * ROW_HEIGHT}px`;
-      }
+      if (long) body.style.containIntrinsicBlockSize = `auto ${portion.length * ROW_HEIGHT}px`;
       body.append(...portion.map((row) => row.element));
       bodies.push(body);
     }
@@ -56,10 +56,18 @@
       table.classList.toggle("portions", matches.length > LONG);
       table.setAttribute("aria-rowcount", matches.length + 1);
     }
-    const of = matches.length === all.length ? "" : ` of ${number.format(all.length)}`;
+    tell(matches.length);
+  }
+
+  function tell(count) {
+    const of = count === all.length ? "" : ` of ${number.format(all.length)}`;
     const words = of && text.value.trim() ? `, with “${text.value.trim()}”` : "";
-    shown.textContent = `${number.format(matches.length)}${of} records shown${words}`
-      + (decision.value ? `, to ${decision.value}` : "");
+    const label = verdict.value ? `: ${verdict.selectedOptions[0].textContent.replace(/^– | \([\d,]+\)$/g, "")}` : "";
+    shown.textContent = `${number.format(count)}${of} records shown${label}${words}`;
+    for (const link of links) {
+      const row = link.closest("tr");
+      if (row) row.toggleAttribute("aria-current", Boolean(verdict.value) && link.dataset.show === verdict.value);
+    }
   }
 
   for (const [index, head] of heads.entries()) {
@@ -76,11 +84,19 @@
     });
     head.replaceChildren(button);
   }
+  for (const link of links) {       // the browser itself then goes to the table
+    link.addEventListener("click", () => {
+      text.value = "";
+      verdict.value = link.dataset.show;
+      if (verdict.selectedIndex < 0) verdict.selectedIndex = 0;
+      show();
+    });
+  }
   text.addEventListener("input", () => { clearTimeout(pause); pause = setTimeout(show, PAUSE); });
-  decision.addEventListener("change", show);
+  verdict.addEventListener("change", show);
   const form = document.getElementById("controls");
   form.addEventListener("submit", (event) => { event.preventDefault(); show(); });
   form.addEventListener("reset", () => setTimeout(show));
   form.hidden = false;
-  if (text.value || decision.value) show();     // on a reload, browsers keep what was typed
+  if (text.value || verdict.value) show();     // on a reload, browsers keep what was typed
 })();
