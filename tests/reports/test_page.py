@@ -132,11 +132,11 @@ def test_a_host_is_a_card_on_a_telephone(
     browser: Browser, folder: Path, count: int
 ) -> None:
     browser.open(written(folder, "applied", count), width=390)
-    lefts = browser.js(
-        "[...document.querySelector('.list tbody tr').cells].map((cell) =>"
-        " cell.getBoundingClientRect().left)"
+    cells = browser.js(
+        "[...document.querySelector('.list tbody tr').cells].map((cell) => {"
+        " const {left, width} = cell.getBoundingClientRect(); return [left, width]; })"
     )
-    assert len(lefts) == 4 and len(set(lefts)) == 1  # one below the other
+    assert cells == [[16, 358]] * 4  # one below the other, each as wide as the card
     strip = browser.js("document.querySelector('.strip').getBoundingClientRect().width")
     assert strip > 340
 
@@ -355,7 +355,7 @@ def test_the_legend_filters_the_table_by_keyboard(opened: Browser) -> None:
         opened.js("document.getElementById('shown').textContent")
         == "1 of 4 records shown: checked in after its termination"
     )
-    current = "document.querySelector('.legend [aria-current]').innerText"
+    current = "document.querySelector('.legend [aria-current=true]').innerText"
     assert "checked in after its termination" in opened.js(current)
     assert opened.js("location.hash") == "#every"
 
@@ -395,6 +395,8 @@ def test_a_name_without_end_presses_nothing_aside(
     for width in WIDTHS:
         browser.look(width=width)
         assert browser.js("document.documentElement.scrollWidth") == width
+        if width >= 1280:
+            assert head_widths(browser, ".list")["Why"] >= 400
 
 
 def test_thousands_of_records_can_be_filtered_and_sorted(

@@ -65,8 +65,10 @@
     const label = verdict.value ? `: ${verdict.selectedOptions[0].textContent.replace(/^– | \([\d,]+\)$/g, "")}` : "";
     shown.textContent = `${number.format(count)}${of} records shown${label}${words}`;
     for (const link of links) {
-      const row = link.closest("tr");
-      if (row) row.toggleAttribute("aria-current", Boolean(verdict.value) && link.dataset.show === verdict.value);
+      const row = link.closest(".legend tr");
+      if (!row) continue;
+      if (link.dataset.show === verdict.value) row.setAttribute("aria-current", "true");
+      else row.removeAttribute("aria-current");
     }
   }
 
