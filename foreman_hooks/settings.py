@@ -36,6 +36,7 @@ _KEYS = (
     "checker",
     "journal",
     "deadline",
+    "repeat_news",
     "policy",
 )
 _SATELLITE_KEYS = (
@@ -63,6 +64,7 @@ _CHECKER_KEYS = (
 )
 _POLICY_KEYS = tuple(field.name for field in fields(Policy))
 
+REPEAT_NEWS = timedelta(days=7)
 _URL_VARIABLES = ("FOREMAN_SERVER_URL", "FOREMAN_SERVER", "FOREMAN_URL")
 _USER_VARIABLES = ("FOREMAN_USERNAME", "FOREMAN_USER")
 _URL = re.compile(r"(?i:https?)://[^/\s@?#]+(/[^\s?#]*)?")
@@ -74,7 +76,8 @@ class Settings:
 
     `login`: None if no Satellite is configured; `check` works without one.  `search`: which hosts a
     run may judge, "" for all.  `checker`: None if this machine asks the clouds itself.  `deadline`:
-    after how long a command ends, whatever it waits for.  `warnings`: one line for each thing in
+    after how long a command ends, whatever it waits for.  `repeat_news`: after how long cron's
+    mail lists everything again that is open; 0: never.  `warnings`: one line for each thing in
     hammer's files that is ignored.  `secret_files`: the files that hold a password for Satellite.
     """
 
@@ -86,6 +89,7 @@ class Settings:
     journal: Path
     policy: Policy
     deadline: timedelta = DEADLINE
+    repeat_news: timedelta = REPEAT_NEWS
     warnings: tuple[str, ...] = ()
     secret_files: tuple[Path, ...] = ()
 
@@ -118,6 +122,7 @@ def load(config: Optional[Path] = None, environ: Optional[Environ] = None) -> Se
         journal=file.path("journal", JOURNAL),
         policy=_policy(file),
         deadline=_deadline(file, DEADLINE),
+        repeat_news=file.duration("repeat_news", REPEAT_NEWS),
         warnings=hammer.warnings,
         secret_files=_secret_files(path, satellite, hammer),
     )

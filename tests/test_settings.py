@@ -162,6 +162,7 @@ def test_every_key_sets_its_value(
             },
             "journal": "/srv/journal",
             "deadline": "45m",
+            "repeat_news": "1d",
             "policy": {
                 "quiet": "1h30m",
                 "all_clouds_listed": True,
@@ -206,6 +207,7 @@ def test_every_key_sets_its_value(
             openstack_names=("Acme", "RDO"),
         ),
         timedelta(minutes=45),
+        timedelta(days=1),
         (),
         (tmp_path / "config.yml",),
     )
@@ -401,7 +403,7 @@ def test_a_login_never_shows_its_password() -> None:
         ),
         (
             {1: 2},
-            "unknown key 1; known are satellite, clouds, checker, journal, deadline, policy",
+            "unknown key 1; known are satellite, clouds, checker, journal, deadline, repeat_news",
         ),
         ({None: 2}, "unknown key None; known are"),
     ],

@@ -472,7 +472,8 @@ class Journal:
         """Note what became of the deletion with this number."""
         with self.writing() as database:
             database.execute(
-                "UPDATE deletions SET result = ?, detail = ?, ended = ? WHERE id = ?",
+                "UPDATE deletions SET result = ?, detail = ?, ended = ?, mailed = NULL "
+                "WHERE id = ?",
                 (outcome.result, outcome.detail, time_text(now), number),
             )
             if outcome.result is Result.DELETED:

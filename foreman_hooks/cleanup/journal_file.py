@@ -13,6 +13,7 @@ _VERSION = 4
 # so that a count of all never goes down.  `open_records`: what the last plans said of every record
 # that is to be deleted, waits, or needs attention; since when; when it was last mailed, and who
 # took it out of the mails.
+# `problems`: what was mailed about the last runs of that scope as a whole (news.py).
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE misses (
@@ -57,7 +58,8 @@ CREATE TABLE deletions (
     terminated_at TEXT NOT NULL,
     who TEXT NOT NULL,
     restored_at TEXT,
-    restored_as INTEGER
+    restored_as INTEGER,
+    mailed TEXT
 );
 CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
 CREATE INDEX by_host ON deletions (satellite, host_id);
@@ -119,6 +121,16 @@ CREATE TABLE open_records (
     acked_by TEXT,
     ack_reason TEXT,
     PRIMARY KEY (satellite, host_id)
+);
+CREATE TABLE problems (
+    satellite TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    until TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    since TEXT NOT NULL,
+    mailed TEXT NOT NULL,
+    PRIMARY KEY (satellite, scope, until, kind)
 );
 PRAGMA user_version = {_VERSION};
 COMMIT;

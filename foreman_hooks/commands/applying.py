@@ -15,6 +15,9 @@ from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.model import Outcome
 from foreman_hooks.rules.plan import Plan
 
+FAILED_DELETION = (
+    "failed deletion"  # the kind of such a line: the news lists them itself
+)
 Show = Callable[[Sequence[Outcome]], None]
 
 
@@ -50,7 +53,8 @@ def _explain(app: App, outcomes: Sequence[Outcome], interrupted: bool) -> int:
     """Print why not all is deleted; return the exit code."""
     for outcome in outcomes:
         if outcome.result in ("failed", "unfinished"):
-            complain(f"{outcome.name}: {outcome.detail}", INCOMPLETE)
+            text = f"{outcome.name}: {outcome.detail}"
+            complain(text, INCOMPLETE, kind=FAILED_DELETION)
     deleted = _count_deleted(outcomes)
     count = f"{deleted} of {len(outcomes)} records were deleted, all are in the journal"
     if app.deadline.is_late:
@@ -67,16 +71,6 @@ def show_outcomes(
 ) -> None:
     """Print a table of what became of each deletion of a plan."""
     app.show_rows(listings.outcome_rows(outcomes), style)
-    _show_count(app, plan, outcomes)
-
-
-def show_news(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:
-    """Print what cron mails of a plan and what became of it."""
-    app.say(listings.news(plan, outcomes))
-    _show_count(app, plan, outcomes)
-
-
-def _show_count(app: App, plan: Plan, outcomes: Sequence[Outcome]) -> None:
     app.say(f"{_count_deleted(outcomes)} of {len(plan.deletions)} records deleted\n")
 
 

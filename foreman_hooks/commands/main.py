@@ -16,7 +16,7 @@ import click
 
 from foreman_hooks.commands.deadline import Deadline, DeadlineError
 from foreman_hooks.commands.interruption import Terminated, terminable
-from foreman_hooks.commands.output import complain, reasons, warn
+from foreman_hooks.commands.output import complain, describe, reasons, warn
 from foreman_hooks.commands.process import run_and_exit
 from foreman_hooks.errors import EXIT_CODES, PENDING, code_of
 from foreman_hooks.paths import CONFIG
@@ -87,27 +87,15 @@ def _invoke(command: click.Command, argv: Arguments, deadline: Deadline) -> int:
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except click.ClickException as error:
-        return complain(error.format_message(), code_of(error))
-    except (click.Abort, KeyboardInterrupt, Terminated) as error:
-        return complain(
-            "interrupted; what was done before is in the journal", code_of(error)
-        )
+    except (click.ClickException, click.Abort, KeyboardInterrupt, Terminated) as error:
+        return complain(describe(error), code_of(error))
     except BrokenPipeError:  # the reader of our output has closed it
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  also our own bugs: one line, and never success
         log.debug("traceback", exc_info=True)
-        return complain(_message(error), code_of(error))
-
-
-def _message(error: Exception) -> str:
-    """What to print for an error; one without an exit code is a bug."""
-    if hasattr(error, "exit_code"):
-        return str(error)
-    kind = type(error).__name__
-    return f"internal error (please report): {kind}: {error}; run with -d for more"
+        return complain(describe(error), code_of(error))
 
 
 def _load(name: str) -> click.Command:

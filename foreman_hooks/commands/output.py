@@ -1,22 +1,44 @@
 """How a command reports problems: one line on stderr, and the same line in the log."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
 import click
 
+from foreman_hooks.errors import INTERRUPTED, code_of
 from foreman_hooks.reports import logs
 from foreman_hooks.reports.texts import plain
 
-reasons: list[str] = []  # the lines on stderr that say why this command failed
+
+class Line(NamedTuple):
+    """One line for stderr.
+
+    `until`: what to report once it is over, such as "prod/RegionOne answers again"; "" for nothing.
+    Lines with the same `until` are about the same trouble.  `kind`: what makes two lines say the
+    same; "" for the text without its numbers.
+    """
+
+    text: str
+    until: str = ""
+    kind: str = ""
 
 
-def complain(message: str, code: int) -> int:
-    """Print an error as one line on stderr; return the exit code."""
-    warn(f"error: {message}")
+reasons: list[str] = []  # the lines for stderr that say why this command failed
+_held_back: list[
+    list[Line]
+] = []  # the list that gets the lines instead, if there is one
+
+
+def complain(message: str, code: int, until: str = "", kind: str = "") -> int:
+    """Print an error as one line on stderr; return the exit code.  `until`, `kind`: see Line."""
+    reasons.append(_print_line(f"error: {message}", until, kind))
     return code
 
 
-def warn(message: str) -> None:
-    """Print one line on stderr that says why something is not done."""
-    reasons.append(_print_line(message))
+def warn(message: str, until: str = "") -> None:
+    """Print one line on stderr that says why something is not done; `until`: see Line."""
+    reasons.append(_print_line(message, until))
 
 
 def hint(message: str) -> None:
@@ -24,8 +46,38 @@ def hint(message: str) -> None:
     _print_line(f"warning: {message}")
 
 
-def _print_line(message: str) -> str:
-    line = plain(" ".join(message.split()))
-    click.echo(line, err=True)
-    logs.said.error("%s", line)
-    return line
+def _print_line(message: str, until: str = "", kind: str = "") -> str:
+    text = plain(" ".join(message.split()))
+    if _held_back:
+        _held_back[-1].append(Line(text, until, kind))
+    else:
+        click.echo(text, err=True)
+    logs.said.error("%s", text)
+    return text
+
+
+@contextmanager
+def held_back() -> Iterator[list[Line]]:
+    """Yield a list that gets the lines and the warnings that stderr would get.
+
+    The log file gets them as usual.
+    """
+    lines: list[Line] = []
+    _held_back.append(lines)
+    try:
+        with logs.warnings_taken_by(lambda text: lines.append(Line(plain(text)))):
+            yield lines
+    finally:
+        _held_back.pop()
+
+
+def describe(error: BaseException) -> str:
+    """What to print for an error; one without an exit code is a bug."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if code_of(error) == INTERRUPTED:
+        return "interrupted; what was done before is in the journal"
+    if hasattr(error, "exit_code"):
+        return str(error)
+    kind = type(error).__name__
+    return f"internal error (please report): {kind}: {error}; run with -d for more"

@@ -19,6 +19,8 @@ from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.satellite.errors import SatelliteForbidden
 
+NOTHING_STOPPED = "no guard rail stops a deletion any more"
+
 
 def make_plan(
     cleanup: Cleanup,
@@ -113,13 +115,19 @@ def show_guard_rails(plan: Plan) -> None:
         which = f"{count} deletions are"
         if count == 1:
             which = "1 deletion is"
-        warn(f"needs an approval: {hold.why}; {which} held back, the others are not")
+        warn(
+            f"needs an approval: {hold.why}; {which} held back, the others are not",
+            until=NOTHING_STOPPED,
+        )
 
 
 def show_refusals(refusals: Sequence[str]) -> None:
     """Print why the guard rails refuse a plan."""
     for refusal in refusals:
-        warn(f"refused: {refusal}; nothing is deleted")
+        warn(
+            f"refused: {refusal}; nothing is deleted",
+            until=NOTHING_STOPPED,
+        )
 
 
 def plan_code(plan: Plan, detailed: bool) -> int:
@@ -129,12 +137,16 @@ def plan_code(plan: Plan, detailed: bool) -> int:
     answered, or if host parameters are hidden; INCOMPLETE if something could not be known; if
     `detailed`, PENDING if there is something to delete; else 0.
     """
-    errors = [region.error for region in plan.regions if region.error]
-    for error in errors:
-        complain(str(error), INCOMPLETE)
+    errors = []
+    for region in plan.regions:
+        if region.error:
+            errors.append(region.error)
+            until = f"{region.place} answers again"
+            complain(str(region.error), INCOMPLETE, until)
     if plan.refusals or plan.holds:
         warn(
-            "apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)"
+            "apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)",
+            until=NOTHING_STOPPED,
         )
         return REFUSED
     if errors and len(errors) == len(plan.regions):
@@ -166,4 +178,6 @@ def _complain_of_unknown(plan: Plan) -> None:
         f"nothing is known about {plan.unknown} of {len(plan.verdicts)} records, such as "
         f"{example.name}: {example.reason.value} ({example.detail})",
         INCOMPLETE,
+        until="every record can be judged again",
+        kind=example.reason.value,
     )

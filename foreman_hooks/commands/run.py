@@ -1,6 +1,6 @@
 """run: plan, and with --apply delete; what cron and remote execution call."""
 
-import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -9,7 +9,8 @@ import click
 
 from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.commands.app import App
-from foreman_hooks.commands.applying import Show, apply_plan, show_news, show_outcomes
+from foreman_hooks.commands.applying import Show, apply_plan, show_outcomes
+from foreman_hooks.commands.news import news_only
 from foreman_hooks.commands.options import (
     RecordOptions,
     ScopeOptions,
@@ -31,7 +32,6 @@ from foreman_hooks.commands.recording import noted
 from foreman_hooks.errors import BadData
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.osp_checker import parse_uuid
-from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
 from foreman_hooks.rules.plan import Plan
@@ -84,6 +84,11 @@ instance_options = bundled(
     help="Delete what the plan says; without it, only show the plan.",
 )
 @click.option(
+    "--news",
+    is_flag=True,
+    help="For cron: print only what is new since the last such run; nothing without news.",
+)
+@click.option(
     "--detailed-exitcode", is_flag=True, help="Exit with 2 if deletions are pending."
 )
 @output_options
@@ -94,60 +99,64 @@ def run(
     records: RecordOptions,
     instance: InstanceOptions,
     apply_it: bool,
+    news: bool,
     detailed_exitcode: bool,
     style: Style,
 ) -> int:
     """Plan, and with --apply delete.
 
-    This is what cron and remote execution call. Prints nothing if there is nothing to report,
-    except on a terminal or with an output other than table.
+    This is what cron and remote execution call. With --news it prints only what is new or has
+    changed since it last did, and what is open once a week ('repeat_news'); else nothing.
 
     Use --uuid or --host right after you have deleted a server: the same rules decide on this
     instance alone, and the verdict is always shown. With proof its record is deleted once
     'policy.quiet' has passed, without proof it waits as usual. Exits with 128 if there is no such
     record.
     """
-    maintenance.refuse()
     target = instance.target()
     _check_options(target, scope, records)
     check_fields(style, apply_it)
+    if news:
+        _check_news(app, target, style)
     command = "run --apply" if apply_it else "run"
     with (
         recorded(records.metrics) as record,
-        app.cleanup(scope) as cleanup,
-        noted(cleanup, command, record),
+        news_only(app, str(scope), record) if news else nullcontext(),
     ):
-        plan = make_plan(cleanup, record, records.page, target)
-        record.code = plan_code(plan, detailed_exitcode and not apply_it)
-        in_full = target is not None or _wants_listing(app)
-        show = _show(app, plan, style, in_full)
-        if apply_it and plan.deletions and not plan.refusals:
-            _apply(app, cleanup, record, show, records.page)
-        elif style.for_programs:
-            show_document(app, plan, style)
-        elif not in_full:
-            app.say(listings.news(plan))
+        maintenance.refuse()
+        with app.cleanup(scope) as cleanup, noted(cleanup, command, record):
+            plan = make_plan(cleanup, record, records.page, target)
+            show = _show(app, plan, None if news else style)
+            record.code = plan_code(plan, detailed_exitcode and not apply_it)
+            if apply_it and plan.deletions and not plan.refusals:
+                _apply(app, cleanup, record, show, records.page)
+            elif style.for_programs:
+                show_document(app, plan, style)
     return record.code
 
 
-def _show(app: App, plan: Plan, style: Style, in_full: bool) -> Show:
-    """Print the plan, in full or only its guard rails; return how to print its outcomes.
+def _show(app: App, plan: Plan, style: Optional[Style]) -> Show:
+    """Print the plan, and return how to print its outcomes; style None: for the news.
 
     Programs get one document, so the plan is printed with its outcomes then.
     """
+    if style is None:
+        show_guard_rails(plan)
+        return lambda outcomes: None
     if style.for_programs:
         show_guard_rails(plan)
         return partial(show_document, app, plan, style)
-    if in_full:
-        show_plan(app, plan, style)
-        return partial(show_outcomes, app, plan, style)
-    show_guard_rails(plan)
-    return partial(show_news, app, plan)
+    show_plan(app, plan, style)
+    return partial(show_outcomes, app, plan, style)
 
 
-def _wants_listing(app: App) -> bool:
-    """Whether somebody is reading; cron gets only the news."""
-    return sys.stdout.isatty() or app.verbose
+def _check_news(app: App, target: Optional[Target], style: Style) -> None:
+    """Raise UsageError for options that do not go with --news."""
+    if target or app.quiet or style != Style():
+        raise click.UsageError(
+            "--news is what cron mails of a run over all hosts; -q, --uuid, --host and the options "
+            "of listings do not go with it"
+        )
 
 
 def _check_options(

@@ -103,8 +103,8 @@ class Choice:
     def run_command(self) -> tuple[str, ...]:
         """The command that a schedule runs."""
         if self.apply:
-            return ("run", "--apply")
-        return ("run",)
+            return ("run", "--apply", "--news")
+        return ("run", "--news")
 
 
 def required_files(choice: Choice) -> list[FileSpec]:

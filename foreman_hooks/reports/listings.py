@@ -9,7 +9,6 @@ from foreman_hooks.osp_checker import Sighting
 from foreman_hooks.reports.texts import plain
 from foreman_hooks.rules.model import (
     NEEDS_ATTENTION,
-    UNKNOWN_REASONS,
     Decision,
     Outcome,
     Reason,
@@ -184,76 +183,6 @@ def count_reasons(verdicts: Iterable[Verdict]) -> list[ReasonCount]:
     for (decision, reason), records in counter.most_common():
         rows.append(ReasonCount(decision, reason, records))
     return sorted(rows, key=lambda row: ORDER.index(row.decision))
-
-
-# Lines about records that share a cause: an unreachable cloud, or a refused plan.
-_EXAMPLES = 5
-
-
-def news(plan: Plan, outcomes: Outcomes = None) -> str:
-    """What cron mails: what was deleted (or would be), what needs attention, and what waits.
-
-    "" if there is nothing to do: a record that still waits is not news.
-    """
-    lines = _deletions(plan, outcomes)
-    reasons = NEEDS_ATTENTION - UNKNOWN_REASONS
-    for verdict in plan.verdicts:
-        if verdict.reason in reasons:
-            lines.append(_line("needs attention", verdict))
-    lines += _unknown(plan)
-    if not lines:
-        return ""
-    for verdict in plan.verdicts:
-        if verdict.decision is Decision.WAIT:
-            lines.append(_line("waits", verdict))
-    return "".join(f"{plain(line)}\n" for line in lines)
-
-
-def _deletions(plan: Plan, outcomes: Outcomes) -> list[str]:
-    by_host = {outcome.host_id: outcome for outcome in outcomes or ()}
-    applied = outcomes is not None
-    lines = []
-    for verdict in plan.deletions:
-        outcome = by_host.get(verdict.host_id)
-        if outcome:
-            verdict = verdict._replace(detail=outcome.detail)
-            label = outcome.result.value
-        else:
-            label = _label(plan, verdict, applied)
-        lines.append(_line(label, verdict))
-    # A plan that breaks a cap may hold thousands of deletions, and cron mails it every hour.
-    if plan.refusals and len(lines) > _EXAMPLES:
-        more = len(lines) - _EXAMPLES
-        lines[_EXAMPLES:] = [f"{'':<17}and {more} more: see 'plan'"]
-    return lines
-
-
-def _label(plan: Plan, verdict: Verdict, applied: bool) -> str:
-    """What becomes of a planned deletion that has no outcome."""
-    if plan.refusals:
-        return "refused"
-    if verdict.host_id in plan.held:
-        return "held back"
-    return "not done" if applied else "to delete"
-
-
-def _unknown(plan: Plan) -> list[str]:
-    """How many records are unknown, and some of the causes."""
-    if not plan.unknown:
-        return []
-    causes: dict[str, None] = {}
-    for verdict in plan.verdicts:
-        if verdict.reason in UNKNOWN_REASONS:
-            causes[f"{'':<17}{verdict.reason.value}: {verdict.detail}"] = None
-    return [
-        f"{'needs attention':<17}{plan.unknown} of {len(plan.verdicts)} records: "
-        "nothing could be learned about them",
-        *list(causes)[:_EXAMPLES],
-    ]
-
-
-def _line(label: str, verdict: Verdict) -> str:
-    return f"{label:<17}{verdict.name}: {verdict.reason.value}; {verdict.detail}"
 
 
 def summary(plan: Plan) -> str:

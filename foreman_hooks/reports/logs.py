@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from io import TextIOWrapper
 from pathlib import Path
@@ -72,7 +74,7 @@ def set_up(
     file: Optional[Path] = None,
 ) -> None:
     """Log to stderr from `level` on, and steps and printed lines to `file`; raises OSError."""
-    stderr = logging.StreamHandler()
+    stderr = _Stderr()
     stderr.setLevel(level)
     stderr.addFilter(lambda record: record.name != SAID)
     stderr.setFormatter(_formatter(kind, timed=False))
@@ -101,6 +103,36 @@ def _formatter(kind: str, timed: bool) -> logging.Formatter:
     if kind == "json":
         return JsonFormatter()
     return TextFormatter(timed)
+
+
+class _Stderr(logging.StreamHandler):
+    """Standard error; `take`: what gets the text of each warning instead, if anything."""
+
+    take: Optional[Callable[[str], None]] = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record, or hand a warning on."""
+        if self.take and record.levelno >= logging.WARNING:
+            self.take(f"{record.levelname.lower()}: {record.getMessage()}")
+        else:
+            super().emit(record)
+
+
+@contextmanager
+def warnings_taken_by(take: Callable[[str], None]) -> Iterator[None]:
+    """Hand the text of each warning to `take` instead of printing it; the log file gets it too."""
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, _Stderr)
+    ]
+    for handler in handlers:
+        handler.take = take
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.take = None
 
 
 class _LogFile(logging.FileHandler):

@@ -130,11 +130,11 @@ def test_run_without_apply_deletes_nothing_and_with_it_does(
     assert "1 of 1 records deleted" in out
 
 
-def test_run_prints_nothing_if_there_is_nothing_to_report(
-    stage: Any, call: Any
-) -> None:
+def test_run_prints_the_listing_also_into_a_pipe(stage: Any, call: Any) -> None:
     stage.archived("waits")
-    assert call("--config", stage.config(), "run", "--apply") == (0, "", "")
+    code, out, err = call("--config", stage.config(), "run", "--apply")
+    assert (code, err) == (0, "")
+    assert "2 host records (all hosts): 0 to delete, 1 waiting, 1 kept" in out
 
 
 def test_quiet_prints_errors_only(stage: Any, call: Any) -> None:
@@ -824,10 +824,10 @@ def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(
     assert stage.left == {"witness", "old"}
 
 
-def test_run_for_one_instance_shows_why_it_is_kept_where_a_run_for_all_prints_nothing(
+def test_run_for_one_instance_shows_why_it_is_kept_where_a_run_for_all_lists_nothing(
     stage: Any, call: Any
 ) -> None:
-    assert call("--config", stage.config(), "run") == (0, "", "")
+    assert "witness" not in call("--config", stage.config(), "run")[1]
     code, out, _ = call(
         "--config", stage.config(), "run", "--host", "witness.example.com"
     )

@@ -146,8 +146,8 @@ def test_a_dry_run_shows_it_all_with_the_changed_lines_and_does_nothing(
     code, out, err = call("schedule", "install", "--root", root, "--apply", "--dry-run")
     assert (code, err, tree(root)) == (0, "", before)
     assert re.search(r"^updated +\S+cron\.d/satellite-osp-cleanup$", out, re.MULTILINE)
-    assert re.search(r"^ {4}-\d+ \* \* \* \* root .* run$", out, re.MULTILINE)
-    assert re.search(r"^ {4}\+\d+ \* \* \* \* root .* run --apply$", out, re.MULTILINE)
+    assert re.search(r"^ {4}-\d+ \* \* \* \* root .* run --news$", out, re.MULTILINE)
+    assert re.search(r"^ {4}\+\d+ .* root .* run --apply --news$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("how", ["--cron", "--systemd"])
@@ -156,10 +156,10 @@ def test_only_apply_lets_it_delete_and_only_until_the_next_install(
 ) -> None:
     path = CRON if how == "--cron" else SERVICE
     do("install", how)
-    assert re.search(r"run$", text(root, path), re.MULTILINE)
+    assert re.search(r"run --news$", text(root, path), re.MULTILINE)
     assert "--apply" not in text(root, path)
     do("install", how, "--apply")
-    assert re.search(r"run --apply$", text(root, path), re.MULTILINE)
+    assert re.search(r"run --apply --news$", text(root, path), re.MULTILINE)
     do("install")
     assert "--apply" not in text(root, path)
 
@@ -189,6 +189,7 @@ def test_the_example_configuration_shows_every_key_with_its_default(
         "checker",
         "journal",
         "deadline",
+        "repeat_news",
         "policy",
     }
     (root / CONFIG).write_text(
@@ -200,6 +201,7 @@ def test_the_example_configuration_shows_every_key_with_its_default(
         settings.JOURNAL,
         None,
     )
+    assert loaded.repeat_news == settings.REPEAT_NEWS
 
 
 def test_the_schedule_names_the_absolute_paths_of_the_program_and_of_its_configuration(
@@ -214,7 +216,7 @@ def test_the_schedule_names_the_absolute_paths_of_the_program_and_of_its_configu
         == 0
     )
     program = Path(sys.executable).with_name(NAME)
-    assert f"ExecStart={program} --config {tmp_path}/mine.yml run\n" in text(
+    assert f"ExecStart={program} --config {tmp_path}/mine.yml run --news\n" in text(
         root, SERVICE
     )
     assert f"ReadWritePaths={tmp_path}/there\n" in text(root, SERVICE)
@@ -249,7 +251,8 @@ def test_cron_reads_the_line_as_intended(do: Any, root: Path) -> None:
     times, user, command = cron_job(text(root, CRON))
     assert 0 <= int(times[0]) < 60
     assert (times[1:], user) == (["*"] * 4, "root")
-    assert shlex.split(command)[1:] == ["--log-file", str(paths.LOG), "run", "--apply"]
+    options = ["--log-file", str(paths.LOG)]
+    assert shlex.split(command)[1:] == [*options, "run", "--apply", "--news"]
     assert Path(shlex.split(command)[0]).is_absolute()
     assert {"SHELL=/bin/sh", "MAILTO=root"} < set(text(root, CRON).splitlines())
 
@@ -301,7 +304,7 @@ def test_odd_paths_survive_cron_sh_and_systemd() -> None:
     specs = required_files(Choice(command, "h", "systemd"))
     texts = {spec.path: spec.text or "" for spec in specs}
     assert (
-        'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run\n'
+        'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run --news\n'
         in texts[paths.SERVICE]
     )
     with pytest.raises(ScheduleError, match="cannot be written into a file"):
@@ -330,7 +333,7 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
     stage.terminated("old")
     code, out, err = run()
     assert (code, err) == (0, "")
-    assert "1 of 1 records deleted" in out
+    assert out.startswith("deleted          old.example.com: terminated, with proof; ")
     assert stage.left == {"witness"}
     lines = log.read_text().splitlines()
     assert len([line for line in lines if line.endswith(" run starts")]) == 2

@@ -1,6 +1,5 @@
 """What people read: hammer's table and a plan in words, without anything a terminal would obey."""
 
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,7 +14,6 @@ from foreman_hooks.reports.listings import (
     Style,
     UnknownField,
     hammer_lines,
-    news,
     noteworthy,
     outcome_rows,
     render,
@@ -290,102 +288,3 @@ def test_a_name_cannot_add_a_line_to_the_hammer_commands() -> None:
     assert all(
         line.isprintable() for line in hammer_lines([verdict(" ".join(HOSTILE))])
     )
-
-
-# What cron mails
-
-
-def test_what_could_not_be_known_is_told_with_its_cause_once() -> None:
-    unknown = [
-        Verdict(
-            number,
-            f"{number}.example.com",
-            "u",
-            Decision.KEEP,
-            Reason.UNKNOWN,
-            "prod/RegionOne: no",
-        )
-        for number in (1, 2)
-    ]
-    assert news(plan(unknown)) == (
-        "needs attention  2 of 2 records: nothing could be learned about them\n"
-        "                 OpenStack could not be asked: prod/RegionOne: no\n"
-    )
-
-
-def test_nothing_is_told_where_nothing_is_to_be_done() -> None:
-    """That something waits as it did before is no news."""
-    waits = Verdict(
-        1,
-        "a.example.com",
-        "u",
-        Decision.WAIT,
-        Reason.GRACE,
-        "1 of 3 runs; not before ever",
-    )
-    assert (
-        news(
-            plan(
-                [
-                    waits,
-                    Verdict(
-                        2, "b.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed"
-                    ),
-                ]
-            )
-        )
-        == ""
-    )
-
-
-def test_what_goes_what_needs_a_person_and_what_waits_is_told_in_that_order() -> None:
-    verdicts = [
-        Verdict(
-            1,
-            "w.example.com",
-            "u",
-            Decision.WAIT,
-            Reason.GRACE,
-            "not before 2026/11/22",
-        ),
-        Verdict(
-            2,
-            "l.example.com",
-            "u",
-            Decision.KEEP,
-            Reason.CHECKED_IN,
-            "an hour\x1b[2J ago",
-        ),
-        Verdict(
-            3,
-            "d.example.com",
-            "u",
-            Decision.DELETE,
-            Reason.TERMINATED,
-            "terminated yesterday",
-        ),
-        Verdict(4, "k.example.com", "u", Decision.KEEP, Reason.ALIVE, "listed"),
-    ]
-    assert news(plan(verdicts)) == (
-        "to delete        d.example.com: terminated, with proof; terminated yesterday\n"
-        "needs attention  l.example.com: checked in after its termination; an hour [2J ago\n"
-        "waits            w.example.com: absent, within the grace period; not before 2026/11/22\n"
-    )
-    outcomes = [Outcome(3, "d.example.com", "u", Result.FAILED, "Satellite said no")]
-    assert news(plan(verdicts), outcomes).startswith(
-        "failed           d.example.com: terminated, with proof; Satellite said no\n"
-    )
-
-
-def test_of_a_refused_plan_a_few_are_told_and_how_many_more() -> None:
-    """A plan that breaks a cap can be of thousands, and cron mails every hour."""
-    made = plan(
-        [
-            Verdict(number, f"h{number}", UUID, Decision.DELETE, Reason.TERMINATED, "d")
-            for number in range(5000)
-        ]
-    )
-    lines = news(replace(made, refusals=("too many",))).splitlines()
-    assert lines[0] == "refused          h0: terminated, with proof; d"
-    assert len(lines) == 6 and lines[-1].strip() == "and 4995 more: see 'plan'"
-    assert len(news(made).splitlines()) == 5000

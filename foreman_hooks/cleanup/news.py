@@ -1,0 +1,165 @@
+"""The news: what is new, or has changed, since the last mail of cron.
+
+The journal keeps what was mailed: of each open record and each deletion when, and which problems.
+A mail that could not be written is not noted, so that the next one says it again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, Optional
+
+from foreman_hooks.cleanup.journal_rows import time_text
+from foreman_hooks.cleanup.open_records import OpenRecord, open_records
+from foreman_hooks.cleanup.problems import (
+    Problem,
+    ProblemLog,
+    other_problems,
+    present_problems,
+)
+from foreman_hooks.rules.model import Decision, Outcome, Result
+
+
+class NewDeletion(NamedTuple):
+    """A deletion that was not mailed yet, whoever made it.
+
+    `result`, `detail`: None as long as nobody knows what became of the record.  `who`: the user
+    that ran the program.
+    """
+
+    id: int
+    host_id: int
+    name: str
+    reason: str
+    result: Optional[str]
+    detail: Optional[str]
+    who: str
+
+
+@dataclass(frozen=True)
+class News:
+    """What a mail says.
+
+    `problems`, `records`: what is new, or listed again.  `over`: problems that ended, one for each
+    trouble; one without `until` is not reported.  `failures`: deletions that failed before they
+    began.  `problems_before`, `records_before`: what was mailed before, and stands.  `in_full`:
+    everything is listed again.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    over: tuple[Problem, ...] = ()
+    deletions: tuple[NewDeletion, ...] = ()
+    failures: tuple[Outcome, ...] = ()
+    records: tuple[OpenRecord, ...] = ()
+    problems_before: tuple[Problem, ...] = ()
+    records_before: tuple[OpenRecord, ...] = ()
+    in_full: bool = False
+
+    @property
+    def is_worth_a_mail(self) -> bool:
+        """Whether anything is new besides records that wait: nobody has to do anything there."""
+        over = [problem for problem in self.over if problem.until]
+        urgent = [record for record in self.records if not _waits(record)]
+        return any((self.problems, over, self.deletions, self.failures, urgent))
+
+
+class EndOfRun(NamedTuple):
+    """What the news needs to know of a run.
+
+    `lines`: (text, until, kind) of its problems, see present_problems.  `complete`: it reached its
+    end, so that any other problem is over.
+    """
+
+    lines: Sequence[tuple[str, str, str]]
+    outcomes: Sequence[Outcome]
+    complete: bool
+
+
+def gather_news(
+    log: ProblemLog, end: EndOfRun, repeat: timedelta, now: datetime
+) -> News:
+    """The news at the end of a run.
+
+    `repeat`: after how long everything is listed again; 0: never.  `now`: aware.  Raises
+    JournalError.
+    """
+    known = log.mailed()
+    problems = present_problems(end.lines, known, now)
+    over = other_problems(known, problems)
+    if not end.complete:
+        problems, over = [*problems, *over], ()
+    deletions = _new_deletions(log)
+    failures = _failures_without_row(end.outcomes, deletions)
+    records = [
+        record
+        for record in open_records(log.journal, log.satellite)
+        if record.acked_at is None
+    ]
+    in_full = _is_due(problems, records, repeat, now)
+    reported = {deletion.host_id for deletion in deletions}
+    reported.update(outcome.host_id for outcome in failures)
+    others = [record for record in records if record.host_id not in reported]
+    return News(
+        problems=tuple(p for p in problems if in_full or not p.mailed),
+        over=over,
+        deletions=deletions,
+        failures=failures,
+        records=tuple(record for record in others if in_full or not record.mailed),
+        problems_before=tuple(p for p in problems if p.mailed and not in_full),
+        records_before=tuple(r for r in others if r.mailed and not in_full),
+        in_full=in_full,
+    )
+
+
+def note_mailed(log: ProblemLog, news: News, now: datetime) -> None:
+    """Note that this was mailed at `now` (aware); raises JournalError."""
+    at = time_text(now)
+    records = [(at, log.satellite, record.host_id) for record in news.records]
+    deletions = [(at, deletion.id) for deletion in news.deletions]
+    log.note(news.problems, news.over, now)
+    with log.journal.writing() as database:
+        database.executemany(
+            "UPDATE open_records SET mailed = ? WHERE satellite = ? AND host_id = ?",
+            records,
+        )
+        database.executemany("UPDATE deletions SET mailed = ? WHERE id = ?", deletions)
+
+
+def _waits(record: OpenRecord) -> bool:
+    return record.decision is Decision.WAIT
+
+
+def _is_due(
+    problems: Iterable[Problem],
+    records: Iterable[OpenRecord],
+    repeat: timedelta,
+    now: datetime,
+) -> bool:
+    """Whether something besides records that wait was last mailed so long ago."""
+    times = [problem.mailed for problem in problems]
+    times += [record.mailed for record in records if not _waits(record)]
+    return bool(repeat) and any(when and now - when >= repeat for when in times)
+
+
+def _new_deletions(log: ProblemLog) -> tuple[NewDeletion, ...]:
+    columns = ", ".join(NewDeletion._fields)
+    with log.journal.reading() as database:
+        rows = database.execute(
+            f"SELECT {columns} FROM deletions "
+            "WHERE satellite = ? AND mailed IS NULL ORDER BY id",
+            (log.satellite,),
+        ).fetchall()
+    return tuple(NewDeletion(*row) for row in rows)
+
+
+def _failures_without_row(
+    outcomes: Iterable[Outcome], deletions: Iterable[NewDeletion]
+) -> tuple[Outcome, ...]:
+    """What failed before the journal noted that its deletion began."""
+    noted = {deletion.host_id for deletion in deletions}
+    failures = []
+    for outcome in outcomes:
+        failed = outcome.result in (Result.FAILED, Result.UNFINISHED)
+        if failed and outcome.host_id not in noted:
+            failures.append(outcome)
+    return tuple(failures)
