@@ -133,6 +133,32 @@ def open_records(journal: Journal, satellite: str) -> list[OpenRecord]:
         return [_read(row) for row in rows]
 
 
+def acknowledge(
+    journal: Journal, record: OpenRecord, who: str, reason: str, now: datetime
+) -> None:
+    """Take the record out of the mails until something about it changes; raises JournalError.
+
+    `who`: the user.  `reason`: for people, may be "".  `now`: aware.
+    """
+    _note_ack(journal, record, (time_text(now), who, reason))
+
+
+def end_acknowledgement(journal: Journal, record: OpenRecord) -> None:
+    """Put the record back into the mails; raises JournalError."""
+    _note_ack(journal, record, (None, None, None))
+
+
+def _note_ack(
+    journal: Journal, record: OpenRecord, values: tuple[Optional[str], ...]
+) -> None:
+    with journal.writing() as database:
+        database.execute(
+            "UPDATE open_records SET acked_at = ?, acked_by = ?, ack_reason = ? "
+            "WHERE satellite = ? AND host_id = ?",
+            (*values, record.satellite, record.host_id),
+        )
+
+
 def _read(row: Iterable[object]) -> OpenRecord:
     record = OpenRecord(*row)  # type: ignore[arg-type]  # checked below
     which = f"the open record {record.host_id}"

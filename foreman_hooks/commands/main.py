@@ -28,6 +28,7 @@ Arguments = Optional[Sequence[str]]  # None: those of the process
 
 # Each command (its module in this folder has the same name) -> its line in the overview.
 COMMANDS = {
+    "ack": "Take a record that needs attention out of cron's mails.",
     "apply": "Carry out a plan that 'plan' wrote.",
     "check": "Ask OpenStack whether instances exist.",
     "doctor": "Examine both sides and say what to do.",

@@ -335,3 +335,69 @@ def test_the_log_has_every_run_and_what_was_not_mailed(
     lines = log.read_text().splitlines()
     assert sum("error: prod/RegionOne" in line for line in lines) == 3
     assert sum(line.endswith("exit code 69") for line in lines) == 3
+
+
+# ack
+
+
+def rows(stage: Any) -> list[tuple[Optional[str], Optional[str]]]:
+    with sqlite3.connect(stage.folder / "journal.sqlite3") as database:
+        return database.execute(
+            "SELECT acked_by, ack_reason FROM open_records ORDER BY host_id"
+        ).fetchall()
+
+
+def test_ack_notes_who_and_why_and_undo_forgets_it(cron: Cron, stage: Any) -> None:
+    cron.returned("ghost")
+    cron.run()
+    stage.monkeypatch.setenv("SUDO_USER", "alice")
+    out = cron.by_hand("ack", "GHOST.example.com", "--reason", " rebuilt\n by hand ")
+    assert out == (
+        "ghost.example.com (id 2): not mailed until something about it changes; "
+        "checked in after its termination\n"
+    )
+    assert rows(stage) == [("alice", "rebuilt by hand")]
+    assert "back in the mails" in cron.by_hand("ack", "2", "--undo")
+    assert rows(stage) == [(None, None)]
+
+
+def test_an_acknowledged_record_is_in_no_mail(cron: Cron) -> None:
+    cron.returned("ghost")
+    cron.run()
+    cron.by_hand("ack", "ghost.example.com")
+    cron.wait(24 * 8)
+    assert cron.run() == ""
+    cron.removed("web")
+    assert labels(cron.run()) == ["deleted          web"]
+
+
+@pytest.mark.parametrize("host", ["nobody.example.com", "99", "tired.example.com"])
+def test_only_a_record_that_needs_attention_can_be_acknowledged(
+    cron: Cron, host: str
+) -> None:
+    cron.terminate("tired", 2 * HOUR, 3 * HOUR)
+    cron.run()
+    code, out, err = cron.call("--config", cron.config, "ack", host)
+    assert (code, out) == (128, "")
+    assert err.startswith(f"error: no record '{host}' needs attention; see ")
+
+
+def test_of_several_records_with_one_name_one_is_named_by_its_id(
+    cron: Cron, stage: Any
+) -> None:
+    cron.returned("ghost")
+    cron.returned("other")
+    cron.run()
+    with sqlite3.connect(stage.folder / "journal.sqlite3") as database:
+        database.execute("UPDATE open_records SET name = 'ghost.example.com'")
+    code, _, err = cron.call("--config", cron.config, "ack", "ghost.example.com")
+    assert (code, "name its id: 2, 3" in err) == (64, True)
+    cron.by_hand("ack", "3")
+    assert [who is None for who, _ in rows(stage)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "options", [("--reason", "x" * 201), ("--undo", "--reason", "x")]
+)
+def test_ack_refuses_bad_options(cron: Cron, options: tuple[str, ...]) -> None:
+    assert cron.call("--config", cron.config, "ack", "ghost", *options)[0] == 64
