@@ -1,8 +1,14 @@
-"""Print the lower bounds of setup.cfg as pip constraints: `click >=8.0` becomes `click==8.0`."""
+"""Print the lower bounds of setup.cfg as pip constraints: `click >=8.0.3` becomes `click==8.0.3`.
+
+They are the versions of RHEL 9 and of OpenStack Platform 17, which runs on it.
+"""
 
 import configparser
 import re
 from pathlib import Path
+
+# RHEL 9's.  jinja2 2 does not work with the newest one, but does not say so.
+MARKUPSAFE = "markupsafe==1.1.1"
 
 config = configparser.ConfigParser()
 config.read(Path(__file__).parent.parent / "setup.cfg")
@@ -14,3 +20,4 @@ for section, option in (
         requirement = re.fullmatch(r"([A-Za-z0-9_-]+) *>=([0-9.]+)", line.strip())
         if requirement:
             print(f"{requirement[1]}=={requirement[2]}")
+print(MARKUPSAFE)
