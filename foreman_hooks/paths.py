@@ -16,6 +16,7 @@ CRON = Path(f"/etc/cron.d/{NAME}")  # without a dot: cron ignores names with a d
 LOGROTATE = Path(f"/etc/logrotate.d/{NAME}")
 SERVICE = Path(f"/etc/systemd/system/{NAME}.service")
 TIMER = Path(f"/etc/systemd/system/{NAME}.timer")
+TIMER_ENABLED = TIMER.parent / "timers.target.wants" / TIMER.name  # by systemctl enable
 SHELLHOOK = Path(f"/var/lib/foreman-proxy/shellhooks/{NAME}")
 FOREMAN_HOOKS = Path("/usr/share/foreman/config/hooks")
 

@@ -19,7 +19,15 @@ from foreman_hooks.hooks.schedule_files import (
     hook_scripts,
     required_files,
 )
-from foreman_hooks.paths import FOREMAN_HOOKS, LOG, LOGROTATE, NAME, SHELLHOOK, spool_of
+from foreman_hooks.paths import (
+    FOREMAN_HOOKS,
+    LOG,
+    LOGROTATE,
+    NAME,
+    SHELLHOOK,
+    TIMER,
+    spool_of,
+)
 from foreman_hooks.reports import listings
 
 where_options = [
@@ -135,8 +143,12 @@ def schedule_remove(app: App, foreman_hooks: Path, root: Path, dry_run: bool) ->
     targets = [*SCHEDULER_FILES["cron"], *SCHEDULER_FILES["systemd"], SHELLHOOK]
     targets += hook_scripts(foreman_hooks)
     changes = install.plan_removal(root, targets)
+    timer_runs = machine.package_timer_runs(root)
     code = _carry_out(app, root, changes, dry_run)
-    if not changes:
+    if timer_runs:
+        verb = "would be" if dry_run else "is"
+        app.say(f"{TIMER.name} of the package {verb} disabled")
+    elif not changes:
         app.say("nothing is installed")
     if any(change.state is State.KEPT for change in changes):
         code = max(code, 1)
@@ -194,7 +206,8 @@ def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -
         app.say("a dry run: nothing was changed")
         return 0
     machine.check_rights(root)
-    code = _call_systemctl(root, systemd.commands_before(changes))
+    timer_runs = machine.package_timer_runs(root)
+    code = _call_systemctl(root, systemd.commands_before(changes, timer_runs))
     removals = [change for change in changes if change.state is State.REMOVED]
     others = [change for change in changes if change.state is not State.REMOVED]
     for part in (others, removals):

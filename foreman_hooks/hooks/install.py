@@ -10,6 +10,7 @@ import os
 import pwd
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -230,6 +231,17 @@ def _write(root: Path, change: Change) -> None:
     if spec.owner and is_this_machine(root):
         user_id, group_id = _owner_ids(spec.path, spec.owner)
         os.chown(path, user_id, group_id)
+        _label(path)
+
+
+def _label(path: Path) -> None:
+    """Give a file the type that SELinux has for its path; a new file has that of its folder.
+
+    Without SELinux, there is no such type or no program to set it.
+    """
+    if shutil.which("restorecon"):
+        words = ["restorecon", str(path)]
+        subprocess.run(words, stdin=subprocess.DEVNULL, check=False)
 
 
 def _saved_name(path: Path) -> Path:

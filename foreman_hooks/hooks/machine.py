@@ -28,6 +28,8 @@ from foreman_hooks.paths import (
     NAME,
     ROOT_CRONTAB,
     SYSTEM_CRONTAB,
+    TIMER,
+    TIMER_ENABLED,
 )
 
 # The ending of a file that we keep.  systemd, logrotate and cron ignore it, foreman_hooks calls
@@ -141,7 +143,17 @@ def current_scheduler(root: Path) -> Optional[str]:
     for scheduler, files in SCHEDULER_FILES.items():
         if exists(root, files[0]):
             return scheduler
+    if package_timer_runs(root):
+        return "systemd"
     return None
+
+
+def package_timer_runs(root: Path) -> bool:
+    """Whether somebody enabled the timer of the RPM, and 'schedule install' has written none.
+
+    Raises ScheduleError.
+    """
+    return exists(root, TIMER_ENABLED) and not exists(root, TIMER)
 
 
 def other_schedules(root: Path) -> list[Path]:

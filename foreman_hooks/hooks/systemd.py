@@ -11,11 +11,16 @@ Command = tuple[str, ...]  # the words after `systemctl`
 SECONDS = 120  # for one call of systemctl
 
 
-def commands_before(changes: Sequence[Change]) -> list[Command]:
-    """Return the systemctl commands to run before: stop a timer that is going to be removed."""
-    for change in changes:
-        if change.target == TIMER and change.state is State.REMOVED:
-            return [("disable", "--now", TIMER.name)]
+def commands_before(
+    changes: Sequence[Change], package_timer_runs: bool = False
+) -> list[Command]:
+    """Return the systemctl commands to run before: stop a timer that is not to run any more.
+
+    That is one that is going to be removed, or that of the RPM if these changes bring no other.
+    """
+    states = [change.state for change in changes if change.target == TIMER]
+    if State.REMOVED in states or (package_timer_runs and not states):
+        return [("disable", "--now", TIMER.name)]
     return []
 
 

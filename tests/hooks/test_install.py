@@ -1,6 +1,8 @@
 """schedule install and remove, below a folder; cron, systemd and logrotate check the files."""
 
+import grp
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -18,6 +20,8 @@ from foreman_hooks.hooks import install, machine, systemd
 from foreman_hooks.hooks.install import Change, State
 from foreman_hooks.hooks.schedule_files import (
     Choice,
+    FileSpec,
+    Owner,
     ScheduleError,
     minute,
     required_files,
@@ -453,6 +457,36 @@ def test_systemctl_is_called_only_for_what_changed() -> None:
     assert commands((paths.CRON, State.CREATED)) == [("files",)]
 
 
+def test_the_timer_of_the_package_stops_where_another_schedule_takes_over() -> None:
+    disable = ("disable", "--now", "satellite-osp-cleanup.timer")
+    cron = Change(State.CREATED, paths.CRON, paths.CRON)
+    timer = Change(State.CREATED, paths.TIMER, paths.TIMER)
+    assert systemd.commands_before([cron], package_timer_runs=True) == [disable]
+    assert systemd.commands_before([], package_timer_runs=True) == [disable]
+    assert systemd.commands_before([timer], package_timer_runs=True) == []
+    assert systemd.commands_before([cron], package_timer_runs=False) == []
+
+
+def test_install_continues_with_systemd_if_the_timer_of_the_package_was_enabled(
+    do: Any, root: Path
+) -> None:
+    link = root / paths.TIMER_ENABLED.relative_to("/")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/usr/lib/systemd/system/satellite-osp-cleanup.timer")
+    assert do("install")[str(TIMER)] == "created"
+    assert not (root / CRON).exists()
+
+
+def test_remove_says_that_it_stops_the_timer_of_the_package(
+    call: Any, root: Path
+) -> None:
+    link = root / paths.TIMER_ENABLED.relative_to("/")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/usr/lib/systemd/system/satellite-osp-cleanup.timer")
+    _, out, _ = call("schedule", "remove", "--root", root)
+    assert out == "satellite-osp-cleanup.timer of the package is disabled\n"
+
+
 @pytest.mark.parametrize(
     ("script", "says"),
     [
@@ -778,6 +812,23 @@ def test_the_spool_belongs_to_the_users_that_run_the_events() -> None:
         ("foreman-proxy", "foreman"),
         0o660,
     )
+
+
+def test_a_new_spool_gets_the_label_that_selinux_has_for_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, log = tmp_path / "restorecon", tmp_path / "log"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{log}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
+    owner = Owner(user.pw_name, group.gr_name)
+    spool = FileSpec(tmp_path / "spool", 0o600, "", owner=owner)
+    other = FileSpec(tmp_path / "other", 0o600, "")
+    install.carry_out(
+        Path("/"), install.plan_installation(Path("/"), [spool, other], [])
+    )
+    assert log.read_text() == f"{tmp_path}/spool\n"
 
 
 def test_where_there_is_no_such_user_nothing_is_written(
