@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint live bench man rpm picture clean
+.PHONY: demo test lint live bench man packages picture clean
 
 demo: .venv/installed
 	$(BIN)/python -m tests.sandbox.demo
@@ -28,17 +28,10 @@ picture: .venv/installed   # the documentation's picture of the report; needs ch
 man: .venv/installed
 	$(BIN)/python packaging/manual.py
 
-# Builds the RPM from the last commit. --nodeps: on Debian, rpmbuild does not know the required packages.
-rpm: .venv/installed
-	$(BIN)/python -m pip install --quiet setuptools wheel
-	rm -rf build/rpm && mkdir -p build/rpm/SOURCES
-	version=$$(sed -n 's/^version = //p' setup.cfg) && git archive --prefix=satellite-osp-cleanup-$$version/ \
-	    -o build/rpm/SOURCES/satellite-osp-cleanup-$$version.tar.gz HEAD
-	rpmbuild -ba --nodeps --define "_topdir $(CURDIR)/build/rpm" --define "__python3 $(CURDIR)/$(BIN)/python" \
-	    packaging/satellite-osp-cleanup.spec
-	find build/rpm -name '*.rpm'
+packages:     # RPMs that bring their own libraries, and the same wheels as tars; into build/packages, from the last commit
+	packaging/build.sh
 
-.venv/installed: setup.cfg pyproject.toml
+.venv/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e .[test]
@@ -49,4 +42,4 @@ rpm: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build

@@ -1,4 +1,4 @@
-"""The contents of the RPM: spec, manual page, completion, and all data files."""
+"""What `make packages` builds from: spec, manual page, completion, units, and all data files."""
 
 import configparser
 import os
@@ -8,12 +8,16 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import manual
 import pytest
+import shipped
 
+from foreman_hooks import paths
 from foreman_hooks.commands.main import COMMANDS
 from foreman_hooks.errors import EXIT_CODES
+from foreman_hooks.hooks.seal import Origin, origin
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "packaging"
@@ -38,40 +42,39 @@ def tool(name: str) -> str:
 # The spec
 
 
+def tag(name: str) -> str:
+    [value] = re.findall(rf"^{name}: +(.+)$", SPEC, re.MULTILINE)
+    return value
+
+
 @pytest.mark.parametrize(
-    ("tag", "key"),
-    [
-        ("Name", "name"),
-        ("Version", "version"),
-        ("License", "license"),
-        ("Summary", "description"),
-    ],
+    ("name", "key"),
+    [("Name", "name"), ("Version", "version"), ("Summary", "description")],
 )
-def test_the_spec_agrees_with_setup_cfg(tag: str, key: str) -> None:
-    values = re.findall(rf"^{tag}: +(.+)$", SPEC, re.MULTILINE)
-    assert values == [setup_cfg()["metadata"][key]]
+def test_the_spec_agrees_with_setup_cfg(name: str, key: str) -> None:
+    assert tag(name) == setup_cfg()["metadata"][key]
 
 
-def test_the_spec_requires_what_setup_cfg_requires() -> None:
-    options = setup_cfg()["options"]
-    lines = [line.split() for line in options["install_requires"].split("\n") if line]
-    needed = {
-        f"python3-{name.lower().removeprefix('python-')} {bound.replace('>=', '>= ')}"
-        for name, bound in lines
-    }
-    needed.add(f"python3 {options['python_requires'].replace('>=', '>= ')}")
-    assert set(re.findall(r"^Requires: +(.+)$", SPEC, re.MULTILINE)) == needed
+def test_the_license_is_ours_and_then_those_of_the_libraries() -> None:
+    ours = setup_cfg()["metadata"]["license"]
+    assert tag("License").split(" AND ")[0] == ours
 
 
-def test_rpm_can_read_the_spec() -> None:
+def test_the_changelog_begins_with_the_version_of_the_package() -> None:
+    _, changelog = SPEC.split("%changelog\n")
+    release = tag("Release").removesuffix("%{?dist}")
+    assert changelog.splitlines()[0].endswith(f" - {tag('Version')}-{release}")
+
+
+@pytest.mark.parametrize(("dist", "python"), [("el8", "3.11"), ("el9", "3.9")])
+def test_rpm_can_read_the_spec_for_each_platform(dist: str, python: str) -> None:
     done = subprocess.run(
         [
             tool("rpmspec"),
             "--query",
-            "--define",
-            f"__python3 {sys.executable}",
-            "--queryformat",
-            "%{NAME} %{VERSION} %{ARCH}\n",
+            *("--define", f"dist .{dist}", "--define", f"python {python}"),
+            *("--target", "x86_64"),
+            *("--queryformat", "%{NAME} %{VERSION} %{ARCH} [%{REQUIRES} ]\n"),
             str(FOLDER / f"{NAME}.spec"),
         ],
         capture_output=True,
@@ -79,7 +82,63 @@ def test_rpm_can_read_the_spec() -> None:
         check=False,
     )
     version = setup_cfg()["metadata"]["version"]
-    assert (done.stdout, done.stderr) == (f"{NAME} {version} noarch\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{NAME} {version} x86_64 ")
+    assert f" /usr/bin/python{python} " in done.stdout
+
+
+def test_the_build_covers_the_oldest_python_and_names_no_address() -> None:
+    build = (FOLDER / "build.sh").read_text(encoding="utf-8")
+    oldest = setup_cfg()["options"]["python_requires"].removeprefix(">=")
+    assert f'"el9 {oldest}"' in build
+    for path in (ROOT / "Makefile", ROOT / ".ci" / "run", *FOLDER.iterdir()):
+        addresses = re.findall(r"https?://\S+", path.read_text(encoding="utf-8"))
+        assert addresses == [], path
+
+
+@pytest.mark.parametrize("name", ["build.sh", "find-python", "install.sh"])
+def test_the_shell_accepts_the_scripts_of_the_build(name: str) -> None:
+    path = FOLDER / name
+    shell = path.read_text(encoding="utf-8").split("\n")[0].split("/")[-1].split()[-1]
+    done = subprocess.run(
+        [tool(shell), "-n", path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.access(path, os.X_OK)
+
+
+def test_a_python_that_is_missing_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [FOLDER / "find-python", "3.99"],
+        env={"PATH": os.environ["PATH"], "PYENV_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    message = "Python 3.99 is not installed here, neither on PATH nor by pyenv\n"
+    assert (done.stdout, done.stderr) == ("", message)
+
+
+def test_the_files_of_the_package_are_those_that_schedule_install_writes(
+    tmp_path: Path, call: Any
+) -> None:
+    root, folder = tmp_path / "root", tmp_path / "shipped"
+    root.mkdir()
+    folder.mkdir()
+    assert shipped.main([str(folder)]) == 0
+    assert call("schedule", "install", "--systemd", "--root", root)[0] == 0
+    for path in (paths.CONFIG, paths.SERVICE, paths.TIMER):
+        written = (root / path.relative_to("/")).read_text(encoding="utf-8")
+        lines = (folder / path.name).read_text(encoding="utf-8").splitlines()
+        assert lines[-1] == written.splitlines()[-1]
+        ours = [line for line in lines if not line.startswith(("#", "ExecStart="))]
+        assert set(ours) <= set(written.splitlines())
+    service = (folder / paths.SERVICE.name).read_text(encoding="utf-8")
+    [command] = re.findall("^ExecStart=(.+)$", service, re.MULTILINE)
+    assert command.startswith(f"/usr/bin/{NAME} run")
+    assert "--apply" not in command
+    assert origin(service) is Origin.FOREIGN
 
 
 def test_every_file_of_the_packages_besides_python_is_in_the_wheel() -> None:
