@@ -1,10 +1,16 @@
-"""What every exit code means.  The class of an error has its code as `exit_code`."""
+"""What every exit code means.  The class of an error has its code as `exit_code`.
+
+A run failed if `is_failure` says so of its code: then somebody has to look, and the job of remote
+execution and the service of systemd fail too.  A record that needs attention
+(rules.model.NEEDS_ATTENTION) is no failure of the run, which did its work and reports it: only the
+exit code of `status` is about both.
+"""
 
 import click
 
 EXIT_CODES = {
     0: "done, or nothing to do",
-    1: "done, but something failed or could not be known",
+    1: "done, but something failed or could not be known; status: something needs attention",
     2: "with --detailed-exitcode: deletions are pending",
     3: "refused by a guard rail, or some deletions need an approval",
     64: "usage: a wrong option or argument",
@@ -26,6 +32,7 @@ PENDING = 2
 REFUSED = 3
 USAGE = 64
 INTERNAL = 70
+TRY_AGAIN = 75
 NOT_FOUND = 128
 INTERRUPTED = 130
 
@@ -34,6 +41,11 @@ class BadData(Exception):
     """Input that cannot be used, such as a text that is not a UUID."""
 
     exit_code = 65
+
+
+def is_failure(code: int) -> bool:
+    """Whether a run with this exit code failed; not if only the next run has to do the work."""
+    return code not in (0, PENDING, TRY_AGAIN)
 
 
 def code_of(error: BaseException) -> int:

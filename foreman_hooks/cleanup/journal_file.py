@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Optional
 
+from foreman_hooks.errors import TRY_AGAIN
+
 _VERSION = 4
 # `by_time`: so that counting deletions reads no snapshots.  `notes`: kept until a run uses them.
 # `homes`: the UUIDs seen alive in a place (homes.py).  `forgotten`: how many deletions were pruned,
@@ -146,7 +148,7 @@ class JournalError(Exception):
 class JournalBusy(Exception):
     """Another run holds the journal."""
 
-    exit_code = 75
+    exit_code = TRY_AGAIN
 
 
 # The lock

@@ -16,6 +16,7 @@ from foreman_hooks.commands.deadline import Deadline
 from foreman_hooks.commands.options import ScopeOptions
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.osp_checker import Checker, LocalChecker
 from foreman_hooks.reports import formats, listings, logs
 from foreman_hooks.reports.formats import Listing
@@ -137,7 +138,7 @@ def _search(options: ScopeOptions, settings: Settings) -> str:
         return settings.search
     problem = search_language.problem(options.search)
     if problem:
-        raise click.UsageError(f"--search: {problem}")
+        raise usage_error(f"--search: {problem}")
     return options.search
 
 

@@ -11,6 +11,7 @@ from foreman_hooks.commands.deadline import Deadline
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain, warn
 from foreman_hooks.commands.progress import show_progress
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.errors import INCOMPLETE, NOT_FOUND, BadData
 from foreman_hooks.osp_checker import (
     Checker,
@@ -123,7 +124,7 @@ def _sightings(survey: Survey, texts: Iterable[str]) -> Sequence[Sighting]:
 
 def _stdin_lines() -> list[str]:
     if sys.stdin.isatty():
-        raise click.UsageError(
+        raise usage_error(
             "name at least one UUID, or give them on standard input, one a line"
         )
     text = sys.stdin.buffer.read().decode("utf-8", "replace")

@@ -17,6 +17,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any, NoReturn, Optional
 
+from foreman_hooks.errors import TRY_AGAIN
 from foreman_hooks.times import DEADLINE, spell
 
 # For a deletion in progress to finish; never longer than the deadline itself.
@@ -32,7 +33,7 @@ class DeadlineError(BaseException):
     Not an Exception, so that no handler of failed requests can swallow it.
     """
 
-    exit_code = 75
+    exit_code = TRY_AGAIN
 
 
 class Deadline:

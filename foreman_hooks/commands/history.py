@@ -12,6 +12,7 @@ from foreman_hooks.cleanup.journal import Deletion, Journal, Removal
 from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.options import bundled, output_options
+from foreman_hooks.commands.usage import Group, usage_error
 from foreman_hooks.errors import BadData
 from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports import documents
@@ -76,7 +77,7 @@ filter_options = bundled(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def history() -> None:
     """What was deleted, when, and why."""
 
@@ -210,9 +211,9 @@ def history_prune(app: App, older_than: str) -> int:
         span = as_duration("history prune: --older-than", older_than)
         before = utc_now() - span
     except (SettingsError, OverflowError) as error:
-        raise click.UsageError(str(error)) from error
+        raise usage_error(str(error)) from error
     if span < timedelta(days=1):
-        raise click.UsageError("--older-than must be at least 1d")
+        raise usage_error("--older-than must be at least 1d")
     with Journal.open(app.settings().journal) as journal:
         count = journal.prune(before)
     app.say(f"{count} deletions forgotten")

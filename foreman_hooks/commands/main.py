@@ -16,10 +16,17 @@ import click
 
 from foreman_hooks.commands.deadline import Deadline, DeadlineError
 from foreman_hooks.commands.interruption import Terminated, terminable
-from foreman_hooks.commands.output import complain, describe, reasons, warn
+from foreman_hooks.commands.output import (
+    complain,
+    describe,
+    reasons,
+    show_help,
+    warn,
+)
 from foreman_hooks.commands.process import run_and_exit
+from foreman_hooks.commands.usage import Group, HelpWanted, bad_option
 from foreman_hooks.errors import EXIT_CODES, PENDING, code_of
-from foreman_hooks.paths import CONFIG
+from foreman_hooks.paths import CONFIG, NAME
 from foreman_hooks.reports import logs
 
 log = logging.getLogger(__name__)
@@ -48,23 +55,23 @@ LIGHT = {"event"}
 
 def main(argv: Arguments = None) -> int:
     """Run one command line; return the exit code.  Errors become one line on stderr."""
-    code = _run(cli, argv)
+    code = _run(cli, NAME, argv)
     logs.said.info("exit code %d", code)
     return code
 
 
 def osp_check(argv: Arguments = None) -> int:
     """Run `check` alone, without a Satellite: the checker for the OpenStack team."""
-    return _run(_load("check"), argv)
+    return _run(_load("check"), "osp-check", argv)
 
 
-def _run(command: click.Command, argv: Arguments) -> int:
-    """Run a command; one line on stderr says why the exit code is not 0."""
+def _run(command: click.Command, name: str, argv: Arguments) -> int:
+    """Run the program of that name; one line on stderr says why the exit code is not 0."""
     logs.set_up(logging.WARNING)
     reasons.clear()
     try:
         with Deadline() as deadline, terminable():
-            code = _invoke(command, argv, deadline)
+            code = _invoke(command, name, argv, deadline)
     except DeadlineError as error:
         # Also one that is raised while another error is reported.
         return complain(str(error), code_of(error))
@@ -80,14 +87,18 @@ def _explain_code(code: int) -> None:
         complain(EXIT_CODES.get(code, f"exit code {code}"), code)
 
 
-def _invoke(command: click.Command, argv: Arguments, deadline: Deadline) -> int:
+def _invoke(
+    command: click.Command, name: str, argv: Arguments, deadline: Deadline
+) -> int:
     words = None if argv is None else list(argv)
     try:
-        result = command.main(args=words, standalone_mode=False, obj=deadline)
+        result = command.main(words, name, standalone_mode=False, obj=deadline)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except HelpWanted as error:
+        return show_help(error.message, code_of(error))
     except (click.ClickException, click.Abort, KeyboardInterrupt, Terminated) as error:
         return complain(describe(error), code_of(error))
     except BrokenPipeError:  # the reader of our output has closed it
@@ -105,7 +116,7 @@ def _load(name: str) -> click.Command:
     return command
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Loads a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -120,11 +131,16 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in EXIT_CODES.items()])
+        super().format_epilog(ctx, formatter)
+
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: see the README. Only 'apply' and 'run --apply' delete anything.",
+    epilog="Only 'apply' and 'run --apply' delete anything.",
 )
 @click.version_option(package_name="satellite-osp-cleanup")
 @click.option(
@@ -177,9 +193,8 @@ def cli(
     try:
         logs.set_up(level, log_format, log_file)
     except OSError as error:
-        raise click.BadParameter(
-            f"{log_file}: {error.strerror}", param_hint="--log-file"
-        ) from error
+        message = f"{log_file}: {error.strerror}"
+        raise bad_option("--log-file", message) from error
     logs.said.info("%s starts", context.invoked_subcommand)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import click
 
+from foreman_hooks.commands.usage import with_hint
 from foreman_hooks.errors import INTERRUPTED, code_of
 from foreman_hooks.reports import logs
 from foreman_hooks.reports.texts import plain
@@ -41,6 +42,13 @@ def warn(message: str, until: str = "") -> None:
     reasons.append(_print_line(message, until))
 
 
+def show_help(text: str, code: int) -> int:
+    """Print a help on stderr, since nothing was done; return the exit code."""
+    reasons.append(text)
+    click.echo(text, err=True)
+    return code
+
+
 def hint(message: str) -> None:
     """Print a warning as one line on stderr; it is not a failure."""
     _print_line(f"warning: {message}")
@@ -74,7 +82,7 @@ def held_back() -> Iterator[list[Line]]:
 def describe(error: BaseException) -> str:
     """What to print for an error; one without an exit code is a bug."""
     if isinstance(error, click.ClickException):
-        return error.format_message()
+        return with_hint(error)
     if code_of(error) == INTERRUPTED:
         return "interrupted; what was done before is in the journal"
     if hasattr(error, "exit_code"):

@@ -29,6 +29,7 @@ from foreman_hooks.commands.planning import (
     write_page,
 )
 from foreman_hooks.commands.recording import noted
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.errors import BadData
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.osp_checker import parse_uuid
@@ -48,10 +49,10 @@ class InstanceOptions(NamedTuple):
         if self.uuid is None and self.host is None:
             return None
         if self.uuid is not None and self.host is not None:
-            raise click.UsageError("--uuid or --host, not both")
+            raise usage_error("--uuid or --host, not both")
         if self.host is not None:
             if not self.host.strip():
-                raise click.UsageError("--host is empty")
+                raise usage_error("--host is empty")
             return Target(name=self.host.strip())
         uuid = parse_uuid(self.uuid)
         if uuid is None:
@@ -164,11 +165,11 @@ def _check_options(
 ) -> None:
     """Raise UsageError for options that do not go with a run for one instance."""
     if target and (scope.search or scope.organization):
-        raise click.UsageError(
+        raise usage_error(
             "--uuid and --host name one instance; --search and --organization do not go with them"
         )
     if target and records.metrics:
-        raise click.UsageError(
+        raise usage_error(
             "--metrics is about runs over all hosts; it does not go with --uuid and --host"
         )
 

@@ -10,6 +10,7 @@ import click
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.options import with_options
 from foreman_hooks.commands.output import complain
+from foreman_hooks.commands.usage import Group, bad_option
 from foreman_hooks.hooks import install, machine, systemd
 from foreman_hooks.hooks.install import Change, State
 from foreman_hooks.hooks.schedule_files import (
@@ -71,7 +72,7 @@ what_options = [
 ]
 
 
-@click.group()
+@click.group(cls=Group)
 def schedule() -> None:
     """Install or remove the hourly run by cron or systemd."""
 
@@ -96,9 +97,7 @@ def schedule_install(
     earlier install had it.
     """
     if foreman_hooks and not foreman_hooks.is_absolute():
-        raise click.BadParameter(
-            "must be an absolute path", param_hint="--foreman-hook"
-        )
+        raise bad_option("--foreman-hook", "must be an absolute path")
     scheduler = scheduler or machine.current_scheduler(root) or "cron"
     journal = machine.configured_journal(root, _config())
     rotation = machine.other_log_rotation(root) if scheduler == "cron" else None

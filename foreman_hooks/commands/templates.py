@@ -8,11 +8,12 @@ import click
 
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.files import write_file
+from foreman_hooks.commands.usage import Group, usage_error
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
 
-@click.group()
+@click.group(cls=Group)
 def templates() -> None:
     """Job templates for Satellite's remote execution."""
 
@@ -34,7 +35,7 @@ def templates_build(app: App, out: Path) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise click.UsageError(f"{out}: {error.strerror}") from error
+        raise usage_error(f"{out}: {error.strerror}") from error
     for template in build():
         path = out / template.file_name
         write_file(path, template.text, mode=0o644)

@@ -12,6 +12,7 @@ from foreman_hooks.cleanup.unmanaged import unmanaged as unmanaged_servers
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.options import bundled, output_options
 from foreman_hooks.commands.progress import show_progress
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.osp_checker import LocalChecker, both_orders
 from foreman_hooks.reports import documents
 from foreman_hooks.reports.listings import Row, Style
@@ -24,6 +25,7 @@ from foreman_hooks.satellite.inventory import (
 )
 from foreman_hooks.section import SettingsError, as_duration
 from foreman_hooks.settings import Settings
+from foreman_hooks.times import hammer_time
 
 
 def _make_filter(
@@ -38,7 +40,7 @@ def _make_filter(
     try:
         age = as_duration("unmanaged: --older-than", older_than)
     except SettingsError as error:
-        raise click.UsageError(str(error)) from error
+        raise usage_error(str(error)) from error
     return Filter(project, name, image, age)
 
 
@@ -144,7 +146,7 @@ def _known(
 def _row(server: Server) -> Row:
     created = ""
     if server.created:
-        created = server.created.strftime("%Y/%m/%d %H:%M:%S")
+        created = hammer_time(server.created)
     return {
         "UUID": server.uuid,
         "Name": server.name,

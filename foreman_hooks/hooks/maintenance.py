@@ -16,6 +16,8 @@ import shutil
 import subprocess
 from typing import Optional
 
+from foreman_hooks.errors import TRY_AGAIN
+
 log = logging.getLogger(__name__)
 
 TABLE = "FOREMAN_MAINTAIN_TABLE"
@@ -27,7 +29,7 @@ SECONDS = 10  # for one call of nft or iptables
 class MaintenanceMode(Exception):
     """The maintenance mode of foreman-maintain is on."""
 
-    exit_code = 75
+    exit_code = TRY_AGAIN
 
 
 def refuse() -> None:

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
+from foreman_hooks.errors import TRY_AGAIN
 from foreman_hooks.hooks.event import Note, is_note
 from foreman_hooks.paths import CONFIG, JOURNAL
 
@@ -40,7 +41,7 @@ class SpoolForbidden(SpoolError):
 class SpoolBusy(SpoolError):
     """The spool is full, or another process holds its lock."""
 
-    exit_code = 75
+    exit_code = TRY_AGAIN
 
 
 def leave(spool: Path, note: Note) -> None:

@@ -1,7 +1,8 @@
 """The script of "OSP - Clean up terminated hosts": runs the installed command, prints its output.
 
 Runs on the Satellite, or on another host where satellite-osp-cleanup is installed and configured,
-as a user who may read that configuration.  The job fails only if something needs attention.
+as a user who may read that configuration.  The job fails if the run failed; records that need
+attention are in its output and fail nothing.
 
 The command may have its own Python; the python3 that runs this script can be as old as 3.6.
 """
@@ -20,7 +21,7 @@ FOLDERS = ("/usr/bin", "/opt/satellite-osp-cleanup/bin", "/usr/local/bin")
 LOGIN_SECONDS = 10  # for the login shell to start
 ARGUMENTS = {"plan": ["plan"], "apply": ["run", "--apply"]}
 MAX_LENGTH = 100_000  # characters; Linux accepts no argument over 128 KB
-TRY_AGAIN = 75  # exit code: another run is in progress, so nothing needs attention
+TRY_AGAIN = 75  # exit code: another run is in progress, and the next one does the work
 INTERNAL_ERROR = 70
 
 

@@ -1,4 +1,4 @@
-"""The job "OSP - Clean up terminated hosts" runs the command, and fails if attention is needed."""
+"""The job "OSP - Clean up terminated hosts" runs the command, and fails if the run failed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from oldest_python import PYTHON_36, needs_python_36
 from sandbox.satellite import Host
 from sandbox.targets import Process
 
+from foreman_hooks.errors import is_failure
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
 from satellite_remote_exec.build import build
@@ -72,12 +73,13 @@ def test_inputs_become_arguments_and_blank_ones_are_left_out(
     ("code", "expected"),
     [(0, 0), (1, 1), (3, 3), (69, 69), (70, 70), (75, 0), (129, 129)],
 )
-def test_the_job_fails_only_if_attention_is_needed(
+def test_the_job_fails_if_the_run_failed(
     install: Any, code: int, expected: int
 ) -> None:
     """75: another run is in progress, and the next one does the work."""
     install(f"raise SystemExit({code})")
     assert clean_up.main("apply") == expected
+    assert bool(expected) == is_failure(code)
 
 
 def test_characters_outside_of_ascii_are_escaped(install: Any, capfd: Any) -> None:

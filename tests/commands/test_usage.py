@@ -1,0 +1,84 @@
+"""A command line that cannot be understood: help, or one line that says where help is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foreman_hooks.commands.main import osp_check
+from foreman_hooks.errors import EXIT_CODES, USAGE, is_failure
+
+COMMANDS = Path(__file__).parents[2] / "foreman_hooks" / "commands"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "doctor     Examine both sides"),
+        (["history"], "prune  Forget deletions"),
+        (["schedule"], "install  Install"),
+        (["templates"], "publish  "),
+    ],
+)
+def test_without_a_command_the_help_is_shown_as_it_is_and_nothing_is_done(
+    call: Any, words: list[str], says: str
+) -> None:
+    code, out, err = call(*words)
+    assert (code, out) == (USAGE, "")
+    path = " ".join(["satellite-osp-cleanup", *words])
+    assert err.startswith(f"Usage: {path} [OPTIONS] COMMAND")
+    assert "error" not in err.splitlines()[0]
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["nosuch"], ""),
+        (["--config", "x"], ""),
+        (["plan", "--nosuch"], " plan"),
+        (["plan", "--search", "name ="], " plan"),
+        (["plan", "--output", "xml"], " plan"),
+        (["run", "--uuid", "a", "--host", "b"], " run"),
+        (["explain"], " explain"),
+        (["history", "nosuch"], " history"),
+        (["history", "prune"], " history prune"),
+        (["history", "prune", "--older-than", "1h"], " history prune"),
+        (["schedule", "install", "--foreman-hook", "x"], " schedule install"),
+        (["unmanaged", "--older-than", "soon"], " unmanaged"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_says_where_help_is(
+    stage: Any, call: Any, words: list[str], path: str
+) -> None:
+    config = [] if "--config" in words else ["--config", stage.config()]
+    code, out, err = call(*config, *words)
+    assert (code, out, err.count("\n")) == (USAGE, "", 1)
+    assert re.fullmatch(
+        f"error: .*[.?!)] See: satellite-osp-cleanup{path} --help\n", err
+    )
+
+
+def test_osp_check_names_its_own_help(capfd: Any) -> None:
+    assert osp_check(["--nosuch"]) == USAGE
+    assert capfd.readouterr().err.endswith(" See: osp-check --help\n")
+
+
+def test_every_command_raises_usage_errors_that_know_their_help() -> None:
+    for path in COMMANDS.glob("*.py"):
+        if path.name not in ("usage.py", "options.py"):
+            assert not re.search(
+                r"raise click\.(UsageError|BadParameter)", path.read_text()
+            )
+
+
+def test_the_help_has_every_exit_code(call: Any) -> None:
+    _, out, _ = call("--help")
+    section = " ".join(out.split("Exit codes:")[1].split())
+    for code, text in EXIT_CODES.items():
+        assert f"{code} {text}" in section
+
+
+def test_pending_deletions_and_a_busy_journal_are_no_failures() -> None:
+    assert [code for code in EXIT_CODES if not is_failure(code)] == [0, 2, 75]
