@@ -45,8 +45,8 @@ def spell(span: timedelta) -> str:
 
 
 def hammer_time(when: datetime) -> str:
-    """An aware time as hammer prints it, in UTC: 2025/03/01 12:30:05."""
-    return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S")
+    """An aware time as hammer prints it, with its zone: 2025/03/01 12:30:05 UTC."""
+    return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M:%S UTC")
 
 
 def iso_z(when: datetime) -> str:

@@ -20,6 +20,7 @@ from foreman_hooks.cleanup import journal_file
 from foreman_hooks.cleanup.homes import holds, pack
 from foreman_hooks.cleanup.journal_file import JournalBusy, JournalError
 from foreman_hooks.cleanup.journal_rows import (
+    Approval,
     DamagedRow,
     Deletion,
     Misses,
@@ -27,6 +28,7 @@ from foreman_hooks.cleanup.journal_rows import (
     Removal,
     Unfinished,
     note_row,
+    read_approval,
     read_deletion,
     read_note,
     read_removal,
@@ -38,8 +40,10 @@ from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker import Place
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.model import History, Outcome, Record, Result, Verdict
+from foreman_hooks.times import hammer_time
 
 __all__ = [
+    "Approval",
     "Deletion",
     "Journal",
     "JournalBusy",
@@ -417,18 +421,28 @@ class Journal:
         Raises JournalError if the plan was approved before.
         """
         with self.reading() as database:
-            approval = database.execute(
-                "SELECT who, at FROM approvals WHERE plan = ?", (plan,)
+            row = database.execute(
+                "SELECT plan, who, at FROM approvals WHERE plan = ?", (plan,)
             ).fetchone()
+            approval = read_approval(row) if row else None
         if approval:
-            earlier, at = approval
             raise JournalError(
-                f"plan {plan[:12]} was already approved by {earlier} at {at}; make a new one"
+                f"plan {plan[:12]} was already approved by {approval.who} at "
+                f"{hammer_time(approval.at)}; make a new one"
             )
         with self.writing() as database:
             database.execute(
                 "INSERT INTO approvals VALUES (?, ?, ?)", (plan, who, time_text(now))
             )
+
+    def approvals(self) -> list[Approval]:
+        """Who lifted the caps for which plan, oldest first."""
+        columns = ", ".join(Approval._fields)
+        with self.reading() as database:
+            rows = database.execute(
+                f"SELECT {columns} FROM approvals ORDER BY at, plan"
+            ).fetchall()
+            return [read_approval(row) for row in rows]
 
     def begin_deletion(
         self,
@@ -482,6 +496,27 @@ class Journal:
                     "(SELECT satellite, host_id FROM deletions WHERE id = ?)",
                     (number,),
                 )
+
+    def deleted_by(self, satellite: str, plan: str) -> dict[int, datetime]:
+        """The hosts on that Satellite that a plan (its digest) has deleted: id -> when (UTC)."""
+        with self.reading() as database:
+            rows = database.execute(
+                "SELECT host_id, ended FROM deletions "
+                "WHERE satellite = ? AND plan = ? AND result = 'deleted'",
+                (satellite, plan),
+            ).fetchall()
+            return {
+                host_id: read_time(ended, f"the deletion of host {host_id}")
+                for host_id, ended in rows
+            }
+
+    def note_restored(self, number: int, host_id: int, now: datetime) -> None:
+        """Note that the deletion with this number was undone; `host_id`: of the new record."""
+        with self.writing() as database:
+            database.execute(
+                "UPDATE deletions SET restored_at = ?, restored_as = ? WHERE id = ?",
+                (time_text(now), host_id, number),
+            )
 
     def deleted_since(self, satellite: str, when: datetime) -> int:
         """How many deletions on that Satellite began after that time and did not fail."""
@@ -546,8 +581,7 @@ class Journal:
         """Forget what ended before that time; return how many deletions were forgotten.
 
         That is: deletions, approvals, removals, runs, and sizes of regions, except those of the
-        last run.
-        Deletions that never ended stay, and so do the misses: later runs need them.
+        last run.  Deletions that never ended stay, and so do the misses: later runs need them.
         """
         at = time_text(before)
         with self.writing() as database:

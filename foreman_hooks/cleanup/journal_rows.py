@@ -78,6 +78,14 @@ class Removal(NamedTuple):
     at: datetime
 
 
+class Approval(NamedTuple):
+    """Who lifted the caps for one plan (its digest), and when (aware, UTC)."""
+
+    plan: str
+    who: str
+    at: datetime
+
+
 class RegionSize(NamedTuple):
     """How many servers a region listed, and when (aware, UTC)."""
 
@@ -124,6 +132,14 @@ def read_removal(row: Iterable[Any]) -> Removal:
     """The removal in a row, whose columns are Removal._fields; raises DamagedRow."""
     removal = Removal(*row)
     return removal._replace(at=read_time(removal.at, f"removal {removal.id}"))
+
+
+def read_approval(row: Iterable[Any]) -> Approval:
+    """The approval in a row, whose columns are Approval._fields; raises DamagedRow."""
+    approval = Approval(*row)
+    return approval._replace(
+        at=read_time(approval.at, f"the approval of {approval.plan}")
+    )
 
 
 def read_note(row: Iterable[Any]) -> Note:

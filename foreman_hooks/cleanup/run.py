@@ -95,7 +95,7 @@ class Cleanup:
 
         Each host is judged again, by what both sides say then.  A failure concerns only that host,
         until several hosts in a row fail.  Hosts whose last deletion failed come last.  Hosts that
-        are not reached are KEPT.
+        are not reached are KEPT.  Hosts that this plan has deleted before are left out.
 
         `stopped`: whether to stop before the next deletion.  `approved`: whether the caps are
         lifted, as `approve` noted.  Raises PlanError if `check` refuses the plan.
@@ -104,8 +104,11 @@ class Cleanup:
         if refusals and not approved:
             raise PlanError("; ".join(refusals))
         held = {} if approved else plan.held
+        deleted = self.journal.deleted_by(plan.satellite, plan.digest)
         deletions: list[Verdict] = []
         for verdict in plan.deletions:
+            if verdict.host_id in deleted:
+                continue
             if verdict.host_id in held:
                 yield kept(verdict, f"needs an approval: {held[verdict.host_id]}")
             else:
@@ -180,8 +183,12 @@ class Cleanup:
         note_servers(plan, self.journal)
 
     def is_complete(self, plan: Plan) -> bool:
-        """Whether the plan has the verdicts on all hosts of the Satellite."""
-        return self.scope == EVERYTHING and plan.fleet is None
+        """Whether the plan has the verdicts on all hosts of the Satellite.
+
+        Its scope may be another than that of this run, which may only carry it out.
+        """
+        is_ours = plan.scope == self.described and plan.fleet is None
+        return is_ours and self.scope == EVERYTHING
 
     def _note_open_records(self, plan: Plan) -> None:
         complete = self.is_complete(plan)

@@ -23,9 +23,7 @@ from foreman_hooks.errors import REFUSED
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
-from foreman_hooks.rules.plan import Plan, PlanError, load
-
-DIGEST_LENGTH = 12  # characters of a digest that name a plan
+from foreman_hooks.rules.plan import DIGEST_LENGTH, Plan, PlanError, load
 
 
 @click.command()
@@ -42,7 +40,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 
     Each record and each instance is checked again first; a record for which the verdict no longer
     holds is kept. A plan is refused if it was changed, is older than a day or is of another
-    Satellite.
+    Satellite. What this plan has deleted before is named and not tried again.
     """
     maintenance.refuse()
     check_fields(style, to_apply=True)
@@ -50,6 +48,10 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     approved = approve is not None
     record = RunRecord(plan=plan)
     with app.cleanup() as cleanup, noted(cleanup, "apply", record):
+        if _is_done(app, cleanup, plan):
+            record.plan = None  # this run has no numbers
+            record.code = 0
+            return record.code
         if approve is not None:
             _approve(cleanup, plan, approve)
         refusals = cleanup.check(plan)
@@ -68,6 +70,18 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
         record.code = REFUSED if is_held else 0
         apply_plan(app, cleanup, record, show, approved)
         return record.code
+
+
+def _is_done(app: App, cleanup: Cleanup, plan: Plan) -> bool:
+    """Name the records that the plan has deleted before; whether these are all of it."""
+    deleted = cleanup.journal.deleted_by(plan.satellite, plan.digest)
+    for verdict in plan.deletions:
+        if verdict.host_id in deleted:
+            day = deleted[verdict.host_id].date()
+            app.say_line(f"{verdict.name}: already deleted on {day} by this plan")
+    return bool(deleted) and all(
+        verdict.host_id in deleted for verdict in plan.deletions
+    )
 
 
 def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:

@@ -1,6 +1,7 @@
 """history: what was deleted, when and why."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from operator import attrgetter
@@ -17,12 +18,21 @@ from foreman_hooks.errors import BadData
 from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports import documents
 from foreman_hooks.reports.listings import Row, Style
+from foreman_hooks.rules.plan import DIGEST_LENGTH
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.section import SettingsError, as_duration
+from foreman_hooks.times import hammer_time
 
-TIME = "%Y/%m/%d %H:%M:%S"
+# The last one is how times are printed.
 DATE = click.DateTime(
-    ["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", TIME]
+    [
+        "%Y-%m-%d",
+        "%Y/%m/%d",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M:%S",
+        "%Y/%m/%d %H:%M:%S",
+        "%Y/%m/%d %H:%M:%S UTC",
+    ]
 )
 
 
@@ -134,11 +144,48 @@ def _row(deletion: Deletion) -> Row:
         "Host": deletion.name,
         "Host id": deletion.host_id,
         "UUID": deletion.uuid,
-        "At": deletion.begun.strftime(TIME),
+        "At": hammer_time(deletion.begun),
+        "By": deletion.who,
         "Result": deletion.result or "unfinished",
+        "Restored": _restored(deletion),
         "Reason": deletion.reason,
         "Detail": deletion.detail or "",
     }
+
+
+def _restored(deletion: Deletion) -> str:
+    """When the record came back, and as which host; "" if it did not."""
+    if deletion.restored_at is None:
+        return ""
+    return f"{hammer_time(deletion.restored_at)} as host {deletion.restored_as}"
+
+
+@history.command("approvals")
+@output_options
+@click.pass_obj
+def history_approvals(app: App, style: Style) -> int:
+    """List who lifted the caps for which plan, the oldest first.
+
+    'apply --approve' does that. Also shows how many records the plan has deleted.
+    """
+    with Journal.peek(app.settings().journal) as journal:
+        approvals = journal.approvals()
+        deleted = Counter(
+            deletion.plan
+            for deletion in journal.deletions()
+            if deletion.result == "deleted"
+        )
+    rows = [
+        {
+            "Plan": approval.plan[:DIGEST_LENGTH],
+            "By": approval.who,
+            "At": hammer_time(approval.at),
+            "Deleted": deleted[approval.plan],
+        }
+        for approval in approvals
+    ]
+    app.show_rows(rows, style)
+    return 0
 
 
 @history.command("show")
@@ -151,8 +198,8 @@ def history_show(app: App, number: int) -> int:
     """
     deletion = find_deletion(app, number)
     for label, value in _row(deletion).items():
-        app.say_line(f"{label + ':':<9}{value}")
-    app.say_line(f"{'Plan:':<9}{deletion.plan} at {deletion.satellite}")
+        app.say_line(f"{label + ':':<10}{value}")
+    app.say_line(f"{'Plan:':<10}{deletion.plan} at {deletion.satellite}")
     _show_evidence(app, deletion.evidence)
     _show_snapshot(app, deletion.snapshot)
     return 0

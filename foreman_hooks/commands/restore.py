@@ -4,12 +4,14 @@ from typing import Optional
 
 import click
 
-from foreman_hooks.cleanup.journal import Deletion
+from foreman_hooks.cleanup.journal import Deletion, Journal
+from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.commands.app import App, satellite_of
 from foreman_hooks.commands.history import find_deletion
 from foreman_hooks.errors import BadData
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.records import fetch_record
+from foreman_hooks.satellite.restore import Restored
 from foreman_hooks.satellite.restore import restore as restore_record
 
 
@@ -27,14 +29,20 @@ def restore(app: App, host: str) -> int:
     """
     is_number = host.isascii() and host.isdigit()
     deletion = find_deletion(app, int(host) if is_number else host.lower())
-    satellite = satellite_of(app.settings())
-    _check_deleted(satellite, deletion)
-    restored = restore_record(satellite, deletion.snapshot)
-    old_id = deletion.host_id
+    settings = app.settings()
+    satellite = satellite_of(settings)
+    with Journal.open(settings.journal) as journal:
+        _check_deleted(satellite, deletion)
+        restored = restore_record(satellite, deletion.snapshot)
+        _show(app, restored, deletion.host_id)
+        journal.note_restored(deletion.id, restored.host_id, utc_now())
+    return 0
+
+
+def _show(app: App, restored: Restored, old_id: int) -> None:
     app.say_line(f"restored {restored.name} as host {restored.host_id} (was {old_id})")
     for what, advice in restored.lost:
         app.say_line(f"not restored: {what} -> {advice}")
-    return 0
 
 
 def _check_deleted(satellite: Satellite, deletion: Deletion) -> None:

@@ -43,7 +43,7 @@ def render(plan: Plan, outcomes: Outcomes = None, past: Past = NO_PAST) -> str:
         plan=plan,
         headline=overview.headline(plan, outcomes),
         version=version("satellite-osp-cleanup"),
-        made_at=f"{hammer_time(plan.made_at)} UTC",
+        made_at=hammer_time(plan.made_at),
         groups=overview.groups(plan, outcomes),
         failed=[region for region in plan.regions if region.error],
         causes=overview.causes(plan),

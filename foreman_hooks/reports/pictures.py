@@ -278,7 +278,7 @@ def strip(
     times = [when for _, when in moments]
     marks = tuple(map(Mark, kinds, _places(times)))
     words = [f"{MARKS[kind]} {hammer_time(when)}" for kind, when in moments]
-    return Strip(", ".join(words) + " UTC", marks, tuple(_spans(marks, times)))
+    return Strip(", ".join(words), marks, tuple(_spans(marks, times)))
 
 
 def _moments(

@@ -23,6 +23,7 @@ from foreman_hooks.rules.model import (
 
 FORMAT = 3
 MAX_AGE = timedelta(days=1)
+DIGEST_LENGTH = 12  # characters of a digest that name a plan
 _REASONS_TO_DELETE = frozenset({Reason.TERMINATED, Reason.MISSING})
 
 

@@ -536,7 +536,7 @@ def _joined(places: Iterable[Place]) -> str:
 
 
 def _at(when: Optional[datetime]) -> str:
-    return f"{hammer_time(when)} UTC" if when else "never"
+    return hammer_time(when) if when else "never"
 
 
 def _after(when: datetime, span: timedelta) -> Optional[datetime]:

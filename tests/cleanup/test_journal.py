@@ -377,7 +377,9 @@ def test_a_plan_is_approved_once(path: Path) -> None:
         journal.note_approval("other", "ann", NOW)
     with (
         Journal.open(path) as journal,
-        pytest.raises(JournalError, match="already approved by ann at 2025-03-01"),
+        pytest.raises(
+            JournalError, match="already approved by ann at 2025/03/01 12:00:00 UTC;"
+        ),
     ):
         journal.note_approval("d1935" * 12, "bob", NOW + HOUR)
 

@@ -66,6 +66,7 @@ def test_a_deletion_is_listed_with_its_reason(call: Any, gone: Any) -> None:
         "terminated, with proof",
     )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["at"])
+    assert (row["by"], row["restored_at"]) == ("root", None)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,7 @@ def test_a_deletion_is_listed_with_its_reason(call: Any, gone: Any) -> None:
         (["--since", "2020-01-01"], 1),
         (["--since", "2999-01-01"], 0),
         (["--until", "2020-01-01"], 0),
+        (["--since", "2020/01/01 12:30:00 UTC"], 1),
         (["--until", "2999-01-01 12:00"], 1),
         (["--uuid", "11111111-0000-4000-8000-000000000000"], 0),
     ],
@@ -203,6 +205,25 @@ def test_what_somebody_else_removed_is_listed_as_well(
     assert call(*gone, "restore", "removed.example.com")[0] == 128
 
 
+def test_approvals_are_listed_with_what_their_plans_deleted(
+    stage: Stage, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "ann")
+    stage.terminated("old")
+    config = stage.config(policy={"max_deletions": 0})
+    plan = stage.folder / "plan.json"
+    call("--config", config, "plan", "--out", plan)
+    digest = json.loads(plan.read_text())["digest"]
+    assert call("--config", config, "apply", plan, "--approve", digest)[0] == 0
+    code, out, err = call(
+        "--config", config, "history", "approvals", "--output", "json"
+    )
+    (row,) = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (row["Plan"], row["By"], row["Deleted"]) == (digest[:12], "ann", 1)
+    assert row["At"].endswith(" UTC")
+
+
 # restore
 
 
@@ -219,6 +240,33 @@ def test_a_record_comes_back_as_it_was(stage: Stage, call: Any, gone: Any) -> No
     )
     assert host.record.get("managed") is False and host.record.get("build") is False
     assert f"restored old.example.com as host {host.id} (was 2)" in out
+
+
+def test_the_list_says_when_a_record_was_restored_and_as_which_host(
+    stage: Stage, call: Any, gone: Any
+) -> None:
+    call(*gone, "restore", "old.example.com")
+    (row,) = json.loads(call(*gone, "history", "list", "--output", "json")[1])
+    restored_at, _, host_id = row["Restored"].rpartition(" as host ")
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d UTC", restored_at)
+    assert int(host_id) == restored(stage).id
+
+
+def test_a_record_is_not_restored_while_a_run_holds_the_journal(
+    stage: Stage, call: Any, gone: Any
+) -> None:
+    """Otherwise the journal could not say that it came back."""
+    with stage.journal():
+        code, out, err = call(*gone, "restore", "old.example.com")
+    assert (code, out) == (75, "") and "another run holds the journal" in err
+    assert "old" not in stage.left
+
+
+def test_a_restore_that_fails_is_not_noted(stage: Stage, call: Any, gone: Any) -> None:
+    stage.host("old")
+    assert call(*gone, "restore", "old.example.com")[0] == 65
+    (row,) = json.loads(call(*gone, "history", "list", "--output", "json")[1])
+    assert row["Restored"] == ""
 
 
 def test_what_cannot_come_back_is_listed_with_what_to_do(call: Any, gone: Any) -> None:

@@ -19,6 +19,7 @@ from sandbox.records import Host
 from sandbox.targets import Process
 from sandbox.world import named_uuid
 
+from foreman_hooks.cleanup.run_log import last_run
 from foreman_hooks.commands.main import main
 from foreman_hooks.reports import logs
 
@@ -93,10 +94,47 @@ def test_a_plan_that_was_written_can_be_applied(stage: Any, call: Any) -> None:
     assert (code, err) == (0, "")
     assert "1 of 1 records deleted" in out
     assert stage.left == {"witness"}
-    # Again: the record is gone, and nothing else is deleted.
-    code, out, _ = call("--config", config, "apply", path)
-    assert code == 1
-    assert stage.left == {"witness"}
+
+
+def test_a_plan_that_is_applied_again_says_what_it_has_deleted(
+    stage: Any, call: Any
+) -> None:
+    stage.terminated("old")
+    config, path = stage.config(policy={"max_deletions": 0}), stage.folder / "plan.json"
+    call("--config", config, "plan", "--out", path)
+    approval = ["--approve", json.loads(path.read_text())["digest"]]
+    assert call("--config", config, "apply", path, *approval)[0] == 0
+    (day,) = {deletion.ended.date() for deletion in deletions(stage)}
+    again = f"old.example.com: already deleted on {day} by this plan\n"
+    assert call("--config", config, "apply", path) == (0, again, "")
+    assert call("--config", config, "apply", path, *approval) == (0, again, "")
+    assert len(deletions(stage)) == 1
+
+
+def test_a_plan_that_is_applied_again_goes_on_with_what_is_left(
+    stage: Any, call: Any
+) -> None:
+    stage.terminated("old")
+    stage.terminated("older")
+    config, path = stage.config(), stage.folder / "plan.json"
+    call("--config", config, "plan", "--out", path)
+    stage.foreman.fail("DELETE /api/hosts/3", 500, {})
+    assert call("--config", config, "apply", path)[0] == 1
+    assert stage.left == {"older", "witness"}
+    stage.foreman.faults.clear()
+    code, out, err = call("--config", config, "apply", path)
+    assert (code, err, stage.left) == (0, "", {"witness"})
+    assert out.startswith("old.example.com: already deleted on ")
+    assert "older.example.com: already" not in out
+    assert [row.name for row in deletions(stage) if row.result == "deleted"] == [
+        "old.example.com",
+        "older.example.com",
+    ]
+
+
+def deletions(stage: Any) -> list[Any]:
+    with stage.journal() as journal:
+        return list(journal.deletions())
 
 
 def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> None:
@@ -274,6 +312,7 @@ def test_check_loads_no_client_of_a_service_that_it_does_not_ask(stage: Any) -> 
             "-c",
             f"""
 import sys
+from foreman_hooks.cleanup.run_log import last_run
 from foreman_hooks.commands.main import main
 from foreman_hooks.commands import process
 def check():
@@ -881,3 +920,16 @@ def test_a_field_that_outcomes_lack_is_refused_before_anything_is_deleted(
     assert code == 64
     assert "no field Reason; there are Id, Name, UUID, Result, Detail" in err
     assert "dead" in stage.left
+
+
+def test_a_plan_of_some_hosts_that_is_applied_is_no_run_over_all_hosts(
+    stage: Any, call: Any
+) -> None:
+    stage.terminated("old")
+    config, path = stage.config(), stage.folder / "plan.json"
+    search = ["--search", "name = old.example.com"]
+    assert call("--config", config, "plan", *search, "--out", path)[0] == 0
+    assert call("--config", config, "apply", path)[0] == 0
+    with stage.journal() as journal:
+        run = last_run(journal, stage.foreman.url)
+    assert (run.command, run.deleted, run.complete) == ("apply", 1, False)

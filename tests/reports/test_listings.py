@@ -149,7 +149,7 @@ def test_an_outcome_is_a_row() -> None:
         (Presence.PRESENT, 200, None, ""),
         (Presence.INVALID, 400, None, ""),
         (Presence.ABSENT, 404, None, ""),
-        (Presence.DELETED, 404, NOW, "2025/03/01 12:30:05"),
+        (Presence.DELETED, 404, NOW, "2025/03/01 12:30:05 UTC"),
         (Presence.UNKNOWN, 500, None, ""),
     ],
 )
