@@ -45,7 +45,7 @@ COMMANDS = {
     "plan": "Show what would be deleted, and why; delete nothing.",
     "restore": "Restore a deleted host record.",
     "run": "Plan, and with --apply delete.",
-    "schedule": "Install or remove the hourly run by cron or systemd.",
+    "schedule": "Install or remove the regular run by cron or systemd.",
     "templates": "Job templates for Satellite's remote execution.",
     "unmanaged": "List the servers of OpenStack that have no host record.",
 }

@@ -1,16 +1,18 @@
-"""schedule: install and remove the hourly run by cron or systemd, and the scripts for events."""
+"""schedule: install and remove the regular run by cron or systemd, and the scripts for events."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Optional
 
 import click
 
+from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.commands.app import App
-from foreman_hooks.commands.options import with_options
+from foreman_hooks.commands.options import bundled, with_options
 from foreman_hooks.commands.output import complain
-from foreman_hooks.commands.usage import Group, bad_option
+from foreman_hooks.commands.usage import Group, bad_option, usage_error
 from foreman_hooks.hooks import install, machine, systemd
 from foreman_hooks.hooks.install import Change, State
 from foreman_hooks.hooks.schedule_files import (
@@ -20,6 +22,7 @@ from foreman_hooks.hooks.schedule_files import (
     hook_scripts,
     required_files,
 )
+from foreman_hooks.hooks.timing import SPANS, Timing, every
 from foreman_hooks.paths import (
     FOREMAN_HOOKS,
     LOG,
@@ -30,6 +33,7 @@ from foreman_hooks.paths import (
     spool_of,
 )
 from foreman_hooks.reports import listings
+from foreman_hooks.times import hammer_time, parse
 
 where_options = [
     click.option(
@@ -43,19 +47,79 @@ where_options = [
         "--dry-run", is_flag=True, help="Show what would be done, with changed lines."
     ),
 ]
+
+
+def _make_scheduler(cron: bool, systemd: bool) -> Optional[str]:
+    """The scheduler that the options name; None: the present one; raises UsageError."""
+    if cron and systemd:
+        raise usage_error("--cron or --systemd, not both")
+    if cron:
+        return "cron"
+    return "systemd" if systemd else None
+
+
+scheduler_options = bundled(
+    "scheduler",
+    _make_scheduler,
+    [
+        click.option(
+            "--cron",
+            is_flag=True,
+            help="Run by cron, which mails news.  [default: the present scheduler, or cron]",
+        ),
+        click.option(
+            "--systemd",
+            is_flag=True,
+            help="Run by a timer of systemd; its journal has the news.",
+        ),
+    ],
+)
+
+
+def _make_timing(
+    hours: Optional[str], daily: bool, at: Optional[datetime]
+) -> Optional[Timing]:
+    """The times that the options name; None: the present ones; raises UsageError."""
+    if sum([hours is not None, daily, at is not None]) > 1:
+        raise usage_error("--every, --daily or --at, only one of them")
+    host = socket.gethostname()
+    if hours is not None:
+        return every(_hours(hours), host)
+    if at:
+        return Timing(24, at.minute, at.hour)
+    return every(24, host) if daily else None
+
+
+def _hours(text: str) -> int:
+    span = parse(text)
+    for hours in SPANS:
+        if span == timedelta(hours=hours):
+            return hours
+    allowed = ", ".join(f"{hours}h" for hours in SPANS)
+    raise bad_option("--every", f"must divide a day evenly: {allowed}")
+
+
+timing_options = bundled(
+    "timing",
+    _make_timing,
+    [
+        click.option(
+            "--every",
+            "hours",
+            metavar="SPAN",
+            help="Run every 1h, 2h, 3h, 4h, 6h, 8h or 12h.  [default: as now, or 1h]",
+        ),
+        click.option("--daily", is_flag=True, help="Run once a day, at night."),
+        click.option(
+            "--at",
+            metavar="HH:MM",
+            type=click.DateTime(["%H:%M"]),
+            help="Run once a day at this time, in the machine's local time.",
+        ),
+    ],
+)
+
 what_options = [
-    click.option(
-        "--cron",
-        "scheduler",
-        flag_value="cron",
-        help="Run by cron, which mails news.  [default: the present scheduler, or cron]",
-    ),
-    click.option(
-        "--systemd",
-        "scheduler",
-        flag_value="systemd",
-        help="Run by a timer of systemd; its journal has the news.",
-    ),
     click.option(
         "--apply", "may_delete", is_flag=True, help="Let the runs delete host records."
     ),
@@ -74,36 +138,41 @@ what_options = [
 
 @click.group(cls=Group)
 def schedule() -> None:
-    """Install or remove the hourly run by cron or systemd."""
+    """Install or remove the regular run by cron or systemd."""
 
 
 @schedule.command("install")
+@scheduler_options
+@timing_options
 @with_options(what_options)
 @with_options(where_options)
 @click.pass_obj
 def schedule_install(
     app: App,
     scheduler: Optional[str],
+    timing: Optional[Timing],
     may_delete: bool,
     shellhook: bool,
     foreman_hooks: Optional[Path],
     root: Path,
     dry_run: bool,
 ) -> int:
-    """Install the hourly run by cron or systemd.
+    """Install the regular run by cron or systemd.
 
     Writes the schedule, log rotation, the folders, and an example configuration if there is none.
-    Removes the other kind of schedule. Without --apply the runs only plan and report, even if an
-    earlier install had it.
+    Removes the other kind of schedule. The minute of a run is derived from the host name, so that
+    several Satellites do not ask a cloud at the same time. Without --apply the runs only plan and
+    report, even if an earlier install had it.
     """
     if foreman_hooks and not foreman_hooks.is_absolute():
         raise bad_option("--foreman-hook", "must be an absolute path")
     scheduler = scheduler or machine.current_scheduler(root) or "cron"
+    timing = timing or _present_timing(root) or every(1, socket.gethostname())
     journal = machine.configured_journal(root, _config())
     rotation = machine.other_log_rotation(root) if scheduler == "cron" else None
     choice = Choice(
         command=_command(),
-        host=socket.gethostname(),
+        timing=timing,
         scheduler=scheduler,
         apply=may_delete,
         journal=journal,
@@ -116,9 +185,14 @@ def schedule_install(
     if rotation:
         app.say(f"{LOG} is rotated by {rotation}")
     code = max(code, _complain_of_other_schedules(root))
-    if code == 0 and not dry_run:
-        app.say(_summary(choice))
+    if code == 0:
+        app.say(_summary(choice, dry_run))
     return code
+
+
+def _present_timing(root: Path) -> Optional[Timing]:
+    schedule = machine.current_schedule(root)
+    return schedule.timing if schedule else None
 
 
 @schedule.command("remove")
@@ -188,11 +262,13 @@ def _complain_of_other_schedules(root: Path) -> int:
     return code
 
 
-def _summary(choice: Choice) -> str:
-    effect = "it deletes nothing without --apply"
+def _summary(choice: Choice, dry_run: bool) -> str:
+    runs = "would run" if dry_run else "runs"
+    effect = "without --apply it only reports"
     if choice.apply:
         effect = "it deletes host records"
-    return f"{choice.scheduler} runs {NAME} every hour; {effect}"
+    following = hammer_time(choice.timing.next_after(utc_now()))
+    return f"{choice.scheduler} {runs} {NAME} {choice.timing}, next at {following}; {effect}"
 
 
 def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -> int:
@@ -201,7 +277,7 @@ def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -
     Removals come last: if systemd does not start the timer, the file of cron is still there.
     """
     if dry_run:
-        _show(app, changes, diffs=True)
+        _show(app, changes, _WOULD, diffs=True)
         app.say("a dry run: nothing was changed")
         return 0
     machine.check_rights(root)
@@ -212,14 +288,27 @@ def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -
     for part in (others, removals):
         if code == 0:
             install.carry_out(root, part)
-            _show(app, part, diffs=app.verbose)
+            _show(app, part, _DONE, diffs=app.verbose)
             code = _call_systemctl(root, systemd.commands_after(part))
     return code
 
 
-def _show(app: App, changes: Sequence[Change], diffs: bool) -> None:
+_DONE = {state: state.value for state in State}
+_WOULD = {
+    State.CREATED: "would create",
+    State.UPDATED: "would change",
+    State.UNCHANGED: "unchanged",
+    State.REMOVED: "would remove",
+    State.KEPT: "would keep",
+}
+
+
+def _show(
+    app: App, changes: Sequence[Change], words: Mapping[State, str], diffs: bool
+) -> None:
+    width = max(map(len, words.values())) + 1
     for change in changes:
-        line = f"{change.state.value:<10}{change.path}"
+        line = f"{words[change.state]:<{width}}{change.path}"
         if change.detail:
             line += f" ({change.detail})"
         app.say(listings.plain(line))

@@ -9,8 +9,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import yaml
 
@@ -19,6 +20,7 @@ from foreman_hooks.hooks.schedule_files import (
     ScheduleError,
     ScheduleForbidden,
 )
+from foreman_hooks.hooks.timing import Timing, read_calendar, read_cron
 from foreman_hooks.paths import (
     CONFIG,
     CRON,
@@ -27,6 +29,7 @@ from foreman_hooks.paths import (
     LOGROTATE,
     NAME,
     ROOT_CRONTAB,
+    SERVICE,
     SYSTEM_CRONTAB,
     TIMER,
     TIMER_ENABLED,
@@ -36,6 +39,7 @@ from foreman_hooks.paths import (
 # executables only, and the name of a shellhook has no dot.
 KEPT = ".rpmsave"
 _RUNS_US = re.compile(rf"^[^#\n]*\b{NAME}\b[^\n]* run\b", re.MULTILINE)
+_DELETES = re.compile(r" run\b.* --apply\b")
 _ROTATED_LOGS = re.compile(r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", re.MULTILINE)
 
 
@@ -154,6 +158,56 @@ def package_timer_runs(root: Path) -> bool:
     Raises ScheduleError.
     """
     return exists(root, TIMER_ENABLED) and not exists(root, TIMER)
+
+
+class Schedule(NamedTuple):
+    """The installed schedule.
+
+    `kind`: "cron" or "systemd".  `path`: its file below the root.  `timing`: None if somebody
+    changed it to times that `schedule install` does not write.  `deletes`: its runs delete records;
+    otherwise they only report.  `since`: when the file was written (aware).
+    """
+
+    kind: str
+    path: Path
+    timing: Optional[Timing]
+    deletes: bool
+    since: datetime
+
+
+def current_schedule(root: Path) -> Optional[Schedule]:
+    """Return the installed schedule; None if there is none; raises ScheduleError."""
+    kind = current_scheduler(root)
+    if kind is None:
+        return None
+    with translated_errors(root):
+        path = below(root, SCHEDULER_FILES[kind][0])
+        timing, command = _read_schedule(root, kind)
+        since = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    deletes = _DELETES.search(command) is not None
+    return Schedule(kind, path, timing, deletes, since)
+
+
+def _read_schedule(root: Path, kind: str) -> tuple[Optional[Timing], str]:
+    """The timing of the installed schedule, and the command that it runs; raises OSError."""
+    if kind == "cron":
+        for line in _text(below(root, CRON)).splitlines():
+            if _RUNS_US.match(line):
+                return read_cron(line), line
+        return None, ""
+    times = _value(below(root, TIMER), "OnCalendar")
+    return read_calendar(times), _value(below(root, SERVICE), "ExecStart")
+
+
+def _value(unit: Path, key: str) -> str:
+    """The value of a key in a unit of systemd; "" if it is not there once."""
+    values = re.findall(rf"^{key}=(.*)$", _text(unit), re.MULTILINE)
+    return values[0].strip() if len(values) == 1 else ""
+
+
+def _text(path: Path) -> str:
+    """The text of a file; "" if there is none; raises OSError."""
+    return read_text(path) if path.is_file() else ""
 
 
 def other_schedules(root: Path) -> list[Path]:

@@ -5,7 +5,6 @@ Pure: does not look at the machine and writes nothing.
 
 import re
 import shlex
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -13,6 +12,7 @@ from typing import NamedTuple, Optional
 import jinja2
 
 from foreman_hooks.hooks.seal import seal
+from foreman_hooks.hooks.timing import Timing
 from foreman_hooks.paths import (
     CONFIG,
     CRON,
@@ -77,15 +77,14 @@ class FileSpec:
 class Choice:
     """What the administrator chose, and facts of the machine that matter for the files.
 
-    `command` is our program with its options, without a command.  `host` is the name of this
-    machine.  `scheduler` is "cron" or "systemd".  `apply` lets a run delete.  `log_is_rotated`:
-    another configuration of logrotate rotates LOG already.  `shellhook` asks for a shellhook, and
-    `foreman_hooks`, a folder, for the scripts of foreman_hooks.  `spool_exists`: events leave notes
-    already.
+    `command` is our program with its options, without a command.  `scheduler` is "cron" or
+    "systemd".  `apply` lets a run delete.  `log_is_rotated`: another configuration of logrotate
+    rotates LOG already.  `shellhook` asks for a shellhook, and `foreman_hooks`, a folder, for the
+    scripts of foreman_hooks.  `spool_exists`: events leave notes already.
     """
 
     command: tuple[str, ...]
-    host: str
+    timing: Timing
     scheduler: str = "cron"
     apply: bool = False
     journal: Path = JOURNAL
@@ -130,11 +129,6 @@ def hook_scripts(folder: Path) -> list[Path]:
     return [folder / "host" / "managed" / event / f"50-{NAME}" for event in events]
 
 
-def minute(host: str) -> int:
-    """Return the minute of the hour; it differs between hosts, to spread the load on a cloud."""
-    return zlib.crc32(host.encode()) % 60
-
-
 def _check_printable(choice: Choice) -> None:
     words = [*choice.command, str(choice.journal)]
     if choice.foreman_hooks:
@@ -175,7 +169,7 @@ def _cron_files(choice: Choice) -> list[FileSpec]:
     words = [*choice.command, "--log-file", str(LOG), *choice.run_command]
     # crontab(5): an unescaped % ends the line, and what follows becomes standard input.
     command = shlex.join(words).replace("%", "\\%")
-    job = _render("cron", command=command, minute=minute(choice.host))
+    job = _render("cron", command=command, timing=choice.timing)
     specs = [
         FileSpec(LOG.parent, 0o750, keep_existing=True),
         FileSpec(CRON, 0o644, seal(job)),
@@ -194,7 +188,7 @@ def _systemd_files(choice: Choice) -> list[FileSpec]:
         command=" ".join(words).replace("$", "$$"),
         journal_folder=_systemd_word(str(choice.journal.parent)),
     )
-    timer = _render("timer")
+    timer = _render("timer", timing=choice.timing)
     return [
         FileSpec(SERVICE, 0o644, seal(service)),
         FileSpec(TIMER, 0o644, seal(timer)),

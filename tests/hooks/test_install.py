@@ -6,6 +6,7 @@ import pwd
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,10 +24,10 @@ from foreman_hooks.hooks.schedule_files import (
     FileSpec,
     Owner,
     ScheduleError,
-    minute,
     required_files,
 )
 from foreman_hooks.hooks.seal import Origin, origin, seal
+from foreman_hooks.hooks.timing import Timing, every
 from foreman_hooks.rules.model import Policy
 
 # Below a root, so without the first /
@@ -37,6 +38,7 @@ LOGROTATE = paths.LOGROTATE.relative_to("/")
 SERVICE = paths.SERVICE.relative_to("/")
 TIMER = paths.TIMER.relative_to("/")
 SHELLHOOK = paths.SHELLHOOK.relative_to("/")
+HOURLY = Timing(1, 17)
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def do(call: Any, root: Path) -> Any:
     def run(*argv: str) -> dict[str, str]:
         code, out, err = call("schedule", *argv, "--root", root)
         assert (code, err) == (0, "")
-        changes = re.findall(rf"^(\w+) +{root}/(\S+)", out, re.MULTILINE)
+        changes = re.findall(rf"^(\w[\w ]*?) +{root}/(\S+)", out, re.MULTILINE)
         return {path: state for state, path in changes}
 
     return run
@@ -143,13 +145,14 @@ def test_a_dry_run_shows_it_all_with_the_changed_lines_and_does_nothing(
 ) -> None:
     code, out, err = call("schedule", "install", "--root", root, "--dry-run")
     assert (code, err, tree(root)) == (0, "", {})
-    assert "created" in out
+    assert re.search(r"^would create +\S+/cron.d/", out, re.MULTILINE)
     assert re.search(r"^ {4}\+MAILTO=root$", out, re.MULTILINE)
+    assert "cron would run satellite-osp-cleanup every hour at minute " in out
     do("install")
     before = tree(root)
     code, out, err = call("schedule", "install", "--root", root, "--apply", "--dry-run")
     assert (code, err, tree(root)) == (0, "", before)
-    assert re.search(r"^updated +\S+cron\.d/satellite-osp-cleanup$", out, re.MULTILINE)
+    assert re.search(r"^would change +\S+cron\.d/satellite-osp-cleanup$", out, re.MULTILINE)
     assert re.search(r"^ {4}-\d+ \* \* \* \* root .* run --news$", out, re.MULTILINE)
     assert re.search(r"^ {4}\+\d+ .* root .* run --apply --news$", out, re.MULTILINE)
 
@@ -237,14 +240,6 @@ def test_a_program_that_is_not_installed_is_an_error_that_says_what_to_do(
     assert "install the package with pip first" in err
 
 
-def test_the_minute_depends_only_on_the_host_name_and_is_spread() -> None:
-    minutes = [minute(f"satellite{number}.example.com") for number in range(600)]
-    assert minutes == [
-        minute(f"satellite{number}.example.com") for number in range(600)
-    ]
-    assert set(minutes) == set(range(60))
-
-
 # Cron
 
 
@@ -302,17 +297,17 @@ def test_crontab_accepts_the_installed_lines(do: Any, root: Path) -> None:
 def test_odd_paths_survive_cron_sh_and_systemd() -> None:
     command = ('/opt/it\'s 100% $HOME "x"/bin/run',)
     texts = {
-        spec.path: spec.text or "" for spec in required_files(Choice(command, "h"))
+        spec.path: spec.text or "" for spec in required_files(Choice(command, HOURLY))
     }
     assert shlex.split(cron_job(texts[paths.CRON])[2])[0] == command[0]
-    specs = required_files(Choice(command, "h", "systemd"))
+    specs = required_files(Choice(command, HOURLY, "systemd"))
     texts = {spec.path: spec.text or "" for spec in specs}
     assert (
         'ExecStart="/opt/it\'s 100%% $$HOME \\"x\\"/bin/run" run --news\n'
         in texts[paths.SERVICE]
     )
     with pytest.raises(ScheduleError, match="cannot be written into a file"):
-        required_files(Choice(("/opt/a\nb",), "h"))
+        required_files(Choice(("/opt/a\nb",), HOURLY))
 
 
 def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
@@ -346,6 +341,128 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
         any(line.endswith(printed) for line in lines) for printed in out.splitlines()
     )
     assert log.stat().st_mode & 0o777 == 0o640
+
+
+# When it runs
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "calendar", "words"),
+    [
+        ([], "M * * * *", "*-*-* *:MM:00", "every hour at minute M"),
+        (["--every", "1h"], "M * * * *", "*-*-* *:MM:00", "every hour at minute M"),
+        (
+            ["--every", "4h"],
+            "M */4 * * *",
+            "*-*-* 00/4:MM:00",
+            "every 4 hours at minute M",
+        ),
+        (
+            ["--daily"],
+            "M 03 * * *",
+            "*-*-* 03:MM:00",
+            "every day at 03:MM (local time)",
+        ),
+        (
+            ["--every", "1d"],
+            "M 03 * * *",
+            "*-*-* 03:MM:00",
+            "every day at 03:MM (local time)",
+        ),
+        (
+            ["--at", "0:05"],
+            "5 00 * * *",
+            "*-*-* 00:05:00",
+            "every day at 00:05 (local time)",
+        ),
+    ],
+)
+def test_cron_and_systemd_run_it_at_the_same_times(
+    call: Any, root: Path, options: list[str], fields: str, calendar: str, words: str
+) -> None:
+    minute = every(1, socket.gethostname()).minute
+
+    def at_minute(form: str) -> str:
+        return form.replace("MM", f"{minute:02}").replace("M", str(minute))
+
+    code, out, _ = call("schedule", "install", "--root", root, *options)
+    assert (code, " ".join(cron_job(text(root, CRON))[0])) == (0, at_minute(fields))
+    last = out.splitlines()[-1]
+    assert last.startswith(
+        f"cron runs satellite-osp-cleanup {at_minute(words)}, next at "
+    )
+    assert re.search(r" UTC; without --apply it only reports$", last)
+    call("schedule", "install", "--root", root, "--systemd", *options)
+    lines = text(root, TIMER).splitlines()
+    assert f"OnCalendar={at_minute(calendar)}" in lines
+
+
+def test_a_later_install_keeps_the_times_unless_it_names_others(
+    do: Any, root: Path
+) -> None:
+    do("install", "--at", "04:30")
+    do("install", "--apply")
+    assert cron_job(text(root, CRON))[0] == ["30", "04", "*", "*", "*"]
+    do("install", "--systemd")
+    assert "OnCalendar=*-*-* 04:30:00" in text(root, TIMER).splitlines()
+    do("install", "--every", "2h")
+    assert "OnCalendar=*-*-* 00/2:" in text(root, TIMER)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--cron", "--systemd"], "--cron or --systemd, not both"),
+        (["--every", "4h", "--daily"], "only one of them"),
+        (["--daily", "--at", "01:00"], "only one of them"),
+        (
+            ["--every", "5h"],
+            "must divide a day evenly: 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h",
+        ),
+        (["--every", "30m"], "must divide a day evenly"),
+        (["--every", "soon"], "must divide a day evenly"),
+        (["--every", "0h"], "must divide a day evenly"),
+        (["--at", "25:00"], "25:00"),
+    ],
+)
+def test_options_that_contradict_each_other_or_a_day_change_nothing(
+    call: Any, root: Path, options: list[str], says: str
+) -> None:
+    code, out, err = call("schedule", "install", "--root", root, *options)
+    assert (code, out, tree(root)) == (64, "", {})
+    assert says in err and "See: satellite-osp-cleanup schedule install --help" in err
+
+
+@pytest.mark.parametrize("how", ["--cron", "--systemd"])
+@pytest.mark.parametrize("what", [["--apply"], []])
+def test_the_installed_schedule_can_be_read_back(
+    do: Any, root: Path, how: str, what: list[str]
+) -> None:
+    assert machine.current_schedule(root) is None
+    do("install", how, "--every", "6h", *what)
+    schedule = machine.current_schedule(root)
+    assert schedule
+    assert schedule.kind == how[2:]
+    assert schedule.timing == every(6, socket.gethostname())
+    assert schedule.deletes == (what == ["--apply"])
+    path = CRON if how == "--cron" else TIMER
+    assert schedule.path == root / path
+
+
+@pytest.mark.parametrize("how", ["--cron", "--systemd"])
+def test_times_that_were_written_by_hand_are_not_guessed(
+    do: Any, root: Path, how: str
+) -> None:
+    do("install", how, "--apply")
+    if how == "--cron":
+        path, ours, theirs = CRON, r"^\d+ \* ", "*/10 8-18 "
+    else:
+        path, ours, theirs = TIMER, r"^OnCalendar=.*", "OnCalendar=Mon 10:00"
+    changed = re.sub(ours, theirs, text(root, path), flags=re.MULTILINE)
+    (root / path).write_text(changed)
+    schedule = machine.current_schedule(root)
+    assert schedule
+    assert (schedule.timing, schedule.deletes) == (None, True)
 
 
 # Log rotation
@@ -424,9 +541,7 @@ def test_the_service_may_write_only_to_the_folder_of_the_journal(
         "SuccessExitStatus=75",
         "KillMode=mixed",
     } < set(lines)
-    assert {"OnCalendar=hourly", "Persistent=true", "RandomizedDelaySec=15min"} < set(
-        text(root, TIMER).splitlines()
-    )
+    assert "Persistent=true" in text(root, TIMER).splitlines()
 
 
 def test_systemctl_is_called_only_for_what_changed() -> None:
@@ -543,7 +658,7 @@ def test_a_timer_that_does_not_start_leaves_cron_in_place(
     code, out, _ = call("schedule", "install", "--systemd", "--root", root)
     assert code == 1
     assert "removed" not in out
-    assert "every hour" not in out
+    assert "systemd runs" not in out
     assert (root / CRON).exists()
 
 
@@ -636,8 +751,8 @@ def test_remove_in_a_dry_run_removes_nothing(do: Any, root: Path) -> None:
     do("install")
     before = tree(root)
     assert do("remove", "--dry-run") == {
-        str(CRON): "removed",
-        str(LOGROTATE): "removed",
+        str(CRON): "would remove",
+        str(LOGROTATE): "would remove",
     }
     assert tree(root) == before
 
@@ -801,7 +916,7 @@ def test_the_spool_of_events_stays_reachable_for_its_users(do: Any, root: Path) 
 
 def test_the_spool_belongs_to_the_users_that_run_the_events() -> None:
     def owner(**more: Any) -> tuple[tuple[str, str], int]:
-        specs = required_files(Choice(("/x",), "h", **more))
+        specs = required_files(Choice(("/x",), HOURLY, **more))
         return next(
             (spec.owner, spec.mode) for spec in specs if spec.path.suffix == ".events"
         )
@@ -836,5 +951,5 @@ def test_where_there_is_no_such_user_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(install.pwd, "getpwnam", {}.__getitem__)
     with pytest.raises(ScheduleError, match="is this a Satellite or a Capsule"):
-        specs = required_files(Choice(("/x",), "h", shellhook=True))
+        specs = required_files(Choice(("/x",), HOURLY, shellhook=True))
         install.plan_installation(Path("/"), specs[3:], [])
