@@ -78,7 +78,8 @@ class Settings:
     run may judge, "" for all.  `checker`: None if this machine asks the clouds itself.  `deadline`:
     after how long a command ends, whatever it waits for.  `repeat_news`: after how long cron's
     mail lists everything again that is open; 0: never.  `warnings`: one line for each thing in
-    hammer's files that is ignored.  `secret_files`: the files that hold a password for Satellite.
+    hammer's files that is ignored.  `file`: ours; None if there is none.  `hammer_files`: those of
+    hammer that were read.  `secret_files`: the files that hold a password for Satellite.
     """
 
     login: Optional[Login]
@@ -91,6 +92,8 @@ class Settings:
     deadline: timedelta = DEADLINE
     repeat_news: timedelta = REPEAT_NEWS
     warnings: tuple[str, ...] = ()
+    file: Optional[Path] = None
+    hammer_files: tuple[Path, ...] = ()
     secret_files: tuple[Path, ...] = ()
 
 
@@ -105,7 +108,8 @@ def load(config: Optional[Path] = None, environ: Optional[Environ] = None) -> Se
     environ = os.environ if environ is None else environ
     path = config or CONFIG
     file = Section(str(path), "", {})
-    if config or path.exists():
+    is_there = config is not None or path.exists()
+    if is_there:
         file = read_file(path)
     file.check_keys(*_KEYS)
     satellite = file.section("satellite")
@@ -124,6 +128,8 @@ def load(config: Optional[Path] = None, environ: Optional[Environ] = None) -> Se
         deadline=_deadline(file, DEADLINE),
         repeat_news=file.duration("repeat_news", REPEAT_NEWS),
         warnings=hammer.warnings,
+        file=path if is_there else None,
+        hammer_files=hammer.files,
         secret_files=_secret_files(path, satellite, hammer),
     )
 

@@ -208,8 +208,8 @@ def test_every_key_sets_its_value(
         ),
         timedelta(minutes=45),
         timedelta(days=1),
-        (),
-        (tmp_path / "config.yml",),
+        file=tmp_path / "config.yml",
+        secret_files=(tmp_path / "config.yml",),
     )
 
 

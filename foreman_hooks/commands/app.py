@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,10 +18,12 @@ from foreman_hooks.commands.options import ScopeOptions
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.commands.usage import usage_error
+from foreman_hooks.commands.window import window_of
 from foreman_hooks.osp_checker import Checker, LocalChecker
 from foreman_hooks.reports import formats, listings, logs
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Row, Style
+from foreman_hooks.reports.window import Window
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import search_language
 from foreman_hooks.satellite.check_job import JobChecker
@@ -65,7 +68,7 @@ class App:
         if self.quiet or not text:
             return
         click.echo(text, nl=not text.endswith("\n"))
-        for line in text.splitlines():
+        for line in click.unstyle(text).splitlines():
             logs.said.info("%s", line)
 
     def say_line(self, text: str) -> None:
@@ -88,6 +91,11 @@ class App:
         if not self.quiet:
             for piece in pieces:
                 click.echo(piece, nl=False)
+
+    @property
+    def window(self) -> Window:
+        """The window in which standard output is read."""
+        return window_of(sys.stdout)
 
     @contextmanager
     def cleanup(self, options: ScopeOptions = AS_CONFIGURED) -> Iterator[Cleanup]:

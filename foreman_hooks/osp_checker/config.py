@@ -144,6 +144,18 @@ def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
     return entry
 
 
+def config_files() -> list[str]:
+    """The files that name clouds and their secrets, as far as they exist; raises OSPConfigError."""
+    from openstack import config
+
+    loader = config.loader
+    paths = (
+        _file("OS_CLIENT_CONFIG_FILE", loader.CONFIG_FILES, needed=False),
+        _file("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES, needed=False),
+    )
+    return [path for path in paths if path and _exists(path)]
+
+
 def _who(cloud: Optional[str]) -> str:
     return f"cloud {cloud}" if cloud else "cloud of the environment"
 

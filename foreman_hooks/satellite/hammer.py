@@ -50,12 +50,13 @@ class HammerFiles:
 
     `entries`: (section, key) -> value and file, without empty values.  `home`: the user's folder of
     hammer, None without one.  `warnings`: one line for each file or part of it that is ignored.
-    `secrets`: the files that hold a password.
+    `files`: those that were read, in this order.  `secrets`: the files that hold a password.
     """
 
     entries: Mapping[Name, Entry] = field(default_factory=dict)
     home: Optional[Path] = None
     warnings: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     secrets: tuple[Path, ...] = ()
 
     def text(self, section: str, key: str) -> str:
@@ -157,6 +158,7 @@ def read_hammer_files(home: Optional[Path]) -> HammerFiles:
         entries=reader.entries_with_values(),
         home=hammer_home,
         warnings=tuple(reader.warnings),
+        files=tuple(reader.files),
         secrets=tuple(reader.secrets),
     )
 
@@ -167,6 +169,7 @@ class _Reader:
     def __init__(self) -> None:
         self.entries: dict[Name, Entry] = {}
         self.warnings: list[str] = []
+        self.files: list[Path] = []
         self.secrets: list[Path] = []
 
     def read_folder(self, folder: Path) -> None:
@@ -218,6 +221,7 @@ class _Reader:
         except UNREADABLE as error:
             self._ignore_file(path, why_unreadable(error))
             return
+        self.files.append(path)
         if content is None:
             return
         if not isinstance(content, dict):

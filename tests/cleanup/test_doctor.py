@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
 import stat
+import subprocess
+import sys
 import tempfile
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
@@ -24,25 +29,41 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.rules.model import Policy
 
 SMALLEST = frozenset({"view_hosts", "view_facts", "destroy_hosts", "view_params"})
+MARKS = {"[ OK ]": State.OK, "[WARN]": State.WARNING, "[FAIL]": State.FAIL}
 OPENSTACK = re.compile("prod/RegionOne|cloud ")
 
 
 def examined(call: Any, stage: Stage, **sections: Any) -> dict[str, Finding]:
     """The findings of doctor by their text, after a check that its exit code agrees."""
     code, out, err = call("--config", stage.config(**sections), "doctor")
-    assert (err == "") == (code == 0)
+    checks, _, to_do = f"\n{out}".partition("\n\nTo ")
+    findings = parsed(checks)
+    for what, finding in parsed(to_do).items():
+        assert finding.advice and finding.state == findings[what].state
+        findings[what] = finding
+    wrong = [finding for finding in findings.values() if finding.state != "ok"]
+    assert len(wrong) == len(parsed(to_do))
+    failed = len(states(findings, "fail"))
+    assert code == (1 if failed else 0)
+    warnings = len(wrong) - failed
+    nouns = "warning" if warnings == 1 else "warnings"
+    end = f"{len(findings) - len(wrong)} ok, {warnings} {nouns}, {failed} failed\n"
+    assert (err if failed else out).endswith(end)
+    assert failed or err == ""
+    return findings
+
+
+def parsed(lines: str) -> dict[str, Finding]:
+    """The findings in lines that doctor printed, by their text."""
     findings: dict[str, Finding] = {}
     last = ""
-    for line in out.splitlines():
-        state, _, text = line.partition(" ")
-        if state:
-            last = text.strip()
+    for line in lines.splitlines():
+        if line.startswith("["):
+            mark, last = line[:6], line[7:]
             assert last not in findings, "reported twice"
-            findings[last] = Finding(State(state), last)
-        else:
-            advice = text.strip().removeprefix("-> ")
-            findings[last] = findings[last]._replace(advice=advice)
-    assert code == bool(states(findings, "fail"))
+            findings[last] = Finding(MARKS[mark], last)
+        elif line.startswith(f"{'':7}-> "):
+            findings[last] = findings[last]._replace(advice=line[10:])
     return findings
 
 
@@ -92,35 +113,38 @@ def test_tls_that_is_not_checked_is_a_warning_each_time(
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (lambda stage: stage.use_cloud(password="wrong"), "fail .*Keystone refuses"),
+        (
+            lambda stage: stage.use_cloud(password="wrong"),
+            r"\[FAIL\] .*Keystone refuses",
+        ),
         (
             lambda stage: stage.use_cloud("reader"),
-            "fail .*may not list the servers of all projects",
+            r"\[FAIL\] .*may not list the servers of all projects",
         ),
         (
             lambda stage: stage.openstack.no_endpoint.add("RegionOne"),
-            "fail .*no compute endpoint",
+            r"\[FAIL\] .*no compute endpoint",
         ),
         (
             lambda stage: stage.foreman.fail("/api", 502, "<html>"),
-            "fail .*returned 502",
+            r"\[FAIL\] .*returned 502",
         ),
         (
             lambda stage: stage.foreman.fail("/api/settings", 403, {}),
-            "warning +the setting destroy_vm.*cannot be read",
+            r"\[WARN\] the setting destroy_vm.*cannot be read",
         ),
         (
             lambda stage: stage.foreman.fail("/api/status", 401, {}),
-            "fail .*login of admin was refused",
+            r"\[FAIL\] .*login of admin was refused",
         ),
-        (lambda stage: (stage.folder / "journal.sqlite3").mkdir(), "fail .*journal"),
+        (lambda stage: (stage.folder / "journal.sqlite3").mkdir(), r"\[FAIL\] journal"),
     ],
 )
 def test_each_fault_is_named(stage: Stage, call: Any, spoil: Any, text: str) -> None:
     spoil(stage)
     code, out, _ = call("--config", stage.config(), "doctor")
     assert re.search(text, out)
-    assert code == (0 if text.startswith("warning") else 1)
+    assert code == (0 if "WARN" in text else 1)
 
 
 def test_with_q_only_failures_are_printed_and_on_stderr(
@@ -134,6 +158,81 @@ def test_with_q_only_failures_are_printed_and_on_stderr(
     assert "this login may not delete hosts; add destroy_hosts to its role" in err
     assert "view_params" in err
     assert "warning" not in err
+
+
+def test_what_is_wrong_is_listed_again_at_the_end_failures_first(
+    stage: Stage, call: Any
+) -> None:
+    limited(stage, "destroy_hosts")
+    code, out, err = call("--config", stage.config(), "doctor")
+    end = out[out.index("To repair, in this order:") :]
+    marks = re.findall(r"^\[.{4}\]", end, re.MULTILINE)
+    assert marks == ["[FAIL]", *["[WARN]"] * (len(marks) - 1)]
+    assert len(marks) > 2
+    repair = (
+        "this login may not delete hosts\n       -> add destroy_hosts to its role\n"
+    )
+    assert out.count(repair) == 1
+    assert end.startswith(f"To repair, in this order:\n[FAIL] {repair}\nTo consider")
+    assert (code, err.count("\n")) == (1, 1)
+
+
+def test_the_files_that_were_read_are_named(
+    stage: Stage, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hammer = Path(os.environ["HOME"], ".hammer", "cli_config.yml")
+    secure = stage.folder / "secure.yaml"
+    monkeypatch.setenv("OS_CLIENT_SECURE_FILE", str(secure))
+    hammer.parent.mkdir()
+    for path in (hammer, secure):
+        path.write_text("{}\n")
+    findings = examined(call, stage)
+    config = stage.folder / "config.yml"
+    only(findings, f"configuration: {config}; hammer's files: {hammer}")
+    only(findings, f"clouds: {stage.folder / 'clouds.yaml'}, {secure}")
+
+
+def test_without_any_file_the_sources_are_named(
+    stage: Stage, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OS_CLIENT_CONFIG_FILE")
+    monkeypatch.setenv("OS_AUTH_URL", f"{stage.osp.url}/v3")
+    _, out, _ = call("doctor")
+    assert re.search(r"^\[ OK \] configuration: no /etc/\S+,.*files: none$", out, re.M)
+    assert "[ OK ] clouds: no clouds.yaml, so OS_* variables\n" in out
+
+
+def test_colours_are_for_a_terminal_only_and_not_with_no_color(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["--config", str(stage.config()), "doctor"]
+    assert "\x1b" not in in_a_terminal(command, NO_COLOR="1")
+    coloured = in_a_terminal(command)
+    assert "\x1b[1;32m[ OK ]\x1b[0m configuration:" in coloured
+    assert "\x1b[1;33m[WARN]\x1b[0m TLS of Satellite is not checked" in coloured
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()
+    assert max(map(len, lines)) <= 60
+
+
+def in_a_terminal(command: list[str], **variables: str) -> str:
+    """What the program prints in a terminal of 60 columns."""
+    reader, terminal = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm", **variables}
+    program = "from foreman_hooks.commands.main import entry_point; entry_point()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *command],
+        stdout=terminal,
+        stderr=terminal,
+        env=environment,
+    )
+    os.close(terminal)
+    output = b""
+    with contextlib.suppress(OSError):  # EIO: the program has ended
+        while chunk := os.read(reader, 65536):
+            output += chunk
+    os.close(reader)
+    assert process.wait() == 0
+    return output.decode()
 
 
 # It goes on after a failure

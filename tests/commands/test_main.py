@@ -398,9 +398,9 @@ def test_check_explain_and_doctor_work_through_the_job(
     assert (code, err) == (0, "") and "verdict: delete" in out
     code, out, err = call("--config", delegated, "doctor")
     assert (code, err) == (0, "")
-    assert re.search(r"ok +the check job 'OSP - Check instances' took \d+\.\d s", out)
+    assert re.search(r"\[ OK \] the check job 'OSP - Check instances' took \d+\.\d s", out)
     assert re.search(
-        r"ok +prod/RegionOne: 1 servers; the login can see other projects' servers", out
+        r"\[ OK \] prod/RegionOne: 1 servers; the login can see other projects' servers", out
     )
 
 

@@ -1,4 +1,4 @@
-"""The journal, files that others can read, and the hooks in hooks.d."""
+"""The configuration, the journal, files that others can read, and the hooks in hooks.d."""
 
 import stat
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from foreman_hooks.cleanup.doctor.findings import Finding, fail, ok, warning
 from foreman_hooks.cleanup.journal import Journal, JournalBusy, JournalError
 from foreman_hooks.hooks.hooks_d import find_hooks
+from foreman_hooks.paths import CONFIG
 from foreman_hooks.settings import Settings
 
 REPAIR_HOOK = (
@@ -16,7 +17,8 @@ REPAIR_HOOK = (
 
 
 def examine_files(settings: Settings) -> Iterator[Finding]:
-    """Check the journal, who can read it and the files that hold secrets, and hooks.d."""
+    """Name the configuration; check the journal, secrets that others can read, and hooks.d."""
+    yield _configuration(settings)
     yield _journal(settings.journal)
     yield from _hooks()
     for path in (settings.journal, *settings.secret_files):
@@ -24,6 +26,12 @@ def examine_files(settings: Settings) -> Iterator[Finding]:
             yield warning(
                 f"{path} can be read or written by every user", f"chmod o-rwx {path}"
             )
+
+
+def _configuration(settings: Settings) -> Finding:
+    own_file = settings.file or f"no {CONFIG}, so the defaults count"
+    hammer_files = ", ".join(map(str, settings.hammer_files)) or "none"
+    return ok(f"configuration: {own_file}; hammer's files: {hammer_files}")
 
 
 def _journal(path: Path) -> Finding:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from foreman_hooks.cleanup.doctor.findings import Finding, fail, ok, warning
 from foreman_hooks.osp_checker import LocalChecker, OSPError, Region, RegionAnswer
-from foreman_hooks.osp_checker.errors import shown
+from foreman_hooks.osp_checker.config import config_files
+from foreman_hooks.osp_checker.errors import OSPConfigError, shown
 from foreman_hooks.osp_checker.login import LogIn
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Satellite
@@ -19,6 +20,7 @@ _NO_ANSWER = "nothing is deleted while this region does not answer"
 def examine_openstack(settings: Settings) -> Iterator[Finding]:
     """Check every cloud and region in the same way as a run asks them."""
     if settings.checker is None:
+        yield from _files()
         yield from examine_clouds(LocalChecker(settings.clouds))
     elif settings.login is not None:
         remote_execution = RemoteExecution(Satellite(settings.login, settings.manners))
@@ -71,6 +73,15 @@ def examine_clouds(checker: LocalChecker) -> Iterator[Finding]:
             yield _without_tls(region.cloud, region.log_in)
         yield from _unlisted(region.name, checker.unlisted[place])
         yield _visibility(region)
+
+
+def _files() -> Iterator[Finding]:
+    """Name clouds.yaml and secure.yaml; if they cannot be read, every cloud says so."""
+    try:
+        paths = config_files()
+    except OSPConfigError:
+        return
+    yield ok(f"clouds: {', '.join(paths) or 'no clouds.yaml, so OS_* variables'}")
 
 
 def _without_tls(cloud: str, log_in: LogIn) -> Finding:
