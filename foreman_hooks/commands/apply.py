@@ -1,5 +1,6 @@
 """apply: carry out a plan that was written to a file."""
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Optional
@@ -8,7 +9,7 @@ import click
 
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.app import App
-from foreman_hooks.commands.applying import Show, apply_plan, show_outcomes
+from foreman_hooks.commands.applying import apply_plan, show_outcomes
 from foreman_hooks.commands.files import read_file
 from foreman_hooks.commands.options import output_options
 from foreman_hooks.commands.output import complain
@@ -23,6 +24,7 @@ from foreman_hooks.errors import REFUSED
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
+from foreman_hooks.rules.model import Outcome, Result
 from foreman_hooks.rules.plan import DIGEST_LENGTH, Plan, PlanError, load
 
 
@@ -48,7 +50,12 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
     approved = approve is not None
     record = RunRecord(plan=plan)
     with app.cleanup() as cleanup, noted(cleanup, "apply", record):
-        if _is_done(app, cleanup, plan):
+        earlier = _deleted_before(cleanup, plan)
+        if not style.for_programs:
+            _name(app, earlier)
+        if earlier and len(earlier) == len(plan.deletions):
+            if style.for_programs:
+                show_document(app, plan, style, earlier)
             record.plan = None  # this run has no numbers
             record.code = 0
             return record.code
@@ -64,24 +71,50 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
         is_held = bool(plan.holds) and not approved
         if is_held:
             show_guard_rails(plan)
-        show: Show = partial(show_outcomes, app, plan, style)
-        if style.for_programs:
-            show = partial(show_document, app, plan, style, refusals=refusals)
+        show = partial(_show, app, plan, style, refusals, earlier)
         record.code = REFUSED if is_held else 0
         apply_plan(app, cleanup, record, show, approved)
         return record.code
 
 
-def _is_done(app: App, cleanup: Cleanup, plan: Plan) -> bool:
-    """Name the records that the plan has deleted before; whether these are all of it."""
-    deleted = cleanup.journal.deleted_by(plan.satellite, plan.digest)
+def _deleted_before(cleanup: Cleanup, plan: Plan) -> list[Outcome]:
+    """What an earlier `apply` of this plan has deleted."""
+    times = cleanup.journal.deleted_by(plan.satellite, plan.digest)
+    outcomes = []
     for verdict in plan.deletions:
-        if verdict.host_id in deleted:
-            day = deleted[verdict.host_id].date()
-            app.say_line(f"{verdict.name}: already deleted on {day} by this plan")
-    return bool(deleted) and all(
-        verdict.host_id in deleted for verdict in plan.deletions
-    )
+        at = times.get(verdict.host_id)
+        if at:
+            detail = f"already deleted on {at.date()} by this plan"
+            outcome = Outcome(
+                verdict.host_id,
+                verdict.name,
+                verdict.uuid,
+                Result.DELETED,
+                detail,
+                at,
+            )
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _name(app: App, outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        app.say_line(f"{outcome.name}: {outcome.detail}")
+
+
+def _show(
+    app: App,
+    plan: Plan,
+    style: Style,
+    refusals: Sequence[str],
+    earlier: Sequence[Outcome],
+    outcomes: Sequence[Outcome],
+) -> None:
+    """Print what became of each deletion; for programs, those of an earlier `apply` too."""
+    if style.for_programs:
+        show_document(app, plan, style, [*earlier, *outcomes], refusals)
+    else:
+        show_outcomes(app, plan, style, outcomes)
 
 
 def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:

@@ -108,6 +108,12 @@ def test_a_plan_that_is_applied_again_says_what_it_has_deleted(
     again = f"old.example.com: already deleted on {day} by this plan\n"
     assert call("--config", config, "apply", path) == (0, again, "")
     assert call("--config", config, "apply", path, *approval) == (0, again, "")
+    code, out, err = call("--config", config, "apply", path, "--output", "json")
+    document = json.loads(out)
+    assert (code, err, document["counts"]["deleted"]) == (0, "", 1)
+    (row,) = (row for row in document["hosts"] if row["result"])
+    assert (row["name"], row["result"]) == ("old.example.com", "deleted")
+    assert row["result_detail"] == f"already deleted on {day} by this plan"
     assert len(deletions(stage)) == 1
 
 
@@ -398,9 +404,12 @@ def test_check_explain_and_doctor_work_through_the_job(
     assert (code, err) == (0, "") and "verdict: delete" in out
     code, out, err = call("--config", delegated, "doctor")
     assert (code, err) == (0, "")
-    assert re.search(r"\[ OK \] the check job 'OSP - Check instances' took \d+\.\d s", out)
     assert re.search(
-        r"\[ OK \] prod/RegionOne: 1 servers; the login can see other projects' servers", out
+        r"\[ OK \] the check job 'OSP - Check instances' took \d+\.\d s", out
+    )
+    assert re.search(
+        r"\[ OK \] prod/RegionOne: 1 servers; the login can see other projects' servers",
+        out,
     )
 
 
