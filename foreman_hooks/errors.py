@@ -10,7 +10,7 @@ import click
 
 EXIT_CODES = {
     0: "done, or nothing to do",
-    1: "done, but something failed or could not be known; status: something needs attention",
+    1: "done, but something failed, could not be known or needs attention",
     2: "with --detailed-exitcode: deletions are pending",
     3: "refused by a guard rail, or some deletions need an approval",
     64: "usage: a wrong option or argument",

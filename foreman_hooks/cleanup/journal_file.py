@@ -201,6 +201,19 @@ def _lock(path: Path, descriptor: int) -> None:
         ) from error
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a run holds the file now; raises JournalError if that cannot be known."""
+    try:
+        # A shared lock, and only for a moment: a run that starts just then would have to try again.
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise JournalError(f"journal {path}: {error.strerror}") from error
+    return False
+
+
 def is_at(path: Path, descriptor: int) -> bool:
     """Whether the file that was opened as `descriptor` is still the one at this path."""
     try:

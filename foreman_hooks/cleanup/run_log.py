@@ -108,12 +108,18 @@ def _counts(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, object]:
     }
 
 
-def last_run(journal: Journal, satellite: str) -> Optional[Run]:
-    """The last run on that Satellite that began; None without any.  Raises JournalError."""
+def last_run(
+    journal: Journal, satellite: str, scope: Optional[str] = None
+) -> Optional[Run]:
+    """The last run on that Satellite that began; None without any.  Raises JournalError.
+
+    `scope`: only of the runs with this scope.
+    """
     with journal.reading() as database:
         row = database.execute(
-            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? ORDER BY id DESC LIMIT 1",
-            (satellite,),
+            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND scope = coalesce(?, scope) "
+            "ORDER BY id DESC LIMIT 1",
+            (satellite, scope),
         ).fetchone()
         return _read(row) if row else None
 

@@ -27,7 +27,7 @@ from foreman_hooks.reports.window import Window
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import search_language
 from foreman_hooks.satellite.check_job import JobChecker
-from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.client import Login, Satellite
 from foreman_hooks.satellite.inventory import Scope
 from foreman_hooks.satellite.jobs import RemoteExecution
 from foreman_hooks.satellite.lookups import organization_id
@@ -158,14 +158,19 @@ def _capped(policy: Policy, max_deletions: Optional[int]) -> Policy:
     return replace(policy, max_deletions=cap)
 
 
-def satellite_of(settings: Settings) -> Satellite:
-    """The Satellite that is configured; raises SettingsError."""
+def login_of(settings: Settings) -> Login:
+    """The login to Satellite that is configured; raises SettingsError."""
     if settings.login is None:
         raise SettingsError(
             "no Satellite is configured; set satellite.url in the configuration, or "
             "FOREMAN_SERVER_URL, or set up hammer"
         )
-    return Satellite(settings.login, settings.manners)
+    return settings.login
+
+
+def satellite_of(settings: Settings) -> Satellite:
+    """The Satellite that is configured; raises SettingsError."""
+    return Satellite(login_of(settings), settings.manners)
 
 
 def checker_of(settings: Settings) -> Checker:

@@ -60,10 +60,13 @@ def _advice_lines(app: App, finding: Finding) -> list[str]:
 
 def _show_what_to_do(app: App, findings: Sequence[Finding]) -> None:
     """Print what is wrong beside each other, failures first."""
-    for state, title in ((State.FAIL, "To repair"), (State.WARNING, "To consider")):
+    for state, title in (
+        (State.FAIL, "To repair, in this order:"),
+        (State.WARNING, "To consider:"),
+    ):
         wrong = [finding for finding in findings if finding.state is state]
         if wrong:
-            app.say("\n" + app.window.bold(f"{title}, in this order:"))
+            app.say("\n" + app.window.bold(title))
         for finding in wrong:
             _show(app, finding)
             app.say("\n".join(_advice_lines(app, finding)))

@@ -46,6 +46,7 @@ COMMANDS = {
     "restore": "Restore a deleted host record.",
     "run": "Plan, and with --apply delete.",
     "schedule": "Install or remove the regular run by cron or systemd.",
+    "status": "Show the last run and the next one, what waits, and what is wrong.",
     "templates": "Job templates for Satellite's remote execution.",
     "unmanaged": "List the servers of OpenStack that have no host record.",
 }

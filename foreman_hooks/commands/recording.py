@@ -11,17 +11,20 @@ from foreman_hooks.reports.metrics import RunRecord
 
 
 @contextmanager
-def noted(cleanup: Cleanup, command: str, record: RunRecord) -> Iterator[None]:
+def noted(
+    cleanup: Cleanup, command: str, record: RunRecord, scope: str = ""
+) -> Iterator[None]:
     """Note in the journal that a run begins, and what the record says of it at its end.
 
     The record gets the number of all deletions, whatever run they were in.
-    `command`: `plan`, `run`, `run --apply` or `apply`.  Raises JournalError.
+    `command`: `plan`, `run`, `run --apply` or `apply`.  `scope`: which hosts it is about, for
+    people; "": that of the cleanup.  Raises JournalError.
     """
     number = begin_run(
         cleanup.journal,
         cleanup.satellite.url,
         command,
-        cleanup.described,
+        scope or cleanup.described,
         cleanup.who,
         cleanup.clock(),
     )

@@ -125,7 +125,10 @@ def run(
         news_only(app, str(scope), record) if news else nullcontext(),
     ):
         maintenance.refuse()
-        with app.cleanup(scope) as cleanup, noted(cleanup, command, record):
+        with (
+            app.cleanup(scope) as cleanup,
+            noted(cleanup, command, record, str(target or "")),
+        ):
             plan = make_plan(cleanup, record, records.page, target)
             show = _show(app, plan, None if news else style)
             record.code = plan_code(plan, detailed_exitcode and not apply_it)

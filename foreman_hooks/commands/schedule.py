@@ -119,6 +119,15 @@ timing_options = bundled(
     ],
 )
 
+
+def _check_absolute(
+    context: click.Context, option: click.Parameter, value: Optional[Path]
+) -> Optional[Path]:
+    if value and not value.is_absolute():
+        raise click.BadParameter("must be an absolute path")
+    return value
+
+
 what_options = [
     click.option(
         "--apply", "may_delete", is_flag=True, help="Let the runs delete host records."
@@ -131,6 +140,7 @@ what_options = [
         "foreman_hooks",
         type=click.Path(path_type=Path),
         metavar="DIR",
+        callback=_check_absolute,
         help=f"Add scripts for foreman_hooks to its folder; usually {FOREMAN_HOOKS}.",
     ),
 ]
@@ -164,8 +174,6 @@ def schedule_install(
     several Satellites do not ask a cloud at the same time. Without --apply the runs only plan and
     report, even if an earlier install had it.
     """
-    if foreman_hooks and not foreman_hooks.is_absolute():
-        raise bad_option("--foreman-hook", "must be an absolute path")
     scheduler = scheduler or machine.current_scheduler(root) or "cron"
     timing = timing or _present_timing(root) or every(1, socket.gethostname())
     journal = machine.configured_journal(root, _config())

@@ -1,0 +1,54 @@
+"""status: how the cleanup does, without a request to any server."""
+
+from pathlib import Path
+
+import click
+
+from foreman_hooks.cleanup.run import utc_now
+from foreman_hooks.cleanup.status import Setting, problems, read_past
+from foreman_hooks.commands.app import App, login_of
+from foreman_hooks.commands.options import ScopeOptions
+from foreman_hooks.commands.output import warn
+from foreman_hooks.errors import INCOMPLETE
+from foreman_hooks.hooks import machine, maintenance, systemd
+from foreman_hooks.reports.status import Report
+
+ROOT = Path("/")
+
+
+@click.command()
+@click.pass_obj
+def status(app: App) -> int:
+    """Show the last run and the next one, what waits, and what is wrong.
+
+    Reads only the journal, the configuration and the schedule of this machine, also while a run is
+    active. Exits with 1 if the last run failed or was killed, if the schedule starts no runs, or if
+    a record needs attention that nobody has acknowledged.
+    """
+    settings = app.settings()
+    satellite = login_of(settings).url
+    scope = str(ScopeOptions(search=settings.search))
+    now = utc_now()
+    past = read_past(settings.journal, satellite, scope, now)
+    setting = _setting()
+    report = Report(satellite, past, setting, settings.policy, now)
+    app.say(report.text(app.window))
+    wrong = "; ".join(problems(past, setting, now))
+    if not wrong:
+        return 0
+    warn(f"needs attention: {wrong}")
+    return INCOMPLETE
+
+
+def _setting() -> Setting:
+    """What this machine says; raises ScheduleError."""
+    schedule = machine.current_schedule(ROOT)
+    timer = None
+    if schedule and schedule.kind == "systemd":
+        timer = systemd.timer_state()
+    return Setting(
+        schedule=schedule,
+        timer=timer,
+        others=tuple(machine.other_schedules(ROOT)),
+        maintenance=maintenance.is_on(*maintenance.look()),
+    )

@@ -1,0 +1,201 @@
+"""What `status` prints: facts with labels, and the open records in groups.  Pure.
+
+The names of hosts are whole; everything else fits the window.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from typing import NamedTuple
+
+from foreman_hooks.cleanup.open_records import OpenRecord
+from foreman_hooks.cleanup.run_log import Run
+from foreman_hooks.cleanup.status import Past, Setting, is_overdue
+from foreman_hooks.errors import EXIT_CODES, is_failure
+from foreman_hooks.paths import LOG, NAME, SERVICE, TIMER
+from foreman_hooks.reports.texts import plain
+from foreman_hooks.reports.window import Window, cells, padded, wrapped
+from foreman_hooks.rules.model import Decision, Policy
+from foreman_hooks.times import countdown, hammer_time, read_iso_z, rough
+
+_WIDTH = 80  # where the window has none
+_LABELS = 13  # columns
+_INDENT = "    "
+_GAP = "  "
+_MESSAGES = {"cron": str(LOG), "systemd": f"journalctl -u {SERVICE.name}"}
+_GROUPS = (
+    (Decision.DELETE, "DELETE", "red"),
+    (Decision.KEEP, "NEEDS ATTENTION", "yellow"),
+    (Decision.WAIT, "WAITING", "cyan"),
+)
+
+
+class Report(NamedTuple):
+    """All that `status` prints; `satellite`: its URL.  `now`: aware."""
+
+    satellite: str
+    past: Past
+    setting: Setting
+    policy: Policy
+    now: datetime
+
+    def text(self, window: Window) -> str:
+        """The report as text that ends with a newline."""
+        width = window.width or _WIDTH
+        lines: list[str] = []
+        for label, texts in self._facts():
+            lines += _fact_lines(label, texts, width)
+        for decision, title, colour in _GROUPS:
+            records = self.past.decided(decision)
+            if records:
+                head = window.bold(f"{title} ({len(records)})", colour)
+                lines += ["", head, *self._record_lines(records, width)]
+        return "\n".join(lines) + "\n"
+
+    # The facts
+
+    def _facts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        yield "Satellite", [self.satellite]
+        yield "Last run", self._last_run()
+        if self.past.other:
+            yield "Since then", self._run(self.past.other, self.past.active)
+        yield "Next run", [self._next_run()]
+        yield "Schedule", self._schedule()
+        yield "Maintenance", [self._maintenance()]
+        run = self.past.run
+        if run and run.to_delete is not None:
+            yield "Caps", [_caps(run, self.policy)]
+        past = self.past
+        count = f"{past.last_hour} in the last hour, {past.last_day} in the last day"
+        yield "Deleted", [count]
+
+    def _last_run(self) -> Iterator[str]:
+        run, schedule = self.past.run, self.setting.schedule
+        if run is None:
+            yield "none yet"
+            return
+        yield from self._run(run, self.past.is_running)
+        if run.code is not None and is_failure(run.code) and schedule:
+            yield f"its messages: {_MESSAGES[schedule.kind]}"
+
+    def _run(self, run: Run, is_running: bool) -> Iterator[str]:
+        began = f"{hammer_time(run.began)} ({self._ago(run.began)})"
+        yield f"{began}: {run.command} by {run.who}, {run.scope}"
+        if run.code is not None:
+            yield f"exit code {run.code}: {EXIT_CODES.get(run.code, 'unknown')}"
+        elif is_running:
+            yield f"is running since then ({countdown(self.now - run.began)})"
+        else:
+            yield "was killed: it never ended"
+        if run.hosts is not None:
+            yield (
+                f"{run.hosts} hosts: {run.deleted} deleted, {run.waiting} waiting, "
+                f"{run.attention} need attention, {run.unknown} unknown"
+            )
+        for refusal in run.refusals:
+            yield f"guard rail: {refusal}"
+
+    def _next_run(self) -> str:
+        setting = self.setting
+        when = setting.next_run(self.now)
+        if setting.schedule is None:
+            return "none is scheduled"
+        if when is None:
+            return "not known"
+        return f"{hammer_time(when)} (in {countdown(when - self.now)})"
+
+    def _schedule(self) -> Iterator[str]:
+        setting = self.setting
+        schedule = setting.schedule
+        if schedule:
+            effect = "deletes host records" if schedule.deletes else "only reports"
+            timing = schedule.timing or "at times that were changed by hand"
+            yield f"{schedule.kind}, {timing}; {effect}"
+            yield str(schedule.path)
+        elif not setting.others:
+            yield f"none: {NAME} schedule install"
+        for path in setting.others:
+            yield f"{path}, written by hand"
+        if setting.timer is not None and not setting.timer.active:
+            yield f"the timer is not active: systemctl enable --now {TIMER.name}"
+        elif not setting.maintenance and is_overdue(self.past.run, schedule, self.now):
+            yield "no run has started for much longer than that: is its service active?"
+
+    def _maintenance(self) -> str:
+        if self.setting.maintenance:
+            return "foreman-maintain's maintenance mode is on: no run starts"
+        return "off"
+
+    # The records
+
+    def _record_lines(self, records: Sequence[OpenRecord], width: int) -> Iterator[str]:
+        rows = {
+            record.host_id: (plain(record.name), self._when(record))
+            for record in records
+        }
+        column = _name_column(list(rows.values()), width)
+        by_reason = sorted(records, key=lambda record: record.reason.value)
+        for reason, group in groupby(by_reason, lambda record: record.reason):
+            yield f"  {reason.value}"
+            for record in group:
+                yield from _row_lines(*rows[record.host_id], column)
+                for remark in _remarks(record):
+                    yield from wrapped(plain(remark), width, _INDENT + "  ")
+
+    def _when(self, record: OpenRecord) -> str:
+        """When a record that waits can go, or since when it is open."""
+        due = read_iso_z(record.due)
+        if due and due > self.now:
+            return f"until {_minute(due)} (in {countdown(due - self.now)})"
+        if due:
+            return f"can go since {_minute(due)}"
+        return f"since {_minute(record.since)} ({self._ago(record.since)})"
+
+    def _ago(self, when: datetime) -> str:
+        return f"{rough(max(self.now - when, timedelta()))} ago"
+
+
+def _fact_lines(label: str, texts: Iterable[str], width: int) -> Iterator[str]:
+    """The label before the first line, and all lines of the texts below each other."""
+    indent = " " * _LABELS
+    for text in texts:
+        for line in wrapped(plain(text), width, indent):
+            yield f"{label:<{_LABELS}}{line[_LABELS:]}"
+            label = ""
+
+
+def _caps(run: Run, policy: Policy) -> str:
+    allowed = int(round((run.instances or 0) * policy.max_fraction, 6))
+    return (
+        f"{run.to_delete} to delete in the last run; allowed are {policy.max_deletions} "
+        f"(max_deletions) and {allowed} ({policy.max_fraction:.0%} of {run.instances} "
+        "instances, max_fraction)"
+    )
+
+
+def _name_column(rows: Sequence[tuple[str, str]], width: int) -> int:
+    """How wide the names are that have room beside the times."""
+    room = width - len(_INDENT) - len(_GAP) - max(cells(when) for _, when in rows)
+    return max((cells(name) for name, _ in rows if cells(name) <= room), default=0)
+
+
+def _row_lines(name: str, when: str, column: int) -> Iterator[str]:
+    """The name and the time; a name that is wider than the column is above its time."""
+    if cells(name) > column:
+        yield f"{_INDENT}{name}"
+        name = ""
+    yield f"{_INDENT}{padded(name, column)}{_GAP}{when}"
+
+
+def _remarks(record: OpenRecord) -> Iterator[str]:
+    """What was observed of a record that needs attention, and who knows about it."""
+    if record.decision is Decision.KEEP:
+        yield record.detail
+    if record.acked_at:
+        reason = f": {record.ack_reason}" if record.ack_reason else ""
+        when = _minute(record.acked_at)
+        yield f"acknowledged by {record.acked_by} at {when}{reason}"
+
+
+def _minute(when: datetime) -> str:
+    return when.astimezone(timezone.utc).strftime("%Y/%m/%d %H:%M UTC")
