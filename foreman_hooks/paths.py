@@ -17,6 +17,7 @@ LOGROTATE = Path(f"/etc/logrotate.d/{NAME}")
 SERVICE = Path(f"/etc/systemd/system/{NAME}.service")
 TIMER = Path(f"/etc/systemd/system/{NAME}.timer")
 TIMER_ENABLED = TIMER.parent / "timers.target.wants" / TIMER.name  # by systemctl enable
+PACKAGED_UNITS = Path("/usr/lib/systemd/system")  # those of the RPM; ours count more
 SHELLHOOK = Path(f"/var/lib/foreman-proxy/shellhooks/{NAME}")
 FOREMAN_HOOKS = Path("/usr/share/foreman/config/hooks")
 

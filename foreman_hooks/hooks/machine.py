@@ -28,6 +28,7 @@ from foreman_hooks.paths import (
     LOG,
     LOGROTATE,
     NAME,
+    PACKAGED_UNITS,
     ROOT_CRONTAB,
     SERVICE,
     SYSTEM_CRONTAB,
@@ -181,7 +182,7 @@ def current_schedule(root: Path) -> Optional[Schedule]:
     if kind is None:
         return None
     with translated_errors(root):
-        path = below(root, SCHEDULER_FILES[kind][0])
+        path = below(root, CRON) if kind == "cron" else _unit(root, TIMER)
         timing, command = _read_schedule(root, kind)
         since = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     deletes = _DELETES.search(command) is not None
@@ -195,8 +196,14 @@ def _read_schedule(root: Path, kind: str) -> tuple[Optional[Timing], str]:
             if _RUNS_US.match(line):
                 return read_cron(line), line
         return None, ""
-    times = _value(below(root, TIMER), "OnCalendar")
-    return read_calendar(times), _value(below(root, SERVICE), "ExecStart")
+    times = _value(_unit(root, TIMER), "OnCalendar")
+    return read_calendar(times), _value(_unit(root, SERVICE), "ExecStart")
+
+
+def _unit(root: Path, path: Path) -> Path:
+    """The unit that systemd uses: ours if it exists, else that of the RPM."""
+    own = below(root, path)
+    return own if own.exists() else below(root, PACKAGED_UNITS / path.name)
 
 
 def _value(unit: Path, key: str) -> str:

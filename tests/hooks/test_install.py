@@ -17,6 +17,7 @@ import yaml
 
 from foreman_hooks import paths, settings
 from foreman_hooks.commands import schedule
+from foreman_hooks.errors import TRY_AGAIN
 from foreman_hooks.hooks import install, machine, systemd
 from foreman_hooks.hooks.install import Change, State
 from foreman_hooks.hooks.schedule_files import (
@@ -465,6 +466,20 @@ def test_times_that_were_written_by_hand_are_not_guessed(
     assert (schedule.timing, schedule.deletes) == (None, True)
 
 
+def test_a_unit_of_the_package_counts_where_there_is_none_of_ours(
+    do: Any, root: Path
+) -> None:
+    do("install", "--systemd", "--apply")
+    packaged = root / paths.PACKAGED_UNITS.relative_to("/") / SERVICE.name
+    packaged.parent.mkdir(parents=True)
+    packaged.write_text(text(root, SERVICE).replace(" --apply", ""))
+    schedule = machine.current_schedule(root)
+    assert schedule and schedule.deletes
+    (root / SERVICE).unlink()
+    schedule = machine.current_schedule(root)
+    assert schedule and not schedule.deletes
+
+
 # Log rotation
 
 
@@ -538,7 +553,7 @@ def test_the_service_may_write_only_to_the_folder_of_the_journal(
         "ProtectHome=read-only",
         "NoNewPrivileges=yes",
         "PrivateTmp=yes",
-        "SuccessExitStatus=75",
+        f"SuccessExitStatus={TRY_AGAIN}",
         "KillMode=mixed",
     } < set(lines)
     assert "Persistent=true" in text(root, TIMER).splitlines()
