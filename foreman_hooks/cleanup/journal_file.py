@@ -203,6 +203,7 @@ def _lock(path: Path, descriptor: int) -> None:
 
 def is_locked(path: Path) -> bool:
     """Whether a run holds the file now; raises JournalError if that cannot be known."""
+    check_regular(path)
     try:
         # A shared lock, and only for a moment: a run that starts just then would have to try again.
         with path.open("rb") as file:

@@ -80,10 +80,12 @@ def read_past(journal: Path, satellite: str, scope: str, now: datetime) -> Past:
     """
     if not journal.exists():
         return Past()
-    active = is_locked(journal)
+    was_locked = is_locked(journal)
     with Journal.peek(journal) as opened:
         latest = last_run(opened, satellite)
         run = last_run(opened, satellite, scope)
+        # Asked twice: the latest run may have begun or ended since the first time.
+        active = was_locked or is_locked(journal)
         return Past(
             run=run,
             other=latest if latest != run else None,

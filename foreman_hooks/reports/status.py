@@ -88,9 +88,10 @@ class Report(NamedTuple):
         else:
             yield "was killed: it never ended"
         if run.hosts is not None:
+            need = "needs" if run.attention == 1 else "need"
             yield (
                 f"{run.hosts} hosts: {run.deleted} deleted, {run.waiting} waiting, "
-                f"{run.attention} need attention, {run.unknown} unknown"
+                f"{run.attention} {need} attention, {run.unknown} unknown"
             )
         for refusal in run.refusals:
             yield f"guard rail: {refusal}"

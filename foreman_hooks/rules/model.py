@@ -58,7 +58,9 @@ class Reason(str, Enum):
     MISSING = "absent for the whole grace period"
 
 
-# Either Satellite and OpenStack contradict each other, or something has to be configured.
+# A record needs attention if Satellite and OpenStack contradict each other about it, or if
+# something has to be configured: it is kept, and reported until that changes or somebody
+# acknowledges it.
 NEEDS_ATTENTION = frozenset(
     {
         Reason.CHECKED_IN,
