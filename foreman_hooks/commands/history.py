@@ -175,6 +175,9 @@ def history_approvals(app: App, style: Style) -> int:
             for deletion in journal.deletions()
             if deletion.result == "deleted"
         )
+    if style.for_programs:
+        app.show(documents.approvals_listing(approvals, deleted), style)
+        return 0
     rows = [
         {
             "Plan": approval.plan[:DIGEST_LENGTH],

@@ -21,6 +21,7 @@ from foreman_hooks.commands.planning import (
     show_plan,
 )
 from foreman_hooks.commands.recording import noted
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import recorded
@@ -63,7 +64,7 @@ def plan(
     """
     check_fields(style, to_apply=False)
     if show_hammer and style.for_programs:
-        raise click.UsageError("--show-hammer goes with --output table only")
+        raise usage_error("--show-hammer goes with --output table only")
     with (
         recorded(records.metrics) as record,
         app.cleanup(scope) as cleanup,

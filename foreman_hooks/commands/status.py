@@ -7,24 +7,30 @@ import click
 from foreman_hooks.cleanup.run import utc_now
 from foreman_hooks.cleanup.status import Setting, problems, read_past
 from foreman_hooks.commands.app import App, login_of
-from foreman_hooks.commands.options import ScopeOptions
+from foreman_hooks.commands.options import ScopeOptions, output_options
 from foreman_hooks.commands.output import warn
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.errors import INCOMPLETE
 from foreman_hooks.hooks import machine, maintenance, systemd
+from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.status import Report
+from foreman_hooks.reports.status_document import status_document
 
 ROOT = Path("/")
 
 
 @click.command()
+@output_options
 @click.pass_obj
-def status(app: App) -> int:
+def status(app: App, style: Style) -> int:
     """Show the last run and the next one, what waits, and what is wrong.
 
     Reads only the journal, the configuration and the schedule of this machine, also while a run is
     active. Exits with 1 if the last run failed or was killed, if the schedule starts no runs, or if
     a record needs attention that nobody has acknowledged.
     """
+    if style.fields and not style.for_programs:
+        raise usage_error("--fields is for --output csv, json and yaml")
     settings = app.settings()
     satellite = login_of(settings).url
     scope = str(ScopeOptions(search=settings.search))
@@ -32,7 +38,10 @@ def status(app: App) -> int:
     past = read_past(settings.journal, satellite, scope, now)
     setting = _setting()
     report = Report(satellite, past, setting, settings.policy, now)
-    app.say(report.text(app.window))
+    if style.for_programs:
+        app.show(status_document(report), style)
+    else:
+        app.say(report.text(app.window))
     wrong = "; ".join(problems(past, setting, now))
     if not wrong:
         return 0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Optional
 
-from foreman_hooks.cleanup.journal import Deletion
+from foreman_hooks.cleanup.journal import Approval, Deletion
 from foreman_hooks.cleanup.unmanaged import Server
 from foreman_hooks.osp_checker import OSPError, RegionAnswer, Sighting
 from foreman_hooks.reports.formats import Listing
@@ -229,6 +229,21 @@ def _deletion_row(deletion: Deletion) -> Sequence[Any]:
         deletion.plan or None,
         deletion.satellite,
     )
+
+
+# history approvals
+
+APPROVAL_COLUMNS = ("Plan", "By", "At", "Deleted")
+
+
+def approvals_listing(
+    approvals: Iterable[Approval], deleted: Mapping[str, int]
+) -> Listing:
+    """Approvals; `deleted`: how many records each plan (its digest) has deleted."""
+    rows = []
+    for plan, who, at in approvals:
+        rows.append((plan, who, _time(at), deleted.get(plan, 0)))
+    return Listing(APPROVAL_COLUMNS, rows)
 
 
 # unmanaged

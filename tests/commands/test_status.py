@@ -175,6 +175,15 @@ def test_with_q_only_what_is_wrong_is_printed(stage: Stage, show: Any) -> None:
     )
 
 
+def test_fields_are_for_programs(stage: Stage, call: Any) -> None:
+    add_run(stage, verdicts=(odd(),))
+    command = ["--config", stage.config(), "status", "--fields", "Name,Since"]
+    code, out, err = call(*command)
+    assert (code, out) == (64, "") and "--output csv, json and yaml" in err
+    out = call(*command, "--output", "csv")[1]
+    assert re.fullmatch(r"Name,Since\nodd.example.com,\S+Z\n", out)
+
+
 # The records
 
 

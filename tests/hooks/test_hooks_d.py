@@ -356,12 +356,12 @@ def test_doctor_names_the_hooks_and_the_files_that_are_not_run(
     put("10-dns")
     put("20-chat")
     out = call("--config", config, "doctor")[1]
-    assert "ok       hooks that run after each deletion: 10-dns, 20-chat\n" in out
+    assert "[ OK ] hooks that run after each deletion: 10-dns, 20-chat\n" in out
     bad = put("30-bad", mode=0o777)
     out = call("--config", config, "doctor")[1]
     assert (
-        "warning  hooks that run after each deletion: 10-dns, 20-chat; a hook is not run: "
-        f"{bad} can be written by others than root\n         -> a hook must be an executable"
+        "[WARN] hooks that run after each deletion: 10-dns, 20-chat; a hook is not run: "
+        f"{bad} can be written by others than root\n       -> a hook must be an executable"
     ) in out
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sandbox.world import named_uuid
 
 from foreman_hooks.cleanup.journal import Deletion
 from foreman_hooks.cleanup.unmanaged import Server
+from foreman_hooks.commands import status
 from foreman_hooks.commands.main import cli
 from foreman_hooks.osp_checker import Presence, RegionAnswer, Sighting
 from foreman_hooks.osp_checker.errors import KINDS
@@ -48,6 +49,8 @@ SCHEMA_OF = {
     "apply": "plan",
     "check": "check",
     "history list": "history-list",
+    "history approvals": "history-approvals",
+    "status": "status",
     "unmanaged": "unmanaged",
 }
 
@@ -97,6 +100,7 @@ def test_the_schema_of_a_plan_has_every_code() -> None:
     host = plan["properties"]["hosts"]["items"]["properties"]
     assert set(host["decision"]["enum"]) == {decision.value for decision in Decision}
     assert set(host["result"]["enum"]) == {*(result.value for result in Result), None}
+    assert schema("status")["$defs"]["reason_code"]["enum"] == codes
     error = schema("check")["properties"]["regions"]["items"]["properties"]["error"]
     codes_of_errors = error["oneOf"][1]["properties"]["exit_code"]["enum"]
     assert codes_of_errors == sorted({kind.exit_code for kind in KINDS.values()})
@@ -297,7 +301,8 @@ def output(stage: Stage, call: Any) -> Any:
     def run(*argv: Any, **sections: Any) -> tuple[int, Any, str]:
         config = stage.config(**sections)
         code, out, err = call("--config", config, *argv, "--output", "json")
-        name = next(name for name in SCHEMA_OF if name.split()[0] == argv[0])
+        words = " ".join(map(str, argv))
+        name = next(name for name in SCHEMA_OF if f"{words} ".startswith(f"{name} "))
         document = json.loads(out)  # fails if there are two
         VALIDATORS[SCHEMA_OF[name]].validate(document)
         return code, document, err
@@ -453,6 +458,44 @@ def test_check_history_and_unmanaged_fit_their_schemas(
     stage.openstack.add("RegionOne", Instance(UUID, "unknown", created=0))
     code, rows, _ = output("unmanaged")
     assert (code, [row["uuid"] for row in rows]) == (0, [UUID])
+
+
+def test_approvals_fit_their_schema(stage: Stage, output: Any, call: Any) -> None:
+    stage.terminated("old")
+    plan = stage.folder / "plan.json"
+    no_caps = {"policy": {"max_deletions": 0}}
+    call("--config", stage.config(**no_caps), "plan", "--out", plan)
+    digest = json.loads(plan.read_text())["digest"]
+    assert output("apply", plan, "--approve", digest, **no_caps)[0] == 0
+    code, (approval,), _ = output("history", "approvals")
+    assert (code, approval["plan"], approval["deleted"]) == (0, digest, 1)
+
+
+def test_the_status_fits_its_schema_before_and_after_runs(
+    stage: Stage, output: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = stage.folder / "root"
+    root.mkdir()
+    monkeypatch.setattr(status, "ROOT", root)
+    code, document, _ = output("status")
+    assert (code, document["last_run"], document["schedule"]) == (0, None, None)
+    call("schedule", "install", "--root", root, "--every", "4h")
+    waiting = stage.terminated("fresh", ago=timedelta(hours=1))
+    stage.terminated("odd", ago=timedelta(hours=9), checked_in=timedelta(hours=3))
+    output("plan")
+    output("run", "--host", "fresh.example.com")
+    code, document, _ = output("status")
+    assert (code, document["problems"]) == (1, ["1 record"])
+    assert document["last_run"]["state"] == "ended"
+    assert document["since_then"]["scope"] == "host fresh.example.com"
+    schedule = document["schedule"]
+    assert (schedule["every_hours"], schedule["deletes"]) == (4, False)
+    assert document["at"] < document["next_run"]
+    records = {row["reason_code"]: row for row in document["records"]}
+    assert records.keys() == {"QUIET", "CHECKED_IN"}
+    assert records["QUIET"]["uuid"] == waiting
+    assert document["at"] < records["QUIET"]["due"]
+    assert records["CHECKED_IN"]["due"] is None
 
 
 def test_yaml_and_csv_have_the_same_columns(stage: Stage, call: Any) -> None:

@@ -1,0 +1,109 @@
+"""What programs read of `status`: how the cleanup does, and the open records."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Optional
+
+from foreman_hooks.cleanup.open_records import OpenRecord
+from foreman_hooks.cleanup.run_log import Run
+from foreman_hooks.cleanup.status import problems
+from foreman_hooks.hooks.machine import Schedule
+from foreman_hooks.reports.documents import FORMAT
+from foreman_hooks.reports.formats import Listing
+from foreman_hooks.reports.status import Report
+from foreman_hooks.times import iso_z
+
+OPEN_COLUMNS = (
+    "Id",
+    "Name",
+    "UUID",
+    "Decision",
+    "Reason",
+    "Detail",
+    "Reason code",
+    "Terminated at",
+    "Due",
+    "Since",
+    "Acked at",
+    "Acked by",
+    "Ack reason",
+)
+
+
+def status_document(report: Report) -> Listing:
+    """How the cleanup does, and the open records."""
+    past, setting = report.past, report.setting
+    head = {
+        "format": FORMAT,
+        "satellite": report.satellite,
+        "at": _time(report.now),
+        "problems": list(problems(past, setting, report.now)),
+        "last_run": _run(past.run, past.is_running),
+        "since_then": _run(past.other, past.active),
+        "next_run": _time(setting.next_run(report.now)),
+        "schedule": _schedule(setting.schedule),
+        "maintenance": setting.maintenance,
+        "deleted_last_hour": past.last_hour,
+        "deleted_last_day": past.last_day,
+        "max_deletions": report.policy.max_deletions,
+        "max_fraction": report.policy.max_fraction,
+    }
+    return Listing(OPEN_COLUMNS, map(_open_row, past.records), "records", head)
+
+
+def _run(run: Optional[Run], is_running: bool) -> Optional[Mapping[str, Any]]:
+    if run is None:
+        return None
+    state = "running" if is_running else "killed"
+    if run.ended:
+        state = "ended"
+    return {
+        "command": run.command,
+        "scope": run.scope,
+        "by": run.who,
+        "state": state,
+        "began": _time(run.began),
+        "ended": _time(run.ended),
+        "exit_code": run.code,
+        "hosts": run.hosts,
+        "instances": run.instances,
+        "delete": run.to_delete,
+        "wait": run.waiting,
+        "attention": run.attention,
+        "unknown": run.unknown,
+        "deleted": run.deleted,
+        "refusals": list(run.refusals),
+    }
+
+
+def _schedule(schedule: Optional[Schedule]) -> Optional[Mapping[str, Any]]:
+    if schedule is None:
+        return None
+    return {
+        "kind": schedule.kind,
+        "path": str(schedule.path),
+        "every_hours": schedule.timing.hours if schedule.timing else None,
+        "deletes": schedule.deletes,
+    }
+
+
+def _open_row(record: OpenRecord) -> Sequence[Any]:
+    return (
+        record.host_id,
+        record.name,
+        record.uuid or None,
+        record.decision.value,
+        record.reason.value,
+        record.detail,
+        record.reason.name,
+        record.terminated_at or None,
+        record.due or None,
+        _time(record.since),
+        _time(record.acked_at),
+        record.acked_by,
+        record.ack_reason,
+    )
+
+
+def _time(when: Optional[datetime]) -> Optional[str]:
+    return iso_z(when) if when else None
