@@ -107,7 +107,7 @@ timing_options = bundled(
             "--every",
             "hours",
             metavar="SPAN",
-            help="Run every 1h, 2h, 3h, 4h, 6h, 8h or 12h.  [default: as now, or 1h]",
+            help="Run every 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h.  [default: as now, or 1h]",
         ),
         click.option("--daily", is_flag=True, help="Run once a day, at night."),
         click.option(
