@@ -11,6 +11,7 @@ from foreman_hooks.cleanup.open_records import (
 )
 from foreman_hooks.cleanup.progress import utc_now
 from foreman_hooks.commands.app import App, satellite_of, user
+from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.rules.model import Decision
 from foreman_hooks.satellite.errors import SatelliteNotFound
 
@@ -43,7 +44,7 @@ def ack(app: App, host: str, reason: str, undo: bool) -> int:
     no such record needs attention.
     """
     if undo and reason:
-        raise click.UsageError("--undo or --reason, not both")
+        raise usage_error("--undo or --reason, not both")
     settings = app.settings()
     satellite = satellite_of(settings).url
     with Journal.open(settings.journal) as journal:
@@ -74,5 +75,5 @@ def _find(records: list[OpenRecord], host: str) -> OpenRecord:
         )
     if len(named) > 1:
         ids = ", ".join(str(record.host_id) for record in named)
-        raise click.UsageError(f"several records are named {host}; name its id: {ids}")
+        raise usage_error(f"several records are named {host}; name its id: {ids}")
     return named[0]

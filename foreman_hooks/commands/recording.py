@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Optional
 
 from foreman_hooks.cleanup.journal import JournalError
-from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.cleanup.run_log import begin_run, end_run
 from foreman_hooks.errors import code_of
 from foreman_hooks.reports.metrics import RunRecord
@@ -12,19 +13,19 @@ from foreman_hooks.reports.metrics import RunRecord
 
 @contextmanager
 def noted(
-    cleanup: Cleanup, command: str, record: RunRecord, scope: str = ""
+    cleanup: Cleanup, command: str, record: RunRecord, target: Optional[Target] = None
 ) -> Iterator[None]:
     """Note in the journal that a run begins, and what the record says of it at its end.
 
     The record gets the number of all deletions, whatever run they were in.
-    `command`: `plan`, `run`, `run --apply` or `apply`.  `scope`: which hosts it is about, for
-    people; "": that of the cleanup.  Raises JournalError.
+    `command`: `plan`, `run`, `run --apply` or `apply`.  `target`: the one instance that it is
+    about.  Raises JournalError.
     """
     number = begin_run(
         cleanup.journal,
         cleanup.satellite.url,
         command,
-        scope or cleanup.described,
+        str(target) if target else cleanup.described,
         cleanup.who,
         cleanup.clock(),
     )

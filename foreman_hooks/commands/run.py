@@ -125,10 +125,7 @@ def run(
         news_only(app, str(scope), record) if news else nullcontext(),
     ):
         maintenance.refuse()
-        with (
-            app.cleanup(scope) as cleanup,
-            noted(cleanup, command, record, str(target or "")),
-        ):
+        with app.cleanup(scope) as cleanup, noted(cleanup, command, record, target):
             plan = make_plan(cleanup, record, records.page, target)
             show = _show(app, plan, None if news else style)
             record.code = plan_code(plan, detailed_exitcode and not apply_it)
@@ -157,7 +154,7 @@ def _show(app: App, plan: Plan, style: Optional[Style]) -> Show:
 def _check_news(app: App, target: Optional[Target], style: Style) -> None:
     """Raise UsageError for options that do not go with --news."""
     if target or app.quiet or style != Style():
-        raise click.UsageError(
+        raise usage_error(
             "--news is what cron mails of a run over all hosts; -q, --uuid, --host and the options "
             "of listings do not go with it"
         )

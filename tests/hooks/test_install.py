@@ -153,7 +153,9 @@ def test_a_dry_run_shows_it_all_with_the_changed_lines_and_does_nothing(
     before = tree(root)
     code, out, err = call("schedule", "install", "--root", root, "--apply", "--dry-run")
     assert (code, err, tree(root)) == (0, "", before)
-    assert re.search(r"^would change +\S+cron\.d/satellite-osp-cleanup$", out, re.MULTILINE)
+    assert re.search(
+        r"^would change +\S+cron\.d/satellite-osp-cleanup$", out, re.MULTILINE
+    )
     assert re.search(r"^ {4}-\d+ \* \* \* \* root .* run --news$", out, re.MULTILINE)
     assert re.search(r"^ {4}\+\d+ .* root .* run --apply --news$", out, re.MULTILINE)
 

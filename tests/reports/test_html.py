@@ -239,7 +239,7 @@ def test_only_records_in_the_lists_have_a_strip() -> None:
     planned = fleet(40)
     assert html.render(planned).count('class="strip"') == 28  # the others are alive
     text = outline(planned, outcomes_of(planned)).text
-    assert "terminated 2025/03/01 07:30:05, deleted 2025/03/01 12:30:05 UTC" in text
+    assert "terminated 2025/03/01 07:30:05 UTC, deleted 2025/03/01 12:30:05 UTC" in text
 
 
 # What may not happen

@@ -144,7 +144,7 @@ def test_a_strip_goes_from_check_in_to_termination_to_deletion() -> None:
     assert looks(drawn) == ["silent", "ended"]
     assert [span.text for span in drawn.spans] == ["6 h", "24 h"]
     assert drawn.title == (
-        "last check-in 2025/02/28 06:30:05, terminated 2025/02/28 12:30:05, "
+        "last check-in 2025/02/28 06:30:05 UTC, terminated 2025/02/28 12:30:05 UTC, "
         "deleted 2025/03/01 12:35:05 UTC"
     )
 
