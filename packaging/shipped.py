@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from foreman_hooks.hooks.schedule_files import Choice, required_files
+from foreman_hooks.hooks.timing import Timing
 from foreman_hooks.paths import CONFIG, NAME, SERVICE, TIMER
 
 HEAD = f"""\
@@ -22,12 +23,20 @@ HEAD = f"""\
 
 def shipped_files() -> dict[str, str]:
     """The names and contents of the files."""
-    choice = Choice(command=(f"/usr/bin/{NAME}",), host="", scheduler="systemd")
+    choice = Choice(
+        command=(f"/usr/bin/{NAME}",), timing=Timing(1, 0), scheduler="systemd"
+    )
     texts = {spec.path: spec.text or "" for spec in required_files(choice)}
     contents = {CONFIG.name: texts[CONFIG]}
     for unit in (SERVICE, TIMER):
         _, body = texts[unit].split("\n", 1)  # without the seal of 'schedule install'
         contents[unit.name] = HEAD + body
+    # The host's name, which 'schedule install' derives the minute from, is not known here.
+    timer = contents[TIMER.name]
+    assert "Persistent=true\n" in timer
+    contents[TIMER.name] = timer.replace(
+        "Persistent=true\n", "Persistent=true\nRandomizedDelaySec=15min\n"
+    )
     return contents
 
 
