@@ -99,9 +99,18 @@ def with_guard_rails(
     for the plan of one instance, how many records were deleted in the last hour: many such runs
     together must stay within the caps of one run.
     """
-    shrunk = list(_shrinkages(plan, policy, servers_before))
+    asked = {region.place for region in plan.regions}
+    unasked = tuple(str(place) for place in servers_before if place not in asked)
+    shrunk = [*_shrinkages(plan, policy, servers_before), *map(_unasked, unasked)]
     refusals = (*_broken_caps(plan, policy, before), *shrunk)
-    return replace(plan, refusals=refusals, shrunk=bool(shrunk))
+    return replace(plan, refusals=refusals, shrunk=bool(shrunk), unasked=unasked)
+
+
+def _unasked(place: str) -> str:
+    return (
+        f"{place} was asked in the last good run and is out of scope now; "
+        "its hosts would look absent"
+    )
 
 
 def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
@@ -130,16 +139,11 @@ def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
 def _shrinkages(
     plan: Plan, policy: Policy, servers_before: Mapping[Place, int]
 ) -> Iterator[str]:
-    """Yield which regions shrank by more than they may, and which are not asked any more."""
+    """Yield which regions shrank by more than they may."""
     for region in plan.regions:
         shrinkage = _shrinkage(region, servers_before.get(region.place, 0), policy)
         if shrinkage:
             yield shrinkage
-    for place in servers_before.keys() - {region.place for region in plan.regions}:
-        yield (
-            f"{place} was asked in the last good run and is out of scope now; "
-            "its hosts would look absent"
-        )
 
 
 def _shrinkage(region: PlanRegion, before: int, policy: Policy) -> str:

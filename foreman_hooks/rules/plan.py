@@ -74,7 +74,8 @@ class Plan:
     `refusals`: the guard rails that the plan breaks; with any, nothing is applied.  `holds`: the
     guard rails that concern only some deletions; without an approval, the others are applied.
     `shrunk`: since the last good run, a cloud has lost more servers than max_shrink allows, so its
-    present size does not count as normal.  `fleet`: how many instances were looked at, if the plan
+    present size does not count as normal.  `unasked`: CLOUD/REGION of each region that the last
+    good run asked and this run did not.  `fleet`: how many instances were looked at, if the plan
     has the verdict on only one of them; None if it has all verdicts.
     """
 
@@ -86,6 +87,7 @@ class Plan:
     refusals: tuple[str, ...] = ()
     holds: tuple[Hold, ...] = ()
     shrunk: bool = False
+    unasked: tuple[str, ...] = ()
     fleet: Optional[int] = None
 
     @cached_property
@@ -201,6 +203,7 @@ def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
         tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)),
         holds,
         _typed(document["shrunk"], bool),
+        tuple(_typed(place, str) for place in _typed(document["unasked"], list)),
     )
 
 
@@ -314,6 +317,7 @@ def _head(plan: Plan) -> dict[str, Any]:
         "scope": plan.scope,
         "refusals": list(plan.refusals),
         "shrunk": plan.shrunk,
+        "unasked": list(plan.unasked),
         "holds": [list(hold) for hold in plan.holds],
     }
     if plan.fleet is not None:

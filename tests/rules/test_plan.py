@@ -357,11 +357,13 @@ def test_a_region_is_held_against_its_own_size_only() -> None:
         Place("test", "RegionOne"): 1000,
     }
     seen = [region(10), region(500, "RegionTwo")]
-    shrunk, left = with_guard_rails(plan(regions=seen), Policy(), before).refusals
+    made = with_guard_rails(plan(regions=seen), Policy(), before)
+    shrunk, left = made.refusals
     assert shrunk.startswith("prod/RegionTwo shrank from 1000 to 500")
     assert left.startswith(
         "test/RegionOne was asked in the last good run and is out of scope now"
     )
+    assert made.unasked == ("test/RegionOne",)
 
 
 def test_a_region_that_gave_no_list_is_not_said_to_have_shrunk() -> None:
@@ -499,7 +501,7 @@ seen_regions = st.builds(
 )
 zones = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 plans = st.builds(
-    lambda told, at, regions, verdicts, refusals, shrunk: Plan(
+    lambda told, at, regions, verdicts, refusals, shrunk, unasked: Plan(
         told[0],
         at,
         told[1],
@@ -508,6 +510,7 @@ plans = st.builds(
         tuple(refusals),
         tuple(Hold(told[2], (verdict.host_id,)) for verdict in verdicts[:1]),
         shrunk,
+        tuple(unasked),
     ),
     texts,
     st.datetimes(timezones=zones),
@@ -515,6 +518,7 @@ plans = st.builds(
     st.lists(deletions | others, max_size=2, unique_by=lambda verdict: verdict.host_id),
     st.lists(words, max_size=1),
     st.booleans(),
+    st.lists(words, max_size=1),
 )
 
 
@@ -600,6 +604,7 @@ def first_key(change: dict[str, Any]) -> str:
         {"refusals": []},
         {"shrunk": False},
         {"shrunk": 1},
+        {"unasked": ["x"]},
         {"satellite": "https://satellite2.example.com"},
         {"made_at": "2025-03-02T12:00:00+00:00"},
         {"scope": "all hosts"},
@@ -712,6 +717,8 @@ def test_a_plan_of_another_version_says_so() -> None:
         {"refusals": [1]},
         {"refusals": "no"},
         {"shrunk": 1},
+        {"unasked": [1]},
+        {"unasked": "no"},
         {"holds": [["x"]]},
         {"holds": 5},
         {"holds": [[1, []]]},
@@ -763,6 +770,7 @@ CHANGES = [
     {"regions": ()},
     {"refusals": ()},
     {"shrunk": False},
+    {"unasked": ("x",)},
     {"verdicts": SAMPLE.verdicts[1:]},
     {"verdicts": SAMPLE.verdicts[::-1]},
     {"verdicts": (SAMPLE.verdicts[0]._replace(detail=""), *SAMPLE.verdicts[1:])},
