@@ -14,12 +14,13 @@ import click
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.deadline import Deadline
-from foreman_hooks.commands.options import ScopeOptions
+from foreman_hooks.commands.options import AS_CONFIGURED, ScopeOptions
 from foreman_hooks.commands.output import hint
 from foreman_hooks.commands.progress import show_progress
 from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.commands.window import window_of
 from foreman_hooks.osp_checker import Checker, LocalChecker
+from foreman_hooks.paths import NAME
 from foreman_hooks.reports import formats, listings, logs
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Row, Style
@@ -33,8 +34,6 @@ from foreman_hooks.satellite.jobs import RemoteExecution
 from foreman_hooks.satellite.lookups import organization_id
 from foreman_hooks.settings import Settings, SettingsError
 from foreman_hooks.settings import load as load_settings
-
-AS_CONFIGURED = ScopeOptions()
 
 
 class App:
@@ -97,6 +96,17 @@ class App:
         """The window in which standard output is read."""
         return window_of(sys.stdout)
 
+    def command(self, *words: object) -> list[str]:
+        """The words of a command line with the configuration of this one, for people to paste."""
+        config = ["--config", str(self._config)] if self._config else []
+        return [NAME, *config, *map(str, words)]
+
+    @contextmanager
+    def with_progress(self, cleanup: Cleanup) -> Iterator[Cleanup]:
+        """The cleanup with progress bars, for one stage; print nothing in the body."""
+        with show_progress(self.quiet) as progress:
+            yield replace(cleanup, progress=progress)
+
     @contextmanager
     def cleanup(self, options: ScopeOptions = AS_CONFIGURED) -> Iterator[Cleanup]:
         """Everything that a run works with; the journal is locked meanwhile."""
@@ -104,10 +114,7 @@ class App:
         satellite = satellite_of(settings)
         options = options._replace(search=_search(options, settings))
         policy = _capped(settings.policy, options.max_deletions)
-        with (
-            Journal.open(settings.journal) as journal,
-            show_progress(self.quiet) as progress,
-        ):
+        with Journal.open(settings.journal) as journal:
             scope = _scope(satellite, options)
             yield Cleanup(
                 satellite,
@@ -117,7 +124,6 @@ class App:
                 scope,
                 described=str(options),
                 who=user(),
-                progress=progress,
             )
 
 

@@ -11,13 +11,12 @@ from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.applying import apply_plan, show_outcomes
 from foreman_hooks.commands.files import read_file
+from foreman_hooks.commands.next_steps import plan_in_file
 from foreman_hooks.commands.options import output_options
-from foreman_hooks.commands.output import complain
 from foreman_hooks.commands.planning import (
     check_fields,
     show_document,
     show_guard_rails,
-    show_refusals,
 )
 from foreman_hooks.commands.recording import noted
 from foreman_hooks.errors import REFUSED
@@ -62,18 +61,20 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
         if approve is not None:
             _approve(cleanup, plan, approve)
         refusals = cleanup.check(plan)
-        if refusals and not approved:
-            if style.for_programs:
-                show_document(app, plan, style, refusals=refusals)
-            show_refusals(refusals)  # these may differ from those in the file
-            record.code = _refuse(plan)
-            return record.code
+        refuses = bool(refusals) and not approved
         is_held = bool(plan.holds) and not approved
-        if is_held:
-            show_guard_rails(plan)
-        show = partial(_show, app, plan, style, refusals, earlier)
-        record.code = REFUSED if is_held else 0
-        apply_plan(app, cleanup, record, show, approved)
+        if refuses or is_held:
+            # What refuses it now may differ from what is in the file.
+            steps = plan_in_file(app, plan, plan_file)
+            show_guard_rails(app, cleanup.guard(plan), steps)
+            record.code = REFUSED
+        else:
+            record.code = 0
+        if not refuses:
+            show = partial(_show, app, plan, style, refusals, earlier)
+            apply_plan(app, cleanup, record, show, approved)
+        elif style.for_programs:
+            show_document(app, plan, style, earlier or None, refusals)
         return record.code
 
 
@@ -126,11 +127,3 @@ def _approve(cleanup: Cleanup, plan: Plan, digest: str) -> None:
         )
     cleanup.check(plan)  # a plan that is old or of another Satellite cannot be approved
     cleanup.approve(plan)
-
-
-def _refuse(plan: Plan) -> int:
-    digest = plan.digest[:DIGEST_LENGTH]
-    return complain(
-        f"a guard rail refuses this plan; 'apply --approve {digest}' lifts the caps, once",
-        REFUSED,
-    )

@@ -1,6 +1,9 @@
 """Carry out a plan, and report what became of it: shared by apply and run."""
 
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+import click
 
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.announcing import announced
@@ -8,8 +11,9 @@ from foreman_hooks.commands.app import App
 from foreman_hooks.commands.deadline import DeadlineError
 from foreman_hooks.commands.interruption import stopped_gently
 from foreman_hooks.commands.output import complain
+from foreman_hooks.commands.window import by_hand
 from foreman_hooks.errors import INCOMPLETE, INTERRUPTED
-from foreman_hooks.reports import listings
+from foreman_hooks.reports import listings, terminal
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.model import Outcome
@@ -19,6 +23,26 @@ FAILED_DELETION = (
     "failed deletion"  # the kind of such a line: the news lists them itself
 )
 Show = Callable[[Sequence[Outcome]], None]
+
+
+def is_confirmed(plan: Plan) -> bool:
+    """Ask the person at the terminal whether to delete; True if nobody is there to be asked.
+
+    A person may take long to answer.  Each record is checked again before its deletion in any case.
+    """
+    count = len(plan.deletions) - len(plan.held)
+    if not count or not by_hand():
+        return True
+    records = "1 host record" if count == 1 else f"{count} host records"
+    satellite = urlsplit(plan.satellite).hostname
+    try:
+        is_yes = click.confirm(f"Delete {records} on {satellite}?", err=True)
+    except BaseException:  # Ctrl-C, SIGTERM, the deadline: end the line of the question
+        click.echo(err=True)
+        raise
+    if not is_yes:
+        click.echo("Nothing was deleted.", err=True)
+    return is_yes
 
 
 def apply_plan(
@@ -39,8 +63,12 @@ def apply_plan(
     record.outcomes = outcomes
     with announced(record, cleanup.clock, app.deadline) as announcer:
         try:
-            with stopped_gently(app.deadline) as stopped, record.stage("apply"):
-                for outcome in cleanup.apply(record.plan, stopped, approved=approved):
+            with (
+                stopped_gently(app.deadline) as stopped,
+                record.stage("apply"),
+                app.with_progress(cleanup) as deleter,
+            ):
+                for outcome in deleter.apply(record.plan, stopped, approved=approved):
                     outcomes.append(outcome)
                     announcer.outcome(outcome)
         finally:
@@ -69,8 +97,11 @@ def _explain(app: App, outcomes: Sequence[Outcome], interrupted: bool) -> int:
 def show_outcomes(
     app: App, plan: Plan, style: Style, outcomes: Sequence[Outcome]
 ) -> None:
-    """Print a table of what became of each deletion of a plan."""
-    app.show_rows(listings.outcome_rows(outcomes), style)
+    """Print for people what became of each deletion of a plan."""
+    if not style.is_grouped:
+        app.show_rows(listings.outcome_rows(outcomes), style)
+        return
+    app.say(terminal.outcome_listing(outcomes, app.window))
     app.say(f"{_count_deleted(outcomes)} of {len(plan.deletions)} records deleted\n")
 
 

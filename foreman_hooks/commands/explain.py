@@ -24,7 +24,8 @@ def explain(app: App, host: str) -> int:
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, scope=EVERYTHING)
         host_id, name = find_host(cleanup.satellite, host)
-        observation = cleanup.observe(closely={host_id})
+        with app.with_progress(cleanup) as observer:
+            observation = observer.observe(closely={host_id})
     explained = _host(observation, host_id, name)
     app.say(f"{name} (id {host_id})")
     _note_ambiguity(app, observation, host, host_id)

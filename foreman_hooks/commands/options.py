@@ -29,6 +29,17 @@ class ScopeOptions(NamedTuple):
             parts.append(f"organization {self.organization}")
         return ", ".join(parts) or "all hosts"
 
+    def words(self) -> list[str]:
+        """The options as words of a command line."""
+        words = []
+        for name, value in self._asdict().items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return words
+
+
+AS_CONFIGURED = ScopeOptions()
+
 
 class RecordOptions(NamedTuple):
     """The files that a run leaves for people and for Prometheus; None: no file."""

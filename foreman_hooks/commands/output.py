@@ -1,15 +1,19 @@
 """How a command reports problems: one line on stderr, and the same line in the log."""
 
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import click
 
 from foreman_hooks.commands.usage import with_hint
+from foreman_hooks.commands.window import window_of
 from foreman_hooks.errors import INTERRUPTED, code_of
 from foreman_hooks.reports import logs
 from foreman_hooks.reports.texts import plain
+from foreman_hooks.reports.window import command_lines, wrapped
 
 
 class Line(NamedTuple):
@@ -54,12 +58,25 @@ def hint(message: str) -> None:
     _print_line(f"warning: {message}")
 
 
+def advise(message: str, command: Sequence[str], until: str = "") -> None:
+    """Print on stderr what to look at, and the command to go on with; `until`: see Line."""
+    if _held_back:
+        _print_line(f"{message} {shlex.join(command)}", until)
+        return
+    _print_line(message)
+    for line in command_lines(command, window_of(sys.stderr).width):
+        click.echo(plain(line), err=True)
+        logs.said.error("%s", plain(line))
+
+
 def _print_line(message: str, until: str = "", kind: str = "") -> str:
+    """Print one line; in a window that is narrower, in several that end between words."""
     text = plain(" ".join(message.split()))
     if _held_back:
         _held_back[-1].append(Line(text, until, kind))
     else:
-        click.echo(text, err=True)
+        for part in wrapped(text, window_of(sys.stderr).width):
+            click.echo(part, err=True)
     logs.said.error("%s", text)
     return text
 

@@ -7,6 +7,7 @@ import click
 
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.files import write_file
+from foreman_hooks.commands.next_steps import plan_in_file, write_plan
 from foreman_hooks.commands.options import (
     RecordOptions,
     ScopeOptions,
@@ -18,6 +19,7 @@ from foreman_hooks.commands.planning import (
     check_fields,
     make_plan,
     plan_code,
+    show_end,
     show_plan,
 )
 from foreman_hooks.commands.recording import noted
@@ -25,7 +27,7 @@ from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.reports import listings
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import recorded
-from foreman_hooks.rules.plan import dump
+from foreman_hooks.rules.plan import DIGEST_LENGTH, dump
 
 
 @click.command()
@@ -70,7 +72,7 @@ def plan(
         app.cleanup(scope) as cleanup,
         noted(cleanup, "plan", record),
     ):
-        planned = make_plan(cleanup, record, records.page)
+        planned = make_plan(app, cleanup, record, records.page)
         record.code = plan_code(planned, detailed_exitcode)
     if out:
         write_file(out, dump(planned))
@@ -78,5 +80,8 @@ def plan(
     if show_hammer:
         app.say("\n".join(listings.hammer_lines(planned.deletions)))
     if out:
-        click.echo(f"plan {planned.digest[:12]} written to {out}", err=True)
+        digest = planned.digest[:DIGEST_LENGTH]
+        click.echo(f"plan {digest} written to {out}", err=True)
+    steps = plan_in_file(app, planned, out) if out else write_plan(app, scope)
+    show_end(app, planned, style, steps)
     return record.code

@@ -9,12 +9,13 @@ from foreman_hooks.cleanup.past import NO_PAST, Past, read_past
 from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.commands.app import App
 from foreman_hooks.commands.files import write_file
-from foreman_hooks.commands.output import complain, warn
+from foreman_hooks.commands.next_steps import NextSteps, after_plan, after_refusal
+from foreman_hooks.commands.output import advise, complain, warn
 from foreman_hooks.errors import INCOMPLETE, PENDING, REFUSED
-from foreman_hooks.osp_checker import OSPError
-from foreman_hooks.reports import documents, listings
+from foreman_hooks.reports import documents, listings, terminal
 from foreman_hooks.reports.listings import Outcomes, Style
 from foreman_hooks.reports.metrics import RunRecord
+from foreman_hooks.reports.window import command_lines, wrapped
 from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason
 from foreman_hooks.rules.plan import Plan
 from foreman_hooks.satellite.errors import SatelliteForbidden
@@ -23,14 +24,15 @@ NOTHING_STOPPED = "no guard rail stops a deletion any more"
 
 
 def make_plan(
+    app: App,
     cleanup: Cleanup,
     record: RunRecord,
     page: Optional[Path],
     target: Optional[Target] = None,
 ) -> Plan:
     """Plan for all hosts or for the target; note the plan in the record, and write its page."""
-    with record.stage("plan"):
-        plan = cleanup.plan_one(target) if target else cleanup.plan()
+    with record.stage("plan"), app.with_progress(cleanup) as planner:
+        plan = planner.plan_one(target) if target else planner.plan()
         record.plan = plan
     write_page(page, cleanup, plan)
     return plan
@@ -72,16 +74,22 @@ def check_fields(style: Style, to_apply: bool) -> None:
 
 
 def show_plan(app: App, plan: Plan, style: Style) -> None:
-    """Print the verdicts, the numbers of the plan, and what the guard rails say.
+    """Print the verdicts.
 
-    A table leaves out records that are kept for an ordinary reason; -v, another format and a plan
-    for one instance show every record.
+    People read only how many records are kept for an ordinary reason, unless with -v or for one
+    instance.
     """
     if style.for_programs:
         show_document(app, plan, style)
-    else:
-        _show_table(app, plan, style)
-    show_guard_rails(plan)
+        return
+    in_full = app.verbose or plan.fleet is not None
+    if style.is_grouped:
+        app.say(terminal.plan_listing(plan, app.window, in_full))
+        return
+    verdicts = plan.verdicts
+    if not in_full:
+        verdicts = tuple(filter(listings.noteworthy, verdicts))
+    app.show_rows(listings.verdict_rows(verdicts), style)
 
 
 def show_document(
@@ -98,18 +106,33 @@ def show_document(
     app.show(documents.plan_document(plan, outcomes, refusals), style)
 
 
-def _show_table(app: App, plan: Plan, style: Style) -> None:
-    verdicts = plan.verdicts
-    of_one_instance = plan.fleet is not None
-    if not app.verbose and not of_one_instance:
-        verdicts = tuple(filter(listings.noteworthy, verdicts))
-    app.show_rows(listings.verdict_rows(verdicts), style)
-    app.say(listings.summary(plan))
+def show_end(app: App, plan: Plan, style: Style, steps: NextSteps) -> None:
+    """Print the line of sums, what is wrong with the plan, and the next command."""
+    window = app.window
+    if style.is_grouped:
+        app.say("\n".join(wrapped(terminal.sums(plan), window.width)))
+    show_problems(app, plan, steps)
+    step = None if plan.refusals else after_plan(app, plan, steps)
+    if step and style.is_grouped:
+        app.say("\n".join(wrapped(f"Next, {step.purpose}:", window.width)))
+        app.say("\n".join(command_lines(step.command, window.width)))
 
 
-def show_guard_rails(plan: Plan) -> None:
-    """Print why the plan is refused, and which deletions need an approval."""
-    show_refusals(plan.refusals)
+def show_problems(app: App, plan: Plan, steps: NextSteps) -> None:
+    """Print on stderr what could not be known, and what the guard rails say."""
+    unanswered = [region for region in plan.regions if region.error]
+    for region in unanswered:
+        until = f"{region.place} answers again"
+        complain(str(region.error), INCOMPLETE, until)
+    if plan.unknown and not unanswered:
+        _complain_of_unknown(plan)
+    show_guard_rails(app, plan, steps)
+
+
+def show_guard_rails(app: App, plan: Plan, steps: NextSteps) -> None:
+    """Print why the plan is refused or deletions are held back, and how to go on."""
+    for refusal in plan.refusals:
+        warn(f"refused: {refusal}; nothing is deleted", until=NOTHING_STOPPED)
     for hold in plan.holds:
         count = len(hold.host_ids)
         which = f"{count} deletions are"
@@ -119,54 +142,28 @@ def show_guard_rails(plan: Plan) -> None:
             f"needs an approval: {hold.why}; {which} held back, the others are not",
             until=NOTHING_STOPPED,
         )
-
-
-def show_refusals(refusals: Sequence[str]) -> None:
-    """Print why the guard rails refuse a plan."""
-    for refusal in refusals:
-        warn(
-            f"refused: {refusal}; nothing is deleted",
-            until=NOTHING_STOPPED,
-        )
+    if plan.refusals or plan.holds:
+        advise(*after_refusal(app, plan, steps), until=NOTHING_STOPPED)
 
 
 def plan_code(plan: Plan, detailed: bool) -> int:
-    """The exit code of a plan, after what went wrong is printed.
+    """The exit code of a plan.
 
     REFUSED if a guard rail refuses the plan or a part of it; the error's own code if no region
     answered, or if host parameters are hidden; INCOMPLETE if something could not be known; if
     `detailed`, PENDING if there is something to delete; else 0.
     """
-    errors = []
-    for region in plan.regions:
-        if region.error:
-            errors.append(region.error)
-            until = f"{region.place} answers again"
-            complain(str(region.error), INCOMPLETE, until)
+    errors = [region.error for region in plan.regions if region.error]
     if plan.refusals or plan.holds:
-        warn(
-            "apply --approve DIGEST lifts the caps for one plan (plan --out FILE shows its digest)",
-            until=NOTHING_STOPPED,
-        )
         return REFUSED
     if errors and len(errors) == len(plan.regions):
         return errors[0].exit_code
-    code = _knowledge_code(plan, errors)
-    if code == 0 and detailed and plan.deletions:
-        return PENDING
-    return code
-
-
-def _knowledge_code(plan: Plan, errors: Sequence[OSPError]) -> int:
-    """0 if everything is known about every record."""
-    if plan.unknown and not errors:
-        _complain_of_unknown(plan)
     reasons = {verdict.reason for verdict in plan.verdicts}
     if Reason.HIDDEN_PARAMETERS in reasons:
         return SatelliteForbidden.exit_code
     if plan.unknown or errors:
         return INCOMPLETE
-    return 0
+    return PENDING if detailed and plan.deletions else 0
 
 
 def _complain_of_unknown(plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""A progress bar for each stage of a long run."""
+"""A progress bar for each step of a stage, such as the plan or its deletions."""
 
 import sys
 import threading
@@ -12,7 +12,12 @@ from foreman_hooks.cleanup.run import Progress, silent
 
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[Progress]:
-    """Yield a function that shows progress on stderr, if that is a terminal."""
+    """Yield a function that shows progress on stderr, if that is a terminal.
+
+    At the end the bars are erased with everything below their first line, so nothing may be
+    printed in the body.  Log lines are the exception, since they look up sys.stderr for each line:
+    meanwhile it prints above the bars.
+    """
     if quiet or not sys.stderr.isatty():
         yield silent
         return
@@ -24,10 +29,11 @@ def show_progress(quiet: bool) -> Iterator[Progress]:
         TimeElapsedColumn,
     )
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
     with Bars(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(max_width=40)),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),

@@ -9,8 +9,14 @@ import click
 
 from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.commands.app import App
-from foreman_hooks.commands.applying import Show, apply_plan, show_outcomes
+from foreman_hooks.commands.applying import (
+    Show,
+    apply_plan,
+    is_confirmed,
+    show_outcomes,
+)
 from foreman_hooks.commands.news import news_only
+from foreman_hooks.commands.next_steps import NextSteps, Step, write_plan
 from foreman_hooks.commands.options import (
     RecordOptions,
     ScopeOptions,
@@ -24,8 +30,9 @@ from foreman_hooks.commands.planning import (
     make_plan,
     plan_code,
     show_document,
-    show_guard_rails,
+    show_end,
     show_plan,
+    show_problems,
     write_page,
 )
 from foreman_hooks.commands.recording import noted
@@ -59,6 +66,14 @@ class InstanceOptions(NamedTuple):
             raise BadData(f"not a UUID: {self.uuid!r}")
         return Target(uuid=uuid)
 
+    def words(self) -> list[str]:
+        """The options as words of a command line."""
+        words = []
+        for name, value in self._asdict().items():
+            if value is not None:
+                words += [f"--{name}", value]
+        return words
+
 
 instance_options = bundled(
     "instance",
@@ -74,24 +89,54 @@ instance_options = bundled(
 )
 
 
+class ModeOptions(NamedTuple):
+    """What a run may do, and what it reports."""
+
+    apply_it: bool
+    yes: bool
+    news: bool
+    detailed_exitcode: bool
+
+    @property
+    def command(self) -> str:
+        """The command, for the journal."""
+        return "run --apply" if self.apply_it else "run"
+
+
+mode_options = bundled(
+    "mode",
+    ModeOptions,
+    [
+        click.option(
+            "--apply",
+            "apply_it",
+            is_flag=True,
+            help="Delete what the plan says; without it, only show the plan.",
+        ),
+        click.option(
+            "--yes",
+            is_flag=True,
+            help="With --apply on a terminal: delete without asking first.",
+        ),
+        click.option(
+            "--news",
+            is_flag=True,
+            help="For cron: print only what is new since the last such run; nothing without news.",
+        ),
+        click.option(
+            "--detailed-exitcode",
+            is_flag=True,
+            help="Exit with 2 if deletions are pending.",
+        ),
+    ],
+)
+
+
 @click.command()
 @scope_options
 @record_options
 @instance_options
-@click.option(
-    "--apply",
-    "apply_it",
-    is_flag=True,
-    help="Delete what the plan says; without it, only show the plan.",
-)
-@click.option(
-    "--news",
-    is_flag=True,
-    help="For cron: print only what is new since the last such run; nothing without news.",
-)
-@click.option(
-    "--detailed-exitcode", is_flag=True, help="Exit with 2 if deletions are pending."
-)
+@mode_options
 @output_options
 @click.pass_obj
 def run(
@@ -99,56 +144,77 @@ def run(
     scope: ScopeOptions,
     records: RecordOptions,
     instance: InstanceOptions,
-    apply_it: bool,
-    news: bool,
-    detailed_exitcode: bool,
+    mode: ModeOptions,
     style: Style,
 ) -> int:
     """Plan, and with --apply delete.
 
     This is what cron and remote execution call. With --news it prints only what is new or has
-    changed since it last did, and what is open once a week ('repeat_news'); else nothing.
+    changed since it last did, and what is open once a week ('repeat_news'); else nothing. Asks
+    once before it deletes, but only if input and output are a terminal: never in cron or in a job.
 
     Use --uuid or --host right after you have deleted a server: the same rules decide on this
     instance alone, and the verdict is always shown. With proof its record is deleted once
     'policy.quiet' has passed, without proof it waits as usual. Exits with 128 if there is no such
     record.
     """
-    target = instance.target()
-    _check_options(target, scope, records)
-    check_fields(style, apply_it)
-    if news:
+    target = _checked_target(instance, scope, records)
+    check_fields(style, mode.apply_it)
+    if mode.news:
         _check_news(app, target, style)
-    command = "run --apply" if apply_it else "run"
+    steps = _next_steps(app, scope, instance, mode)
     with (
         recorded(records.metrics) as record,
-        news_only(app, str(scope), record) if news else nullcontext(),
+        news_only(app, str(scope), record) if mode.news else nullcontext(),
     ):
         maintenance.refuse()
-        with app.cleanup(scope) as cleanup, noted(cleanup, command, record, target):
-            plan = make_plan(cleanup, record, records.page, target)
-            show = _show(app, plan, None if news else style)
-            record.code = plan_code(plan, detailed_exitcode and not apply_it)
-            if apply_it and plan.deletions and not plan.refusals:
+        with (
+            app.cleanup(scope) as cleanup,
+            noted(cleanup, mode.command, record, target),
+        ):
+            plan = make_plan(app, cleanup, record, records.page, target)
+            show = _show(app, plan, None if mode.news else style, steps)
+            is_detailed = mode.detailed_exitcode and not mode.apply_it
+            record.code = plan_code(plan, is_detailed)
+            if mode.apply_it and _goes_ahead(plan, mode.yes):
                 _apply(app, cleanup, record, show, records.page)
             elif style.for_programs:
                 show_document(app, plan, style)
     return record.code
 
 
-def _show(app: App, plan: Plan, style: Optional[Style]) -> Show:
+def _next_steps(
+    app: App, scope: ScopeOptions, instance: InstanceOptions, mode: ModeOptions
+) -> NextSteps:
+    approve = write_plan(app, scope).approve
+    if mode.apply_it:
+        return NextSteps(None, approve)
+    options = (*scope.words(), *instance.words(), "--apply")
+    step = Step("delete what the plan says", app.command("run", *options))
+    return NextSteps(step, approve)
+
+
+def _show(app: App, plan: Plan, style: Optional[Style], steps: NextSteps) -> Show:
     """Print the plan, and return how to print its outcomes; style None: for the news.
 
     Programs get one document, so the plan is printed with its outcomes then.
     """
     if style is None:
-        show_guard_rails(plan)
+        show_problems(app, plan, steps)
         return lambda outcomes: None
     if style.for_programs:
-        show_guard_rails(plan)
+        show_problems(app, plan, steps)
         return partial(show_document, app, plan, style)
     show_plan(app, plan, style)
+    show_end(app, plan, style, steps)
     return partial(show_outcomes, app, plan, style)
+
+
+def _goes_ahead(plan: Plan, yes: bool) -> bool:
+    """Whether there is something to delete, and neither a guard rail nor a person objects."""
+    if not plan.deletions or plan.refusals:
+        return False
+    return yes or is_confirmed(plan)
 
 
 def _check_news(app: App, target: Optional[Target], style: Style) -> None:
@@ -160,10 +226,11 @@ def _check_news(app: App, target: Optional[Target], style: Style) -> None:
         )
 
 
-def _check_options(
-    target: Optional[Target], scope: ScopeOptions, records: RecordOptions
-) -> None:
-    """Raise UsageError for options that do not go with a run for one instance."""
+def _checked_target(
+    instance: InstanceOptions, scope: ScopeOptions, records: RecordOptions
+) -> Optional[Target]:
+    """The target; raises UsageError for options that do not go with a run for one instance."""
+    target = instance.target()
     if target and (scope.search or scope.organization):
         raise usage_error(
             "--uuid and --host name one instance; --search and --organization do not go with them"
@@ -172,6 +239,7 @@ def _check_options(
         raise usage_error(
             "--metrics is about runs over all hosts; it does not go with --uuid and --host"
         )
+    return target
 
 
 def _apply(

@@ -1,7 +1,7 @@
 """Rows as a table like hammer's, and a plan in words."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
@@ -14,7 +14,6 @@ from foreman_hooks.rules.model import (
     Reason,
     Verdict,
 )
-from foreman_hooks.rules.plan import Plan, PlanRegion
 from foreman_hooks.times import hammer_time
 
 FORMATS = ("table", "csv", "json", "yaml")
@@ -36,6 +35,11 @@ class Style:
     def for_programs(self) -> bool:
         """Whether a program reads the output, which has all columns and records then."""
         return self.output != "table"
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether people get a listing in groups; options of columns ask for a plain table."""
+        return not self.for_programs and self.headers and not self.fields
 
 
 _OUTCOME_FIELDS = ("Id", "Name", "UUID", "Result", "Detail")
@@ -183,50 +187,6 @@ def count_reasons(verdicts: Iterable[Verdict]) -> list[ReasonCount]:
     for (decision, reason), records in counter.most_common():
         rows.append(ReasonCount(decision, reason, records))
     return sorted(rows, key=lambda row: ORDER.index(row.decision))
-
-
-def summary(plan: Plan) -> str:
-    """The numbers of a plan: decisions, reasons, and how each region answered."""
-    counts = plan.counts
-    lines = [
-        f"{len(plan.verdicts)} host records ({plain(plan.scope)}): "
-        f"{counts[Decision.DELETE]} to delete, {counts[Decision.WAIT]} waiting, "
-        f"{counts[Decision.KEEP]} kept"
-    ]
-    rows = count_reasons(plan.verdicts)
-    for row in rows:
-        lines += [f"  {row.records:>6} {row.decision.value:<6} {row.reason.value}"]
-    for region in plan.regions:
-        lines.extend(map(plain, _region_lines(region)))
-    for row in rows:
-        if row.reason is Reason.NEVER_SEEN:
-            lines.append(_backlog_line(row.records))
-    return "\n".join(lines) + "\n"
-
-
-def _backlog_line(count: int) -> str:
-    records = "1 absent record was" if count == 1 else f"{count} absent records were"
-    return (
-        f"  {records} never seen alive here and may belong to another cloud; "
-        "if every cloud is listed, policy.all_clouds_listed: true lets such records go "
-        "after the grace period"
-    )
-
-
-def _region_lines(region: PlanRegion) -> Iterator[str]:
-    """How a region answered, and which regions of its cloud are not asked."""
-    if region.error:
-        yield f"  {region.place}: no answer"
-    else:
-        yield (
-            f"  {region.place}: {region.servers} servers, {region.alive} hosts alive; "
-            f"{region.proof}"
-        )
-    if region.unlisted:
-        yield (
-            f"  {region.cloud}: the catalog also has {', '.join(region.unlisted)}, not asked; "
-            "nothing is deleted without proof until 'regions' or 'ignore_regions' names all of it"
-        )
 
 
 def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:

@@ -9,12 +9,13 @@ import json
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Optional
+from typing import Optional, TextIO
 
 from foreman_hooks.reports.texts import escaped
 from foreman_hooks.times import iso
@@ -109,6 +110,15 @@ class _Stderr(logging.StreamHandler):
     """Standard error; `take`: what gets the text of each warning instead, if anything."""
 
     take: Optional[Callable[[str], None]] = None
+
+    @property
+    def stream(self) -> TextIO:
+        """What sys.stderr is now: progress bars replace it, to print lines above them."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        pass
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record, or hand a warning on."""

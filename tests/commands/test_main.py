@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def test_plan_lists_what_would_be_deleted_and_deletes_nothing(
     stage.terminated("old")
     code, out, err = call("--config", stage.config(), "plan")
     assert (code, err) == (0, "")
-    assert re.search(r"old\.example\.com .* delete +\| terminated, with proof", out)
-    assert "2 host records (all hosts): 1 to delete, 0 waiting, 1 kept" in out
+    assert re.search(r"DELETE \(1\)\n  old\.example\.com +terminated 2 days ago ", out)
+    assert "\n2 host records (all hosts): 1 to delete, 1 kept\n" in out
     assert "witness" not in out
     assert stage.left == {"old", "witness"}
 
@@ -153,13 +154,106 @@ def test_a_refused_plan_exits_3_and_says_how_to_go_on(stage: Any, call: Any) -> 
         in err
     )
     code, _, err = call("--config", config, "apply", path)
-    assert (code, "apply --approve" in err) == (3, True)
-    assert "old" in stage.left
     digest = json.loads(path.read_text())["digest"]
+    command = f"satellite-osp-cleanup --config {config} apply {path} --approve"
+    assert (code, f"  {command} {digest[:12]}\n" in err) == (3, True)
+    assert "old" in stage.left
     assert call("--config", config, "apply", path, "--approve", "0123456789ab")[0] == 65
     assert "old" in stage.left
     assert call("--config", config, "apply", path, "--approve", digest[:12])[0] == 0
     assert "old" not in stage.left
+
+
+@pytest.mark.parametrize(
+    ("regions", "look"),
+    [
+        (["RegionOne"], "is prod/RegionTwo misspelt or left out by mistake?"),
+        (["RegionOne", "RegionTo"], "A region did not answer"),
+    ],
+)
+def test_no_approval_is_offered_where_a_region_is_misspelt_or_left_out(
+    stage: Any, call: Any, regions: list[str], look: str
+) -> None:
+    """With it, the size of an unknown region would count as normal."""
+    path = stage.folder / "plan.json"
+    far = stage.host("far")
+    servers = stage.openstack.instances
+    servers["RegionTwo"][far] = servers["RegionOne"].pop(far)
+    both = [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]}]
+    assert call("--config", stage.config(clouds=both), "plan")[0] == 0
+    other = {"cloud": "prod", "regions": regions, "ignore_regions": ["RegionTwo"]}
+    config = stage.config(clouds=[other])
+    for command in (("plan", "--out", path), ("apply", path)):
+        code, out, err = call("--config", config, *command)
+        assert code == 3
+        assert "prod/RegionTwo was asked in the last good run" in err
+        assert look in err
+        assert "--approve " + json.loads(path.read_text())["digest"][:12] not in err
+        assert err.endswith(f"  satellite-osp-cleanup --config {config} doctor\n")
+        assert "Next" not in out
+
+
+def test_a_region_that_shrank_can_be_approved_after_a_look_for_its_servers(
+    stage: Any, call: Any
+) -> None:
+    for number in range(9):
+        stage.host(f"web-{number}")
+    config = stage.config()
+    assert call("--config", config, "plan")[0] == 0
+    for uuid in list(stage.openstack.instances["RegionOne"])[1:]:
+        del stage.openstack.instances["RegionOne"][uuid]
+    code, _, err = call("--config", config, "plan")
+    assert (code, "shrank from 10 to 1 servers" in err) == (3, True)
+    assert "Look for the missing servers: were they all terminated on purpose?" in err
+    assert err.endswith(" plan --out plan.json\n")
+
+
+def test_the_next_command_has_the_options_of_this_one(stage: Any, call: Any) -> None:
+    stage.terminated("old")
+    config, path = stage.config(), stage.folder / "my plan.json"
+    program = f"  satellite-osp-cleanup --config {config}"
+    options = ("--search", 'name ~ "old"', "--max-deletions", "5")
+    quoted = "--search 'name ~ \"old\"' --max-deletions 5"
+    _, out, _ = call("--config", config, "plan", *options)
+    assert out.endswith(f"{program} plan {quoted} --out plan.json\n")
+    _, out, _ = call("-v", "--config", config, "run", *options)
+    assert out.endswith(f"{program} run {quoted} --apply\n")
+    _, out, _ = call("--config", config, "plan", *options, "--out", path)
+    assert out.endswith(f"{program} apply '{path}'\n")
+    _, out, _ = call("--config", config, "run", "--host", "old.example.com")
+    assert out.endswith(f"{program} run --host old.example.com --apply\n")
+
+
+def test_if_nothing_can_be_deleted_the_next_command_explains_what_needs_attention(
+    stage: Any, call: Any
+) -> None:
+    config = stage.config()
+    assert "Next" not in call("--config", config, "plan")[1]
+    stage.terminated("talks", checked_in=timedelta(hours=1))
+    out = call("--config", config, "plan")[1]
+    assert out.endswith(f"--config {config} explain talks.example.com\n")
+
+
+@pytest.mark.parametrize("options", [("--fields", "Name"), ("--no-headers",)])
+def test_options_of_columns_ask_for_the_table_of_hammer_and_nothing_else(
+    stage: Any, call: Any, options: Any
+) -> None:
+    stage.terminated("old")
+    code, out, _ = call("--config", stage.config(), "plan", *options)
+    assert code == 0
+    lines = [line for line in out.splitlines() if not line.startswith(("-", "NAME"))]
+    assert len(lines) == 1 and "old.example.com" in lines[0]
+
+
+def test_a_letter_that_the_encoding_lacks_is_escaped(stage: Any) -> None:
+    stage.terminated("東京")
+    done = subprocess.run(
+        [*PROGRAM, "--config", str(stage.config()), "plan"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u6771\u4eac.example.com" in done.stdout
 
 
 def test_run_without_apply_deletes_nothing_and_with_it_does(
@@ -540,7 +634,7 @@ def test_the_files_of_hammer_are_enough_configuration(stage: Any, call: Any) -> 
     )
     code, out, err = call("--config", path, "plan")
     assert (code, err) == (0, "")
-    assert "1 host records" in out
+    assert "1 host record (all hosts)" in out
 
 
 def test_no_secret_is_ever_printed(
@@ -847,7 +941,7 @@ def test_run_for_one_instance_with_proof_deletes_its_record_at_once(
         "--config", stage.config(), "run", "--uuid", uuid.upper(), "--apply"
     )
     assert (code, err) == (0, "")
-    assert f"1 host records (UUID {uuid}): 1 to delete" in out
+    assert f"1 host record (UUID {uuid}): 1 to delete" in out
     assert "1 of 1 records deleted" in out
     assert stage.left == {"witness", "other"}
     code, _, err = call("--config", stage.config(), "run", "--uuid", uuid, "--apply")
@@ -865,7 +959,7 @@ def test_run_for_one_instance_without_proof_says_that_it_waits_and_until_when(
         )
         assert (code, err) == (0, "")
         assert re.search(
-            r"old\.example\.com .* wait +\| absent, within the grace period \| missing in 1 run ",
+            r"old\.example\.com .*: absent, within the grace period .* missing in 1 run ",
             out,
         )
         assert "can go after" in out
@@ -880,7 +974,7 @@ def test_run_for_one_instance_shows_why_it_is_kept_where_a_run_for_all_lists_not
         "--config", stage.config(), "run", "--host", "witness.example.com"
     )
     assert code == 0
-    assert re.search(r"witness\.example\.com .* keep +\| instance exists", out)
+    assert re.search(r"KEPT \(1\)\n  witness\.example\.com +instance exists ", out)
 
 
 @pytest.mark.parametrize(

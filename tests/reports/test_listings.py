@@ -8,7 +8,7 @@ from hostile import HOSTILE, printable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker import OSPError, Presence, Sighting
+from foreman_hooks.osp_checker import Presence, Sighting
 from foreman_hooks.reports.listings import (
     Row,
     Style,
@@ -18,7 +18,6 @@ from foreman_hooks.reports.listings import (
     outcome_rows,
     render,
     sighting_rows,
-    summary,
     verdict_rows,
 )
 from foreman_hooks.rules.model import (
@@ -29,7 +28,7 @@ from foreman_hooks.rules.model import (
     Result,
     Verdict,
 )
-from foreman_hooks.rules.plan import Plan, PlanRegion
+from foreman_hooks.rules.plan import Plan
 
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
@@ -201,76 +200,11 @@ def test_what_stays_as_it_was_is_not(reason: Reason) -> None:
     assert not noteworthy(verdict(decision=Decision.KEEP, reason=reason))
 
 
-# The summary of a plan
+# A plan
 
 
-def plan(verdicts: Any, regions: Any = (), scope: str = "all hosts") -> Plan:
-    return Plan(
-        "https://satellite.example.com", NOW, scope, tuple(regions), tuple(verdicts)
-    )
-
-
-def test_the_summary_counts_decisions_and_reasons_and_tells_how_each_region_answered() -> (
-    None
-):
-    made = plan(
-        [
-            verdict(),
-            verdict(decision=Decision.WAIT, reason=Reason.GRACE),
-            *[verdict(decision=Decision.KEEP, reason=Reason.ALIVE)] * 2,
-            verdict(decision=Decision.KEEP, reason=Reason.UNKNOWN),
-        ],
-        [
-            PlanRegion(
-                "prod",
-                "RegionOne",
-                120,
-                "server x was read",
-                alive=2,
-                unlisted=("RegionThree",),
-            ),
-            PlanRegion(
-                "prod", "RegionTwo", None, error=OSPError("prod/RegionTwo: gave 503")
-            ),
-        ],
-    )
-    assert summary(made) == (
-        "5 host records (all hosts): 1 to delete, 1 waiting, 3 kept\n"
-        "       1 delete terminated, with proof\n"
-        "       1 wait   absent, within the grace period\n"
-        "       2 keep   instance exists\n"
-        "       1 keep   OpenStack could not be asked\n"
-        "  prod/RegionOne: 120 servers, 2 hosts alive; server x was read\n"
-        "  prod: the catalog also has RegionThree, not asked; nothing is deleted without proof "
-        "until 'regions' or 'ignore_regions' names all of it\n"
-        "  prod/RegionTwo: no answer\n"
-    )
-
-
-def test_the_summary_of_nothing_is_a_line() -> None:
-    assert (
-        summary(plan([]))
-        == "0 host records (all hosts): 0 to delete, 0 waiting, 0 kept\n"
-    )
-
-
-def test_no_control_character_of_an_answer_reaches_the_terminal_in_the_summary() -> (
-    None
-):
-    """A proof may quote what a server said, and a plan's scope may come from a file."""
-    text = " ".join(HOSTILE)
-    told = summary(
-        plan(
-            [],
-            [
-                PlanRegion("prod", "RegionOne", 1, text),
-                PlanRegion(text, text, None, error=OSPError(text)),
-            ],
-            text,
-        )
-    )
-    assert printable(told)
-    assert told.count("\n") == 3
+def plan(verdicts: Any) -> Plan:
+    return Plan("https://satellite.example.com", NOW, "all hosts", (), tuple(verdicts))
 
 
 # hammer's own commands

@@ -13,8 +13,10 @@ import yaml
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
+from foreman_hooks.commands.window import window_of
 from foreman_hooks.osp_checker import CloudScope, LocalChecker
-from foreman_hooks.reports import listings
+from foreman_hooks.reports import terminal
+from foreman_hooks.reports.window import wrapped
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
@@ -88,15 +90,12 @@ def _clean_up(say: Say, satellite_url: str, folder: Path) -> None:
         checker = LocalChecker([CloudScope("demo", (REGION,))])
         cleanup = Cleanup(client, checker, journal, Policy())
         plan = cleanup.plan()
-        noteworthy = [
-            verdict for verdict in plan.verdicts if listings.noteworthy(verdict)
-        ]
-        style = listings.Style(fields=("Id", "Name", "Decision", "Reason", "Detail"))
-        say(listings.render(listings.verdict_rows(noteworthy), style))
-        say(listings.summary(plan))
+        window = window_of(sys.stdout)
+        sums = "\n".join(wrapped(terminal.sums(plan), window.width))
+        say(f"{terminal.plan_listing(plan, window)}{sums}\n")
         say(_APPLYING)
-        style = listings.Style(fields=("Id", "Name", "Result"))
-        say(listings.render(listings.outcome_rows(cleanup.apply(plan)), style))
+        outcomes = list(cleanup.apply(plan))
+        say(terminal.outcome_listing(outcomes, window).rstrip("\n") + "\n")
 
 
 def _should_remain(world: World) -> set[str]:
