@@ -1,4 +1,4 @@
-"""Rows as a table like hammer's, and a plan in words."""
+"""Rows as a table like hammer's, and what of a plan people read about."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
