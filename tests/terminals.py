@@ -132,7 +132,7 @@ class Session:
             stdout=streams.get("stdout", theirs),
             stderr=streams.get("stderr", theirs),
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm", **environment},
+            env={**_own_environment(), "TERM": "xterm", **environment},
             cwd=ROOT,
         )
         os.close(theirs)
@@ -180,6 +180,12 @@ class Session:
         self.process.kill()
         self.process.wait()
         os.close(self._ours)
+
+
+def _own_environment() -> dict[str, str]:
+    """That of this process without its window, which readline exports once it is loaded."""
+    window = ("COLUMNS", "LINES")
+    return {name: value for name, value in os.environ.items() if name not in window}
 
 
 @contextlib.contextmanager

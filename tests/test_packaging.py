@@ -128,11 +128,12 @@ def test_the_files_of_the_package_are_those_that_schedule_install_writes(
     folder.mkdir()
     assert shipped.main([str(folder)]) == 0
     assert call("schedule", "install", "--systemd", "--root", root)[0] == 0
+    others = ("#", "ExecStart=", "Description=", "OnCalendar=", "RandomizedDelaySec=")
     for path in (paths.CONFIG, paths.SERVICE, paths.TIMER):
         written = (root / path.relative_to("/")).read_text(encoding="utf-8")
         lines = (folder / path.name).read_text(encoding="utf-8").splitlines()
         assert lines[-1] == written.splitlines()[-1]
-        ours = [line for line in lines if not line.startswith(("#", "ExecStart="))]
+        ours = [line for line in lines if not line.startswith(others)]
         assert set(ours) <= set(written.splitlines())
     service = (folder / paths.SERVICE.name).read_text(encoding="utf-8")
     [command] = re.findall("^ExecStart=(.+)$", service, re.MULTILINE)

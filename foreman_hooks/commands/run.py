@@ -159,9 +159,7 @@ def run(
     record.
     """
     target = _checked_target(instance, scope, records)
-    check_fields(style, mode.apply_it)
-    if mode.news:
-        _check_news(app, target, style)
+    _check_style(app, target, style, mode)
     steps = _next_steps(app, scope, instance, mode)
     with (
         recorded(records.metrics) as record,
@@ -217,9 +215,12 @@ def _goes_ahead(plan: Plan, yes: bool) -> bool:
     return yes or is_confirmed(plan)
 
 
-def _check_news(app: App, target: Optional[Target], style: Style) -> None:
-    """Raise UsageError for options that do not go with --news."""
-    if target or app.quiet or style != Style():
+def _check_style(
+    app: App, target: Optional[Target], style: Style, mode: ModeOptions
+) -> None:
+    """Raise UnknownField, and UsageError for options that do not go with --news."""
+    check_fields(style, mode.apply_it)
+    if mode.news and (target or app.quiet or style != Style()):
         raise usage_error(
             "--news is what cron mails of a run over all hosts; -q, --uuid, --host and the options "
             "of listings do not go with it"

@@ -183,6 +183,8 @@ def current_schedule(root: Path) -> Optional[Schedule]:
         return None
     with translated_errors(root):
         path = below(root, CRON) if kind == "cron" else _unit(root, TIMER)
+        if not path.exists():  # a link that enables a timer that is gone
+            return None
         timing, command = _read_schedule(root, kind)
         since = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     deletes = _DELETES.search(command) is not None
