@@ -4,7 +4,7 @@ The journal keeps what was mailed: of each open record and each deletion when, a
 A mail that could not be written is not noted, so that the next one says it again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Optional
@@ -14,6 +14,7 @@ from foreman_hooks.cleanup.open_records import OpenRecord, open_records
 from foreman_hooks.cleanup.problems import (
     Problem,
     ProblemLog,
+    kind_of,
     other_problems,
     present_problems,
 )
@@ -41,15 +42,15 @@ class News:
     """What a mail says.
 
     `problems`, `records`: what is new, or listed again.  `over`: problems that ended, one for each
-    trouble; one without `until` is not reported.  `failures`: deletions that failed before they
-    began.  `problems_before`, `records_before`: what was mailed before, and stands.  `in_full`:
-    everything is listed again.
+    trouble; one without `until` is not reported.  `repeated`: deletions that failed in the same way
+    as the last one of that record, which was mailed.  `problems_before`, `records_before`: what was
+    mailed before, and stands.  `in_full`: everything is listed again.
     """
 
     problems: tuple[Problem, ...] = ()
     over: tuple[Problem, ...] = ()
     deletions: tuple[NewDeletion, ...] = ()
-    failures: tuple[Outcome, ...] = ()
+    repeated: tuple[NewDeletion, ...] = ()
     records: tuple[OpenRecord, ...] = ()
     problems_before: tuple[Problem, ...] = ()
     records_before: tuple[OpenRecord, ...] = ()
@@ -60,7 +61,7 @@ class News:
         """Whether anything is new besides records that wait: nobody has to do anything there."""
         over = [problem for problem in self.over if problem.until]
         urgent = [record for record in self.records if not _waits(record)]
-        return any((self.problems, over, self.deletions, self.failures, urgent))
+        return any((self.problems, over, self.deletions, urgent))
 
 
 class EndOfRun(NamedTuple):
@@ -84,12 +85,14 @@ def gather_news(
     JournalError.
     """
     known = log.mailed()
-    problems = present_problems(end.lines, known, now)
+    tried = _unmailed_deletions(log)
+    failures = _failures_without_row(end.outcomes, tried)
+    problems = present_problems([*end.lines, *failures], known, now)
     over = other_problems(known, problems)
     if not end.complete:
         problems, over = [*problems, *over], ()
-    deletions = _new_deletions(log)
-    failures = _failures_without_row(end.outcomes, deletions)
+    repeated = tuple(row for row in tried if _is_repeated(log, row))
+    deletions = tuple(row for row in tried if row not in repeated)
     records = [
         record
         for record in open_records(log.journal, log.satellite)
@@ -97,13 +100,12 @@ def gather_news(
     ]
     in_full = _is_due(problems, records, repeat, now)
     reported = {deletion.host_id for deletion in deletions}
-    reported.update(outcome.host_id for outcome in failures)
     others = [record for record in records if record.host_id not in reported]
     return News(
         problems=tuple(p for p in problems if in_full or not p.mailed),
         over=over,
         deletions=deletions,
-        failures=failures,
+        repeated=repeated,
         records=tuple(record for record in others if in_full or not record.mailed),
         problems_before=tuple(p for p in problems if p.mailed and not in_full),
         records_before=tuple(r for r in others if r.mailed and not in_full),
@@ -114,8 +116,11 @@ def gather_news(
 def note_mailed(log: ProblemLog, news: News, now: datetime) -> None:
     """Note that this was mailed at `now` (aware); raises JournalError."""
     at = time_text(now)
-    records = [(at, log.satellite, record.host_id) for record in news.records]
-    deletions = [(at, deletion.id) for deletion in news.deletions]
+    # What is said of a deletion is all there is to say of its record.
+    hosts = [record.host_id for record in news.records]
+    hosts += [deletion.host_id for deletion in news.deletions]
+    records = [(at, log.satellite, host_id) for host_id in hosts]
+    deletions = [(at, row.id) for row in (*news.deletions, *news.repeated)]
     log.note(news.problems, news.over, now)
     with log.journal.writing() as database:
         database.executemany(
@@ -141,7 +146,7 @@ def _is_due(
     return bool(repeat) and any(when and now - when >= repeat for when in times)
 
 
-def _new_deletions(log: ProblemLog) -> tuple[NewDeletion, ...]:
+def _unmailed_deletions(log: ProblemLog) -> tuple[NewDeletion, ...]:
     columns = ", ".join(NewDeletion._fields)
     with log.journal.reading() as database:
         rows = database.execute(
@@ -152,14 +157,30 @@ def _new_deletions(log: ProblemLog) -> tuple[NewDeletion, ...]:
     return tuple(NewDeletion(*row) for row in rows)
 
 
+def _is_repeated(log: ProblemLog, deletion: NewDeletion) -> bool:
+    """Whether the last deletion of that record failed in the same way, and was mailed."""
+    if deletion.result == Result.DELETED.value:
+        return False
+    with log.journal.reading() as database:
+        row = database.execute(
+            "SELECT result, detail, mailed FROM deletions "
+            "WHERE satellite = ? AND host_id = ? AND id < ? ORDER BY id DESC LIMIT 1",
+            (log.satellite, deletion.host_id, deletion.id),
+        ).fetchone()
+    if row is None:
+        return False
+    result, detail, mailed = row
+    is_same = kind_of(detail or "") == kind_of(deletion.detail or "")
+    return mailed is not None and result == deletion.result and is_same
+
+
 def _failures_without_row(
     outcomes: Iterable[Outcome], deletions: Iterable[NewDeletion]
-) -> tuple[Outcome, ...]:
-    """What failed before the journal noted that its deletion began."""
+) -> Iterator[tuple[str, str, str]]:
+    """The lines of what failed before the journal noted that its deletion began."""
     noted = {deletion.host_id for deletion in deletions}
-    failures = []
     for outcome in outcomes:
         failed = outcome.result in (Result.FAILED, Result.UNFINISHED)
         if failed and outcome.host_id not in noted:
-            failures.append(outcome)
-    return tuple(failures)
+            kind = f"{outcome.result} {outcome.host_id} {kind_of(outcome.detail)}"
+            yield f"error: {outcome.name}: {outcome.detail}", "", kind

@@ -60,7 +60,7 @@ def _report(app: App, scope: str, record: RunRecord, end: EndOfRun) -> None:
         if news.is_worth_a_mail:
             _print(app, news, record)
         else:
-            news = News(over=news.over)
+            news = News(over=news.over, repeated=news.repeated)
         if news != News():
             note_mailed(mailed, news, utc_now())
 

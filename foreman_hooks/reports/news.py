@@ -75,9 +75,7 @@ def _deletion_lines(
     news: News, by_host: dict[int, Outcome], who: str
 ) -> tuple[list[str], list[str]]:
     """The lines of the deletions that failed or are unfinished, and of the others."""
-    failed = [
-        _line(row.result.value, f"{row.name}: {row.detail}") for row in news.failures
-    ]
+    failed = []
     deleted = []
     for row in news.deletions:
         if row.result == Result.DELETED.value:

@@ -221,14 +221,31 @@ def test_a_mail_that_could_not_be_written_is_sent_by_the_next_run(
     assert call(*news) == (0, "", "")
 
 
-def test_a_failed_deletion_is_news_each_time(cron: Cron, stage: Any) -> None:
+def test_a_deletion_that_fails_in_the_same_way_each_time_is_mailed_once(
+    cron: Cron, stage: Any
+) -> None:
     cron.removed("stuck")
     stage.foreman.fail("^DELETE", 403)
-    for _ in range(2):
-        assert labels(cron.run()) == ["failed           stuck"]
+    assert labels(cron.run()) == ["failed           stuck"]
+    assert cron.codes[cron.hour] == 1
+    for _ in range(3):
+        assert cron.run() == ""
         assert cron.codes[cron.hour] == 1
     stage.foreman.faults.clear()
-    assert labels(cron.run()) == ["deleted          stuck"]
+    stage.foreman.fail("^DELETE", 500)
+    assert labels(cron.run()) == ["unfinished       stuck"]
+    stage.foreman.faults.clear()
+    # The run settles the unfinished one first.
+    assert labels(cron.run()) == ["failed           stuck", "deleted          stuck"]
+
+
+def test_a_deletion_that_fails_before_it_begins_is_mailed_once(
+    cron: Cron, stage: Any
+) -> None:
+    cron.removed("stuck")
+    stage.foreman.fail(r"^GET /api/hosts/\d+\b", 422)
+    assert "error: stuck.example.com: " in cron.run()
+    assert cron.run() == ""
 
 
 def test_everything_is_listed_again_as_often_as_configured(cron: Cron) -> None:

@@ -43,10 +43,8 @@ def plan(**values: Any) -> Plan:
 def test_what_failed_comes_first_and_what_waits_last() -> None:
     records = (record(1, WAIT), record(2, KEEP), record(3, DELETE))
     deletions = (deletion(4), deletion(5, "failed"))
-    early = Outcome(6, "web-6", "u", Result.FAILED, "no answer")
-    news = News(records=records, deletions=deletions, failures=(early,))
+    news = News(records=records, deletions=deletions)
     assert text(news) == [
-        "failed           web-6: no answer",
         "failed           web-5: terminated; yesterday",
         "deleted          web-4: terminated; yesterday",
         "to delete        web-3: terminated, with proof; detail",
