@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint live bench man packages picture clean
+.PHONY: demo test lint live bench man manual packages picture clean
 
 demo: .venv/installed
 	$(BIN)/python -m tests.sandbox.demo
@@ -27,6 +27,9 @@ picture: .venv/installed   # the documentation's picture of the report; needs ch
 
 man: .venv/installed
 	$(BIN)/python packaging/manual.py
+
+manual: .venv/installed    # writes what commands print now into README.md and docs
+	PYTHONPATH=tests $(BIN)/python tests/docs/refresh.py
 
 packages:     # RPMs that bring their own libraries, and the same wheels as tars; into build/packages, from the last commit
 	packaging/build.sh

@@ -107,8 +107,8 @@ def _server_count(world: World) -> int:
     return sum(1 for instance in instances if instance.terminated is None)
 
 
-def write_clouds(folder: Path, url: str) -> Path:
-    """Write a clouds.yaml with the cloud `demo`, whose Keystone is at `url`; returns its path."""
+def write_clouds(folder: Path, url: str, cloud: str = "demo") -> Path:
+    """Write a clouds.yaml with one cloud, whose Keystone is at `url`; returns its path."""
     auth = {
         "auth_url": f"{url}/v3",
         "username": "checker",
@@ -119,7 +119,7 @@ def write_clouds(folder: Path, url: str) -> Path:
     }
     return _write_yaml(
         folder / "clouds.yaml",
-        {"clouds": {"demo": {"region_name": REGION, "auth": auth}}},
+        {"clouds": {cloud: {"region_name": REGION, "auth": auth}}},
     )
 
 

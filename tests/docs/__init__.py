@@ -1,0 +1,1 @@
+"""The manual: README.md and docs/, held against the program."""
