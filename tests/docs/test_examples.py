@@ -1,14 +1,16 @@
 """The files and the code that the manual shows are valid, and do what it says."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from live.world import LEAST_PRIVILEGE_POLICY
+from live.world import DOCUMENTED_POLICY
 
 from docs.pages import Block, blocks
+from docs.shell import Shell
 from foreman_hooks import settings
 from foreman_hooks.osp_checker.config import cloud_entry
 from foreman_hooks.rules.model import Policy
@@ -74,16 +76,64 @@ def test_every_clouds_yaml_can_be_used(
 
 
 def test_the_policy_is_the_one_that_the_live_tests_use() -> None:
-    """Without the right to read single servers, which the manual does not grant."""
     (block,) = examples(POLICY)
-    expected = dict(LEAST_PRIVILEGE_POLICY)
-    del expected["os_compute_api:servers:show"]
-    assert yaml.safe_load(block.text) == expected
+    assert yaml.safe_load(block.text) == DOCUMENTED_POLICY
 
 
 def test_the_examples_of_the_library_work_as_they_stand(
     stage: Any, capsys: Any
 ) -> None:
-    (block,) = blocks("python")
+    (block,) = (block for block in blocks("python") if not block.note)
     exec(compile(block.text, block.place, "exec"), {})  # noqa: S102
     assert capsys.readouterr().out.startswith("absent 404 no row of it is left")
+
+
+# Hooks
+
+
+@pytest.fixture
+def events() -> dict[str, dict[str, Any]]:
+    """The events that the manual shows, by name."""
+    shown = [json.loads(block.text) for block in blocks("json")]
+    return {event["event"]: event for event in shown if "event" in event}
+
+
+def called(block: Block, event: dict[str, Any], folder: Path) -> list[list[str]]:
+    """What a hook calls: the words of each command line."""
+    with Shell(folder) as shell:
+        hook = folder / "hook"
+        hook.write_text(block.text)
+        hook.chmod(0o755)
+        (folder / "event").write_text(json.dumps(event))
+        done = shell.run(f"{hook} < {folder}/event")
+        assert done.code == 0, done.output
+        return shell.noted()
+
+
+def hooks(name: str) -> Block:
+    (block,) = (block for block in blocks("sh", "python") if name in block.note)
+    return block
+
+
+def test_the_webhook_sends_every_event_as_it_is(
+    events: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    (words,) = called(hooks("50-webhook"), events["run_finished"], tmp_path)
+    assert words[0] == "curl"
+    assert words[words.index("--data-binary") + 1] == "@-"
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ("host_deleted", [["ipa", "host-del", "--updatedns", "web-old.example.com"]]),
+        ("run_finished", []),
+    ],
+)
+def test_the_hook_for_idm_removes_a_deleted_host(
+    events: dict[str, dict[str, Any]],
+    event: str,
+    expected: list[list[str]],
+    tmp_path: Path,
+) -> None:
+    assert called(hooks("60-idm"), events[event], tmp_path) == expected

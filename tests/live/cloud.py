@@ -30,6 +30,7 @@ from .stack import MANIFEST, Stack, template
 
 POLICIES: dict[str, dict[str, str]] = {
     "default": {},
+    "documented": world.DOCUMENTED_POLICY,
     "least-privilege": world.LEAST_PRIVILEGE_POLICY,
 }
 REGION = "RegionOne"  # the region that the switches change
@@ -287,9 +288,9 @@ class Cloud:
         self._running.settle(REGION)
 
     def policy(self, name: str) -> None:
-        """Set RegionOne's policy: "default", or "least-privilege".
+        """Set RegionOne's policy: "default", "documented" or "least-privilege".
 
-        With the latter, the role host_checker may list and filter.
+        With the others, the role host_checker may list and filter; with the last also show.
         """
         self._policy = name
         self._running.nova.set_policy(REGION, POLICIES[name])
