@@ -223,7 +223,7 @@ def _translated_errors(spool: Path) -> Iterator[None]:
     except PermissionError as error:
         raise SpoolForbidden(
             f"{spool}: {error.strerror}; it must belong to the user that runs the events, "
-            "see 'Events' in the README"
+            "see docs/events-and-hooks.md"
         ) from error
     except OSError as error:
         raise SpoolError(f"{spool}: {error.strerror}") from error

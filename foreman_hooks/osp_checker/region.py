@@ -374,7 +374,7 @@ class Region:
                 except _UnreadableError as unclear:
                     raise OSPForbidden(
                         f"{unclear}; so nothing shows that this login sees all projects; it needs "
-                        "Nova's admin role, or the custom role of the README"
+                        "Nova's admin role, or the custom role in docs/roles.md"
                     ) from unclear
             return self.visibility
 
@@ -439,7 +439,7 @@ class Region:
         ):
             raise OSPForbidden(
                 f"{self.name}: this login cannot read server {canary['id']} of {whose} project; "
-                "it needs Nova's admin role, or the custom role of the README"
+                "it needs Nova's admin role, or the custom role in docs/roles.md"
             )
         if own:
             proof = (
@@ -462,7 +462,7 @@ class Region:
         if answer.status == 403:
             raise OSPForbidden(
                 f"{self.name}: this login may not list the servers of all projects; it needs "
-                "Nova's admin role, or the custom role of the README"
+                "Nova's admin role, or the custom role in docs/roles.md"
             )
         if answer.status == 400 and "marker" in query:
             raise _BadMarker(
