@@ -32,8 +32,19 @@ def commands() -> Iterator[list[str]]:
                     yield words[1:]
 
 
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The program openstack; found before a test changes the home folder."""
+    return environment() / "bin" / "openstack"
+
+
 def openstack(
-    words: list[str], cloud: Cloud, user: str, password: str, project: str
+    program: Path,
+    words: list[str],
+    cloud: Cloud,
+    user: str,
+    password: str,
+    project: str,
 ) -> str:
     """Run a command as that user; returns its output.
 
@@ -53,7 +64,7 @@ def openstack(
         for word in words
     ]
     done = subprocess.run(
-        [str(environment() / "bin" / "openstack"), *arguments],
+        [str(program), *arguments],
         env={**child_env(), **login},
         capture_output=True,
         text=True,
@@ -64,18 +75,22 @@ def openstack(
 
 
 def test_the_commands_make_a_login_that_sees_every_instance(
-    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Path, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *by_admin, credential = commands()
     assert len(by_admin) == 4
     admin = cloud.admin
     for words in by_admin:
-        openstack(words, cloud, admin["user"], admin["password"], admin["project"])
+        openstack(
+            program, words, cloud, admin["user"], admin["password"], admin["project"]
+        )
     output = openstack(
-        [*credential, "--format", "json"], cloud, USER, PASSWORD, PROJECT
+        program, [*credential, "--format", "json"], cloud, USER, PASSWORD, PROJECT
     )
+    # Older versions of openstack name the columns in small letters.
+    made = {key.lower(): value for key, value in json.loads(output).items()}
     cloud.policy("documented")
-    write_clouds(tmp_path / "clouds.yaml", cloud, json.loads(output))
+    write_clouds(tmp_path / "clouds.yaml", cloud, made)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     region = Region.open("prod", REGION)
     alive = region.ask(cloud.instances["cell2/active"])
