@@ -1,10 +1,11 @@
-"""Every link of the manual leads somewhere; addresses on the network are not asked."""
+"""The pages are well formed, and every link leads somewhere; the network is not asked."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from docs.pages import PAGES, README, anchors, links, name_of, read
+from docs.pages import PAGES, README, anchors, links, name_of, prose, read
 
 MOST_LINES = 150
 
@@ -47,3 +48,22 @@ def test_no_page_repeats_a_paragraph_of_another() -> None:
                 continue
             assert text not in places, f"{name_of(page)} and {places[text]}: {text}"
             places[text] = name_of(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page: Path) -> None:
+    """A bar in code ends a cell, too."""
+    cells = 0
+    for line in prose(page).splitlines():
+        if not line.startswith("|"):
+            cells = 0
+            continue
+        count = len(re.split(r"(?<!\\)\|", line))
+        assert count == (cells or count), f"{name_of(page)}: {line}"
+        cells = count
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_begins_with_its_title(page: Path) -> None:
+    assert read(page).startswith("# ")
+    assert len(re.findall(r"^# ", prose(page), re.MULTILINE)) == 1
