@@ -37,6 +37,7 @@ TELLERS = {"_broken_caps", "_shrinkages", "_shrinkage", "_hold"}
 WHOLE_FILES = {
     f"foreman_hooks/{name}.py"
     for name in (
+        "hooks/hooks_d",
         "osp_checker/errors",
         "satellite/connection",
         "satellite/hammer",

@@ -12,8 +12,9 @@ from live.world import DOCUMENTED_POLICY
 from docs.pages import Block, blocks
 from docs.shell import Shell
 from foreman_hooks import settings
+from foreman_hooks.hooks import hooks_d
 from foreman_hooks.osp_checker.config import cloud_entry
-from foreman_hooks.rules.model import Policy
+from foreman_hooks.rules.model import Outcome, Policy, Result
 from foreman_hooks.satellite.check_job import CheckJob
 
 CONFIG, CLOUDS, POLICY = "config.yml", "clouds.yaml", "policy.yaml"
@@ -96,6 +97,27 @@ def events() -> dict[str, dict[str, Any]]:
     """The events that the manual shows, by name."""
     shown = [json.loads(block.text) for block in blocks("json")]
     return {event["event"]: event for event in shown if "event" in event}
+
+
+def keys(value: Any, name: str = "") -> set[str]:
+    """The names of all keys, those of inner objects too."""
+    if not isinstance(value, dict):
+        return {name}
+    return {key for inner in value for key in keys(value[inner], f"{name}.{inner}")}
+
+
+def test_the_events_are_those_that_the_program_sends(
+    events: dict[str, dict[str, Any]], stage: Any
+) -> None:
+    stage.terminated("gone")
+    plan = stage.plan()
+    (verdict,) = plan.deletions
+    outcome = Outcome(verdict.host_id, verdict.name, verdict.uuid, Result.DELETED)
+    deleted = hooks_d.host_deleted(plan, verdict, outcome)
+    finished = hooks_d.run_finished(plan, [outcome], 0, stage.now)
+    assert keys(events["host_deleted"]) == keys(deleted)
+    assert events["host_deleted"]["reason"] == deleted["reason"]
+    assert keys(events["run_finished"]) == keys(finished)
 
 
 def called(block: Block, event: dict[str, Any], folder: Path) -> list[list[str]]:

@@ -11,7 +11,7 @@ MESSAGES = messages()
 # Parts of a message that its row does not need to have.
 PARTS = {
     "the note of an event",  # of: NAME is damaged
-    "/api/permissions/current_permissions",
+    "the open record …",
 }
 
 
