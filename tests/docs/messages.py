@@ -3,8 +3,8 @@
 A message is a text in one of these places:
 
 * what a `raise` raises, and any call of an exception's class
-* an argument of `complain`, `warn`, `hint`, of a finding of doctor, of a warning in the log,
-  or of an outcome of a deletion
+* an argument of `complain`, `warn`, `hint`, of a finding of doctor, of a warning in the log, of an
+  outcome of a deletion, or of what prints to stderr
 * what a function of TELLERS returns, and any sentence in a file of WHOLE_FILES: these texts travel
   through data before they are printed
 
@@ -32,13 +32,17 @@ REPORTERS = {
     "fail",
     "error",
     "Outcome",
+    "raise_unexpected",
 }
+TO_STDERR = {"err", "file"}  # keywords of echo() and print()
 TELLERS = {"_broken_caps", "_shrinkages", "_shrinkage", "_hold"}
 WHOLE_FILES = {
     f"foreman_hooks/{name}.py"
     for name in (
         "hooks/hooks_d",
+        "osp_checker/config",
         "osp_checker/errors",
+        "satellite/check_job",
         "satellite/connection",
         "satellite/hammer",
         "satellite/search_language",
@@ -140,7 +144,7 @@ class Search:
 
     def _reports(self, call: ast.Call, place: Place) -> bool:
         name = _name(call.func)
-        if name in self._exceptions:
+        if name in self._exceptions or TO_STDERR & {word.arg for word in call.keywords}:
             return True
         return bool({(None, name), (place.file.name, name)} & self._reporters)
 
