@@ -33,6 +33,8 @@ REPORTERS = {
     "error",
     "Outcome",
     "raise_unexpected",
+    "usage_error",
+    "bad_option",
 }
 TO_STDERR = {"err", "file"}  # keywords of echo() and print()
 TELLERS = {"_broken_caps", "_shrinkages", "_shrinkage", "_hold"}
