@@ -21,9 +21,18 @@ from sandbox.world import REGION, build
 
 from docs.pages import ROOT
 
+# The configuration is where it is on a Satellite, so that no command has to name it.
 _PROGRAM = """\
-#!/bin/sh
-exec {python} -c 'from foreman_hooks.commands.main import {function}; {function}()' {options} "$@"
+#!{python}
+from pathlib import Path
+
+from foreman_hooks import paths
+
+paths.CONFIG = Path("{folder}/config.yml")
+
+from foreman_hooks.commands.main import {function}
+
+{function}()
 """
 _RECORDER = """\
 #!/bin/sh
@@ -56,9 +65,8 @@ class Shell:
         self._programs = folder / "bin"
         self._programs.mkdir()
         (folder / "work").mkdir()
-        config = f"--config {folder}/config.yml"
-        self._add_program("satellite-osp-cleanup", "entry_point", config)
-        self._add_program("osp-check", "check_entry_point", "")
+        self._add_program("satellite-osp-cleanup", "entry_point")
+        self._add_program("osp-check", "check_entry_point")
         for name in NOTED:
             text = _RECORDER.format(python=sys.executable, file=self._notes, name=name)
             self._write_program(name, text)
@@ -125,9 +133,9 @@ class Shell:
         }
         (self._folder / "config.yml").write_text(yaml.safe_dump(content))
 
-    def _add_program(self, name: str, function: str, options: str) -> None:
+    def _add_program(self, name: str, function: str) -> None:
         text = _PROGRAM.format(
-            python=sys.executable, function=function, options=options
+            python=sys.executable, folder=self._folder, function=function
         )
         self._write_program(name, text)
 
