@@ -116,7 +116,7 @@ def test_the_events_are_those_that_the_program_sends(
     deleted = hooks_d.host_deleted(plan, verdict, outcome)
     finished = hooks_d.run_finished(plan, [outcome], 0, stage.now)
     assert keys(events["host_deleted"]) == keys(deleted)
-    assert events["host_deleted"]["reason"] == deleted["reason"]
+    assert events["host_deleted"]["reason_code"] == deleted["reason_code"]
     assert keys(events["run_finished"]) == keys(finished)
 
 
