@@ -49,7 +49,7 @@ for platform in "${PLATFORMS[@]}"; do
     (
         cd "$work/source"
         "$interpreter" packaging/shipped.py "$content"
-        cp LICENSE README.md CHANGELOG.md packaging/$name.{8,bash,zsh} "$content"
+        cp -r LICENSE README.md CHANGELOG.md docs packaging/$name.{8,bash,zsh} "$content"
         sed "s|@PYTHON@|python$python|" packaging/install.sh >"$content/install.sh"
         chmod 0755 "$content/install.sh"
     )
