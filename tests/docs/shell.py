@@ -183,6 +183,8 @@ _VOLATILE = (
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
     (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
     (r"\b\d+(\.\d+)? s\b", "SECONDS"),
+    (r"\d+ (minutes?|hours?|days?) ago", "AGO"),
+    (r"\bin \d+[hm]( \d+m)?", "IN"),
     (r"[ -]{2,}", " "),
     (r" +\|", " |"),
     (r"\s+$", ""),

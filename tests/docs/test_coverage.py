@@ -96,6 +96,16 @@ def test_the_page_of_the_configuration_names_every_key() -> None:
         assert re.search(rf"\b{key}\b", page), key
 
 
+# Documents for programs
+
+
+def test_the_manual_leads_to_every_schema() -> None:
+    table = section(DOCS / "scripting.md", "Documents for programs")
+    folder = ROOT / "foreman_hooks" / "reports" / "schema"
+    for path in folder.iterdir():
+        assert f"schema/{path.name})" in table, path.name
+
+
 # Exit codes
 
 

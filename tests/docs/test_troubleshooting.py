@@ -12,6 +12,8 @@ MESSAGES = messages()
 NO_ROW = {
     "the note of an event",  # of: NAME is damaged
     "the open record …",
+    "the approval of …",
+    "no hour of the day is …",  # cannot happen
     "plan … written to …",  # nothing is wrong
 }
 
