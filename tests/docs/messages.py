@@ -34,6 +34,7 @@ REPORTERS = {
     "Outcome",
     "raise_unexpected",
     "usage_error",
+    "advise",
     "bad_option",
 }
 TO_STDERR = {"err", "file"}  # keywords of echo() and print()

@@ -3,13 +3,18 @@
 What would reach other machines is not run: its words are noted, and tests look at them.
 """
 
+import codecs
+import fcntl
 import json
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Optional
@@ -18,6 +23,7 @@ import yaml
 from sandbox.server import Server
 from sandbox.story import write_clouds
 from sandbox.world import REGION, build
+from terminals import Screen
 
 from docs.pages import ROOT
 
@@ -40,6 +46,8 @@ exec {python} -c 'import json, sys; print(json.dumps(sys.argv[1:]), file=open("{
 {name} "$@"
 """
 NOTED = ("hammer", "openstack", "curl", "ipa")
+COLUMNS, LINES = 100, 50  # of the terminal, as programs see it
+WIDE = 10_000  # columns of what is shown: a line that is longer than the window stays whole
 SECONDS = 120  # until a command counts as hanging
 
 
@@ -102,6 +110,31 @@ class Shell:
         self._code = done.returncode
         return Result(done.returncode, done.stdout)
 
+    def show(self, script: str) -> str:
+        """Run a script in a terminal; what it then shows, without colours.
+
+        Nobody types anything there.
+        """
+        ours, theirs = pty.openpty()
+        size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+        process = subprocess.Popen(
+            ["bash", "-uc", f"(exit {self._code})\n{script}"],
+            cwd=self._folder / "work",
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        screen = Screen(WIDE)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while chunk := _read(ours):
+            screen.feed(decoder.decode(chunk))
+        os.close(ours)
+        self._code = process.wait(SECONDS)
+        return f"{screen.text.rstrip()}\n".lstrip("\n")
+
     def as_on_a_satellite(self, output: str) -> str:
         """The output with the usual addresses and paths in place of those of this run."""
         usual = {
@@ -151,8 +184,16 @@ class Shell:
             "PYTHONPATH": str(ROOT),
             "OS_CLIENT_CONFIG_FILE": str(self._clouds),
             "LANG": "C.UTF-8",
-            "COLUMNS": "100",
+            "TERM": "xterm",
+            "NO_COLOR": "1",
         }
+
+
+def _read(terminal: int) -> bytes:
+    """What a terminal has to show; b"" at its end."""
+    with suppress(OSError):
+        return os.read(terminal, 65536)
+    return b""
 
 
 def commands_of(text: str) -> Iterator[str]:
@@ -173,8 +214,8 @@ def replayed(shell: Shell, text: str) -> str:
     """A console block with the output that its commands have now."""
     parts = []
     for command in commands_of(text):
-        result = shell.run(command)
-        parts.append(f"$ {command}\n{shell.as_on_a_satellite(result.output)}")
+        screen = shell.show(command)
+        parts.append(f"$ {command}\n{shell.as_on_a_satellite(screen)}")
     return "".join(parts)
 
 
@@ -186,16 +227,12 @@ _VOLATILE = (
     (r"\d+ (minutes?|hours?|days?) ago", "AGO"),
     (r"\bin \d+[hm]( \d+m)?", "IN"),
     (r"[ -]{2,}", " "),
-    (r" +\|", " |"),
-    (r"\s+$", ""),
 )
 
 
 def settled(text: str) -> str:
-    """The text without what differs between two runs, such as times, and the width of columns."""
-    lines = []
-    for line in text.splitlines():
-        for pattern, name in _VOLATILE:
-            line = re.sub(pattern, name, line)
-        lines.append(line)
-    return "\n".join(lines)
+    """The text without what differs between two runs: times, widths, and line ends."""
+    line = " ".join(text.split())
+    for pattern, name in _VOLATILE:
+        line = re.sub(pattern, name, line)
+    return line
