@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,7 +27,8 @@ from .world import REGION, World, build
 _INTRODUCTION = """\
 A simulated Satellite with {hosts} hosts ({satellite}) and a simulated OpenStack
 with {servers} servers ({osp}) are running on this machine.
-
+"""
+_PLANNING = """\
 1. satellite-osp-cleanup plan: what would be deleted, what waits, and what needs attention
 """
 _APPLYING = """\
@@ -45,20 +46,55 @@ On a real Satellite you need hammer's configuration (or config.yml) and a clouds
     satellite-osp-cleanup apply plan.json       # deletes what the plan says
 """
 _KEPT = """\
-Both servers keep running until you press Ctrl-C. In another terminal:
+They run until you press Ctrl-C. In another terminal:
 
     export OS_CLIENT_CONFIG_FILE={clouds}
-    {command} --config {config} plan
+    alias satellite-osp-cleanup='{command} --config {config}'
+
+    satellite-osp-cleanup doctor                        # checks the setup
+    satellite-osp-cleanup plan --out plan.json          # shows the plan and deletes nothing
+    satellite-osp-cleanup explain web-old.example.com   # shows every rule for one host
+    satellite-osp-cleanup apply plan.json               # deletes what the plan says
+    satellite-osp-cleanup history list
 """
 
 Say = Callable[[str], None]
 
 
-def show(say: Say, keep: bool = False) -> int:
-    """Plan, apply, and compare what remains with what should remain: 0 if it is the same, else 1.
+def show(say: Say) -> int:
+    """Plan, apply, and compare what remains with what should: 0 if it is the same, else 1."""
+    with _running(say) as stage:
+        hosts = stage.world.satellite.hosts
+        before = len(hosts)
+        say(_PLANNING)
+        _clean_up(say, stage.satellite_url, stage.folder)
+        remaining = {host.name for host in hosts.values()}
+        say(_RESULT.format(deleted=before - len(remaining), remaining=len(remaining)))
+        say(_CLOSING)
+        return 0 if remaining == _should_remain(stage.world) else 1
 
-    `keep`: wait for Ctrl-C in the end, so that the commands can be tried in another terminal.
-    """
+
+def keep_running(say: Say) -> None:
+    """Only start both servers, say what to try in another terminal, and wait for Ctrl-C."""
+    with _running(say) as stage:
+        config = _write_config(stage.folder, stage.satellite_url)
+        command = Path(sys.executable).with_name("satellite-osp-cleanup")
+        clouds = os.environ["OS_CLIENT_CONFIG_FILE"]
+        say(_KEPT.format(clouds=clouds, command=command, config=config))
+        threading.Event().wait()
+
+
+class _Stage(NamedTuple):
+    """Both servers, and a folder for the files of the demo."""
+
+    world: World
+    satellite_url: str
+    folder: Path
+
+
+@contextmanager
+def _running(say: Say) -> Iterator[_Stage]:
+    """Start both servers, and introduce them; this process then only knows this cloud."""
     world = build()
     with ExitStack() as stack:
         satellite = stack.enter_context(Server(world.satellite.handle))
@@ -67,20 +103,14 @@ def show(say: Say, keep: bool = False) -> int:
         folder = Path(stack.enter_context(temporary))
         clouds = write_clouds(folder, osp.url)
         stack.enter_context(_environment(OS_CLIENT_CONFIG_FILE=str(clouds)))
-        before = len(world.satellite.hosts)
-        servers = _server_count(world)
-        say(
-            _INTRODUCTION.format(
-                hosts=before, satellite=satellite.url, servers=servers, osp=osp.url
-            )
+        introduction = _INTRODUCTION.format(
+            hosts=len(world.satellite.hosts),
+            satellite=satellite.url,
+            servers=_server_count(world),
+            osp=osp.url,
         )
-        _clean_up(say, satellite.url, folder)
-        remaining = {host.name for host in world.satellite.hosts.values()}
-        say(_RESULT.format(deleted=before - len(remaining), remaining=len(remaining)))
-        say(_CLOSING)
-        if keep:
-            _keep_running(say, folder, satellite.url, clouds)
-    return 0 if remaining == _should_remain(world) else 1
+        say(introduction)
+        yield _Stage(world, satellite.url, folder)
 
 
 def _clean_up(say: Say, satellite_url: str, folder: Path) -> None:
@@ -128,9 +158,9 @@ def _write_yaml(path: Path, content: Mapping[str, Any]) -> Path:
     return path
 
 
-def _keep_running(say: Say, folder: Path, satellite_url: str, clouds: Path) -> None:
-    """Explain how to use the doubles from another terminal, and wait for Ctrl-C."""
-    config = _write_yaml(
+def _write_config(folder: Path, satellite_url: str) -> Path:
+    """Write a configuration for both servers; returns its path."""
+    return _write_yaml(
         folder / "config.yml",
         {
             "satellite": {
@@ -142,9 +172,6 @@ def _keep_running(say: Say, folder: Path, satellite_url: str, clouds: Path) -> N
             "journal": str(folder / "journal.sqlite3"),
         },
     )
-    command = Path(sys.executable).with_name("satellite-osp-cleanup")
-    say(_KEPT.format(clouds=clouds, command=command, config=config))
-    threading.Event().wait()
 
 
 @contextmanager
