@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def test_a_damaged_open_record_is_an_error_that_names_it(
     journal: Journal, column: str
 ) -> None:
     note_open_records(journal, plan(waiting(7)), True, NOW)
-    with sqlite3.connect(journal.path) as database:
+    with closing(sqlite3.connect(journal.path)) as database, database:
         database.execute(f"UPDATE open_records SET {column} = 'x'")
     with pytest.raises(JournalError, match="the open record 7 is damaged"):
         open_records(journal, URL)

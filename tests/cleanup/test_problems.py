@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_an_example_in_a_text_is_no_reason_for_a_mail(log: ProblemLog) -> None:
 @pytest.mark.parametrize("column", ["since", "mailed"])
 def test_a_damaged_problem_is_an_error(log: ProblemLog, column: str) -> None:
     run(log, 0, DOWN)
-    with sqlite3.connect(log.journal.path) as database:
+    with closing(sqlite3.connect(log.journal.path)) as database, database:
         database.execute(f"UPDATE problems SET {column} = 'x'")
     with pytest.raises(JournalError, match="a problem of earlier runs is damaged"):
         run(log, 1, DOWN)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_prune_forgets_old_runs(journal: Journal) -> None:
 @pytest.mark.parametrize("column", ["began", "ended", "refusals"])
 def test_a_damaged_run_is_an_error_that_names_it(journal: Journal, column: str) -> None:
     number = begin(journal)
-    with sqlite3.connect(journal.path) as database:
+    with closing(sqlite3.connect(journal.path)) as database, database:
         database.execute(f"UPDATE runs SET {column} = 'x'")
     with pytest.raises(JournalError, match=f"run {number} is damaged"):
         last_run(journal, URL)

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -358,7 +359,10 @@ def test_the_log_has_every_run_and_what_was_not_mailed(
 
 
 def rows(stage: Any) -> list[tuple[Optional[str], Optional[str]]]:
-    with sqlite3.connect(stage.folder / "journal.sqlite3") as database:
+    with (
+        closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database,
+        database,
+    ):
         return database.execute(
             "SELECT acked_by, ack_reason FROM open_records ORDER BY host_id"
         ).fetchall()
@@ -405,7 +409,10 @@ def test_of_several_records_with_one_name_one_is_named_by_its_id(
     cron.returned("ghost")
     cron.returned("other")
     cron.run()
-    with sqlite3.connect(stage.folder / "journal.sqlite3") as database:
+    with (
+        closing(sqlite3.connect(stage.folder / "journal.sqlite3")) as database,
+        database,
+    ):
         database.execute("UPDATE open_records SET name = 'ghost.example.com'")
     code, _, err = cron.call("--config", cron.config, "ack", "ghost.example.com")
     assert (code, "name its id: 2, 3" in err) == (64, True)
