@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.missing import Alive, Missing, MissingHosts
@@ -23,6 +23,9 @@ from foreman_hooks.satellite.inventory import (
     check_facts_still_visible,
     identify_hosts,
 )
+
+MARGIN = timedelta(hours=1)  # for clocks that differ, and rows that are written late
+LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)  # before any server of OpenStack
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,20 @@ class Observer:
         for host in instances:
             uuids.update(dict.fromkeys(host.identity.uuids))
         report = stage(self.progress, "instances asked about")
-        return ask_further(self.checker, survey, list(uuids), report)
+        since = self._last_terminations()
+        return ask_further(self.checker, survey, list(uuids), report, since)
+
+    def _last_terminations(self) -> datetime:
+        """A time after which the terminations of most hosts were that still have a record.
+
+        That is the last good run, and before it the time for which records are kept anyway.  Hosts
+        that were terminated earlier are asked about one by one.
+        """
+        times = [size.at for size in self.journal.servers_before().values()]
+        try:
+            return min(times) - self.policy.quiet - MARGIN
+        except (ValueError, OverflowError):  # the first run, or an endless 'quiet'
+            return LONG_AGO
 
     def _note_alive(
         self,

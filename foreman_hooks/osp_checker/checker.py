@@ -5,10 +5,12 @@ A delegated check runs the same code on a host of the OSP team.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain
 from typing import Optional, Protocol
 
 from foreman_hooks.osp_checker.config import region_names
+from foreman_hooks.osp_checker.deleted_rows import look_in_bulk
 from foreman_hooks.osp_checker.errors import OSPError
 from foreman_hooks.osp_checker.login import LogIns
 from foreman_hooks.osp_checker.pace import MANNERS, Manners, Progress, workers
@@ -59,8 +61,17 @@ class Checker(Protocol):
     ) -> Survey:
         """Which of these UUIDs a list of servers contains; nothing is asked about the others."""
 
-    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Ask about each UUID one by one, now, whatever a list says."""
+    def ask(
+        self,
+        uuids: Iterable[str],
+        progress: Optional[Progress] = None,
+        since: Optional[datetime] = None,
+    ) -> Survey:
+        """Ask about each UUID one by one, now, whatever a list says.
+
+        With `since` (aware), the rows that were deleted after it are read first, in pages, and only
+        UUIDs without such a row are asked about one by one.
+        """
 
     def survey(
         self,
@@ -209,20 +220,31 @@ class LocalChecker:
         unlisted = [uuid for uuid in uuids if uuid not in alive]
         return self._joined(alive, self._look(unlisted, progress))
 
-    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Ask about each UUID one by one, in every region, whatever a list said before."""
+    def ask(
+        self,
+        uuids: Iterable[str],
+        progress: Optional[Progress] = None,
+        since: Optional[datetime] = None,
+    ) -> Survey:
+        """Ask about each UUID in every region, whatever a list said before; see Checker.ask."""
         self.open()
-        return self._joined({}, self._look(list(uuids), progress))
+        return self._joined({}, self._look(list(uuids), progress, since))
 
     def _look(
-        self, uuids: Sequence[str], progress: Optional[Progress]
+        self,
+        uuids: Sequence[str],
+        progress: Optional[Progress],
+        since: Optional[datetime] = None,
     ) -> list[RegionAnswer]:
         """Ask all regions, or none if one has failed already: then no UUID can be known."""
         counts = _Counts(self.regions, progress)
         wanted = () if self.errors else uuids
 
         def look(place: Place) -> RegionAnswer:
-            return self.regions[place].look(wanted, counts.of(place))
+            region, report = self.regions[place], counts.of(place)
+            if since is None:
+                return region.look(wanted, report)
+            return look_in_bulk(region, wanted, since, report)
 
         sound = [place for place in self.regions if place not in self.errors]
         with workers(len(sound)) as pool:
@@ -260,14 +282,16 @@ def ask_further(
     listed: Survey,
     uuids: Sequence[str],
     progress: Optional[Progress] = None,
+    since: Optional[datetime] = None,
 ) -> Survey:
     """Complete the survey of the lists by asking about these UUIDs, which no list contains.
 
-    If a region failed, they are not asked about: nothing could be known of them.
+    `since`: as for Checker.ask.  If a region failed, they are not asked about: nothing could be
+    known of them.
     """
     if any(answer.error for answer in listed.regions):
         return joined(uuids, [listed])
-    return joined(uuids, [listed, checker.ask(uuids, progress)])
+    return joined(uuids, [listed, checker.ask(uuids, progress, since)])
 
 
 def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:

@@ -17,7 +17,7 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
 
 import threading
 import uuid as uuidlib
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -205,16 +205,22 @@ class Region:
         return listed
 
     def pages(
-        self, path: str, progress: Optional[Progress] = None
+        self,
+        path: str,
+        progress: Optional[Progress] = None,
+        filters: Optional[Mapping[str, str]] = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """The pages of a list of all servers, each server as Nova describes it.
 
-        `path`: /servers or /servers/detail.  Proves visibility first; raises OSPError.
+        `path`: /servers or /servers/detail.  `filters`: of Nova's API.  Proves visibility first;
+        raises OSPError.
         """
         self.prove_visibility()
         firsts: set[str] = set()
         count = 0
-        page = self._servers(path, all_tenants=1, limit=self.manners.page_size)
+        query: dict[str, Any] = {"all_tenants": 1, "limit": self.manners.page_size}
+        query.update(filters or {})
+        page = self._servers(path, **query)
         while page:
             if page[0]["id"] in firsts:
                 raise OSPError(f"{self.name}: Nova gave the same page of servers twice")
@@ -223,10 +229,10 @@ class Region:
             if progress:
                 progress(count, 0)
             yield page
-            page = self._page_after(path, page)
+            page = self._page_after(path, page, query)
 
     def _page_after(
-        self, path: str, page: Sequence[dict[str, Any]]
+        self, path: str, page: Sequence[dict[str, Any]], query: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         """The page that follows, empty at the end.
 
@@ -235,12 +241,8 @@ class Region:
         """
         for number in reversed(range(len(page))):
             with suppress(_BadMarker):
-                following = self._servers(
-                    path,
-                    all_tenants=1,
-                    limit=self.manners.page_size,
-                    marker=page[number]["id"],
-                )
+                marker = page[number]["id"]
+                following = self._servers(path, **query, marker=marker)
                 known = {server["id"] for server in page[number + 1 :]}
                 return [server for server in following if server["id"] not in known]
         raise OSPError(
@@ -317,17 +319,24 @@ class Region:
             return self._without_row(text, form, visibility)
         if row.get("status") != "DELETED":
             return self._saw_alive(text, row)
-        ended = row.get("OS-SRV-USG:terminated_at")
-        if ended is None:
+        if row.get("OS-SRV-USG:terminated_at") is None:
             # `updated` cannot replace it: if that is NULL, Nova prints the current time.
             detail = f"its deleted row has no time; {visibility.proof}"
             return self._saw(text, Presence.ABSENT, detail)
-        when = _moment(ended)
-        if when is None:
+        proof = self.proof_in(text, row)
+        if proof is None:
             raise _UnreadableError(
                 f"{self.name}: the deleted row of {form} has an unreadable time"
             )
-        detail = f"Nova's row says DELETED; {visibility.proof}"
+        return proof
+
+    def proof_in(self, text: str, row: Mapping[str, Any]) -> Optional[Sighting]:
+        """The DELETED sighting of a UUID that its row in a list proves; None without proof."""
+        when = _moment(row.get("OS-SRV-USG:terminated_at"))
+        if row.get("status") != "DELETED" or when is None:
+            return None
+        proof = self.visibility.proof if self.visibility else ""
+        detail = f"Nova's row says DELETED; {proof}"
         sighting = self._saw(text, Presence.DELETED, detail)
         return sighting._replace(terminated_at=when, project=_project(row))
 
@@ -590,7 +599,7 @@ def _member(body: Any, key: str, kind: type) -> Any:
     return value if isinstance(value, kind) else None
 
 
-def _project(server: dict[str, Any]) -> str:
+def _project(server: Mapping[str, Any]) -> str:
     """The id of the project that a server belongs to; "" if Nova does not say."""
     return _member(server, "tenant_id", str) or ""
 

@@ -36,7 +36,8 @@ class Question(NamedTuple):
     `mode`: one of MODES.  survey lists all servers, and asks about each UUID that no list contains;
     list only lists; ask asks about each UUID one by one.  `uuids` and `clouds` (NAME or
     NAME/REGION; empty: all of clouds.yaml) are separated by white space or commas.  `fails`: the
-    clouds whose lists fail while a cell is down.
+    clouds whose lists fail while a cell is down.  `since`: in mode ask, the rows that were deleted
+    after this time (ISO 8601 with its zone) are read first; empty: no rows are.
     """
 
     nonce: str
@@ -44,11 +45,17 @@ class Question(NamedTuple):
     uuids: str
     clouds: str = ""
     fails: str = ""
+    since: str = ""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the whole question, in hexadecimal."""
         return hashlib.sha256(json.dumps(self).encode()).hexdigest()
+
+    def moment(self) -> Optional[datetime]:
+        """`since` as an aware time; None if it is empty.  Raises ValueError."""
+        # Before Python 3.11 fromisoformat does not know the Z.
+        return _time(self.since.replace("Z", "+00:00") or None)
 
 
 def words(text: str) -> list[str]:

@@ -31,6 +31,7 @@ from foreman_hooks.satellite.errors import (
     SatelliteNotFound,
 )
 from foreman_hooks.satellite.jobs import Job, Output, RemoteExecution
+from foreman_hooks.times import iso_z
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +99,15 @@ class JobChecker:
         answers = self._ask_all("list", distinct, progress)
         return joined((), list(answers))
 
-    def ask(self, uuids: Iterable[str], progress: Optional[Progress] = None) -> Survey:
-        """Ask about each UUID one by one, in every region."""
+    def ask(
+        self,
+        uuids: Iterable[str],
+        progress: Optional[Progress] = None,
+        since: Optional[datetime] = None,
+    ) -> Survey:
+        """Ask about each UUID in every region; see Checker.ask."""
         distinct = list(dict.fromkeys(uuids))
-        answers = self._ask_all("ask", distinct, progress)
+        answers = self._ask_all("ask", distinct, progress, since)
         return joined(distinct, list(answers))
 
     def survey(
@@ -142,6 +148,7 @@ class JobChecker:
         mode: str,
         uuids: Sequence[str],
         progress: Optional[Progress],
+        since: Optional[datetime] = None,
     ) -> Iterator[Survey]:
         """The answers to a question of any size, from as many jobs as it needs."""
         for start in range(0, len(uuids), QUESTION):
@@ -150,13 +157,15 @@ class JobChecker:
             part = uuids[start : start + QUESTION]
             try:
                 self._look_up()
-                yield from self._ask_in_one_job(self._question(mode, part))
+                yield from self._ask_in_one_job(self._question(mode, part, since))
             except SatelliteError as error:
                 yield self._all_failed(_as_osp_error(error))
         if progress:
             progress(len(uuids), len(uuids))
 
-    def _question(self, mode: str, uuids: Sequence[str]) -> Question:
+    def _question(
+        self, mode: str, uuids: Sequence[str], since: Optional[datetime]
+    ) -> Question:
         clouds: list[str] = []
         fails: list[str] = []
         for scope in self.scopes:
@@ -172,6 +181,7 @@ class JobChecker:
             uuids="\n".join(uuids),
             clouds="\n".join(clouds),
             fails="\n".join(fails),
+            since=iso_z(since) if since else "",
         )
 
     def _ask_in_one_job(self, question: Question) -> Iterator[Survey]:
@@ -283,6 +293,7 @@ class JobChecker:
             "nonce": question.nonce,
             "clouds": question.clouds,
             "lists_fail_on_down_cell": question.fails,
+            "since": question.since,
             "clouds_yaml": self.job.clouds_yaml,
         }
         timeout = max(1, round(seconds))

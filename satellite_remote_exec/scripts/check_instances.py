@@ -87,6 +87,10 @@ def _problem(question: Question) -> Optional[str]:
         return f"the mode must be one of {', '.join(MODES)}"
     if not words(question.uuids):
         return "the question has no UUID"
+    try:
+        question.moment()
+    except ValueError:
+        return "since must be a time such as 2025-03-01T12:00:00Z"
     return None
 
 
@@ -117,7 +121,7 @@ def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
     checker = LocalChecker(scopes)
     uuids = [str(parse_uuid(text)) for text in words(question.uuids)]
     if question.mode == "ask":
-        return checker.ask(uuids)
+        return checker.ask(uuids, since=question.moment())
     lists = checker.prepare()
     if question.mode == "survey":
         return checker.survey(uuids, lists)

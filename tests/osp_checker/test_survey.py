@@ -5,7 +5,7 @@ import json
 import re
 import threading
 import weakref
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sandbox.openstack import Account, Instance, OpenStack, project_id
@@ -18,6 +18,7 @@ from foreman_hooks.osp_checker.errors import (
     OSPForbidden,
     OSPLoginError,
 )
+from foreman_hooks.osp_checker.pace import Manners
 from foreman_hooks.osp_checker.sightings import Presence, Sighting, Survey
 from foreman_hooks.osp_checker.uuids import swap_bytes
 
@@ -36,7 +37,8 @@ class Cloud:
     """One simulated OpenStack behind HTTP, and its entry in clouds.yaml."""
 
     def __init__(self, server, handlers):
-        self.server, self.regions = server, {"region_name": ONE}
+        self.server, self.handlers = server, handlers
+        self.regions = {"region_name": ONE}
         self.double = OpenStack(
             regions=(ONE, TWO),
             accounts=[
@@ -663,3 +665,127 @@ def test_the_regions_are_prepared_at_the_same_time(clouds, prod, wires):
     checker.prepare()
     assert not checker.errors
     assert not both.broken
+
+
+# In bulk: deleted rows in pages first, and only UUIDs without one are asked about one by one
+
+BEFORE = DIED - timedelta(hours=1)
+ROWS = "deleted=True"
+
+
+def asked_one_by_one(prod):
+    """The UUIDs that Nova was asked about in requests of their own."""
+    paths = [request.path for request in prod.server.requests]
+    return {path.rpartition("/")[2] for path in paths} & {X, Y, *numbered(100)}
+
+
+def test_many_terminations_are_proven_by_the_pages_of_their_rows(clouds, prod):
+    gone = numbered(50)
+    for uuid in gone:
+        prod.add_dead(uuid)
+    survey = clouds.checker(CloudScope("prod", manners=Manners(page_size=20))).ask(
+        gone, since=BEFORE
+    )
+    assert {survey.of(uuid)[0].presence for uuid in gone} == {DELETED}
+    assert {survey.of(uuid)[0].terminated_at for uuid in gone} == {DIED}
+    assert prod.count(ROWS) == 4  # an empty page ends the list
+    assert asked_one_by_one(prod) == set()
+
+
+def test_in_bulk_each_uuid_has_the_sighting_that_it_has_one_by_one(clouds, prod):
+    prod.add_dead(X)
+    prod.add(Y, status="SOFT_DELETED")
+    swapped, absent, alive = numbered(3)
+    prod.add_dead(swap_bytes(swapped))
+    prod.add(alive)
+    uuids = [absent, X, swapped, Y, alive]
+    one_by_one = clouds.checker().ask(uuids)
+    in_bulk = clouds.checker().ask(uuids, since=BEFORE)
+    assert in_bulk == one_by_one
+    assert list(in_bulk.asked) == uuids
+
+
+def test_rows_that_changed_before_are_not_read_and_their_uuids_asked_about(
+    clouds, prod
+):
+    prod.add_dead(X)
+    survey = clouds.checker().ask([X], since=DIED + timedelta(hours=1))
+    assert presences(survey) == {"prod/RegionOne": DELETED}
+    assert asked_one_by_one(prod) == {X}
+
+
+def test_no_more_pages_are_read_than_single_questions_would_cost(clouds, prod):
+    prod.add_dead(X)
+    for uuid in numbered(70):
+        prod.add_dead(uuid)
+    scope = CloudScope("prod", manners=Manners(page_size=20))
+    survey = clouds.checker(scope).ask([X], since=BEFORE)
+    assert presences(survey) == {"prod/RegionOne": DELETED}
+    assert prod.count(ROWS) == 3
+    assert asked_one_by_one(prod) == {X}
+
+
+def test_a_role_for_which_nova_drops_the_filter_learns_nothing_from_living_servers(
+    clouds, prod
+):
+    prod.double.policy["lister"].discard("allow_all_filters")
+    prod.auth["username"] = "lister"
+    prod.add(X)
+    survey = clouds.checker().ask([X], since=BEFORE)
+    assert presences(survey) != {"prod/RegionOne": DELETED}
+
+
+def test_a_row_in_two_cells_proves_nothing_in_bulk(clouds, prod):
+    prod.add_dead(X)
+    both = []
+
+    def twice(request):
+        answer = prod.double.handle(request)
+        if not request.first("deleted"):
+            return answer
+        (row,) = answer.body["servers"]
+        both.append(row)
+        return answer._replace(body={"servers": [row, row]})
+
+    clouds.prod.handlers[:] = [twice]
+    clouds.checker().ask([X], since=BEFORE)
+    assert both
+    assert asked_one_by_one(prod) == {X}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"OS-SRV-USG:terminated_at": None},
+        {"OS-SRV-USG:terminated_at": "soon"},
+        {"status": "ACTIVE"},
+        {"id": Y},
+    ],
+)
+def test_a_row_that_proves_nothing_leaves_its_uuid_to_be_asked_about(
+    clouds, prod, change
+):
+    prod.add(X)
+
+    def changed(request):
+        answer = prod.double.handle(request)
+        if not request.first("deleted"):
+            return answer
+        row = {
+            "id": X,
+            "status": "DELETED",
+            "OS-SRV-USG:terminated_at": "2026-01-02T03:04:05.000000",
+        }
+        return answer._replace(body={"servers": [{**row, **change}]})
+
+    clouds.prod.handlers[:] = [changed]
+    survey = clouds.checker().ask([X], since=BEFORE)
+    assert presences(survey) == {"prod/RegionOne": PRESENT}
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_failure_to_read_the_rows_leaves_every_uuid_unknown(clouds, prod, status):
+    prod.add_dead(X)
+    prod.server.fail(ROWS, status, "<html>injected</html>")
+    survey = clouds.checker().ask([X, Y], since=BEFORE)
+    assert presences(survey) == presences(survey, Y) == {"prod/RegionOne": UNKNOWN}
