@@ -138,13 +138,19 @@ def load(config: Optional[Path] = None, environ: Optional[Environ] = None) -> Se
 
 
 def _manners(section: Section, default: Manners) -> Manners:
-    """How fast to ask the server of this section."""
+    """How fast to ask the server of this section.
+
+    `workers` is also the number of readers of a list; without it there are few.
+    """
     default_pause = timedelta(seconds=default.pause)
     pause = section.duration("pause", default_pause)
+    workers = section.count_up_to(64, "workers", default.workers)
+    is_default = section.values.get("workers") is None
     return Manners(
-        workers=section.count_up_to(64, "workers", default.workers),
+        workers=workers,
         page_size=section.count_up_to(10_000, "page_size", default.page_size),
         pause=pause.total_seconds(),
+        readers=default.readers if is_default else workers,
     )
 
 

@@ -180,7 +180,7 @@ def test_every_key_sets_its_value(
     )
     assert loaded == Settings(
         Login(URL, "osp-cleanup", "ours", str(ca_file)),
-        Manners(2, 250, 1),
+        Manners(2, 250, 1, readers=2),
         "organization = web",
         (
             CloudScope("prod", ("RegionOne", "RegionTwo"), ignore_regions=("Lab",)),
@@ -226,10 +226,10 @@ def test_manners_are_set_for_each_server_separately(
             ],
         }
     )
-    assert loaded.manners == Manners(1, 1000, 0)
+    assert loaded.manners == Manners(1, 1000, 0, readers=1)
     assert [scope.manners for scope in loaded.clouds] == [
         Manners(8, 100, 0),
-        Manners(3, 1000, 2),
+        Manners(3, 1000, 2, readers=3),
         Manners(8, 1000, 0),
     ]
 

@@ -5,10 +5,12 @@ tenth longer.
 """
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from foreman_hooks.osp_checker import swap_bytes
 
 _SIZE = 16
+_SPACING = 1000
 
 
 def pack(uuids: Iterable[str]) -> bytes:
@@ -20,6 +22,17 @@ def pack(uuids: Iterable[str]) -> bytes:
 def holds(packed: bytes, uuid: str) -> bool:
     """Whether a UUID (dashed, lower case) is among the packed ones, in either byte order."""
     return _holds(packed, uuid) or _holds(packed, swap_bytes(uuid))
+
+
+def sample(packed: bytes) -> list[str]:
+    """One of every thousand UUIDs, sorted."""
+    size = len(packed) // _SIZE
+    return [_unpacked(packed, number) for number in range(0, size, _SPACING)]
+
+
+def _unpacked(packed: bytes, number: int) -> str:
+    offset = number * _SIZE
+    return str(UUID(bytes=packed[offset : offset + _SIZE]))
 
 
 def _holds(packed: bytes, uuid: str) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from foreman_hooks.cleanup import journal_file
-from foreman_hooks.cleanup.homes import holds, pack
+from foreman_hooks.cleanup.homes import holds, pack, sample
 from foreman_hooks.cleanup.journal_file import JournalBusy, JournalError
 from foreman_hooks.cleanup.journal_rows import (
     Approval,
@@ -279,6 +279,15 @@ class Journal:
                 "INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", changed
             )
         self._homes.clear()
+
+    def some_alive(self, satellite: str) -> dict[Place, list[str]]:
+        """One of every thousand UUIDs that were seen alive in each place, sorted."""
+        with self.reading() as database:
+            rows = database.execute(
+                "SELECT cloud, region FROM homes WHERE satellite = ?", (satellite,)
+            ).fetchall()
+        places = [Place(*row) for row in rows]
+        return {place: sample(self._packed(satellite, place)) for place in places}
 
     def _packed(self, satellite: str, place: Place) -> bytes:
         """The UUIDs seen alive in that place, as `pack` returns them.

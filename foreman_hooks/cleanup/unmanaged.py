@@ -74,8 +74,10 @@ def unmanaged(
 def list_servers(region: Region, progress: Optional[Progress] = None) -> list[Server]:
     """All servers that a region lists, of every project; raises OSPError."""
     bodies: dict[str, dict[str, Any]] = {}
-    for page in region.pages("/servers/detail", progress):
+    for page in region.pages("/servers/detail"):
         bodies.update((body["id"], body) for body in page)
+        if progress:
+            progress(len(bodies), 0)
     names = _project_names(region)
     return [_server(region, body, names) for body in bodies.values()]
 

@@ -15,6 +15,7 @@ from foreman_hooks.osp_checker.errors import OSPError
 from foreman_hooks.osp_checker.login import LogIns
 from foreman_hooks.osp_checker.pace import MANNERS, Manners, Progress, workers
 from foreman_hooks.osp_checker.region import Region, unknown_region
+from foreman_hooks.osp_checker.server_list import list_uuids
 from foreman_hooks.osp_checker.sightings import (
     Place,
     Presence,
@@ -44,14 +45,24 @@ class ServerLists:
         return alive
 
 
+# Place -> UUIDs of servers there, sorted: about one a page.
+KnownServers = Mapping[Place, Sequence[str]]
+NONE_KNOWN: KnownServers = {}
+
+
 class Checker(Protocol):
     """Something that can say what the clouds in scope know of UUIDs.
 
     A cloud that fails raises nothing: the survey holds its error.
     """
 
-    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
-        """Do what does not depend on the UUIDs; may run in a thread beside other work."""
+    def prepare(
+        self, progress: Optional[Progress] = None, known: KnownServers = NONE_KNOWN
+    ) -> ServerLists:
+        """Do what does not depend on the UUIDs; may run in a thread beside other work.
+
+        `known`: some servers that an earlier run saw, so that long lists are read in parts.
+        """
 
     def listed(
         self,
@@ -181,15 +192,20 @@ class LocalChecker:
                 names.update(scope.ignore_regions)
         return names
 
-    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
+    def prepare(
+        self, progress: Optional[Progress] = None, known: KnownServers = NONE_KNOWN
+    ) -> ServerLists:
         """Log in, prove visibility, and list the servers of every region."""
         self.open()
         counts = _Counts(self.regions, progress)
         lists: dict[Place, Set[str]] = {}
 
         def list_servers(place: Place) -> None:
+            region = self.regions[place]
             try:
-                lists[place] = self.regions[place].list_servers(counts.of(place))
+                lists[place] = list_uuids(
+                    region, known.get(place, ()), counts.of(place)
+                )
                 self.servers[place] = len(lists[place])
             except OSPError as error:
                 self.errors[place] = error

@@ -74,7 +74,7 @@ def _deleted_rows(
     """
     moment = since.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     filters = {"deleted": "True", "changes-since": moment}
-    for page in islice(region.pages("/servers/detail", None, filters), pages):
+    for page in islice(region.pages("/servers/detail", filters), pages):
         for row in page:
             if row.get("status") not in ("DELETED", "SOFT_DELETED"):
                 return

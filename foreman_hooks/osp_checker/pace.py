@@ -16,12 +16,17 @@ Progress = Callable[[int, int], None]  # done, total (0: not known)
 
 
 class Manners(NamedTuple):
-    """How a server is asked: parallel requests, rows a page, and seconds between requests."""
+    """How a server is asked.
+
+    `workers`: requests at once.  `page_size`: rows a page.  `pause`: seconds between requests.
+    `readers`: pages of one list of servers at once; each takes Nova as long as many single servers.
+    """
 
     workers: int = 8
     # The default of Nova's max_limit, to which Nova silently cuts a larger limit.
     page_size: int = 1000
     pause: float = 0.0
+    readers: int = 2
 
 
 MANNERS = Manners()

@@ -17,7 +17,7 @@ How "terminated" is decided (every step was measured on Keystone 30 and Nova 34)
 
 import threading
 import uuid as uuidlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class _UnreadableError(Exception):
     """An answer about one UUID is invalid: only that UUID is unknown."""
 
 
-class _BadMarker(OSPError):
+class BadMarker(OSPError):
     """Nova does not accept that server as the marker of a page."""
 
 
@@ -192,44 +192,30 @@ class Region:
                 finished.result()
         return {text: sightings[text] for text in uuids}
 
-    def list_servers(self, progress: Optional[Progress] = None) -> Set[str]:
-        """The UUIDs of all servers that the region lists, of every project.
-
-        Proves visibility first; raises OSPError.  A server in the list is alive.  Servers that are
-        soft-deleted, hidden, or in a cell that is down are not in it (measured), so the other UUIDs
-        have to be asked about one by one.
-        """
-        listed: set[str] = set()
-        for page in self.pages("/servers", progress):
-            listed.update(server["id"] for server in page)
-        return listed
-
     def pages(
-        self,
-        path: str,
-        progress: Optional[Progress] = None,
-        filters: Optional[Mapping[str, str]] = None,
+        self, path: str, query: Optional[Mapping[str, str]] = None, start: str = ""
     ) -> Iterator[list[dict[str, Any]]]:
         """The pages of a list of all servers, each server as Nova describes it.
 
-        `path`: /servers or /servers/detail.  `filters`: of Nova's API.  Proves visibility first;
-        raises OSPError.
+        `path`: /servers or /servers/detail.  `query`: filters and order, as in Nova's API.
+        `start`: the UUID of the server after which the list begins; "" for all of it.  Proves
+        visibility first; raises OSPError, and BadMarker if Nova does not accept `start`.
         """
         self.prove_visibility()
         firsts: set[str] = set()
-        count = 0
-        query: dict[str, Any] = {"all_tenants": 1, "limit": self.manners.page_size}
-        query.update(filters or {})
-        page = self._servers(path, **query)
+        whole = {
+            "all_tenants": 1,
+            "limit": self.manners.page_size,
+            **(query or {}),
+        }
+        marker = {"marker": start} if start else {}
+        page = self._servers(path, **whole, **marker)
         while page:
             if page[0]["id"] in firsts:
                 raise OSPError(f"{self.name}: Nova gave the same page of servers twice")
             firsts.add(page[0]["id"])
-            count += len(page)
-            if progress:
-                progress(count, 0)
             yield page
-            page = self._page_after(path, page, query)
+            page = self._page_after(path, page, whole)
 
     def _page_after(
         self, path: str, page: Sequence[dict[str, Any]], query: Mapping[str, Any]
@@ -240,7 +226,7 @@ class Region:
         Then the server before it is the marker, and servers that were listed already are dropped.
         """
         for number in reversed(range(len(page))):
-            with suppress(_BadMarker):
+            with suppress(BadMarker):
                 marker = page[number]["id"]
                 following = self._servers(path, **query, marker=marker)
                 known = {server["id"] for server in page[number + 1 :]}
@@ -474,7 +460,7 @@ class Region:
                 "Nova's admin role, or the custom role in docs/roles.md"
             )
         if answer.status == 400 and "marker" in query:
-            raise _BadMarker(
+            raise BadMarker(
                 f"{self.name}: GET {path} refuses the marker {query['marker']}"
             )
         page = _member(answer.body, "servers", list)

@@ -21,7 +21,12 @@ from foreman_hooks.osp_checker import (
     ServerLists,
     Survey,
 )
-from foreman_hooks.osp_checker.checker import ask_further, joined
+from foreman_hooks.osp_checker.checker import (
+    NONE_KNOWN,
+    KnownServers,
+    ask_further,
+    joined,
+)
 from foreman_hooks.osp_checker.session import check_drift
 from foreman_hooks.osp_checker.wire import NoAnswer, Question, load
 from foreman_hooks.satellite.errors import (
@@ -82,7 +87,9 @@ class JobChecker:
     _template: int = 0
     _hosts: dict[int, str] = field(default_factory=dict)
 
-    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
+    def prepare(
+        self, progress: Optional[Progress] = None, known: KnownServers = NONE_KNOWN
+    ) -> ServerLists:
         """Do nothing: a job can only be asked about UUIDs."""
         return NO_LISTS
 
