@@ -30,6 +30,7 @@ from foreman_hooks.unreadable import why_unreadable
 
 Environ = Mapping[str, str]
 
+_MANNERS = ("workers", "page_size", "pause")
 _KEYS = (
     "satellite",
     "clouds",
@@ -47,14 +48,14 @@ _SATELLITE_KEYS = (
     "ca_file",
     "verify_tls",
     "search",
-    *Manners._fields,
+    *_MANNERS,
 )
 _CLOUD_KEYS = (
     "cloud",
     "regions",
     "ignore_regions",
     "lists_fail_on_down_cell",
-    *Manners._fields,
+    *_MANNERS,
 )
 _CHECKER_KEYS = (
     "job_template",
@@ -223,7 +224,7 @@ def _check_scope_of_job(file: Section, scope: CloudScope) -> None:
     """
     if scope.manners != region.MANNERS:
         raise SettingsError(
-            f"{file.file}: {', '.join(Manners._fields)} of clouds work only if this machine asks "
+            f"{file.file}: {', '.join(_MANNERS)} of clouds work only if this machine asks "
             "the clouds itself, not with checker.job_template"
         )
     names = (scope.cloud, *scope.regions, *scope.ignore_regions)

@@ -67,7 +67,7 @@ class _UnreadableError(Exception):
     """An answer about one UUID is invalid: only that UUID is unknown."""
 
 
-class BadMarker(OSPError):
+class BadMarker(Exception):
     """Nova does not accept that server as the marker of a page."""
 
 

@@ -13,7 +13,7 @@ from foreman_hooks.osp_checker.region import BadMarker, Region
 
 Page = list[dict[str, Any]]
 
-TRIES = 3  # known UUIDs that are tried as a marker; some may be purged since
+CANDIDATES = 3  # known UUIDs that are tried as a marker; some may be purged since
 _BY_UUID = {"sort_key": "uuid", "sort_dir": "asc"}
 
 
@@ -26,7 +26,9 @@ class _Part(NamedTuple):
 
 
 def list_uuids(
-    region: Region, known: Sequence[str], progress: Optional[Progress] = None
+    region: Region,
+    known: Sequence[str] = (),
+    progress: Optional[Progress] = None,
 ) -> set[str]:
     """The UUIDs of all servers that the region lists, of every project.
 
@@ -69,7 +71,7 @@ def _starts(known: Sequence[str], readers: int) -> Iterator[Sequence[str]]:
     yield [""]
     for number in range(1, readers):
         place = len(known) * number // readers
-        yield known[place : place + TRIES]
+        yield known[place : place + CANDIDATES]
 
 
 def _up_to(end: str, part: _Part) -> Iterator[Page]:
