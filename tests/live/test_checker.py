@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from foreman_hooks.osp_checker import (
     CloudScope,
     LocalChecker,
+    Manners,
     OSPConfigError,
     OSPError,
     OSPForbidden,
@@ -22,6 +24,8 @@ from foreman_hooks.osp_checker.server_list import list_uuids
 from .cloud import Cloud
 
 pytestmark = pytest.mark.live
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 ALIVE = (
     "active",
@@ -93,6 +97,45 @@ def test_all_servers_are_listed_however_short_the_pages(cloud: Cloud) -> None:
     cloud.max_limit(5)
     assert list_uuids(Region.open("admin", "RegionOne")) == whole
     assert len(whole) > 20
+
+
+@pytest.mark.parametrize("readers", [2, 3, 7])
+@pytest.mark.parametrize("rows", [2, 5, 1000])
+def test_the_parts_of_a_list_are_the_whole_list(
+    cloud: Cloud, readers: int, rows: int
+) -> None:
+    """Known servers that were deleted, purged or never mapped are markers as well."""
+    whole = list_uuids(Region.open("admin", "RegionOne"))
+    manners = Manners(page_size=rows, readers=readers)
+    region = Region.open("admin", "RegionOne", manners=manners)
+    assert list_uuids(region, sorted(cloud.instances.values())) == whole
+
+
+@pytest.mark.parametrize("name", ["admin", "checker", "reader"])
+def test_in_bulk_each_uuid_has_the_sighting_that_it_has_one_by_one(
+    cloud: Cloud, name: str
+) -> None:
+    cloud.policy("least-privilege")
+    scopes = [CloudScope(name, ("RegionOne",))]
+    uuids = sorted(cloud.instances.values())
+    one_by_one = LocalChecker(scopes).ask(uuids)
+    in_bulk = LocalChecker(scopes).ask(uuids, since=LONG_AGO)
+    assert in_bulk.asked == one_by_one.asked
+
+
+@pytest.mark.parametrize("cell2", ["down", "up"])
+def test_with_a_cell_down_what_is_proven_in_bulk_is_what_its_rows_prove(
+    cloud: Cloud, cell2: str
+) -> None:
+    cloud.cell2(cell2)
+    scopes = [CloudScope("admin", ("RegionOne",))]
+    gone = [cloud.instances["cell1/deleted"]]
+    survey = LocalChecker(scopes).ask(gone, since=LONG_AGO)
+    assert survey.of(gone[0])[0].presence is Presence.DELETED
+    living = cloud.instances["cell2/active"]
+    (sighting,) = LocalChecker(scopes).ask([living], since=LONG_AGO).of(living)
+    expected = {"up": Presence.PRESENT, "down": Presence.UNKNOWN}
+    assert sighting.presence is expected[cell2]
 
 
 def test_a_reader_of_one_project_cannot_conclude_anything(cloud: Cloud) -> None:
