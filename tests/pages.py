@@ -92,8 +92,8 @@ def _terminated(number: int) -> Verdict:
     at = NOW - (5 + number % 300) * HOUR
     contact = at - timedelta(minutes=7 * number % 240)
     detail = (
-        f"terminated {hammer_time(at)} UTC in prod/RegionOne, last sign of life "
-        f"{hammer_time(contact)} UTC (check-in)"
+        f"terminated {hammer_time(at)} in prod/RegionOne, last sign of life "
+        f"{hammer_time(contact)} (check-in)"
     )
     return _named(
         number,
@@ -110,7 +110,7 @@ def _waiting(number: int) -> Verdict:
         number,
         Decision.WAIT,
         Reason.QUIET,
-        f"terminated {hammer_time(NOW - HOUR)} UTC; can go after {hammer_time(NOW + HOUR)} UTC",
+        f"terminated {hammer_time(NOW - HOUR)}; can go after {hammer_time(NOW + HOUR)}",
         terminated_at=iso_z(NOW - HOUR),
         last_checkin=iso_z(NOW - 2 * HOUR),
         due=iso_z(NOW + HOUR),
@@ -119,8 +119,8 @@ def _waiting(number: int) -> Verdict:
 
 def _talking(number: int) -> Verdict:
     detail = (
-        f"terminated {hammer_time(NOW - 26 * HOUR)} UTC, last sign of life of "
-        f"clone.example.com, which names the same instance, {hammer_time(NOW)} UTC (check-in)"
+        f"terminated {hammer_time(NOW - 26 * HOUR)}, last sign of life of "
+        f"clone.example.com, which names the same instance, {hammer_time(NOW)} (check-in)"
     )
     return _named(
         number,

@@ -108,11 +108,16 @@ def test_a_cause_that_is_the_regions_is_said_once() -> None:
     assert causes(plan(unknown, regions=(SILENT,))) == []
 
 
-def test_an_approval_is_offered_only_if_every_region_answered() -> None:
-    refused = {"refusals": ("too many",)}
-    assert "--approve" in outline(plan(verdict(1), **refused)).text
+def test_an_approval_is_offered_only_if_every_region_was_asked_and_answered() -> None:
+    """Another would make it normal that a region is not asked; its hosts then look absent."""
+    hold = Hold("too many without proof", (1,))
+    refused = {"refusals": ("too many",), "holds": (hold,)}
+    assert outline(plan(verdict(1), **refused)).text.count("--approve") == 2
     silent = plan(verdict(1), regions=(SILENT,), **refused)
     assert "--approve" not in outline(silent).text
+    unasked = outline(plan(verdict(1), unasked=("prod/RegionTwo",), **refused)).text
+    assert "--approve" not in unasked
+    assert "is prod/RegionTwo misspelt or left out by mistake?" in unasked
 
 
 def test_deletions_that_are_held_back_are_told() -> None:
