@@ -57,8 +57,12 @@ class _Answers(NamedTuple):
     at: datetime
 
     def cover(self, host_id: int, now: datetime) -> bool:
-        """Whether they are about that host, and new enough to delete its record."""
-        return host_id in self.host_ids and now - self.at <= MAX_AGE
+        """Whether they are about that host, and new enough to delete its record.
+
+        Nobody knows how old they are after the clock was set back.
+        """
+        is_new = timedelta() <= now - self.at <= MAX_AGE
+        return is_new and host_id in self.host_ids
 
 
 _NO_ANSWERS = _Answers(
