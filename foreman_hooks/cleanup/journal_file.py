@@ -10,12 +10,14 @@ from typing import Optional
 from foreman_hooks.errors import TRY_AGAIN
 
 _VERSION = 4
-# `by_time`: so that counting deletions reads no snapshots.  `notes`: kept until a run uses them.
-# `homes`: the UUIDs seen alive in a place (homes.py).  `forgotten`: how many deletions were pruned,
-# so that a count of all never goes down.  `open_records`: what the last plans said of every record
-# that is to be deleted, waits, or needs attention; since when; when it was last mailed, and who
-# took it out of the mails.
-# `problems`: what was mailed about the last runs of that scope as a whole (news.py).
+# notes: kept until a run uses them.
+# homes: the UUIDs seen alive in a place (homes.py).
+# unfinished, unmailed, by_time: so that a run reads no snapshots of old deletions.
+# forgotten: how many deletions were pruned, so that a count of all never goes down.
+# open_records: what the last plans said of each record that is to be deleted, waits, or needs
+#     attention; the scope of the last run that did; since when; when it was last mailed, and who
+#     took it out of the mails.
+# problems: what was mailed about the last runs of that scope as a whole (news.py).
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE misses (
@@ -64,6 +66,7 @@ CREATE TABLE deletions (
     mailed TEXT
 );
 CREATE INDEX unfinished ON deletions (satellite) WHERE result IS NULL;
+CREATE INDEX unmailed ON deletions (satellite) WHERE mailed IS NULL;
 CREATE INDEX by_host ON deletions (satellite, host_id);
 CREATE INDEX by_time ON deletions (satellite, begun, result, terminated_at);
 CREATE TABLE forgotten (
@@ -110,6 +113,7 @@ CREATE TABLE runs (
 CREATE TABLE open_records (
     satellite TEXT NOT NULL,
     host_id INTEGER NOT NULL,
+    scope TEXT NOT NULL,
     name TEXT NOT NULL,
     uuid TEXT NOT NULL,
     decision TEXT NOT NULL,

@@ -44,9 +44,10 @@ _COLUMNS = ", ".join(OpenRecord._fields)
 _SAME = "(reason, uuid, terminated_at) = (excluded.reason, excluded.uuid, excluded.terminated_at)"
 _INSERT = f"""
 INSERT INTO open_records (
-    satellite, host_id, name, uuid, decision, reason, detail, terminated_at, due, since
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    satellite, host_id, scope, name, uuid, decision, reason, detail, terminated_at, due, since
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (satellite, host_id) DO UPDATE SET
+    scope = excluded.scope,
     name = excluded.name,
     uuid = excluded.uuid,
     decision = excluded.decision,
@@ -68,39 +69,50 @@ def is_open(verdict: Verdict) -> bool:
 
 
 def note_open_records(
-    journal: Journal, plan: Plan, complete: bool, now: datetime
+    journal: Journal, plan: Plan, scope: str, complete: bool, now: datetime
 ) -> None:
     """Note the open records of a plan, and forget those that are not open any more.
 
-    A record that is unknown because a cloud did not answer stays as it was.  `complete`: the plan
-    is about all hosts, so a record that it does not name is gone.  `now`: aware.  Raises
-    JournalError.
+    A record that is unknown because a cloud did not answer stays as it was.  `scope`: which hosts
+    the run may judge, for people.  `complete`: these are all hosts of the Satellite.  `now`: aware.
+    Raises JournalError.
     """
-    rows: list[tuple[object, ...]] = []
-    closed: list[int] = []
-    unknown: set[int] = set()
-    for verdict in plan.verdicts:
-        if is_open(verdict):
-            rows.append(_row(plan.satellite, verdict, now))
-        elif verdict.reason is Reason.UNKNOWN:
-            unknown.add(verdict.host_id)
-        elif not complete:
-            closed.append(verdict.host_id)
+    verdicts = {verdict.host_id: verdict for verdict in plan.verdicts}
+    rows = [
+        _row(plan.satellite, scope, verdict, now)
+        for verdict in plan.verdicts
+        if is_open(verdict)
+    ]
+    closed: list[tuple[str, int]] = []
     with journal.writing() as database:
-        if complete:
-            open_now = {row[1] for row in rows} | unknown
-            closed = sorted(_host_ids(database, plan.satellite) - open_now)
+        for host_id, its_scope in _noted(database, plan.satellite):
+            in_scope = plan.fleet is None and its_scope == scope
+            if _is_over(verdicts.get(host_id), complete or in_scope):
+                closed.append((plan.satellite, host_id))
         database.executemany(
-            "DELETE FROM open_records WHERE satellite = ? AND host_id = ?",
-            ((plan.satellite, host_id) for host_id in closed),
+            "DELETE FROM open_records WHERE satellite = ? AND host_id = ?", closed
         )
         database.executemany(_INSERT, rows)
 
 
-def _row(satellite: str, verdict: Verdict, now: datetime) -> tuple[object, ...]:
+def _is_over(verdict: Optional[Verdict], in_scope: bool) -> bool:
+    """Whether a record is not open any more.
+
+    `verdict`: None if the plan does not name the record.  Then it is gone, but only if the plan is
+    about all hosts of its scope.
+    """
+    if verdict is None:
+        return in_scope
+    return not is_open(verdict) and verdict.reason is not Reason.UNKNOWN
+
+
+def _row(
+    satellite: str, scope: str, verdict: Verdict, now: datetime
+) -> tuple[object, ...]:
     return (
         satellite,
         verdict.host_id,
+        scope,
         verdict.name,
         verdict.uuid,
         verdict.decision.value,
@@ -112,11 +124,11 @@ def _row(satellite: str, verdict: Verdict, now: datetime) -> tuple[object, ...]:
     )
 
 
-def _host_ids(database: sqlite3.Connection, satellite: str) -> set[int]:
-    rows = database.execute(
-        "SELECT host_id FROM open_records WHERE satellite = ?", (satellite,)
-    )
-    return {host_id for (host_id,) in rows}
+def _noted(database: sqlite3.Connection, satellite: str) -> list[tuple[int, str]]:
+    """The ids of the open records, and in which scope each of them was open."""
+    return database.execute(
+        "SELECT host_id, scope FROM open_records WHERE satellite = ?", (satellite,)
+    ).fetchall()
 
 
 def open_records(journal: Journal, satellite: str) -> list[OpenRecord]:

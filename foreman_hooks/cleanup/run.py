@@ -191,8 +191,9 @@ class Cleanup:
         return is_ours and self.scope == EVERYTHING
 
     def _note_open_records(self, plan: Plan) -> None:
-        complete = self.is_complete(plan)
-        note_open_records(self.journal, plan, complete, self.clock())
+        note_open_records(
+            self.journal, plan, self.described, self.is_complete(plan), self.clock()
+        )
 
     def _deletions(self, plan: Plan) -> Deletions:
         last_look = LastLook(

@@ -62,7 +62,7 @@ def add_run(
         if code is not None:
             made = Plan(url, now(), scope, (), verdicts, **plan)
             end_run(journal, number, code, now(), plan=made, complete=True)
-            note_open_records(journal, made, True, now() - 2 * HOUR)
+            note_open_records(journal, made, scope, True, now() - 2 * HOUR)
 
 
 def odd(host_id: int = 1, name: str = "odd.example.com") -> Verdict:
