@@ -23,7 +23,7 @@ _LATE = 2  # spans between two runs
 
 
 @dataclass(frozen=True)
-class Past:
+class Recent:
     """What the journal says.
 
     `run`: the last run over all hosts that are configured.  `other`: the last run over some hosts
@@ -49,7 +49,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ThisMachine:
     """What this machine says of the runs to come.
 
     `schedule`: None if none is installed.  `timer`: its state in systemd; None if cron is used, or
@@ -72,21 +72,21 @@ class Setting:
         return timing.next_after(now) if timing else None
 
 
-def read_past(journal: Path, satellite: str, scope: str, now: datetime) -> Past:
+def read_recent(journal: Path, satellite: str, scope: str, now: datetime) -> Recent:
     """What the journal in that file says of a Satellite (its URL); raises JournalError.
 
     `scope`: the hosts that are configured, as runs describe them.  `now`: aware.  Empty if there is
     no file yet.
     """
     if not journal.exists():
-        return Past()
+        return Recent()
     was_locked = is_locked(journal)
     with Journal.peek(journal) as opened:
         latest = last_run(opened, satellite)
         run = last_run(opened, satellite, scope)
         # Asked twice: the latest run may have begun or ended since the first time.
         active = was_locked or is_locked(journal)
-        return Past(
+        return Recent(
             run=run,
             other=latest if latest != run else None,
             active=active and latest is not None and latest.ended is None,
@@ -96,18 +96,18 @@ def read_past(journal: Path, satellite: str, scope: str, now: datetime) -> Past:
         )
 
 
-def problems(past: Past, setting: Setting, now: datetime) -> Iterator[str]:
+def problems(recent: Recent, machine: ThisMachine, now: datetime) -> Iterator[str]:
     """What needs attention, in words: the runs as a whole, and records nobody acknowledged."""
-    run = past.run
-    if run and run.ended is None and not past.is_running:
+    run = recent.run
+    if run and run.ended is None and not recent.is_running:
         yield "the last run was killed"
     if run and run.code is not None and is_failure(run.code):
         yield f"the last run failed with exit code {run.code}"
-    if setting.timer is not None and not setting.timer.active:
+    if machine.timer is not None and not machine.timer.active:
         yield "the timer is installed but not active"
-    elif not setting.maintenance and is_overdue(run, setting.schedule, now):
+    elif not machine.maintenance and is_overdue(run, machine.schedule, now):
         yield "the schedule starts no runs"
-    kept = past.decided(Decision.KEEP)
+    kept = recent.decided(Decision.KEEP)
     count = sum(record.acked_at is None for record in kept)
     if count:
         yield "1 record" if count == 1 else f"{count} records"

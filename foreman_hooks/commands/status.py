@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from foreman_hooks.cleanup.run import utc_now
-from foreman_hooks.cleanup.status import Setting, problems, read_past
+from foreman_hooks.cleanup.status import ThisMachine, problems, read_recent
 from foreman_hooks.commands.app import App, login_of
 from foreman_hooks.commands.options import ScopeOptions, output_options
 from foreman_hooks.commands.output import warn
@@ -35,27 +35,27 @@ def status(app: App, style: Style) -> int:
     satellite = login_of(settings).url
     scope = str(ScopeOptions(search=settings.search))
     now = utc_now()
-    past = read_past(settings.journal, satellite, scope, now)
-    setting = _setting()
-    report = Report(satellite, past, setting, settings.policy, now)
+    recent = read_recent(settings.journal, satellite, scope, now)
+    this_machine = _this_machine()
+    report = Report(satellite, recent, this_machine, settings.policy, now)
     if style.for_programs:
         app.show(status_document(report), style)
     else:
         app.say(report.text(app.window))
-    wrong = "; ".join(problems(past, setting, now))
+    wrong = "; ".join(problems(recent, this_machine, now))
     if not wrong:
         return 0
     warn(f"needs attention: {wrong}")
     return INCOMPLETE
 
 
-def _setting() -> Setting:
+def _this_machine() -> ThisMachine:
     """What this machine says; raises ScheduleError."""
     schedule = machine.current_schedule(ROOT)
     timer = None
     if schedule and schedule.kind == "systemd":
         timer = systemd.timer_state()
-    return Setting(
+    return ThisMachine(
         schedule=schedule,
         timer=timer,
         others=tuple(machine.other_schedules(ROOT)),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from foreman_hooks.cleanup.open_records import OpenRecord
 from foreman_hooks.cleanup.run_log import Run
-from foreman_hooks.cleanup.status import Past, Setting, is_overdue
+from foreman_hooks.cleanup.status import Recent, ThisMachine, is_overdue
 from foreman_hooks.errors import EXIT_CODES, is_failure
 from foreman_hooks.paths import LOG, NAME, SERVICE, TIMER
 from foreman_hooks.reports.texts import plain
@@ -34,8 +34,8 @@ class Report(NamedTuple):
     """All that `status` prints; `satellite`: its URL.  `now`: aware."""
 
     satellite: str
-    past: Past
-    setting: Setting
+    recent: Recent
+    machine: ThisMachine
     policy: Policy
     now: datetime
 
@@ -46,7 +46,7 @@ class Report(NamedTuple):
         for label, texts in self._facts():
             lines += _fact_lines(label, texts, width)
         for decision, title, colour in _GROUPS:
-            records = self.past.decided(decision)
+            records = self.recent.decided(decision)
             if records:
                 head = window.bold(f"{title} ({len(records)})", colour)
                 lines += ["", head, *self._record_lines(records, width)]
@@ -57,24 +57,26 @@ class Report(NamedTuple):
     def _facts(self) -> Iterator[tuple[str, Iterable[str]]]:
         yield "Satellite", [self.satellite]
         yield "Last run", self._last_run()
-        if self.past.other:
-            yield "Since then", self._run(self.past.other, self.past.active)
+        if self.recent.other:
+            yield "Since then", self._run(self.recent.other, self.recent.active)
         yield "Next run", [self._next_run()]
         yield "Schedule", self._schedule()
         yield "Maintenance", [self._maintenance()]
-        run = self.past.run
+        run = self.recent.run
         if run and run.to_delete is not None:
             yield "Caps", [_caps(run, self.policy)]
-        past = self.past
-        count = f"{past.last_hour} in the last hour, {past.last_day} in the last day"
+        recent = self.recent
+        count = (
+            f"{recent.last_hour} in the last hour, {recent.last_day} in the last day"
+        )
         yield "Deleted", [count]
 
     def _last_run(self) -> Iterator[str]:
-        run, schedule = self.past.run, self.setting.schedule
+        run, schedule = self.recent.run, self.machine.schedule
         if run is None:
             yield "none yet"
             return
-        yield from self._run(run, self.past.is_running)
+        yield from self._run(run, self.recent.is_running)
         if run.code is not None and is_failure(run.code) and schedule:
             yield f"its messages: {_MESSAGES[schedule.kind]}"
 
@@ -97,33 +99,35 @@ class Report(NamedTuple):
             yield f"guard rail: {refusal}"
 
     def _next_run(self) -> str:
-        setting = self.setting
-        when = setting.next_run(self.now)
-        if setting.schedule is None:
+        machine = self.machine
+        when = machine.next_run(self.now)
+        if machine.schedule is None:
             return "none is scheduled"
         if when is None:
             return "not known"
         return f"{hammer_time(when)} (in {countdown(when - self.now)})"
 
     def _schedule(self) -> Iterator[str]:
-        setting = self.setting
-        schedule = setting.schedule
+        machine = self.machine
+        schedule = machine.schedule
         if schedule:
             effect = "deletes host records" if schedule.deletes else "only reports"
             timing = schedule.timing or "at times that were changed by hand"
             yield f"{schedule.kind}, {timing}; {effect}"
             yield str(schedule.path)
-        elif not setting.others:
+        elif not machine.others:
             yield f"none: {NAME} schedule install"
-        for path in setting.others:
+        for path in machine.others:
             yield f"{path}, written by hand"
-        if setting.timer is not None and not setting.timer.active:
+        if machine.timer is not None and not machine.timer.active:
             yield f"the timer is not active: systemctl enable --now {TIMER.name}"
-        elif not setting.maintenance and is_overdue(self.past.run, schedule, self.now):
+        elif not machine.maintenance and is_overdue(
+            self.recent.run, schedule, self.now
+        ):
             yield "no run has started for much longer than that: is its service active?"
 
     def _maintenance(self) -> str:
-        if self.setting.maintenance:
+        if self.machine.maintenance:
             return "foreman-maintain's maintenance mode is on: no run starts"
         return "off"
 

@@ -32,23 +32,23 @@ OPEN_COLUMNS = (
 
 def status_document(report: Report) -> Listing:
     """How the cleanup does, and the open records."""
-    past, setting = report.past, report.setting
+    recent, machine = report.recent, report.machine
     head = {
         "format": FORMAT,
         "satellite": report.satellite,
         "at": _time(report.now),
-        "problems": list(problems(past, setting, report.now)),
-        "last_run": _run(past.run, past.is_running),
-        "since_then": _run(past.other, past.active),
-        "next_run": _time(setting.next_run(report.now)),
-        "schedule": _schedule(setting.schedule),
-        "maintenance": setting.maintenance,
-        "deleted_last_hour": past.last_hour,
-        "deleted_last_day": past.last_day,
+        "problems": list(problems(recent, machine, report.now)),
+        "last_run": _run(recent.run, recent.is_running),
+        "since_then": _run(recent.other, recent.active),
+        "next_run": _time(machine.next_run(report.now)),
+        "schedule": _schedule(machine.schedule),
+        "maintenance": machine.maintenance,
+        "deleted_last_hour": recent.last_hour,
+        "deleted_last_day": recent.last_day,
         "max_deletions": report.policy.max_deletions,
         "max_fraction": report.policy.max_fraction,
     }
-    return Listing(OPEN_COLUMNS, map(_open_row, past.records), "records", head)
+    return Listing(OPEN_COLUMNS, map(_open_row, recent.records), "records", head)
 
 
 def _run(run: Optional[Run], is_running: bool) -> Optional[Mapping[str, Any]]:
