@@ -1,7 +1,8 @@
 """The journal: what runs keep for later runs.
 
 That is: since when instances are missing, where they were seen alive, what events reported, how
-many servers each region listed, and every deletion with its evidence.
+many servers each region listed, and every deletion with its evidence.  What they keep for people
+only is in run_log, open_records and problems.
 
 It uses SQLite with synchronous=FULL: a committed row survives a crash or a power cut, and if a row
 cannot be committed, its deletion does not happen.
@@ -40,6 +41,7 @@ from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker import Place
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.model import History, Outcome, Record, Result, Verdict
+from foreman_hooks.rules.plan import DIGEST_LENGTH
 from foreman_hooks.times import hammer_time
 
 __all__ = [
@@ -436,7 +438,7 @@ class Journal:
             approval = read_approval(row) if row else None
         if approval:
             raise JournalError(
-                f"plan {plan[:12]} was already approved by {approval.who} at "
+                f"plan {plan[:DIGEST_LENGTH]} was already approved by {approval.who} at "
                 f"{hammer_time(approval.at)}; make a new one"
             )
         with self.writing() as database:

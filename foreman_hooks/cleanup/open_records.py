@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
-from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Reason, Verdict
+from foreman_hooks.rules.model import Decision, Reason, Verdict
 from foreman_hooks.rules.plan import Plan
 
 
@@ -63,11 +63,6 @@ ON CONFLICT (satellite, host_id) DO UPDATE SET
 """
 
 
-def is_open(verdict: Verdict) -> bool:
-    """Whether the record is to be deleted, waits, or needs attention."""
-    return verdict.decision is not Decision.KEEP or verdict.reason in NEEDS_ATTENTION
-
-
 def note_open_records(
     journal: Journal, plan: Plan, scope: str, complete: bool, now: datetime
 ) -> None:
@@ -81,7 +76,7 @@ def note_open_records(
     rows = [
         _row(plan.satellite, scope, verdict, now)
         for verdict in plan.verdicts
-        if is_open(verdict)
+        if verdict.is_open
     ]
     closed: list[tuple[str, int]] = []
     with journal.writing() as database:
@@ -103,7 +98,7 @@ def _is_over(verdict: Optional[Verdict], in_scope: bool) -> bool:
     """
     if verdict is None:
         return in_scope
-    return not is_open(verdict) and verdict.reason is not Reason.UNKNOWN
+    return not verdict.is_open and verdict.reason is not Reason.UNKNOWN
 
 
 def _row(

@@ -8,7 +8,7 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.journal_rows import time_text
 from foreman_hooks.cleanup.run_log import Run, runs_since
 from foreman_hooks.rules.guard_rails import count_instances
-from foreman_hooks.rules.model import Decision, Outcome, Result
+from foreman_hooks.rules.model import Decision, Outcome, count_deleted
 from foreman_hooks.rules.plan import Plan
 
 WEEKS = 52  # how far back it looks, with the present week
@@ -148,5 +148,4 @@ def _knows_enough(unknown: int, instances: int) -> bool:
 
 
 def _left(plan: Plan, outcomes: Sequence[Outcome]) -> int:
-    deleted = sum(outcome.result is Result.DELETED for outcome in outcomes)
-    return len(plan.deletions) + plan.counts[Decision.WAIT] - deleted
+    return len(plan.deletions) + plan.counts[Decision.WAIT] - count_deleted(outcomes)

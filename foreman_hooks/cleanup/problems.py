@@ -9,9 +9,8 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.journal_rows import read_time, time_text
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NUMBER = re.compile(
-    r"(?<![\w-])\d+(?![\w-])"
-)  # not the 2 of az2 or az-2: these are names
+# Not the 2 of az2 or az-2: these are names.
+_NUMBER = re.compile(r"(?<![\w-])\d+(?![\w-])")
 
 
 class Problem(NamedTuple):

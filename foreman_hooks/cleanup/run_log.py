@@ -7,9 +7,8 @@ from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
-from foreman_hooks.cleanup.open_records import is_open
 from foreman_hooks.rules.guard_rails import count_instances
-from foreman_hooks.rules.model import Decision, Outcome, Result
+from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Outcome, count_deleted
 from foreman_hooks.rules.plan import Plan
 
 
@@ -92,18 +91,17 @@ def end_run(
 
 
 def _counts(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, object]:
-    kept_open = (
-        verdict for verdict in plan.verdicts if verdict.decision is Decision.KEEP
-    )
     holds = [hold.why for hold in plan.holds]
     return {
         "hosts": len(plan.verdicts),
         "instances": count_instances(plan),
         "to_delete": len(plan.deletions),
         "waiting": plan.counts[Decision.WAIT],
-        "attention": sum(map(is_open, kept_open)),
+        "attention": sum(
+            verdict.reason in NEEDS_ATTENTION for verdict in plan.verdicts
+        ),
         "unknown": plan.unknown,
-        "deleted": sum(outcome.result is Result.DELETED for outcome in outcomes),
+        "deleted": count_deleted(outcomes),
         "refusals": json.dumps([*plan.refusals, *holds]),
     }
 

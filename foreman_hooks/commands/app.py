@@ -24,6 +24,7 @@ from foreman_hooks.paths import NAME
 from foreman_hooks.reports import formats, listings, logs
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Row, Style
+from foreman_hooks.reports.texts import plain
 from foreman_hooks.reports.window import Window
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import search_language
@@ -72,7 +73,7 @@ class App:
 
     def say_line(self, text: str) -> None:
         """Print one line; names and facts in it cannot control the terminal."""
-        self.say(listings.plain(text))
+        self.say(plain(text))
 
     def show_rows(self, rows: Sequence[Row], style: Style) -> None:
         """Print a listing, for people or for programs; raises UnknownField."""

@@ -16,12 +16,11 @@ from foreman_hooks.errors import INCOMPLETE, INTERRUPTED
 from foreman_hooks.reports import listings, terminal
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
-from foreman_hooks.rules.model import Outcome
+from foreman_hooks.rules.model import Outcome, count_deleted
 from foreman_hooks.rules.plan import Plan
 
-FAILED_DELETION = (
-    "failed deletion"  # the kind of such a line: the news lists them itself
-)
+# The kind of such a line for stderr: the news lists failed deletions itself.
+FAILED_DELETION = "failed deletion"
 Show = Callable[[Sequence[Outcome]], None]
 
 
@@ -83,7 +82,7 @@ def _explain(app: App, outcomes: Sequence[Outcome], interrupted: bool) -> int:
         if outcome.result in ("failed", "unfinished"):
             text = f"{outcome.name}: {outcome.detail}"
             complain(text, INCOMPLETE, kind=FAILED_DELETION)
-    deleted = _count_deleted(outcomes)
+    deleted = count_deleted(outcomes)
     count = f"{deleted} of {len(outcomes)} records were deleted, all are in the journal"
     if app.deadline.is_late:
         return complain(f"{app.deadline.message()}; {count}", DeadlineError.exit_code)
@@ -102,8 +101,4 @@ def show_outcomes(
         app.show_rows(listings.outcome_rows(outcomes), style)
         return
     app.say(terminal.outcome_listing(outcomes, app.window))
-    app.say(f"{_count_deleted(outcomes)} of {len(plan.deletions)} records deleted\n")
-
-
-def _count_deleted(outcomes: Sequence[Outcome]) -> int:
-    return sum(outcome.result == "deleted" for outcome in outcomes)
+    app.say(f"{count_deleted(outcomes)} of {len(plan.deletions)} records deleted\n")

@@ -1,6 +1,6 @@
 """Options that several commands share, each group passed as one value."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -31,11 +31,7 @@ class ScopeOptions(NamedTuple):
 
     def words(self) -> list[str]:
         """The options as words of a command line."""
-        words = []
-        for name, value in self._asdict().items():
-            if value is not None:
-                words += [f"--{name.replace('_', '-')}", str(value)]
-        return words
+        return words_of(self._asdict())
 
 
 AS_CONFIGURED = ScopeOptions()
@@ -46,6 +42,15 @@ class RecordOptions(NamedTuple):
 
     page: Optional[Path] = None
     metrics: Optional[Path] = None
+
+
+def words_of(options: Mapping[str, object]) -> list[str]:
+    """Options (name -> value, None: not set) as words of a command line."""
+    words = []
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def with_options(options: Sequence[Decorator]) -> Decorator:

@@ -30,9 +30,8 @@ class Line(NamedTuple):
 
 
 reasons: list[str] = []  # the lines for stderr that say why this command failed
-_held_back: list[
-    list[Line]
-] = []  # the list that gets the lines instead, if there is one
+# The last of these lists gets the lines instead, if there is one.
+_held_back: list[list[Line]] = []
 
 
 def complain(message: str, code: int, until: str = "", kind: str = "") -> int:

@@ -24,6 +24,7 @@ from foreman_hooks.commands.options import (
     output_options,
     record_options,
     scope_options,
+    words_of,
 )
 from foreman_hooks.commands.planning import (
     check_fields,
@@ -68,11 +69,7 @@ class InstanceOptions(NamedTuple):
 
     def words(self) -> list[str]:
         """The options as words of a command line."""
-        words = []
-        for name, value in self._asdict().items():
-            if value is not None:
-                words += [f"--{name}", value]
-        return words
+        return words_of(self._asdict())
 
 
 instance_options = bundled(

@@ -32,7 +32,7 @@ from foreman_hooks.paths import (
     TIMER,
     spool_of,
 )
-from foreman_hooks.reports import listings
+from foreman_hooks.reports.texts import plain
 from foreman_hooks.times import hammer_time, parse
 
 where_options = [
@@ -319,10 +319,10 @@ def _show(
         line = f"{words[change.state]:<{width}}{change.path}"
         if change.detail:
             line += f" ({change.detail})"
-        app.say(listings.plain(line))
+        app.say(plain(line))
         if diffs:
             for diff_line in change.diff.splitlines():
-                app.say(f"    {listings.plain(diff_line)}")
+                app.say(f"    {plain(diff_line)}")
 
 
 def _call_systemctl(root: Path, commands: Sequence[Sequence[str]]) -> int:

@@ -14,7 +14,14 @@ from foreman_hooks.osp_checker import OSPError, RegionAnswer, Sighting
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Outcomes, Style, choose
 from foreman_hooks.rules.guard_rails import count_instances
-from foreman_hooks.rules.model import Decision, Outcome, Reason, Result, Verdict
+from foreman_hooks.rules.model import (
+    Decision,
+    Outcome,
+    Reason,
+    Result,
+    Verdict,
+    count_deleted,
+)
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
 from foreman_hooks.times import iso_z
 
@@ -73,7 +80,6 @@ def plan_document(
 
 
 def _counts(plan: Plan, outcomes: Outcomes) -> Mapping[str, int]:
-    results = [outcome.result for outcome in outcomes or ()]
     return {
         "hosts": len(plan.verdicts),
         "instances": count_instances(plan),
@@ -81,7 +87,7 @@ def _counts(plan: Plan, outcomes: Outcomes) -> Mapping[str, int]:
         "wait": plan.counts[Decision.WAIT],
         "keep": plan.counts[Decision.KEEP],
         "unknown": plan.unknown,
-        "deleted": results.count(Result.DELETED),
+        "deleted": count_deleted(outcomes or ()),
     }
 
 
@@ -119,7 +125,7 @@ def _result(outcome: Optional[Outcome]) -> Sequence[Optional[str]]:
         return (None, None, None)
     deleted_at = None
     if outcome.result is Result.DELETED:
-        deleted_at = _time(outcome.at)
+        deleted_at = time_or_none(outcome.at)
     return (outcome.result.value, outcome.detail, deleted_at)
 
 
@@ -178,7 +184,7 @@ def _sighting_row(sighting: Sighting) -> Sequence[Any]:
         sighting.region or None,
         sighting.code,
         sighting.presence.value,
-        _time(sighting.terminated_at),
+        time_or_none(sighting.terminated_at),
         sighting.detail,
         sighting.project or None,
     )
@@ -217,14 +223,14 @@ def _deletion_row(deletion: Deletion) -> Sequence[Any]:
         deletion.name,
         deletion.host_id,
         deletion.uuid or None,
-        _time(deletion.begun),
+        time_or_none(deletion.begun),
         deletion.result or Result.UNFINISHED.value,
         deletion.reason,
         deletion.detail,
         _REASON_CODES.get(deletion.reason),
         deletion.terminated_at or None,
         deletion.who or None,
-        _time(deletion.restored_at),
+        time_or_none(deletion.restored_at),
         deletion.restored_as,
         deletion.plan or None,
         deletion.satellite,
@@ -242,7 +248,7 @@ def approvals_listing(
     """Approvals; `deleted`: how many records each plan (its digest) has deleted."""
     rows = []
     for plan, who, at in approvals:
-        rows.append((plan, who, _time(at), deleted.get(plan, 0)))
+        rows.append((plan, who, time_or_none(at), deleted.get(plan, 0)))
     return Listing(APPROVAL_COLUMNS, rows)
 
 
@@ -275,10 +281,11 @@ def _server_row(server: Server) -> Sequence[Any]:
         server.region,
         server.project or None,
         server.image or None,
-        _time(server.created),
+        time_or_none(server.created),
         server.project_name or None,
     )
 
 
-def _time(when: Optional[datetime]) -> Optional[str]:
+def time_or_none(when: Optional[datetime]) -> Optional[str]:
+    """A time as documents have it."""
     return iso_z(when) if when else None

@@ -21,7 +21,7 @@ from foreman_hooks.reports.page_lists import page_lists
 from foreman_hooks.reports.pictures import MARKS, leftovers_picture, weeks_picture
 from foreman_hooks.reports.texts import plain
 from foreman_hooks.rules.model import NEEDS_ATTENTION, Result, Verdict
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import DIGEST_LENGTH, Plan
 from foreman_hooks.times import hammer_time
 
 LIMIT = 1000  # characters of one text; the longest of our own has about 300
@@ -44,6 +44,7 @@ def render(plan: Plan, outcomes: Outcomes = None, past: Past = NO_PAST) -> str:
         headline=overview.headline(plan, outcomes),
         version=version("satellite-osp-cleanup"),
         made_at=hammer_time(plan.made_at),
+        digest=plan.digest[:DIGEST_LENGTH],
         groups=overview.groups(plan, outcomes),
         failed=[region for region in plan.regions if region.error],
         causes=overview.causes(plan),

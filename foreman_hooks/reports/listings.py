@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Optional
 from foreman_hooks.osp_checker import Sighting
 from foreman_hooks.reports.texts import plain
 from foreman_hooks.rules.model import (
-    NEEDS_ATTENTION,
     Decision,
     Outcome,
     Reason,
@@ -166,10 +165,8 @@ def _sighting_row(sighting: Sighting) -> Row:
 
 
 def noteworthy(verdict: Verdict) -> bool:
-    """Whether people want to read about it: it is to be deleted, waits, or needs attention."""
-    if verdict.decision is not Decision.KEEP:
-        return True
-    return verdict.reason in NEEDS_ATTENTION or verdict.reason is Reason.PROTECTED
+    """Whether people want to read about it: it is open, or somebody protects it."""
+    return verdict.is_open or verdict.reason is Reason.PROTECTED
 
 
 class ReasonCount(NamedTuple):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from foreman_hooks import files
-from foreman_hooks.errors import code_of
+from foreman_hooks.errors import INTERNAL, code_of
 from foreman_hooks.reports.listings import count_reasons
 from foreman_hooks.rules.model import Outcome, Result
 from foreman_hooks.rules.plan import Plan, PlanRegion
@@ -43,10 +43,8 @@ _HELP = {
     "region_answered": "Whether a region answered in the last run.",
     "region_servers": "Servers that a region listed in the last run.",
 }
-_ENDED = (
-    Result.DELETED,
-    Result.FAILED,
-)  # a deletion in the journal ends as one of these
+# A deletion in the journal ends as one of these.
+_ENDED = (Result.DELETED, Result.FAILED)
 # A sample of the previous file that may have to be copied.
 _KEPT = re.compile(
     rf"{PREFIX}_(?P<name>\w+_timestamp_seconds|deletions_total)"
@@ -68,7 +66,7 @@ class RunRecord:
     if the journal could not be read.
     """
 
-    code: int = 70
+    code: int = INTERNAL
     plan: Optional[Plan] = None
     outcomes: Sequence[Outcome] = ()
     seconds: dict[str, float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from foreman_hooks.rules.model import (
     Outcome,
     Reason,
     Result,
+    count_deleted,
 )
 from foreman_hooks.rules.plan import Plan
 
@@ -139,8 +140,7 @@ def groups(plan: Plan, outcomes: Outcomes = None) -> list[Group]:
 def _deletions_label(plan: Plan, outcomes: Outcomes) -> str:
     """What the records with the verdict delete are called."""
     if outcomes is not None:
-        deleted = sum(outcome.result is Result.DELETED for outcome in outcomes)
-        return f"to delete; {deleted:,} deleted"
+        return f"to delete; {count_deleted(outcomes):,} deleted"
     if plan.refusals:
         return "would be deleted"
     return _GROUPS["delete"]

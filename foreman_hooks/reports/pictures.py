@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.past import Day, Past, Week
 from foreman_hooks.rules.model import Outcome, Result, Verdict
-from foreman_hooks.times import hammer_time
+from foreman_hooks.times import hammer_time, read_iso_z
 
 _HALF = 64  # height of the largest bar of a half
 _BASE = 82  # where the bars of deletions stand, with room for a number above
@@ -284,26 +284,21 @@ def strip(
 def _moments(
     verdict: Verdict, outcome: Optional[Outcome], now: datetime
 ) -> list[tuple[str, datetime]]:
-    """What happened to the record and when, in order of time."""
+    """What happened to the record and when, in order of time.
+
+    A plan's file may hold any other text instead of a time.
+    """
     basis = verdict.basis
     moments = [
-        ("check-in", _moment(basis.last_checkin)),
-        ("terminated", _moment(basis.terminated_at)),
+        ("check-in", read_iso_z(basis.last_checkin)),
+        ("terminated", read_iso_z(basis.terminated_at)),
     ]
     if outcome and outcome.result is Result.DELETED:
         moments.append(("deleted", outcome.at))
     else:
-        moments += [("now", now), ("due", _moment(basis.due))]
+        moments += [("now", now), ("due", read_iso_z(basis.due))]
     known = [(kind, when) for kind, when in moments if when]
     return sorted(known, key=lambda moment: moment[1])
-
-
-def _moment(text: str) -> Optional[datetime]:
-    """The time in a text of Basis; a plan's file may hold any other text."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
-    except ValueError:
-        return None
 
 
 def _places(times: Sequence[datetime]) -> list[float]:

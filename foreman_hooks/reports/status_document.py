@@ -1,17 +1,15 @@
 """What programs read of `status`: how the cleanup does, and the open records."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Optional
 
 from foreman_hooks.cleanup.open_records import OpenRecord
 from foreman_hooks.cleanup.run_log import Run
 from foreman_hooks.cleanup.status import problems
 from foreman_hooks.hooks.machine import Schedule
-from foreman_hooks.reports.documents import FORMAT
+from foreman_hooks.reports.documents import FORMAT, time_or_none
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.status import Report
-from foreman_hooks.times import iso_z
 
 OPEN_COLUMNS = (
     "Id",
@@ -36,11 +34,11 @@ def status_document(report: Report) -> Listing:
     head = {
         "format": FORMAT,
         "satellite": report.satellite,
-        "at": _time(report.now),
+        "at": time_or_none(report.now),
         "problems": list(problems(recent, machine, report.now)),
         "last_run": _run(recent.run, recent.is_running),
         "since_then": _run(recent.other, recent.active),
-        "next_run": _time(machine.next_run(report.now)),
+        "next_run": time_or_none(machine.next_run(report.now)),
         "schedule": _schedule(machine.schedule),
         "maintenance": machine.maintenance,
         "deleted_last_hour": recent.last_hour,
@@ -62,8 +60,8 @@ def _run(run: Optional[Run], is_running: bool) -> Optional[Mapping[str, Any]]:
         "scope": run.scope,
         "by": run.who,
         "state": state,
-        "began": _time(run.began),
-        "ended": _time(run.ended),
+        "began": time_or_none(run.began),
+        "ended": time_or_none(run.ended),
         "exit_code": run.code,
         "hosts": run.hosts,
         "instances": run.instances,
@@ -98,12 +96,8 @@ def _open_row(record: OpenRecord) -> Sequence[Any]:
         record.reason.name,
         record.terminated_at or None,
         record.due or None,
-        _time(record.since),
-        _time(record.acked_at),
+        time_or_none(record.since),
+        time_or_none(record.acked_at),
         record.acked_by,
         record.ack_reason,
     )
-
-
-def _time(when: Optional[datetime]) -> Optional[str]:
-    return iso_z(when) if when else None

@@ -1,6 +1,6 @@
 """The values that the rooms pass to each other: frozen, and without raw responses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -231,11 +231,17 @@ class Verdict(NamedTuple):
     fingerprint: Optional[Fingerprint] = None
     basis: Basis = Basis()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the record is to be deleted, waits, or needs attention."""
+        return self.decision is not Decision.KEEP or self.reason in NEEDS_ATTENTION
+
 
 class Outcome(NamedTuple):
     """What became of one planned deletion.
 
-    `detail`: why, for people.  `at`: when it ended (aware); None if the record was not touched.
+    `detail`: why, for people.  `at`: when Satellite had accepted the DELETE (aware); None if it did
+    not, or if nobody knows.
     """
 
     host_id: int
@@ -244,6 +250,11 @@ class Outcome(NamedTuple):
     result: Result
     detail: str = ""
     at: Optional[datetime] = None
+
+
+def count_deleted(outcomes: Iterable[Outcome]) -> int:
+    """How many of the records are gone."""
+    return sum(outcome.result is Result.DELETED for outcome in outcomes)
 
 
 @dataclass(frozen=True)
