@@ -904,8 +904,8 @@ def test_after_an_error_nothing_waits_for_requests_to_the_other_server(
 def test_a_terminal_gets_a_progress_bar_on_stderr_and_a_pipe_gets_none(
     stage: Any,
 ) -> None:
-    for number in range(30):
-        stage.terminated(f"old-{number}")
+    for number in range(8):
+        stage.archived(f"old-{number}")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*PROGRAM, "--config", str(stage.config()), "plan"],

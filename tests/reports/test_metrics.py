@@ -194,7 +194,7 @@ def test_a_refused_run_is_none_that_is_good(stage: Stage, measure: Any) -> None:
 
 
 def test_what_is_unknown_is_a_share(stage: Stage, measure: Any) -> None:
-    stage.terminated("old")
+    stage.archived("old")
     stage.osp.fail("/servers/[0-9a-f-]{36}", 200, {"server": {}}, skip=1)
     code, found = measure("plan")
     assert (code, found["unknown_ratio"]) == (1, 0.5)
