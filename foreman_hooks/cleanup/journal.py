@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
@@ -106,9 +106,13 @@ class Journal:
     def peek(cls, path: Path) -> "Journal":
         """Open the file for reading, even while a run holds it.
 
-        Raises JournalError if there is no file, or if it cannot be read.
+        If a run was killed while it wrote, what it did not commit is taken back first, as the next
+        run would do.  Raises JournalError if there is no file, or if it cannot be read.
         """
         journal_file.check_regular(path)
+        if journal_file.is_half_written(path):
+            with suppress(JournalBusy):  # a run that has just started does it
+                cls.open(path).close()
         address = f"{path.absolute().as_uri()}?mode=ro"
         database = None
         try:

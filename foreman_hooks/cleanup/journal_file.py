@@ -219,6 +219,14 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def is_half_written(path: Path) -> bool:
+    """Whether a run was killed while it wrote; SQLite cannot read such a file without writing it.
+
+    Raises JournalError if that cannot be known.
+    """
+    return path.with_name(f"{path.name}-journal").exists() and not is_locked(path)
+
+
 def is_at(path: Path, descriptor: int) -> bool:
     """Whether the file that was opened as `descriptor` is still the one at this path."""
     try:

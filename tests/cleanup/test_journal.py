@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -511,8 +511,9 @@ def test_a_deletion_on_file_survives_the_death_of_its_process(path: Path) -> Non
         assert journal.deletions()[0].snapshot == RECORD.snapshot
 
 
+@pytest.mark.parametrize("way", [Journal.open, Journal.peek])
 def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(
-    path: Path,
+    path: Path, way: Callable[[Path], Journal]
 ) -> None:
     """It has written more than SQLite keeps in memory, so part of it is in the file already."""
     with Journal.open(path) as journal:
@@ -531,10 +532,11 @@ def test_a_process_that_is_killed_in_mid_transaction_leaves_all_or_nothing(
     )
     assert done.returncode == -9, done.stderr
     assert int(done.stdout) > before
-    with Journal.open(path) as journal:
+    with way(path) as journal:
         assert history(journal, A, [ONE]) == History(1, NOW)
         assert history(journal, f"{0:036}", [ONE]) == History()
         assert len(journal.unfinished(URL)) == 1
+    with Journal.open(path) as journal:
         miss(journal, A, at=NOW + HOUR)
         assert history(journal, A, [ONE]) == History(2, NOW)
     with closing(sqlite3.connect(path)) as database:
