@@ -1,5 +1,6 @@
 """How a command line that cannot be understood is answered: with help, or with where help is."""
 
+from difflib import get_close_matches
 from typing import Optional
 
 import click
@@ -20,6 +21,18 @@ class Group(click.Group):
         if not args and not ctx.resilient_parsing:
             raise HelpWanted(ctx.get_help(), ctx)
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        """As click does it; an error also names the command that was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            similar = get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not similar or "Did you mean" in error.message:
+                raise
+            ctx.fail(f"{error.message} Did you mean '{similar[0]}'?")
 
 
 def usage_error(message: str) -> click.UsageError:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -58,6 +58,18 @@ def test_a_usage_error_is_one_line_that_says_where_help_is(
     assert re.fullmatch(
         f"error: .*[.?!)] See: satellite-osp-cleanup{path} --help\n", err
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(["aply"], "apply"), (["history", "lst"], "list"), (["nosuch"], None)],
+)
+def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(
+    call: Any, words: list[str], meant: Optional[str]
+) -> None:
+    _, _, err = call(*words)
+    assert f"error: No such command '{words[-1]}'." in err
+    assert (f" Did you mean '{meant}'? See: " in err) == (meant is not None)
 
 
 def test_osp_check_names_its_own_help(capfd: Any) -> None:
