@@ -37,7 +37,7 @@ def is_confirmed(plan: Plan) -> bool:
     try:
         is_yes = click.confirm(f"Delete {records} on {satellite}?", err=True)
     except BaseException:  # Ctrl-C, SIGTERM, the deadline: end the line of the question
-        click.echo(err=True)
+        click.echo("\nNothing was deleted.", err=True)
         raise
     if not is_yes:
         click.echo("Nothing was deleted.", err=True)

@@ -129,8 +129,9 @@ def test_ctrl_c_at_the_question_deletes_nothing(
         session.read_question(QUESTION)
         session.type(keys)
         assert session.end() == 130
-    *_, question, line, end = session.screen.text.split("\n")
+    *_, question, result, line, end = session.screen.text.split("\n")
     assert question.startswith(QUESTION)
+    assert result == "Nothing was deleted."
     assert (line[:18], end) == ("error: interrupted", "")
     assert len(stage.left) == 4
 
