@@ -77,7 +77,7 @@ scheduler_options = bundled(
 
 
 def _make_timing(
-    hours: Optional[str], daily: bool, at: Optional[datetime]
+    hours: Optional[str], daily: bool, at: Optional[str]
 ) -> Optional[Timing]:
     """The times that the options name; None: the present ones; raises UsageError."""
     if sum([hours is not None, daily, at is not None]) > 1:
@@ -85,9 +85,18 @@ def _make_timing(
     host = socket.gethostname()
     if hours is not None:
         return every(_hours(hours), host)
-    if at:
-        return Timing(24, at.minute, at.hour)
+    if at is not None:
+        return _daily_at(at)
     return every(24, host) if daily else None
+
+
+def _daily_at(text: str) -> Timing:
+    try:
+        time = datetime.strptime(text, "%H:%M")
+    except ValueError as error:
+        message = f"must be a time of day such as 04:30, not {text!r}"
+        raise bad_option("--at", message) from error
+    return Timing(24, time.minute, time.hour)
 
 
 def _hours(text: str) -> int:
@@ -113,7 +122,6 @@ timing_options = bundled(
         click.option(
             "--at",
             metavar="HH:MM",
-            type=click.DateTime(["%H:%M"]),
             help="Run once a day at this time, in the machine's local time.",
         ),
     ],

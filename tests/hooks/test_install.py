@@ -425,7 +425,7 @@ def test_a_later_install_keeps_the_times_unless_it_names_others(
         (["--every", "30m"], "must divide a day evenly"),
         (["--every", "soon"], "must divide a day evenly"),
         (["--every", "0h"], "must divide a day evenly"),
-        (["--at", "25:00"], "25:00"),
+        (["--at", "25:00"], "must be a time of day such as 04:30, not '25:00'"),
     ],
 )
 def test_options_that_contradict_each_other_or_a_day_change_nothing(
