@@ -512,13 +512,13 @@ class Journal:
                     (number,),
                 )
 
-    def deleted_by(self, satellite: str, plan: str) -> dict[int, datetime]:
-        """The hosts on that Satellite that a plan (its digest) has deleted: id -> when (UTC)."""
+    def hosts_deleted(self, satellite: str, since: datetime) -> dict[int, datetime]:
+        """The hosts on that Satellite that were deleted since that time: id -> when (UTC)."""
         with self.reading() as database:
             rows = database.execute(
                 "SELECT host_id, ended FROM deletions "
-                "WHERE satellite = ? AND plan = ? AND result = 'deleted'",
-                (satellite, plan),
+                "WHERE satellite = ? AND begun >= ? AND result = 'deleted'",
+                (satellite, time_text(since)),
             ).fetchall()
             return {
                 host_id: read_time(ended, f"the deletion of host {host_id}")

@@ -79,7 +79,8 @@ class LastLook:
 
     def _identity(self, record: Optional[Record]) -> Identity:
         if record is None:
-            return Identity((), Reason.NO_FACTS)
+            gone = "it is gone, or hidden from this login"
+            return Identity((), Reason.OUT_OF_SIGHT, gone)
         names = self.policy.openstack_names
         return identity_now(self.satellite, record.id, record.name, names)
 

@@ -95,7 +95,7 @@ class Cleanup:
 
         Each host is judged again, by what both sides say then.  A failure concerns only that host,
         until several hosts in a row fail.  Hosts whose last deletion failed come last.  Hosts that
-        are not reached are KEPT.  Hosts that this plan has deleted before are left out.
+        are not reached are KEPT.  Hosts that were deleted since the plan was made are left out.
 
         `stopped`: whether to stop before the next deletion.  `approved`: whether the caps are
         lifted, as `approve` noted.  Raises PlanError if `check` refuses the plan.
@@ -104,7 +104,7 @@ class Cleanup:
         if refusals and not approved:
             raise PlanError("; ".join(refusals))
         held = {} if approved else plan.held
-        deleted = self.journal.deleted_by(plan.satellite, plan.digest)
+        deleted = self.journal.hosts_deleted(plan.satellite, plan.made_at)
         deletions: list[Verdict] = []
         for verdict in plan.deletions:
             if verdict.host_id in deleted:

@@ -25,6 +25,7 @@ from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.model import Outcome, Result
 from foreman_hooks.rules.plan import DIGEST_LENGTH, Plan, PlanError, load
+from foreman_hooks.times import hammer_time
 
 
 @click.command()
@@ -41,7 +42,7 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 
     Each record and each instance is checked again first; a record for which the verdict no longer
     holds is kept. A plan is refused if it was changed, is older than a day or is of another
-    Satellite. What this plan has deleted before is named and not tried again.
+    Satellite. What was deleted since then is named and not tried again.
     """
     maintenance.refuse()
     check_fields(style, to_apply=True)
@@ -79,13 +80,13 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 
 
 def _deleted_before(cleanup: Cleanup, plan: Plan) -> list[Outcome]:
-    """What an earlier `apply` of this plan has deleted."""
-    times = cleanup.journal.deleted_by(plan.satellite, plan.digest)
+    """What was deleted since the plan was made, by this plan or by another run."""
+    times = cleanup.journal.hosts_deleted(plan.satellite, plan.made_at)
     outcomes = []
     for verdict in plan.deletions:
         at = times.get(verdict.host_id)
         if at:
-            detail = f"already deleted on {at.date()} by this plan"
+            detail = f"already deleted at {hammer_time(at)}"
             outcome = Outcome(
                 verdict.host_id,
                 verdict.name,
@@ -111,7 +112,7 @@ def _show(
     earlier: Sequence[Outcome],
     outcomes: Sequence[Outcome],
 ) -> None:
-    """Print what became of each deletion; for programs, those of an earlier `apply` too."""
+    """Print what became of each deletion; for programs, those of earlier runs too."""
     if style.for_programs:
         show_document(app, plan, style, [*earlier, *outcomes], refusals)
     else:

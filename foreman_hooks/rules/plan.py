@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Hold(NamedTuple):
 class Plan:
     """What a run decided, host by host.
 
-    `satellite`: its URL.  `made_at`: aware.  `scope`: which hosts were looked at, for people.
+    `satellite`: its URL.  `made_at`: in UTC.  `scope`: which hosts were looked at, for people.
     `refusals`: the guard rails that the plan breaks; with any, nothing is applied.  `holds`: the
     guard rails that concern only some deletions; without an approval, the others are applied.
     `shrunk`: since the last good run, a cloud has lost more servers than max_shrink allows, so its
@@ -139,7 +140,7 @@ def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
 
 
 def _hours(span: timedelta) -> str:
-    return f"{span / timedelta(hours=1):.0f}"
+    return str(math.ceil(span / timedelta(hours=1)))
 
 
 def dump(plan: Plan) -> str:
@@ -184,8 +185,8 @@ def load(text: str) -> Plan:
 def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     """The plan; raises PlanError, or what Python raises for a value of the wrong type."""
     made_at = datetime.fromisoformat(document["made_at"])
-    if made_at.tzinfo is None:
-        raise PlanError("the plan's time has no zone; make a new one")
+    if made_at.utcoffset() != timedelta(0):
+        raise PlanError("the plan's time is not in UTC; make a new one")
     verdicts = tuple(map(_verdict, rows))
     holds = tuple(Hold(_typed(why, str), tuple(ids)) for why, ids in document["holds"])
     host_ids = {verdict.host_id for verdict in verdicts}

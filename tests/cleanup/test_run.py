@@ -677,6 +677,9 @@ def test_a_record_that_is_already_gone_is_reported_as_kept_not_as_failed(
     stage.satellite.hosts.pop(host.id)
     (outcome,) = applied(stage, plan)
     assert outcome.result == "kept"
+    assert outcome.detail == (
+        "record cannot be read: it is gone, or hidden from this login"
+    )
 
 
 def test_a_host_protected_since_the_plan_stays(stage: Any) -> None:

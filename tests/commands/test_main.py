@@ -23,6 +23,7 @@ from sandbox.world import named_uuid
 from foreman_hooks.cleanup.run_log import last_run
 from foreman_hooks.commands.main import main
 from foreman_hooks.reports import logs
+from foreman_hooks.times import hammer_time
 
 PROGRAM = [
     sys.executable,
@@ -105,8 +106,8 @@ def test_a_plan_that_is_applied_again_says_what_it_has_deleted(
     call("--config", config, "plan", "--out", path)
     approval = ["--approve", json.loads(path.read_text())["digest"]]
     assert call("--config", config, "apply", path, *approval)[0] == 0
-    (day,) = {deletion.ended.date() for deletion in deletions(stage)}
-    again = f"old.example.com: already deleted on {day} by this plan\n"
+    (at,) = (hammer_time(deletion.ended) for deletion in deletions(stage))
+    again = f"old.example.com: already deleted at {at}\n"
     assert call("--config", config, "apply", path) == (0, again, "")
     assert call("--config", config, "apply", path, *approval) == (0, again, "")
     code, out, err = call("--config", config, "apply", path, "--output", "json")
@@ -114,8 +115,20 @@ def test_a_plan_that_is_applied_again_says_what_it_has_deleted(
     assert (code, err, document["counts"]["deleted"]) == (0, "", 1)
     (row,) = (row for row in document["hosts"] if row["result"])
     assert (row["name"], row["result"]) == ("old.example.com", "deleted")
-    assert row["result_detail"] == f"already deleted on {day} by this plan"
+    assert row["result_detail"] == f"already deleted at {at}"
     assert len(deletions(stage)) == 1
+
+
+def test_a_plan_that_another_run_was_quicker_to_carry_out_says_so(
+    stage: Any, call: Any
+) -> None:
+    stage.terminated("old")
+    config, path = stage.config(), stage.folder / "plan.json"
+    call("--config", config, "plan", "--out", path)
+    assert call("--config", config, "run", "--apply")[0] == 0
+    code, out, err = call("--config", config, "apply", path)
+    assert (code, err) == (0, "")
+    assert out.startswith("old.example.com: already deleted at ")
 
 
 def test_a_plan_that_is_applied_again_goes_on_with_what_is_left(
@@ -131,7 +144,7 @@ def test_a_plan_that_is_applied_again_goes_on_with_what_is_left(
     stage.foreman.faults.clear()
     code, out, err = call("--config", config, "apply", path)
     assert (code, err, stage.left) == (0, "", {"witness"})
-    assert out.startswith("old.example.com: already deleted on ")
+    assert out.startswith("old.example.com: already deleted at ")
     assert "older.example.com: already" not in out
     assert [row.name for row in deletions(stage) if row.result == "deleted"] == [
         "old.example.com",
