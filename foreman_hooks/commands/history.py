@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from typing import Any, NamedTuple, Optional, Union
@@ -99,7 +100,8 @@ def history() -> None:
 def history_list(app: App, wanted: Filter, style: Style) -> int:
     """List the deletions in the journal, the oldest first.
 
-    Also lists hosts that somebody else removed, if Foreman's events are noted ('event').
+    Also lists hosts that somebody else removed, if Foreman's events are noted ('event'). On a
+    terminal only the columns that fit most windows are shown; --fields has others.
     """
     if wanted.uuid is not None:
         uuid = parse_uuid(wanted.uuid)
@@ -115,6 +117,8 @@ def history_list(app: App, wanted: Filter, style: Style) -> int:
     if style.for_programs:
         app.show(documents.deletions_listing(deletions), style)
     else:
+        if app.window.width and not style.fields:
+            style = replace(style, fields=_NARROW)
         app.show_rows(list(map(_row, deletions)), style)
     return 0
 
@@ -136,6 +140,9 @@ def _as_deletion(removal: Removal) -> Deletion:
         detail="reported by an event of Foreman",
         ended=None,
     )
+
+
+_NARROW = ("Id", "Host", "At", "By", "Result", "Restored")
 
 
 def _row(deletion: Deletion) -> Row:

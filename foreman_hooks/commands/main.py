@@ -150,9 +150,7 @@ class _Commands(Group):
     metavar="FILE",
     help=f"Configuration file.  [default: {CONFIG}, if it exists]",
 )
-@click.option(
-    "-v", "--verbose", is_flag=True, help="List every record, and log each step."
-)
+@click.option("-v", "--verbose", is_flag=True, help="List every record in detail.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-d", "--debug", is_flag=True, help="Log every request (but no secrets).")
 @click.option(

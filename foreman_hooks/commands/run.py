@@ -148,7 +148,7 @@ def run(
 
     This is what cron and remote execution call. With --news it prints only what is new or has
     changed since it last did, and what is open once a week ('repeat_news'); else nothing. Asks
-    once before it deletes, but only if input and output are a terminal: never in cron or in a job.
+    once before it deletes, but only a person at a terminal: never in cron or in a job.
 
     Use --uuid or --host right after you have deleted a server: the same rules decide on this
     instance alone, and the verdict is always shown. With proof its record is deleted once

@@ -32,6 +32,9 @@ def _width(stream: TextIO) -> int:
 
 
 def by_hand() -> bool:
-    """Whether a person reads the output and can answer a question; not so in cron and in jobs."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)
+    """Whether a person can read a question on stderr and answer it; not so in cron and in jobs.
+
+    Also if the output goes into a pipe or a file: `run --apply | tee log`.
+    """
+    streams = (sys.stdin, sys.stderr)
     return all(stream is not None and stream.isatty() for stream in streams)

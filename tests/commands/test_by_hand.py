@@ -200,8 +200,24 @@ def test_yes_does_not_ask(stage: Any, leftovers: Any) -> None:
     assert stage.left == {"witness"}
 
 
-@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
-def test_nobody_is_asked_if_a_stream_is_no_terminal(
+def test_a_person_whose_output_goes_into_a_file_is_asked_too(
+    stage: Any, leftovers: Any
+) -> None:
+    with in_terminal(
+        "--config",
+        leftovers,
+        "run",
+        "--apply",
+        streams={"stdout": subprocess.DEVNULL},
+    ) as session:
+        session.read_question("[y/N]")
+        session.type("n\r")
+        assert session.end() == 0
+    assert stage.left != {"witness"}
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stderr"])
+def test_nobody_is_asked_who_could_not_read_the_question_or_answer_it(
     stage: Any, leftovers: Any, stream: str
 ) -> None:
     """A job of Satellite or cron could not answer."""
@@ -215,3 +231,12 @@ def test_nobody_is_asked_if_a_stream_is_no_terminal(
         assert session.end() == 0
     assert "[y/N]" not in session.screen.text
     assert stage.left == {"witness"}
+
+
+def test_the_history_fits_the_window(leftovers: Any, call: Any) -> None:
+    assert call("--config", leftovers, "run", "--apply")[0] == 0
+    with in_terminal("--config", leftovers, "history", "list") as session:
+        assert session.end() == 0
+    assert session.screen.wrapped == 0
+    assert "| RESTORED" in session.screen.text
+    assert "UUID" not in session.screen.text
