@@ -16,7 +16,7 @@ from foreman_hooks.errors import INCOMPLETE, INTERRUPTED
 from foreman_hooks.reports import listings, terminal
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord
-from foreman_hooks.rules.model import Outcome, count_deleted
+from foreman_hooks.rules.model import Outcome, Result, count_deleted
 from foreman_hooks.rules.plan import Plan
 
 # The kind of such a line for stderr: the news lists failed deletions itself.
@@ -88,9 +88,11 @@ def _explain(app: App, outcomes: Sequence[Outcome], interrupted: bool) -> int:
         return complain(f"{app.deadline.message()}; {count}", DeadlineError.exit_code)
     if interrupted:
         return complain(f"interrupted; {count}", INTERRUPTED)
-    if deleted < len(outcomes):
-        return INCOMPLETE
-    return 0
+    kept = sum(outcome.result is Result.KEPT for outcome in outcomes)
+    if kept:
+        text = f"{kept} of {len(outcomes)} records were kept, for the reasons above"
+        return complain(text, INCOMPLETE, kind=FAILED_DELETION)
+    return 0 if deleted == len(outcomes) else INCOMPLETE
 
 
 def show_outcomes(

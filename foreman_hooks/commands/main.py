@@ -25,7 +25,7 @@ from foreman_hooks.commands.output import (
 )
 from foreman_hooks.commands.process import run_and_exit
 from foreman_hooks.commands.usage import Group, HelpWanted, bad_option
-from foreman_hooks.errors import EXIT_CODES, PENDING, code_of
+from foreman_hooks.errors import EXIT_CODES, PENDING, USAGE, code_of
 from foreman_hooks.paths import CONFIG, NAME
 from foreman_hooks.reports import logs
 
@@ -70,6 +70,9 @@ def _run(command: click.Command, name: str, argv: Arguments) -> int:
     """Run the program of that name; one line on stderr says why the exit code is not 0."""
     logs.set_up(logging.WARNING)
     reasons.clear()
+    if sys.stdout is None:  # what a run deletes could not be reported
+        text = "standard output is closed; to drop it, use >/dev/null"
+        return complain(text, USAGE)
     try:
         with Deadline() as deadline, terminable():
             code = _invoke(command, name, argv, deadline)

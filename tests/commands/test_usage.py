@@ -1,6 +1,8 @@
 """A command line that cannot be understood: help, or one line that says where help is."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -9,7 +11,8 @@ import pytest
 from foreman_hooks.commands.main import osp_check
 from foreman_hooks.errors import EXIT_CODES, USAGE, is_failure
 
-COMMANDS = Path(__file__).parents[2] / "foreman_hooks" / "commands"
+ROOT = Path(__file__).parents[2]
+COMMANDS = ROOT / "foreman_hooks" / "commands"
 
 
 @pytest.mark.parametrize(
@@ -91,3 +94,21 @@ def test_the_help_has_every_exit_code(call: Any) -> None:
 
 def test_pending_deletions_and_a_busy_journal_are_no_failures() -> None:
     assert [code for code in EXIT_CODES if not is_failure(code)] == [0, 2, 75]
+
+
+def test_a_closed_output_is_an_error_before_anything_is_done(stage: Any) -> None:
+    """Otherwise the news of a run would be lost, and count as mailed."""
+    stage.terminated("old")
+    program = "from foreman_hooks.commands.main import entry_point; entry_point()"
+    words = ["--config", str(stage.config()), "run", "--apply", "--news"]
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", program, *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (closed.returncode, closed.stderr) == (
+        64,
+        "error: standard output is closed; to drop it, use >/dev/null\n",
+    )
+    assert "old" in stage.left
