@@ -24,6 +24,7 @@ from foreman_hooks.cleanup.journal_rows import (
     Approval,
     DamagedRow,
     Deletion,
+    EarlierEnd,
     Misses,
     RegionSize,
     Removal,
@@ -512,18 +513,19 @@ class Journal:
                     (number,),
                 )
 
-    def hosts_deleted(self, satellite: str, since: datetime) -> dict[int, datetime]:
-        """The hosts on that Satellite that were deleted since that time: id -> when (UTC)."""
+    def hosts_deleted(self, satellite: str, since: datetime) -> dict[int, EarlierEnd]:
+        """The hosts on that Satellite that were deleted since that time, by id."""
+        ends = {}
         with self.reading() as database:
             rows = database.execute(
-                "SELECT host_id, ended FROM deletions "
+                "SELECT host_id, ended, plan FROM deletions "
                 "WHERE satellite = ? AND begun >= ? AND result = 'deleted'",
                 (satellite, time_text(since)),
             ).fetchall()
-            return {
-                host_id: read_time(ended, f"the deletion of host {host_id}")
-                for host_id, ended in rows
-            }
+            for host_id, ended, plan in rows:
+                at = read_time(ended, f"the deletion of host {host_id}")
+                ends[host_id] = EarlierEnd(at, plan)
+        return ends
 
     def note_restored(self, number: int, host_id: int, now: datetime) -> None:
         """Note that the deletion with this number was undone; `host_id`: of the new record."""

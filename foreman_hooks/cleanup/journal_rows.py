@@ -50,6 +50,13 @@ class Deletion(NamedTuple):
     restored_as: Optional[int] = None
 
 
+class EarlierEnd(NamedTuple):
+    """When a host was deleted (aware, UTC), and the digest of the plan that said so."""
+
+    at: datetime
+    plan: str
+
+
 class Unfinished(NamedTuple):
     """A deletion that was begun, and whose result is not known.
 

@@ -81,19 +81,20 @@ def apply(app: App, plan_file: Path, approve: Optional[str], style: Style) -> in
 
 def _deleted_before(cleanup: Cleanup, plan: Plan) -> list[Outcome]:
     """What was deleted since the plan was made, by this plan or by another run."""
-    times = cleanup.journal.hosts_deleted(plan.satellite, plan.made_at)
+    ends = cleanup.journal.hosts_deleted(plan.satellite, plan.made_at)
     outcomes = []
     for verdict in plan.deletions:
-        at = times.get(verdict.host_id)
-        if at:
-            detail = f"already deleted at {hammer_time(at)}"
+        end = ends.get(verdict.host_id)
+        if end:
+            by = "this plan" if end.plan == plan.digest else "another run"
+            detail = f"already deleted on {hammer_time(end.at)} by {by}"
             outcome = Outcome(
                 verdict.host_id,
                 verdict.name,
                 verdict.uuid,
                 Result.DELETED,
                 detail,
-                at,
+                end.at,
             )
             outcomes.append(outcome)
     return outcomes

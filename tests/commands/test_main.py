@@ -107,7 +107,7 @@ def test_a_plan_that_is_applied_again_says_what_it_has_deleted(
     approval = ["--approve", json.loads(path.read_text())["digest"]]
     assert call("--config", config, "apply", path, *approval)[0] == 0
     (at,) = (hammer_time(deletion.ended) for deletion in deletions(stage))
-    again = f"old.example.com: already deleted at {at}\n"
+    again = f"old.example.com: already deleted on {at} by this plan\n"
     assert call("--config", config, "apply", path) == (0, again, "")
     assert call("--config", config, "apply", path, *approval) == (0, again, "")
     code, out, err = call("--config", config, "apply", path, "--output", "json")
@@ -115,7 +115,7 @@ def test_a_plan_that_is_applied_again_says_what_it_has_deleted(
     assert (code, err, document["counts"]["deleted"]) == (0, "", 1)
     (row,) = (row for row in document["hosts"] if row["result"])
     assert (row["name"], row["result"]) == ("old.example.com", "deleted")
-    assert row["result_detail"] == f"already deleted at {at}"
+    assert row["result_detail"] == f"already deleted on {at} by this plan"
     assert len(deletions(stage)) == 1
 
 
@@ -128,7 +128,8 @@ def test_a_plan_that_another_run_was_quicker_to_carry_out_says_so(
     assert call("--config", config, "run", "--apply")[0] == 0
     code, out, err = call("--config", config, "apply", path)
     assert (code, err) == (0, "")
-    assert out.startswith("old.example.com: already deleted at ")
+    assert out.startswith("old.example.com: already deleted on ")
+    assert out.endswith(" by another run\n")
 
 
 def test_a_plan_that_is_applied_again_goes_on_with_what_is_left(
@@ -144,7 +145,7 @@ def test_a_plan_that_is_applied_again_goes_on_with_what_is_left(
     stage.foreman.faults.clear()
     code, out, err = call("--config", config, "apply", path)
     assert (code, err, stage.left) == (0, "", {"witness"})
-    assert out.startswith("old.example.com: already deleted at ")
+    assert out.startswith("old.example.com: already deleted on ")
     assert "older.example.com: already" not in out
     assert [row.name for row in deletions(stage) if row.result == "deleted"] == [
         "old.example.com",
