@@ -197,7 +197,7 @@ def test_openstacksdk_talks_to_the_compute_service_itself(lab: Lab) -> None:
     assert [server.id for server in cloud.compute.servers(all_projects=True)] == [
         uid(1)
     ]
-    assert cloud.compute.find_server(uid(2), all_projects=True) is None
+    assert cloud.compute.find_server(uid(2)) is None
 
 
 def test_an_application_credential_logs_in_with_its_accounts_project_and_roles(
