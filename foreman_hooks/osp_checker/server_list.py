@@ -41,7 +41,6 @@ def list_uuids(
     readers = max(1, min(region.manners.readers, len(known)))
     order = _BY_UUID if readers > 1 else None
     listed: set[str] = set()
-    region.prove_visibility()
 
     def begin(candidates: Sequence[str]) -> Optional[_Part]:
         for start in candidates:
@@ -59,8 +58,9 @@ def list_uuids(
                 progress(len(listed), 0)
 
     with workers(readers) as pool:
-        begun = [part for part in pool.map(begin, _starts(known, readers)) if part]
-        # Only now, so that a marker that Nova refuses leaves no gap.
+        parts = filter(None, pool.map(begin, _starts(known, readers)))
+        # Only now, and in order: a refused marker, or the neighbour in its place, leaves no gap.
+        begun = sorted(parts, key=lambda part: part.start)
         ends = [part.start for part in begun[1:]]
         list(pool.map(read, begun, [*ends, ""]))
     return listed

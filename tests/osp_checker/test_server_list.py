@@ -136,6 +136,17 @@ def test_markers_that_nova_does_not_know_leave_no_gap(cloud: Cloud) -> None:
     assert cloud.read(unknown, readers=4, page_size=10) == set(cloud.uuids)
 
 
+def test_a_neighbour_that_lies_behind_the_next_start_leaves_no_gap(
+    cloud: Cloud,
+) -> None:
+    """One that was purged at the start of the second part, and one that stays behind the third."""
+    known = [cloud.uuids[number] for number in (10, 30, 31, 60)]
+    cloud.double.archive("RegionOne", known[1])
+    cloud.double.archive("RegionOne", known[2])
+    listed = cloud.read(known, readers=4, page_size=7)
+    assert listed == set(cloud.uuids) - {known[1], known[2]}
+
+
 def test_a_marker_that_was_deleted_leaves_no_gap(cloud: Cloud) -> None:
     known = cloud.uuids[::2]
     cloud.double.terminate("RegionOne", known[25], 1.0)
