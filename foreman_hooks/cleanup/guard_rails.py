@@ -6,7 +6,7 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.osp_checker import Place
 from foreman_hooks.rules.guard_rails import with_guard_rails
 from foreman_hooks.rules.model import Policy
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 
 HOUR = timedelta(hours=1)
 
@@ -14,11 +14,11 @@ HOUR = timedelta(hours=1)
 def guard(plan: Plan, journal: Journal, policy: Policy, now: datetime) -> Plan:
     """The plan with the guard rails that it breaks at `now` (aware); raises JournalError.
 
-    If the plan is for one instance alone, the deletions of the last hour count too: many such plans
+    If the plan is not about all hosts, the deletions of the last hour count too: many such plans
     together must stay within the caps of one run.
     """
     deleted_before = 0
-    if plan.fleet is not None:
+    if plan.kind is not Kind.FULL:
         deleted_before = journal.deleted_since(plan.satellite, now - HOUR)
     sizes: dict[Place, int] = {}
     for place, (count, _) in journal.servers_before().items():

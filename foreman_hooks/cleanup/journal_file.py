@@ -9,7 +9,7 @@ from typing import Optional
 
 from foreman_hooks.errors import TRY_AGAIN
 
-_VERSION = 4
+_VERSION = 5
 # notes: kept until a run uses them.
 # homes: the UUIDs seen alive in a place (homes.py).
 # unfinished, unmailed, by_time: so that a run reads no snapshots of old deletions.
@@ -42,6 +42,13 @@ CREATE TABLE homes (
     cloud TEXT NOT NULL,
     region TEXT NOT NULL,
     uuids BLOB NOT NULL,
+    PRIMARY KEY (satellite, cloud, region)
+);
+CREATE TABLE deleted_rows (
+    satellite TEXT NOT NULL,
+    cloud TEXT NOT NULL,
+    region TEXT NOT NULL,
+    at TEXT NOT NULL,
     PRIMARY KEY (satellite, cloud, region)
 );
 CREATE TABLE satellites (url TEXT PRIMARY KEY, katello INTEGER NOT NULL);
@@ -95,6 +102,7 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     satellite TEXT NOT NULL,
     command TEXT NOT NULL,
+    kind TEXT NOT NULL,
     scope TEXT NOT NULL,
     who TEXT NOT NULL,
     began TEXT NOT NULL,

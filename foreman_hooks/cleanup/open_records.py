@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
 from foreman_hooks.rules.model import Decision, Reason, Verdict
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 
 
 class OpenRecord(NamedTuple):
@@ -81,7 +81,7 @@ def note_open_records(
     closed: list[tuple[str, int]] = []
     with journal.writing() as database:
         for host_id, its_scope in _noted(database, plan.satellite):
-            in_scope = plan.fleet is None and its_scope == scope
+            in_scope = plan.kind is Kind.FULL and its_scope == scope
             if _is_over(verdicts.get(host_id), complete or in_scope):
                 closed.append((plan.satellite, host_id))
         database.executemany(

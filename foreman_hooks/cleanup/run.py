@@ -24,7 +24,7 @@ from foreman_hooks.cleanup.target import Target
 from foreman_hooks.osp_checker import Checker
 from foreman_hooks.rules.guard_rails import only
 from foreman_hooks.rules.model import Outcome, Policy, Verdict
-from foreman_hooks.rules.plan import Plan, PlanError, check_applicable
+from foreman_hooks.rules.plan import Kind, Plan, PlanError, check_applicable
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.satellite.inventory import EVERYTHING, ListedHost, Scope
@@ -187,7 +187,7 @@ class Cleanup:
 
         Its scope may be another than that of this run, which may only carry it out.
         """
-        is_ours = plan.scope == self.described and plan.fleet is None
+        is_ours = plan.scope == self.described and plan.kind is Kind.FULL
         return is_ours and self.scope == EVERYTHING
 
     def _note_open_records(self, plan: Plan) -> None:

@@ -9,14 +9,14 @@ from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
 from foreman_hooks.rules.guard_rails import count_instances
 from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Outcome, count_deleted
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 
 
 class Run(NamedTuple):
     """One run: `plan`, `run`, `run --apply` or `apply`.
 
-    `satellite`: its URL.  `scope`: which hosts it was about, for people.  `who`: the user that ran
-    it.  `began`, `ended`: aware, UTC.  `code`: its exit code.  `complete`: it judged all hosts of
+    `satellite`: its URL.  `kind`: which hosts it was to look at.  `scope`: which hosts it was
+    about, for people.  `who`: the user that ran it.  `began`, `ended`: aware, UTC.  `code`: its exit code.  `complete`: it judged all hosts of
     the Satellite.  `instances`: the fleet of which max_fraction may be deleted.  `to_delete`,
     `waiting`, `attention`, `unknown`: records by verdict.  `deleted`: how many of them it deleted.
     `refusals`: the guard rails that its plan broke, and what held back deletions.
@@ -27,6 +27,7 @@ class Run(NamedTuple):
     id: int
     satellite: str
     command: str
+    kind: Kind
     scope: str
     who: str
     began: datetime
@@ -54,13 +55,20 @@ _COLUMNS = ", ".join(Run._fields)
 
 
 def begin_run(
-    journal: Journal, satellite: str, command: str, scope: str, who: str, now: datetime
+    journal: Journal,
+    satellite: str,
+    command: str,
+    kind: Kind,
+    scope: str,
+    who: str,
+    now: datetime,
 ) -> int:
     """Note that a run begins; return its number.  Raises JournalError."""
     with journal.writing() as database:
         cursor = database.execute(
-            "INSERT INTO runs (satellite, command, scope, who, began) VALUES (?, ?, ?, ?, ?)",
-            (satellite, command, scope, who, time_text(now)),
+            "INSERT INTO runs (satellite, command, kind, scope, who, began) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (satellite, command, kind.value, scope, who, time_text(now)),
         )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
@@ -107,17 +115,20 @@ def _counts(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, object]:
 
 
 def last_run(
-    journal: Journal, satellite: str, scope: Optional[str] = None
+    journal: Journal,
+    satellite: str,
+    scope: Optional[str] = None,
+    kind: Optional[Kind] = None,
 ) -> Optional[Run]:
     """The last run on that Satellite that began; None without any.  Raises JournalError.
 
-    `scope`: only of the runs with this scope.
+    `scope`, `kind`: only of the runs with these.
     """
     with journal.reading() as database:
         row = database.execute(
             f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND scope = coalesce(?, scope) "
-            "ORDER BY id DESC LIMIT 1",
-            (satellite, scope),
+            "AND kind = coalesce(?, kind) ORDER BY id DESC LIMIT 1",
+            (satellite, scope, kind.value if kind else None),
         ).fetchone()
         return _read(row) if row else None
 
@@ -137,6 +148,7 @@ def _read(row: Iterable[object]) -> Run:
     run = Run(*row)  # type: ignore[arg-type]  # checked below
     which = f"run {run.id}"
     try:
+        kind = Kind(run.kind)
         refusals = json.loads(str(run.refusals)) if run.refusals else []
     except ValueError as error:
         raise DamagedRow(which) from error
@@ -144,6 +156,7 @@ def _read(row: Iterable[object]) -> Run:
         raise DamagedRow(which)
     ended = None if run.ended is None else read_time(run.ended, which)
     return run._replace(
+        kind=kind,
         began=read_time(run.began, which),
         ended=ended,
         complete=bool(run.complete),

@@ -17,7 +17,7 @@ from foreman_hooks.reports.listings import Outcomes, Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.reports.window import command_lines, wrapped
 from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.satellite.errors import SatelliteForbidden
 
 NOTHING_STOPPED = "no guard rail stops a deletion any more"
@@ -82,7 +82,7 @@ def show_plan(app: App, plan: Plan, style: Style) -> None:
     if style.for_programs:
         show_document(app, plan, style)
         return
-    in_full = app.verbose or plan.fleet is not None
+    in_full = app.verbose or plan.kind is not Kind.FULL
     if style.is_grouped:
         app.say(terminal.plan_listing(plan, app.window, in_full))
         return

@@ -43,7 +43,7 @@ from foreman_hooks.hooks import maintenance
 from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 
 
 class InstanceOptions(NamedTuple):
@@ -156,6 +156,7 @@ def run(
     record.
     """
     target = _checked_target(instance, scope, records)
+    kind = Kind.SINGLE if target else Kind.FULL
     _check_style(app, target, style, mode)
     steps = _next_steps(app, scope, instance, mode)
     with (
@@ -165,7 +166,7 @@ def run(
         maintenance.refuse()
         with (
             app.cleanup(scope) as cleanup,
-            noted(cleanup, mode.command, record, target),
+            noted(cleanup, mode.command, record, kind, target),
         ):
             plan = make_plan(app, cleanup, record, records.page, target)
             show = _show(app, plan, None if mode.news else style, steps)

@@ -30,6 +30,7 @@ from foreman_hooks.osp_checker.errors import (
 )
 from foreman_hooks.osp_checker.pace import Manners, Progress
 from foreman_hooks.osp_checker.region import Region
+from foreman_hooks.osp_checker.servers import Server, Servers
 from foreman_hooks.osp_checker.sightings import (
     Place,
     Presence,
@@ -53,7 +54,9 @@ __all__ = [
     "Progress",
     "Region",
     "RegionAnswer",
+    "Server",
     "ServerLists",
+    "Servers",
     "Sighting",
     "Survey",
     "both_orders",

@@ -3,9 +3,10 @@
 A delegated check runs the same code on a host of the OSP team.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from typing import Optional, Protocol
 
@@ -16,6 +17,13 @@ from foreman_hooks.osp_checker.login import LogIns
 from foreman_hooks.osp_checker.pace import MANNERS, Manners, Progress, workers
 from foreman_hooks.osp_checker.region import Region, unknown_region
 from foreman_hooks.osp_checker.server_list import list_uuids
+from foreman_hooks.osp_checker.servers import (
+    Server,
+    Servers,
+    deleted_servers,
+    inactive_servers,
+    unmanaged_servers,
+)
 from foreman_hooks.osp_checker.sightings import (
     Place,
     Presence,
@@ -23,7 +31,7 @@ from foreman_hooks.osp_checker.sightings import (
     Sighting,
     Survey,
 )
-from foreman_hooks.osp_checker.uuids import swap_bytes
+from foreman_hooks.osp_checker.uuids import both_orders, swap_bytes
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,17 @@ class Checker(Protocol):
         progress: Optional[Progress] = None,
     ) -> Survey:
         """Both at once: only UUIDs that no list contains are asked about one by one."""
+
+    def deleted(self, since: datetime, progress: Optional[Progress] = None) -> Servers:
+        """The servers that were deleted since a time (aware); see servers.deleted_servers."""
+
+    def inactive(self, progress: Optional[Progress] = None) -> Servers:
+        """The servers that do not run; see servers.inactive_servers."""
+
+    def unmanaged(
+        self, known: Collection[str], progress: Optional[Progress] = None
+    ) -> Servers:
+        """The servers that none of these UUIDs names, in either byte order."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +264,44 @@ class LocalChecker:
         """Ask about each UUID in every region, whatever a list said before; see Checker.ask."""
         self.open()
         return self._joined({}, self._look(list(uuids), progress, since))
+
+    def deleted(self, since: datetime, progress: Optional[Progress] = None) -> Servers:
+        """The servers that were deleted since a time (aware); see servers.deleted_servers."""
+        return self._servers(partial(deleted_servers, since=since), progress)
+
+    def inactive(self, progress: Optional[Progress] = None) -> Servers:
+        """The servers that do not run; see servers.inactive_servers."""
+        return self._servers(inactive_servers, progress)
+
+    def unmanaged(
+        self, known: Collection[str], progress: Optional[Progress] = None
+    ) -> Servers:
+        """The servers that none of these UUIDs names; see servers.unmanaged_servers."""
+        managed = both_orders(known)
+        return self._servers(partial(unmanaged_servers, managed=managed), progress)
+
+    def _servers(
+        self,
+        read: Callable[..., Iterable[Server]],
+        progress: Optional[Progress],
+    ) -> Servers:
+        """The servers that `read` returns of each region; a region that fails has none."""
+        self.open()
+        counts = _Counts(self.regions, progress)
+        servers: dict[Place, list[Server]] = {}
+
+        def read_region(place: Place) -> None:
+            try:
+                servers[place] = list(
+                    read(self.regions[place], progress=counts.of(place))
+                )
+            except OSPError as error:
+                self.errors[place] = error
+
+        with workers(len(self.regions)) as pool:
+            list(pool.map(read_region, self.regions))
+        answers = map(self._described, self._look((), None))
+        return Servers(tuple(answers), tuple(chain.from_iterable(servers.values())))
 
     def _look(
         self,

@@ -193,7 +193,7 @@ class Region:
         return {text: sightings[text] for text in uuids}
 
     def pages(
-        self, path: str, query: Optional[Mapping[str, str]] = None, start: str = ""
+        self, path: str, query: Optional[Mapping[str, Any]] = None, start: str = ""
     ) -> Iterator[list[dict[str, Any]]]:
         """The pages of a list of all servers, each server as Nova describes it.
 
@@ -318,7 +318,7 @@ class Region:
 
     def proof_in(self, text: str, row: Mapping[str, Any]) -> Optional[Sighting]:
         """The DELETED sighting of a UUID that its row in a list proves; None without proof."""
-        when = _moment(row.get("OS-SRV-USG:terminated_at"))
+        when = moment(row.get("OS-SRV-USG:terminated_at"))
         if row.get("status") != "DELETED" or when is None:
             return None
         proof = self.visibility.proof if self.visibility else ""
@@ -590,7 +590,7 @@ def _project(server: Mapping[str, Any]) -> str:
     return _member(server, "tenant_id", str) or ""
 
 
-def _moment(text: object) -> Optional[datetime]:
+def moment(text: object) -> Optional[datetime]:
     """The aware time that Nova prints (UTC, with or without Z or fractions); None if invalid."""
     try:
         return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(

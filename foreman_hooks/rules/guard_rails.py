@@ -6,7 +6,7 @@ from typing import Optional
 
 from foreman_hooks.osp_checker import Place
 from foreman_hooks.rules.model import Policy, Reason
-from foreman_hooks.rules.plan import Absence, Hold, Plan, PlanRegion
+from foreman_hooks.rules.plan import Absence, Hold, Kind, Plan, PlanRegion
 
 SHRINK_FLOOR = 2  # a region may always lose this many servers, however small it is
 # Hosts that are not instances do not count in the fleet of which max_fraction may be deleted.
@@ -33,6 +33,7 @@ def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
     return replace(
         plan,
         scope=scope,
+        kind=Kind.SINGLE,
         fleet=count_instances(plan),
         holds=tuple(holds),
         verdicts=tuple(
@@ -96,8 +97,8 @@ def with_guard_rails(
     """The plan with the guard rails that it breaks, each with its numbers.
 
     `servers_before`: how many servers each place listed that the last good run asked.  `before`:
-    for the plan of one instance, how many records were deleted in the last hour: many such runs
-    together must stay within the caps of one run.
+    if the plan is not about all hosts, how many records were deleted in the last hour: many such
+    runs together must stay within the caps of one run.
     """
     asked = {region.place for region in plan.regions}
     unasked = tuple(str(place) for place in servers_before if place not in asked)
@@ -117,10 +118,10 @@ def _broken_caps(plan: Plan, policy: Policy, before: int) -> Iterator[str]:
     """How the deletions exceed the caps on number and fraction; a cap of 0 allows none."""
     deletions, fleet = len(plan.deletions), count_instances(plan)
     allowed = _share(fleet, policy.max_fraction)
-    if plan.fleet is not None and deletions:
+    if deletions:
         deletions += before
-        # A fleet so small that the fraction allows none may still lose one record.
-        if policy.max_fraction:
+        # A fleet so small that the fraction allows none may still lose a record that was named.
+        if plan.kind is Kind.SINGLE and policy.max_fraction:
             allowed = max(allowed, 1)
     are_planned = "is to be deleted" if deletions == 1 else "are to be deleted"
     if deletions > len(plan.deletions):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
@@ -22,10 +23,21 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 
-FORMAT = 3
+FORMAT = 4
 MAX_AGE = timedelta(days=1)
 DIGEST_LENGTH = 12  # characters of a digest that name a plan
 _REASONS_TO_DELETE = frozenset({Reason.TERMINATED, Reason.MISSING})
+
+
+class Kind(str, Enum):
+    """Which hosts of its scope a run has verdicts on.
+
+    FULL: all of them.  QUICK: those whose instance was deleted lately.  SINGLE: one.
+    """
+
+    FULL = "full"
+    QUICK = "quick"
+    SINGLE = "single"
 
 
 class PlanError(Exception):
@@ -76,8 +88,8 @@ class Plan:
     guard rails that concern only some deletions; without an approval, the others are applied.
     `shrunk`: since the last good run, a cloud has lost more servers than max_shrink allows, so its
     present size does not count as normal.  `unasked`: CLOUD/REGION of each region that the last
-    good run asked and this run did not.  `fleet`: how many instances were looked at, if the plan
-    has the verdict on only one of them; None if it has all verdicts.
+    good run asked and this run did not.  `kind`: which hosts it has verdicts on.
+    `fleet`: how many instances there are, if it does not have the verdicts on all; else None.
     """
 
     satellite: str
@@ -89,6 +101,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     shrunk: bool = False
     unasked: tuple[str, ...] = ()
+    kind: Kind = Kind.FULL
     fleet: Optional[int] = None
 
     @cached_property
@@ -165,11 +178,9 @@ def load(text: str) -> Plan:
             raise PlanError(
                 "the plan was changed after it was made (its digest does not match); make a new one"
             )
-        # Such a plan is never written to a file, since a file could claim any size.
-        if "fleet" in document:
-            raise PlanError(
-                "the plan is of one instance alone; use run --uuid for that"
-            )
+        # Such a plan is never written to a file, since a file could claim any size of the fleet.
+        if document["kind"] != Kind.FULL.value:
+            raise PlanError("the plan is not about all hosts; make a new one")
         return _checked_plan(document, verdicts)
     except (
         ValueError,
@@ -316,6 +327,7 @@ def _head(plan: Plan) -> dict[str, Any]:
         "satellite": plan.satellite,
         "made_at": plan.made_at.isoformat(),
         "scope": plan.scope,
+        "kind": plan.kind.value,
         "refusals": list(plan.refusals),
         "shrunk": plan.shrunk,
         "unasked": list(plan.unasked),

@@ -6,14 +6,13 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
 from foreman_hooks.cleanup.journal import Journal, JournalError
 from foreman_hooks.cleanup.open_records import note_open_records, open_records
 from foreman_hooks.rules.model import Basis, Decision, Reason, Verdict
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -98,14 +97,15 @@ def test_a_run_over_all_hosts_forgets_records_that_are_gone(journal: Journal) ->
     assert ids(journal) == [2]
 
 
-@pytest.mark.parametrize("fleet", [None, 12])
+@pytest.mark.parametrize("kind", list(Kind))
 def test_a_run_over_some_hosts_says_nothing_about_the_others(
-    journal: Journal, fleet: Optional[int]
+    journal: Journal, kind: Kind
 ) -> None:
-    """With a fleet, it is about one instance alone, whatever hosts it may judge."""
+    """A quick run, or one about one instance, is not about all hosts that it may judge."""
     note(journal, plan(waiting(1), waiting(2)))
-    some = replace(plan(verdict(2, Reason.ALIVE)), fleet=fleet)
-    note(journal, some, scope="all hosts" if fleet else "web", complete=False)
+    some = replace(plan(verdict(2, Reason.ALIVE)), kind=kind)
+    scope = "web" if kind is Kind.FULL else "all hosts"
+    note(journal, some, scope=scope, complete=False)
     assert ids(journal) == [1]
 
 

@@ -18,7 +18,7 @@ from foreman_hooks.rules.model import (
     Result,
     Verdict,
 )
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.times import iso_z
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)  # a Wednesday
@@ -67,7 +67,7 @@ def delete(
 
 
 def run(journal: Journal, at: datetime, planned: Plan, complete: bool = True) -> None:
-    number = begin_run(journal, URL, "run", "all hosts", "root", at)
+    number = begin_run(journal, URL, "run", Kind.FULL, "all hosts", "root", at)
     end_run(journal, number, 0, at, plan=planned, complete=complete)
 
 
@@ -165,5 +165,10 @@ def test_a_run_that_did_not_know_enough_does_not_count(journal: Journal) -> None
 
 
 def test_a_run_without_a_plan_does_not_count(journal: Journal) -> None:
-    end_run(journal, begin_run(journal, URL, "run", "", "root", NOW - DAY), 69, NOW)
+    end_run(
+        journal,
+        begin_run(journal, URL, "run", Kind.FULL, "", "root", NOW - DAY),
+        69,
+        NOW,
+    )
     assert past(journal).days == ()

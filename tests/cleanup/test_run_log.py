@@ -17,7 +17,7 @@ from foreman_hooks.rules.model import (
     Result,
     Verdict,
 )
-from foreman_hooks.rules.plan import Hold, Plan
+from foreman_hooks.rules.plan import Hold, Kind, Plan
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -41,7 +41,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def begin(journal: Journal, now: datetime = NOW, satellite: str = URL) -> int:
-    return begin_run(journal, satellite, "run --apply", "all hosts", "root", now)
+    return begin_run(
+        journal, satellite, "run --apply", Kind.FULL, "all hosts", "root", now
+    )
 
 
 def test_a_run_that_was_killed_has_no_end(journal: Journal) -> None:

@@ -15,7 +15,7 @@ from foreman_hooks.commands import status
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.paths import CRON, TIMER
 from foreman_hooks.rules.model import Basis, Decision, Reason, Verdict
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.times import iso_z
 
 HOUR = timedelta(hours=1)
@@ -58,7 +58,9 @@ def add_run(
     """Add a run with this exit code to the journal; None: one that never ended."""
     url = stage.foreman.url
     with stage.journal() as journal:
-        number = begin_run(journal, url, "run --apply", scope, "ann", now() - 3 * HOUR)
+        number = begin_run(
+            journal, url, "run --apply", Kind.FULL, scope, "ann", now() - 3 * HOUR
+        )
         if code is not None:
             made = Plan(url, now(), scope, (), verdicts, **plan)
             end_run(journal, number, code, now(), plan=made, complete=True)

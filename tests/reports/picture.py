@@ -28,7 +28,7 @@ from foreman_hooks.rules.model import (
     Result,
     Verdict,
 )
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.times import iso_z
 
 WIDTH = 1280
@@ -73,7 +73,9 @@ def _write_run(
         )
         verdicts.append(verdict)
     plan = Plan(satellite, at, "all hosts", (), tuple(verdicts))
-    run = begin_run(journal, satellite, "run --apply", "all hosts", "root", at)
+    run = begin_run(
+        journal, satellite, "run --apply", Kind.FULL, "all hosts", "root", at
+    )
     for verdict in verdicts[: len(going)]:
         outcome = Outcome(verdict.host_id, verdict.name, "", Result.DELETED, at=at)
         deletion = journal.begin_deletion(
