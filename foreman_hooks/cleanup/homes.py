@@ -30,6 +30,13 @@ def sample(packed: bytes) -> list[str]:
     return [_unpacked(packed, number) for number in range(0, size, _SPACING)]
 
 
+def spread(packed: bytes, count: int) -> list[str]:
+    """So many UUIDs, or all if there are fewer, spread evenly."""
+    size = len(packed) // _SIZE
+    count = min(count, size)
+    return [_unpacked(packed, size * number // count) for number in range(count)]
+
+
 def _unpacked(packed: bytes, number: int) -> str:
     offset = number * _SIZE
     return str(UUID(bytes=packed[offset : offset + _SIZE]))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from foreman_hooks.cleanup import journal_file
-from foreman_hooks.cleanup.homes import holds, pack, sample
+from foreman_hooks.cleanup.homes import holds, pack, sample, spread
 from foreman_hooks.cleanup.journal_file import JournalBusy, JournalError
 from foreman_hooks.cleanup.journal_rows import (
     Approval,
@@ -289,12 +289,25 @@ class Journal:
 
     def some_alive(self, satellite: str) -> dict[Place, list[str]]:
         """One of every thousand UUIDs that were seen alive in each place, sorted."""
+        some: dict[Place, list[str]] = {}
+        for place in self._places(satellite):
+            some[place] = sample(self._packed(satellite, place))
+        return some
+
+    def witnesses(self, satellite: str, count: int) -> dict[Place, list[str]]:
+        """A few UUIDs that were seen alive in each place, spread evenly."""
+        witnesses: dict[Place, list[str]] = {}
+        for place in self._places(satellite):
+            witnesses[place] = spread(self._packed(satellite, place), count)
+        return witnesses
+
+    def _places(self, satellite: str) -> list[Place]:
+        """The places where UUIDs were seen alive."""
         with self.reading() as database:
             rows = database.execute(
                 "SELECT cloud, region FROM homes WHERE satellite = ?", (satellite,)
             ).fetchall()
-        places = [Place(*row) for row in rows]
-        return {place: sample(self._packed(satellite, place)) for place in places}
+        return [Place(*row) for row in rows]
 
     def _packed(self, satellite: str, place: Place) -> bytes:
         """The UUIDs seen alive in that place, as `pack` returns them.

@@ -46,10 +46,11 @@ CREATE TABLE homes (
 );
 CREATE TABLE deleted_rows (
     satellite TEXT NOT NULL,
+    scope TEXT NOT NULL,
     cloud TEXT NOT NULL,
     region TEXT NOT NULL,
     at TEXT NOT NULL,
-    PRIMARY KEY (satellite, cloud, region)
+    PRIMARY KEY (satellite, scope, cloud, region)
 );
 CREATE TABLE satellites (url TEXT PRIMARY KEY, katello INTEGER NOT NULL);
 CREATE TABLE deletions (

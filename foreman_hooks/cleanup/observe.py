@@ -1,17 +1,24 @@
 """Observe both sides: a quick look at all hosts, then a closer look at those in no list."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.missing import Alive, Missing, MissingHosts
 from foreman_hooks.cleanup.observation import Observation
 from foreman_hooks.cleanup.progress import Progress, stage
-from foreman_hooks.cleanup.quick_look import QuickLook, read_lists, sort_hosts
-from foreman_hooks.cleanup.whereabouts import homes_now, is_missing
-from foreman_hooks.osp_checker import Checker, Place, Survey
+from foreman_hooks.cleanup.quick_look import (
+    CANARIES,
+    QuickLook,
+    read_lists,
+    sort_hosts,
+)
+from foreman_hooks.cleanup.quick_run import WITNESSES, DeletedHosts, check_witnesses
+from foreman_hooks.cleanup.whereabouts import homes_now, is_missing, terminated_at
+from foreman_hooks.osp_checker import Checker, Place, Survey, both_orders
 from foreman_hooks.osp_checker.checker import ask_further
 from foreman_hooks.rules.model import Policy, Reason
 from foreman_hooks.satellite.client import Satellite
@@ -48,8 +55,9 @@ class Observer:
         self._check_same_satellite()
         quick_look = self._look_quickly(closely, now)
         hosts = self._look_closely(quick_look.not_listed)
-        instances = [host for host in hosts if host.identity.reason is None]
-        survey = self._ask_about(instances, quick_look.survey)
+        instances = _instances(hosts)
+        uuids = _uuids_of(instances)
+        survey = self._ask_about(uuids, quick_look.survey, self._last_terminations())
         self._note_alive(quick_look, instances, survey)
         missing = [
             host for host in instances if is_missing(host.identity.uuids, survey)
@@ -62,6 +70,35 @@ class Observer:
             hosts=hosts,
             survey=survey,
             counts=_count_alive(quick_look.alive, instances, survey),
+            missing=known,
+        )
+
+    def observe_deleted(self, deleted: DeletedHosts, now: datetime) -> Observation:
+        """What both sides say now of the hosts of a quick run, except of those that are absent.
+
+        `now`: aware.  Raises SatelliteError and JournalError.  A cloud that fails raises nothing:
+        the hosts are unknown.
+        """
+        self._check_same_satellite()
+        hosts = self._look_closely(deleted.hosts)
+        instances = _instances(hosts)
+        survey = deleted.survey
+        if instances:
+            uuids = _uuids_of(instances)
+            witnesses = self._witnesses(uuids)
+            asked = [*uuids, *chain.from_iterable(witnesses.values())]
+            survey = self._ask_about(asked, survey, deleted.since)
+            survey = check_witnesses(survey, witnesses)
+        proven = [host for host in instances if _is_proven(host, survey)]
+        known = self._look_up(proven, survey, {}, now)
+        with_facts = [host for host in deleted.hosts if host.uuids]
+        self._check_facts_still_shown(with_facts[:CANARIES], hosts, proven)
+        return Observation(
+            made_at=now,
+            alive=(),
+            hosts=[host for host in hosts if not _is_absent(host, survey)],
+            survey=survey,
+            counts={},
             missing=known,
         )
 
@@ -91,14 +128,23 @@ class Observer:
         names = self.policy.openstack_names
         return list(identify_hosts(self.satellite, hosts, names, report))
 
-    def _ask_about(self, instances: Sequence[IdentifiedHost], survey: Survey) -> Survey:
-        """Complete the survey of the lists by asking about every UUID of these hosts."""
-        uuids: dict[str, None] = {}  # a dict keeps their order
-        for host in instances:
-            uuids.update(dict.fromkeys(host.identity.uuids))
+    def _ask_about(
+        self, uuids: Iterable[str], survey: Survey, since: datetime
+    ) -> Survey:
+        """Complete the survey of the lists by asking about these UUIDs."""
+        distinct = list(dict.fromkeys(uuids))
         report = stage(self.progress, "instances asked about")
-        since = self._last_terminations()
-        return ask_further(self.checker, survey, list(uuids), report, since)
+        return ask_further(self.checker, survey, distinct, report, since)
+
+    def _witnesses(self, uuids: Sequence[str]) -> dict[Place, list[str]]:
+        """Place -> a few servers that the last full run saw alive there, none of these `uuids`."""
+        judged = both_orders(uuids)
+        witnesses: dict[Place, list[str]] = {}
+        some = self.journal.witnesses(self.satellite.url, len(judged) + WITNESSES)
+        for place, candidates in some.items():
+            others = [uuid for uuid in candidates if uuid not in judged]
+            witnesses[place] = others[:WITNESSES]
+        return witnesses
 
     def _last_terminations(self) -> datetime:
         """A time after which the terminations of most hosts were that still have a record.
@@ -168,6 +214,28 @@ class Observer:
                 f"{self.satellite.url}: none of {len(hosts)} hosts shows a fact that identifies "
                 "it; see 'doctor' (view_facts for all hosts, the setting excluded_facts)"
             )
+
+
+def _instances(hosts: Iterable[IdentifiedHost]) -> list[IdentifiedHost]:
+    return [host for host in hosts if host.identity.reason is None]
+
+
+def _uuids_of(hosts: Iterable[IdentifiedHost]) -> list[str]:
+    uuids: list[str] = []
+    for host in hosts:
+        uuids += host.identity.uuids
+    return uuids
+
+
+def _is_proven(host: IdentifiedHost, survey: Survey) -> bool:
+    """Whether its termination is proven, and it is alive nowhere."""
+    uuids = host.identity.uuids
+    return is_missing(uuids, survey) and terminated_at(uuids, survey) is not None
+
+
+def _is_absent(host: IdentifiedHost, survey: Survey) -> bool:
+    """Whether it is alive nowhere, and there is no proof of its termination."""
+    return is_missing(host.identity.uuids, survey) and not _is_proven(host, survey)
 
 
 def _count_alive(

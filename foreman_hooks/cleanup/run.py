@@ -5,7 +5,8 @@ gathered immediately before each deletion.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Callable, Optional
 
 from foreman_hooks.cleanup import check_ins
@@ -19,6 +20,8 @@ from foreman_hooks.cleanup.observation import Observation
 from foreman_hooks.cleanup.observe import Observer
 from foreman_hooks.cleanup.open_records import note_open_records
 from foreman_hooks.cleanup.progress import Clock, Progress, silent, utc_now
+from foreman_hooks.cleanup.quick_run import QuickRun, note_deleted_rows
+from foreman_hooks.cleanup.run_log import Run, last_observation
 from foreman_hooks.cleanup.settle import settle
 from foreman_hooks.cleanup.target import Target
 from foreman_hooks.osp_checker import Checker
@@ -28,6 +31,8 @@ from foreman_hooks.rules.plan import Kind, Plan, PlanError, check_applicable
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.satellite.inventory import EVERYTHING, ListedHost, Scope
+
+DAY = timedelta(hours=25)  # between two daily runs, which never start to the second
 
 __all__ = ["Cleanup", "Clock", "Progress", "Target", "silent", "utc_now"]
 
@@ -60,6 +65,41 @@ class Cleanup:
         if not plan.shrunk:
             note_servers(plan, self.journal)
         self._note_open_records(plan)
+        self._note_deleted_rows(plan)
+        return plan
+
+    def needs_full_run(self) -> bool:
+        """Whether a quick run has to be a full run: the last one is longer ago than a day.
+
+        A quick run needs to know how large the fleet is, and what the last full run saw alive.
+        """
+        last = self._last_full_run()
+        return last is None or self.clock() - last.began > DAY
+
+    def plan_quick(self) -> Plan:
+        """The plan for the hosts whose instance was deleted since the last run.
+
+        Of a fleet that no full run has counted, nothing may be deleted.
+        """
+        last = self._last_full_run()
+        fleet = last.instances if last else 0
+        self.settle()
+        self.collect_check_ins()
+        now = self.clock()
+        quick_run = QuickRun(
+            satellite=self.satellite,
+            checker=self.checker,
+            journal=self.journal,
+            scope=self.scope,
+            described=self.described,
+            progress=self.progress,
+        )
+        deleted = quick_run.find_hosts(now)
+        observation = self._observer().observe_deleted(deleted, now)
+        plan = self.judge(observation)
+        plan = self.guard(replace(plan, kind=Kind.QUICK, fleet=fleet))
+        self._note_open_records(plan)
+        self._note_deleted_rows(plan)
         return plan
 
     def plan_one(self, target: Target) -> Plan:
@@ -135,7 +175,10 @@ class Cleanup:
         `closely`: ids of hosts to look at closely in any case.  Raises SatelliteError.  A cloud
         that fails raises nothing: its hosts are unknown.
         """
-        observer = Observer(
+        return self._observer().observe(closely, self.clock())
+
+    def _observer(self) -> Observer:
+        return Observer(
             satellite=self.satellite,
             checker=self.checker,
             journal=self.journal,
@@ -143,7 +186,6 @@ class Cleanup:
             scope=self.scope,
             progress=self.progress,
         )
-        return observer.observe(closely, self.clock())
 
     def count_misses(
         self, observation: Observation, targets: Optional[Iterable[ListedHost]] = None
@@ -193,6 +235,18 @@ class Cleanup:
     def _note_open_records(self, plan: Plan) -> None:
         note_open_records(
             self.journal, plan, self.described, self.is_complete(plan), self.clock()
+        )
+
+    def _last_full_run(self) -> Optional[Run]:
+        return last_observation(self.journal, self.satellite.url, self.described)
+
+    def _note_deleted_rows(self, plan: Plan) -> None:
+        note_deleted_rows(
+            self.journal,
+            self.satellite.url,
+            self.described,
+            plan.regions,
+            plan.made_at,
         )
 
     def _deletions(self, plan: Plan) -> Deletions:

@@ -15,11 +15,12 @@ from foreman_hooks.rules.plan import Kind, Plan
 class Run(NamedTuple):
     """One run: `plan`, `run`, `run --apply` or `apply`.
 
-    `satellite`: its URL.  `kind`: which hosts it was to look at.  `scope`: which hosts it was
-    about, for people.  `who`: the user that ran it.  `began`, `ended`: aware, UTC.  `code`: its exit code.  `complete`: it judged all hosts of
-    the Satellite.  `instances`: the fleet of which max_fraction may be deleted.  `to_delete`,
-    `waiting`, `attention`, `unknown`: records by verdict.  `deleted`: how many of them it deleted.
-    `refusals`: the guard rails that its plan broke, and what held back deletions.
+    `satellite`: its URL.  `kind`: which hosts it was to look at.  `scope`: the hosts that it might
+    judge, for people.  `who`: the user that ran it.  `began`, `ended`: aware, UTC.  `code`: its
+    exit code.  `complete`: it judged all hosts of the Satellite.  `instances`: the fleet of which
+    max_fraction may be deleted.  `to_delete`, `waiting`, `attention`, `unknown`: records by
+    verdict.  `deleted`: how many of them it deleted.  `refusals`: the guard rails that its plan
+    broke, and what held back deletions.
 
     `ended` and `code` are None while it runs, and if it was killed; the counts if it made no plan.
     """
@@ -129,6 +130,20 @@ def last_run(
             f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND scope = coalesce(?, scope) "
             "AND kind = coalesce(?, kind) ORDER BY id DESC LIMIT 1",
             (satellite, scope, kind.value if kind else None),
+        ).fetchone()
+        return _read(row) if row else None
+
+
+def last_observation(journal: Journal, satellite: str, scope: str) -> Optional[Run]:
+    """The last full run that judged the hosts of that scope; None without any.
+
+    An `apply` carries out what another run judged.  Raises JournalError.
+    """
+    with journal.reading() as database:
+        row = database.execute(
+            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND scope = ? AND kind = ? "
+            "AND command <> 'apply' AND instances IS NOT NULL ORDER BY id DESC LIMIT 1",
+            (satellite, scope, Kind.FULL.value),
         ).fetchone()
         return _read(row) if row else None
 

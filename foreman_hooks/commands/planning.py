@@ -30,9 +30,17 @@ def make_plan(
     page: Optional[Path],
     target: Optional[Target] = None,
 ) -> Plan:
-    """Plan for all hosts or for the target; note the plan in the record, and write its page."""
+    """Plan for the hosts that a run of its kind looks at; note the plan, and write its page.
+
+    `target`: the one instance that it is about.
+    """
     with record.stage("plan"), app.with_progress(cleanup) as planner:
-        plan = planner.plan_one(target) if target else planner.plan()
+        if target:
+            plan = planner.plan_one(target)
+        elif record.kind is Kind.QUICK:
+            plan = planner.plan_quick()
+        else:
+            plan = planner.plan()
         record.plan = plan
     write_page(page, cleanup, plan)
     return plan

@@ -9,7 +9,6 @@ from foreman_hooks.cleanup.run import Cleanup, Target
 from foreman_hooks.cleanup.run_log import begin_run, end_run
 from foreman_hooks.errors import code_of
 from foreman_hooks.reports.metrics import RunRecord
-from foreman_hooks.rules.plan import Kind
 
 
 @contextmanager
@@ -17,20 +16,19 @@ def noted(
     cleanup: Cleanup,
     command: str,
     record: RunRecord,
-    kind: Kind = Kind.FULL,
     target: Optional[Target] = None,
 ) -> Iterator[None]:
     """Note in the journal that a run begins, and what the record says of it at its end.
 
     The record gets the number of all deletions, whatever run they were in.
-    `command`: `plan`, `run`, `run --apply` or `apply`.  `kind`: which hosts it is to look at.
-    `target`: the one instance that it is about.  Raises JournalError.
+    `command`: `plan`, `run`, `run --apply` or `apply`.  `target`: the one instance that it is
+    about.  Raises JournalError.
     """
     number = begin_run(
         cleanup.journal,
         cleanup.satellite.url,
         command,
-        kind,
+        record.kind,
         str(target) if target else cleanup.described,
         cleanup.who,
         cleanup.clock(),

@@ -87,23 +87,39 @@ instance_options = bundled(
 
 
 class ModeOptions(NamedTuple):
-    """What a run may do, and what it reports."""
+    """Which hosts a run looks at, what it may do, and what it reports."""
 
+    recent: bool
     apply_it: bool
     yes: bool
     news: bool
     detailed_exitcode: bool
 
     @property
+    def is_detailed(self) -> bool:
+        """Whether pending deletions have their own exit code."""
+        return self.detailed_exitcode and not self.apply_it
+
+    @property
     def command(self) -> str:
         """The command, for the journal."""
-        return "run --apply" if self.apply_it else "run"
+        words = ["run"]
+        if self.recent:
+            words.append("--recent")
+        if self.apply_it:
+            words.append("--apply")
+        return " ".join(words)
 
 
 mode_options = bundled(
     "mode",
     ModeOptions,
     [
+        click.option(
+            "--recent",
+            is_flag=True,
+            help="A quick run: look only at instances that were deleted since the last run.",
+        ),
         click.option(
             "--apply",
             "apply_it",
@@ -146,37 +162,45 @@ def run(
 ) -> int:
     """Plan, and with --apply delete.
 
-    This is what cron and remote execution call. With --news it prints only what is new or has
-    changed since it last did, and what is open once a week ('repeat_news'); else nothing. Asks
-    once before it deletes, but only a person at a terminal: never in cron or in a job.
+    This is what cron and remote execution call. With --news it prints only what is new since the
+    last such run, and once a week what is open. Before it deletes, it asks a person at a terminal.
+
+    With --recent it is a quick run: it looks only at hosts whose instance was deleted since the
+    last run. That takes seconds in a fleet of any size, but finds no instance that is only absent;
+    so it is a full run instead if the last one is longer ago than a day.
 
     Use --uuid or --host right after you have deleted a server: the same rules decide on this
-    instance alone, and the verdict is always shown. With proof its record is deleted once
-    'policy.quiet' has passed, without proof it waits as usual. Exits with 128 if there is no such
-    record.
+    instance alone, and the verdict is always shown. With proof its record is deleted once 'quiet'
+    has passed, without proof it waits as usual. Exits with 128 if there is no such record.
     """
-    target = _checked_target(instance, scope, records)
-    kind = Kind.SINGLE if target else Kind.FULL
-    _check_style(app, target, style, mode)
+    target = _checked_target(instance, scope, records, mode)
+    _check_style(app, style, mode)
     steps = _next_steps(app, scope, instance, mode)
     with (
         recorded(records.metrics) as record,
         news_only(app, str(scope), record) if mode.news else nullcontext(),
     ):
         maintenance.refuse()
-        with (
-            app.cleanup(scope) as cleanup,
-            noted(cleanup, mode.command, record, kind, target),
-        ):
-            plan = make_plan(app, cleanup, record, records.page, target)
-            show = _show(app, plan, None if mode.news else style, steps)
-            is_detailed = mode.detailed_exitcode and not mode.apply_it
-            record.code = plan_code(plan, is_detailed)
-            if mode.apply_it and _goes_ahead(plan, mode.yes):
-                _apply(app, cleanup, record, show, records.page)
-            elif style.for_programs:
-                show_document(app, plan, style)
+        with app.cleanup(scope) as cleanup:
+            record.kind = _kind(cleanup, target, mode)
+            with noted(cleanup, mode.command, record, target):
+                plan = make_plan(app, cleanup, record, records.page, target)
+                show = _show(app, plan, None if mode.news else style, steps)
+                record.code = plan_code(plan, mode.is_detailed)
+                if mode.apply_it and _goes_ahead(plan, mode.yes):
+                    _apply(app, cleanup, record, show, records.page)
+                elif style.for_programs:
+                    show_document(app, plan, style)
     return record.code
+
+
+def _kind(cleanup: Cleanup, target: Optional[Target], mode: ModeOptions) -> Kind:
+    """Which hosts the run looks at; a quick run becomes a full one if that is due."""
+    if target:
+        return Kind.SINGLE
+    if mode.recent and not cleanup.needs_full_run():
+        return Kind.QUICK
+    return Kind.FULL
 
 
 def _next_steps(
@@ -185,7 +209,8 @@ def _next_steps(
     approve = write_plan(app, scope).approve
     if mode.apply_it:
         return NextSteps(None, approve)
-    options = (*scope.words(), *instance.words(), "--apply")
+    recent = ["--recent"] if mode.recent else []
+    options = (*scope.words(), *instance.words(), *recent, "--apply")
     step = Step("delete what the plan says", app.command("run", *options))
     return NextSteps(step, approve)
 
@@ -213,26 +238,30 @@ def _goes_ahead(plan: Plan, yes: bool) -> bool:
     return yes or is_confirmed(plan)
 
 
-def _check_style(
-    app: App, target: Optional[Target], style: Style, mode: ModeOptions
-) -> None:
+def _check_style(app: App, style: Style, mode: ModeOptions) -> None:
     """Raise UnknownField, and UsageError for options that do not go with --news."""
     check_fields(style, mode.apply_it)
-    if mode.news and (target or app.quiet or style != Style()):
+    if mode.news and (app.quiet or style != Style()):
         raise usage_error(
-            "--news is what cron mails of a run over all hosts; -q, --uuid, --host and the options "
-            "of listings do not go with it"
+            "--news is what cron mails; -q and the options of listings do not go with it"
         )
 
 
 def _checked_target(
-    instance: InstanceOptions, scope: ScopeOptions, records: RecordOptions
+    instance: InstanceOptions,
+    scope: ScopeOptions,
+    records: RecordOptions,
+    mode: ModeOptions,
 ) -> Optional[Target]:
     """The target; raises UsageError for options that do not go with a run for one instance."""
     target = instance.target()
     if target and (scope.search or scope.organization):
         raise usage_error(
             "--uuid and --host name one instance; --search and --organization do not go with them"
+        )
+    if target and (mode.recent or mode.news):
+        raise usage_error(
+            "--recent and --news are about all hosts; --uuid and --host do not go with them"
         )
     if target and records.metrics:
         raise usage_error(

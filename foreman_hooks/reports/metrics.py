@@ -19,7 +19,7 @@ from foreman_hooks import files
 from foreman_hooks.errors import INTERNAL, code_of
 from foreman_hooks.reports.listings import count_reasons
 from foreman_hooks.rules.model import Outcome, Result
-from foreman_hooks.rules.plan import Plan, PlanRegion
+from foreman_hooks.rules.plan import Kind, Plan, PlanRegion
 
 PREFIX = "satellite_osp_cleanup"
 GOOD = (0, 2)  # exit codes of a run in which everything was known and nothing failed
@@ -62,10 +62,11 @@ class MetricsError(Exception):
 class RunRecord:
     """What is known about one run, filled while it runs.
 
-    `seconds`: stage -> duration.  `totals`: result -> number of all deletions in the journal; None
-    if the journal could not be read.
+    `kind`: which hosts it looks at.  `seconds`: stage -> duration.  `totals`: result -> number of
+    all deletions in the journal; None if the journal could not be read.
     """
 
+    kind: Kind = Kind.FULL
     code: int = INTERNAL
     plan: Optional[Plan] = None
     outcomes: Sequence[Outcome] = ()

@@ -4,14 +4,15 @@ Hosts are listed in windows of ids (`low` < id <= `high`), because offsets shift
 and go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
-from foreman_hooks.satellite.client import Satellite, is_host
+from foreman_hooks.satellite.client import Satellite, is_host, quoted
 from foreman_hooks.satellite.errors import ABOUT_ONE_REQUEST, SatelliteForbidden
 from foreman_hooks.satellite.response import JsonObject
 
 _PATH = "/api/hosts"
+NAMES = 25  # in one search: a name has up to 255 characters, and they go into the URL
 _Window = tuple[int, int]  # low (excluded) and high (included) id
 
 
@@ -113,6 +114,36 @@ def ids_by_name(
         what = f"{len(within)} hosts in {window} where {announced} were announced"
         satellite.raise_unexpected(_PATH, what)
     return names
+
+
+def ids_of(
+    satellite: Satellite,
+    names: Sequence[str],
+    search: str = "",
+    organization: Optional[int] = None,
+) -> dict[str, int]:
+    """Name -> id of the hosts with these names, without those that do not exist.
+
+    Only hosts that match `search` and are in the organization with that id; "" and None: all.
+    Raises SatelliteError, also if there are not as many hosts as Satellite announces.
+    """
+    ids: dict[str, int] = {}
+    for start in range(0, len(names), NAMES):
+        wanted = names[start : start + NAMES]
+        values = ",".join(map(quoted, wanted))
+        query: JsonObject = {
+            "search": f"name ^ ({values})",
+            "per_page": len(wanted) + 1,
+        }
+        if search:
+            query["search"] = f"({search}) and {query['search']}"
+        if organization is not None:
+            query["organization_id"] = organization
+        for host in satellite.listing(_PATH, thin="true", **query):
+            if host["name"] not in wanted:
+                satellite.raise_unexpected(_PATH, "a host that was not requested")
+            ids[host["name"]] = host["id"]
+    return ids
 
 
 def create_host(satellite: Satellite, attributes: JsonObject) -> int:

@@ -1,11 +1,13 @@
 """Find the twins of hosts: several records may name the same instance."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from foreman_hooks.osp_checker import both_orders, parse_uuid
 from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.identity import (
+    LEADING_NAMES,
+    OTHER_LEADING_NAMES,
     PUBLISHED,
     RHSM_NAMES,
     UUID_NAMES,
@@ -13,10 +15,14 @@ from foreman_hooks.rules.identity import (
 )
 from foreman_hooks.satellite.client import Satellite, quoted
 from foreman_hooks.satellite.facts import fetch_facts, fetch_rows
-from foreman_hooks.satellite.hosts import id_windows, newest_host
-from foreman_hooks.satellite.inventory import IdentifiedHost, distinct_uuids
+from foreman_hooks.satellite.hosts import NAMES, id_windows, ids_of, newest_host
+from foreman_hooks.satellite.inventory import (
+    IdentifiedHost,
+    ListedHost,
+    Scope,
+    distinct_uuids,
+)
 
-NAMES = 25  # hosts in one search by name: a name has up to 255 characters
 # UUIDs in one search for values: with a hundred of them Satellite gets slow (measured).
 VALUES = 50
 
@@ -64,14 +70,33 @@ def hosts_sharing_uuids(
     return {host.id: _others(host, naming) for host in hosts}
 
 
+def hosts_naming(
+    satellite: Satellite, uuids: Collection[str], scope: Scope
+) -> list[ListedHost]:
+    """The hosts in scope that name one of these UUIDs (dashed, lower case), sorted by id.
+
+    Either byte order counts, and any source of facts.  No other host is looked at, so this costs
+    the same in a fleet of any size.  Raises SatelliteError.
+    """
+    wanted = sorted(both_orders(uuids))
+    leading = LEADING_NAMES if satellite.katello else OTHER_LEADING_NAMES
+    naming: dict[str, tuple[str, ...]] = {}
+    for start in range(0, len(wanted), VALUES):
+        search = _search_by_value(wanted[start : start + VALUES])
+        rows = fetch_rows(satellite, search.text, UUID_NAMES, search.hosts)
+        for name, values in rows.items():
+            naming[name] = distinct_uuids(map(values.get, leading))
+    ids = ids_of(satellite, sorted(naming), scope.search, scope.organization)
+    hosts = [ListedHost(ids[name], name, naming[name]) for name in ids]
+    return sorted(hosts)
+
+
 def _searches(satellite: Satellite, wanted: Collection[str]) -> list[_Search]:
     """The searches whose rows hold every fact that may name one of these UUIDs."""
     if not wanted:
         return []
     if len(wanted) <= VALUES:
-        # `~` ignores upper and lower case.
-        values = " or ".join(f"value ~ {uuid}" for uuid in sorted(wanted))
-        return [_Search(f"({values})", len(wanted) * VALUES)]
+        return [_search_by_value(sorted(wanted))]
     highest, total = newest_host(satellite)
     searches = []
     for low, high in id_windows(highest, total, satellite.manners.page_size):
@@ -80,6 +105,12 @@ def _searches(satellite: Satellite, wanted: Collection[str]) -> list[_Search]:
         searches.append(_Search(f"{window} and origin ~ Rhsm", high - low))
         searches.append(_Search(f"{window} and origin !~ Rhsm", high - low))
     return searches
+
+
+def _search_by_value(wanted: Sequence[str]) -> _Search:
+    """The search for facts with these values; `~` ignores upper and lower case."""
+    values = " or ".join(f"value ~ {uuid}" for uuid in wanted)
+    return _Search(f"({values})", len(wanted) * VALUES)
 
 
 def _firmware_uuids(values: _Values) -> tuple[str, ...]:
