@@ -3,12 +3,12 @@
 A delegated check runs the same code on a host of the OSP team.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 from foreman_hooks.osp_checker.config import region_names
 from foreman_hooks.osp_checker.deleted_rows import look_in_bulk

@@ -41,7 +41,12 @@ from foreman_hooks.satellite.facts import (
     fetch_rows,
     newest_origin,
 )
-from foreman_hooks.satellite.hosts import count_hosts, ids_by_name, newest_host
+from foreman_hooks.satellite.hosts import (
+    count_hosts,
+    ids_by_name,
+    ids_of,
+    newest_host,
+)
 from foreman_hooks.satellite.installation import (
     destroys_vms,
     excluded_facts,
@@ -68,7 +73,7 @@ from foreman_hooks.satellite.records import (
     fetch_records_named,
 )
 from foreman_hooks.satellite.restore import restore
-from foreman_hooks.satellite.shared_uuids import hosts_sharing_uuids
+from foreman_hooks.satellite.shared_uuids import hosts_naming, hosts_sharing_uuids
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
@@ -108,6 +113,8 @@ CALLS = {
     "hosts_sharing_uuids": lambda client: hosts_sharing_uuids(
         client, [IdentifiedHost(1, WEB1, Identity((UUID,)))]
     ),
+    "hosts_naming": lambda client: hosts_naming(client, [UUID], Scope("name ~ web", 1)),
+    "ids_of": lambda client: ids_of(client, [WEB1], "name ~ web", 1),
     "facts_now": lambda client: facts_now(client, 1, WEB1),
     "fetch_facts": lambda client: fetch_facts(
         client, "host_id = 1", ("virt::uuid",), 1

@@ -1163,7 +1163,7 @@ def test_a_host_that_names_the_uuid_in_any_source_shares_it(
     double, client, monkeypatch, facts, few
 ):
     """Whatever else the record is, and whatever organization it is in."""
-    monkeypatch.setattr(shared_uuids, "VALUES", 50 if few else 0)
+    monkeypatch.setattr(shared_uuids, "SEARCHES", 1 if few else 0)
     double.add(guest())
     double.add(Host("twin.example.com", facts=facts, organization_id=2))
     double.add(guest("other.example.com", OTHER_UUID))
@@ -1177,7 +1177,7 @@ def test_a_host_that_names_the_uuid_in_any_source_shares_it(
 )
 @pytest.mark.parametrize("count", [3, 40], ids=["few", "many"])
 def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
-    server, double, connect, form, count
+    server, double, connect, monkeypatch, form, count
 ):
     """By a search for those of a few, by windows for those of many."""
     client = connect(page_size=30)
@@ -1208,6 +1208,7 @@ def test_twins_of_few_and_of_many_are_found_in_any_form_of_their_uuid(
         )
         expected[at] = (twin.name,)
     server.requests.clear()
+    monkeypatch.setattr(shared_uuids, "SEARCHES", 1)
     assert hosts_sharing_uuids(client, hosts) == {
         host.id: expected.get(host.id, ()) for host in hosts
     }
@@ -1222,7 +1223,7 @@ def test_a_machine_made_of_an_image_is_no_twin_of_the_one_that_published_into_it
     double, client, monkeypatch, few
 ):
     """Otherwise its check-ins would hold the record of the image's origin for ever."""
-    monkeypatch.setattr(shared_uuids, "VALUES", 50 if few else 0)
+    monkeypatch.setattr(shared_uuids, "SEARCHES", 1 if few else 0)
     double.add(guest())
     for name, hardware in (("copy", HARDWARE), ("twin", OTHER_UUID)):
         double.add(
