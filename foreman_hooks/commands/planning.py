@@ -90,7 +90,7 @@ def show_plan(app: App, plan: Plan, style: Style) -> None:
     if style.for_programs:
         show_document(app, plan, style)
         return
-    in_full = app.verbose or plan.kind is not Kind.FULL
+    in_full = app.verbose or plan.kind is Kind.SINGLE
     if style.is_grouped:
         app.say(terminal.plan_listing(plan, app.window, in_full))
         return

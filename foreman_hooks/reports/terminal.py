@@ -18,7 +18,7 @@ from foreman_hooks.rules.model import (
     Result,
     Verdict,
 )
-from foreman_hooks.rules.plan import Plan, PlanRegion
+from foreman_hooks.rules.plan import Kind, Plan, PlanRegion
 from foreman_hooks.times import countdown, read_iso_z, rough
 
 INDENT = "  "
@@ -100,6 +100,8 @@ def sums(plan: Plan) -> str:
         if count:
             parts.append(f"{count} {group.sum[count > 1]}")
     records = _counted(len(plan.verdicts), "host record")
+    if plan.kind is Kind.QUICK:
+        records += " of instances that were deleted lately"
     return f"{records} ({plain(plan.scope)}): {', '.join(parts)}"
 
 
@@ -212,8 +214,11 @@ def _region_texts(region: PlanRegion, in_full: bool) -> Iterator[str]:
     if region.error:
         yield f"{region.place}: no answer"
     else:
-        servers = _counted(region.servers or 0, "server")
-        text = f"{region.place}: {servers}, {_counted(region.alive, 'host')} alive"
+        text = f"{region.place}: answered"
+        if region.servers is not None:
+            servers = _counted(region.servers, "server")
+            alive = _counted(region.alive, "host")
+            text = f"{region.place}: {servers}, {alive} alive"
         yield f"{text}; {region.proof}" if in_full and region.proof else text
     if region.unlisted:
         yield (

@@ -382,6 +382,8 @@ def test_the_command_deletes_what_was_deleted_since(stage: Any, call: Any) -> No
     code, out, err = call("--config", config, "run", "--recent", "--apply")
     assert (code, err) == (0, "")
     assert "app-2" in out
+    assert "1 host record of instances that were deleted lately" in out
+    assert "prod/RegionOne: answered" in out
     assert stage.left == {"witness", "app-1"}
 
 
