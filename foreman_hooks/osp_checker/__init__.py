@@ -8,8 +8,8 @@
 
 From the outside in: checker (all clouds at once), region (how "terminated" is decided), login (one
 login and its catalog), config (clouds.yaml), session (how we speak to Keystone), pace (how fast a
-server is asked), errors (what went wrong, in words), sightings and uuids (the values), wire (a
-survey as a line of text).
+server is asked), errors (what went wrong, in words), sightings, servers and uuids (the values),
+wire (an answer as a line of text).
 
 It needs keystoneauth1, python-novaclient and openstacksdk, and nothing else of this package, so
 that it travels whole in a job template.

@@ -3,12 +3,19 @@
 A delegated check runs the same code on a host of the OSP team.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional, Protocol, Union
 
 from foreman_hooks.osp_checker.config import region_names
 from foreman_hooks.osp_checker.deleted_rows import look_in_bulk
@@ -109,7 +116,10 @@ class Checker(Protocol):
     def unmanaged(
         self, known: Collection[str], progress: Optional[Progress] = None
     ) -> Servers:
-        """The servers that none of these UUIDs names, in either byte order."""
+        """The servers that none of these UUIDs names, in either byte order.
+
+        The answers of the regions say how many servers they list.
+        """
 
 
 @dataclass(frozen=True)
@@ -278,7 +288,15 @@ class LocalChecker:
     ) -> Servers:
         """The servers that none of these UUIDs names; see servers.unmanaged_servers."""
         managed = both_orders(known)
-        return self._servers(partial(unmanaged_servers, managed=managed), progress)
+
+        def read(region: Region, progress: Progress) -> Iterator[Server]:
+            def count(done: int, total: int) -> None:
+                self.servers[region.place] = done  # the list is not filtered
+                progress(done, total)
+
+            return unmanaged_servers(region, managed, count)
+
+        return self._servers(read, progress)
 
     def _servers(
         self,
@@ -298,8 +316,9 @@ class LocalChecker:
             except OSPError as error:
                 self.errors[place] = error
 
-        with workers(len(self.regions)) as pool:
-            list(pool.map(read_region, self.regions))
+        sound = [place for place in self.regions if place not in self.errors]
+        with workers(len(sound)) as pool:
+            list(pool.map(read_region, sound))
         answers = map(self._described, self._look((), None))
         return Servers(tuple(answers), tuple(chain.from_iterable(servers.values())))
 
@@ -372,13 +391,11 @@ def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
 
     A UUID of `uuids` about which no survey has an answer is UNKNOWN.
     """
-    regions: dict[Place, RegionAnswer] = {}
+    regions = _joined_regions(surveys)
     alive: dict[str, Place] = {}
     sightings: dict[tuple[str, Place], Sighting] = {}
     for survey in surveys:
         alive.update(survey.alive)
-        for answer in survey.regions:
-            regions[answer.place] = _merged(regions.get(answer.place, answer), answer)
         for sighting in chain.from_iterable(survey.asked.values()):
             sightings[sighting.uuid, sighting.place] = sighting
     asked = {}
@@ -389,6 +406,25 @@ def joined(uuids: Collection[str], surveys: Sequence[Survey]) -> Survey:
                 for place, answer in regions.items()
             )
     return Survey(tuple(regions.values()), alive, asked)
+
+
+def joined_servers(answers: Sequence[Servers]) -> Servers:
+    """Join the answers of several checker hosts; a region with an error contributes no servers."""
+    regions = _joined_regions(answers)
+    servers = chain.from_iterable(answer.servers for answer in answers)
+    sound = [server for server in servers if not regions[server.place].error]
+    return Servers(tuple(regions.values()), tuple(sound))
+
+
+def _joined_regions(
+    answers: Iterable[Union[Survey, Servers]],
+) -> dict[Place, RegionAnswer]:
+    """How each region answered, by all of these answers."""
+    regions: dict[Place, RegionAnswer] = {}
+    for answer in answers:
+        for region in answer.regions:
+            regions[region.place] = _merged(regions.get(region.place, region), region)
+    return regions
 
 
 def _merged(known: RegionAnswer, answer: RegionAnswer) -> RegionAnswer:

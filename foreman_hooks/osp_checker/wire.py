@@ -1,4 +1,4 @@
-"""The answer of a delegated check: a Survey as one framed line of ASCII, and back.  Pure.
+"""The answer of a delegated check as one framed line of ASCII, and back.  Pure.
 
 A job's output is everything that the remote machine printed, in pieces: output of shell start-up
 files, warnings, lines of other programs.  So the answer is one line with the nonce of the request,
@@ -8,11 +8,13 @@ a digest of the whole question, and a digest of the answer itself; nothing else 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Any, NamedTuple, Optional
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple, Optional, Union
 
 from foreman_hooks.osp_checker.errors import KINDS, OSPError
+from foreman_hooks.osp_checker.servers import Servers
 from foreman_hooks.osp_checker.sightings import (
     Place,
     Presence,
@@ -20,10 +22,20 @@ from foreman_hooks.osp_checker.sightings import (
     Sighting,
     Survey,
 )
+from foreman_hooks.osp_checker.uuids import both_orders
+from foreman_hooks.osp_checker.wire_fields import (
+    aware_time,
+    iso_text,
+    plain_text,
+    whole_number,
+)
+from foreman_hooks.osp_checker.wire_servers import answers_mode, server_row, servers_of
 
-MARK = "satellite-osp-cleanup:answer:3"
-EARLIER = "satellite-osp-cleanup:answer:2"
-MODES = ("survey", "list", "ask")
+MARK = "satellite-osp-cleanup:answer:4"
+EARLIER = "satellite-osp-cleanup:answer:3"
+SURVEY_MODES = ("survey", "list", "ask")  # answered by a Survey
+SERVER_MODES = ("deleted", "inactive", "unmanaged")  # answered by Servers
+MODES = (*SURVEY_MODES, *SERVER_MODES)
 
 
 class NoAnswer(Exception):
@@ -34,10 +46,12 @@ class Question(NamedTuple):
     """What is asked, as the inputs of a job: every field is a text.
 
     `mode`: one of MODES.  survey lists all servers, and asks about each UUID that no list contains;
-    list only lists; ask asks about each UUID one by one.  `uuids` and `clouds` (NAME or
-    NAME/REGION; empty: all of clouds.yaml) are separated by white space or commas.  `fails`: the
-    clouds whose lists fail while a cell is down.  `since`: in mode ask, the rows that were deleted
-    after this time (ISO 8601 with its zone) are read first; empty: no rows are.
+    list only lists; ask asks about each UUID one by one.  deleted, inactive and unmanaged describe
+    servers, see servers.py; deleted and inactive need no UUIDs, and unmanaged leaves out the
+    servers that these UUIDs name.  `uuids` and `clouds` (NAME or NAME/REGION; empty: all of
+    clouds.yaml) are separated by white space or commas.  `fails`: the clouds whose lists fail while
+    a cell is down.  `since` (ISO 8601 with its zone): in mode deleted, when the time begins; in
+    mode ask, the rows that were deleted after it are read first, and none if it is empty.
     """
 
     nonce: str
@@ -55,7 +69,7 @@ class Question(NamedTuple):
     def moment(self) -> Optional[datetime]:
         """`since` as an aware time; None if it is empty.  Raises ValueError."""
         # Before Python 3.11 fromisoformat does not know the Z.
-        return _time(self.since.replace("Z", "+00:00") or None)
+        return aware_time(self.since.replace("Z", "+00:00") or None)
 
 
 def words(text: str) -> list[str]:
@@ -63,13 +77,35 @@ def words(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, re.split(r"[\s,]+", text))))
 
 
-def dump(question: Question, survey: Survey) -> str:
+def dump(question: Question, answer: Union[Survey, Servers]) -> str:
     """The line that answers `question`.
 
-    The sightings of a region that failed are left out: its error is enough.  `survey.at`, the time
-    on this host, is included, so that the other side notices clocks that disagree.
+    `answer.at`, the time on this host, is included, so that the other side notices clocks that
+    disagree.
     """
-    places = [answer.place for answer in survey.regions]
+    places = [region.place for region in answer.regions]
+    body: dict[str, Any] = {
+        "question": question.digest,
+        "at": iso_text(answer.at),
+        "regions": [_region_row(region) for region in answer.regions],
+    }
+    if isinstance(answer, Survey):
+        alive = answer.alive.items()
+        body["alive"] = {uuid: places.index(place) for uuid, place in alive}
+        body["asked"] = _sighting_rows(answer, places)
+    else:
+        numbers = {place: number for number, place in enumerate(places)}
+        body["servers"] = [
+            server_row(numbers[server.place], server) for server in answer.servers
+        ]
+    payload = json.dumps(body, separators=(",", ":"))
+    return f"{MARK} {question.nonce} {hashlib.sha256(payload.encode()).hexdigest()} {payload}"
+
+
+def _sighting_rows(
+    survey: Survey, places: Sequence[Place]
+) -> dict[str, list[list[Any]]]:
+    """UUID -> its sightings; those of a region that failed are left out: its error is enough."""
     failed = {answer.place for answer in survey.regions if answer.error}
     asked = {}
     for uuid, sightings in survey.asked.items():
@@ -78,15 +114,7 @@ def dump(question: Question, survey: Survey) -> str:
             for sighting in sightings
             if sighting.place not in failed
         ]
-    body = {
-        "question": question.digest,
-        "at": survey.at.isoformat() if survey.at else None,
-        "regions": [_region_row(answer) for answer in survey.regions],
-        "alive": {uuid: places.index(place) for uuid, place in survey.alive.items()},
-        "asked": asked,
-    }
-    payload = json.dumps(body, separators=(",", ":"))
-    return f"{MARK} {question.nonce} {hashlib.sha256(payload.encode()).hexdigest()} {payload}"
+    return asked
 
 
 def _region_row(answer: RegionAnswer) -> list[Any]:
@@ -102,8 +130,7 @@ def _region_row(answer: RegionAnswer) -> list[Any]:
 
 
 def _sighting_row(number: int, sighting: Sighting) -> list[Any]:
-    ended = sighting.terminated_at
-    when = ended.isoformat() if ended else None
+    when = iso_text(sighting.terminated_at)
     presence = sighting.presence.value
     return [number, presence, sighting.detail, when, sighting.project]
 
@@ -114,21 +141,24 @@ def load(question: Question, output: str) -> Survey:
     Except in mode list, every UUID of the question is in it: alive, or with a sighting in each
     region, UNKNOWN if that region failed.
     """
-    frames = _frames(question, output.replace("\r", ""))
-    if not frames and f"{EARLIER} {question.nonce} " in output:
-        raise NoAnswer(
-            "its job template is of an older version; update it with 'templates publish'"
-        )
-    if len(frames) != 1:
-        raise NoAnswer("several answers" if frames else "no answer in its output")
-    digest, payload = frames.pop()
-    if hashlib.sha256(payload.encode()).hexdigest() != digest:
-        raise NoAnswer("the answer is damaged")
+    with _invalid_answers_refused():
+        return _checked(question, _body(question, output))
+
+
+def load_servers(question: Question, output: str) -> Servers:
+    """The Servers in the whole output of a job; raises NoAnswer unless there is exactly one.
+
+    Each of them is what the mode of the question asks for.
+    """
+    with _invalid_answers_refused():
+        return _checked_servers(question, _body(question, output))
+
+
+@contextmanager
+def _invalid_answers_refused() -> Iterator[None]:
+    """Turn what goes wrong with an answer of any other form into NoAnswer."""
     try:
-        body = json.loads(payload)
-        if body["question"] != question.digest:
-            raise NoAnswer("the answer is to another question")
-        return _checked(question, body)
+        yield
     except (
         KeyError,
         TypeError,
@@ -139,6 +169,24 @@ def load(question: Question, output: str) -> Survey:
         OverflowError,
     ) as error:
         raise NoAnswer(f"the answer is invalid ({_gist(error)})") from error
+
+
+def _body(question: Question, output: str) -> Mapping[str, Any]:
+    """The only answer in the output of a job, if it is to this question; raises NoAnswer."""
+    frames = _frames(question, output.replace("\r", ""))
+    if not frames and f"{EARLIER} {question.nonce} " in output:
+        raise NoAnswer(
+            "its job template is of an older version; update it with 'templates publish'"
+        )
+    if len(frames) != 1:
+        raise NoAnswer("several answers" if frames else "no answer in its output")
+    digest, payload = frames.pop()
+    if hashlib.sha256(payload.encode()).hexdigest() != digest:
+        raise NoAnswer("the answer is damaged")
+    body: Mapping[str, Any] = json.loads(payload)
+    if body["question"] != question.digest:
+        raise NoAnswer("the answer is to another question")
+    return body
 
 
 def _frames(question: Question, output: str) -> set[tuple[str, str]]:
@@ -161,10 +209,8 @@ def _gist(error: Exception) -> str:
 
 
 def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
-    regions = tuple(_region_answer(*row) for row in body["regions"])
+    regions = _region_answers(body["regions"])
     places = [answer.place for answer in regions]
-    if len(set(places)) < len(places):
-        raise NoAnswer("the answer names a region twice")
     wanted = set(words(question.uuids))
     alive = body["alive"]
     rows = body["asked"]
@@ -175,13 +221,31 @@ def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
         raise NoAnswer("the answer leaves UUIDs out")
     return Survey(
         regions,
-        {uuid: places[_number(number)] for uuid, number in alive.items()},
+        {uuid: places[whole_number(number)] for uuid, number in alive.items()},
         {
             uuid: _sightings(uuid, regions, sightings)
             for uuid, sightings in rows.items()
         },
-        _time(body["at"]),
+        aware_time(body["at"]),
     )
+
+
+def _checked_servers(question: Question, body: Mapping[str, Any]) -> Servers:
+    regions = _region_answers(body["regions"])
+    servers = servers_of(body["servers"], regions)
+    named = both_orders(words(question.uuids))
+    for server in servers:
+        if not answers_mode(server, question.mode, named):
+            raise NoAnswer(f"server {server.uuid} is not what was asked for")
+    return Servers(regions, servers, aware_time(body["at"]))
+
+
+def _region_answers(rows: Iterable[Sequence[Any]]) -> tuple[RegionAnswer, ...]:
+    """How each region answered; raises NoAnswer if one is named twice."""
+    answers = tuple(_region_answer(*row) for row in rows)
+    if len({answer.place for answer in answers}) < len(answers):
+        raise NoAnswer("the answer names a region twice")
+    return answers
 
 
 def _region_answer(
@@ -195,21 +259,12 @@ def _region_answer(
 ) -> RegionAnswer:
     if not isinstance(unlisted, list):
         raise ValueError("the unlisted regions are not a list")
-    if not all(
-        isinstance(text, str) for text in (cloud, region, proof, kind, error, *unlisted)
-    ):
-        raise ValueError("a field is not a text")
+    for text in (cloud, region, proof, kind, error, *unlisted):
+        plain_text(text)
     if servers is not None:
-        _number(servers)
+        whole_number(servers)
     failure = KINDS.get(kind, OSPError)(error) if kind or error else None
     return RegionAnswer(cloud, region, servers, proof, failure, tuple(unlisted))
-
-
-def _number(value: object) -> int:
-    """The value, if it is a whole number from 0; raises ValueError: -1 would be another place."""
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is not a number")
-    return value
 
 
 def _sightings(
@@ -221,11 +276,11 @@ def _sightings(
     """
     sightings: dict[Place, Sighting] = {}
     for number, presence, detail, when, project in rows:
-        place = regions[_number(number)].place
+        place = regions[whole_number(number)].place
         if place in sightings:
             raise ValueError(f"two sightings of {uuid} in {place}")
-        if not isinstance(detail, str) or not isinstance(project, str):
-            raise ValueError("a field is not a text")
+        plain_text(detail)
+        plain_text(project)
         ended = _ended_at(presence, when)
         sightings[place] = Sighting(
             uuid, *place, Presence(presence), detail, ended, project
@@ -251,11 +306,4 @@ def _ended_at(presence: str, text: Optional[str]) -> Optional[datetime]:
     """The time of termination; raises ValueError unless exactly a DELETED sighting has one."""
     if (text is not None) != (presence == Presence.DELETED.value):
         raise ValueError(f"{presence} with the time {text}")
-    return _time(text)
-
-
-def _time(text: Optional[str]) -> Optional[datetime]:
-    when = datetime.fromisoformat(text) if text is not None else None
-    if when is not None and when.utcoffset() is None:
-        raise ValueError(f"{text} has no time zone")
-    return when.astimezone(timezone.utc) if when else None
+    return aware_time(text)

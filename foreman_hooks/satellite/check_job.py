@@ -7,7 +7,8 @@ import uuid as uuidlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, Optional, Union
+from itertools import chain
+from typing import Callable, NamedTuple, Optional, TypeVar, Union
 
 from foreman_hooks.osp_checker import (
     CloudScope,
@@ -19,6 +20,7 @@ from foreman_hooks.osp_checker import (
     Progress,
     RegionAnswer,
     ServerLists,
+    Servers,
     Survey,
 )
 from foreman_hooks.osp_checker.checker import (
@@ -26,9 +28,10 @@ from foreman_hooks.osp_checker.checker import (
     KnownServers,
     ask_further,
     joined,
+    joined_servers,
 )
 from foreman_hooks.osp_checker.session import check_drift
-from foreman_hooks.osp_checker.wire import NoAnswer, Question, load
+from foreman_hooks.osp_checker.wire import NoAnswer, Question, load, load_servers
 from foreman_hooks.satellite.errors import (
     SatelliteError,
     SatelliteForbidden,
@@ -42,9 +45,15 @@ log = logging.getLogger(__name__)
 
 # UUIDs in one job: 370 KB.  Inputs of 11 MB arrived complete (measured).
 QUESTION = 10_000
+# UUIDs in one job if a part of them would be another question: 11 MB.
+WHOLE_QUESTION = 300_000
 NO_LISTS = ServerLists()  # the lists that a job makes stay on the checker host
 PAUSE = 2.0  # seconds between two checks of a job, at most; each costs Satellite 0.2 s
 ANY_REGION = "?"  # stands for the regions of a cloud if they are not known
+
+_Answer = TypeVar("_Answer", Survey, Servers)
+_Load = Callable[[Question, str], _Answer]
+_RegionsByHost = Mapping[str, Sequence[RegionAnswer]]  # by the name of a checker host
 
 
 @dataclass(frozen=True)
@@ -132,13 +141,45 @@ class JobChecker:
         try:
             self._look_up()
         except SatelliteError as error:
-            return joined(distinct, [self._all_failed(_as_osp_error(error))])
+            failed = self._all_failed(_as_osp_error(error))
+            return joined(distinct, [Survey(tuple(failed), {}, {})])
         if len(self._hosts) == 1:
             answers = self._ask_all("survey", distinct, progress)
             return joined(distinct, list(answers))
         listed = self.listed(distinct, lists, progress)
         unlisted = [uuid for uuid in distinct if uuid not in listed.alive]
         return ask_further(self, listed, unlisted, progress)
+
+    def deleted(self, since: datetime, progress: Optional[Progress] = None) -> Servers:
+        """The servers that were deleted since a time (aware); see servers.deleted_servers."""
+        return self._ask_for_servers(self._question("deleted", (), since))
+
+    def inactive(self, progress: Optional[Progress] = None) -> Servers:
+        """The servers that do not run; see servers.inactive_servers."""
+        return self._ask_for_servers(self._question("inactive", ()))
+
+    def unmanaged(
+        self, known: Collection[str], progress: Optional[Progress] = None
+    ) -> Servers:
+        """The servers that none of these UUIDs names, in either byte order.
+
+        One job gets all UUIDs: with a part of them, it would return all servers that the others
+        name.
+        """
+        distinct = list(dict.fromkeys(known))
+        if len(distinct) > WHOLE_QUESTION:
+            error = OSPConfigError(
+                f"a job takes at most {WHOLE_QUESTION:,} UUIDs of host records, and there are "
+                f"{len(distinct):,}; use a configuration with 'checker: local', where clouds.yaml "
+                "is"
+            )
+            return Servers(tuple(self._all_failed(error)), ())
+        return self._ask_for_servers(self._question("unmanaged", distinct))
+
+    def _ask_for_servers(self, question: Question) -> Servers:
+        """The servers of each region that exactly one checker host answers for."""
+        answers, errors = self._ask_in_one_job(question, load_servers)
+        return joined_servers([*answers, Servers(tuple(errors), ())])
 
     def _look_up(self) -> None:
         """Find the template and the checker hosts, once; raises SatelliteError."""
@@ -161,17 +202,15 @@ class JobChecker:
         for start in range(0, len(uuids), QUESTION):
             if progress:
                 progress(start, len(uuids))
-            part = uuids[start : start + QUESTION]
-            try:
-                self._look_up()
-                yield from self._ask_in_one_job(self._question(mode, part, since))
-            except SatelliteError as error:
-                yield self._all_failed(_as_osp_error(error))
+            question = self._question(mode, uuids[start : start + QUESTION], since)
+            answers, errors = self._ask_in_one_job(question, load)
+            yield from answers
+            yield Survey(tuple(errors), {}, {})
         if progress:
             progress(len(uuids), len(uuids))
 
     def _question(
-        self, mode: str, uuids: Sequence[str], since: Optional[datetime]
+        self, mode: str, uuids: Sequence[str], since: Optional[datetime] = None
     ) -> Question:
         clouds: list[str] = []
         fails: list[str] = []
@@ -191,40 +230,50 @@ class JobChecker:
             since=iso_z(since) if since else "",
         )
 
-    def _ask_in_one_job(self, question: Question) -> Iterator[Survey]:
-        """The answer of each checker host, and an error for each region without exactly one."""
+    def _ask_in_one_job(
+        self, question: Question, load: _Load[_Answer]
+    ) -> tuple[list[_Answer], list[RegionAnswer]]:
+        """The answers of the checker hosts, and an error for each region without exactly one."""
         began = datetime.now(timezone.utc)
-        answers: dict[str, Survey] = {}
-        failures = []
-        for result in self._run(question):
-            answer = self._answer(question, result, began)
-            if isinstance(answer, Survey):
-                answers[result.host] = answer
+        answers: list[_Answer] = []
+        regions: dict[str, Sequence[RegionAnswer]] = {}
+        failures: list[str] = []
+        try:
+            self._look_up()
+            results = self._run(question)
+        except SatelliteError as error:
+            return [], self._all_failed(_as_osp_error(error))
+        for result in results:
+            answer = self._answer(question, result, began, load)
+            if isinstance(answer, (Survey, Servers)):
+                answers.append(self._without_ignored_regions(answer))
+                regions[result.host] = answer.regions
             else:
                 failures.append(f"{result.host}: {answer}")
-        for answer in answers.values():
-            yield self._without_ignored_regions(answer)
         errors = [
-            *_regions_answered_twice(answers),
-            *self._regions_not_answered(answers, "; ".join(failures)),
+            *_regions_answered_twice(regions),
+            *self._regions_not_answered(regions, "; ".join(failures)),
         ]
-        yield Survey(tuple(errors), {}, {})
+        return answers, errors
 
     def _answer(
         self,
         question: Question,
         result: _Result,
         began: datetime,
-    ) -> Union[Survey, NoAnswer, OSPError]:
+        load: _Load[_Answer],
+    ) -> Union[_Answer, NoAnswer, OSPError]:
         """The answer of one checker host, or why it does not count."""
         try:
-            answer = self._read(question, result)
-            _check_clock(answer, began, result.host)
+            answer = self._read(question, result, load)
+            _check_clock(answer.at, began, result.host)
         except (NoAnswer, OSPError) as error:
             return error
         return answer
 
-    def _read(self, question: Question, result: _Result) -> Survey:
+    def _read(
+        self, question: Question, result: _Result, load: _Load[_Answer]
+    ) -> _Answer:
         """The answer of one checker host; raises NoAnswer if it does not count."""
         output = result.output
         if output is None:
@@ -254,7 +303,7 @@ class JobChecker:
                 return True
         return False
 
-    def _without_ignored_regions(self, answer: Survey) -> Survey:
+    def _without_ignored_regions(self, answer: _Answer) -> _Answer:
         """The answer without the ignored regions, which a checker host does not know."""
         regions = []
         for region in answer.regions:
@@ -267,7 +316,7 @@ class JobChecker:
         return replace(answer, regions=tuple(regions))
 
     def _regions_not_answered(
-        self, answers: Mapping[str, Survey], failures: str
+        self, answers: _RegionsByHost, failures: str
     ) -> Iterator[RegionAnswer]:
         """An error for each region in scope for which no checker host answers."""
         for scope in self.scopes:
@@ -283,13 +332,13 @@ class JobChecker:
                     )
                     yield _failed_region(scope.cloud, region, error)
 
-    def _all_failed(self, error: OSPError) -> Survey:
+    def _all_failed(self, error: OSPError) -> list[RegionAnswer]:
         """The same error for every region in scope."""
         regions: list[RegionAnswer] = []
         for scope in self.scopes:
             names = scope.regions or (ANY_REGION,)
             regions += [_failed_region(scope.cloud, name, error) for name in names]
-        return Survey(tuple(regions), {}, {})
+        return regions
 
     def _run(self, question: Question) -> list[_Result]:
         """Run one job; return a result for each checker host.  Raises SatelliteError."""
@@ -356,15 +405,16 @@ def _job_error(output: Output) -> str:
     return output.complaint or "see it in Satellite"
 
 
-def _check_clock(answer: Survey, began: datetime, host: str) -> None:
+def _check_clock(at: Optional[datetime], began: datetime, host: str) -> None:
     """Raise OSPError if the clock of a checker host differs too much from ours.
 
-    `began`: when the job was started, by our clock; the host answered between then and now.
+    `at`: when the host answered, by its clock.  `began`: when the job was started, by our clock;
+    the host answered between then and now.
     """
-    if answer.at is None:
+    if at is None:
         return
-    ahead = answer.at - datetime.now(timezone.utc)
-    behind = min(answer.at - began, timedelta(0))
+    ahead = at - datetime.now(timezone.utc)
+    behind = min(at - began, timedelta(0))
     check_drift(max(ahead, behind), host)
 
 
@@ -374,11 +424,11 @@ def _is_ignored(name: str, ignored: Collection[str]) -> bool:
     return name in ignored or region in ignored
 
 
-def _regions_answered_twice(answers: Mapping[str, Survey]) -> Iterator[RegionAnswer]:
+def _regions_answered_twice(answers: _RegionsByHost) -> Iterator[RegionAnswer]:
     """An error for each region for which several checker hosts answer."""
     hosts: dict[Place, list[str]] = {}
-    for host, answer in answers.items():
-        for region in answer.regions:
+    for host, regions in answers.items():
+        for region in regions:
             hosts.setdefault(region.place, []).append(host)
     for (cloud, region_name), names in hosts.items():
         if len(names) > 1:
@@ -389,13 +439,12 @@ def _regions_answered_twice(answers: Mapping[str, Survey]) -> Iterator[RegionAns
             yield _failed_region(cloud, region_name, error)
 
 
-def _answered_regions(answers: Mapping[str, Survey], cloud: Optional[str]) -> set[str]:
+def _answered_regions(answers: _RegionsByHost, cloud: Optional[str]) -> set[str]:
     """The regions of a cloud for which at least one checker host answers."""
     names = set()
-    for answer in answers.values():
-        for region in answer.regions:
-            if region.cloud == cloud:
-                names.add(region.region)
+    for region in chain.from_iterable(answers.values()):
+        if region.cloud == cloud:
+            names.add(region.region)
     return names
 
 

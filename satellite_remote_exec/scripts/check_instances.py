@@ -1,7 +1,8 @@
 """The script of "OSP - Check instances": answers a question about instances in one line.
 
 Runs on a host of the OSP team, as a user whose clouds.yaml has the clouds.  It asks Keystone and
-Nova whether each instance exists, writes nothing, and prints the answer but no secret.
+Nova whether each instance exists, or which servers are deleted, do not run, or have none of the
+UUIDs; writes nothing; and prints the answer but no secret.
 """
 
 import importlib.util
@@ -11,14 +12,21 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Optional
+from typing import Optional, Union
 
 from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
 from foreman_hooks.osp_checker.config import cloud_names
 from foreman_hooks.osp_checker.errors import OSPConfigError
+from foreman_hooks.osp_checker.servers import Servers
 from foreman_hooks.osp_checker.sightings import Survey
 from foreman_hooks.osp_checker.uuids import parse_uuid
-from foreman_hooks.osp_checker.wire import MODES, Question, dump, words
+from foreman_hooks.osp_checker.wire import (
+    MODES,
+    SURVEY_MODES,
+    Question,
+    dump,
+    words,
+)
 
 # What this host needs: each module, and the package that installs it.  python3-openstackclient
 # alone is not enough: since version 8 at the latest it no longer requires novaclient.
@@ -65,9 +73,9 @@ def answer(question: Question, known: Sequence[str]) -> str:
 
     `known`: the clouds of this host's clouds.yaml; the question's other clouds are left out.
     """
-    survey = _survey(question, scopes(question, known))
+    answer = _ask(LocalChecker(scopes(question, known)), question)
     now = datetime.now(timezone.utc)
-    return dump(question, replace(survey, at=now))
+    return dump(question, replace(answer, at=now))
 
 
 def _missing_packages() -> list[str]:
@@ -85,12 +93,14 @@ def _problem(question: Question) -> Optional[str]:
         return "the nonce must consist of letters and digits"
     if question.mode not in MODES:
         return f"the mode must be one of {', '.join(MODES)}"
-    if not words(question.uuids):
+    if question.mode in SURVEY_MODES and not words(question.uuids):
         return "the question has no UUID"
     try:
-        question.moment()
+        since = question.moment()
     except ValueError:
         return "since must be a time such as 2025-03-01T12:00:00Z"
+    if question.mode == "deleted" and since is None:
+        return "the mode deleted needs since, a time such as 2025-03-01T12:00:00Z"
     return None
 
 
@@ -117,11 +127,17 @@ def scopes(question: Question, known: Sequence[str]) -> list[CloudScope]:
     return selected
 
 
-def _survey(question: Question, scopes: Sequence[CloudScope]) -> Survey:
-    checker = LocalChecker(scopes)
+def _ask(checker: LocalChecker, question: Question) -> Union[Survey, Servers]:
     uuids = [str(parse_uuid(text)) for text in words(question.uuids)]
+    since = question.moment()
+    if question.mode == "deleted" and since:
+        return checker.deleted(since)
+    if question.mode == "inactive":
+        return checker.inactive()
+    if question.mode == "unmanaged":
+        return checker.unmanaged(uuids)
     if question.mode == "ask":
-        return checker.ask(uuids, since=question.moment())
+        return checker.ask(uuids, since=since)
     lists = checker.prepare()
     if question.mode == "survey":
         return checker.survey(uuids, lists)

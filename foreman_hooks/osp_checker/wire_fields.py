@@ -1,0 +1,34 @@
+"""What a field of an answer may be.  Each function raises ValueError for anything else.  Pure."""
+
+from datetime import datetime, timezone
+from typing import Optional
+
+
+def whole_number(value: object) -> int:
+    """The value, if it is a whole number from 0: as an index, -1 would be another place."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a number")
+    return value
+
+
+def plain_text(value: object) -> str:
+    """The value, if it is a text."""
+    if not isinstance(value, str):
+        raise ValueError("a field is not a text")
+    return value
+
+
+def aware_time(text: Optional[str]) -> Optional[datetime]:
+    """The moment that an ISO text with its zone names, in UTC; None for None.
+
+    Raises TypeError if it is neither.
+    """
+    when = datetime.fromisoformat(text) if text is not None else None
+    if when is not None and when.utcoffset() is None:
+        raise ValueError(f"{text} has no time zone")
+    return when.astimezone(timezone.utc) if when else None
+
+
+def iso_text(when: Optional[datetime]) -> Optional[str]:
+    """The text of which `aware_time` makes the same moment."""
+    return when.isoformat() if when else None
