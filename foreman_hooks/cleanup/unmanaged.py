@@ -1,32 +1,14 @@
 """Servers of OpenStack without a host record in Satellite, which nobody patches."""
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Optional
+from typing import Optional
 
-from foreman_hooks.osp_checker import Progress, Region, both_orders
-from foreman_hooks.satellite.errors import SatelliteError
-from foreman_hooks.satellite.times import parse_time
-
-
-class Server(NamedTuple):
-    """One server as a list describes it.
-
-    `project`: its id.  `project_name`: "" if the login may not see it.  `image`: its id, "" without
-    one.  `created`: aware, UTC; None if it cannot be read.
-    """
-
-    uuid: str
-    name: str
-    status: str
-    cloud: str
-    region: str
-    project: str
-    project_name: str
-    image: str
-    created: Optional[datetime]
+from foreman_hooks.cleanup.progress import Progress, stage
+from foreman_hooks.osp_checker import Checker, Server, Servers, both_orders
+from foreman_hooks.satellite.client import Satellite
+from foreman_hooks.satellite.inventory import EVERYTHING, list_hosts
+from foreman_hooks.satellite.shared_uuids import hosts_naming
 
 
 @dataclass(frozen=True)
@@ -55,70 +37,31 @@ class Filter:
         return now - server.created >= self.older_than
 
 
-def unmanaged(
-    servers: Iterable[Server],
-    known: Collection[str],
-    wanted: Filter,
-    now: datetime,
-) -> Iterator[Server]:
-    """Yield the wanted servers whose UUID no host record names, in either byte order.
+def unmanaged(satellite: Satellite, checker: Checker, progress: Progress) -> Servers:
+    """The servers whose UUID no host record names, in either byte order.
 
-    `known`: the UUIDs that host records name (dashed, lower case).  `now`: aware.
+    Raises SatelliteError, and the OSPError of a region that failed: a list without its servers
+    would look complete.
     """
-    managed = both_orders(known)
-    for server in servers:
-        if server.uuid not in managed and wanted.accepts(server, now):
-            yield server
+    known: set[str] = set()
+    hosts_read = stage(progress, "hosts of Satellite")
+    for host in list_hosts(satellite, EVERYTHING, hosts_read):
+        known.update(host.uuids)
+    servers_read = stage(progress, "servers of OpenStack")
+    answer = checker.unmanaged(sorted(known), servers_read)
+    for region in answer.regions:
+        if region.error:
+            raise region.error
+    return _without_named(satellite, answer)
 
 
-def list_servers(region: Region, progress: Optional[Progress] = None) -> list[Server]:
-    """All servers that a region lists, of every project; raises OSPError."""
-    bodies: dict[str, dict[str, Any]] = {}
-    for page in region.pages("/servers/detail"):
-        bodies.update((body["id"], body) for body in page)
-        if progress:
-            progress(len(bodies), 0)
-    names = _project_names(region)
-    return [_server(region, body, names) for body in bodies.values()]
+def _without_named(satellite: Satellite, answer: Servers) -> Servers:
+    """The answer without the servers that any other fact of a host names.
 
-
-def _server(
-    region: Region,
-    body: "dict[str, Any]",
-    project_names: "dict[str, str]",
-) -> Server:
-    project = str(body.get("tenant_id") or "")
-    image = body.get("image")
-    created = None
-    with suppress(SatelliteError):  # a time that cannot be read
-        created = parse_time(body.get("created"))
-    return Server(
-        uuid=body["id"],
-        name=str(body.get("name") or ""),
-        status=str(body.get("status") or ""),
-        cloud=region.cloud,
-        region=region.region,
-        project=project,
-        project_name=project_names.get(project, ""),
-        image=str(image["id"]) if isinstance(image, dict) else "",
-        created=created,
-    )
-
-
-def _project_names(region: Region) -> "dict[str, str]":
-    """Id -> name of the projects; empty if this login may not list them, as ids are enough."""
-    with suppress(Exception):
-        answer, body = region.nova.get(
-            "/projects",
-            raise_exc=False,
-            endpoint_override=None,
-            endpoint_filter={
-                "service_type": "identity",
-                "interface": "public",
-                "version": (3, 0),
-            },
-        )
-        if answer.status_code == 200:
-            projects = body["projects"]
-            return {str(project["id"]): str(project["name"]) for project in projects}
-    return {}
+    Until now only the leading fact of each host was read.  It names nearly every server that has a
+    record, so now the few others are searched for, instead of reading all facts of many hosts.
+    """
+    uuids = {server.uuid for server in answer.servers}
+    named = both_orders(hosts_naming(satellite, uuids))
+    servers = [server for server in answer.servers if server.uuid not in named]
+    return replace(answer, servers=tuple(servers))

@@ -1,6 +1,6 @@
 """The servers in the answer of a delegated check: a row for each, and back.  Pure."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Optional
 
 from foreman_hooks.osp_checker.servers import NOT_RUNNING, Server
@@ -33,12 +33,14 @@ def server_row(number: int, server: Server) -> ServerRow:
 
 
 def servers_of(
-    rows: Iterable[ServerRow], regions: Sequence[RegionAnswer]
+    rows: Sequence[ServerRow], regions: Sequence[RegionAnswer]
 ) -> tuple[Server, ...]:
     """The servers of these rows, each once in a place, and none of a region that failed.
 
     Raises ValueError, TypeError and IndexError.
     """
+    if not isinstance(rows, list):
+        raise ValueError("the servers are not a list")
     servers: dict[tuple[str, Place], Server] = {}
     for row in rows:
         server = _server_of_row(regions, *row)

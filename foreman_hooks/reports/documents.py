@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from foreman_hooks.cleanup.journal import Approval, Deletion
-from foreman_hooks.cleanup.unmanaged import Server
-from foreman_hooks.osp_checker import OSPError, RegionAnswer, Sighting
+from foreman_hooks.osp_checker import OSPError, RegionAnswer, Server, Sighting
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Outcomes, Style, choose
 from foreman_hooks.rules.guard_rails import count_instances

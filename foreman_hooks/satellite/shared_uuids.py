@@ -1,4 +1,4 @@
-"""Find the twins of hosts: several records may name the same instance."""
+"""Find the hosts that name a UUID in any fact: the twins of a host, or the record of a server."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ SEARCHES = 10  # by value; instead of more, the facts of all hosts are read
 
 _Values = Mapping[str, Any]  # fact -> value
 _Rows = Mapping[str, _Values]  # host name -> fact -> value
-_Naming = Mapping[str, Collection[str]]  # UUID -> names of the hosts that name it
+Naming = Mapping[str, Collection[str]]  # UUID -> names of the hosts that name it
 
 
 class _Search(NamedTuple):
@@ -43,15 +43,22 @@ def hosts_sharing_uuids(
     satellite: Satellite,
     hosts: Collection[IdentifiedHost],
 ) -> dict[int, tuple[str, ...]]:
-    """Host id -> names of the other hosts that name one of its UUIDs.
-
-    Either byte order counts, and any source of facts, among all hosts that this login sees.  A few
-    UUIDs are searched for by value, many by reading all hosts in windows of ids.  Raises
-    SatelliteError.
-    """
-    wanted: set[str] = set()
+    """Host id -> names of the other hosts that name one of its UUIDs; see hosts_naming."""
+    uuids: set[str] = set()
     for host in hosts:
-        wanted |= both_orders(host.identity.uuids)
+        uuids.update(host.identity.uuids)
+    naming = hosts_naming(satellite, uuids)
+    return {host.id: _others(host, naming) for host in hosts}
+
+
+def hosts_naming(satellite: Satellite, uuids: Collection[str]) -> Naming:
+    """UUID -> names of the hosts that name it; only UUIDs that a host names.
+
+    `uuids`: dashed, lower case; each counts in both byte orders.  Any source of facts counts, among
+    all hosts that this login sees.  A few UUIDs are searched for by value, many by reading all
+    hosts in windows of ids.  Raises SatelliteError.
+    """
+    wanted = both_orders(uuids)
     naming: dict[str, set[str]] = {}
     published: dict[str, str] = {}  # host name -> the UUID that a job published on it
 
@@ -68,7 +75,7 @@ def hosts_sharing_uuids(
                     published[name] = values[PUBLISHED]
     for name, uuid in _hosts_that_published(satellite, published, naming, wanted):
         naming.setdefault(uuid, set()).add(name)
-    return {host.id: _others(host, naming) for host in hosts}
+    return naming
 
 
 def hosts_naming(
@@ -131,7 +138,7 @@ def _firmware_uuids(values: _Values) -> tuple[str, ...]:
 def _hosts_that_published(
     satellite: Satellite,
     published: Mapping[str, str],
-    naming: _Naming,
+    naming: Naming,
     wanted: Collection[str],
 ) -> Iterator[tuple[str, str]]:
     """Yield (name, UUID) of the hosts that name a wanted UUID only by what a job published on them.
@@ -158,14 +165,14 @@ def _hosts_that_published(
                 yield name, uuid
 
 
-def _others(host: IdentifiedHost, naming: _Naming) -> tuple[str, ...]:
+def _others(host: IdentifiedHost, naming: Naming) -> tuple[str, ...]:
     """The names of the other hosts that name one of this host's UUIDs, sorted."""
     names = _names_of(host.identity.uuids, naming)
     names.discard(host.name)
     return tuple(sorted(names))
 
 
-def _names_of(uuids: Iterable[str], naming: _Naming) -> set[str]:
+def _names_of(uuids: Iterable[str], naming: Naming) -> set[str]:
     """The names of the hosts that name one of these UUIDs, in either byte order."""
     names: set[str] = set()
     for form in both_orders(uuids):

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreman_hooks.osp_checker import wire
+from foreman_hooks.osp_checker import wire, wire_fields, wire_servers
 from foreman_hooks.osp_checker.errors import (
     OSPConfigError,
     OSPError,
     OSPForbidden,
     OSPLoginError,
 )
+from foreman_hooks.osp_checker.servers import NOT_RUNNING, Server, Servers
 from foreman_hooks.osp_checker.sightings import Presence, RegionAnswer, Sighting, Survey
+from foreman_hooks.osp_checker.uuids import swap_bytes
 from foreman_hooks.osp_checker.wire import (
     EARLIER,
     MARK,
@@ -27,6 +29,7 @@ from foreman_hooks.osp_checker.wire import (
     Question,
     dump,
     load,
+    load_servers,
     words,
 )
 from foreman_hooks.satellite import jobs
@@ -351,7 +354,7 @@ def test_a_long_output_without_an_answer_is_not_an_answer(filler: str) -> None:
         )
 
 
-@pytest.mark.parametrize("module", [wire, jobs])
+@pytest.mark.parametrize("module", [wire, wire_fields, wire_servers, jobs])
 def test_no_regular_expression_that_could_backtrack_reads_foreign_output(
     module: Any,
 ) -> None:
@@ -379,3 +382,208 @@ def test_a_time_in_another_zone_is_the_same_moment() -> None:
 )
 def test_a_list_may_be_written_in_any_way(text: str, parts: list[str]) -> None:
     assert words(text) == parts
+
+
+# Servers
+
+
+SERVERS = Servers(
+    (RegionAnswer(*PLACE, 3, "seen"), RegionAnswer(*OTHER, 1, "seen")),
+    (
+        Server(ONE, *PLACE, "web", "ACTIVE", "p1", "shop", "i1", ENDED, ENDED),
+        Server(ONE, *OTHER),  # the same UUID in two clouds is two servers
+        Server(TWO, *OTHER, status="DELETED", terminated_at=ENDED),
+    ),
+    ENDED,
+)
+UNMANAGED = Question("f00d", "unmanaged", THREE, "prod")
+SERVERS_LINE = dump(UNMANAGED, SERVERS)
+
+
+def test_servers_arrive_unchanged() -> None:
+    assert load_servers(UNMANAGED, f"motd\n{SERVERS_LINE}\nbye") == SERVERS
+
+
+def test_without_a_server_or_a_uuid_the_regions_answer_all_the_same() -> None:
+    question = UNMANAGED._replace(uuids="", mode="inactive")
+    answer = Servers(SERVERS.regions, ())
+    assert load_servers(question, dump(question, answer)) == answer
+
+
+@given(st.data())
+def test_all_servers_arrive_unchanged_as_one_line_of_ascii(
+    data: st.DataObject,
+) -> None:
+    places = data.draw(
+        st.lists(st.tuples(texts, texts), min_size=1, max_size=3, unique=True)
+    )
+    times = st.none() | st.datetimes(timezones=st.just(timezone.utc))
+    mode = data.draw(st.sampled_from(["deleted", "inactive", "unmanaged"]))
+    statuses = {"deleted": st.just("DELETED"), "inactive": st.sampled_from(NOT_RUNNING)}
+    terminated = times.filter(bool) if mode == "deleted" else times
+    servers = [
+        Server(
+            f"{number:08x}-0000-4000-8000-000000000000",
+            *data.draw(st.sampled_from(places)),
+            data.draw(texts),
+            data.draw(statuses.get(mode, texts)),
+            *(data.draw(texts) for _ in range(3)),
+            data.draw(times),
+            data.draw(times),
+            data.draw(terminated),
+        )
+        for number in range(1, data.draw(st.integers(1, 6)))
+    ]
+    regions = tuple(
+        RegionAnswer(*place, data.draw(st.none() | st.integers(0)), data.draw(texts))
+        for place in places
+    )
+    answer = Servers(regions, tuple(servers), data.draw(times))
+    question = Question("0", mode, "", data.draw(texts), data.draw(texts))
+    line = dump(question, answer)
+    assert line.isascii() and len(line.splitlines()) == 1
+    assert load_servers(question, line) == answer
+
+
+def changed_row(place: int, value: object) -> str:
+    """An answer whose first row has another value in that place."""
+    body = body_of(SERVERS_LINE)
+    body["servers"][0][place] = value
+    return framed(body)
+
+
+def changed_servers(change: Callable[[Any], Any]) -> str:
+    body = body_of(SERVERS_LINE)
+    change(body)
+    return framed(body)
+
+
+def failed_region(body: Any) -> None:
+    """A region has an error, and servers all the same."""
+    body["regions"][0][4:6] = ["OSPError", "cell down"]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        SERVERS_LINE[:-1],
+        SERVERS_LINE.replace("shop", "bank"),
+        f"{SERVERS_LINE}\n{changed_row(2, 'db')}",
+        dump(UNMANAGED._replace(uuids=""), SERVERS),
+        dump(UNMANAGED._replace(mode="inactive"), SERVERS),
+        dump(UNMANAGED._replace(since="2026-11-20T12:00:00Z"), SERVERS),
+        dump(UNMANAGED, Survey(SERVERS.regions, {}, {})),
+        LINE,
+        changed_row(0, 2),
+        changed_row(0, -1),
+        changed_row(0, "0"),
+        changed_row(0, True),
+        changed_row(0, 0.0),
+        changed_row(0, None),
+        changed_row(1, ""),
+        changed_row(1, ONE.upper().replace("1", "A")),
+        changed_row(1, ONE.replace("-", "")),
+        changed_row(1, "00000000-0000-0000-0000-000000000000"),
+        changed_row(1, 5),
+        changed_row(1, None),
+        changed_row(1, [ONE]),
+        changed_row(1, THREE),  # the question names it
+        changed_row(1, swap_bytes(THREE)),
+        *(changed_row(place, None) for place in range(2, 7)),
+        *(changed_row(place, 5) for place in range(2, 10)),
+        *(changed_row(place, {}) for place in range(2, 10)),
+        *(changed_row(place, "2026-11-20T12:00:00") for place in range(7, 10)),
+        *(changed_row(place, "") for place in range(7, 10)),
+        changed_servers(lambda body: body["servers"][0].pop()),
+        changed_servers(lambda body: body["servers"][0].append("")),
+        changed_servers(lambda body: body["servers"].append(body["servers"][0])),
+        changed_servers(lambda body: body["servers"].append("0123456789")),
+        changed_servers(lambda body: body["servers"].append(None)),
+        changed_servers(lambda body: body.update(servers=None)),
+        changed_servers(lambda body: body.update(servers=5)),
+        changed_servers(lambda body: body.update(servers="")),
+        changed_servers(lambda body: body.update(servers={})),
+        changed_servers(lambda body: body.pop("servers")),
+        changed_servers(lambda body: body.pop("at")),
+        changed_servers(lambda body: body.update(at="soon")),
+        changed_servers(lambda body: body["regions"].pop()),
+        changed_servers(lambda body: body["regions"].append(body["regions"][0])),
+        changed_servers(failed_region),
+    ],
+)
+def test_any_other_answer_about_servers_is_not_one(output: str) -> None:
+    with pytest.raises(NoAnswer):
+        load_servers(UNMANAGED, output)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(anything, st.integers(0, 9), st.sampled_from(["row", "rows", "field", "body"]))
+def test_servers_of_any_form_are_not_an_answer_and_no_crash(
+    value: object, place: int, where: str
+) -> None:
+    body = body_of(SERVERS_LINE)
+    if where == "field":
+        body["servers"][0][place] = value
+    elif where == "row":
+        body["servers"][0] = value
+    elif where == "rows":
+        body["servers"] = value
+    else:
+        body = value
+    try:
+        answer = load_servers(UNMANAGED, framed(json.dumps(body)))
+    except NoAnswer:
+        return
+    # Only another text in a row, or no rows at all, can be right.
+    assert where in ("field", "rows")
+    assert len(answer.servers) in (0, 3)
+
+
+@given(st.integers(0, len(SERVERS_LINE) - 1), st.sampled_from('0aZ {}",:'))
+def test_a_line_of_servers_with_one_wrong_character_is_not_an_answer(
+    place: int, other: str
+) -> None:
+    changed = SERVERS_LINE[:place] + other + SERVERS_LINE[place + 1 :]
+    if changed != SERVERS_LINE:
+        with pytest.raises(NoAnswer):
+            load_servers(UNMANAGED, changed)
+
+
+@pytest.mark.parametrize(
+    ("mode", "server"),
+    [
+        ("deleted", Server(ONE, *PLACE, status="ACTIVE", terminated_at=ENDED)),
+        ("deleted", Server(ONE, *PLACE, status="SOFT_DELETED")),
+        ("deleted", Server(ONE, *PLACE, status="DELETED")),
+        ("inactive", Server(ONE, *PLACE, status="ACTIVE")),
+        ("inactive", Server(ONE, *PLACE, status="DELETED", terminated_at=ENDED)),
+        ("inactive", Server(ONE, *PLACE)),
+    ],
+)
+def test_a_server_that_was_not_asked_for_spoils_the_answer(
+    mode: str, server: Server
+) -> None:
+    question = Question("f00d", mode, "", since="2026-11-20T12:00:00Z")
+    with pytest.raises(NoAnswer, match="not what was asked for"):
+        load_servers(question, dump(question, Servers(SERVERS.regions, (server,))))
+
+
+def test_a_region_that_failed_arrives_with_its_error() -> None:
+    failed = RegionAnswer(*OTHER, error=OSPForbidden("no allow_all_filters"))
+    answer = Servers((SERVERS.regions[0], failed), SERVERS.servers[:1])
+    found = load_servers(UNMANAGED, dump(UNMANAGED, answer))
+    assert found.servers == answer.servers
+    assert type(found.regions[1].error) is OSPForbidden
+    assert str(found.regions[1].error) == "no allow_all_filters"
+
+
+def test_servers_of_an_older_job_template_say_how_to_update_it() -> None:
+    with pytest.raises(NoAnswer, match="templates publish"):
+        load_servers(UNMANAGED, SERVERS_LINE.replace(MARK, EARLIER))

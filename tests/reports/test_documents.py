@@ -21,10 +21,9 @@ from sandbox.instances import Instance
 from sandbox.world import named_uuid
 
 from foreman_hooks.cleanup.journal import Deletion
-from foreman_hooks.cleanup.unmanaged import Server
 from foreman_hooks.commands import status
 from foreman_hooks.commands.main import cli
-from foreman_hooks.osp_checker import Presence, RegionAnswer, Sighting
+from foreman_hooks.osp_checker import Presence, RegionAnswer, Server, Sighting
 from foreman_hooks.osp_checker.errors import KINDS
 from foreman_hooks.reports import documents
 from foreman_hooks.reports.formats import Listing, write
@@ -282,7 +281,9 @@ def test_a_deletion_of_the_journal_has_what_is_known_of_it() -> None:
 
 
 def test_a_server_has_the_id_and_the_name_of_its_project() -> None:
-    server = Server(UUID, "web", "ACTIVE", "prod", "RegionOne", "p1", "shop", "", NOW)
+    server = Server(
+        UUID, "prod", "RegionOne", "web", "ACTIVE", "p1", "shop", created=NOW
+    )
     rows = valid(
         documents.servers_listing([server, server._replace(created=None)]), "unmanaged"
     )
