@@ -306,21 +306,19 @@ class LocalChecker:
         """The servers that `read` returns of each region; a region that fails has none."""
         self.open()
         counts = _Counts(self.regions, progress)
-        servers: dict[Place, list[Server]] = {}
 
-        def read_region(place: Place) -> None:
+        def read_region(place: Place) -> list[Server]:
             try:
-                servers[place] = list(
-                    read(self.regions[place], progress=counts.of(place))
-                )
+                return list(read(self.regions[place], progress=counts.of(place)))
             except OSPError as error:
                 self.errors[place] = error
+                return []
 
         sound = [place for place in self.regions if place not in self.errors]
         with workers(len(sound)) as pool:
-            list(pool.map(read_region, sound))
+            lists = list(pool.map(read_region, sound))
         answers = map(self._described, self._look((), None))
-        return Servers(tuple(answers), tuple(chain.from_iterable(servers.values())))
+        return Servers(tuple(answers), tuple(chain.from_iterable(lists)))
 
     def _look(
         self,

@@ -59,6 +59,45 @@ def test_any_source_of_facts_counts(stage: Stage, call: Any) -> None:
     assert listed(stage, call) == []
 
 
+@pytest.mark.parametrize("servers", [3, 30])
+def test_any_fact_counts_however_many_servers_have_no_record(
+    stage: Stage, call: Any, servers: int
+) -> None:
+    """A few UUIDs are searched for, many by reading all hosts; also on a host that is alive."""
+    uuid = add(stage, "puppet")
+    stage.host(
+        "record",
+        facts={
+            **guest_facts(named_uuid("record")),
+            "PuppetFactName": {"dmi::product::uuid": swap_bytes(uuid).upper()},
+        },
+    )
+    forgotten = [f"forgotten{number}" for number in range(servers)]
+    for name in forgotten:
+        add(stage, name)
+    assert listed(stage, call) == sorted(forgotten)
+
+
+def test_if_every_server_has_a_record_no_other_facts_are_read(
+    stage: Stage, call: Any
+) -> None:
+    stage.host("known")
+    for number in range(30):
+        stage.host(f"metal{number}", server=None)
+    assert listed(stage, call) == []
+    assert stage.foreman.count("GET /api/fact_values") == 1
+
+
+@pytest.mark.parametrize(("servers", "requests"), [(3, 2), (30, 3)])
+def test_what_is_left_over_costs_one_search_or_two_a_window_of_hosts(
+    stage: Stage, call: Any, servers: int, requests: int
+) -> None:
+    for number in range(servers):
+        add(stage, f"forgotten{number}")
+    assert len(listed(stage, call)) == servers
+    assert stage.foreman.count("GET /api/fact_values") == requests
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
@@ -143,14 +182,15 @@ def test_a_side_that_cannot_answer_is_an_error_and_not_a_shorter_list(
     assert (exit_code, out, err.count("\n")) == (code, "", 1)
 
 
-def test_a_configuration_that_leaves_the_clouds_to_a_job_cannot_say(
+def test_a_region_that_fails_is_an_error_although_others_answer(
     stage: Stage, call: Any
 ) -> None:
-    config = stage.config(
-        checker={"job_template": "OSP - Check instances", "search": "name = x"}
-    )
-    code, _, err = call("--config", config, "unmanaged")
-    assert code == 78 and "leaves them to a job" in err
+    """RegionTwo has no server, so that it proves nothing."""
+    add(stage, "forgotten")
+    clouds = [{"cloud": "prod", "regions": ["RegionOne", "RegionTwo"]}]
+    code, out, err = call("--config", stage.config(clouds=clouds), "unmanaged")
+    assert (code, out, err.count("\n")) == (69, "", 1)
+    assert "prod/RegionTwo: Nova lists no active server" in err
 
 
 def test_an_invalid_span_is_a_usage_error(stage: Stage, call: Any) -> None:

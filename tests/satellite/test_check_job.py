@@ -32,10 +32,13 @@ from foreman_hooks.osp_checker import (
     OSPLoginError,
     Presence,
     RegionAnswer,
+    Servers,
     Sighting,
     Survey,
+    swap_bytes,
 )
-from foreman_hooks.osp_checker.wire import MARK, Question, dump, load
+from foreman_hooks.osp_checker.wire import MARK, Question, dump, load, load_servers
+from foreman_hooks.satellite import check_job
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
@@ -528,6 +531,151 @@ def test_a_run_that_cannot_ask_deletes_nothing(job: JobStage) -> None:
     assert "terminated" in job.stage.left
 
 
+# Lists of servers
+
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)
+MODES = ["deleted", "inactive", "unmanaged"]
+
+
+def ask_for(checker: Any, mode: str, known: Any = ()) -> Servers:
+    """The servers of that list."""
+    arguments = {"deleted": [LONG_AGO], "inactive": [], "unmanaged": [known]}
+    answer: Servers = getattr(checker, mode)(*arguments[mode])
+    return answer
+
+
+def nothing_known(answer: Servers) -> bool:
+    """Whether every region has an error, and no server is listed."""
+    return not answer.servers and all(region.error for region in answer.regions)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_list_of_servers_is_that_of_the_local_check(job: JobStage, mode: str) -> None:
+    known = [fill(job.stage)["alive"]]
+    in_region_two(job.stage)
+    both = CloudScope("prod", ("RegionOne", "RegionTwo"))
+    delegated = ask_for(job.checker(both), mode, known)
+    local = ask_for(LocalChecker([both]), mode, known)
+    moved = {"updated": None}  # Nova prints the present time
+    assert [server._replace(**moved) for server in delegated.servers] == [
+        server._replace(**moved) for server in local.servers
+    ]
+    assert (delegated.regions, delegated.servers != ()) == (local.regions, True)
+    assert job.started == 1
+
+
+def test_unmanaged_gets_all_uuids_in_one_job(job: JobStage) -> None:
+    """With a part of them, the servers of the other part would look unmanaged."""
+    alive = job.stage.host("alive")
+    known = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(20_000)]
+    answer = job.checker().unmanaged([*known, named_uuid("witness"), swap_bytes(alive)])
+    assert (answer.servers, answer.regions[0].error) == ((), None)
+    assert answer.regions[0].servers == 2
+    assert job.started == 1
+
+
+def test_more_uuids_than_a_job_takes_are_refused_before_it_starts(
+    job: JobStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_job, "WHOLE_QUESTION", 2)
+    answer = job.checker().unmanaged([GONE, GONE.replace("1", "2")])
+    assert answer.regions[0].error is None
+    answer = job.checker().unmanaged([f"{n}{GONE[1:]}" for n in "123"])
+    assert nothing_known(answer)
+    assert type(answer.regions[0].error) is OSPConfigError
+    assert "at most 2 UUIDs of host records, and there are 3" in str(
+        answer.regions[0].error
+    )
+    assert job.started == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: "",
+        lambda line: line[:-1],
+        earlier,
+        lambda line: line.replace("RegionOne", "regionone"),
+        lambda line: Ran(f"{line}\n".encode(), 1),
+        lambda line: Ran(b"", EXCEPTION, "Could not establish connection"),
+    ],
+)
+def test_only_a_complete_list_in_answer_to_our_own_question_counts(
+    job: JobStage, mode: str, change: Callable[[str], Any]
+) -> None:
+    fill(job.stage)
+    job.answers(answering("prod", change=change))
+    assert nothing_known(ask_for(job.checker(), mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("ahead", [timedelta(minutes=-7), timedelta(minutes=7)])
+def test_no_list_counts_from_a_host_whose_clock_is_far_from_ours(
+    job: JobStage, mode: str, ahead: timedelta
+) -> None:
+    def target(script: str, stop: threading.Event) -> Ran:
+        question = inputs_of(script)[0]
+        answer = load_servers(question, check_instances.answer(question, ["prod"]))
+        there = datetime.now(timezone.utc) + ahead
+        return Ran(dump(question, replace(answer, at=there)).encode())
+
+    job.answers(target)
+    answer = ask_for(job.checker(), mode)
+    assert nothing_known(answer)
+    assert f"the clock of {NAME} is" in str(answer.regions[0].error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_region_that_failed_there_has_its_error_and_no_servers_here(
+    job: JobStage, mode: str
+) -> None:
+    fill(job.stage)
+    both = CloudScope("prod", ("RegionOne", "RegionTwo"))  # RegionTwo has no server
+    answer = ask_for(job.checker(both), mode)
+    errors = {region.region: region.error for region in answer.regions}
+    assert errors["RegionOne"] is None and "no active server" in str(
+        errors["RegionTwo"]
+    )
+    assert {server.region for server in answer.servers} == {"RegionOne"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (lambda job: job.stage.foreman.fail(POST, 500, {}), OSPError),
+        (lambda job: job.jobs.templates.by_id.clear(), OSPConfigError),
+        (lambda job: job.stage.satellite.users.clear(), OSPLoginError),
+    ],
+)
+def test_without_a_job_no_region_has_a_list(
+    job: JobStage, spoil: Callable[[JobStage], None], kind: type
+) -> None:
+    checker = job.checker()
+    spoil(job)
+    for mode in MODES:
+        answer = ask_for(checker, mode)
+        assert nothing_known(answer)
+        assert type(answer.regions[0].error) is kind
+
+
+def test_servers_without_a_record_are_listed_by_a_job(job: JobStage, call: Any) -> None:
+    config = job.stage.config(
+        checker={"job_template": "OSP - Check instances", "search": f"name = {NAME}"}
+    )
+    job.stage.openstack.add("RegionOne", Instance(GONE, "forgotten"))
+    job.stage.host("known")
+    code, out, err = call("--config", config, "unmanaged")
+    assert (code, err) == (0, "")
+    assert "forgotten" in out and "known" not in out
+    assert "1 of 3 servers have no host record" in out
+    job.answers(answering("prod", change=lambda line: line[:-1]))
+    code, out, err = call("--config", config, "unmanaged")
+    assert (code, out, err.count("\n")) == (69, "", 1)
+    assert "no checker host answers for it" in err
+
+
 # Several checker hosts
 
 
@@ -694,6 +842,39 @@ def test_two_hosts_that_answer_for_one_cloud_are_one_too_many(two: JobStage) -> 
     survey = ask_both(two, [GONE])
     assert Presence.UNKNOWN in [one.presence for one in survey.asked[GONE]]
     assert any("both answer for it" in str(seen.error) for seen in survey.regions)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_lists_of_two_checker_hosts_are_joined(two: JobStage, mode: str) -> None:
+    fill(two.stage)
+    gone = named_uuid("gone in region two")
+    two.stage.openstack.add("RegionTwo", Instance(gone, "two"))
+    two.stage.openstack.terminate("RegionTwo", gone, 1_700_000_000.0)
+    off = named_uuid("off in region two")
+    two.stage.openstack.add("RegionTwo", Instance(off, "two", status="SHUTOFF"))
+    both = two.checker(*BOTH, search="name ~ osp-checker")
+    answer = ask_for(both, mode)
+    assert [region.error for region in answer.regions] == [None, None]
+    assert {server.cloud for server in answer.servers} == {"prod", "north"}
+    assert two.started == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_servers_of_a_region_that_two_hosts_list_or_none(
+    two: JobStage, mode: str
+) -> None:
+    fill(two.stage)
+    both = two.checker(*BOTH, search="name ~ osp-checker")
+    two.answers(answering("prod", "north"))
+    answer = ask_for(both, mode)
+    failed = [region.cloud for region in answer.regions if region.error]
+    assert failed == ["north"]
+    assert {server.cloud for server in answer.servers} == {"prod"}
+    two.answers(lambda script, stop: Ran(b"", 1))
+    answer = ask_for(both, mode)
+    failed = [region.cloud for region in answer.regions if region.error]
+    assert failed == ["prod"]
+    assert {server.cloud for server in answer.servers} <= {"north"}
 
 
 # The script itself, as a process of its own
