@@ -236,7 +236,9 @@ def _checked_servers(question: Question, body: Mapping[str, Any]) -> Servers:
     named = both_orders(words(question.uuids))
     for server in servers:
         if not answers_mode(server, question.mode, named):
-            raise NoAnswer(f"server {server.uuid} is not what was asked for")
+            raise NoAnswer(
+                f"the answer describes server {server.uuid}, which was not asked for"
+            )
     return Servers(regions, servers, aware_time(body["at"]))
 
 

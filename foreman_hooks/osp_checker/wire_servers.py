@@ -45,7 +45,7 @@ def servers_of(
     for row in rows:
         server = _server_of_row(regions, *row)
         if (server.uuid, server.place) in servers:
-            raise ValueError(f"server {server.uuid} twice in {server.place}")
+            raise ValueError(f"two servers {server.uuid} in {server.place}")
         servers[server.uuid, server.place] = server
     return tuple(servers.values())
 
@@ -65,7 +65,7 @@ def _server_of_row(
 ) -> Server:
     region = regions[whole_number(number)]
     if region.error:
-        raise ValueError(f"a server in {region.place}, which failed")
+        raise ValueError(f"a server of {region.place}, which failed")
     if parse_uuid(plain_text(uuid)) != uuid:
         raise ValueError("a server without a UUID")
     return Server(

@@ -100,7 +100,7 @@ def _problem(question: Question) -> Optional[str]:
     except ValueError:
         return "since must be a time such as 2025-03-01T12:00:00Z"
     if question.mode == "deleted" and since is None:
-        return "the mode deleted needs since, a time such as 2025-03-01T12:00:00Z"
+        return "in mode deleted, since must be a time such as 2025-03-01T12:00:00Z"
     return None
 
 
