@@ -880,17 +880,12 @@ def test_no_servers_of_a_region_that_two_hosts_list_or_none(
 # The script itself, as a process of its own
 
 
-def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own(
-    job: JobStage, tmp_path: Path
-) -> None:
-    """With a home and an environment of its own, a greeting before its answer, and of our packages
+def script_as_a_process(job: JobStage, home: Path) -> Process:
+    """A checker host that really runs the script.
+
+    With a home and an environment of its own, a greeting before its answer, and of our packages
     only OpenStack's.
     """
-    uuid = job.stage.terminated("terminated")
-    living = [f"{number:08x}-0000-4000-8000-00000000000a" for number in range(9_999)]
-    for each in living:
-        job.stage.openstack.add("RegionOne", Instance(each, "app"))
-    home = tmp_path / "of the checker"
     (home / ".config" / "openstack").mkdir(parents=True)
     job.stage.use_cloud().rename(home / ".config" / "openstack" / "clouds.yaml")
     missing = (
@@ -904,16 +899,39 @@ def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own
     (home / "sitecustomize.py").write_text(
         f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"
     )
-    job.answers(
-        Process(
-            home,
-            {
-                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-                "PYTHONPATH": str(home),
-            },
-            banner=b"Welcome! ",
-        )
-    )
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(home),
+    }
+    return Process(home, environment, banner=b"Welcome! ")
+
+
+def test_the_script_lists_servers_as_a_process_of_its_own(
+    job: JobStage, tmp_path: Path
+) -> None:
+    instances = fill(job.stage)
+    job.answers(script_as_a_process(job, tmp_path / "of the checker"))
+    checker = job.checker()
+    listed = {}
+    for mode in MODES:
+        answer = ask_for(checker, mode, [instances["alive"]])
+        assert answer.regions[0].error is None
+        listed[mode] = {server.uuid for server in answer.servers}
+    assert listed == {
+        "deleted": {instances["terminated"]},
+        "inactive": {instances["off"]},
+        "unmanaged": {instances["off"], named_uuid("witness")},
+    }
+
+
+def test_ten_thousand_uuids_go_through_one_job_that_runs_as_a_process_of_its_own(
+    job: JobStage, tmp_path: Path
+) -> None:
+    uuid = job.stage.terminated("terminated")
+    living = [f"{number:08x}-0000-4000-8000-00000000000a" for number in range(9_999)]
+    for each in living:
+        job.stage.openstack.add("RegionOne", Instance(each, "app"))
+    job.answers(script_as_a_process(job, tmp_path / "of the checker"))
     survey = job.checker().survey([*living, uuid])
     (sighting,) = survey.asked.pop(uuid)
     assert sighting.presence is Presence.DELETED and sighting.terminated_at
