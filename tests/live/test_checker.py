@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -356,3 +356,71 @@ def test_neutron_down_makes_no_living_server_gone(cloud: Cloud) -> None:
             "cell1/soft-deleted",
         ).values()
     ) <= {"unknown", "present"}
+
+
+@pytest.mark.parametrize("rows", [2, 1000])
+def test_the_deleted_servers_are_those_with_a_deleted_row_and_a_time(
+    cloud: Cloud, rows: int
+) -> None:
+    """Soft-deleted servers are in Nova's list, too."""
+    scope = CloudScope("admin", ("RegionOne",), manners=Manners(page_size=rows))
+    answer = LocalChecker([scope]).deleted(LONG_AGO)
+    assert answer.regions[0].error is None
+    listed = {server.uuid: server for server in answer.servers}
+    uuids = sorted(cloud.instances.values())
+    survey = LocalChecker([scope]).ask(uuids)
+    proven = {uuid: survey.of(uuid)[0].terminated_at for uuid in uuids}
+    assert {uuid: server.terminated_at for uuid, server in listed.items()} == {
+        uuid: when for uuid, when in proven.items() if when
+    }
+    assert cloud.instances["cell2/deleted-project-a"] in listed
+    assert cloud.instances["cell1/soft-deleted"] not in listed
+
+
+def test_only_what_was_deleted_since_is_listed(cloud: Cloud) -> None:
+    checker = LocalChecker([CloudScope("admin", ("RegionOne",))])
+    since = datetime.now(timezone.utc) + timedelta(minutes=1)
+    assert checker.deleted(since).servers == ()
+
+
+def test_a_list_of_deleted_servers_that_the_role_may_not_filter_is_an_error(
+    cloud: Cloud,
+) -> None:
+    checker = LocalChecker([CloudScope("reader", ("RegionOne",))])
+    answer = checker.deleted(LONG_AGO)
+    assert isinstance(answer.regions[0].error, OSPForbidden)
+    assert answer.servers == ()
+
+
+@pytest.mark.parametrize("name", ["admin", "checker"])
+def test_the_servers_that_do_not_run_have_such_a_status(
+    cloud: Cloud, name: str
+) -> None:
+    cloud.policy("least-privilege")
+    answer = LocalChecker([CloudScope(name, ("RegionOne",))]).inactive()
+    assert answer.regions[0].error is None
+    listed = {server.uuid: server.status for server in answer.servers}
+    expected = {
+        "stopped": "SHUTOFF",
+        "error": "ERROR",
+        "shelved-offloaded": "SHELVED_OFFLOADED",
+        "paused": "PAUSED",
+    }
+    for cell in ("cell1", "cell2"):
+        for label, status in expected.items():
+            assert listed[cloud.instances[f"{cell}/{label}"]] == status
+        for label in ("active", "soft-deleted", "deleted", "hidden", "migrating"):
+            assert cloud.instances[f"{cell}/{label}"] not in listed
+    assert listed[cloud.instances["building-request-only"]] == "BUILD"
+
+
+@pytest.mark.parametrize("name", ["admin", "checker"])
+def test_the_servers_that_no_uuid_names_are_unmanaged(cloud: Cloud, name: str) -> None:
+    cloud.policy("least-privilege")
+    whole = list_uuids(Region.open("admin", "RegionOne"))
+    forgotten = {cloud.instances["cell1/active"], cloud.instances["cell2/stopped"]}
+    known = [swap_bytes(uuid) for uuid in whole - forgotten]
+    answer = LocalChecker([CloudScope(name, ("RegionOne",))]).unmanaged(known)
+    (region,) = answer.regions
+    assert (region.error, region.servers) == (None, len(whole))
+    assert {server.uuid for server in answer.servers} == forgotten

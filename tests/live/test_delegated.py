@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ from sandbox.satellite import Host, Satellite, User
 from sandbox.server import Server
 from sandbox.targets import Process
 
+from foreman_hooks.osp_checker import Checker, CloudScope, LocalChecker, Servers
+from foreman_hooks.satellite.check_job import CheckJob, JobChecker
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
+from foreman_hooks.satellite.jobs import RemoteExecution
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
@@ -194,6 +199,50 @@ def test_with_a_cell_down_nothing_goes(teams: Teams, cloud: Cloud) -> None:
         _, err = process.communicate()
     assert process.returncode != 0 and "500" in err
     assert teams.left == before
+
+
+def test_the_job_lists_what_this_machine_would_list(
+    teams: Teams, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted servers, those that do not run, and those without a record."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(teams.clouds_yaml))
+    scopes = [CloudScope("admin", ("RegionOne", "RegionTwo"))]
+    jobs = RemoteExecution(Client(Login(teams.server.url, "cleaner", PASSWORD)))
+    job = CheckJob("OSP - Check instances", "name = osp-checker.example.com")
+    known = [cloud.instances["cell1/active"], cloud.instances["r2/active"]]
+    long_ago = datetime(2000, 1, 1, tzinfo=timezone.utc)
+
+    def lists(checker: Checker) -> list[Servers]:
+        return [
+            checker.deleted(long_ago),
+            checker.inactive(),
+            checker.unmanaged(known),
+        ]
+
+    delegated = lists(JobChecker(jobs, job, scopes))
+    for answer, expected in zip(delegated, lists(LocalChecker(scopes))):
+        assert answer.regions == expected.regions
+        assert [region.error for region in answer.regions] == [None, None]
+        assert {server.uuid for server in answer.servers} == {
+            server.uuid for server in expected.servers
+        }
+        assert answer.servers
+
+
+def test_unmanaged_lists_servers_without_a_login_of_the_cloud(
+    teams: Teams, cloud: Cloud
+) -> None:
+    uuid = cloud.instances["cell2/stopped"]
+    (record,) = [
+        host
+        for host in teams.satellite.hosts.values()
+        if host.name == "cell2-stopped.example.com"
+    ]
+    del teams.satellite.hosts[record.id]
+    with teams.command("unmanaged", "--output", "json") as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert [server["uuid"] for server in json.loads(out)] == [uuid]
 
 
 @pytest.mark.parametrize("name", ["wrong-password", "reader", "app-cred-deleted"])
