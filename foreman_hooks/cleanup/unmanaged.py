@@ -8,7 +8,7 @@ from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.osp_checker import Checker, Server, Servers, both_orders
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import EVERYTHING, list_hosts
-from foreman_hooks.satellite.shared_uuids import hosts_naming
+from foreman_hooks.satellite.shared_uuids import names_by_uuid
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ def _without_named(satellite: Satellite, answer: Servers) -> Servers:
     record, so now the few others are searched for, instead of reading all facts of many hosts.
     """
     uuids = {server.uuid for server in answer.servers}
-    named = both_orders(hosts_naming(satellite, uuids))
+    named = both_orders(names_by_uuid(satellite, uuids))
     servers = [server for server in answer.servers if server.uuid not in named]
     return replace(answer, servers=tuple(servers))

@@ -83,34 +83,34 @@ def dump(question: Question, answer: Union[Survey, Servers]) -> str:
     `answer.at`, the time on this host, is included, so that the other side notices clocks that
     disagree.
     """
-    places = [region.place for region in answer.regions]
+    numbers = {region.place: number for number, region in enumerate(answer.regions)}
     body: dict[str, Any] = {
         "question": question.digest,
         "at": iso_text(answer.at),
-        "regions": [_region_row(region) for region in answer.regions],
+        "regions": list(map(_region_row, answer.regions)),
     }
     if isinstance(answer, Survey):
         alive = answer.alive.items()
-        body["alive"] = {uuid: places.index(place) for uuid, place in alive}
-        body["asked"] = _sighting_rows(answer, places)
+        body["alive"] = {uuid: numbers[place] for uuid, place in alive}
+        body["asked"] = _sighting_rows(answer, numbers)
     else:
-        numbers = {place: number for number, place in enumerate(places)}
         body["servers"] = [
             server_row(numbers[server.place], server) for server in answer.servers
         ]
     payload = json.dumps(body, separators=(",", ":"))
-    return f"{MARK} {question.nonce} {hashlib.sha256(payload.encode()).hexdigest()} {payload}"
+    digest = hashlib.sha256(payload.encode()).hexdigest()
+    return f"{MARK} {question.nonce} {digest} {payload}"
 
 
 def _sighting_rows(
-    survey: Survey, places: Sequence[Place]
+    survey: Survey, numbers: Mapping[Place, int]
 ) -> dict[str, list[list[Any]]]:
     """UUID -> its sightings; those of a region that failed are left out: its error is enough."""
     failed = {answer.place for answer in survey.regions if answer.error}
     asked = {}
     for uuid, sightings in survey.asked.items():
         asked[uuid] = [
-            _sighting_row(places.index(sighting.place), sighting)
+            _sighting_row(numbers[sighting.place], sighting)
             for sighting in sightings
             if sighting.place not in failed
         ]
@@ -219,15 +219,13 @@ def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
         raise NoAnswer("the answer is about other UUIDs")
     if question.mode != "list" and regions and answered != wanted:
         raise NoAnswer("the answer leaves UUIDs out")
-    return Survey(
-        regions,
-        {uuid: places[whole_number(number)] for uuid, number in alive.items()},
-        {
-            uuid: _sightings(uuid, regions, sightings)
-            for uuid, sightings in rows.items()
-        },
-        aware_time(body["at"]),
-    )
+    listed = {}
+    for uuid, number in alive.items():
+        listed[uuid] = places[whole_number(number)]
+    asked = {}
+    for uuid, sightings in rows.items():
+        asked[uuid] = _sightings(uuid, regions, sightings)
+    return Survey(regions, listed, asked, aware_time(body["at"]))
 
 
 def _checked_servers(question: Question, body: Mapping[str, Any]) -> Servers:
@@ -288,19 +286,14 @@ def _sightings(
             uuid, *place, Presence(presence), detail, ended, project
         )
     failures = [str(answer.error) for answer in regions if answer.error]
-    if not failures:
-        return tuple(sightings[answer.place] for answer in regions)
     for answer in regions:
         if answer.error:
             why = str(answer.error)
-            sightings[answer.place] = Sighting(
-                uuid, *answer.place, Presence.UNKNOWN, why
-            )
-        elif answer.place not in sightings:
+        elif failures and answer.place not in sightings:
             why = f"not asked: {failures[0]}"
-            sightings[answer.place] = Sighting(
-                uuid, *answer.place, Presence.UNKNOWN, why
-            )
+        else:
+            continue
+        sightings[answer.place] = Sighting(uuid, *answer.place, Presence.UNKNOWN, why)
     return tuple(sightings[answer.place] for answer in regions)
 
 

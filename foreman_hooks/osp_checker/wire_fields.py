@@ -23,10 +23,12 @@ def aware_time(text: Optional[str]) -> Optional[datetime]:
 
     Raises TypeError if it is neither.
     """
-    when = datetime.fromisoformat(text) if text is not None else None
-    if when is not None and when.utcoffset() is None:
+    if text is None:
+        return None
+    when = datetime.fromisoformat(text)
+    if when.utcoffset() is None:
         raise ValueError(f"{text} has no time zone")
-    return when.astimezone(timezone.utc) if when else None
+    return when.astimezone(timezone.utc)
 
 
 def iso_text(when: Optional[datetime]) -> Optional[str]:

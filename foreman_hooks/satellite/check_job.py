@@ -109,7 +109,7 @@ class JobChecker:
         progress: Optional[Progress] = None,
     ) -> Survey:
         """Which UUIDs a list of servers contains; the regions answer even without UUIDs."""
-        distinct = list(dict.fromkeys(uuids))
+        distinct = _distinct(uuids)
         if not distinct:
             distinct = [str(uuidlib.uuid4())]
         answers = self._ask_all("list", distinct, progress)
@@ -122,7 +122,7 @@ class JobChecker:
         since: Optional[datetime] = None,
     ) -> Survey:
         """Ask about each UUID in every region; see Checker.ask."""
-        distinct = list(dict.fromkeys(uuids))
+        distinct = _distinct(uuids)
         answers = self._ask_all("ask", distinct, progress, since)
         return joined(distinct, list(answers))
 
@@ -137,7 +137,7 @@ class JobChecker:
         Each checker host knows only its own lists.  So if there are several, the UUIDs that no list
         contains need a second job.
         """
-        distinct = list(dict.fromkeys(uuids))
+        distinct = _distinct(uuids)
         try:
             self._look_up()
         except SatelliteError as error:
@@ -166,7 +166,7 @@ class JobChecker:
         One job gets all UUIDs: with a part of them, it would return all servers that the others
         name.
         """
-        distinct = list(dict.fromkeys(known))
+        distinct = _distinct(known)
         if len(distinct) > WHOLE_QUESTION:
             error = OSPConfigError(
                 f"a job takes at most {WHOLE_QUESTION:,} UUIDs of host records, and there are "
@@ -395,6 +395,11 @@ class JobChecker:
                 return outputs
             pause = max(0.5, waited / 4)
             time.sleep(min(self.pause, pause))
+
+
+def _distinct(uuids: Iterable[str]) -> list[str]:
+    """Each UUID once, in order."""
+    return list(dict.fromkeys(uuids))
 
 
 def _job_error(output: Output) -> str:

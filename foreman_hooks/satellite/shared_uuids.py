@@ -43,15 +43,15 @@ def hosts_sharing_uuids(
     satellite: Satellite,
     hosts: Collection[IdentifiedHost],
 ) -> dict[int, tuple[str, ...]]:
-    """Host id -> names of the other hosts that name one of its UUIDs; see hosts_naming."""
+    """Host id -> names of the other hosts that name one of its UUIDs; see names_by_uuid."""
     uuids: set[str] = set()
     for host in hosts:
         uuids.update(host.identity.uuids)
-    naming = hosts_naming(satellite, uuids)
+    naming = names_by_uuid(satellite, uuids)
     return {host.id: _others(host, naming) for host in hosts}
 
 
-def hosts_naming(satellite: Satellite, uuids: Collection[str]) -> Naming:
+def names_by_uuid(satellite: Satellite, uuids: Collection[str]) -> Naming:
     """UUID -> names of the hosts that name it; only UUIDs that a host names.
 
     `uuids`: dashed, lower case; each counts in both byte orders.  Any source of facts counts, among

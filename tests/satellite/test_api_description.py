@@ -73,7 +73,11 @@ from foreman_hooks.satellite.records import (
     fetch_records_named,
 )
 from foreman_hooks.satellite.restore import restore
-from foreman_hooks.satellite.shared_uuids import hosts_naming, hosts_sharing_uuids
+from foreman_hooks.satellite.shared_uuids import (
+    hosts_naming,
+    hosts_sharing_uuids,
+    names_by_uuid,
+)
 from satellite_remote_exec.build import build
 from satellite_remote_exec.publish import publish
 
@@ -113,6 +117,7 @@ CALLS = {
     "hosts_sharing_uuids": lambda client: hosts_sharing_uuids(
         client, [IdentifiedHost(1, WEB1, Identity((UUID,)))]
     ),
+    "names_by_uuid": lambda client: names_by_uuid(client, [UUID]),
     "hosts_naming": lambda client: hosts_naming(client, [UUID], Scope("name ~ web", 1)),
     "ids_of": lambda client: ids_of(client, [WEB1], "name ~ web", 1),
     "facts_now": lambda client: facts_now(client, 1, WEB1),
