@@ -317,8 +317,9 @@ class LocalChecker:
         sound = [place for place in self.regions if place not in self.errors]
         with workers(len(sound)) as pool:
             lists = list(pool.map(read_region, sound))
-        answers = map(self._described, self._look((), None))
-        return Servers(tuple(answers), tuple(chain.from_iterable(lists)))
+        answers = tuple(map(self._described, self._look((), None)))
+        servers = tuple(chain.from_iterable(lists))
+        return Servers(answers, servers)
 
     def _look(
         self,
@@ -421,7 +422,9 @@ def _joined_regions(
     regions: dict[Place, RegionAnswer] = {}
     for answer in answers:
         for region in answer.regions:
-            regions[region.place] = _merged(regions.get(region.place, region), region)
+            place = region.place
+            known = regions.get(place, region)
+            regions[place] = _merged(known, region)
     return regions
 
 

@@ -64,12 +64,16 @@ class Question(NamedTuple):
     @property
     def digest(self) -> str:
         """SHA-256 of the whole question, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self).encode()).hexdigest()
+        return _sha256(json.dumps(self))
 
     def moment(self) -> Optional[datetime]:
         """`since` as an aware time; None if it is empty.  Raises ValueError."""
         # Before Python 3.11 fromisoformat does not know the Z.
         return aware_time(self.since.replace("Z", "+00:00") or None)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def words(text: str) -> list[str]:
@@ -98,8 +102,7 @@ def dump(question: Question, answer: Union[Survey, Servers]) -> str:
             server_row(numbers[server.place], server) for server in answer.servers
         ]
     payload = json.dumps(body, separators=(",", ":"))
-    digest = hashlib.sha256(payload.encode()).hexdigest()
-    return f"{MARK} {question.nonce} {digest} {payload}"
+    return f"{MARK} {question.nonce} {_sha256(payload)} {payload}"
 
 
 def _sighting_rows(
@@ -181,7 +184,7 @@ def _body(question: Question, output: str) -> Mapping[str, Any]:
     if len(frames) != 1:
         raise NoAnswer("several answers" if frames else "no answer in its output")
     digest, payload = frames.pop()
-    if hashlib.sha256(payload.encode()).hexdigest() != digest:
+    if _sha256(payload) != digest:
         raise NoAnswer("the answer is damaged")
     body: Mapping[str, Any] = json.loads(payload)
     if body["question"] != question.digest:
@@ -210,7 +213,6 @@ def _gist(error: Exception) -> str:
 
 def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
     regions = _region_answers(body["regions"])
-    places = [answer.place for answer in regions]
     wanted = set(words(question.uuids))
     alive = body["alive"]
     rows = body["asked"]
@@ -221,7 +223,7 @@ def _checked(question: Question, body: Mapping[str, Any]) -> Survey:
         raise NoAnswer("the answer leaves UUIDs out")
     listed = {}
     for uuid, number in alive.items():
-        listed[uuid] = places[whole_number(number)]
+        listed[uuid] = regions[whole_number(number)].place
     asked = {}
     for uuid, sightings in rows.items():
         asked[uuid] = _sightings(uuid, regions, sightings)
@@ -263,7 +265,9 @@ def _region_answer(
         plain_text(text)
     if servers is not None:
         whole_number(servers)
-    failure = KINDS.get(kind, OSPError)(error) if kind or error else None
+    failure = None
+    if kind or error:
+        failure = KINDS.get(kind, OSPError)(error)
     return RegionAnswer(cloud, region, servers, proof, failure, tuple(unlisted))
 
 
