@@ -2,7 +2,7 @@
 
 Runs on a host of the OSP team, as a user whose clouds.yaml has the clouds.  It asks Keystone and
 Nova whether each instance exists, or which servers are deleted, do not run, or have none of the
-UUIDs; writes nothing; and prints the answer but no secret.
+UUIDs.  It writes nothing, and prints the answer but no secret.
 """
 
 import importlib.util
@@ -130,7 +130,8 @@ def scopes(question: Question, known: Sequence[str]) -> list[CloudScope]:
 def _ask(checker: LocalChecker, question: Question) -> Union[Survey, Servers]:
     uuids = [str(parse_uuid(text)) for text in words(question.uuids)]
     since = question.moment()
-    if question.mode == "deleted" and since:
+    if question.mode == "deleted":
+        assert since  # else it has a problem
         return checker.deleted(since)
     if question.mode == "inactive":
         return checker.inactive()

@@ -23,6 +23,7 @@ from sandbox.targets import EXCEPTION, LOST, SILENT, Process, Ran
 from sandbox.world import named_uuid
 
 from foreman_hooks.cleanup.doctor.openstack import examine_check_job
+from foreman_hooks.cleanup.run_log import begin_run, end_run
 from foreman_hooks.osp_checker import (
     CloudScope,
     LocalChecker,
@@ -38,6 +39,8 @@ from foreman_hooks.osp_checker import (
     swap_bytes,
 )
 from foreman_hooks.osp_checker.wire import MARK, Question, dump, load, load_servers
+from foreman_hooks.rules.model import Policy
+from foreman_hooks.rules.plan import Kind
 from foreman_hooks.satellite import check_job
 from foreman_hooks.satellite.check_job import JobChecker
 from foreman_hooks.satellite.client import Login
@@ -674,6 +677,25 @@ def test_servers_without_a_record_are_listed_by_a_job(job: JobStage, call: Any) 
     code, out, err = call("--config", config, "unmanaged")
     assert (code, out, err.count("\n")) == (69, "", 1)
     assert "no checker host answers for it" in err
+
+
+def test_a_quick_run_removes_by_a_job_what_was_deleted_since_the_last_run(
+    job: JobStage,
+) -> None:
+    stage = job.stage
+    stage.now -= timedelta(hours=3)
+    policy = Policy(max_fraction=1.0, quiet=timedelta(hours=1))
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal, policy, checker=job.checker())
+        url = stage.foreman.url
+        begun = begin_run(journal, url, "run", Kind.FULL, "all hosts", "me", stage.now)
+        end_run(journal, begun, 0, stage.now, plan=cleanup.plan())
+        stage.now += timedelta(hours=3)
+        uuid = stage.terminated("terminated", timedelta(hours=2))
+        plan = cleanup.plan_quick()
+        assert [verdict.uuid for verdict in plan.deletions] == [uuid]
+        assert [outcome.result for outcome in cleanup.apply(plan)] == ["deleted"]
+    assert "terminated" not in stage.left
 
 
 # Several checker hosts
