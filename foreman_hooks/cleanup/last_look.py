@@ -7,7 +7,6 @@ from typing import Any, Optional
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.missing import Missing, Witnesses, can_detach
-from foreman_hooks.cleanup.observation import case_of
 from foreman_hooks.cleanup.progress import Clock
 from foreman_hooks.cleanup.signs_of_life import SignsOfLife
 from foreman_hooks.cleanup.whereabouts import homes_now, sightings_of, terminated_at
@@ -75,7 +74,7 @@ class LastLook:
             answers = self.checker.ask(uuids)
         sightings = sightings_of(uuids, answers)
         missing = self._missing(host, record, answers, survey)
-        return case_of(host, sightings, self.plan.regions, missing)
+        return missing.case(host, sightings, self.plan.regions)
 
     def _identity(self, record: Optional[Record]) -> Identity:
         if record is None:

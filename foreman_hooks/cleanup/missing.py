@@ -1,19 +1,19 @@
 """The closer look at missing hosts: every cloud answered, and none has them alive."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import Optional
 
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.cleanup.signs_of_life import SignsOfLife
-from foreman_hooks.cleanup.whereabouts import terminated_at
-from foreman_hooks.osp_checker import Place, Survey
+from foreman_hooks.cleanup.whereabouts import sightings_of, terminated_at
+from foreman_hooks.osp_checker import Place, RegionAnswer, Sighting, Survey
 from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.model import History, Policy, Record
+from foreman_hooks.rules.verdict import Case, needs_record
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.installation import destroys_vms
 from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost, firmware_kinds
@@ -39,11 +39,11 @@ WITNESSES = 3
 class Missing:
     """What is known of the missing hosts.
 
-    `records`: host id -> its record.  `histories`: host id -> what earlier runs know; only of
-    missing hosts.  `twins`: host id -> the names of the other records that name its instance.
-    `twin_records`: name -> record of these.  `checkins_arrive`: other hosts checked in recently.
-    `parameters_shown`: the login may read host parameters.  `detachable`: compute resources can be
-    detached.
+    `records`: host id -> its record; only of hosts whose verdict depends on it.  `histories`: host
+    id -> what earlier runs know; only of missing hosts.  `twins`: host id -> the names of the other
+    records that name its instance.  `twin_records`: name -> record of these; only for the hosts in
+    `records`.  `checkins_arrive`: other hosts checked in recently.  `parameters_shown`: the login
+    may read host parameters.  `detachable`: compute resources can be detached.
     """
 
     records: Mapping[int, RecordOrReason] = field(default_factory=dict)
@@ -54,6 +54,43 @@ class Missing:
     checkins_arrive: bool = False
     parameters_shown: bool = False
     detachable: bool = True
+
+    def case(
+        self,
+        host: IdentifiedHost,
+        sightings: tuple[Sighting, ...],
+        regions: Iterable[RegionAnswer],
+    ) -> Case:
+        """Everything that the rules need to know of one host; `regions`: all that were asked."""
+        record = self.records.get(host.id)
+        readable = record if isinstance(record, Record) else None
+        linked = readable is not None and bool(readable.compute_resource)
+        unlisted: list[str] = []
+        for region in regions:
+            unlisted += [f"{region.cloud}/{name}" for name in region.unlisted]
+        witnessed: set[Place] = set()
+        for place, witnesses in self.witnesses.items():
+            if host.identity.kind in witnesses:
+                witnessed.add(place)
+        twins: dict[str, Optional[Record]] = {}
+        for name in self.twins.get(host.id, ()):
+            twin = self.twin_records.get(name)
+            twins[name] = twin if isinstance(twin, Record) else None
+        return Case(
+            host_id=host.id,
+            name=host.name,
+            identity=host.identity,
+            sightings=sightings,
+            record=readable,
+            problem=record if isinstance(record, str) else "",
+            twins=twins,
+            history=self.histories.get(host.id, History()),
+            unlisted=tuple(unlisted),
+            witnessed=frozenset(witnessed),
+            checkins_arrive=self.checkins_arrive,
+            parameters_shown=self.parameters_shown,
+            detachable=self.detachable or not linked,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,43 +108,75 @@ class MissingHosts:
         hosts: Sequence[IdentifiedHost],
         survey: Survey,
         alive: Alive,
+        closely: Collection[int] = (),
     ) -> Missing:
-        """Their records, their twins, and the witnesses of their absence.
+        """Their twins, the witnesses of their absence, and the records that verdicts depend on.
 
-        `alive`: place -> the hosts that are alive there.  Raises SatelliteError.
+        `alive`: place -> the hosts that are alive there.  `closely`: ids of hosts whose records are
+        read in any case.  Raises SatelliteError.
         """
         if not hosts:
             return Missing()
         signs = SignsOfLife(self.satellite, self.policy.silence, self.now)
-        names = hosts_sharing_uuids(self.satellite, hosts)
-        records = self._read_records(hosts)
-        twin_names = sorted(set(chain.from_iterable(names.values())))
-        twin_records = fetch_records_named(self.satellite, twin_names)
-        absent: list[IdentifiedHost] = []  # without proof of a termination
         ends: dict[int, Optional[datetime]] = {}
         for host in hosts:
-            end = terminated_at(host.identity.uuids, survey)
-            ends[host.id] = end
-            if end is None:
-                absent.append(host)
-            if host.id in records:
-                records[host.id] = signs.check_reports(records[host.id], end)
-        return Missing(
-            records=records,
+            ends[host.id] = terminated_at(host.identity.uuids, survey)
+        # Without proof of a termination.
+        absent = [host for host in hosts if ends[host.id] is None]
+        missing = Missing(
             histories=self._histories(hosts, survey),
-            twins=names,
-            twin_records=signs.check_twin_reports(twin_records, names, ends),
+            twins=hosts_sharing_uuids(self.satellite, hosts),
             witnesses=self._find_witnesses(absent, alive),
             checkins_arrive=self._checkins_arrive(absent, signs),
             parameters_shown=self.satellite.has_permission("view_params"),
+        )
+        needed: dict[int, Optional[datetime]] = {}
+        for host in hosts:
+            if host.id in closely or self._needs_record(host, missing, survey):
+                needed[host.id] = ends[host.id]
+        if not needed:
+            return missing
+        return self._with_records(missing, needed, signs)
+
+    def _needs_record(
+        self, host: IdentifiedHost, missing: Missing, survey: Survey
+    ) -> bool:
+        """Whether the verdict on the host may depend on its record.
+
+        The misses of this run are not counted yet: they may be the last that it takes.
+        """
+        sightings = sightings_of(host.identity.uuids, survey)
+        case = missing.case(host, sightings, survey.regions)
+        history = case.history
+        counted = history._replace(
+            misses=history.misses + 1, since=history.since or self.now
+        )
+        return needs_record(replace(case, history=counted), self.policy, self.now)
+
+    def _with_records(
+        self,
+        missing: Missing,
+        ends: Mapping[int, Optional[datetime]],
+        signs: SignsOfLife,
+    ) -> Missing:
+        """The same with the records of some hosts and their twins.
+
+        `ends`: id of each of these hosts -> when its instance was terminated; None without proof.
+        """
+        records = self._read_records(list(ends))
+        for host_id, record in records.items():
+            records[host_id] = signs.check_reports(record, ends[host_id])
+        names = {name for host_id in ends for name in missing.twins[host_id]}
+        twin_records = fetch_records_named(self.satellite, sorted(names))
+        return replace(
+            missing,
+            records=records,
+            twin_records=signs.check_twin_reports(twin_records, missing.twins, ends),
             detachable=can_detach(self.satellite, records.values()),
         )
 
-    def _read_records(
-        self, hosts: Sequence[IdentifiedHost]
-    ) -> dict[int, RecordOrReason]:
+    def _read_records(self, ids: Sequence[int]) -> dict[int, RecordOrReason]:
         report = stage(self.progress, "records of missing instances")
-        ids = [host.id for host in hosts]
         starts = range(0, len(ids), FULL_PAGE)
         pages = [ids[start : start + FULL_PAGE] for start in starts]
         fetch = partial(fetch_records, self.satellite)

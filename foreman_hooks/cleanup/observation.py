@@ -1,13 +1,13 @@
 """What a run learned: the value that the verdicts are made from."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from foreman_hooks.cleanup.missing import Missing
 from foreman_hooks.cleanup.whereabouts import sightings_of
-from foreman_hooks.osp_checker import Place, RegionAnswer, Sighting, Survey
-from foreman_hooks.rules.model import History, Record, Verdict
+from foreman_hooks.osp_checker import Place, Survey
+from foreman_hooks.rules.model import Verdict
 from foreman_hooks.rules.verdict import Case
 from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost
 
@@ -44,55 +44,4 @@ class Observation:
     def case(self, host: IdentifiedHost) -> Case:
         """Everything that the rules need to know of one host."""
         sightings = sightings_of(host.identity.uuids, self.survey)
-        return case_of(host, sightings, self.survey.regions, self.missing)
-
-
-def case_of(
-    host: IdentifiedHost,
-    sightings: tuple[Sighting, ...],
-    regions: Iterable[RegionAnswer],
-    missing: Missing,
-) -> Case:
-    """The case of one host, from its sightings and what is known of the missing hosts."""
-    record = missing.records.get(host.id)
-    readable = record if isinstance(record, Record) else None
-    linked = readable is not None and bool(readable.compute_resource)
-    twins, unreadable_twins = _twins(host, missing)
-    unlisted: list[str] = []
-    for region in regions:
-        unlisted += [f"{region.cloud}/{name}" for name in region.unlisted]
-    witnessed: set[Place] = set()
-    for place, witnesses in missing.witnesses.items():
-        if host.identity.kind in witnesses:
-            witnessed.add(place)
-    return Case(
-        host_id=host.id,
-        name=host.name,
-        identity=host.identity,
-        sightings=sightings,
-        record=readable,
-        problem=record if isinstance(record, str) else "",
-        twins=twins,
-        unreadable_twins=unreadable_twins,
-        history=missing.histories.get(host.id, History()),
-        unlisted=tuple(unlisted),
-        witnessed=frozenset(witnessed),
-        checkins_arrive=missing.checkins_arrive,
-        parameters_shown=missing.parameters_shown,
-        detachable=missing.detachable or not linked,
-    )
-
-
-def _twins(
-    host: IdentifiedHost, missing: Missing
-) -> tuple[tuple[Record, ...], tuple[str, ...]]:
-    """The other records that name its instance, and the names of those that cannot be read."""
-    records: list[Record] = []
-    unreadable: list[str] = []
-    for name in missing.twins.get(host.id, ()):
-        twin = missing.twin_records.get(name)
-        if isinstance(twin, Record):
-            records.append(twin)
-        elif isinstance(twin, str):
-            unreadable.append(name)
-    return tuple(records), tuple(unreadable)
+        return self.missing.case(host, sightings, self.survey.regions)

@@ -62,7 +62,7 @@ class Observer:
         missing = [
             host for host in instances if is_missing(host.identity.uuids, survey)
         ]
-        known = self._look_up(missing, survey, quick_look.alive, now)
+        known = self._look_up(missing, survey, quick_look.alive, closely, now)
         self._check_facts_still_shown(quick_look.canaries, hosts, missing)
         return Observation(
             made_at=now,
@@ -185,6 +185,7 @@ class Observer:
         missing: Sequence[IdentifiedHost],
         survey: Survey,
         alive: Alive,
+        closely: Collection[int],
         now: datetime,
     ) -> Missing:
         lookup = MissingHosts(
@@ -194,7 +195,7 @@ class Observer:
             progress=self.progress,
             now=now,
         )
-        return lookup.look_up(missing, survey, alive)
+        return lookup.look_up(missing, survey, alive, closely)
 
     def _check_facts_still_shown(
         self,

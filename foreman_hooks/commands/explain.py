@@ -6,7 +6,7 @@ import click
 
 from foreman_hooks.cleanup.run import Observation
 from foreman_hooks.commands.app import App
-from foreman_hooks.rules.verdict import steps
+from foreman_hooks.rules.verdict import Step, outlook
 from foreman_hooks.satellite.errors import SatelliteNotFound
 from foreman_hooks.satellite.inventory import EVERYTHING, IdentifiedHost
 from foreman_hooks.satellite.lookups import find_host
@@ -19,7 +19,7 @@ def explain(app: App, host: str) -> int:
     """Show every rule for one host.
 
     HOST is a name, or else an id. Each line shows a rule and what was observed; the verdict comes
-    last.
+    last. After a rule that waits, those that still lie ahead follow.
     """
     with app.cleanup() as cleanup:
         cleanup = replace(cleanup, scope=EVERYTHING)
@@ -31,15 +31,20 @@ def explain(app: App, host: str) -> int:
     _note_ambiguity(app, observation, host, host_id)
     reason = None
     case = observation.case(explained)
-    for step in steps(case, cleanup.policy, observation.made_at):
-        reason = step.reason
-        state = "stop" if reason else "ok"
-        app.say_line(f"  {state:<5}{step.rule}: {step.observed}")
+    for step in outlook(case, cleanup.policy, observation.made_at):
+        reason = reason or step.reason
+        app.say_line(f"  {_state(step):<5}{step.rule}: {step.observed}")
     if reason:
         app.say(f"verdict: not deleted, {reason.value}")
     else:
         app.say("verdict: delete")
     return 0
+
+
+def _state(step: Step) -> str:
+    if step.waits:
+        return "wait"
+    return "stop" if step.reason else "ok"
 
 
 def _host(observation: Observation, host_id: int, name: str) -> IdentifiedHost:

@@ -4,14 +4,17 @@ The rules are checked in a fixed order; the first one that does not pass decides
 the chain says delete, so a case that no rule foresees still has to pass every rule.  The command
 `explain` prints the same steps one by one.
 
+The rules that need no record come first: whole records are the most expensive thing that Satellite
+is asked for, so one is only read if all of these rules pass (`needs_record`).
+
 Two ways lead to the end.  With proof (Nova's deleted row of a UUID that the facts name), the facts
 keep the record only if they name another instance that is alive or unknown; a sign of life after
 the termination keeps it, too.  Without proof the instance is only absent, and everything else has
 to confirm that it no longer exists.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import product
 from typing import NamedTuple, Optional
@@ -48,10 +51,10 @@ _NO = frozenset({"false", "no", "off", "0", "f", "n", ""})
 class Case:
     """Everything that was observed about one host.
 
-    `sightings`: one for each UUID of `identity` in each place.  `record`: read for every host that
-    is not alive; None if it was not or could not be read.  `problem`: why it could not be read, or
-    "".  `twins`: all other records that name one of its UUIDs.  `unreadable_twins`: the names of
-    those that could not be read.  `unlisted`: CLOUD/REGION of the regions that are not asked.
+    `sightings`: one for each UUID of `identity` in each place.  `record`: None if it was not needed
+    or could not be read.  `problem`: why it could not be read, or "".  `twins`: the name of every
+    other record that names one of its UUIDs -> that record; None if it was not needed or could not
+    be read.  `unlisted`: CLOUD/REGION of the regions that are not asked.
     `witnessed`: the places in which this run saw a living host of the same kind.
     `checkins_arrive`: other hosts checked in recently.  `parameters_shown`: the login may read host
     parameters.  `detachable`: the compute resource can be detached; also True without one.
@@ -63,8 +66,7 @@ class Case:
     sightings: tuple[Sighting, ...] = ()
     record: Optional[Record] = None
     problem: str = ""
-    twins: tuple[Record, ...] = ()
-    unreadable_twins: tuple[str, ...] = ()
+    twins: Mapping[str, Optional[Record]] = field(default_factory=dict)
     history: History = History()
     unlisted: tuple[str, ...] = ()
     witnessed: frozenset[Place] = frozenset()
@@ -84,8 +86,14 @@ class Step(NamedTuple):
     reason: Optional[Reason] = None
     due: Optional[datetime] = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether its reason ends as time passes."""
+        return self.reason in _WAITS
+
 
 Steps = Iterator[Step]
+_Rule = Callable[[Case, Policy, datetime], Steps]
 
 
 def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
@@ -98,7 +106,7 @@ def judge(case: Case, policy: Policy, now: datetime) -> Verdict:
     observed = ""
     for step in steps(case, policy, now):
         if step.reason:
-            decision = Decision.WAIT if step.reason in _WAITS else Decision.KEEP
+            decision = Decision.WAIT if step.waits else Decision.KEEP
             return Verdict(
                 case.host_id,
                 case.name,
@@ -152,18 +160,53 @@ def _whereabouts(case: Case, proof: Optional[Sighting]) -> tuple[Optional[Place]
     return (min(homes), "") if len(homes) == 1 else (None, "")
 
 
+def needs_record(case: Case, policy: Policy, now: datetime) -> bool:
+    """Whether the verdict depends on the records of the host and its twins.
+
+    It does if every rule that needs no record passes.
+    """
+    rules = _without_record(case)
+    return not any(step.reason for step in _check(rules, case, policy, now))
+
+
 def steps(case: Case, policy: Policy, now: datetime) -> Steps:
     """Every rule in order, up to the one that decides; before a DELETE, all of them pass."""
-    rules = [_identity, _presence, _record, _never_touched]
+    for step in outlook(case, policy, now):
+        yield step
+        if step.reason:
+            return
+
+
+def outlook(case: Case, policy: Policy, now: datetime) -> Steps:
+    """The same steps, and after one that waits, those that still lie ahead.
+
+    The first step with a reason decides.
+    """
+    rules = [*_without_record(case), *_with_record(case)]
+    for step in _check(rules, case, policy, now):
+        yield step
+        if step.reason and not step.waits:
+            return
+
+
+def _without_record(case: Case) -> Sequence[_Rule]:
+    """The rules that look at no record, neither the host's own nor a twin's."""
+    rules = [_identity, _presence, _parameters_shown]
     if _proof(case):
-        rules += [_end]
-    else:
-        rules += [_doubts, _alone, _scope, _witness, _absence]
+        return [*rules, _end]
+    return [*rules, _doubts, _alone, _scope, _witness, _absence]
+
+
+def _with_record(case: Case) -> Sequence[_Rule]:
+    rules = [_record, _never_touched]
+    if _proof(case):
+        return [*rules, _silence_since_end]
+    return [*rules, _guest, _silence]
+
+
+def _check(rules: Iterable[_Rule], case: Case, policy: Policy, now: datetime) -> Steps:
     for rule in rules:
-        for step in rule(case, policy, now):
-            yield step
-            if step.reason:
-                return
+        yield from rule(case, policy, now)
 
 
 # Every record
@@ -195,6 +238,21 @@ def _presence(case: Case, policy: Policy, now: datetime) -> Steps:
         yield Step(
             "every cloud and region answered, and the instance is not alive in any",
             _shown(case.sightings),
+        )
+
+
+def _parameters_shown(case: Case, policy: Policy, now: datetime) -> Steps:
+    """If this login may not read host parameters, none of them can protect a record."""
+    if not policy.protect_parameter:
+        return
+    rule = "this login may read host parameters"
+    if case.parameters_shown:
+        yield Step(rule, "yes")
+    else:
+        yield Step(
+            rule,
+            "no; give its role view_params, or set policy.protect_parameter to ''",
+            Reason.HIDDEN_PARAMETERS,
         )
 
 
@@ -233,7 +291,7 @@ def _never_touched(case: Case, policy: Policy, now: datetime) -> Steps:
         record.infrastructure, "not Satellite or a Capsule", Reason.INFRASTRUCTURE
     )
     yield _rule_out(record.build, "not in build mode", Reason.BUILDING)
-    yield _protection(case, policy)
+    yield _protection(record, policy)
     yield _require(
         case.detachable,
         "its compute resource can be detached",
@@ -242,24 +300,13 @@ def _never_touched(case: Case, policy: Policy, now: datetime) -> Steps:
     )
 
 
-def _protection(case: Case, policy: Policy) -> Step:
-    """Whether a host parameter, its own or inherited, protects the record.
-
-    If this login may not read parameters, the record is kept.
-    """
-    assert case.record
+def _protection(record: Record, policy: Policy) -> Step:
+    """Whether a host parameter, its own or inherited, protects the record."""
     name = policy.protect_parameter
-    rule = f"host parameter {name} does not protect it"
     if not name:
         return Step("no host parameter protects", "policy.protect_parameter is empty")
-    if not case.parameters_shown:
-        return Step(
-            rule,
-            "this login may not read host parameters; give its role view_params, or set "
-            "policy.protect_parameter to ''",
-            Reason.HIDDEN_PARAMETERS,
-        )
-    value = case.record.parameters.get(name)
+    rule = f"host parameter {name} does not protect it"
+    value = record.parameters.get(name)
     if value is None:
         return Step(rule, "not set")
     harmless = value.strip().lower() in _NO
@@ -270,9 +317,9 @@ def _protection(case: Case, policy: Policy) -> Step:
 
 
 def _end(case: Case, policy: Policy, now: datetime) -> Steps:
-    """Compare Nova's deleted row with every later sign of life."""
+    """What Nova's deleted row says about itself, whatever the record shows."""
     proof = _proof(case)
-    assert proof and case.record
+    assert proof
     end = proof.terminated_at
     terminated = f"terminated {_at(end)} in {proof.place}"
     yield _require(
@@ -283,17 +330,32 @@ def _end(case: Case, policy: Policy, now: datetime) -> Steps:
     )
     assert end
     yield _leader_is_asked(case, proof)
-    sign = case.record.last_sign
+    rule = f"one check-in interval ({spell(policy.quiet)}) has passed since"
+    yield _quiet_since(end, rule, terminated, policy, now)
+
+
+def _silence_since_end(case: Case, policy: Policy, now: datetime) -> Steps:
+    """Compare Nova's deleted row with every later sign of life."""
+    proof = _proof(case)
+    assert proof and proof.terminated_at and case.record
+    end, sign = proof.terminated_at, case.record.last_sign
     yield _has_checkin(sign, case.history)
     yield _silent_since(case, case.record, end)
-    latest = max(end, sign or end)
-    rule = f"one check-in interval ({spell(policy.quiet)}) has passed since"
-    observed = f"{terminated}, last sign of life {_at(sign)}"
-    if now - latest >= policy.quiet:
-        yield Step(rule, observed)
-    else:
-        due = _after(latest, policy.quiet)
-        yield Step(rule, f"{observed}; {_can_go(due)}", Reason.QUIET, due)
+    rule = (
+        f"one check-in interval ({spell(policy.quiet)}) has passed since the last sign "
+        "of life"
+    )
+    observed = f"terminated {_at(end)} in {proof.place}, last sign of life {_at(sign)}"
+    yield _quiet_since(sign or end, rule, observed, policy, now)
+
+
+def _quiet_since(
+    when: datetime, rule: str, observed: str, policy: Policy, now: datetime
+) -> Step:
+    if now - when >= policy.quiet:
+        return Step(rule, observed)
+    due = _after(when, policy.quiet)
+    return Step(rule, f"{observed}; {_can_go(due)}", Reason.QUIET, due)
 
 
 def _leader_is_asked(case: Case, proof: Sighting) -> Step:
@@ -318,8 +380,9 @@ def _leader_is_asked(case: Case, proof: Sighting) -> Step:
 def _silent_since(case: Case, record: Record, end: datetime) -> Step:
     """Whether neither this record nor a twin has a sign of life after the termination."""
     rule = "silent since it was terminated"
-    if case.unreadable_twins:
-        names = ", ".join(case.unreadable_twins)
+    unreadable = [name for name, twin in case.twins.items() if twin is None]
+    if unreadable:
+        names = ", ".join(unreadable)
         return Step(
             rule,
             f"{names} names the same instance, and cannot be read",
@@ -332,7 +395,8 @@ def _silent_since(case: Case, record: Record, end: datetime) -> Step:
             f"{terminated}, last sign of life {_last_sign(record)}",
             Reason.CHECKED_IN,
         )
-    for twin in case.twins:
+    twins = [twin for twin in case.twins.values() if twin]
+    for twin in twins:
         if _heard_after(twin, end):
             sign = f"last sign of life of {twin.name}, which names the same instance,"
             return Step(
@@ -341,8 +405,8 @@ def _silent_since(case: Case, record: Record, end: datetime) -> Step:
                 Reason.CHECKED_IN,
             )
     observed = "no sign of life since"
-    if case.twins:
-        names = ", ".join(twin.name for twin in case.twins)
+    if twins:
+        names = ", ".join(twin.name for twin in twins)
         observed += f", nor of {names}, which names the same instance"
     return Step(rule, observed)
 
@@ -370,33 +434,18 @@ def _last_sign(record: Record) -> str:
 
 
 def _doubts(case: Case, policy: Policy, now: datetime) -> Steps:
-    record, identity = case.record, case.identity
-    assert record
     yield Step(
         "all sources agree that it is an OpenStack guest",
-        identity.facts,
-        identity.doubt,
+        case.identity.facts,
+        case.identity.doubt,
     )
-    yield _rule_out(
-        record.hypervisor or record.name.startswith("virt-who-"),
-        "not a hypervisor",
-        Reason.HYPERVISOR,
-    )
-    yield _rule_out(
-        not record.registered and not case.history.tried,
-        "registered",
-        Reason.NOT_REGISTERED,
-    )
-    yield _has_checkin(record.contact, case.history)
 
 
 def _alone(case: Case, policy: Policy, now: datetime) -> Steps:
-    names = [twin.name for twin in case.twins]
-    names += case.unreadable_twins
     yield _require(
-        not names,
+        not case.twins,
         "no other record names its UUID",
-        ", ".join(names) or "none",
+        ", ".join(case.twins) or "none",
         Reason.SHARED_UUID,
     )
 
@@ -450,32 +499,49 @@ def _witness(case: Case, policy: Policy, now: datetime) -> Steps:
 
 
 def _absence(case: Case, policy: Policy, now: datetime) -> Steps:
-    assert case.record
-    yield _missing_long_enough(case.history, policy, now)
-    yield _silent(case.record.last_sign, policy, now)
-
-
-def _missing_long_enough(history: History, policy: Policy, now: datetime) -> Step:
+    """Missing in enough runs, for long enough."""
+    history = case.history
     rule = (
         f"missing in at least {policy.misses} runs over at least {spell(policy.grace)}"
     )
     runs = "1 run" if history.misses == 1 else f"{history.misses} runs"
     observed = f"missing in {runs} ({policy.misses} needed), since {_at(history.since)}"
     if history.since is None:
-        return Step(rule, observed, Reason.GRACE)
-    if history.misses >= policy.misses and now - history.since >= policy.grace:
-        return Step(rule, observed)
-    due = _after(history.since, policy.grace)
-    return Step(rule, f"{observed}; {_can_go(due)}", Reason.GRACE, due)
+        yield Step(rule, observed, Reason.GRACE)
+    elif history.misses >= policy.misses and now - history.since >= policy.grace:
+        yield Step(rule, observed)
+    else:
+        due = _after(history.since, policy.grace)
+        yield Step(rule, f"{observed}; {_can_go(due)}", Reason.GRACE, due)
 
 
-def _silent(sign: Optional[datetime], policy: Policy, now: datetime) -> Step:
+def _guest(case: Case, policy: Policy, now: datetime) -> Steps:
+    """A registered guest, which checks in while it lives."""
+    record = case.record
+    assert record
+    yield _rule_out(
+        record.hypervisor or record.name.startswith("virt-who-"),
+        "not a hypervisor",
+        Reason.HYPERVISOR,
+    )
+    yield _rule_out(
+        not record.registered and not case.history.tried,
+        "registered",
+        Reason.NOT_REGISTERED,
+    )
+    yield _has_checkin(record.contact, case.history)
+
+
+def _silence(case: Case, policy: Policy, now: datetime) -> Steps:
+    assert case.record
+    sign = case.record.last_sign
     rule = f"silent for {spell(policy.silence)}"
     observed = f"last sign of life {_at(sign)}"
     if sign and now - sign < policy.silence:
         due = _after(sign, policy.silence)
-        return Step(rule, f"{observed}; {_can_go(due)}", Reason.SILENCE, due)
-    return Step(rule, observed)
+        yield Step(rule, f"{observed}; {_can_go(due)}", Reason.SILENCE, due)
+    else:
+        yield Step(rule, observed)
 
 
 # Shared

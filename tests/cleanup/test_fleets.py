@@ -1064,6 +1064,7 @@ def test_explain_says_until_when_a_terminated_instance_waits(
     out = explained(stage, call, "young")
     assert "one check-in interval (4h30m) has passed since" in out
     assert "; can go after " in out
+    assert "  ok   host parameter osp_cleanup_protect does not protect it: " in out
     assert out.endswith(f"verdict: not deleted, {Reason.QUIET.value}\n")
 
 
@@ -1108,7 +1109,11 @@ def test_explain_says_that_it_was_unregistered_and_does_not_say_never_registered
 ) -> None:
     stage.archived("unregistered", subscription=None, content={})
     out = explained(stage, call, "unregistered")
-    assert out.endswith(f"verdict: not deleted, {Reason.NOT_REGISTERED.value}\n")
+    stop = f"  stop registered: {Reason.NOT_REGISTERED.value}"
+    assert out.splitlines()[-2:] == [
+        stop,
+        f"verdict: not deleted, {Reason.GRACE.value}",
+    ]
     assert "never registered" not in out
 
 

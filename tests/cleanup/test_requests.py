@@ -1,13 +1,16 @@
 """What a run costs both servers, in requests: counted by the sandbox, whatever the clock says."""
 
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sandbox.world import guest_facts, named_uuid
+from sandbox.satellite import User
+from sandbox.world import add_host, add_instance, guest_facts, named_uuid
 
 from foreman_hooks.osp_checker import Manners
 from foreman_hooks.rules.model import Decision, Policy
+from foreman_hooks.satellite.client import Login
 
 PAGE = 10  # windows and pages of ten, so that few hosts fill several
 FREE = Policy(max_fraction=1.0, max_deletions=1000)
@@ -136,6 +139,99 @@ def test_records_of_missing_instances_come_in_pages(stage: Any) -> None:
     cost(stage)
     assert stage.foreman.count("include") == 1
     assert stage.foreman.count(r"GET /api/hosts/\d") == 0
+
+
+def records_read(stage: Any) -> set[int]:
+    """The ids of the hosts whose whole records the last plan read."""
+    ids: set[int] = set()
+    for request in stage.foreman.requests:
+        searches_ids = request.first("search").startswith("id ^")
+        if searches_ids and request.first("include[]") == "all_parameters":
+            _, _, values = request.first("search").partition("id ^ ")
+            ids.update(map(int, values.strip("()").split(",")))
+    return ids
+
+
+def ids_of(stage: Any, prefix: str) -> set[int]:
+    hosts = stage.satellite.hosts.values()
+    return {host.id for host in hosts if host.name.startswith(prefix)}
+
+
+def archived(stage: Any, count: int) -> None:
+    """Instances that an earlier run saw alive, and that left no trace in Nova."""
+    uuids = []
+    for number in range(count):
+        uuids.append(add_host(stage.world, f"gone-{number}", "", checked_in=9 * 86400))
+        add_instance(stage.world, f"gone-{number}", uuids[-1])
+    stage.plan(FREE)
+    for uuid in uuids:
+        del stage.openstack.instances["RegionOne"][uuid]
+
+
+def test_no_record_of_an_absent_instance_is_read_before_the_grace_period_is_over(
+    stage: Any,
+) -> None:
+    archived(stage, 40)
+    for _ in range(3):
+        _, plan = cost(stage)
+        assert sum(verdict.reason.name == "GRACE" for verdict in plan.verdicts) == 40
+        assert records_read(stage) == set()
+        stage.now += timedelta(hours=24)
+    _, plan = cost(stage)  # the run that counts the last miss
+    assert sum(verdict.reason.name == "MISSING" for verdict in plan.verdicts) == 40
+    assert records_read(stage) == ids_of(stage, "gone-")
+    assert stage.foreman.count("include") == 1
+
+
+def test_the_record_of_a_terminated_instance_is_read_after_one_check_in_interval(
+    stage: Any,
+) -> None:
+    for number in range(20):
+        stage.terminated(f"young-{number}", ago=timedelta(hours=number % 4 + 0.2))
+        stage.terminated(f"old-{number}", ago=timedelta(hours=5 + number))
+    _, plan = cost(stage)
+    assert sum(verdict.reason.name == "QUIET" for verdict in plan.verdicts) == 20
+    assert records_read(stage) == ids_of(stage, "old-")
+    stage.now += timedelta(hours=5)
+    _, plan = cost(stage)
+    assert len(plan.deletions) == 40
+    assert records_read(stage) == ids_of(stage, "old-") | ids_of(stage, "young-")
+
+
+def test_no_record_of_an_instance_of_another_cloud_is_ever_read(stage: Any) -> None:
+    for number in range(30):
+        stage.vanished(f"elsewhere-{number}")
+    for _ in range(5):
+        _, plan = cost(stage)
+        assert sum(item.reason.name == "NEVER_SEEN" for item in plan.verdicts) == 30
+        assert records_read(stage) == set()
+        stage.now += timedelta(hours=48)
+
+
+def test_no_record_is_read_for_a_login_that_may_not_read_host_parameters(
+    stage: Any,
+) -> None:
+    stage.terminated("old")
+    permissions = frozenset({"view_hosts", "view_facts", "destroy_hosts"})
+    stage.satellite.users["limited"] = User("limited", "changeme", permissions)
+    login = Login(stage.foreman.url, "limited", "changeme")
+    assert stage.reasons(login=login)["old"] == "HIDDEN_PARAMETERS"
+    assert records_read(stage) == set()
+
+
+def test_the_records_of_twins_are_read_only_with_that_of_their_host(stage: Any) -> None:
+    for name, hours in (("young", 1), ("old", 30)):
+        uuid = stage.terminated(name, ago=timedelta(hours=hours))
+        stage.host(f"{name}-twin", server=None, facts=guest_facts(uuid))
+    cost(stage)
+    named = [
+        request.first("search")
+        for request in stage.foreman.requests
+        if request.first("search").startswith("name ^")
+        and request.first("include[]") == "all_parameters"
+    ]
+    assert len(named) == 1
+    assert "old-twin" in named[0] and "young" not in named[0]
 
 
 def test_only_virt_uuid_is_read_of_a_living_host(stage: Any) -> None:

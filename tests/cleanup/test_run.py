@@ -417,8 +417,10 @@ def test_records_that_are_never_touched_stay_even_with_proof(
 def test_without_proof_records_stay_if_absence_says_nothing_about_them(
     stage: Any, name: str, more: dict[str, Any], reason: str
 ) -> None:
+    """As long as it only waits, its record is not read, and nobody knows yet."""
     stage.archived(name, **more)
-    assert stage.reasons()[name] == reason
+    assert stage.reasons()[name] == "GRACE"
+    assert stage.reasons(Policy(grace=timedelta(0), misses=1))[name] == reason
 
 
 def test_without_view_params_nothing_is_deleted(stage: Any) -> None:

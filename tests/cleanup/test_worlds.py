@@ -211,10 +211,10 @@ def cases(draw: Any) -> tuple[Any, dict[str, Truth], Case]:
         draw(st.booleans()),
         hypervisor=draw(st.booleans()),
     )
-    twins = tuple(
-        Record(8, "twin", last_checkin=when)
-        for when in draw(st.lists(signs, max_size=2))
-    )
+    twins = {
+        f"twin-{number}": Record(8 + number, f"twin-{number}", last_checkin=when)
+        for number, when in enumerate(draw(st.lists(signs, max_size=2)))
+    }
     history = History(
         9,
         NOW - timedelta(days=99),
@@ -257,8 +257,8 @@ def test_no_facts_of_any_source_can_delete_a_record_that_names_a_living_instance
             assert case.record
             latest = [
                 record.last_sign
-                for record in (case.record, *case.twins)
-                if record.last_sign
+                for record in (case.record, *case.twins.values())
+                if record and record.last_sign
             ]
             assert max(latest) <= end + CLOCK_SKEW
             assert NOW - end >= policy.quiet
@@ -291,9 +291,11 @@ def test_no_facts_of_any_source_can_keep_a_provable_termination_for_ever(
         if case.record
         else None
     )
-    twins = tuple(
-        replace(twin, last_checkin=end - timedelta(days=1)) for twin in case.twins
-    )
+    twins = {
+        name: replace(twin, last_checkin=end - timedelta(days=1))
+        for name, twin in case.twins.items()
+        if twin
+    }
     quiet = replace(case, record=old, twins=twins, unlisted=())
     verdict = judge(quiet, policy, end + policy.quiet)
     assert (verdict.decision, verdict.reason) == (Decision.DELETE, Reason.TERMINATED)

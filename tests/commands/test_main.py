@@ -350,7 +350,7 @@ def test_search_and_organization_narrow_the_hosts(stage: Any, call: Any) -> None
 # explain, check, doctor
 
 
-def test_explain_shows_every_rule_up_to_the_one_that_decides(
+def test_explain_shows_every_rule_up_to_the_one_that_keeps(
     stage: Any, call: Any
 ) -> None:
     stage.terminated("old")
@@ -359,10 +359,26 @@ def test_explain_shows_every_rule_up_to_the_one_that_decides(
     code, out, _ = call("--config", config, "explain", "old.example.com")
     assert code == 0
     assert out.splitlines()[-1] == "verdict: delete"
-    assert len([line for line in out.splitlines() if line.startswith("  ok")]) == 12
+    assert len([line for line in out.splitlines() if line.startswith("  ok")]) == 14
     _, out, _ = call("--config", config, "explain", "talking.example.com")
     assert "  stop silent since it was terminated" in out
     assert "not deleted, checked in after its termination" in out.splitlines()[-1]
+
+
+def test_explain_looks_beyond_a_rule_that_only_waits(stage: Any, call: Any) -> None:
+    """The run does not read the record before its time, but explain does."""
+    protected = {"osp_cleanup_protect": "true"}
+    stage.terminated("young", ago=timedelta(hours=1), parameters=protected)
+    code, out, _ = call("--config", stage.config(), "explain", "young.example.com")
+    assert code == 0
+    *_, wait, _, _, _, stop, last = out.splitlines()
+    assert wait.startswith("  wait one check-in interval (4h30m) has passed since: ")
+    assert stop == (
+        "  stop host parameter osp_cleanup_protect does not protect it: "
+        "osp_cleanup_protect = 'true'"
+    )
+    assert last == "verdict: not deleted, terminated, waiting one check-in interval"
+    assert stage.reasons()["young"] == "QUIET"
 
 
 def test_explain_counts_no_miss(stage: Any, call: Any) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Optional
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import Place, Presence, Sighting, swap_bytes
@@ -20,7 +20,7 @@ from foreman_hooks.rules.model import (
     Reason,
     Record,
 )
-from foreman_hooks.rules.verdict import Case, judge, steps
+from foreman_hooks.rules.verdict import Case, judge, needs_record, outlook, steps
 from foreman_hooks.times import iso_z
 
 PRESENT, DELETED, ABSENT, UNKNOWN, INVALID = (
@@ -179,12 +179,19 @@ def test_a_deletion_carries_what_the_record_looked_like() -> None:
     case = terminated()
     assert case.record
     assert judge(case, POLICY, NOW).fingerprint == case.record.fingerprint
-    assert judge(vanished(twins=(TWIN,)), POLICY, NOW).fingerprint is None
+    assert judge(vanished(twins=twins(TWIN)), POLICY, NOW).fingerprint is None
 
 
 # Every reason that speaks against a deletion, whatever the proof
 
 TWIN = replace(record(), id=8, name="web-8.example.com")
+
+
+def twins(*records: Record) -> dict[str, Optional[Record]]:
+    """Their names -> the records, as if all could be read."""
+    return {record.name: record for record in records}
+
+
 AGAINST: dict[Reason, Callable[[Case], Case]] = {
     **{
         reason: lambda case, reason=reason: replace(
@@ -229,7 +236,7 @@ AGAINST_ABSENCE: dict[Reason, Callable[[Case], Case]] = {
     },
     Reason.HYPERVISOR: lambda case: replace(case, record=record(hypervisor=True)),
     Reason.NOT_REGISTERED: lambda case: replace(case, record=record(registered=False)),
-    Reason.SHARED_UUID: lambda case: replace(case, twins=(TWIN,)),
+    Reason.SHARED_UUID: lambda case: replace(case, twins=twins(TWIN)),
     Reason.UNLISTED_REGION: lambda case: replace(case, unlisted=("prod/RegionTwo",)),
     Reason.NEVER_SEEN: lambda case: replace(
         case, history=case.history._replace(homes=frozenset())
@@ -724,17 +731,17 @@ def test_where_nobody_checks_in_silence_says_nothing() -> None:
 def test_twins_of_a_terminated_instance_hold_nothing_unless_they_gave_a_sign_of_life_since() -> (
     None
 ):
-    assert verdict(terminated(twins=(TWIN,))) == DELETE_WITH_PROOF
+    assert verdict(terminated(twins=twins(TWIN))) == DELETE_WITH_PROOF
     for sign in ("last_checkin", "last_report", "registered_at"):
-        spoke = replace(TWIN, **{sign: ENDED + HOUR})
-        found = judge(terminated(twins=(TWIN, spoke)), POLICY, NOW)
+        spoke = replace(TWIN, name="web-9.example.com", **{sign: ENDED + HOUR})
+        found = judge(terminated(twins=twins(TWIN, spoke)), POLICY, NOW)
         assert (found.decision, found.reason) == (KEEP, Reason.CHECKED_IN)
-        assert "of web-8.example.com, which names the same instance" in found.detail
+        assert "of web-9.example.com, which names the same instance" in found.detail
 
 
 @dead
 def test_a_twin_that_cannot_be_read_keeps(dead: Callable[..., Case]) -> None:
-    assert verdict(dead(unreadable_twins=("web-8.example.com",)))[0] is KEEP
+    assert verdict(dead(twins={TWIN.name: None}))[0] is KEEP
 
 
 # What an earlier deletion left: unregistered, and still there
@@ -998,6 +1005,7 @@ def test_the_steps_of_a_deletion_tell_every_point_and_stop_at_none(
     for point in (
         "name an instance",
         "every cloud and region answered",
+        "read host parameters",
         "record is the one",
         "Satellite or a Capsule",
         "build mode",
@@ -1016,11 +1024,40 @@ def test_the_steps_of_a_keep_end_with_the_one_that_decides(reason: Reason) -> No
     assert [step.reason for step in told] == [None] * (len(told) - 1) + [reason]
 
 
+@pytest.mark.parametrize(
+    ("case", "reasons"),
+    [
+        (terminated(), []),
+        (
+            terminated(
+                sightings=(sighting(DELETED, at=NOW),), record=record(build=True)
+            ),
+            [Reason.QUIET, Reason.BUILDING],
+        ),
+        (
+            vanished(
+                checkins_arrive=False,
+                history=missed(1, NOW),
+                record=record(last_checkin=NOW),
+            ),
+            [Reason.NO_CHECKINS, Reason.GRACE, Reason.SILENCE],
+        ),
+        (vanished(witnessed=frozenset(), checkins_arrive=False), [Reason.NO_WITNESS]),
+    ],
+)
+def test_the_outlook_goes_on_after_a_rule_that_waits_and_ends_with_one_that_keeps(
+    case: Case, reasons: list[Reason]
+) -> None:
+    ahead = [step.reason for step in outlook(case, POLICY, NOW)]
+    assert [reason for reason in ahead if reason] == reasons
+    assert judge(case, POLICY, NOW).reason in (reasons[:1] or [Reason.TERMINATED])
+
+
 @dead
 def test_of_several_reasons_the_one_that_says_most_is_named(
     dead: Callable[..., Case],
 ) -> None:
-    """First whether it is an instance at all, then whether it is alive, then its record."""
+    """First whether it is an instance at all, then whether it is alive, and last its record."""
     case = dead()
     for reason in reversed(AGAINST):
         if reason is not Reason.OUT_OF_SIGHT:
@@ -1102,11 +1139,12 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
     """Any case, and what is known to keep it; often nothing, so that many are deleted."""
     grid, times = draw(grids), st.one_of(past, past, near, st.none())
     presences = [
-        draw(st.sampled_from([ABSENT] * 9 + [PRESENT, UNKNOWN, INVALID, None]))
+        draw(st.sampled_from([ABSENT] * 19 + [PRESENT, UNKNOWN, INVALID, None]))
         for _ in grid
     ]
     if draw(st.booleans()):
-        presences[0] = DELETED
+        presences[draw(st.integers(0, len(grid) - 1))] = DELETED
+    seldom = st.sampled_from([False] * 9 + [True])
     case = Case(
         7,
         "web-7.example.com",
@@ -1117,17 +1155,21 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
             if presence
         ),
         record(
-            registered_at=draw(times), last_checkin=draw(times), last_report=draw(times)
+            registered_at=draw(times),
+            last_checkin=draw(times),
+            last_report=draw(times),
+            registered=not draw(seldom),
+            hypervisor=draw(seldom),
         ),
-        twins=tuple(
-            replace(TWIN, last_checkin=when)
-            for when in draw(st.lists(times, max_size=2))
-        ),
+        twins={
+            f"twin-{when}": None if draw(seldom) else replace(TWIN, last_checkin=when)
+            for when in draw(st.sampled_from([[], [], [ENDED - HOUR], [NOW, ENDED]]))
+        },
         history=missed(
             draw(st.integers(0, 9)),
             draw(times),
             draw(st.sampled_from([(), PLACES[:1], PLACES[:2]])),
-        ),
+        )._replace(tried=draw(seldom)),
         unlisted=draw(st.sampled_from([(), (), ("prod/RegionNine",)])),
         checkins_arrive=draw(st.booleans()),
         witnessed=frozenset(
@@ -1141,50 +1183,226 @@ def cases(draw: Any) -> tuple[Case, set[Reason]]:
     return case, against
 
 
+def may_go(case: Case, policy: Policy) -> bool:
+    """The promise once more, independent of the rules: all of its points, in no order."""
+    rows = [seen for seen in case.sightings if seen.presence is DELETED]
+    return (
+        is_dead_everywhere(case)
+        and is_itself_and_unprotected(case, policy)
+        and (is_proven(case, rows, policy) if rows else is_absent(case, policy))
+    )
+
+
+def is_dead_everywhere(case: Case) -> bool:
+    places = {seen.place for seen in case.sightings}
+    answers = {
+        (seen.uuid, seen.place): seen.presence in (DELETED, ABSENT)
+        for seen in case.sightings
+    }
+    every = {(uuid, place) for uuid in case.identity.uuids for place in places}
+    return not case.identity.reason and all(answers.values()) and every == set(answers)
+
+
+def is_itself_and_unprotected(case: Case, policy: Policy) -> bool:
+    if case.record is None:
+        return False
+    itself = (case.record.id, case.record.name) == (case.host_id, case.name)
+    special = case.record.infrastructure or case.record.build
+    protected = case.record.parameters.get(policy.protect_parameter, "no") != "no"
+    visible = case.parameters_shown and case.detachable
+    return itself and visible and not special and not protected
+
+
+def is_proven(case: Case, rows: list[Sighting], policy: Policy) -> bool:
+    [row] = rows
+    end = row.terminated_at
+    assert case.record
+    if end is None or not all(case.twins.values()):
+        return False
+    signs = [case.record.last_sign] if case.record.last_sign else []
+    of_twins = [twin.last_sign for twin in case.twins.values() if twin]
+    elsewhere = case.unlisted and row.uuid != case.identity.uuids[0]
+    return (
+        (bool(signs) or case.history.tried)
+        and not elsewhere
+        and end <= NOW + SKEW
+        and max(end, *signs, *filter(None, of_twins)) <= end + SKEW
+        and NOW - max(end, *signs) >= policy.quiet
+    )
+
+
+def is_absent(case: Case, policy: Policy) -> bool:
+    record, history = case.record, case.history
+    assert record
+    silent = record.last_sign is None or NOW - record.last_sign >= policy.silence
+    return (
+        not case.identity.doubt
+        and not case.twins
+        and not case.unlisted
+        and not record.hypervisor
+        and (history.tried or (record.registered and record.last_checkin is not None))
+        and bool(history.homes)
+        and history.homes <= case.witnessed
+        and case.checkins_arrive
+        and history.misses >= policy.misses
+        and history.since is not None
+        and NOW - history.since >= policy.grace
+        and silent
+    )
+
+
+ENDS = (NOW + SKEW + SECOND, NOW - QUIET + SECOND, NOW - QUIET, NOW - QUIET - SKEW)
+SIGNS = (
+    None,
+    NOW - QUIET + SECOND,
+    NOW - QUIET,
+    NOW - 24 * HOUR + SECOND,
+    NOW - 24 * HOUR,
+    ENDED + SKEW + SECOND,
+    ENDED + SKEW,
+)
+
+
+def change_record(case: Case, **changes: Any) -> Case:
+    return replace(case, record=replace(case.record or record(), **changes))
+
+
+def end_at(case: Case, at: Optional[datetime]) -> Case:
+    rows = [
+        seen._replace(terminated_at=at) if seen.presence is DELETED else seen
+        for seen in case.sightings
+    ]
+    return replace(case, sightings=tuple(rows))
+
+
+def lead_by_other(case: Case, unlisted: tuple[str, ...]) -> Case:
+    """Its facts name another instance first, which is absent."""
+    seen = (sighting(ABSENT, OTHER), *case.sightings)
+    identity = case.identity._replace(uuids=(OTHER, UUID))
+    return replace(case, identity=identity, sightings=seen, unlisted=unlisted)
+
+
+def remember(case: Case, **changes: Any) -> Case:
+    return replace(case, history=case.history._replace(**changes))
+
+
+# Each a strategy of functions that change one thing, most of them at an edge.
+CHANGES = st.one_of(
+    st.sampled_from([*AGAINST.values(), *AGAINST_ABSENCE.values()]),
+    st.sampled_from([None, *ENDS]).map(lambda at: lambda case: end_at(case, at)),
+    st.sampled_from(SIGNS).map(
+        lambda at: lambda case: change_record(case, last_checkin=at)
+    ),
+    st.tuples(st.sampled_from(ENDS), st.sampled_from(SIGNS)).map(
+        lambda times: (
+            lambda case: change_record(end_at(case, times[0]), last_report=times[1])
+        )
+    ),
+    st.sampled_from(SIGNS).map(
+        lambda at: lambda case: change_record(case, registered_at=at)
+    ),
+    st.sampled_from(SIGNS).map(
+        lambda at: (
+            lambda case: replace(case, twins=twins(replace(TWIN, last_report=at)))
+        )
+    ),
+    st.just(lambda case: replace(case, twins={TWIN.name: None})),
+    st.just(lambda case: replace(case, checkins_arrive=False)),
+    st.just(lambda case: replace(case, witnessed=frozenset({PLACES[1]}))),
+    st.just(lambda case: remember(case, tried=True)),
+    st.sampled_from([0, 2, 4]).map(lambda n: lambda case: remember(case, misses=n)),
+    st.sampled_from([None, NOW - 72 * HOUR + SECOND, NOW - 73 * HOUR]).map(
+        lambda at: lambda case: remember(case, since=at)
+    ),
+    st.sampled_from([(), ("prod/RegionNine",)]).map(
+        lambda unlisted: lambda case: lead_by_other(case, unlisted)
+    ),
+)
+
+
+@st.composite
+def nearly_dead(draw: Any) -> Case:
+    """A case that nothing keeps, and at most three changes to it."""
+    case: Case = draw(st.sampled_from([terminated, vanished]))()
+    for change in draw(st.lists(CHANGES, max_size=3)):
+        case = change(case)
+    return case
+
+
+def check_the_promise(case: Case, policy: Policy) -> None:
+    decision, reason = verdict(case, policy)
+    assert (decision is Decision.DELETE) == may_go(case, policy)
+    if decision is Decision.DELETE:
+        rows = any(seen.presence is DELETED for seen in case.sightings)
+        assert reason is (Reason.TERMINATED if rows else Reason.MISSING)
+
+
+@given(nearly_dead())
+@settings(max_examples=1000)
+def test_a_record_is_deleted_exactly_if_every_point_of_the_promise_holds(
+    case: Case,
+) -> None:
+    check_the_promise(case, POLICY)
+
+
 @given(cases(), policies)
-def test_a_deletion_keeps_every_point_of_the_promise(
+def test_the_promise_holds_for_any_case_and_any_policy(
     found: tuple[Case, set[Reason]], policy: Policy
 ) -> None:
-    """The promise once more, independent of the rules: what must be true of every DELETE."""
-    (case, against), uuids = found, found[0].identity.uuids
-    decision, reason = verdict(case, policy)
-    if decision is not Decision.DELETE:
-        return
-    assert not against
-    assert all(one.presence in (DELETED, ABSENT) for one in case.sightings)
-    places = {(one.cloud, one.region) for one in case.sightings}
-    assert len(case.sightings) == len(uuids) * len(places) > 0
-    assert case.record
-    signs = [
-        when
-        for when in (
-            case.record.last_checkin,
-            case.record.last_report,
-            case.record.registered_at,
-        )
-        if when
-    ]
-    rows = [one for one in case.sightings if one.presence is DELETED]
-    if rows:
-        assert reason is Reason.TERMINATED
-        assert all(row.terminated_at for row in rows)
-        end = max(row.terminated_at for row in rows if row.terminated_at)
-        of_twins = [twin.last_sign for twin in case.twins if twin.last_sign]
-        assert max([*signs, *of_twins]) <= end + SKEW
-        assert NOW - max(end, *signs) >= policy.quiet
+    case, against = found
+    check_the_promise(case, policy)
+    assert not against or verdict(case, policy)[0] is not Decision.DELETE
+
+
+# Which records have to be read
+
+
+def unread(case: Case) -> Case:
+    """The same before any record is read."""
+    return replace(case, record=None, twins=dict.fromkeys(case.twins))
+
+
+@given(st.one_of(nearly_dead(), cases().map(lambda found: found[0])), policies)
+@settings(max_examples=300)
+def test_a_record_is_needed_exactly_if_the_verdict_depends_on_it(
+    case: Case, policy: Policy
+) -> None:
+    needed = needs_record(unread(case), policy, NOW)
+    assert needed == needs_record(case, policy, NOW)
+    without = judge(unread(case), policy, NOW)
+    if needed:
+        assert without.reason is Reason.OUT_OF_SIGHT
     else:
-        assert reason is Reason.MISSING
-        assert not case.identity.doubt
-        assert not case.twins
-        assert not case.unlisted
-        assert case.record.last_checkin
-        assert case.history.homes
-        assert case.history.homes <= case.witnessed
-        assert case.checkins_arrive
-        assert case.history.misses >= policy.misses
-        assert case.history.since
-        assert NOW - case.history.since >= policy.grace
-        assert NOW - max(signs) >= policy.silence
+        with_record = judge(case, policy, NOW)
+        assert without.decision is with_record.decision is not Decision.DELETE
+        assert (without.reason, without.detail) == (
+            with_record.reason,
+            with_record.detail,
+        )
+
+
+@pytest.mark.parametrize(
+    ("case", "needed"),
+    [
+        (terminated(), True),
+        (terminated(sightings=(sighting(DELETED, at=NOW - QUIET),)), True),
+        (terminated(sightings=(sighting(DELETED, at=NOW - QUIET + SECOND),)), False),
+        (terminated(parameters_shown=False), False),
+        (vanished(), True),
+        (vanished(history=missed(3, NOW - 72 * HOUR + SECOND)), False),
+        (vanished(history=missed(2, NOW - 72 * HOUR)), False),
+        (vanished(history=missed(3, NOW - 72 * HOUR, homes=())), False),
+        (vanished(witnessed=frozenset()), False),
+        (vanished(checkins_arrive=False), False),
+        (vanished(twins=twins(TWIN)), False),
+        (vanished(sightings=(sighting(PRESENT),)), False),
+        (vanished(sightings=(sighting(UNKNOWN),)), False),
+    ],
+)
+def test_a_record_is_read_only_once_novas_row_or_the_grace_period_lets_it_go(
+    case: Case, needed: bool
+) -> None:
+    assert needs_record(unread(case), POLICY, NOW) is needed
 
 
 @given(
@@ -1223,10 +1441,10 @@ def test_a_provable_termination_goes_after_quiet_whatever_doubt_the_facts_leave(
                 )
             ),
         ),
-        twins=tuple(
-            replace(TWIN, last_checkin=when, registered_at=None)
+        twins={
+            f"twin-{when}": replace(TWIN, last_checkin=when, registered_at=None)
             for when in data.draw(st.lists(signs, max_size=2))
-        ),
+        },
         history=history,
         witnessed=data.draw(st.sampled_from([frozenset(), frozenset(PLACES)])),
         checkins_arrive=data.draw(st.booleans()),
