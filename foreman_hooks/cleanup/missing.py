@@ -64,7 +64,6 @@ class Missing:
         """Everything that the rules need to know of one host; `regions`: all that were asked."""
         record = self.records.get(host.id)
         readable = record if isinstance(record, Record) else None
-        linked = readable is not None and bool(readable.compute_resource)
         unlisted: list[str] = []
         for region in regions:
             unlisted += [f"{region.cloud}/{name}" for name in region.unlisted]
@@ -89,7 +88,7 @@ class Missing:
             witnessed=frozenset(witnessed),
             checkins_arrive=self.checkins_arrive,
             parameters_shown=self.parameters_shown,
-            detachable=self.detachable or not linked,
+            detachable=self.detachable,
         )
 
 
@@ -118,11 +117,11 @@ class MissingHosts:
         if not hosts:
             return Missing()
         signs = SignsOfLife(self.satellite, self.policy.silence, self.now)
-        ends: dict[int, Optional[datetime]] = {}
-        for host in hosts:
-            ends[host.id] = terminated_at(host.identity.uuids, survey)
-        # Without proof of a termination.
-        absent = [host for host in hosts if ends[host.id] is None]
+        absent = [
+            host
+            for host in hosts
+            if terminated_at(host.identity.uuids, survey) is None  # without proof
+        ]
         missing = Missing(
             histories=self._histories(hosts, survey),
             twins=hosts_sharing_uuids(self.satellite, hosts),
@@ -130,13 +129,14 @@ class MissingHosts:
             checkins_arrive=self._checkins_arrive(absent, signs),
             parameters_shown=self.satellite.has_permission("view_params"),
         )
-        needed: dict[int, Optional[datetime]] = {}
-        for host in hosts:
-            if host.id in closely or self._needs_record(host, missing, survey):
-                needed[host.id] = ends[host.id]
+        needed = [
+            host
+            for host in hosts
+            if host.id in closely or self._needs_record(host, missing, survey)
+        ]
         if not needed:
             return missing
-        return self._with_records(missing, needed, signs)
+        return self._with_records(missing, needed, survey, signs)
 
     def _needs_record(
         self, host: IdentifiedHost, missing: Missing, survey: Survey
@@ -147,26 +147,29 @@ class MissingHosts:
         """
         sightings = sightings_of(host.identity.uuids, survey)
         case = missing.case(host, sightings, survey.regions)
-        history = case.history
-        counted = history._replace(
-            misses=history.misses + 1, since=history.since or self.now
+        history = case.history._replace(
+            misses=case.history.misses + 1,
+            since=case.history.since or self.now,
         )
-        return needs_record(replace(case, history=counted), self.policy, self.now)
+        return needs_record(replace(case, history=history), self.policy, self.now)
 
     def _with_records(
         self,
         missing: Missing,
-        ends: Mapping[int, Optional[datetime]],
+        hosts: Sequence[IdentifiedHost],
+        survey: Survey,
         signs: SignsOfLife,
     ) -> Missing:
-        """The same with the records of some hosts and their twins.
-
-        `ends`: id of each of these hosts -> when its instance was terminated; None without proof.
-        """
-        records = self._read_records(list(ends))
-        for host_id, record in records.items():
-            records[host_id] = signs.check_reports(record, ends[host_id])
-        names = {name for host_id in ends for name in missing.twins[host_id]}
+        """The same with the records of these hosts and of their twins."""
+        records = self._read_records([host.id for host in hosts])
+        ends: dict[int, Optional[datetime]] = {}
+        names: set[str] = set()
+        for host in hosts:
+            end = terminated_at(host.identity.uuids, survey)
+            ends[host.id] = end
+            names.update(missing.twins[host.id])
+            if host.id in records:
+                records[host.id] = signs.check_reports(records[host.id], end)
         twin_records = fetch_records_named(self.satellite, sorted(names))
         return replace(
             missing,

@@ -62,7 +62,7 @@ class Observer:
         missing = [
             host for host in instances if is_missing(host.identity.uuids, survey)
         ]
-        known = self._look_up(missing, survey, quick_look.alive, closely, now)
+        known = self._look_up(missing, survey, quick_look.alive, now, closely)
         self._check_facts_still_shown(quick_look.canaries, hosts, missing)
         return Observation(
             made_at=now,
@@ -185,8 +185,8 @@ class Observer:
         missing: Sequence[IdentifiedHost],
         survey: Survey,
         alive: Alive,
-        closely: Collection[int],
         now: datetime,
+        closely: Collection[int] = (),
     ) -> Missing:
         lookup = MissingHosts(
             satellite=self.satellite,

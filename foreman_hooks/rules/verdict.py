@@ -13,10 +13,10 @@ the termination keeps it, too.  Without proof the instance is only absent, and e
 to confirm that it no longer exists.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple, Optional
 
 from foreman_hooks.osp_checker import Place, Presence, Sighting
@@ -57,7 +57,7 @@ class Case:
     be read.  `unlisted`: CLOUD/REGION of the regions that are not asked.
     `witnessed`: the places in which this run saw a living host of the same kind.
     `checkins_arrive`: other hosts checked in recently.  `parameters_shown`: the login may read host
-    parameters.  `detachable`: the compute resource can be detached; also True without one.
+    parameters.  `detachable`: compute resources can be detached.
     """
 
     host_id: int
@@ -166,7 +166,7 @@ def needs_record(case: Case, policy: Policy, now: datetime) -> bool:
     It does if every rule that needs no record passes.
     """
     rules = _without_record(case)
-    return not any(step.reason for step in _check(rules, case, policy, now))
+    return all(step.reason is None for step in _check(rules, case, policy, now))
 
 
 def steps(case: Case, policy: Policy, now: datetime) -> Steps:
@@ -182,26 +182,36 @@ def outlook(case: Case, policy: Policy, now: datetime) -> Steps:
 
     The first step with a reason decides.
     """
-    rules = [*_without_record(case), *_with_record(case)]
+    rules = chain(_without_record(case), _with_record(case))
     for step in _check(rules, case, policy, now):
         yield step
         if step.reason and not step.waits:
             return
 
 
-def _without_record(case: Case) -> Sequence[_Rule]:
+def _without_record(case: Case) -> Iterator[_Rule]:
     """The rules that look at no record, neither the host's own nor a twin's."""
-    rules = [_identity, _presence, _parameters_shown]
+    yield _identity
+    yield _presence
+    yield _parameters_shown
     if _proof(case):
-        return [*rules, _end]
-    return [*rules, _doubts, _alone, _scope, _witness, _absence]
+        yield _end
+    else:
+        yield _doubts
+        yield _alone
+        yield _scope
+        yield _witness
+        yield _absence
 
 
-def _with_record(case: Case) -> Sequence[_Rule]:
-    rules = [_record, _never_touched]
+def _with_record(case: Case) -> Iterator[_Rule]:
+    yield _record
+    yield _never_touched
     if _proof(case):
-        return [*rules, _silence_since_end]
-    return [*rules, _guest, _silence]
+        yield _silence_since_end
+    else:
+        yield _guest
+        yield _silence
 
 
 def _check(rules: Iterable[_Rule], case: Case, policy: Policy, now: datetime) -> Steps:
@@ -293,7 +303,7 @@ def _never_touched(case: Case, policy: Policy, now: datetime) -> Steps:
     yield _rule_out(record.build, "not in build mode", Reason.BUILDING)
     yield _protection(record, policy)
     yield _require(
-        case.detachable,
+        case.detachable or not record.compute_resource,
         "its compute resource can be detached",
         record.compute_resource or "it has none",
         Reason.COMPUTE_RESOURCE,

@@ -215,7 +215,9 @@ AGAINST: dict[Reason, Callable[[Case], Case]] = {
     Reason.PROTECTED: lambda case: replace(
         case, record=record(parameters={"osp_cleanup_protect": "true"})
     ),
-    Reason.COMPUTE_RESOURCE: lambda case: replace(case, detachable=False),
+    Reason.COMPUTE_RESOURCE: lambda case: replace(
+        case, record=record(compute_resource="osp"), detachable=False
+    ),
     Reason.NO_CHECKIN: lambda case: replace(
         case, record=record(last_checkin=None, registered_at=None)
     ),
@@ -1209,7 +1211,9 @@ def is_itself_and_unprotected(case: Case, policy: Policy) -> bool:
     itself = (case.record.id, case.record.name) == (case.host_id, case.name)
     special = case.record.infrastructure or case.record.build
     protected = case.record.parameters.get(policy.protect_parameter, "no") != "no"
-    visible = case.parameters_shown and case.detachable
+    visible = case.parameters_shown
+    if case.record.compute_resource and not case.detachable:
+        return False
     return itself and visible and not special and not protected
 
 
@@ -1308,6 +1312,7 @@ CHANGES = st.one_of(
     ),
     st.just(lambda case: replace(case, twins={TWIN.name: None})),
     st.just(lambda case: replace(case, checkins_arrive=False)),
+    st.just(lambda case: replace(case, detachable=False)),
     st.just(lambda case: replace(case, witnessed=frozenset({PLACES[1]}))),
     st.just(lambda case: remember(case, tried=True)),
     st.sampled_from([0, 2, 4]).map(lambda n: lambda case: remember(case, misses=n)),
