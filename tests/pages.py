@@ -16,6 +16,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
+from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import hammer_time, iso_z
 
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
@@ -62,7 +63,7 @@ def verdict(
 def plan(*verdicts: Verdict, **more: Any) -> Plan:
     regions = more.pop("regions", (ANSWERED,))
     satellite = more.pop("satellite", URL)
-    return Plan(satellite, NOW, "all hosts", regions, verdicts, **more)
+    return Plan(satellite, NOW, "all hosts", regions, verdicts_of(verdicts), **more)
 
 
 MIXED = plan(

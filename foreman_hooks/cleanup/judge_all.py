@@ -1,6 +1,6 @@
 """Judge every host that a run observed, and make a plan of the verdicts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Optional
 
@@ -10,6 +10,7 @@ from foreman_hooks.rules.guard_rails import with_holds
 from foreman_hooks.rules.model import History, Policy, Reason, Verdict
 from foreman_hooks.rules.plan import Absence, Plan, PlanRegion
 from foreman_hooks.rules.verdict import CLOCK_SKEW, judge
+from foreman_hooks.rules.verdicts import Alike, verdicts_of
 
 # Place -> how many servers it listed in the last good run, and when that was.
 ServersBefore = Mapping[Place, tuple[int, datetime]]
@@ -29,10 +30,7 @@ def judge_all(
 
     `satellite`: its URL.  `scope`: which hosts were looked at, for people.
     """
-    judged = list(_verdicts(observation, policy))
-    verdicts = sorted(
-        [*observation.alive, *judged], key=lambda verdict: verdict.host_id
-    )
+    judged, strangers = _judge_not_listed(observation, policy)
     regions: list[PlanRegion] = []
     for answer in observation.survey.regions:
         _, since = servers_before.get(answer.place, (0, None))
@@ -42,28 +40,33 @@ def judge_all(
         made_at=observation.made_at,
         scope=scope,
         regions=tuple(regions),
-        verdicts=tuple(verdicts),
+        verdicts=verdicts_of(judged, [*observation.alive, *strangers]),
     )
     absences = _absences(judged, observation.missing.histories)
     return with_holds(plan, policy, absences)
 
 
-def _verdicts(observation: Observation, policy: Policy) -> Iterator[Verdict]:
+def _judge_not_listed(
+    observation: Observation, policy: Policy
+) -> tuple[list[Verdict], list[Alike]]:
     """The verdicts on all hosts that no list of servers contains.
 
     Hosts that are not instances share one verdict if they have the same reason and facts.
     """
-    strangers: dict[tuple[Reason, str], Verdict] = {}
+    judged: list[Verdict] = []
+    strangers: dict[tuple[Reason, str], Alike] = {}
     for host in observation.hosts:
         identity = host.identity
         if identity.reason is None:
-            yield judge(observation.case(host), policy, observation.made_at)
+            judged.append(judge(observation.case(host), policy, observation.made_at))
             continue
         key = (identity.reason, identity.facts)
         if key not in strangers:
-            strangers[key] = judge(observation.case(host), policy, observation.made_at)
+            verdict = judge(observation.case(host), policy, observation.made_at)
+            strangers[key] = Alike(verdict, [])
         uuid = identity.uuids[0] if identity.uuids else ""
-        yield strangers[key]._replace(host_id=host.id, name=host.name, uuid=uuid)
+        strangers[key].hosts.append((host.id, host.name, uuid))
+    return judged, list(strangers.values())
 
 
 def _plan_region(

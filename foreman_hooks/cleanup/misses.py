@@ -78,8 +78,10 @@ class Misses:
 
     def _alive_uuids(self, observation: Observation) -> set[str]:
         """The UUIDs that are alive now, of those that may have a miss in the journal."""
-        alive = self.journal.missed()
-        alive.intersection_update(verdict.uuid for verdict in observation.alive)
+        missed = self.journal.missed()
+        alive: set[str] = set()
+        for group in observation.alive:
+            alive.update(uuid for _, _, uuid in group.hosts if uuid in missed)
         for uuid, sightings in observation.survey.asked.items():
             if any(sighting.presence is Presence.PRESENT for sighting in sightings):
                 alive.add(uuid)

@@ -7,8 +7,8 @@ from datetime import datetime
 from foreman_hooks.cleanup.missing import Missing
 from foreman_hooks.cleanup.whereabouts import sightings_of
 from foreman_hooks.osp_checker import Place, Survey
-from foreman_hooks.rules.model import Verdict
 from foreman_hooks.rules.verdict import Case
+from foreman_hooks.rules.verdicts import Alike
 from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost
 
 
@@ -16,13 +16,13 @@ from foreman_hooks.satellite.inventory import IdentifiedHost, ListedHost
 class Observation:
     """Everything that a run learned: enough to judge every host, without raw responses.
 
-    `made_at`: when the run began (aware).  `alive`: the verdicts on the hosts in scope whose
-    instance is in a list of servers.  `hosts`: all others in scope, identified by all of their
+    `made_at`: when the run began (aware).  `alive`: the hosts in scope whose instance is in a list
+    of servers, those of each region with their verdict.  `hosts`: all others in scope, identified by all of their
     facts.  `counts`: place -> how many hosts of this Satellite are alive there, in scope or not.
     """
 
     made_at: datetime
-    alive: Sequence[Verdict]
+    alive: Sequence[Alike]
     hosts: Sequence[IdentifiedHost]
     survey: Survey
     counts: Mapping[Place, int]
@@ -30,8 +30,9 @@ class Observation:
 
     def everyone(self) -> Iterator[ListedHost]:
         """Yield every host in scope, with its known UUIDs."""
-        for verdict in self.alive:
-            yield ListedHost(verdict.host_id, verdict.name, (verdict.uuid,))
+        for group in self.alive:
+            for host_id, name, uuid in group.hosts:
+                yield ListedHost(host_id, name, (uuid,))
         for host in self.hosts:
             yield ListedHost(host.id, host.name, host.identity.uuids)
 

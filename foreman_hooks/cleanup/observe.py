@@ -66,7 +66,7 @@ class Observer:
         self._check_facts_still_shown(quick_look.canaries, hosts, missing)
         return Observation(
             made_at=now,
-            alive=quick_look.verdicts,
+            alive=tuple(quick_look.verdicts.values()),
             hosts=hosts,
             survey=survey,
             counts=_count_alive(quick_look.alive, instances, survey),

@@ -72,15 +72,13 @@ def note_open_records(
     the run may judge, for people.  `complete`: these are all hosts of the Satellite.  `now`: aware.
     Raises JournalError.
     """
-    verdicts = {verdict.host_id: verdict for verdict in plan.verdicts}
-    rows = [
-        _row(plan.satellite, scope, verdict, now)
-        for verdict in plan.verdicts
-        if verdict.is_open
-    ]
+    rows = [_row(plan.satellite, scope, verdict, now) for verdict in plan.verdicts.open]
     closed: list[tuple[str, int]] = []
     with journal.writing() as database:
-        for host_id, its_scope in _noted(database, plan.satellite):
+        noted = _noted(database, plan.satellite)
+        named = plan.verdicts.only({host_id for host_id, _ in noted})
+        verdicts = {verdict.host_id: verdict for verdict in named}
+        for host_id, its_scope in noted:
             in_scope = plan.kind is Kind.FULL and its_scope == scope
             if _is_over(verdicts.get(host_id), complete or in_scope):
                 closed.append((plan.satellite, host_id))

@@ -13,8 +13,9 @@ from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.osp_checker import Checker, Place, Survey
 from foreman_hooks.osp_checker.checker import KnownServers
 from foreman_hooks.osp_checker.pace import workers
-from foreman_hooks.rules.model import Identity, Policy, Verdict
+from foreman_hooks.rules.model import Identity, Policy
 from foreman_hooks.rules.verdict import Case, judge
+from foreman_hooks.rules.verdicts import Alike
 from foreman_hooks.satellite.client import Satellite
 from foreman_hooks.satellite.inventory import ListedHost, Scope, list_hosts
 
@@ -24,14 +25,14 @@ CANARIES = 3  # hosts that show facts in the beginning, and must still do so at 
 class QuickLook(NamedTuple):
     """What the lists of both sides say.
 
-    `survey`: how the regions answered, without the UUIDs that are alive.  `verdicts`: on the hosts
-    in scope that are in a list of servers.  `not_listed`: all others in scope.  `alive`: place ->
-    the hosts that are alive there, in scope or not.  `out_of_scope`: the UUIDs of all other hosts.
-    `canaries`: a few hosts that showed a fact.
+    `survey`: how the regions answered, without the UUIDs that are alive.  `verdicts`: place -> the
+    hosts in scope that it lists, with the verdict that they share.  `not_listed`: all others in
+    scope.  `alive`: place -> the hosts that are alive there, in scope or not.  `out_of_scope`: the
+    UUIDs of all other hosts.  `canaries`: a few hosts that showed a fact.
     """
 
     survey: Survey
-    verdicts: list[Verdict]
+    verdicts: dict[Place, Alike]
     not_listed: list[ListedHost]
     alive: dict[Place, list[ListedHost]]
     out_of_scope: list[str]
@@ -79,8 +80,7 @@ def sort_hosts(
     """
     with_facts = (host for host in hosts if host.uuids)
     canaries = list(islice(with_facts, CANARIES))
-    look = QuickLook(replace(survey, alive={}), [], [], {}, [], canaries)
-    verdict_at: dict[Place, Verdict] = {}
+    look = QuickLook(replace(survey, alive={}), {}, [], {}, [], canaries)
     hosts.reverse()
     while hosts:  # removed one by one, so that a large fleet is not in memory twice
         host = hosts.pop()
@@ -95,11 +95,10 @@ def sort_hosts(
         look.alive.setdefault(place, []).append(host)
         if not host.in_scope:
             continue
-        if place not in verdict_at:
+        if place not in look.verdicts:
             case = Case(host.id, host.name, Identity((uuid,)), survey.of(uuid))
-            verdict_at[place] = judge(case, policy, now)
-        verdict = verdict_at[place]._replace(host_id=host.id, name=host.name, uuid=uuid)
-        look.verdicts.append(verdict)
+            look.verdicts[place] = Alike(judge(case, policy, now), [])
+        look.verdicts[place].hosts.append((host.id, host.name, uuid))
     return look
 
 

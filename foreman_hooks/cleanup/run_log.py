@@ -102,13 +102,11 @@ def end_run(
 def _counts(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, object]:
     holds = [hold.why for hold in plan.holds]
     return {
-        "hosts": len(plan.verdicts),
+        "hosts": plan.hosts,
         "instances": count_instances(plan),
         "to_delete": len(plan.deletions),
         "waiting": plan.counts[Decision.WAIT],
-        "attention": sum(
-            verdict.reason in NEEDS_ATTENTION for verdict in plan.verdicts
-        ),
+        "attention": plan.verdicts.count(NEEDS_ATTENTION),
         "unknown": plan.unknown,
         "deleted": count_deleted(outcomes),
         "refusals": json.dumps([*plan.refusals, *holds]),

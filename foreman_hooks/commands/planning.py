@@ -1,6 +1,6 @@
 """Make a plan, show it, and say what it means for the exit code: shared by plan, apply and run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -16,7 +16,7 @@ from foreman_hooks.reports import documents, listings, terminal
 from foreman_hooks.reports.listings import Outcomes, Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.reports.window import command_lines, wrapped
-from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason
+from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason, Verdict
 from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.satellite.errors import SatelliteForbidden
 
@@ -94,9 +94,9 @@ def show_plan(app: App, plan: Plan, style: Style) -> None:
     if style.is_grouped:
         app.say(terminal.plan_listing(plan, app.window, in_full))
         return
-    verdicts = plan.verdicts
+    verdicts: Iterable[Verdict] = plan.verdicts
     if not in_full:
-        verdicts = tuple(filter(listings.noteworthy, verdicts))
+        verdicts = filter(listings.noteworthy, plan.verdicts.single)
     app.show_rows(listings.verdict_rows(verdicts), style)
 
 
@@ -166,8 +166,7 @@ def plan_code(plan: Plan, detailed: bool) -> int:
         return REFUSED
     if errors and len(errors) == len(plan.regions):
         return errors[0].exit_code
-    reasons = {verdict.reason for verdict in plan.verdicts}
-    if Reason.HIDDEN_PARAMETERS in reasons:
+    if Reason.HIDDEN_PARAMETERS in plan.verdicts.sums:
         return SatelliteForbidden.exit_code
     if plan.unknown or errors:
         return INCOMPLETE
@@ -175,12 +174,12 @@ def plan_code(plan: Plan, detailed: bool) -> int:
 
 
 def _complain_of_unknown(plan: Plan) -> None:
-    unknown = [
+    unknown = (
         verdict for verdict in plan.verdicts if verdict.reason in UNKNOWN_REASONS
-    ]
-    example = unknown[0]
+    )
+    example = next(unknown)
     complain(
-        f"nothing is known about {plan.unknown} of {len(plan.verdicts)} records, such as "
+        f"nothing is known about {plan.unknown} of {plan.hosts} records, such as "
         f"{example.name}: {example.reason.value} ({example.detail})",
         INCOMPLETE,
         until="every record can be judged again",

@@ -80,7 +80,7 @@ def plan_document(
 
 def _counts(plan: Plan, outcomes: Outcomes) -> Mapping[str, int]:
     return {
-        "hosts": len(plan.verdicts),
+        "hosts": plan.hosts,
         "instances": count_instances(plan),
         "delete": plan.counts[Decision.DELETE],
         "wait": plan.counts[Decision.WAIT],

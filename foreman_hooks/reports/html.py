@@ -54,7 +54,7 @@ def render(plan: Plan, outcomes: Outcomes = None, past: Past = NO_PAST) -> str:
         weeks=weeks_picture(past),
         leftovers=leftovers_picture(past),
         portions=list(_portions(verdicts)),
-        long=len(verdicts) > LONG,
+        long=plan.hosts > LONG,
         css_class=overview.css_class,
         host_page=_host_page,
         gone=_gone(outcomes),

@@ -1,6 +1,5 @@
 """Rows as a table like hammer's, and what of a plan people read about."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
@@ -13,6 +12,7 @@ from foreman_hooks.rules.model import (
     Reason,
     Verdict,
 )
+from foreman_hooks.rules.plan import Plan
 from foreman_hooks.times import hammer_time
 
 FORMATS = ("table", "csv", "json", "yaml")
@@ -177,13 +177,12 @@ class ReasonCount(NamedTuple):
     records: int
 
 
-def count_reasons(verdicts: Iterable[Verdict]) -> list[ReasonCount]:
+def count_reasons(plan: Plan) -> list[ReasonCount]:
     """The counts of all decisions and reasons, by decision in ORDER, the larger first."""
-    counter = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
     rows = []
-    for (decision, reason), records in counter.most_common():
-        rows.append(ReasonCount(decision, reason, records))
-    return sorted(rows, key=lambda row: ORDER.index(row.decision))
+    for reason, records in plan.verdicts.sums.items():
+        rows.append(ReasonCount(reason.decision, reason, records))
+    return sorted(rows, key=lambda row: (ORDER.index(row.decision), -row.records))
 
 
 def hammer_lines(verdicts: Iterable[Verdict]) -> list[str]:

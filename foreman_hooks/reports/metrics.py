@@ -232,11 +232,11 @@ def _is_proven(plan: Optional[Plan]) -> bool:
 
 
 def _of_plan(plan: Plan) -> Iterator[Sample]:
-    for row in count_reasons(plan.verdicts):
+    for row in count_reasons(plan):
         # The code and not the text, which another version may word differently.
         labels = {"decision": row.decision.value, "reason_code": row.reason.name}
         yield Sample("hosts", row.records, labels)
-    yield Sample("unknown_ratio", plan.unknown / max(len(plan.verdicts), 1))
+    yield Sample("unknown_ratio", plan.unknown / max(plan.hosts, 1))
     yield Sample("refusals", len(plan.refusals) + len(plan.holds))
 
 

@@ -55,7 +55,7 @@ def headline(plan: Plan, outcomes: Outcomes = None) -> str:
         text = _planned(plan)
     elif plan.regions and failed == len(plan.regions):
         return "Nothing could be decided: OpenStack did not answer"
-    elif plan.unknown and plan.unknown == len(plan.verdicts):
+    elif plan.unknown and plan.unknown == plan.hosts:
         return "Nothing could be decided: nothing could be learned about any record"
     else:
         text = "Nothing to delete"
@@ -67,7 +67,7 @@ def headline(plan: Plan, outcomes: Outcomes = None) -> str:
 
 
 def _planned(plan: Plan) -> str:
-    text = f"{len(plan.deletions):,} of {len(plan.verdicts):,} host records to delete"
+    text = f"{len(plan.deletions):,} of {plan.hosts:,} host records to delete"
     if plan.held:
         text += f", {len(plan.held):,} of them held back"
     return text
@@ -148,13 +148,13 @@ def _deletions_label(plan: Plan, outcomes: Outcomes) -> str:
 
 def _bar(plan: Plan) -> Iterator[Part]:
     """The parts of the bar of verdicts, by group, the larger first; together 1000 wide."""
-    rows = count_reasons(plan.verdicts)
+    rows = count_reasons(plan)
     order = list(_GROUPS)
     rows.sort(key=lambda row: order.index(css_class(row.decision, row.reason)))
     to_share = _BAR - _THINNEST * len(rows)
     left = 0.0
     for row in rows:
-        width = _THINNEST + to_share * row.records / len(plan.verdicts)
+        width = _THINNEST + to_share * row.records / plan.hosts
         yield Part(
             row.decision.value,
             row.reason.value,

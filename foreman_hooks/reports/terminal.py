@@ -93,13 +93,13 @@ def plan_listing(plan: Plan, window: Window, in_full: bool = False) -> str:
 
 def sums(plan: Plan) -> str:
     """How many records each group has, in one line."""
-    groups = _grouped(plan)
-    parts = [f"{len(groups[DELETE])} {DELETE.sum[0]}"]
+    counts = _counts(plan)
+    parts = [f"{counts[DELETE]} {DELETE.sum[0]}"]
     for group in GROUPS[1:]:
-        count = len(groups[group])
+        count = counts[group]
         if count:
             parts.append(f"{count} {group.sum[count > 1]}")
-    records = _counted(len(plan.verdicts), "host record")
+    records = _counted(plan.hosts, "host record")
     if plan.kind is Kind.QUICK:
         records += " of instances that were deleted lately"
     return f"{records} ({plain(plan.scope)}): {', '.join(parts)}"
@@ -107,49 +107,68 @@ def sums(plan: Plan) -> str:
 
 def attention(plan: Plan) -> Sequence[Verdict]:
     """The verdicts that need attention."""
-    return _grouped(plan)[ATTENTION]
+    return [
+        verdict for verdict in plan.verdicts.open if verdict.reason in NEEDS_ATTENTION
+    ]
 
 
-def _grouped(plan: Plan) -> dict[Group, list[Verdict]]:
+def _counts(plan: Plan) -> Counter[Group]:
+    """How many records each group has."""
+    counts: Counter[Group] = Counter()
+    for reason, count in plan.verdicts.sums.items():
+        counts[_group(reason)] += count
+    counts[HELD] = sum(verdict.host_id in plan.held for verdict in plan.deletions)
+    counts[DELETE] -= counts[HELD]
+    return counts
+
+
+def _grouped(plan: Plan, in_full: bool) -> dict[Group, list[Verdict]]:
+    """The verdicts of each group; if not `in_full`, only of the groups that are listed."""
     groups: dict[Group, list[Verdict]] = {group: [] for group in GROUPS}
-    for verdict in plan.verdicts:
-        groups[_group(plan, verdict)].append(verdict)
+    for verdict in plan.verdicts if in_full else plan.verdicts.single:
+        group = _group(verdict.reason)
+        if group is DELETE and verdict.host_id in plan.held:
+            group = HELD
+        if group.listed or in_full:
+            groups[group].append(verdict)
     return groups
 
 
-def _group(plan: Plan, verdict: Verdict) -> Group:
-    if verdict.decision is Decision.DELETE:
-        return HELD if verdict.host_id in plan.held else DELETE
-    if verdict.decision is Decision.WAIT:
+def _group(reason: Reason) -> Group:
+    """The group of a record; that of a deletion that is held back is another."""
+    if reason.decision is Decision.DELETE:
+        return DELETE
+    if reason.decision is Decision.WAIT:
         return WAITING
-    if verdict.reason in NEEDS_ATTENTION:
+    if reason in NEEDS_ATTENTION:
         return ATTENTION
-    if verdict.reason is Reason.PROTECTED:
+    if reason is Reason.PROTECTED:
         return PROTECTED
-    return UNKNOWN if verdict.reason is Reason.UNKNOWN else KEPT
+    return UNKNOWN if reason is Reason.UNKNOWN else KEPT
 
 
 def _plan_tables(plan: Plan, window: Window, in_full: bool) -> Iterator[Table]:
-    for group, verdicts in _grouped(plan).items():
-        if not verdicts:
+    counts = _counts(plan)
+    for group, verdicts in _grouped(plan, in_full).items():
+        if not counts[group]:
             continue
         title = group.head
         if group is DELETE and plan.refusals:
             title = f"{title}, REFUSED"
-        head = window.bold(f"{title} ({len(verdicts)})", group.colour)
+        head = window.bold(f"{title} ({counts[group]})", group.colour)
         if group.listed or in_full:
             rows = [_verdict_row(verdict, plan.made_at) for verdict in verdicts]
         else:
-            rows = _reason_rows(verdicts)
+            rows = _reason_rows(plan, group)
         yield Table(head, rows)
 
 
-def _reason_rows(verdicts: Iterable[Verdict]) -> list[Row]:
-    """How many verdicts have each reason, the most frequent first."""
-    reasons = Counter(verdict.reason for verdict in verdicts)
+def _reason_rows(plan: Plan, group: Group) -> list[Row]:
+    """How many records of a group have each reason, the most frequent first."""
     rows = []
-    for reason, count in reasons.most_common():
-        rows.append(Row(f"{count:>4}", reason.value))
+    for reason, count in Counter(plan.verdicts.sums).most_common():
+        if _group(reason) is group:
+            rows.append(Row(f"{count:>4}", reason.value))
     return rows
 
 
@@ -189,7 +208,7 @@ def _ago(when: datetime, now: datetime) -> str:
 
 def _backlog(plan: Plan) -> str:
     """What to do about records that no run ever saw alive; "" if there are none."""
-    count = sum(verdict.reason is Reason.NEVER_SEEN for verdict in plan.verdicts)
+    count = plan.verdicts.count([Reason.NEVER_SEEN])
     if not count:
         return ""
     records = "1 absent record was" if count == 1 else f"{count} absent records were"

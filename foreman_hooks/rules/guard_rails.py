@@ -36,9 +36,7 @@ def only(plan: Plan, host_ids: Collection[int], scope: str) -> Plan:
         kind=Kind.SINGLE,
         fleet=count_instances(plan),
         holds=tuple(holds),
-        verdicts=tuple(
-            verdict for verdict in plan.verdicts if verdict.host_id in host_ids
-        ),
+        verdicts=plan.verdicts.only(host_ids),
     )
 
 
@@ -46,7 +44,7 @@ def count_instances(plan: Plan) -> int:
     """How many instances the plan is about: the fleet of which max_fraction may be deleted."""
     if plan.fleet is not None:
         return plan.fleet
-    return sum(verdict.reason not in _NOT_INSTANCES for verdict in plan.verdicts)
+    return plan.hosts - plan.verdicts.count(_NOT_INSTANCES)
 
 
 def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Plan:

@@ -57,6 +57,29 @@ class Reason(str, Enum):
     SILENCE = "absent, but checked in recently"
     MISSING = "absent for the whole grace period"
 
+    @property
+    def decision(self) -> Decision:
+        """What a verdict with this reason decides."""
+        if self in _DELETIONS:
+            return Decision.DELETE
+        return Decision.WAIT if self in WAITS else Decision.KEEP
+
+    @property
+    def is_open(self) -> bool:
+        """Whether such a record is to be deleted, waits, or needs attention."""
+        return self.decision is not Decision.KEEP or self in NEEDS_ATTENTION
+
+
+_DELETIONS = frozenset({Reason.TERMINATED, Reason.MISSING})
+# These reasons end as time passes; every other reason keeps the record.
+WAITS = frozenset(
+    {
+        Reason.QUIET,
+        Reason.GRACE,
+        Reason.SILENCE,
+        Reason.NO_CHECKINS,
+    }
+)
 
 # A record needs attention if Satellite and OpenStack contradict each other about it, or if
 # something has to be configured: it is kept, and reported until that changes or somebody
@@ -234,7 +257,7 @@ class Verdict(NamedTuple):
     @property
     def is_open(self) -> bool:
         """Whether the record is to be deleted, waits, or needs attention."""
-        return self.decision is not Decision.KEEP or self.reason in NEEDS_ATTENTION
+        return self.reason.is_open
 
 
 class Outcome(NamedTuple):

@@ -1,4 +1,4 @@
-"""The plan: all verdicts of a run, and the file that holds it.  Pure."""
+"""The plan: the verdicts of a run, and the file that holds what `apply` needs of it.  Pure."""
 
 import hashlib
 import json
@@ -22,11 +22,12 @@ from foreman_hooks.rules.model import (
     Reason,
     Verdict,
 )
+from foreman_hooks.rules.verdicts import Verdicts
 
 FORMAT = 4
 MAX_AGE = timedelta(days=1)
 DIGEST_LENGTH = 12  # characters of a digest that name a plan
-_REASONS_TO_DELETE = frozenset({Reason.TERMINATED, Reason.MISSING})
+_MAX_HOSTS = 2**31  # Foreman's ids of hosts are 32-bit integers
 
 
 class Kind(str, Enum):
@@ -84,6 +85,7 @@ class Plan:
     """What a run decided, host by host.
 
     `satellite`: its URL.  `made_at`: in UTC.  `scope`: which hosts were looked at, for people.
+    `verdicts`: of a plan that was read from a file, only the open ones, and the sums of all.
     `refusals`: the guard rails that the plan breaks; with any, nothing is applied.  `holds`: the
     guard rails that concern only some deletions; without an approval, the others are applied.
     `shrunk`: since the last good run, a cloud has lost more servers than max_shrink allows, so its
@@ -96,7 +98,7 @@ class Plan:
     made_at: datetime
     scope: str
     regions: tuple[PlanRegion, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: Verdicts
     refusals: tuple[str, ...] = ()
     holds: tuple[Hold, ...] = ()
     shrunk: bool = False
@@ -108,18 +110,25 @@ class Plan:
     def deletions(self) -> tuple[Verdict, ...]:
         """The verdicts that say delete."""
         return tuple(
-            verdict for verdict in self.verdicts if verdict.decision is Decision.DELETE
+            verdict
+            for verdict in self.verdicts.open
+            if verdict.decision is Decision.DELETE
         )
 
-    @cached_property
+    @property
+    def hosts(self) -> int:
+        """How many records the plan is about."""
+        return self.verdicts.hosts
+
+    @property
     def counts(self) -> Mapping[Decision, int]:
         """How many records have each decision."""
-        return Counter(verdict.decision for verdict in self.verdicts)
+        return self.verdicts.counts
 
-    @cached_property
+    @property
     def unknown(self) -> int:
         """How many records are kept because nothing could be learned about them."""
-        return sum(verdict.reason in UNKNOWN_REASONS for verdict in self.verdicts)
+        return self.verdicts.count(UNKNOWN_REASONS)
 
     @cached_property
     def held(self) -> Mapping[int, str]:
@@ -131,8 +140,8 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of everything that the plan says."""
-        return _digest(_head(self), self.verdicts)
+        """SHA-256, in hex, of everything that the file of the plan says."""
+        return _digest(_head(self), self.verdicts.open)
 
 
 def check_applicable(plan: Plan, satellite: str, now: datetime) -> None:
@@ -157,8 +166,11 @@ def _hours(span: timedelta) -> str:
 
 
 def dump(plan: Plan) -> str:
-    """The plan as JSON text, one line for each verdict, with its digest."""
-    rows = ",\n  ".join(map(json.dumps, plan.verdicts))
+    """The plan as JSON text, with its digest: what `apply` needs.
+
+    That is one line for each open verdict, and how many records have each reason.
+    """
+    rows = ",\n  ".join(map(json.dumps, plan.verdicts.open))
     head = json.dumps({"digest": plan.digest, **_head(plan)}, indent=1)
     return f'{head[:-2]},\n "verdicts": [\n  {rows}\n ]\n}}\n'
 
@@ -178,7 +190,7 @@ def load(text: str) -> Plan:
             raise PlanError(
                 "the plan was changed after it was made (its digest does not match); make a new one"
             )
-        # Such a plan is never written to a file, since a file could claim any size of the fleet.
+        # Such a plan is never written to a file: it does not know the size of the fleet.
         if document["kind"] != Kind.FULL.value:
             raise PlanError("the plan is not about all hosts; make a new one")
         return _checked_plan(document, verdicts)
@@ -198,11 +210,11 @@ def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     made_at = datetime.fromisoformat(document["made_at"])
     if made_at.utcoffset() != timedelta(0):
         raise PlanError("the plan's time is not in UTC; make a new one")
-    verdicts = tuple(map(_verdict, rows))
+    verdicts = _verdicts(rows, document["sums"])
     holds = tuple(Hold(_typed(why, str), tuple(ids)) for why, ids in document["holds"])
-    host_ids = {verdict.host_id for verdict in verdicts}
+    host_ids = {verdict.host_id for verdict in verdicts.open}
     known = all(host_ids.issuperset(hold.host_ids) for hold in holds)
-    if not known or len(host_ids) < len(verdicts):
+    if not known or len(host_ids) < len(verdicts.open):
         raise PlanError(
             "the plan names a host twice, or holds a host that it does not name; make a new one"
         )
@@ -278,6 +290,24 @@ def _region(row: Sequence[Any]) -> PlanRegion:
     )
 
 
+def _verdicts(rows: Sequence[Any], sums: Mapping[str, Any]) -> Verdicts:
+    """The open verdicts and the sums of a plan, of which the verdicts must be a part."""
+    verdicts = Verdicts(
+        single=tuple(map(_verdict, rows)),
+        alike=(),
+        sums={Reason(reason): _typed(count, int) for reason, count in sums.items()},
+    )
+    if not all(0 < count < _MAX_HOSTS for count in verdicts.sums.values()):
+        raise ValueError("not a number of hosts")
+    listed = Counter(verdict.reason for verdict in verdicts.single)
+    open_sums = {
+        reason: count for reason, count in verdicts.sums.items() if reason.is_open
+    }
+    if listed != open_sums:
+        raise PlanError("the plan's sums are not those of its verdicts; make a new one")
+    return verdicts
+
+
 def _verdict(row: Sequence[Any]) -> Verdict:
     host_id, name, uuid, decision, reason, detail, fingerprint, basis = row
     if _typed(host_id, int) < 0 or (uuid and parse_uuid(uuid) != uuid):
@@ -308,7 +338,7 @@ def _fingerprint(row: Optional[list[Any]]) -> Optional[Fingerprint]:
 def _check_consistent(verdict: Verdict) -> None:
     """Raise PlanError if the parts of a verdict contradict each other."""
     is_deletion = verdict.decision is Decision.DELETE
-    if is_deletion != (verdict.reason in _REASONS_TO_DELETE):
+    if verdict.decision is not verdict.reason.decision:
         raise PlanError(
             f"the plan says {verdict.decision.value} for {verdict.name}, "
             f"but its reason is: {verdict.reason.value}"
@@ -321,7 +351,7 @@ def _check_consistent(verdict: Verdict) -> None:
 
 
 def _head(plan: Plan) -> dict[str, Any]:
-    """Everything but the verdicts."""
+    """Everything but the open verdicts."""
     head: dict[str, Any] = {
         "format": FORMAT,
         "satellite": plan.satellite,
@@ -336,11 +366,14 @@ def _head(plan: Plan) -> dict[str, Any]:
     if plan.fleet is not None:
         head["fleet"] = plan.fleet
     head["regions"] = [_region_row(region) for region in plan.regions]
+    head["sums"] = {
+        reason.value: count for reason, count in plan.verdicts.sums.items()
+    }
     return head
 
 
 def _digest(head: Mapping[str, Any], verdicts: Iterable[Sequence[Any]]) -> str:
-    """SHA-256, in hex.  Verdict by verdict, since the text of 100,000 verdicts would take 50 MB."""
+    """SHA-256, in hex."""
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for verdict in verdicts:
         digest.update(json.dumps(verdict).encode() + b"\n")

@@ -23,6 +23,7 @@ from foreman_hooks.osp_checker import Place, Presence, Sighting
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.identity import same_machine
 from foreman_hooks.rules.model import (
+    WAITS,
     Basis,
     Decision,
     History,
@@ -34,15 +35,6 @@ from foreman_hooks.rules.model import (
 )
 from foreman_hooks.times import hammer_time, iso_z, spell
 
-# These reasons end as time passes; every other reason keeps the record.
-_WAITS = frozenset(
-    {
-        Reason.QUIET,
-        Reason.GRACE,
-        Reason.SILENCE,
-        Reason.NO_CHECKINS,
-    }
-)
 # Values of the protecting host parameter that do not protect.
 _NO = frozenset({"false", "no", "off", "0", "f", "n", ""})
 
@@ -89,7 +81,7 @@ class Step(NamedTuple):
     @property
     def waits(self) -> bool:
         """Whether its reason ends as time passes."""
-        return self.reason in _WAITS
+        return self.reason in WAITS
 
 
 Steps = Iterator[Step]

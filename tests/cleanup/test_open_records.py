@@ -13,6 +13,7 @@ from foreman_hooks.cleanup.journal import Journal, JournalError
 from foreman_hooks.cleanup.open_records import note_open_records, open_records
 from foreman_hooks.rules.model import Basis, Decision, Reason, Verdict
 from foreman_hooks.rules.plan import Kind, Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -35,7 +36,7 @@ def verdict(
 
 
 def plan(*verdicts: Verdict, satellite: str = URL) -> Plan:
-    return Plan(satellite, NOW, "all hosts", (), verdicts)
+    return Plan(satellite, NOW, "all hosts", (), verdicts_of(verdicts))
 
 
 def waiting(host_id: int, detail: str = "") -> Verdict:

@@ -19,6 +19,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Kind, Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import iso_z
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)  # a Wednesday
@@ -50,7 +51,7 @@ def plan(deletions: int = 0, unknown: int = 0, at: datetime = NOW) -> Plan:
     for number in range(unknown):
         host_id = deletions + number
         verdicts.append(Verdict(host_id, "b", "", Decision.KEEP, Reason.UNKNOWN))
-    return Plan(URL, at, "all hosts", (), tuple(verdicts))
+    return Plan(URL, at, "all hosts", (), verdicts_of(verdicts))
 
 
 def delete(

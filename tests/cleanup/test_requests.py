@@ -9,7 +9,7 @@ from sandbox.satellite import User
 from sandbox.world import add_host, add_instance, guest_facts, named_uuid
 
 from foreman_hooks.osp_checker import Manners
-from foreman_hooks.rules.model import Decision, Policy
+from foreman_hooks.rules.model import Decision, Policy, Reason
 from foreman_hooks.satellite.client import Login
 
 PAGE = 10  # windows and pages of ten, so that few hosts fill several
@@ -57,8 +57,8 @@ def test_living_instances_cost_the_pages_of_both_lists_and_no_extra_request(
 ) -> None:
     living(stage, count)
     requests, plan = cost(stage)
-    assert {verdict.reason.name for verdict in plan.verdicts} == {"ALIVE"}
-    assert len(plan.verdicts) == count + 1  # the stage has one that lives already
+    # the stage has one that lives already
+    assert plan.verdicts.sums == {Reason.ALIVE: count + 1}
     # Two a window are enough.
     assert requests <= bound(count + 1, count + 1) - math.ceil((count + 1) / PAGE)
 
@@ -72,9 +72,7 @@ def test_machines_of_another_maker_cost_no_extra_request(
     few, _ = cost(stage)
     foreign(stage, range(10, 40), kind)
     many, plan = cost(stage)
-    assert (
-        sum(verdict.reason.name == "NOT_OPENSTACK" for verdict in plan.verdicts) == 40
-    )
+    assert plan.verdicts.sums[Reason.NOT_OPENSTACK] == 40
     assert many <= bound(46, 6)
     assert many - few <= 3 * 3  # three windows more
 
@@ -120,7 +118,7 @@ def test_an_instance_without_a_trace_costs_six_requests(
     for number in range(8):
         stage.archived(f"old-{number}")
     requests, plan = cost(stage)
-    assert sum(verdict.decision is Decision.WAIT for verdict in plan.verdicts) == 8
+    assert plan.counts[Decision.WAIT] == 8
     assert requests - without <= 6 * 8 + 6 + 4
 
 

@@ -18,6 +18,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Hold, Kind, Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -31,7 +32,14 @@ VERDICTS = (
     Verdict(5, "e", "", KEEP, Reason.UNKNOWN),
     Verdict(6, "f", "", KEEP, Reason.NOT_OPENSTACK),
 )
-PLAN = Plan(URL, NOW, "all hosts", (), VERDICTS, holds=(Hold("too many", (2,)),))
+PLAN = Plan(
+    URL,
+    NOW,
+    "all hosts",
+    (),
+    verdicts_of(VERDICTS),
+    holds=(Hold("too many", (2,)),),
+)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from foreman_hooks.hooks import maintenance
 from foreman_hooks.paths import CRON, TIMER
 from foreman_hooks.rules.model import Basis, Decision, Reason, Verdict
 from foreman_hooks.rules.plan import Kind, Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import iso_z
 
 HOUR = timedelta(hours=1)
@@ -62,7 +63,7 @@ def add_run(
             journal, url, "run --apply", Kind.FULL, scope, "ann", now() - 3 * HOUR
         )
         if code is not None:
-            made = Plan(url, now(), scope, (), verdicts, **plan)
+            made = Plan(url, now(), scope, (), verdicts_of(verdicts), **plan)
             end_run(journal, number, code, now(), plan=made, complete=True)
             note_open_records(journal, made, scope, True, now() - 2 * HOUR)
 

@@ -29,6 +29,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Kind, Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import iso_z
 
 WIDTH = 1280
@@ -72,7 +73,7 @@ def _write_run(
             basis=Basis(terminated_at=iso_z(terminated_at)),
         )
         verdicts.append(verdict)
-    plan = Plan(satellite, at, "all hosts", (), tuple(verdicts))
+    plan = Plan(satellite, at, "all hosts", (), verdicts_of(verdicts))
     run = begin_run(
         journal, satellite, "run --apply", Kind.FULL, "all hosts", "root", at
     )

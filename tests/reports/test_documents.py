@@ -37,6 +37,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
+from foreman_hooks.rules.verdicts import verdicts_of
 
 SCHEMAS = Path(documents.__file__).parent / "schema"
 NOW = datetime(2025, 3, 1, 12, 30, 5, 678, tzinfo=timezone.utc)
@@ -124,7 +125,7 @@ def listing_commands(group: click.Group, before: str = "") -> Iterator[str]:
 
 
 def test_a_schema_notices_a_new_key() -> None:
-    plan = Plan("https://satellite.example.com", NOW, "all hosts", (), ())
+    plan = Plan("https://satellite.example.com", NOW, "all hosts", (), verdicts_of(()))
     document = valid(documents.plan_document(plan), "plan")
     with pytest.raises(ValidationError):
         VALIDATORS["plan"].validate({**document, "surprise": 1})
@@ -173,7 +174,7 @@ plans = st.builds(
     st.just(NOW),
     texts,
     st.lists(regions, max_size=2).map(tuple),
-    st.lists(verdicts, max_size=3, unique_by=lambda one: one.host_id).map(tuple),
+    st.lists(verdicts, max_size=3, unique_by=lambda one: one.host_id).map(verdicts_of),
     st.lists(texts, max_size=1).map(tuple),
     st.lists(st.builds(Hold, texts, st.tuples(counts)), max_size=1).map(tuple),
 )
@@ -204,7 +205,7 @@ def test_a_host_has_stable_codes_and_times_beside_the_words() -> None:
     verdict = Verdict(
         7, "web", UUID, Decision.DELETE, Reason.TERMINATED, "why", None, basis
     )
-    plan = Plan("https://sat", NOW, "all hosts", (), (verdict,))
+    plan = Plan("https://sat", NOW, "all hosts", (), verdicts_of([verdict]))
     outcome = Outcome(7, "web", UUID, Result.DELETED, "gone", NOW)
     (host,) = valid(documents.plan_document(plan, [outcome]), "plan")["hosts"]
     assert host == {
@@ -229,7 +230,7 @@ def test_a_host_has_stable_codes_and_times_beside_the_words() -> None:
 
 def test_only_a_deleted_record_has_a_time_of_deletion() -> None:
     verdict = Verdict(7, "web", UUID, Decision.DELETE, Reason.TERMINATED)
-    plan = Plan("https://sat", NOW, "all hosts", (), (verdict,))
+    plan = Plan("https://sat", NOW, "all hosts", (), verdicts_of([verdict]))
     for result in set(Result) - {Result.DELETED}:
         outcome = Outcome(7, "web", UUID, result, "why", NOW)
         (host,) = valid(documents.plan_document(plan, [outcome]), "plan")["hosts"]
@@ -237,7 +238,7 @@ def test_only_a_deleted_record_has_a_time_of_deletion() -> None:
 
 
 def test_refusals_of_now_count_more_than_those_of_the_plan() -> None:
-    plan = Plan("https://sat", NOW, "all hosts", (), (), refusals=("then",))
+    plan = Plan("https://sat", NOW, "all hosts", (), verdicts_of(()), refusals=("then",))
     document = valid(documents.plan_document(plan, refusals=("now",)), "plan")
     assert (document["refusals"], document["digest"]) == (["now"], plan.digest)
 

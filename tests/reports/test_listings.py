@@ -29,6 +29,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
 NOW = datetime(2025, 3, 1, 12, 30, 5, tzinfo=timezone.utc)
@@ -204,7 +205,7 @@ def test_what_stays_as_it_was_is_not(reason: Reason) -> None:
 
 
 def plan(verdicts: Any) -> Plan:
-    return Plan("https://satellite.example.com", NOW, "all hosts", (), tuple(verdicts))
+    return Plan("https://satellite.example.com", NOW, "all hosts", (), verdicts_of(verdicts))
 
 
 # hammer's own commands

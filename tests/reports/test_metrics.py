@@ -26,6 +26,7 @@ from foreman_hooks.commands.main import main
 from foreman_hooks.reports import listings, metrics
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.rules.plan import Plan, PlanRegion
+from foreman_hooks.rules.verdicts import verdicts_of
 
 PREFIX = "satellite_osp_cleanup_"
 NOW = datetime(2025, 3, 1, tzinfo=timezone.utc)
@@ -158,7 +159,7 @@ def test_a_counter_is_one_in_the_file(measure: Any, tmp_path: Path) -> None:
 
 @given(st.text(max_size=9), st.text(max_size=9))
 def test_whatever_a_region_is_called_it_is_a_label(cloud: str, region: str) -> None:
-    plan = Plan("u", NOW, "", (PlanRegion(cloud, region, 7, "proof"),), ())
+    plan = Plan("u", NOW, "", (PlanRegion(cloud, region, 7, "proof"),), verdicts_of(()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "osp.prom")
         metrics.write(path, RunRecord(plan=plan), 1e9)
@@ -171,7 +172,7 @@ def test_whatever_a_region_is_called_it_is_a_label(cloud: str, region: str) -> N
 
 def test_a_region_cannot_forge_the_past(tmp_path: Path) -> None:
     forged = f'x\n{PREFIX}deletions_total{{result="deleted"}} 9'
-    plan = Plan("u", NOW, "", (PlanRegion(forged, forged, 7),), ())
+    plan = Plan("u", NOW, "", (PlanRegion(forged, forged, 7),), verdicts_of(()))
     path = tmp_path / "osp.prom"
     for _ in range(2):
         metrics.write(path, RunRecord(plan=plan), 1e9)

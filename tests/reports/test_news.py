@@ -9,6 +9,7 @@ from foreman_hooks.cleanup.problems import Problem
 from foreman_hooks.reports.news import news_text, problem_lines
 from foreman_hooks.rules.model import Decision, Outcome, Reason, Result
 from foreman_hooks.rules.plan import Hold, Plan
+from foreman_hooks.rules.verdicts import verdicts_of
 
 NOW = datetime(2026, 11, 20, 10, 17, tzinfo=timezone.utc)
 URL = "https://satellite.example.com"
@@ -37,7 +38,7 @@ def text(news: News, plan: Any = None, *outcomes: Outcome) -> list[str]:
 
 
 def plan(**values: Any) -> Plan:
-    return Plan(URL, NOW, "all hosts", (), (), **values)
+    return Plan(URL, NOW, "all hosts", (), verdicts_of(()), **values)
 
 
 def test_what_failed_comes_first_and_what_waits_last() -> None:

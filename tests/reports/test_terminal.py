@@ -21,6 +21,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
+from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import iso_z
 
 UUID = "7f3c1f0e-5b1d-4a57-9f5e-0123456789ab"
@@ -49,7 +50,7 @@ def kept(reason: Reason, **more: Any) -> Verdict:
 
 def plan(verdicts: Any, regions: Any = (), scope: str = "all hosts") -> Plan:
     url = "https://satellite.example.com"
-    return Plan(url, NOW, scope, tuple(regions), tuple(verdicts))
+    return Plan(url, NOW, scope, tuple(regions), verdicts_of(verdicts))
 
 
 ALL = plan(

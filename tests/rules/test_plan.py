@@ -24,6 +24,7 @@ from foreman_hooks.rules.plan import (
     dump,
     load,
 )
+from foreman_hooks.rules.verdicts import Alike, verdicts_of
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
@@ -69,12 +70,14 @@ def plan(
         NOW,
         "all hosts",
         tuple(regions),
-        (
-            *(verdict(number) for number in range(deletions)),
-            *(
-                verdict(deletions + number, Decision.KEEP, reason)
-                for number, reason in enumerate(kept)
-            ),
+        verdicts_of(
+            [
+                *(verdict(number) for number in range(deletions)),
+                *(
+                    verdict(deletions + number, Decision.KEEP, reason)
+                    for number, reason in enumerate(kept)
+                ),
+            ]
         ),
     )
 
@@ -288,7 +291,7 @@ def vanishing(count: int, first: int = 0) -> Plan:
     """A plan that deletes so many hosts without proof."""
     return replace(
         plan(0, 100),
-        verdicts=tuple(
+        verdicts=verdicts_of(
             verdict(first + number, reason=Reason.MISSING) for number in range(count)
         ),
     )
@@ -327,7 +330,9 @@ def test_hosts_of_other_regions_or_missed_on_other_days_do_not_count() -> None:
 
 
 def test_proven_terminations_are_not_held_back() -> None:
-    mixed = replace(vanishing(6), verdicts=(*vanishing(6).verdicts, verdict(50)))
+    mixed = replace(
+        vanishing(6), verdicts=verdicts_of([*vanishing(6).verdicts, verdict(50)])
+    )
     assert set(with_holds(mixed, Policy(), absent(6)).held) == set(range(6))
 
 
@@ -474,13 +479,12 @@ deletions = st.builds(
     st.tuples(st.none() | words, st.none(), words),
 )
 others = st.builds(
-    lambda told, number, uuid, decision, reason: Verdict(
-        number, told[0], uuid, decision, reason, told[1]
+    lambda told, number, uuid, reason: Verdict(
+        number, told[0], uuid, reason.decision, reason, told[1]
     ),
     texts,
     st.integers(1, 10**9),
     st.just("") | uuids,
-    st.sampled_from([Decision.KEEP, Decision.WAIT]),
     st.sampled_from([reason for reason in Reason if reason not in DELETIONS]),
 )
 seen_regions = st.builds(
@@ -505,9 +509,11 @@ plans = st.builds(
         at,
         told[1],
         tuple(regions),
-        tuple(verdicts),
+        verdicts_of(verdicts),
         tuple(refusals),
-        tuple(Hold(told[2], (verdict.host_id,)) for verdict in verdicts[:1]),
+        tuple(
+            Hold(told[2], (verdict.host_id,)) for verdict in verdicts if verdict.is_open
+        ),
         shrunk,
         tuple(unasked),
     ),
@@ -524,7 +530,9 @@ plans = st.builds(
 @given(plans)
 def test_what_is_written_is_read_again(made: Plan) -> None:
     read = load(dump(made))
-    assert read == made
+    assert replace(read, verdicts=made.verdicts) == made
+    assert tuple(read.verdicts) == read.verdicts.open == made.verdicts.open
+    assert (read.hosts, read.counts) == (made.hosts, made.counts)
     assert read.digest == made.digest
     assert dump(read) == dump(made)
 
@@ -541,6 +549,16 @@ SAMPLE = with_guard_rails(
     ),
     Policy(),
     {WHERE: 200},
+)
+SAMPLE = replace(
+    SAMPLE,
+    verdicts=verdicts_of(
+        [
+            *SAMPLE.verdicts,
+            verdict(10, Decision.WAIT, Reason.GRACE),
+            verdict(11, Decision.KEEP, Reason.CHECKED_IN),
+        ]
+    ),
 )
 TEXT = dump(SAMPLE)
 ROWS = json.loads(TEXT)["verdicts"]
@@ -777,9 +795,15 @@ CHANGES = [
     {"refusals": ()},
     {"shrunk": False},
     {"unasked": ("x",)},
-    {"verdicts": SAMPLE.verdicts[1:]},
-    {"verdicts": SAMPLE.verdicts[::-1]},
-    {"verdicts": (SAMPLE.verdicts[0]._replace(detail=""), *SAMPLE.verdicts[1:])},
+    {"verdicts": verdicts_of(list(SAMPLE.verdicts)[1:])},
+    {"verdicts": verdicts_of([*SAMPLE.verdicts, verdict(99, Decision.KEEP, Reason.ALIVE)])},
+    *(
+        {"verdicts": verdicts_of(changed)}
+        for changed in (
+            [one._replace(detail="") if one is opened else one for one in SAMPLE.verdicts]
+            for opened in SAMPLE.verdicts.open
+        )
+    ),
 ]
 
 
