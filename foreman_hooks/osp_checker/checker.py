@@ -51,7 +51,7 @@ class ServerLists:
         """UUID -> the place that lists it, in either byte order; only UUIDs that are in a list."""
         alive: dict[str, Place] = {}
         for place, servers in self.servers.items():
-            alive.update((uuid, place) for uuid in uuids if uuid in servers)
+            alive.update(dict.fromkeys(filter(servers.__contains__, uuids), place))
         swapped = {uuid: swap_bytes(uuid) for uuid in uuids if uuid not in alive}
         for place, servers in reversed(self.servers.items()):
             alive.update(

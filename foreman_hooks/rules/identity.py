@@ -183,14 +183,7 @@ class _Firmware(NamedTuple):
     tag: str  # asset tag of the chassis; "" if there is none
     # Whether OpenStack made the machine; None if the source does not say.
     openstack: Optional[bool]
-
-    @property
-    def kind(self) -> str:
-        """Maker, product and asset tag (which differs between clouds), in lower case."""
-        texts = list(self.makers)
-        if self.tag:
-            texts.append(self.tag)
-        return " / ".join(texts).strip().lower()
+    kind: str  # maker, product and asset tag (which differs between clouds), in lower case
 
 
 class _Statement(NamedTuple):
@@ -385,11 +378,12 @@ def _firmware(
     openstack_names: Names,
 ) -> _Firmware:
     """The maker according to these texts and this asset tag."""
-    makers = tuple(text for text in map(_meaningful, texts) if text)
+    makers = tuple(filter(None, map(_meaningful, texts)))
     tag = _meaningful(tag)
     openstack = _names_openstack((*makers, tag), openstack_names)
     openstack = openstack or tag.strip().lower() in _CLOUD_TAGS
-    return _Firmware(makers, tag, openstack if makers or openstack else None)
+    kind = " / ".join((*makers, tag) if tag else makers).strip().lower()
+    return _Firmware(makers, tag, openstack if makers or openstack else None, kind)
 
 
 def _meaningful(text: Optional[str]) -> str:

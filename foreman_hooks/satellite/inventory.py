@@ -153,8 +153,12 @@ def _list_window(
 
 def distinct_uuids(values: Iterable[Any]) -> tuple[str, ...]:
     """The usable UUIDs among the values of facts, each once, in their order."""
-    uuids = [parse_uuid(value) for value in values]
-    return tuple(dict.fromkeys(uuid for uuid in uuids if uuid))
+    uuids: list[str] = []
+    for value in values:
+        uuid = parse_uuid(value)
+        if uuid and uuid not in uuids:
+            uuids.append(uuid)
+    return tuple(uuids)
 
 
 def _check_completeness(
