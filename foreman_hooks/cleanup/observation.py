@@ -17,8 +17,9 @@ class Observation:
     """Everything that a run learned: enough to judge every host, without raw responses.
 
     `made_at`: when the run began (aware).  `alive`: the hosts in scope whose instance is in a list
-    of servers, those of each region with their verdict.  `hosts`: all others in scope, identified by all of their
-    facts.  `counts`: place -> how many hosts of this Satellite are alive there, in scope or not.
+    of servers, those of each region with their verdict.  `hosts`: all others in scope, identified
+    by all of their facts.  `counts`: place -> how many hosts of this Satellite are alive there, in
+    scope or not.
     """
 
     made_at: datetime

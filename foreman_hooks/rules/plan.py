@@ -366,9 +366,7 @@ def _head(plan: Plan) -> dict[str, Any]:
     if plan.fleet is not None:
         head["fleet"] = plan.fleet
     head["regions"] = [_region_row(region) for region in plan.regions]
-    head["sums"] = {
-        reason.value: count for reason, count in plan.verdicts.sums.items()
-    }
+    head["sums"] = {reason.value: count for reason, count in plan.verdicts.sums.items()}
     return head
 
 

@@ -374,7 +374,7 @@ def quoted(text: str) -> str:
 
 def is_list_of_objects(value: Any) -> bool:
     """Whether a JSON value is a list of objects only."""
-    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+    return isinstance(value, list) and set(map(type, value)) <= {dict}
 
 
 def is_host(body: JsonObject) -> bool:

@@ -238,6 +238,30 @@ def test_the_next_command_has_the_options_of_this_one(stage: Any, call: Any) -> 
     assert out.endswith(f"{program} run --host old.example.com --apply\n")
 
 
+def test_living_hosts_are_listed_only_where_everything_is(
+    stage: Any, call: Any
+) -> None:
+    """They share one verdict, and are not in the plan's file."""
+    names = [f"alive-{number}.example.com" for number in range(3)]
+    for name in names:
+        stage.host(name.split(".")[0])
+    stage.terminated("old")
+    config, file, page = stage.config(), stage.folder / "plan", stage.folder / "page"
+
+    def lists(*argv: Any) -> list[bool]:
+        _, out, _ = call("--config", config, *argv)
+        return [out.count(name) == 1 for name in names]
+
+    assert lists("plan", "--out", file, "--report", page) == [False] * 3
+    assert lists("plan", "--no-headers") == [False] * 3
+    for output in ("csv", "json", "yaml"):
+        assert lists("plan", "--output", output) == [True] * 3
+    _, out, _ = call("-v", "--config", config, "plan")
+    assert [name in out for name in names] == [True] * 3
+    assert [name in page.read_text() for name in names] == [True] * 3
+    assert [name in file.read_text() for name in names] == [False] * 3
+
+
 def test_if_nothing_can_be_deleted_the_next_command_explains_what_needs_attention(
     stage: Any, call: Any
 ) -> None:

@@ -238,7 +238,9 @@ def test_only_a_deleted_record_has_a_time_of_deletion() -> None:
 
 
 def test_refusals_of_now_count_more_than_those_of_the_plan() -> None:
-    plan = Plan("https://sat", NOW, "all hosts", (), verdicts_of(()), refusals=("then",))
+    plan = Plan(
+        "https://sat", NOW, "all hosts", (), verdicts_of(()), refusals=("then",)
+    )
     document = valid(documents.plan_document(plan, refusals=("now",)), "plan")
     assert (document["refusals"], document["digest"]) == (["now"], plan.digest)
 
@@ -386,6 +388,25 @@ def test_a_document_says_why_a_plan_is_refused(
     code, document, _ = output("apply", path, "--approve", digest[:12], **caps)
     assert (code, document["applied"], document["digest"]) == (0, True, digest)
     assert results(document) == {"old": "deleted"}
+
+
+def test_a_plan_from_a_file_lists_what_is_open_and_counts_all(
+    stage: Stage, output: Any
+) -> None:
+    stage.terminated("old")
+    stage.archived("waits")
+    path = stage.folder / "plan.json"
+    _, planned, _ = output("plan", "--out", path)
+    names = [host["name"].split(".")[0] for host in planned["hosts"]]
+    assert names == ["witness", "old", "waits"]
+    assert "witness" not in path.read_text()
+    code, applied, _ = output("apply", path)
+    assert code == 0
+    names = [host["name"].split(".")[0] for host in applied["hosts"]]
+    assert names == ["old", "waits"]
+    assert results(applied) == {"old": "deleted"}
+    assert applied["digest"] == planned["digest"]
+    assert applied["counts"] == {**planned["counts"], "deleted": 1}
 
 
 def test_a_document_says_which_deletions_are_held_back(

@@ -205,7 +205,9 @@ def test_what_stays_as_it_was_is_not(reason: Reason) -> None:
 
 
 def plan(verdicts: Any) -> Plan:
-    return Plan("https://satellite.example.com", NOW, "all hosts", (), verdicts_of(verdicts))
+    return Plan(
+        "https://satellite.example.com", NOW, "all hosts", (), verdicts_of(verdicts)
+    )
 
 
 # hammer's own commands

@@ -12,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreman_hooks.osp_checker import OSPError, Place
-from foreman_hooks.rules.guard_rails import with_guard_rails, with_holds
+from foreman_hooks.rules.guard_rails import (
+    count_instances,
+    with_guard_rails,
+    with_holds,
+)
 from foreman_hooks.rules.model import Decision, Fingerprint, Policy, Reason, Verdict
 from foreman_hooks.rules.plan import (
     Absence,
@@ -562,6 +566,7 @@ SAMPLE = replace(
 )
 TEXT = dump(SAMPLE)
 ROWS = json.loads(TEXT)["verdicts"]
+SUMS = json.loads(TEXT)["sums"]
 
 
 @given(
@@ -622,6 +627,7 @@ def first_key(change: dict[str, Any]) -> str:
         {"shrunk": False},
         {"shrunk": 1},
         {"unasked": ["x"]},
+        {"sums": {**SUMS, "instance exists": 10**6}},
         {"satellite": "https://satellite2.example.com"},
         {"made_at": "2025-03-02T12:00:00+00:00"},
         {"scope": "all hosts"},
@@ -646,6 +652,35 @@ def test_a_plan_is_a_file_for_people_with_one_line_for_each_verdict(count: int) 
         f"web-{number}.example.com" in lines[start + number] for number in range(count)
     ] == [True] * count
     assert lines[start + max(count, 1) :] == [" ]", "}", ""]
+
+
+def living(count: int) -> Alike:
+    """As many living hosts that share one verdict; their ids come after those of SAMPLE."""
+    shared = verdict(0, Decision.KEEP, Reason.ALIVE)
+    hosts = [(100 + number, f"living-{number}", shared.uuid) for number in range(count)]
+    return Alike(shared, hosts)
+
+
+def test_the_file_of_a_large_fleet_has_only_what_is_open_and_the_sums() -> None:
+    made = replace(SAMPLE, verdicts=verdicts_of(SAMPLE.verdicts.open, [living(10_000)]))
+    text = dump(made)
+    assert "living" not in text
+    assert len(text) < len(TEXT) + 100
+    read = load(text)
+    assert read.verdicts.sums == made.verdicts.sums
+    assert (read.hosts, read.counts[Decision.KEEP]) == (10_005, 10_001)
+    assert read.digest == made.digest
+
+
+def test_a_plan_from_a_file_meets_the_same_guard_rails() -> None:
+    made = replace(plan(4), verdicts=verdicts_of(plan(4).verdicts, [living(35)]))
+    read = load(dump(made))
+    assert count_instances(read) == count_instances(made) == 39
+    policy = replace(CAPLESS, max_fraction=0.1)
+    assert with_guard_rails(read, policy, {}).refusals == refusals(made, policy)
+    assert refusals(made, policy) == (
+        "4 of 39 instances (10%) are to be deleted, max_fraction is 10%",
+    )
 
 
 def test_the_order_of_its_parts_and_its_layout_are_no_change() -> None:
@@ -739,6 +774,15 @@ def test_a_plan_of_another_version_says_so() -> None:
         {"holds": [["x"]]},
         {"holds": 5},
         {"holds": [[1, []]]},
+        {"sums": None},
+        {"sums": []},
+        {"sums": {**SUMS, "because": 1}},
+        {"sums": {**SUMS, "instance exists": -1}},
+        {"sums": {**SUMS, "instance exists": 0}},
+        {"sums": {**SUMS, "instance exists": True}},
+        {"sums": {**SUMS, "instance exists": 2.0}},
+        {"sums": {**SUMS, "instance exists": "2"}},
+        {"sums": {**SUMS, "instance exists": 2**64}},
         {"regions": [["prod", "RegionOne", "many", "", "", "", 0, [], 0, []]]},
         {"regions": [["prod", "RegionOne", 1, "", "", "", "x", [], 0, []]]},
     ],
@@ -776,13 +820,25 @@ def test_a_deletion_of_what_is_no_instance_is_refused() -> None:
     [
         row(0, 6, None),
         row(0, 2, ""),
-        {"verdicts": [*ROWS, ROWS[0]]},
+        {
+            "verdicts": [*ROWS, ROWS[0]],
+            "sums": {**SUMS, Reason.TERMINATED.value: 4},
+        },
         {"holds": [["many", [99]]]},
+        {"verdicts": ROWS[1:]},
+        {"verdicts": [*ROWS, [99, *ROWS[0][1:]]]},
+        {"verdicts": [*ROWS, [99, "x", "", "keep", "instance exists", "", None, [""]]]},
+        {"sums": {}},
+        {"sums": {**SUMS, Reason.TERMINATED.value: 10**6}},
+        {"sums": {**SUMS, Reason.QUIET.value: 1}},
     ],
     ids=first_key,
 )
 def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
-    """A deletion without a fingerprint, a host twice, a hold of a host that is not in the plan."""
+    """A deletion without a fingerprint, a host twice, a hold of a host that is not in the plan.
+
+    Or sums that are not those of its open verdicts.
+    """
     with pytest.raises(PlanError, match="make a new one"):
         load(signed(**change))
 
@@ -796,11 +852,18 @@ CHANGES = [
     {"shrunk": False},
     {"unasked": ("x",)},
     {"verdicts": verdicts_of(list(SAMPLE.verdicts)[1:])},
-    {"verdicts": verdicts_of([*SAMPLE.verdicts, verdict(99, Decision.KEEP, Reason.ALIVE)])},
+    {
+        "verdicts": verdicts_of(
+            [*SAMPLE.verdicts, verdict(99, Decision.KEEP, Reason.ALIVE)]
+        )
+    },
     *(
         {"verdicts": verdicts_of(changed)}
         for changed in (
-            [one._replace(detail="") if one is opened else one for one in SAMPLE.verdicts]
+            [
+                one._replace(detail="") if one is opened else one
+                for one in SAMPLE.verdicts
+            ]
             for opened in SAMPLE.verdicts.open
         )
     ),
