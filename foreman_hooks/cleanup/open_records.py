@@ -64,7 +64,11 @@ ON CONFLICT (satellite, host_id) DO UPDATE SET
 
 
 def note_open_records(
-    journal: Journal, plan: Plan, scope: str, complete: bool, now: datetime
+    journal: Journal,
+    plan: Plan,
+    scope: str,
+    complete: bool,
+    now: datetime,
 ) -> None:
     """Note the open records of a plan, and forget those that are not open any more.
 
@@ -75,10 +79,10 @@ def note_open_records(
     rows = [_row(plan.satellite, scope, verdict, now) for verdict in plan.verdicts.open]
     closed: list[tuple[str, int]] = []
     with journal.writing() as database:
-        noted = _noted(database, plan.satellite)
-        named = plan.verdicts.only({host_id for host_id, _ in noted})
+        scopes = _noted(database, plan.satellite)
+        named = plan.verdicts.only(scopes)
         verdicts = {verdict.host_id: verdict for verdict in named}
-        for host_id, its_scope in noted:
+        for host_id, its_scope in scopes.items():
             in_scope = plan.kind is Kind.FULL and its_scope == scope
             if _is_over(verdicts.get(host_id), complete or in_scope):
                 closed.append((plan.satellite, host_id))
@@ -100,7 +104,10 @@ def _is_over(verdict: Optional[Verdict], in_scope: bool) -> bool:
 
 
 def _row(
-    satellite: str, scope: str, verdict: Verdict, now: datetime
+    satellite: str,
+    scope: str,
+    verdict: Verdict,
+    now: datetime,
 ) -> tuple[object, ...]:
     return (
         satellite,
@@ -117,11 +124,12 @@ def _row(
     )
 
 
-def _noted(database: sqlite3.Connection, satellite: str) -> list[tuple[int, str]]:
-    """The ids of the open records, and in which scope each of them was open."""
-    return database.execute(
+def _noted(database: sqlite3.Connection, satellite: str) -> dict[int, str]:
+    """Host id of each open record -> the scope in which it was open."""
+    rows = database.execute(
         "SELECT host_id, scope FROM open_records WHERE satellite = ?", (satellite,)
-    ).fetchall()
+    )
+    return dict(rows.fetchall())
 
 
 def open_records(journal: Journal, satellite: str) -> list[OpenRecord]:

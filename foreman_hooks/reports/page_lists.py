@@ -85,7 +85,10 @@ def _titles(plan: Plan, outcomes: Outcomes) -> Mapping[str, tuple[str, str]]:
 
 
 def _line(
-    plan: Plan, verdict: Verdict, outcome: Optional[Outcome], applied: bool
+    plan: Plan,
+    verdict: Verdict,
+    outcome: Optional[Outcome],
+    applied: bool,
 ) -> Line:
     result = ""
     problem = ""

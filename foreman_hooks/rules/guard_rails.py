@@ -70,7 +70,10 @@ def with_holds(plan: Plan, policy: Policy, absences: Collection[Absence]) -> Pla
 
 
 def _hold(
-    home: str, absences: Sequence[Absence], missing: Collection[int], policy: Policy
+    home: str,
+    absences: Sequence[Absence],
+    missing: Collection[int],
+    policy: Policy,
 ) -> Optional[Hold]:
     """The deletions of one region that are too many at once; None if there are not too many."""
     counts: dict[int, int] = {}
@@ -90,7 +93,10 @@ def _hold(
 
 
 def with_guard_rails(
-    plan: Plan, policy: Policy, servers_before: Mapping[Place, int], before: int = 0
+    plan: Plan,
+    policy: Policy,
+    servers_before: Mapping[Place, int],
+    before: int = 0,
 ) -> Plan:
     """The plan with the guard rails that it breaks, each with its numbers.
 

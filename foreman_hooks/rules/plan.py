@@ -3,9 +3,8 @@
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
@@ -22,7 +21,7 @@ from foreman_hooks.rules.model import (
     Reason,
     Verdict,
 )
-from foreman_hooks.rules.verdicts import Verdicts
+from foreman_hooks.rules.verdicts import Verdicts, verdicts_of
 
 FORMAT = 4
 MAX_AGE = timedelta(days=1)
@@ -211,7 +210,9 @@ def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     if made_at.utcoffset() != timedelta(0):
         raise PlanError("the plan's time is not in UTC; make a new one")
     verdicts = _verdicts(rows, document["sums"])
-    holds = tuple(Hold(_typed(why, str), tuple(ids)) for why, ids in document["holds"])
+    holds = []
+    for why, ids in document["holds"]:
+        holds.append(Hold(_typed(why, str), tuple(ids)))
     host_ids = {verdict.host_id for verdict in verdicts.open}
     known = all(host_ids.issuperset(hold.host_ids) for hold in holds)
     if not known or len(host_ids) < len(verdicts.open):
@@ -224,10 +225,10 @@ def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
         _typed(document["scope"], str),
         tuple(map(_region, document["regions"])),
         verdicts,
-        tuple(_typed(refusal, str) for refusal in _typed(document["refusals"], list)),
-        holds,
+        _texts(document["refusals"]),
+        tuple(holds),
         _typed(document["shrunk"], bool),
-        tuple(_typed(place, str) for place in _typed(document["unasked"], list)),
+        _texts(document["unasked"]),
     )
 
 
@@ -236,6 +237,11 @@ def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{value!r} is not {kind.__name__}")
     return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """The texts of a list; raises TypeError."""
+    return tuple(_typed(text, str) for text in _typed(value, list))
 
 
 def _region_row(region: PlanRegion) -> list[Any]:
@@ -292,20 +298,19 @@ def _region(row: Sequence[Any]) -> PlanRegion:
 
 def _verdicts(rows: Sequence[Any], sums: Mapping[str, Any]) -> Verdicts:
     """The open verdicts and the sums of a plan, of which the verdicts must be a part."""
-    verdicts = Verdicts(
-        single=tuple(map(_verdict, rows)),
-        alike=(),
-        sums={Reason(reason): _typed(count, int) for reason, count in sums.items()},
-    )
-    if not all(0 < count < _MAX_HOSTS for count in verdicts.sums.values()):
-        raise ValueError("not a number of hosts")
-    listed = Counter(verdict.reason for verdict in verdicts.single)
-    open_sums = {
-        reason: count for reason, count in verdicts.sums.items() if reason.is_open
-    }
-    if listed != open_sums:
+    listed = verdicts_of(map(_verdict, rows))
+    counts: dict[Reason, int] = {}
+    open_counts: dict[Reason, int] = {}
+    for text, count in sums.items():
+        reason = Reason(text)
+        if not 0 < _typed(count, int) < _MAX_HOSTS:
+            raise ValueError("not a number of hosts")
+        counts[reason] = count
+        if reason.is_open:
+            open_counts[reason] = count
+    if listed.sums != open_counts:
         raise PlanError("the plan's sums are not those of its verdicts; make a new one")
-    return verdicts
+    return replace(listed, sums=counts)
 
 
 def _verdict(row: Sequence[Any]) -> Verdict:
@@ -320,7 +325,7 @@ def _verdict(row: Sequence[Any]) -> Verdict:
         Reason(reason),
         _typed(detail, str),
         _fingerprint(fingerprint),
-        Basis(*(_typed(text, str) for text in _typed(basis, list))),
+        Basis(*_texts(basis)),
     )
     _check_consistent(verdict)
     return verdict
@@ -366,7 +371,7 @@ def _head(plan: Plan) -> dict[str, Any]:
     if plan.fleet is not None:
         head["fleet"] = plan.fleet
     head["regions"] = [_region_row(region) for region in plan.regions]
-    head["sums"] = {reason.value: count for reason, count in plan.verdicts.sums.items()}
+    head["sums"] = dict(sorted(plan.verdicts.sums.items()))
     return head
 
 

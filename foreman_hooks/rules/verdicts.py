@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from foreman_hooks.rules.model import Decision, Reason, Verdict
 
+_BY_ID = attrgetter("host_id")
 # The id, name and instance UUID of a host; "" if its facts name none.
 AlikeHost = tuple[int, str, str]
 
@@ -30,7 +31,11 @@ class Alike(NamedTuple):
     def verdicts(self) -> Iterator[Verdict]:
         """Yield the verdict on each of the hosts."""
         for host_id, name, uuid in self.hosts:
-            yield self.verdict._replace(host_id=host_id, name=name, uuid=uuid)
+            yield self.verdict._replace(
+                host_id=host_id,
+                name=name,
+                uuid=uuid,
+            )
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Verdicts:
 
     def __iter__(self) -> Iterator[Verdict]:
         groups = [group.verdicts() for group in self.alike]
-        return heapq.merge(self.single, *groups, key=attrgetter("host_id"))
+        return heapq.merge(self.single, *groups, key=_BY_ID)
 
     @cached_property
     def open(self) -> tuple[Verdict, ...]:
@@ -86,15 +91,19 @@ class Verdicts:
 def verdicts_of(single: Iterable[Verdict], alike: Iterable[Alike] = ()) -> Verdicts:
     """The verdicts on hosts that were judged one by one, and on groups of further hosts."""
     verdicts = list(single)
-    groups = []
+    groups: list[Alike] = []
+    sums: Counter[Reason] = Counter()
     for group in alike:
         if group.verdict.is_open:
             verdicts += group.verdicts()
         else:
             groups.append(group)
-    counter = Counter(verdict.reason for verdict in verdicts)
-    for group in groups:
-        counter[group.verdict.reason] += len(group.hosts)
-    sums = {reason: counter[reason] for reason in Reason if counter[reason]}
-    verdicts.sort(key=attrgetter("host_id"))
-    return Verdicts(tuple(verdicts), tuple(groups), sums)
+            sums[group.verdict.reason] += len(group.hosts)
+    for verdict in verdicts:
+        sums[verdict.reason] += 1
+    verdicts.sort(key=_BY_ID)
+    return Verdicts(
+        single=tuple(verdicts),
+        alike=tuple(groups),
+        sums=sums,
+    )

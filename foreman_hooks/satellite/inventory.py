@@ -5,7 +5,6 @@ all hosts, and `identify_hosts` reads all identifying facts of the few others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker import Progress, parse_uuid
@@ -140,9 +139,15 @@ def _list_window(
         names = OTHER_LEADING_NAMES
     rows = fetch_rows(satellite, search, names, high - low)
     hosts = []
-    for name, host_id in sorted(ids.items(), key=itemgetter(1)):
-        uuids = distinct_uuids(rows.get(name, {}).values())
-        hosts.append(ListedHost(host_id, name, uuids, name in in_scope))
+    for name in sorted(ids, key=ids.__getitem__):
+        values = rows.get(name, {}).values()
+        host = ListedHost(
+            id=ids[name],
+            name=name,
+            uuids=distinct_uuids(values),
+            in_scope=name in in_scope,
+        )
+        hosts.append(host)
     return hosts
 
 
