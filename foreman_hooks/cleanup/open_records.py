@@ -147,7 +147,11 @@ def open_records(journal: Journal, satellite: str) -> list[OpenRecord]:
 
 
 def acknowledge(
-    journal: Journal, record: OpenRecord, who: str, reason: str, now: datetime
+    journal: Journal,
+    record: OpenRecord,
+    who: str,
+    reason: str,
+    now: datetime,
 ) -> None:
     """Take the record out of the mails until something about it changes; raises JournalError.
 
