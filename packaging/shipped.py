@@ -6,37 +6,44 @@ the units say where they come from.
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Optional
 
-from foreman_hooks.hooks.schedule_files import Choice, required_files
+from foreman_hooks.hooks.schedule_files import UNITS, Choice, required_files
 from foreman_hooks.hooks.timing import Timing
-from foreman_hooks.paths import CONFIG, NAME, SERVICE, TIMER
+from foreman_hooks.paths import CONFIG, NAME, QUICK_TIMER, TIMER
 
 HEAD = f"""\
-# Part of the package, and not enabled.  'systemctl enable --now {TIMER.name}' starts
-# it: then a run plans and reports every hour, and deletes nothing.  To let runs delete, call
-# '{NAME} schedule install --systemd --apply': the units that it writes to
-# {TIMER.parent} replace these.
+# Part of the package, and not enabled.  This starts the full and the quick runs, which plan and
+# report, and delete nothing:
+#     systemctl enable --now {TIMER.name} {QUICK_TIMER.name}
+# To let runs delete, call '{NAME} schedule install --systemd --apply': the units
+# that it writes to {TIMER.parent} replace these.
 """
+# The host's name, which 'schedule install' derives the minutes from, is not known here.
+DELAYS = {TIMER.name: "15min", QUICK_TIMER.name: "4min"}
 
 
 def shipped_files() -> dict[str, str]:
     """The names and contents of the files."""
     choice = Choice(
-        command=(f"/usr/bin/{NAME}",), timing=Timing(1, 0), scheduler="systemd"
+        command=(f"/usr/bin/{NAME}",),
+        full=Timing(24 * 60, 0, 3),
+        quick=Timing(10, 5),
+        scheduler="systemd",
     )
     texts = {spec.path: spec.text or "" for spec in required_files(choice)}
     contents = {CONFIG.name: texts[CONFIG]}
-    for unit in (SERVICE, TIMER):
+    for unit in chain.from_iterable(UNITS.values()):
         _, body = texts[unit].split("\n", 1)  # without the seal of 'schedule install'
         contents[unit.name] = HEAD + body
-    # The host's name, which 'schedule install' derives the minute from, is not known here.
-    timer = contents[TIMER.name]
-    assert "Persistent=true\n" in timer
-    contents[TIMER.name] = timer.replace(
-        "Persistent=true\n", "Persistent=true\nRandomizedDelaySec=15min\n"
-    )
+    for name, delay in DELAYS.items():
+        head = "[Timer]\n"
+        assert head in contents[name]
+        contents[name] = contents[name].replace(
+            head, f"{head}RandomizedDelaySec={delay}\n"
+        )
     return contents
 
 

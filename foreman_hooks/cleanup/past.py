@@ -9,7 +9,7 @@ from foreman_hooks.cleanup.journal_rows import time_text
 from foreman_hooks.cleanup.run_log import Run, runs_since
 from foreman_hooks.rules.guard_rails import count_instances
 from foreman_hooks.rules.model import Decision, Outcome, count_deleted
-from foreman_hooks.rules.plan import Plan
+from foreman_hooks.rules.plan import Kind, Plan
 
 WEEKS = 52  # how far back it looks, with the present week
 _FEWEST = 12  # weeks; a shorter picture shows nothing
@@ -73,7 +73,7 @@ def read_past(
     terminated = _per_week(journal, "terminated_at", plan.satellite, since)
     unproven = terminated.pop(None, 0)
     weeks = _weeks(deleted, terminated, first, now)
-    runs = runs_since(journal, plan.satellite, since)
+    runs = runs_since(journal, plan.satellite, since, Kind.FULL)
     days = _leftovers(runs)
     if complete and _knows_enough(plan.unknown, count_instances(plan)):
         days[plan.made_at.astimezone(timezone.utc).date()] = _left(plan, outcomes)

@@ -146,12 +146,18 @@ def last_observation(journal: Journal, satellite: str, scope: str) -> Optional[R
         return _read(row) if row else None
 
 
-def runs_since(journal: Journal, satellite: str, when: datetime) -> list[Run]:
-    """The runs on that Satellite that began after that time, oldest first; raises JournalError."""
+def runs_since(
+    journal: Journal, satellite: str, when: datetime, kind: Kind
+) -> list[Run]:
+    """The runs of that kind that began after that time, oldest first; raises JournalError.
+
+    `satellite`: its URL.  `when`: aware.
+    """
     with journal.reading() as database:
         rows = database.execute(
-            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND began > ? ORDER BY id",
-            (satellite, time_text(when)),
+            f"SELECT {_COLUMNS} FROM runs WHERE satellite = ? AND began > ? AND kind = ? "
+            "ORDER BY id",
+            (satellite, time_text(when), kind.value),
         ).fetchall()
         return [_read(row) for row in rows]
 

@@ -45,8 +45,8 @@ COMMANDS = {
     "plan": "Show what would be deleted, and why; delete nothing.",
     "restore": "Restore a deleted host record.",
     "run": "Plan, and with --apply delete.",
-    "schedule": "Install or remove the regular run by cron or systemd.",
-    "status": "Show the last run and the next one, what waits, and what is wrong.",
+    "schedule": "Install or remove the regular runs by cron or systemd.",
+    "status": "Show the last runs and the next ones, what waits, and what is wrong.",
     "templates": "Job templates for Satellite's remote execution.",
     "unmanaged": "List the servers of OpenStack that have no host record.",
 }

@@ -1,10 +1,11 @@
-"""schedule: install and remove the regular run by cron or systemd, and the scripts for events."""
+"""schedule: install and remove the regular runs by cron or systemd, and the scripts for events."""
 
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import click
 
@@ -15,6 +16,7 @@ from foreman_hooks.commands.output import complain
 from foreman_hooks.commands.usage import Group, bad_option, usage_error
 from foreman_hooks.hooks import install, machine, systemd
 from foreman_hooks.hooks.install import Change, State
+from foreman_hooks.hooks.machine import Schedule, ScheduledRun
 from foreman_hooks.hooks.schedule_files import (
     SCHEDULER_FILES,
     Choice,
@@ -22,18 +24,14 @@ from foreman_hooks.hooks.schedule_files import (
     hook_scripts,
     required_files,
 )
-from foreman_hooks.hooks.timing import SPANS, Timing, every
-from foreman_hooks.paths import (
-    FOREMAN_HOOKS,
-    LOG,
-    LOGROTATE,
-    NAME,
-    SHELLHOOK,
-    TIMER,
-    spool_of,
-)
+from foreman_hooks.hooks.timing import QUICK_SPANS, SPANS, Timing, every, quick_beside
+from foreman_hooks.paths import FOREMAN_HOOKS, LOG, NAME, SHELLHOOK, spool_of
 from foreman_hooks.reports.texts import plain
+from foreman_hooks.rules.plan import Kind
 from foreman_hooks.times import hammer_time, parse
+
+DAY = SPANS[-1]
+QUICK_SPAN = 10  # minutes, unless the options or the present schedule say otherwise
 
 where_options = [
     click.option(
@@ -76,18 +74,61 @@ scheduler_options = bundled(
 )
 
 
-def _make_timing(
+class Times(NamedTuple):
+    """When runs start by the options; None: as now.
+
+    `quick_span`: of quick runs, in minutes; 0: there are to be none.
+    """
+
+    full: Optional[Timing]
+    quick_span: Optional[int]
+
+    def beside(self, present: Optional[Schedule]) -> tuple[Timing, Optional[Timing]]:
+        """When full and quick runs start; None: never.  `present`: the schedule until now."""
+        host = socket.gethostname()
+        full, span = self
+        if present and full is None:
+            run = present.of(Kind.FULL)
+            full = run and run.timing
+        if present and span is None:
+            span = _span(present.of(Kind.QUICK))
+        if full is None:
+            full = every(DAY, host)
+        if span == 0:
+            return full, None
+        return full, quick_beside(full, span or QUICK_SPAN, host)
+
+
+def _span(run: Optional[ScheduledRun]) -> Optional[int]:
+    """The span of quick runs in minutes; 0: there are none, None: it is not known."""
+    if run is None:
+        return 0
+    return run.timing.span if run.timing else None
+
+
+def _make_times(
+    hours: Optional[str], daily: bool, at: Optional[str], quick_span: Optional[str]
+) -> Times:
+    """The times that the options name; raises UsageError."""
+    span: Optional[int] = None
+    if quick_span == "off":
+        span = 0
+    elif quick_span is not None:
+        span = _minutes("--quick", quick_span, QUICK_SPANS)
+    return Times(_full_timing(hours, daily, at), span)
+
+
+def _full_timing(
     hours: Optional[str], daily: bool, at: Optional[str]
 ) -> Optional[Timing]:
-    """The times that the options name; None: the present ones; raises UsageError."""
     if sum([hours is not None, daily, at is not None]) > 1:
         raise usage_error("--every, --daily or --at, only one of them")
     host = socket.gethostname()
     if hours is not None:
-        return every(_hours(hours), host)
+        return every(_minutes("--every", hours, SPANS), host)
     if at is not None:
         return _daily_at(at)
-    return every(24, host) if daily else None
+    return every(DAY, host) if daily else None
 
 
 def _daily_at(text: str) -> Timing:
@@ -96,33 +137,50 @@ def _daily_at(text: str) -> Timing:
     except ValueError as error:
         message = f"must be a time of day such as 04:30, not {text!r}"
         raise bad_option("--at", message) from error
-    return Timing(24, time.minute, time.hour)
+    return Timing(DAY, time.minute, time.hour)
 
 
-def _hours(text: str) -> int:
+def _minutes(option: str, text: str, allowed: Sequence[int]) -> int:
+    """The span in minutes; raises UsageError if it is not one of those."""
     span = parse(text)
-    for hours in SPANS:
-        if span == timedelta(hours=hours):
-            return hours
-    allowed = ", ".join(f"{hours}h" for hours in SPANS)
-    raise bad_option("--every", f"must divide a day evenly: {allowed}")
+    for minutes in allowed:
+        if span == timedelta(minutes=minutes):
+            return minutes
+    spans = ", ".join(map(_span_text, allowed))
+    raise bad_option(option, f"must be one of {spans}")
+
+
+def _span_text(minutes: int) -> str:
+    if minutes < 60:
+        return f"{minutes}m"
+    return f"{minutes // 60}h"
 
 
 timing_options = bundled(
-    "timing",
-    _make_timing,
+    "times",
+    _make_times,
     [
         click.option(
             "--every",
             "hours",
             metavar="SPAN",
-            help="Run every 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h.  [default: as now, or 1h]",
+            help="A full run every 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h.",
         ),
-        click.option("--daily", is_flag=True, help="Run once a day, at night."),
+        click.option(
+            "--daily",
+            is_flag=True,
+            help="A full run once a day, at night.  [default: as now, or this]",
+        ),
         click.option(
             "--at",
             metavar="HH:MM",
-            help="Run once a day at this time, in the machine's local time.",
+            help="A full run once a day at this time, in the machine's local time.",
+        ),
+        click.option(
+            "--quick",
+            "quick_span",
+            metavar="SPAN",
+            help="A quick run every 5m, 10m, 15m, 20m or 30m, or off.  [default: as now, or 10m]",
         ),
     ],
 )
@@ -156,7 +214,7 @@ what_options = [
 
 @click.group(cls=Group)
 def schedule() -> None:
-    """Install or remove the regular run by cron or systemd."""
+    """Install or remove the regular runs by cron or systemd."""
 
 
 @schedule.command("install")
@@ -168,27 +226,28 @@ def schedule() -> None:
 def schedule_install(
     app: App,
     scheduler: Optional[str],
-    timing: Optional[Timing],
+    times: Times,
     may_delete: bool,
     shellhook: bool,
     foreman_hooks: Optional[Path],
     root: Path,
     dry_run: bool,
 ) -> int:
-    """Install the regular run by cron or systemd.
+    """Install the regular runs by cron or systemd.
 
+    A full run a day looks at every host, and quick runs remove what was terminated in between.
+    Without --apply they only plan and report, even if an earlier install had it.
     Writes the schedule, log rotation, the folders, and an example configuration if there is none.
-    Removes the other kind of schedule. The minute of a run is derived from the host name, so that
-    several Satellites do not ask a cloud at the same time. Without --apply the runs only plan and
-    report, even if an earlier install had it.
+    Removes the other kind of schedule. Minutes are derived from the host name, to spread the load.
     """
     scheduler = scheduler or machine.current_scheduler(root) or "cron"
-    timing = timing or _present_timing(root) or every(1, socket.gethostname())
+    full, quick = times.beside(machine.current_schedule(root))
     journal = machine.configured_journal(root, _config())
     rotation = machine.other_log_rotation(root) if scheduler == "cron" else None
     choice = Choice(
         command=_command(),
-        timing=timing,
+        full=full,
+        quick=quick,
         scheduler=scheduler,
         apply=may_delete,
         journal=journal,
@@ -198,17 +257,12 @@ def schedule_install(
         spool_exists=machine.exists(root, spool_of(journal)),
     )
     code = _carry_out(app, root, _planned(root, choice), dry_run)
+    code = max(code, _complain_of_other_schedules(root))
     if rotation:
         app.say(f"{LOG} is rotated by {rotation}")
-    code = max(code, _complain_of_other_schedules(root))
     if code == 0:
         app.say(_summary(choice, dry_run))
     return code
-
-
-def _present_timing(root: Path) -> Optional[Timing]:
-    schedule = machine.current_schedule(root)
-    return schedule.timing if schedule else None
 
 
 @schedule.command("remove")
@@ -232,12 +286,12 @@ def schedule_remove(app: App, foreman_hooks: Path, root: Path, dry_run: bool) ->
     targets = [*SCHEDULER_FILES["cron"], *SCHEDULER_FILES["systemd"], SHELLHOOK]
     targets += hook_scripts(foreman_hooks)
     changes = install.plan_removal(root, targets)
-    timer_runs = machine.package_timer_runs(root)
+    package_timers = machine.package_timers(root)
     code = _carry_out(app, root, changes, dry_run)
-    if timer_runs:
+    for timer in package_timers:
         verb = "would be" if dry_run else "is"
-        app.say(f"{TIMER.name} of the package {verb} disabled")
-    elif not changes:
+        app.say(f"{timer.name} of the package {verb} disabled")
+    if not changes and not package_timers:
         app.say("nothing is installed")
     if any(change.state is State.KEPT for change in changes):
         code = max(code, 1)
@@ -262,13 +316,14 @@ def _command() -> tuple[str, ...]:
 
 
 def _planned(root: Path, choice: Choice) -> list[Change]:
-    unwanted: list[Path] = []
-    for scheduler, files in SCHEDULER_FILES.items():
-        if scheduler != choice.scheduler:
-            unwanted += files
-    if choice.log_is_rotated:
-        unwanted.append(LOGROTATE)
-    return install.plan_installation(root, required_files(choice), unwanted)
+    required = required_files(choice)
+    wanted = {spec.path for spec in required}
+    unwanted = [
+        path
+        for path in chain.from_iterable(SCHEDULER_FILES.values())
+        if path not in wanted
+    ]
+    return install.plan_installation(root, required, unwanted)
 
 
 def _complain_of_other_schedules(root: Path) -> int:
@@ -279,12 +334,15 @@ def _complain_of_other_schedules(root: Path) -> int:
 
 
 def _summary(choice: Choice, dry_run: bool) -> str:
-    runs = "would run" if dry_run else "runs"
-    effect = "without --apply it only reports"
+    starts = "would start" if dry_run else "starts"
+    effect = "without --apply they only report"
     if choice.apply:
-        effect = "it deletes host records"
-    following = hammer_time(choice.timing.next_after(utc_now()))
-    return f"{choice.scheduler} {runs} {NAME} {choice.timing}, next at {following}; {effect}"
+        effect = "they delete host records"
+    following = hammer_time(choice.full.next_after(utc_now()))
+    runs = f"a full run {choice.full}, next at {following}"
+    if choice.quick:
+        runs += f", and a quick run {choice.quick}"
+    return f"{choice.scheduler} {starts} {runs}; {effect}"
 
 
 def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -> int:
@@ -297,8 +355,8 @@ def _carry_out(app: App, root: Path, changes: Sequence[Change], dry_run: bool) -
         app.say("a dry run: nothing was changed")
         return 0
     machine.check_rights(root)
-    timer_runs = machine.package_timer_runs(root)
-    code = _call_systemctl(root, systemd.commands_before(changes, timer_runs))
+    package_timers = machine.package_timers(root)
+    code = _call_systemctl(root, systemd.commands_before(changes, package_timers))
     removals = [change for change in changes if change.state is State.REMOVED]
     others = [change for change in changes if change.state is not State.REMOVED]
     for part in (others, removals):

@@ -12,6 +12,7 @@ from foreman_hooks.commands.output import warn
 from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.errors import INCOMPLETE
 from foreman_hooks.hooks import machine, maintenance, systemd
+from foreman_hooks.hooks.schedule_files import UNITS
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.status import Report
 from foreman_hooks.reports.status_document import status_document
@@ -23,11 +24,11 @@ ROOT = Path("/")
 @output_options
 @click.pass_obj
 def status(app: App, style: Style) -> int:
-    """Show the last run and the next one, what waits, and what is wrong.
+    """Show the last runs and the next ones, what waits, and what is wrong.
 
     Reads only the journal, the configuration and the schedule of this machine, also while a run is
-    active. Exits with 1 if the last run failed or was killed, if the schedule starts no runs, or if
-    a record needs attention that nobody has acknowledged.
+    active. Exits with 1 if the last full run or a later quick run failed or was killed, if the
+    schedule starts no runs, or if a record needs attention that nobody has acknowledged.
     """
     if style.fields and not style.for_programs:
         raise usage_error("--fields is for --output csv, json and yaml")
@@ -52,12 +53,15 @@ def status(app: App, style: Style) -> int:
 def _this_machine() -> ThisMachine:
     """What this machine says; raises ScheduleError."""
     schedule = machine.current_schedule(ROOT)
-    timer = None
-    if schedule and schedule.kind == "systemd":
-        timer = systemd.timer_state()
+    timers = {}
+    if schedule and schedule.scheduler == "systemd":
+        for run in schedule.runs:
+            state = systemd.timer_state(UNITS[run.kind].timer)
+            if state:
+                timers[run.kind] = state
     return ThisMachine(
         schedule=schedule,
-        timer=timer,
+        timers=timers,
         others=tuple(machine.other_schedules(ROOT)),
         maintenance=maintenance.is_on(*maintenance.look()),
     )

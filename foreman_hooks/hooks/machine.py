@@ -17,6 +17,7 @@ import yaml
 
 from foreman_hooks.hooks.schedule_files import (
     SCHEDULER_FILES,
+    UNITS,
     ScheduleError,
     ScheduleForbidden,
 )
@@ -30,17 +31,18 @@ from foreman_hooks.paths import (
     NAME,
     PACKAGED_UNITS,
     ROOT_CRONTAB,
-    SERVICE,
     SYSTEM_CRONTAB,
     TIMER,
-    TIMER_ENABLED,
+    TIMERS_ENABLED,
 )
+from foreman_hooks.rules.plan import Kind
 
 # The ending of a file that we keep.  systemd, logrotate and cron ignore it, foreman_hooks calls
 # executables only, and the name of a shellhook has no dot.
 KEPT = ".rpmsave"
 _RUNS_US = re.compile(rf"^[^#\n]*\b{NAME}\b[^\n]* run\b", re.MULTILINE)
 _DELETES = re.compile(r" run\b.* --apply\b")
+_IS_QUICK = re.compile(r" run\b.* --recent\b")
 _ROTATED_LOGS = re.compile(r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", re.MULTILINE)
 
 
@@ -148,58 +150,108 @@ def current_scheduler(root: Path) -> Optional[str]:
     for scheduler, files in SCHEDULER_FILES.items():
         if exists(root, files[0]):
             return scheduler
-    if package_timer_runs(root):
+    if package_timers(root):
         return "systemd"
     return None
 
 
-def package_timer_runs(root: Path) -> bool:
-    """Whether somebody enabled the timer of the RPM, and 'schedule install' has written none.
+def package_timers(root: Path) -> list[Path]:
+    """The timers of the RPM that somebody enabled: the paths that ours would have, but do not.
 
     Raises ScheduleError.
     """
-    return exists(root, TIMER_ENABLED) and not exists(root, TIMER)
+    timers = []
+    for timer, _ in UNITS.values():
+        if _is_enabled(root, timer) and not exists(root, timer):
+            timers.append(timer)
+    return timers
 
 
-class Schedule(NamedTuple):
-    """The installed schedule.
+def _is_enabled(root: Path, timer: Path) -> bool:
+    return exists(root, TIMERS_ENABLED / timer.name)
 
-    `kind`: "cron" or "systemd".  `path`: its file below the root.  `timing`: None if somebody
-    changed it to times that `schedule install` does not write.  `deletes`: its runs delete records;
-    otherwise they only report.  `since`: when the file was written (aware).
+
+class ScheduledRun(NamedTuple):
+    """The full or the quick runs of a schedule.
+
+    `timing`: None if somebody changed it to times that `schedule install` does not write.
+    `deletes`: they delete records; otherwise they only report.  `since`: when the file was written
+    (aware).
     """
 
-    kind: str
-    path: Path
+    kind: Kind
     timing: Optional[Timing]
     deletes: bool
     since: datetime
 
 
+class Schedule(NamedTuple):
+    """The installed schedule.
+
+    `scheduler`: "cron" or "systemd".  `path`: its first file below the root.  `runs`: the kinds of
+    runs that it starts, each once.
+    """
+
+    scheduler: str
+    path: Path
+    runs: tuple[ScheduledRun, ...]
+
+    def of(self, kind: Kind) -> Optional[ScheduledRun]:
+        """The runs of that kind; None if it starts none."""
+        for run in self.runs:
+            if run.kind is kind:
+                return run
+        return None
+
+
 def current_schedule(root: Path) -> Optional[Schedule]:
     """Return the installed schedule; None if there is none; raises ScheduleError."""
-    kind = current_scheduler(root)
-    if kind is None:
+    scheduler = current_scheduler(root)
+    if scheduler is None:
         return None
     with translated_errors(root):
-        path = below(root, CRON) if kind == "cron" else _unit(root, TIMER)
-        if not path.exists():  # a link that enables a timer that is gone
-            return None
-        timing, command = _read_schedule(root, kind)
-        since = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
-    deletes = _DELETES.search(command) is not None
-    return Schedule(kind, path, timing, deletes, since)
+        if scheduler == "cron":
+            path = below(root, CRON)
+            runs = list(_runs_of_cron(path))
+        else:
+            path = _unit(root, TIMER)
+            runs = list(_runs_of_systemd(root))
+    if not path.exists():  # a link enables a timer that is gone
+        return None
+    return Schedule(scheduler, path, tuple(runs))
 
 
-def _read_schedule(root: Path, kind: str) -> tuple[Optional[Timing], str]:
-    """The timing of the installed schedule, and the command that it runs; raises OSError."""
-    if kind == "cron":
-        for line in _text(below(root, CRON)).splitlines():
-            if _RUNS_US.match(line):
-                return read_cron(line), line
-        return None, ""
-    times = _value(_unit(root, TIMER), "OnCalendar")
-    return read_calendar(times), _value(_unit(root, SERVICE), "ExecStart")
+def _runs_of_cron(table: Path) -> Iterator[ScheduledRun]:
+    """The runs in the file that 'schedule install' wrote, the first line of each kind."""
+    lines: dict[Kind, str] = {}
+    for line in _text(table).splitlines():
+        if _RUNS_US.match(line):
+            kind = Kind.QUICK if _IS_QUICK.search(line) else Kind.FULL
+            lines.setdefault(kind, line)
+    for kind, line in lines.items():
+        yield _scheduled(kind, read_cron(line), line, table)
+
+
+def _runs_of_systemd(root: Path) -> Iterator[ScheduledRun]:
+    for kind, (timer, service) in UNITS.items():
+        unit = _unit(root, timer)
+        is_ours = exists(root, timer)
+        if unit.exists() and (is_ours or _is_enabled(root, timer)):
+            times = _value(unit, "OnCalendar")
+            command = _value(_unit(root, service), "ExecStart")
+            yield _scheduled(kind, read_calendar(times), command, unit)
+
+
+def _scheduled(
+    kind: Kind, timing: Optional[Timing], command: str, path: Path
+) -> ScheduledRun:
+    written = path.stat().st_mtime
+    return ScheduledRun(
+        kind=kind,
+        timing=timing,
+        deletes=_DELETES.search(command) is not None,
+        since=datetime.fromtimestamp(written, timezone.utc),
+    )
 
 
 def _unit(root: Path, path: Path) -> Path:

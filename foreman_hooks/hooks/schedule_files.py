@@ -20,17 +20,32 @@ from foreman_hooks.paths import (
     LOG,
     LOGROTATE,
     NAME,
+    QUICK_SERVICE,
+    QUICK_TIMER,
     SATELLITE_CA,
     SERVICE,
     SHELLHOOK,
     TIMER,
     spool_of,
 )
+from foreman_hooks.rules.plan import Kind
 
+
+class Units(NamedTuple):
+    """The timer of systemd that starts the runs of one kind, and the service that runs them."""
+
+    timer: Path
+    service: Path
+
+
+UNITS = {
+    Kind.FULL: Units(TIMER, SERVICE),
+    Kind.QUICK: Units(QUICK_TIMER, QUICK_SERVICE),
+}
 # The files of each way to schedule; the one that runs us comes first.
 SCHEDULER_FILES = {
     "cron": (CRON, LOGROTATE),
-    "systemd": (TIMER, SERVICE),
+    "systemd": (TIMER, SERVICE, QUICK_TIMER, QUICK_SERVICE),
 }
 
 
@@ -77,15 +92,17 @@ class FileSpec:
 class Choice:
     """What the administrator chose, and facts of the machine that matter for the files.
 
-    `command` is our program with its options, without a command.  `scheduler` is "cron" or
-    "systemd".  `apply` lets a run delete.  `log_is_rotated`: another configuration of logrotate
+    `command` is our program with its options, without a command.  `full`, `quick`: when these runs
+    start; None: there are no quick runs.  `scheduler` is "cron" or "systemd".  `apply` lets a run
+    delete.  `log_is_rotated`: another configuration of logrotate
     rotates LOG already.  `shellhook` asks for a shellhook, and `foreman_hooks`, a folder, for the
     scripts of foreman_hooks.  `spool_exists`: events leave notes already.
     """
 
     command: tuple[str, ...]
-    timing: Timing
+    full: Timing
     scheduler: str = "cron"
+    quick: Optional[Timing] = None
     apply: bool = False
     journal: Path = JOURNAL
     log_is_rotated: bool = False
@@ -99,11 +116,21 @@ class Choice:
         return self.shellhook or self.foreman_hooks is not None
 
     @property
-    def run_command(self) -> tuple[str, ...]:
-        """The command that a schedule runs."""
+    def timings(self) -> dict[Kind, Timing]:
+        """When the runs of each kind start."""
+        timings = {Kind.FULL: self.full}
+        if self.quick:
+            timings[Kind.QUICK] = self.quick
+        return timings
+
+    def run_command(self, kind: Kind) -> tuple[str, ...]:
+        """The command that a schedule runs: a full or a quick run."""
+        words = ["run"]
+        if kind is Kind.QUICK:
+            words.append("--recent")
         if self.apply:
-            return ("run", "--apply", "--news")
-        return ("run", "--news")
+            words.append("--apply")
+        return (*words, "--news")
 
 
 def required_files(choice: Choice) -> list[FileSpec]:
@@ -165,11 +192,27 @@ def _example_configuration() -> FileSpec:
 # cron and systemd
 
 
+class _Job(NamedTuple):
+    """What the templates need to know of the runs of one kind."""
+
+    kind: Kind
+    timing: Timing
+    command: str
+
+
 def _cron_files(choice: Choice) -> list[FileSpec]:
-    words = [*choice.command, "--log-file", str(LOG), *choice.run_command]
-    # crontab(5): an unescaped % ends the line, and what follows becomes standard input.
-    command = shlex.join(words).replace("%", "\\%")
-    job = _render("cron", command=command, timing=choice.timing)
+    jobs = []
+    for kind, timing in choice.timings.items():
+        words = [
+            *choice.command,
+            "--log-file",
+            str(LOG),
+            *choice.run_command(kind),
+        ]
+        # crontab(5): an unescaped % ends the line, and what follows becomes standard input.
+        command = shlex.join(words).replace("%", "\\%")
+        jobs.append(_Job(kind, timing, command))
+    job = _render("cron", jobs=jobs)
     specs = [
         FileSpec(LOG.parent, 0o750, keep_existing=True),
         FileSpec(CRON, 0o644, seal(job)),
@@ -181,18 +224,19 @@ def _cron_files(choice: Choice) -> list[FileSpec]:
 
 
 def _systemd_files(choice: Choice) -> list[FileSpec]:
-    words = [_systemd_word(word) for word in (*choice.command, *choice.run_command)]
-    service = _render(
-        "service",
+    folder = _systemd_word(str(choice.journal.parent))
+    specs = []
+    for kind, timing in choice.timings.items():
+        words = [*choice.command, *choice.run_command(kind)]
         # systemd.service(5): variables are expanded in a command as well.
-        command=" ".join(words).replace("$", "$$"),
-        journal_folder=_systemd_word(str(choice.journal.parent)),
-    )
-    timer = _render("timer", timing=choice.timing)
-    return [
-        FileSpec(SERVICE, 0o644, seal(service)),
-        FileSpec(TIMER, 0o644, seal(timer)),
-    ]
+        command = " ".join(map(_systemd_word, words)).replace("$", "$$")
+        job = _Job(kind, timing, command)
+        service = _render("service", job=job, journal_folder=folder)
+        timer = _render("timer", job=job)
+        units = UNITS[kind]
+        specs.append(FileSpec(units.service, 0o644, seal(service)))
+        specs.append(FileSpec(units.timer, 0o644, seal(timer)))
+    return specs
 
 
 def _systemd_word(word: str) -> str:

@@ -3,65 +3,73 @@
 import logging
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 from foreman_hooks.hooks.install import Change, State
-from foreman_hooks.hooks.schedule_files import ScheduleError
-from foreman_hooks.paths import SERVICE, TIMER
+from foreman_hooks.hooks.schedule_files import (
+    SCHEDULER_FILES,
+    UNITS,
+    ScheduleError,
+)
 
 Command = tuple[str, ...]  # the words after `systemctl`
 SECONDS = 120  # for one call of systemctl
 _PROPERTIES = ("ActiveState", "NextElapseUSecRealtime")
+_TIMERS = [units.timer for units in UNITS.values()]
 
 log = logging.getLogger(__name__)
 
 
 def commands_before(
-    changes: Sequence[Change], package_timer_runs: bool = False
+    changes: Sequence[Change], package_timers: Collection[Path] = ()
 ) -> list[Command]:
-    """Return the systemctl commands to run before: stop a timer that is not to run any more.
+    """Return the systemctl commands to run before: stop the timers that are not to run any more.
 
-    That is one that is going to be removed, or that of the RPM if these changes bring no other.
+    These are those that are going to be removed, and those of the RPM that are enabled
+    (`package_timers`: the paths that ours would have) if these changes bring no other.
     """
-    states = [change.state for change in changes if change.target == TIMER]
-    if State.REMOVED in states or (package_timer_runs and not states):
-        return [("disable", "--now", TIMER.name)]
-    return []
-
-
-def commands_after(changes: Sequence[Change]) -> list[Command]:
-    """Return the systemctl commands to run after: read the units again, and start the timer."""
-    units_changed = has_timer = False
-    for change in changes:
-        if change.target not in (SERVICE, TIMER) or change.state is State.KEPT:
-            continue
-        if change.state is not State.UNCHANGED:
-            units_changed = True
-        if change.target == TIMER and change.state is not State.REMOVED:
-            has_timer = True
+    states = {change.target: change.state for change in changes}
     commands: list[Command] = []
-    if units_changed:
-        commands.append(("daemon-reload",))
-    if has_timer:
-        commands.append(("enable", "--now", TIMER.name))
+    for timer in _TIMERS:
+        state = states.get(timer)
+        if state is None and timer in package_timers:
+            state = State.REMOVED
+        if state is State.REMOVED:
+            commands.append(("disable", "--now", timer.name))
     return commands
 
 
+def commands_after(changes: Sequence[Change]) -> list[Command]:
+    """Return the systemctl commands to run after: read the units again, and start the timers."""
+    reload: list[Command] = []
+    start: list[Command] = []
+    for change in changes:
+        is_unit = change.target in SCHEDULER_FILES["systemd"]
+        if not is_unit or change.state is State.KEPT:
+            continue
+        if change.state is not State.UNCHANGED:
+            reload = [("daemon-reload",)]
+        if change.target in _TIMERS and change.state is not State.REMOVED:
+            start.append(("enable", "--now", change.target.name))
+    return reload + start
+
+
 class TimerState(NamedTuple):
-    """Whether our timer is active, and when it starts the next run (UTC); None: not known."""
+    """Whether a timer is active, and when it starts the next run (UTC); None: not known."""
 
     active: bool
     next_run: Optional[datetime] = None
 
 
-def timer_state() -> Optional[TimerState]:
-    """What systemd says of our timer; None if it does not answer."""
+def timer_state(timer: Path) -> Optional[TimerState]:
+    """What systemd says of that timer of ours; None if it does not answer."""
     try:
-        text = systemctl("show", TIMER.name, f"--property={','.join(_PROPERTIES)}")
+        text = systemctl("show", timer.name, f"--property={','.join(_PROPERTIES)}")
     except ScheduleError as error:
-        log.debug("the timer's state is unknown: %s", error)
+        log.debug("the state of %s is unknown: %s", timer.name, error)
         return None
     values = dict(line.partition("=")[::2] for line in text.splitlines())
     active, elapse = map(values.get, _PROPERTIES)

@@ -6,23 +6,26 @@ The names of hosts are whole; everything else fits the window.
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.open_records import OpenRecord
 from foreman_hooks.cleanup.run_log import Run
-from foreman_hooks.cleanup.status import Recent, ThisMachine, is_overdue
+from foreman_hooks.cleanup.status import Recent, ThisMachine, inactive, overdue
 from foreman_hooks.errors import EXIT_CODES, is_failure
-from foreman_hooks.paths import LOG, NAME, SERVICE, TIMER
+from foreman_hooks.hooks.schedule_files import UNITS
+from foreman_hooks.paths import LOG, NAME
 from foreman_hooks.reports.texts import plain
 from foreman_hooks.reports.window import Window, cells, padded, wrapped
 from foreman_hooks.rules.model import Decision, Policy
+from foreman_hooks.rules.plan import Kind
 from foreman_hooks.times import countdown, hammer_time, read_iso_z, rough
 
 _WIDTH = 80  # where the window has none
 _LABELS = 13  # columns
 _INDENT = "    "
 _GAP = "  "
-_MESSAGES = {"cron": str(LOG), "systemd": f"journalctl -u {SERVICE.name}"}
+# Both services: a quick run may have become a full one.
+_MESSAGES = {"cron": str(LOG), "systemd": f"journalctl -u '{NAME}*'"}
 _GROUPS = (
     (Decision.DELETE, "DELETE", "red"),
     (Decision.KEEP, "NEEDS ATTENTION", "yellow"),
@@ -56,36 +59,35 @@ class Report(NamedTuple):
 
     def _facts(self) -> Iterator[tuple[str, Iterable[str]]]:
         yield "Satellite", [self.satellite]
-        yield "Last run", self._last_run()
-        if self.recent.other:
-            yield "Since then", self._run(self.recent.other, self.recent.active)
-        yield "Next run", [self._next_run()]
+        recent = self.recent
+        yield "Full run", self._last(recent.full)
+        if recent.quick or self.machine.scheduled(Kind.QUICK):
+            yield "Quick run", self._last(recent.quick)
+        if recent.other:
+            yield "Other run", self._run(recent.other)
+        yield "Next run", self._next_runs()
         yield "Schedule", self._schedule()
         yield "Maintenance", [self._maintenance()]
-        run = self.recent.run
-        if run and run.to_delete is not None:
-            yield "Caps", [_caps(run, self.policy)]
-        recent = self.recent
-        count = (
-            f"{recent.last_hour} in the last hour, {recent.last_day} in the last day"
-        )
-        yield "Deleted", [count]
+        if recent.full and recent.full.to_delete is not None:
+            yield "Caps", [_caps(recent.full, self.policy)]
+        yield "Deleted", [_deleted(recent)]
 
-    def _last_run(self) -> Iterator[str]:
-        run, schedule = self.recent.run, self.machine.schedule
+    def _last(self, run: Optional[Run]) -> Iterator[str]:
+        """The last full or quick run."""
         if run is None:
             yield "none yet"
             return
-        yield from self._run(run, self.recent.is_running)
+        yield from self._run(run)
+        schedule = self.machine.schedule
         if run.code is not None and is_failure(run.code) and schedule:
-            yield f"its messages: {_MESSAGES[schedule.kind]}"
+            yield f"its messages: {_MESSAGES[schedule.scheduler]}"
 
-    def _run(self, run: Run, is_running: bool) -> Iterator[str]:
+    def _run(self, run: Run) -> Iterator[str]:
         began = f"{hammer_time(run.began)} ({self._ago(run.began)})"
         yield f"{began}: {run.command} by {run.who}, {run.scope}"
         if run.code is not None:
             yield f"exit code {run.code}: {EXIT_CODES.get(run.code, 'unknown')}"
-        elif is_running:
+        elif self.recent.is_running(run):
             yield f"is running since then ({countdown(self.now - run.began)})"
         else:
             yield "was killed: it never ended"
@@ -98,33 +100,41 @@ class Report(NamedTuple):
         for refusal in run.refusals:
             yield f"guard rail: {refusal}"
 
-    def _next_run(self) -> str:
+    def _next_runs(self) -> Iterator[str]:
         machine = self.machine
-        when = machine.next_run(self.now)
         if machine.schedule is None:
-            return "none is scheduled"
-        if when is None:
-            return "not known"
-        return f"{hammer_time(when)} (in {countdown(when - self.now)})"
+            yield "none is scheduled"
+            return
+        for run in machine.schedule.runs:
+            when = machine.next_run(run.kind, self.now)
+            text = "not known"
+            if when:
+                text = f"{hammer_time(when)} (in {countdown(when - self.now)})"
+            yield f"{run.kind.value}: {text}"
 
     def _schedule(self) -> Iterator[str]:
         machine = self.machine
         schedule = machine.schedule
         if schedule:
-            effect = "deletes host records" if schedule.deletes else "only reports"
-            timing = schedule.timing or "at times that were changed by hand"
-            yield f"{schedule.kind}, {timing}; {effect}"
+            for run in schedule.runs:
+                effect = "deletes host records" if run.deletes else "only reports"
+                timing = run.timing or "at times that were changed by hand"
+                yield f"{schedule.scheduler}, a {run.kind.value} run {timing}; {effect}"
+            if schedule.of(Kind.FULL) is None:
+                yield f"no full runs any more: {NAME} schedule install"
             yield str(schedule.path)
         elif not machine.others:
             yield f"none: {NAME} schedule install"
         for path in machine.others:
             yield f"{path}, written by hand"
-        if machine.timer is not None and not machine.timer.active:
-            yield f"the timer is not active: systemctl enable --now {TIMER.name}"
-        elif not machine.maintenance and is_overdue(
-            self.recent.run, schedule, self.now
-        ):
-            yield "no run has started for much longer than that: is its service active?"
+        for kind in inactive(machine):
+            timer = UNITS[kind].timer.name
+            yield f"the timer is not active: systemctl enable --now {timer}"
+        for kind in overdue(self.recent, machine, self.now):
+            yield (
+                f"no {kind.value} run has started for much longer than that: is its "
+                "service active?"
+            )
 
     def _maintenance(self) -> str:
         if self.machine.maintenance:
@@ -169,10 +179,17 @@ def _fact_lines(label: str, texts: Iterable[str], width: int) -> Iterator[str]:
             label = ""
 
 
+def _deleted(recent: Recent) -> str:
+    text = f"{recent.last_hour} in the last hour, {recent.last_day} in the last day"
+    if recent.quick:
+        text += f"; by quick runs since the last full run: {recent.quickly}"
+    return text
+
+
 def _caps(run: Run, policy: Policy) -> str:
     allowed = int(round((run.instances or 0) * policy.max_fraction, 6))
     return (
-        f"{run.to_delete} to delete in the last run; allowed are {policy.max_deletions} "
+        f"{run.to_delete} to delete in the last full run; allowed are {policy.max_deletions} "
         f"(max_deletions) and {allowed} ({policy.max_fraction:.0%} of {run.instances} "
         "instances, max_fraction)"
     )

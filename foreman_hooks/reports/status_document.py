@@ -5,8 +5,7 @@ from typing import Any, Optional
 
 from foreman_hooks.cleanup.open_records import OpenRecord
 from foreman_hooks.cleanup.run_log import Run
-from foreman_hooks.cleanup.status import problems
-from foreman_hooks.hooks.machine import Schedule
+from foreman_hooks.cleanup.status import Recent, problems
 from foreman_hooks.reports.documents import FORMAT, time_or_none
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.status import Report
@@ -36,27 +35,29 @@ def status_document(report: Report) -> Listing:
         "satellite": report.satellite,
         "at": time_or_none(report.now),
         "problems": list(problems(recent, machine, report.now)),
-        "last_run": _run(recent.run, recent.is_running),
-        "since_then": _run(recent.other, recent.active),
-        "next_run": time_or_none(machine.next_run(report.now)),
-        "schedule": _schedule(machine.schedule),
+        "last_full_run": _run(recent, recent.full),
+        "last_quick_run": _run(recent, recent.quick),
+        "last_other_run": _run(recent, recent.other),
+        "schedule": _schedule(report),
         "maintenance": machine.maintenance,
         "deleted_last_hour": recent.last_hour,
         "deleted_last_day": recent.last_day,
+        "deleted_by_quick_runs": recent.quickly,
         "max_deletions": report.policy.max_deletions,
         "max_fraction": report.policy.max_fraction,
     }
     return Listing(OPEN_COLUMNS, map(_open_row, recent.records), "records", head)
 
 
-def _run(run: Optional[Run], is_running: bool) -> Optional[Mapping[str, Any]]:
+def _run(recent: Recent, run: Optional[Run]) -> Optional[Mapping[str, Any]]:
     if run is None:
         return None
-    state = "running" if is_running else "killed"
+    state = "running" if recent.is_running(run) else "killed"
     if run.ended:
         state = "ended"
     return {
         "command": run.command,
+        "kind": run.kind.value,
         "scope": run.scope,
         "by": run.who,
         "state": state,
@@ -74,15 +75,24 @@ def _run(run: Optional[Run], is_running: bool) -> Optional[Mapping[str, Any]]:
     }
 
 
-def _schedule(schedule: Optional[Schedule]) -> Optional[Mapping[str, Any]]:
+def _schedule(report: Report) -> Optional[Mapping[str, Any]]:
+    schedule = report.machine.schedule
     if schedule is None:
         return None
-    return {
-        "kind": schedule.kind,
+    document: dict[str, Any] = {
+        "scheduler": schedule.scheduler,
         "path": str(schedule.path),
-        "every_hours": schedule.timing.hours if schedule.timing else None,
-        "deletes": schedule.deletes,
+        "full": None,
+        "quick": None,
     }
+    for run in schedule.runs:
+        following = report.machine.next_run(run.kind, report.now)
+        document[run.kind.value] = {
+            "every_minutes": run.timing.span if run.timing else None,
+            "next": time_or_none(following),
+            "deletes": run.deletes,
+        }
+    return document
 
 
 def _open_row(record: OpenRecord) -> Sequence[Any]:

@@ -1,6 +1,7 @@
 """The last year in the journal: deletions and terminations a week, leftovers a day."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def delete(
 
 
 def run(journal: Journal, at: datetime, planned: Plan, complete: bool = True) -> None:
-    number = begin_run(journal, URL, "run", Kind.FULL, "all hosts", "root", at)
+    number = begin_run(journal, URL, "run", planned.kind, "all hosts", "root", at)
     end_run(journal, number, 0, at, plan=planned, complete=complete)
 
 
@@ -156,6 +157,17 @@ def test_this_run_counts_with_what_it_has_deleted(journal: Journal) -> None:
 def test_a_run_over_some_hosts_does_not_count(journal: Journal) -> None:
     run(journal, NOW - DAY, plan(9), complete=False)
     assert past(journal, plan(3)).days == ()
+
+
+def test_quick_runs_do_not_count_and_their_deletions_do(journal: Journal) -> None:
+    run(journal, NOW - 2 * DAY, plan(9))
+    quick = replace(plan(2), kind=Kind.QUICK, fleet=100)
+    for minutes in (0, 10, 20):
+        run(journal, NOW - DAY + timedelta(minutes=minutes), quick)
+    delete(journal, NOW - DAY, "")
+    said = past(journal, quick)
+    assert said.days == (Day(NOW.date() - 2 * DAY, 9),)
+    assert sum(week.deleted for week in said.weeks) == 1
 
 
 def test_a_run_that_did_not_know_enough_does_not_count(journal: Journal) -> None:

@@ -90,7 +90,9 @@ def test_runs_are_those_of_the_satellite_that_began_later(journal: Journal) -> N
     begin(journal, NOW - HOUR)
     begin(journal, NOW, "https://other.example.com")
     wanted = begin(journal, NOW + HOUR)
-    assert [run.id for run in runs_since(journal, URL, NOW)] == [wanted]
+    runs = runs_since(journal, URL, NOW, Kind.FULL)
+    assert [run.id for run in runs] == [wanted]
+    assert runs_since(journal, URL, NOW, Kind.QUICK) == []
 
 
 def test_prune_forgets_old_runs(journal: Journal) -> None:

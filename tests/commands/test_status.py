@@ -14,7 +14,14 @@ from foreman_hooks.cleanup.run_log import begin_run, end_run
 from foreman_hooks.commands import status
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.paths import CRON, TIMER
-from foreman_hooks.rules.model import Basis, Decision, Reason, Verdict
+from foreman_hooks.rules.model import (
+    Basis,
+    Decision,
+    Outcome,
+    Reason,
+    Result,
+    Verdict,
+)
 from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import iso_z
@@ -53,19 +60,30 @@ def add_run(
     code: Any = 0,
     *,
     scope: str = "all hosts",
+    kind: Kind = Kind.FULL,
+    ago: timedelta = 3 * HOUR,
     verdicts: tuple[Verdict, ...] = (),
+    deleted: int = 0,
     **plan: Any,
 ) -> None:
     """Add a run with this exit code to the journal; None: one that never ended."""
     url = stage.foreman.url
     with stage.journal() as journal:
-        number = begin_run(
-            journal, url, "run --apply", Kind.FULL, scope, "ann", now() - 3 * HOUR
-        )
+        number = begin_run(journal, url, "run --apply", kind, scope, "ann", now() - ago)
         if code is not None:
-            made = Plan(url, now(), scope, (), verdicts_of(verdicts), **plan)
-            end_run(journal, number, code, now(), plan=made, complete=True)
-            note_open_records(journal, made, scope, True, now() - 2 * HOUR)
+            made = Plan(url, now(), scope, (), verdicts_of(verdicts), kind=kind, **plan)
+            outcome = Outcome(7, "old.example.com", "", Result.DELETED, "")
+            end_run(
+                journal,
+                number,
+                code,
+                now() - ago + MINUTE,
+                plan=made,
+                complete=kind is Kind.FULL,
+                outcomes=[outcome] * deleted,
+            )
+            is_full = kind is Kind.FULL
+            note_open_records(journal, made, scope, is_full, now() - ago + HOUR)
 
 
 def odd(host_id: int = 1, name: str = "odd.example.com") -> Verdict:
@@ -87,7 +105,8 @@ def test_before_the_first_run_nothing_is_wrong_and_no_journal_is_made(
     code, out, err = show()
     assert (code, err) == (0, "")
     assert f"Satellite    {stage.foreman.url}\n" in out
-    assert "Last run     none yet\n" in out
+    assert "Full run     none yet\n" in out
+    assert "Quick run" not in out
     assert "Next run     none is scheduled\n" in out
     assert "Schedule     none: satellite-osp-cleanup schedule install\n" in out
     assert not (stage.folder / "journal.sqlite3").exists()
@@ -105,7 +124,7 @@ def test_the_last_run_is_shown_with_its_end_its_numbers_and_the_caps(
     )
     assert "2 hosts: 1 deleted, 0 waiting, 0 need attention, 0 unknown\n" in out
     assert (
-        "Caps         1 to delete in the last run; allowed are 50 (max_deletions) and "
+        "Caps         1 to delete in the last full run; allowed are 50 (max_deletions) and "
         "2 (100% of 2 instances, max_fraction)\n"
     ) in out
     assert "Deleted      1 in the last hour, 1 in the last day\n" in out
@@ -126,7 +145,7 @@ def test_a_run_that_is_active_is_running_and_one_that_never_ended_was_killed(
     assert (code, err) == (0, "")
     assert "is running since then (3h 1m)" in out
     code, out, err = show()
-    assert (code, err) == (1, "needs attention: the last run was killed\n")
+    assert (code, err) == (1, "needs attention: the last full run was killed\n")
     assert "was killed: it never ended" in out
 
 
@@ -140,7 +159,9 @@ def test_it_fails_if_the_last_run_failed(
     actual, out, err = show()
     assert actual == expected
     if expected:
-        assert err == f"needs attention: the last run failed with exit code {code}\n"
+        assert err == (
+            f"needs attention: the last full run failed with exit code {code}\n"
+        )
     assert ("guard rail: too many" in out) == (code == 3)
 
 
@@ -152,9 +173,9 @@ def test_a_run_for_one_instance_does_not_hide_that_the_last_one_over_all_failed(
     assert call("--config", stage.config(), "run", "--uuid", uuid)[0] == 0
     code, out, err = show()
     assert (code, "exit code 69" in err) == (1, True)
-    last_run, since_then = out[: out.index("Next run")].split("Since then")
-    assert "exit code 69" in last_run and "all hosts" in last_run
-    assert "exit code 0" in since_then and f"UUID {uuid}" in since_then
+    full, other = out[: out.index("Next run")].split("Other run")
+    assert "exit code 69" in full and "all hosts" in full
+    assert "exit code 0" in other and f"UUID {uuid}" in other
 
 
 def test_a_run_for_one_instance_that_is_active_or_killed_is_not_the_one_over_all(
@@ -174,7 +195,7 @@ def test_with_q_only_what_is_wrong_is_printed(stage: Stage, show: Any) -> None:
     assert show("-q") == (
         1,
         "",
-        "needs attention: the last run failed with exit code 69; 1 record\n",
+        "needs attention: the last full run failed with exit code 69; 1 record\n",
     )
 
 
@@ -252,28 +273,108 @@ def test_the_schedule_is_shown_with_the_next_run(
     call("schedule", "install", "--root", root, "--every", "4h", "--apply")
     code, out, err = show()
     assert (code, err) == (0, "")
-    assert "Schedule     cron, every 4 hours at minute " in out
-    assert "; deletes host records" in out
-    assert " UTC (in " in out[out.index("Next run") :].splitlines()[0]
-    call("schedule", "install", "--root", root)
-    assert "; only reports" in show()[1]
+    assert "Schedule     cron, a full run every 4 hours at minute " in out
+    assert " cron, a quick run every 10 minutes; deletes host records" in out
+    next_runs = out[out.index("Next run") :].splitlines()[0]
+    assert re.fullmatch(
+        r"Next run     full: \S+ \S+ UTC \(in .*\) quick: \S+ \S+ UTC \(in .*\)",
+        next_runs,
+    )
+    assert "Quick run    none yet\n" in out
+    call("schedule", "install", "--root", root, "--quick", "off")
+    out = show()[1]
+    assert out.count("; only reports") == 1
+    assert "uick" not in out
+
+
+def installed(root: Path, call: Any, *options: str, ago: timedelta) -> None:
+    """Install a schedule by cron, so long ago."""
+    call("schedule", "install", "--root", root, *options)
+    when = (now() - ago).timestamp()
+    os.utime(root / CRON.relative_to("/"), (when, when))
 
 
 def test_a_schedule_that_starts_no_runs_is_noticed(
-    root: Path, stage: Stage, show: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+    root: Path, stage: Stage, show: Any, call: Any
 ) -> None:
-    call("schedule", "install", "--root", root)
-    cron = root / CRON.relative_to("/")
     add_run(stage)  # 3 hours ago
-    assert show()[0] == 0  # it was installed just now
-    long_ago = (now() - 9 * HOUR).timestamp()
-    os.utime(cron, (long_ago, long_ago))
-    code, out, err = show()
-    assert (code, err) == (1, "needs attention: the schedule starts no runs\n")
-    assert "no run has started for much longer than that" in out
-    call("schedule", "install", "--root", root, "--every", "2h")
-    os.utime(cron, (long_ago, long_ago))
+    installed(root, call, "--every", "1h", "--quick", "off", ago=MINUTE)
     assert show()[0] == 0
+    installed(root, call, "--every", "1h", "--quick", "off", ago=9 * HOUR)
+    code, out, err = show()
+    assert (code, err) == (1, "needs attention: the schedule starts no full runs\n")
+    assert "no full run has started for much longer than that" in out
+    installed(root, call, "--every", "2h", "--quick", "off", ago=9 * HOUR)
+    assert show()[0] == 0
+
+
+def test_each_kind_of_run_can_be_overdue(
+    root: Path, stage: Stage, show: Any, call: Any
+) -> None:
+    installed(root, call, ago=60 * HOUR)
+    add_run(stage, ago=50 * HOUR)
+    add_run(stage, kind=Kind.QUICK, ago=5 * MINUTE)
+    assert show()[2] == "needs attention: the schedule starts no full runs\n"
+    add_run(stage, ago=3 * HOUR)
+    code, out, err = show()
+    assert (code, err) == (1, "needs attention: the schedule starts no quick runs\n")
+    assert "no quick run has started for much longer than that" in out
+    add_run(stage, kind=Kind.QUICK, ago=5 * MINUTE)
+    assert show()[0] == 0
+
+
+def test_no_quick_run_is_expected_while_a_full_run_is_active_or_just_ended(
+    root: Path, stage: Stage, show: Any, call: Any
+) -> None:
+    installed(root, call, ago=60 * HOUR)
+    add_run(stage, kind=Kind.QUICK, ago=4 * HOUR)
+    add_run(stage, None, ago=3 * HOUR)
+    with stage.journal() as journal:
+        assert show()[0] == 0
+        end_run(journal, 2, 0, now() - 5 * MINUTE)
+    assert show()[0] == 0
+
+
+def test_full_and_quick_runs_are_shown_apart(stage: Stage, show: Any) -> None:
+    add_run(stage, kind=Kind.QUICK, ago=5 * HOUR, deleted=4)
+    add_run(stage, verdicts=(waiting(),), ago=4 * HOUR)
+    for minutes, deleted in ((20, 2), (10, 1)):
+        ago = minutes * MINUTE
+        add_run(stage, kind=Kind.QUICK, ago=ago, deleted=deleted, fleet=50)
+    code, out, err = show()
+    assert (code, err) == (0, "")
+    facts = {
+        line[:13].strip(): line[13:] for line in out.splitlines() if line[:1].strip()
+    }
+    assert "1 hosts: 0 deleted, 1 waiting, " in facts["Full run"]
+    assert "(10 minutes ago)" in facts["Quick run"]
+    assert "0 hosts: 1 deleted, 0 waiting, " in facts["Quick run"]
+    assert facts["Deleted"].endswith("; by quick runs since the last full run: 3")
+    assert "Other run" not in out
+    # A quick run has not looked at it.
+    assert "WAITING (1)" in out
+
+
+def test_a_quick_run_that_failed_needs_attention_until_a_run_of_either_kind_does_not(
+    stage: Stage, show: Any
+) -> None:
+    failed = "needs attention: the last quick run failed with exit code 69\n"
+    add_run(stage)
+    add_run(stage, 69, kind=Kind.QUICK)
+    assert show()[::2] == (1, failed)
+    add_run(stage, kind=Kind.QUICK)
+    assert show()[0] == 0
+    add_run(stage, 69, kind=Kind.QUICK)
+    add_run(stage)
+    assert show()[0] == 0
+
+
+def test_a_quick_run_does_not_hide_that_the_full_run_failed(
+    stage: Stage, show: Any
+) -> None:
+    add_run(stage, 69)
+    add_run(stage, kind=Kind.QUICK)
+    assert show()[2] == "needs attention: the last full run failed with exit code 69\n"
 
 
 def test_in_maintenance_mode_no_run_is_expected(
@@ -301,10 +402,10 @@ def test_times_and_files_that_were_written_by_hand_are_named(
     assert "cron.d/mine, written by hand" in show()[1].replace(f"\n{'':13}", "")
     call("schedule", "install", "--root", root)
     cron = root / CRON.relative_to("/")
-    cron.write_text(cron.read_text().replace("* * * * root", "8-18 * * * root"))
+    cron.write_text(cron.read_text().replace(" 03 * * * root", " 8-18 * * * root"))
     out = show()[1]
-    assert "Next run     not known\n" in out
-    assert "cron, at times that were changed by hand; only reports" in out
+    assert "Next run     full: not known quick: " in out
+    assert "cron, a full run at times that were changed by hand; only reports" in out
 
 
 @pytest.mark.parametrize(
@@ -314,14 +415,15 @@ def test_times_and_files_that_were_written_by_hand_are_named(
             "echo ActiveState=active; "
             "echo NextElapseUSecRealtime=Fri 2099-11-27 22:17:00 UTC",
             0,
-            "Next run     2099/11/27 22:17:00 UTC (in ",
+            "Next run     full: 2099/11/27 22:17:00 UTC (in ",
             "",
         ),
         (
             "echo ActiveState=inactive; echo NextElapseUSecRealtime=",
             1,
-            "Next run     not known\n",
-            "needs attention: the timer is installed but not active\n",
+            "Next run     full: not known quick: not known\n",
+            "needs attention: satellite-osp-cleanup.timer is installed but not active; "
+            "satellite-osp-cleanup-quick.timer is installed but not active\n",
         ),
         ("exit 1", 0, " UTC (in ", ""),
     ],
@@ -341,15 +443,18 @@ def test_systemd_is_asked_for_the_state_of_the_timer(
     tools = root / "tools"
     tools.mkdir()
     (tools / "systemctl").write_text(
-        '#!/bin/sh\n[ "$TZ" = UTC ] && '
-        f'[ "$1 $2" = "show satellite-osp-cleanup.timer" ] || exit 9\n{script}\n'
+        '#!/bin/sh\n[ "$TZ" = UTC ] || exit 9\n'
+        'case "$1 $2" in\n'
+        f'"show satellite-osp-cleanup.timer") {script};;\n'
+        f'"show satellite-osp-cleanup-quick.timer") {script};;\n'
+        "*) exit 9;;\nesac\n"
     )
     (tools / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
     actual, out, err = show()
     assert (actual, err) == (code, wrong)
     assert expected in out[out.index("Next run") :]
-    assert ("systemctl enable --now" in out) == bool(wrong)
+    assert out.count("systemctl enable --now") == (2 if wrong else 0)
 
 
 def test_without_a_satellite_it_says_what_to_configure(call: Any, stage: Stage) -> None:

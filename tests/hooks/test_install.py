@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
+import shipped
 import yaml
 
 from foreman_hooks import paths, settings
@@ -30,6 +31,7 @@ from foreman_hooks.hooks.schedule_files import (
 from foreman_hooks.hooks.seal import Origin, origin, seal
 from foreman_hooks.hooks.timing import Timing, every
 from foreman_hooks.rules.model import Policy
+from foreman_hooks.rules.plan import Kind
 
 # Below a root, so without the first /
 NAME = paths.NAME
@@ -38,8 +40,11 @@ CRON = paths.CRON.relative_to("/")
 LOGROTATE = paths.LOGROTATE.relative_to("/")
 SERVICE = paths.SERVICE.relative_to("/")
 TIMER = paths.TIMER.relative_to("/")
+QUICK_SERVICE = paths.QUICK_SERVICE.relative_to("/")
+QUICK_TIMER = paths.QUICK_TIMER.relative_to("/")
+UNITS = (TIMER, SERVICE, QUICK_TIMER, QUICK_SERVICE)
 SHELLHOOK = paths.SHELLHOOK.relative_to("/")
-HOURLY = Timing(1, 17)
+HOURLY = Timing(60, 17)
 
 
 @pytest.fixture
@@ -83,8 +88,16 @@ def tree(root: Path) -> dict[str, tuple[int, int, str]]:
     }
 
 
-def cron_job(content: str) -> tuple[list[str], str, str]:
-    """Times, user and command of the one job in a file of /etc/cron.d; fails as cron would.
+def cron_job(content: str, count: int = 2) -> tuple[list[str], str, str]:
+    """The job of full runs, which is the first of so many; see cron_jobs."""
+    jobs = cron_jobs(content)
+    assert len(jobs) == count
+    assert "--recent" not in jobs[0][2]
+    return jobs[0]
+
+
+def cron_jobs(content: str) -> list[tuple[list[str], str, str]]:
+    """Times, user and command of each job in a file of /etc/cron.d; fails as cron would.
 
     crontab(5): NAME=value or five fields, a user and a command, up to a % that has no backslash; a
     last line without an end is ignored.
@@ -95,10 +108,12 @@ def cron_job(content: str) -> tuple[list[str], str, str]:
         for line in content.splitlines()
         if line and not re.match(r"#|[A-Z]+=\S*$", line)
     ]
-    assert len(jobs) == 1
-    *times, user, command = jobs[0].split(None, 6)
-    assert not re.search(r"(?<!\\)%", command)
-    return times, user, command.replace("\\%", "%")
+    parts = []
+    for job in jobs:
+        *times, user, command = job.split(None, 6)
+        assert not re.search(r"(?<!\\)%", command)
+        parts.append((times, user, command.replace("\\%", "%")))
+    return parts
 
 
 # What is installed
@@ -148,7 +163,7 @@ def test_a_dry_run_shows_it_all_with_the_changed_lines_and_does_nothing(
     assert (code, err, tree(root)) == (0, "", {})
     assert re.search(r"^would create +\S+/cron.d/", out, re.MULTILINE)
     assert re.search(r"^ {4}\+MAILTO=root$", out, re.MULTILINE)
-    assert "cron would run satellite-osp-cleanup every hour at minute " in out
+    assert "cron would start a full run every day at 03:" in out
     do("install")
     before = tree(root)
     code, out, err = call("schedule", "install", "--root", root, "--apply", "--dry-run")
@@ -156,22 +171,31 @@ def test_a_dry_run_shows_it_all_with_the_changed_lines_and_does_nothing(
     assert re.search(
         r"^would change +\S+cron\.d/satellite-osp-cleanup$", out, re.MULTILINE
     )
-    assert re.search(r"^ {4}-\d+ \* \* \* \* root .* run --news$", out, re.MULTILINE)
-    assert re.search(r"^ {4}\+\d+ .* root .* run --apply --news$", out, re.MULTILINE)
+    for recent in ("", " --recent"):
+        assert re.search(
+            rf"^ {{4}}-\d.* root .* run{recent} --news$", out, re.MULTILINE
+        )
+        assert re.search(
+            rf"^ {{4}}\+\d.* root .* run{recent} --apply --news$", out, re.MULTILINE
+        )
 
 
 @pytest.mark.parametrize("how", ["--cron", "--systemd"])
 def test_only_apply_lets_it_delete_and_only_until_the_next_install(
     do: Any, root: Path, how: str
 ) -> None:
-    path = CRON if how == "--cron" else SERVICE
+    files = [CRON] if how == "--cron" else [SERVICE, QUICK_SERVICE]
+
+    def commands() -> list[str]:
+        content = "".join(text(root, path) for path in files)
+        return re.findall(r" run .*--news$", content, re.MULTILINE)
+
     do("install", how)
-    assert re.search(r"run --news$", text(root, path), re.MULTILINE)
-    assert "--apply" not in text(root, path)
+    assert commands() == [" run --news", " run --recent --news"]
     do("install", how, "--apply")
-    assert re.search(r"run --apply --news$", text(root, path), re.MULTILINE)
+    assert commands() == [" run --apply --news", " run --recent --apply --news"]
     do("install")
-    assert "--apply" not in text(root, path)
+    assert commands() == [" run --news", " run --recent --news"]
 
 
 def test_an_existing_configuration_is_never_touched(do: Any, root: Path) -> None:
@@ -250,12 +274,17 @@ def test_cron_reads_the_line_as_intended(do: Any, root: Path) -> None:
     do("install", "--apply")
     # Run-parts' rule: cron passes over any other.
     assert re.fullmatch(r"[A-Za-z0-9_-]+", CRON.name)
-    times, user, command = cron_job(text(root, CRON))
-    assert 0 <= int(times[0]) < 60
-    assert (times[1:], user) == (["*"] * 4, "root")
+    full, quick = cron_jobs(text(root, CRON))
+    assert 0 <= int(full[0][0]) < 60
+    assert full[0][1:] == ["03", "*", "*", "*"]
+    assert re.fullmatch(r"\d-59/10", quick[0][0])
+    assert quick[0][1:] == ["*"] * 4
     options = ["--log-file", str(paths.LOG)]
-    assert shlex.split(command)[1:] == [*options, "run", "--apply", "--news"]
-    assert Path(shlex.split(command)[0]).is_absolute()
+    for (_, user, command), recent in ((full, []), (quick, ["--recent"])):
+        assert user == "root"
+        words = [*options, "run", *recent, "--apply", "--news"]
+        assert shlex.split(command)[1:] == words
+        assert Path(shlex.split(command)[0]).is_absolute()
     assert {"SHELL=/bin/sh", "MAILTO=root"} < set(text(root, CRON).splitlines())
 
 
@@ -265,7 +294,7 @@ def test_crontab_accepts_the_installed_lines(do: Any, root: Path) -> None:
     table = root / "table"
     table.write_text(
         re.sub(
-            r"^(\d+ \* \* \* \*) root ", r"\1 ", text(root, CRON), flags=re.MULTILINE
+            r"^(\d\S* \S+ \* \* \*) root ", r"\1 ", text(root, CRON), flags=re.MULTILINE
         )
     )
     usage = subprocess.run(
@@ -288,7 +317,7 @@ def test_crontab_accepts_the_installed_lines(do: Any, root: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    table.write_text(table.read_text().replace(" * * * * ", " 61 * * * "))
+    table.write_text(table.read_text().replace(" * * * ", " 61 * * ", 1))
     assert (
         subprocess.run(
             [tool("crontab"), check, str(table)], capture_output=True, check=False
@@ -302,7 +331,7 @@ def test_odd_paths_survive_cron_sh_and_systemd() -> None:
     texts = {
         spec.path: spec.text or "" for spec in required_files(Choice(command, HOURLY))
     }
-    assert shlex.split(cron_job(texts[paths.CRON])[2])[0] == command[0]
+    assert shlex.split(cron_job(texts[paths.CRON], 1)[2])[0] == command[0]
     specs = required_files(Choice(command, HOURLY, "systemd"))
     texts = {spec.path: spec.text or "" for spec in specs}
     assert (
@@ -352,7 +381,7 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
 @pytest.mark.parametrize(
     ("options", "fields", "calendar", "words"),
     [
-        ([], "M * * * *", "*-*-* *:MM:00", "every hour at minute M"),
+        ([], "M 03 * * *", "*-*-* 03:MM:00", "every day at 03:MM (local time)"),
         (["--every", "1h"], "M * * * *", "*-*-* *:MM:00", "every hour at minute M"),
         (
             ["--every", "4h"],
@@ -383,7 +412,7 @@ def test_a_run_by_cron_prints_news_for_its_mail_and_logs_every_run(
 def test_cron_and_systemd_run_it_at_the_same_times(
     call: Any, root: Path, options: list[str], fields: str, calendar: str, words: str
 ) -> None:
-    minute = every(1, socket.gethostname()).minute
+    minute = every(60, socket.gethostname()).minute
 
     def at_minute(form: str) -> str:
         return form.replace("MM", f"{minute:02}").replace("M", str(minute))
@@ -391,10 +420,10 @@ def test_cron_and_systemd_run_it_at_the_same_times(
     code, out, _ = call("schedule", "install", "--root", root, *options)
     assert (code, " ".join(cron_job(text(root, CRON))[0])) == (0, at_minute(fields))
     last = out.splitlines()[-1]
-    assert last.startswith(
-        f"cron runs satellite-osp-cleanup {at_minute(words)}, next at "
+    assert last.startswith(f"cron starts a full run {at_minute(words)}, next at ")
+    assert last.endswith(
+        " UTC, and a quick run every 10 minutes; without --apply they only report"
     )
-    assert re.search(r" UTC; without --apply it only reports$", last)
     call("schedule", "install", "--root", root, "--systemd", *options)
     lines = text(root, TIMER).splitlines()
     assert f"OnCalendar={at_minute(calendar)}" in lines
@@ -412,6 +441,28 @@ def test_a_later_install_keeps_the_times_unless_it_names_others(
     assert "OnCalendar=*-*-* 00/2:" in text(root, TIMER)
 
 
+@pytest.mark.parametrize("how", ["--cron", "--systemd"])
+def test_quick_runs_can_be_left_out_and_come_back(
+    do: Any, root: Path, how: str
+) -> None:
+    def span() -> Optional[int]:
+        schedule = machine.current_schedule(root)
+        quick = schedule and schedule.of(Kind.QUICK)
+        return quick.timing.span if quick and quick.timing else None
+
+    do("install", how, "--quick", "off")
+    assert span() is None
+    do("install", how, "--apply")
+    assert span() is None
+    do("install", how, "--quick", "5m")
+    assert span() == 5
+    do("install", how, "--at", "04:30")
+    assert span() == 5
+    do("install", how, "--quick", "off")
+    assert span() is None
+    assert not (root / QUICK_TIMER).exists() and not (root / QUICK_SERVICE).exists()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -420,11 +471,14 @@ def test_a_later_install_keeps_the_times_unless_it_names_others(
         (["--daily", "--at", "01:00"], "only one of them"),
         (
             ["--every", "5h"],
-            "must divide a day evenly: 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h",
+            "must be one of 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h",
         ),
-        (["--every", "30m"], "must divide a day evenly"),
-        (["--every", "soon"], "must divide a day evenly"),
-        (["--every", "0h"], "must divide a day evenly"),
+        (["--every", "30m"], "must be one of 1h, 2h"),
+        (["--every", "soon"], "must be one of 1h, 2h"),
+        (["--every", "0h"], "must be one of 1h, 2h"),
+        (["--quick", "1h"], "must be one of 5m, 10m, 15m, 20m, 30m"),
+        (["--quick", "7m"], "must be one of 5m, 10m, 15m, 20m, 30m"),
+        (["--quick", "no"], "must be one of 5m, 10m, 15m, 20m, 30m"),
         (["--at", "25:00"], "must be a time of day such as 04:30, not '25:00'"),
     ],
 )
@@ -445,9 +499,12 @@ def test_the_installed_schedule_can_be_read_back(
     do("install", how, "--every", "6h", *what)
     schedule = machine.current_schedule(root)
     assert schedule
-    assert schedule.kind == how[2:]
-    assert schedule.timing == every(6, socket.gethostname())
-    assert schedule.deletes == (what == ["--apply"])
+    assert schedule.scheduler == how[2:]
+    full, quick = schedule.runs
+    assert (full.kind, quick.kind) == (Kind.FULL, Kind.QUICK)
+    assert full.timing == every(360, socket.gethostname())
+    assert quick.timing and quick.timing.span == 10
+    assert full.deletes == quick.deletes == (what == ["--apply"])
     path = CRON if how == "--cron" else TIMER
     assert schedule.path == root / path
 
@@ -458,14 +515,26 @@ def test_times_that_were_written_by_hand_are_not_guessed(
 ) -> None:
     do("install", how, "--apply")
     if how == "--cron":
-        path, ours, theirs = CRON, r"^\d+ \* ", "*/10 8-18 "
+        path, ours, theirs = CRON, r"^\d+ \S+ ", "*/10 8-18 "
     else:
         path, ours, theirs = TIMER, r"^OnCalendar=.*", "OnCalendar=Mon 10:00"
     changed = re.sub(ours, theirs, text(root, path), flags=re.MULTILINE)
     (root / path).write_text(changed)
     schedule = machine.current_schedule(root)
     assert schedule
-    assert (schedule.timing, schedule.deletes) == (None, True)
+    full, quick = schedule.runs
+    assert (full.timing, full.deletes) == (None, True)
+    assert quick.timing and quick.timing.span == 10
+
+
+def test_a_kind_of_run_that_somebody_took_out_by_hand_is_not_scheduled(
+    do: Any, root: Path
+) -> None:
+    do("install")
+    content = text(root, CRON)
+    (root / CRON).write_text(re.sub(r"^(.*--recent)", r"#\1", content, flags=re.M))
+    schedule = machine.current_schedule(root)
+    assert schedule and [run.kind for run in schedule.runs] == [Kind.FULL]
 
 
 def test_a_unit_of_the_package_counts_where_there_is_none_of_ours(
@@ -476,10 +545,30 @@ def test_a_unit_of_the_package_counts_where_there_is_none_of_ours(
     packaged.parent.mkdir(parents=True)
     packaged.write_text(text(root, SERVICE).replace(" --apply", ""))
     schedule = machine.current_schedule(root)
-    assert schedule and schedule.deletes
+    assert schedule and [run.deletes for run in schedule.runs] == [True, True]
     (root / SERVICE).unlink()
     schedule = machine.current_schedule(root)
-    assert schedule and not schedule.deletes
+    assert schedule and [run.deletes for run in schedule.runs] == [False, True]
+
+
+def test_the_timers_of_the_package_are_a_schedule_once_they_are_enabled(
+    root: Path,
+) -> None:
+    units = root / paths.PACKAGED_UNITS.relative_to("/")
+    wants = root / paths.TIMERS_ENABLED.relative_to("/")
+    units.mkdir(parents=True)
+    wants.mkdir(parents=True)
+    for name, content in shipped.shipped_files().items():
+        (units / name).write_text(content)
+    assert machine.current_schedule(root) is None
+    for timer, kinds in (
+        (TIMER, [Kind.FULL]),
+        (QUICK_TIMER, [Kind.FULL, Kind.QUICK]),
+    ):
+        (wants / timer.name).symlink_to(units / timer.name)
+        schedule = machine.current_schedule(root)
+        assert schedule and [run.kind for run in schedule.runs] == kinds
+    assert [run.timing for run in schedule.runs] == [Timing(1440, 0, 3), Timing(10, 5)]
 
 
 # Log rotation
@@ -530,8 +619,7 @@ def test_systemd_accepts_the_installed_units(do: Any, root: Path) -> None:
             tool("systemd-analyze"),
             "verify",
             "--man=no",
-            str(root / SERVICE),
-            str(root / TIMER),
+            *(str(root / unit) for unit in UNITS),
         ],
         capture_output=True,
         text=True,
@@ -570,39 +658,50 @@ def test_systemctl_is_called_only_for_what_changed() -> None:
         )
         return [*before, ("files",), *after]
 
-    timer = "satellite-osp-cleanup.timer"
-    both = (paths.SERVICE, paths.TIMER)
-    assert commands(*((path, State.CREATED) for path in both)) == [
-        ("files",),
-        ("daemon-reload",),
-        ("enable", "--now", timer),
+    start = [
+        ("enable", "--now", "satellite-osp-cleanup.timer"),
+        ("enable", "--now", "satellite-osp-cleanup-quick.timer"),
     ]
-    assert commands(*((path, State.UNCHANGED) for path in both)) == [
+    stop = [("disable", "--now", timer) for _, _, timer in start]
+    units = [Path("/") / unit for unit in UNITS]
+    reload = ("daemon-reload",)
+    assert commands(*((path, State.CREATED) for path in units)) == [
         ("files",),
-        ("enable", "--now", timer),
+        reload,
+        *start,
     ]
-    assert commands(*((path, State.REMOVED) for path in both)) == [
-        ("disable", "--now", timer),
+    assert commands(*((path, State.UNCHANGED) for path in units)) == [
         ("files",),
-        ("daemon-reload",),
+        *start,
     ]
+    assert commands(*((path, State.REMOVED) for path in units)) == [
+        *stop,
+        ("files",),
+        reload,
+    ]
+    full, quick = units[:2], units[2:]
+    without_quick = [(path, State.UNCHANGED) for path in full]
+    without_quick += [(path, State.REMOVED) for path in quick]
+    assert commands(*without_quick) == [stop[1], ("files",), reload, start[0]]
     assert commands((paths.CRON, State.CREATED)) == [("files",)]
 
 
 def test_the_timer_of_the_package_stops_where_another_schedule_takes_over() -> None:
-    disable = ("disable", "--now", "satellite-osp-cleanup.timer")
+    full = ("disable", "--now", "satellite-osp-cleanup.timer")
+    quick = ("disable", "--now", "satellite-osp-cleanup-quick.timer")
     cron = Change(State.CREATED, paths.CRON, paths.CRON)
     timer = Change(State.CREATED, paths.TIMER, paths.TIMER)
-    assert systemd.commands_before([cron], package_timer_runs=True) == [disable]
-    assert systemd.commands_before([], package_timer_runs=True) == [disable]
-    assert systemd.commands_before([timer], package_timer_runs=True) == []
-    assert systemd.commands_before([cron], package_timer_runs=False) == []
+    both = [paths.TIMER, paths.QUICK_TIMER]
+    assert systemd.commands_before([cron], both) == [full, quick]
+    assert systemd.commands_before([], [paths.QUICK_TIMER]) == [quick]
+    assert systemd.commands_before([timer], both) == [quick]
+    assert systemd.commands_before([cron]) == []
 
 
 def test_install_continues_with_systemd_if_the_timer_of_the_package_was_enabled(
     do: Any, root: Path
 ) -> None:
-    link = root / paths.TIMER_ENABLED.relative_to("/")
+    link = root / (paths.TIMERS_ENABLED / TIMER.name).relative_to("/")
     link.parent.mkdir(parents=True)
     link.symlink_to("/usr/lib/systemd/system/satellite-osp-cleanup.timer")
     assert do("install")[str(TIMER)] == "created"
@@ -612,7 +711,7 @@ def test_install_continues_with_systemd_if_the_timer_of_the_package_was_enabled(
 def test_remove_says_that_it_stops_the_timer_of_the_package(
     call: Any, root: Path
 ) -> None:
-    link = root / paths.TIMER_ENABLED.relative_to("/")
+    link = root / (paths.TIMERS_ENABLED / TIMER.name).relative_to("/")
     link.parent.mkdir(parents=True)
     link.symlink_to("/usr/lib/systemd/system/satellite-osp-cleanup.timer")
     _, out, _ = call("schedule", "remove", "--root", root)
@@ -656,11 +755,8 @@ def test_switching_removes_the_other_so_that_nothing_runs_twice(
     assert str(TIMER) in do("install")
     assert not (root / CRON).exists()
     done = do("install", "--cron")
-    assert (done[str(CRON)], done[str(SERVICE)], done[str(TIMER)]) == (
-        "created",
-        "removed",
-        "removed",
-    )
+    assert done[str(CRON)] == "created"
+    assert [done[str(unit)] for unit in UNITS] == ["removed"] * 4
 
 
 def test_a_timer_that_does_not_start_leaves_cron_in_place(

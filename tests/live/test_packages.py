@@ -280,7 +280,8 @@ def test_the_example_configuration_and_the_units_are_in_place_and_do_nothing(
     [command] = re.findall("^ExecStart=(.+)$", service, re.MULTILINE)
     assert command.startswith(f"/usr/bin/{NAME} run")
     assert "--apply" not in command
-    assert (root / UNITS / f"{NAME}.timer").exists()
+    for timer in (f"{NAME}.timer", f"{NAME}-quick.timer"):
+        assert (root / UNITS / timer).exists()
     assert not (root / "etc/systemd").exists()
     assert_as_packaged(installed)
 

@@ -1,7 +1,7 @@
-"""A week of the installed schedule: the line that cron runs, the real logrotate, and our clock.
+"""A week of the installed schedule: the lines that cron runs, the real logrotate, and our clock.
 
-Six hours pass between two runs.  Python programs get the clock from their start-up file, logrotate
-from libfaketime.
+Six hours pass between two quick runs, and a day between two full ones.  Python programs get the
+clock from their start-up file, logrotate from libfaketime.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BIN = Path(sys.executable).parent
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 START = datetime.datetime(2026, 11, 2, 0, 30)
 STEP = datetime.timedelta(hours=6)
+BETWEEN = datetime.timedelta(minutes=5)
 LIVING = 12
 
 # Python runs this first (sitecustomize): a clock that starts at START_AT (seconds since 1970).
@@ -161,21 +162,23 @@ class Site:
             **how,
         )
 
-    def install(self) -> str:
-        """Install the schedule; returns the command of its line, with all paths below `root`."""
+    def install(self) -> tuple[str, str]:
+        """Install the schedule; returns the commands of its lines, with all paths below `root`."""
         ran = self.command(
             "schedule", "install", "--cron", "--apply", "--root", str(self.root)
         )
         assert (ran.returncode, ran.stderr) == (0, "")
         table = (self.root / "etc/cron.d/satellite-osp-cleanup").read_text()
-        (line,) = re.findall(r"^\d+ \* \* \* \* root (.*)$", table, re.MULTILINE)
-        return line.replace("\\%", "%").replace(
+        table = table.replace("\\%", "%").replace(
             "/var/log/foreman", f"{self.root}/var/log/foreman"
         )
+        full, quick = re.findall(r"^\d\S* \S+ \* \* \* root (.*)$", table, re.MULTILINE)
+        assert "--recent" in quick and "--recent" not in full
+        return full, quick
 
-    def cron(self, line: str) -> str:
+    def cron(self, line: str, after: datetime.timedelta) -> str:
         """Run the line as cron does; returns what cron would mail: everything that it prints."""
-        self.now += STEP
+        self.now += after
         self.tick()
         ran = subprocess.run(
             ["/bin/sh", "-c", line],
@@ -242,7 +245,7 @@ def test_a_week_of_cron(site: Site) -> None:
     ]:
         site.tell(f"add_host({name!r})")
     metrics = site.root / "osp.prom"
-    line = f"{site.install()} --metrics {metrics}"
+    full, quick = (f"{line} --metrics {metrics}" for line in site.install())
     mails: dict[int, str] = {}
     went: dict[str, int] = {}
     before = {"doomed", "archived", "flicker"}
@@ -259,7 +262,9 @@ def test_a_week_of_cron(site: Site) -> None:
                 input=json.dumps({"id": 99, "name": "flicker.example.com"}),
             )
             assert (event.returncode, event.stderr) == (0, "")
-        mail = site.cron(line)
+        mail = site.cron(quick, STEP)
+        if number % 4 == 0:
+            mail += site.cron(full, BETWEEN)
         if mail:
             mails[number] = mail
         left = site.tick()
@@ -268,13 +273,9 @@ def test_a_week_of_cron(site: Site) -> None:
         before &= left
         if number % 4 == 0:
             site.logrotate()
-    # With proof: in the run that sees the termination.  Without: missing since run 9, and 72 hours
-    # are 12 runs, or 13 if a run started a moment earlier.  The event came before run 15.
-    assert (
-        went["doomed"] == 5
-        and went["archived"] in (21, 22)
-        and went["flicker"] in (27, 28)
-    )
+    # With proof: in the quick run that sees the termination.  Without: missing since the full run
+    # of step 12, and 72 hours are 12 steps.  The event came before the full run of step 16.
+    assert went == {"doomed": 5, "archived": 24, "flicker": 28}
     # Nothing else is news: not that records wait, and not that they still do.
     assert set(mails) == set(went.values())
     for name, number in went.items():
@@ -285,12 +286,14 @@ def test_a_week_of_cron(site: Site) -> None:
     assert [(row["host"], row["result"]) for row in listed] == [
         (f"{name}.example.com", "deleted") for name in ("doomed", "archived", "flicker")
     ]
-    assert [row["at"][:10] for row in listed][:2] == ["2026-11-03", "2026-11-07"]
-    good = re.search(
-        r"^satellite_osp_cleanup_last_good_run\w* ([\d.e+]+)$",
-        metrics.read_text(),
-        re.MULTILINE,
-    )
-    assert good and abs(float(good[1]) - site.seconds) < 60
+    assert [row["run"] for row in listed] == ["quick", "full", "full"]
+    assert [row["at"][:10] for row in listed][:2] == ["2026-11-03", "2026-11-08"]
+    for kind, ago in (("full", 0), ("quick", BETWEEN.total_seconds())):
+        good = re.search(
+            rf'^satellite_osp_cleanup_last_good_run\w*{{run="{kind}"}} ([\d.e+]+)$',
+            metrics.read_text(),
+            re.MULTILINE,
+        )
+        assert good and abs(site.seconds - ago - float(good[1])) < 60
     logs = sorted(path.name for path in (site.root / "var/log/foreman").iterdir())
     assert "cron-osp-cleanup.log" in logs and len(logs) > 1
