@@ -96,6 +96,11 @@ class ModeOptions(NamedTuple):
     detailed_exitcode: bool
 
     @property
+    def kind(self) -> Kind:
+        """Which hosts it is to look at, unless it is about one instance."""
+        return Kind.QUICK if self.recent else Kind.FULL
+
+    @property
     def is_detailed(self) -> bool:
         """Whether pending deletions have their own exit code."""
         return self.detailed_exitcode and not self.apply_it
@@ -177,7 +182,7 @@ def run(
     _check_style(app, style, mode)
     steps = _next_steps(app, scope, instance, mode)
     with (
-        recorded(records.metrics) as record,
+        recorded(records.metrics, mode.kind) as record,
         news_only(app, str(scope), record) if mode.news else nullcontext(),
     ):
         maintenance.refuse()

@@ -3,8 +3,12 @@
 The file is written at the end of every run, including one that failed.  If a run fails, it cannot
 say when the last good run was, nor how many deletions there were: these are copied from the
 previous file, so that "no good run for a day" is visible while every run fails.
+
+Full and quick runs share one file, each with samples of its own (label `run`): a run copies those
+of the other kind.
 """
 
+import fcntl
 import os
 import re
 import time
@@ -24,6 +28,7 @@ from foreman_hooks.rules.plan import Kind, Plan, PlanRegion
 PREFIX = "satellite_osp_cleanup"
 GOOD = (0, 2)  # exit codes of a run in which everything was known and nothing failed
 # The help text of each metric, in the order of the file; the names there begin with PREFIX.
+# All but the last two have the label `run`, the kind of the run.
 _HELP = {
     "last_run_timestamp_seconds": "When the last run ended.",
     "last_good_run_timestamp_seconds": (
@@ -35,21 +40,22 @@ _HELP = {
     "last_run_exit_code": "Exit code of the last run.",
     "last_run_duration_seconds": "How long the last run took, by stage.",
     "last_run_deletions": "Deletions of the last run, by what became of them.",
-    "deletions_total": "All deletions that the journal of this Satellite knows, by result.",
-    "info": "Version of the program.",
     "hosts": "Host records by verdict, in the last run that had one.",
     "unknown_ratio": "Share of host records that OpenStack could not be asked about.",
     "refusals": "Guard rails that refused the last plan, or a part of it.",
     "region_answered": "Whether a region answered in the last run.",
     "region_servers": "Servers that a region listed in the last run.",
+    "deletions_total": "All deletions that the journal of this Satellite knows, by result.",
+    "info": "Version of the program.",
 }
 # A deletion in the journal ends as one of these.
 _ENDED = (Result.DELETED, Result.FAILED)
-# A sample of the previous file that may have to be copied.
-_KEPT = re.compile(
-    rf"{PREFIX}_(?P<name>\w+_timestamp_seconds|deletions_total)"
-    r'(\{result="(?P<result>\w+)"\})? (?P<value>[0-9.e+]+)'
+# A sample of the previous file, and a label in it.
+_SAMPLE = re.compile(
+    rf"{PREFIX}_(?P<name>\w+)"
+    r'\{(?P<labels>(?:,?\w+="(?:[^"\\]|\\.)*")+)\} (?P<value>[0-9.e+-]+)'
 )
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 class MetricsError(Exception):
@@ -84,12 +90,12 @@ class RunRecord:
 
 
 @contextmanager
-def recorded(path: Optional[Path]) -> Iterator[RunRecord]:
+def recorded(path: Optional[Path], kind: Kind = Kind.FULL) -> Iterator[RunRecord]:
     """Yield the record of a run, and write it to `path` (None: nowhere) even if the run fails.
 
     Raises MetricsError before the run if the file could not be written at all.
     """
-    record = RunRecord()
+    record = RunRecord(kind)
     if path is None:
         yield record
         return
@@ -116,16 +122,28 @@ def _check_writable(path: Path) -> None:
 
 def write(path: Path, record: RunRecord, now: float) -> None:
     """Write the file atomically (mode 0644); raises MetricsError."""
-    samples = _samples(record, _read(path), now)
     try:
-        files.replace(path, _text(samples), 0o644)  # node_exporter is another user
+        with _alone_in(path.parent):
+            text = _text(_samples(record, _read(path), now))
+            files.replace(path, text, 0o644)  # node_exporter is another user
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MetricsError(f"{path}: {reason}") from error
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs from writing there: the one that meets a full run ends while that goes on."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class Sample(NamedTuple):
-    """One value of the metric `name`, which is a key of _HELP."""
+    """One value of the metric `name`, a key of _HELP; `labels`: name -> escaped text."""
 
     name: str
     value: float
@@ -150,9 +168,9 @@ def _text(samples: Iterable[Sample]) -> str:
 
 
 def _line(sample: Sample) -> str:
-    labels = [f'{name}="{_escaped(text)}"' for name, text in sample.labels.items()]
-    listed = f"{{{','.join(labels)}}}" if labels else ""
-    return f"{PREFIX}_{sample.name}{listed} {float(sample.value)}"
+    labels = [f'{name}="{text}"' for name, text in sample.labels.items()]
+    listed = ",".join(labels)
+    return f"{PREFIX}_{sample.name}{{{listed}}} {float(sample.value)}"
 
 
 def _escaped(text: str) -> str:
@@ -160,36 +178,49 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _read(path: Path) -> dict[tuple[str, str], float]:
-    """(name, result) -> value of what may have to be copied from the present file.
-
-    `result` is "" for a time.  Empty if the file is missing or not ours.
-    """
-    kept = {}
+def _read(path: Path) -> list[Sample]:
+    """The samples of the present file; empty if it is missing or not ours."""
+    samples = []
     with suppress(OSError, ValueError):  # also of text that is not UTF-8
         for line in path.read_text(encoding="utf-8").split("\n"):
-            sample = _KEPT.fullmatch(line)
-            if sample:
-                key = (sample["name"], sample["result"] or "")
-                kept[key] = float(sample["value"])
-    return kept
+            match = _SAMPLE.fullmatch(line)
+            if match and match["name"] in _HELP:
+                sample = Sample(
+                    name=match["name"],
+                    value=float(match["value"]),
+                    labels=dict(_LABEL.findall(match["labels"])),
+                )
+                samples.append(sample)
+    return samples
 
 
 # What a run says
 
 
 def _samples(
-    record: RunRecord,
-    earlier: Mapping[tuple[str, str], float],
-    now: float,
+    record: RunRecord, earlier: Sequence[Sample], now: float
 ) -> Iterator[Sample]:
-    """All samples of a run; `earlier`: what `_read` returned of the one before."""
+    """All samples of the file after a run; `earlier`: those before."""
+    run, other = Kind.FULL.value, Kind.QUICK.value
+    if record.kind is Kind.QUICK:
+        run, other = other, run
+    for sample in _of_run(record, earlier, now):
+        yield sample._replace(labels={"run": run, **sample.labels})
+    for sample in earlier:
+        if sample.labels.get("run") == other:
+            yield sample
+    yield from _totals(record, earlier)
+    yield Sample("info", 1, {"version": version("satellite-osp-cleanup")})
+
+
+def _of_run(
+    record: RunRecord, earlier: Sequence[Sample], now: float
+) -> Iterator[Sample]:
+    """The samples of this run, without the label `run`."""
     yield from _times(record, earlier, now)
     yield Sample("last_run_exit_code", record.code)
     for stage, seconds in record.seconds.items():
         yield Sample("last_run_duration_seconds", seconds, {"stage": stage})
-    yield Sample("info", 1, {"version": version("satellite-osp-cleanup")})
-    yield from _totals(record, earlier)
     if record.plan is not None:
         yield from _of_plan(record.plan)
         yield from _of_outcomes(record.outcomes)
@@ -197,9 +228,7 @@ def _samples(
 
 
 def _times(
-    record: RunRecord,
-    earlier: Mapping[tuple[str, str], float],
-    now: float,
+    record: RunRecord, earlier: Sequence[Sample], now: float
 ) -> Iterator[Sample]:
     """When each of these events last happened: in this run, or at the time of an earlier one."""
     events = {
@@ -207,21 +236,33 @@ def _times(
         "last_good_run_timestamp_seconds": record.code in GOOD,
         "last_proof_timestamp_seconds": _is_proven(record.plan),
     }
+    run = {"run": record.kind.value}
     for name, is_now in events.items():
-        yield Sample(name, now if is_now else earlier.get((name, ""), 0))
+        when = now
+        if not is_now:
+            when = _earlier_value(earlier, name, run) or 0
+        yield Sample(name, when)
 
 
-def _totals(
-    record: RunRecord, earlier: Mapping[tuple[str, str], float]
-) -> Iterator[Sample]:
+def _totals(record: RunRecord, earlier: Sequence[Sample]) -> Iterator[Sample]:
     """How many deletions there ever were; nothing if that is not known."""
     name = "deletions_total"
     for result in _ENDED:
-        count: Optional[float] = earlier.get((name, result.value))
+        labels = {"result": result.value}
+        count = _earlier_value(earlier, name, labels)
         if record.totals is not None:
             count = record.totals.get(result.value, 0)
         if count is not None:
-            yield Sample(name, count, {"result": result.value})
+            yield Sample(name, count, labels)
+
+
+def _earlier_value(
+    earlier: Sequence[Sample], name: str, labels: Mapping[str, str]
+) -> Optional[float]:
+    for sample in earlier:
+        if sample.name == name and sample.labels == labels:
+            return sample.value
+    return None
 
 
 def _is_proven(plan: Optional[Plan]) -> bool:
@@ -248,7 +289,10 @@ def _of_outcomes(outcomes: Sequence[Outcome]) -> Iterator[Sample]:
 
 def _of_regions(regions: Sequence[PlanRegion]) -> Iterator[Sample]:
     for region in regions:
-        place = {"cloud": region.cloud, "region": region.region}
+        place = {
+            "cloud": _escaped(region.cloud),
+            "region": _escaped(region.region),
+        }
         yield Sample("region_answered", not region.error, place)
         if region.servers is not None:
             yield Sample("region_servers", region.servers, place)

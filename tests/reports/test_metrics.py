@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 import unittest.mock
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from foreman_hooks.commands.main import main
 from foreman_hooks.reports import listings, metrics
 from foreman_hooks.reports.metrics import RunRecord
-from foreman_hooks.rules.plan import Plan, PlanRegion
+from foreman_hooks.rules.plan import Kind, Plan, PlanRegion
 from foreman_hooks.rules.verdicts import verdicts_of
 
 PREFIX = "satellite_osp_cleanup_"
@@ -33,14 +35,16 @@ NOW = datetime(2025, 3, 1, tzinfo=timezone.utc)
 ALERTS = Path(listings.__file__).parent / "templates" / "alerts.yml"
 
 
-def read(path: Path) -> dict[str, float]:
-    """Every sample, its labels behind its name."""
-    return {
-        sample.name[len(PREFIX) :]
-        + "".join(f" {value}" for value in sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(path.read_text())
-        for sample in family.samples
-    }
+def read(path: Path, run: str = "full") -> dict[str, float]:
+    """The samples of runs of that kind, and of no run; the other labels behind the names."""
+    samples = {}
+    for family in text_string_to_metric_families(path.read_text()):
+        for sample in family.samples:
+            if sample.labels.pop("run", run) == run:
+                words = [sample.name[len(PREFIX) :], *sample.labels.values()]
+                assert " ".join(words) not in samples
+                samples[" ".join(words)] = sample.value
+    return samples
 
 
 @pytest.fixture
@@ -166,8 +170,83 @@ def test_whatever_a_region_is_called_it_is_a_label(cloud: str, region: str) -> N
         families = text_string_to_metric_families(path.read_bytes().decode())
     (servers,) = (one for one in families if one.name == f"{PREFIX}region_servers")
     (sample,) = servers.samples
-    assert sample.labels == {"cloud": cloud, "region": region}
+    assert sample.labels == {"run": "full", "cloud": cloud, "region": region}
     assert sample.value == 7
+
+
+def quick_record(**values: Any) -> RunRecord:
+    plan = Plan("u", NOW, "", (PlanRegion("prod", "two", 7, "proof"),), verdicts_of(()))
+    return RunRecord(kind=Kind.QUICK, plan=plan, **values)
+
+
+def test_full_and_quick_runs_keep_each_others_numbers_in_one_file(
+    stage: Stage, measure: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "osp.prom"
+    full = measure("run")[1]
+    metrics.write(path, quick_record(code=0, seconds={"plan": 2}), 1e9)
+    assert read(path) == full
+    quick = read(path, "quick")
+    assert quick["region_servers prod two"] == 7
+    assert quick["last_good_run_timestamp_seconds"] == 1e9
+    assert "region_servers prod RegionOne" not in quick
+    measure("run")
+    assert read(path, "quick") == quick
+
+
+def test_a_quick_run_says_so_also_if_it_meets_another_run(
+    stage: Stage, measure: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "osp.prom"
+    measure("run", "--recent")  # the first one is a full run
+    assert "last_run_exit_code" not in read(path, "quick")
+    full = measure("run", "--recent")[1]
+    assert read(path, "quick")["last_run_exit_code"] == 0
+    with stage.journal():
+        assert measure("run", "--recent") == (75, full)
+    assert read(path, "quick")["last_run_exit_code"] == 75
+
+
+def test_a_failed_quick_run_keeps_its_own_last_good_one_and_the_count_of_all(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "osp.prom"
+    totals = {"deleted": 5}
+    metrics.write(path, RunRecord(code=0, totals=totals), 1e9)
+    metrics.write(path, quick_record(code=0), 2e9)
+    metrics.write(path, RunRecord(kind=Kind.QUICK, code=75), 3e9)
+    full, quick = read(path), read(path, "quick")
+    assert full["last_good_run_timestamp_seconds"] == 1e9
+    assert quick["last_good_run_timestamp_seconds"] == 2e9
+    assert (full["last_run_exit_code"], quick["last_run_exit_code"]) == (0, 75)
+    assert full["deletions_total deleted"] == 5
+    assert "region_servers prod two" not in quick
+
+
+def test_a_run_that_ends_while_another_one_writes_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "osp.prom"
+    os.mkfifo(path)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(metrics.write, path, RunRecord(code=0), 1e9)
+        # It reads the previous file now.
+        with path.open("w"), pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(metrics.MetricsError, match="not a regular file"):
+            writer.result()
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)
+
+
+def test_only_what_a_run_writes_is_copied_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "osp.prom"
+    path.write_text(
+        f'{PREFIX}other{{run="quick"}} 1\n{PREFIX}hosts{{run="slow"}} 1\n'
+        f'{PREFIX}hosts{{run="quick"}} 1\n'
+    )
+    metrics.write(path, RunRecord(code=0), 1e9)
+    assert "hosts" in read(path, "quick") and "hosts" not in read(path, "slow")
+    assert "other" not in read(path, "quick")
 
 
 def test_a_region_cannot_forge_the_past(tmp_path: Path) -> None:
@@ -206,8 +285,8 @@ def test_what_is_unknown_is_a_share(stage: Stage, measure: Any) -> None:
     [
         b"no metrics {\n",
         b"\xff\n",
-        b"satellite_osp_cleanup_last_good_run_timestamp_seconds 1.2.3\n",
-        b"satellite_osp_cleanup_last_good_run_timestamp_seconds nan\n",
+        b'satellite_osp_cleanup_last_good_run_timestamp_seconds{run="full"} 1.2.3\n',
+        b'satellite_osp_cleanup_last_good_run_timestamp_seconds{run="full"} nan\n',
     ],
 )
 def test_a_file_of_somebody_else_is_no_past(
@@ -275,7 +354,7 @@ def test_promtool_finds_nothing_wrong_with_the_example_rules() -> None:
     ran = subprocess.run(
         ["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True
     )
-    assert ran.returncode == 0 and "3 rules found" in ran.stdout, ran.stderr
+    assert ran.returncode == 0 and "4 rules found" in ran.stdout, ran.stderr
 
 
 @pytest.mark.skipif(
@@ -328,4 +407,4 @@ def test_every_metric_of_the_example_rules_is_there(stage: Stage, measure: Any) 
     named = {
         name for rule in rules for name in re.findall(rf"{PREFIX}(\w+)", rule["expr"])
     }
-    assert len(rules) == 3 and named <= found.keys()
+    assert len(rules) == 4 and named <= found.keys()
