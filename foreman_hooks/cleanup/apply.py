@@ -213,6 +213,7 @@ class Deletions:
             record=record,
             who=self.who,
             now=now,
+            run=self.plan.kind,
         )
 
     def _send(

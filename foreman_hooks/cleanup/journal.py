@@ -42,7 +42,7 @@ from foreman_hooks.hooks.event import Note
 from foreman_hooks.osp_checker import Place
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
 from foreman_hooks.rules.model import History, Outcome, Record, Result, Verdict
-from foreman_hooks.rules.plan import DIGEST_LENGTH
+from foreman_hooks.rules.plan import DIGEST_LENGTH, Kind
 from foreman_hooks.times import hammer_time
 
 __all__ = [
@@ -482,14 +482,16 @@ class Journal:
         record: Record,
         who: str,
         now: datetime,
+        run: Kind = Kind.FULL,
     ) -> int:
         """Note a deletion before it happens, and return its number.
 
         `plan`: the plan's digest.  `evidence`: anything that JSON can hold.  `who`: the user that
-        runs the program.  The record's snapshot is kept for `restore`.
+        runs the program.  `run`: the kind of the run.  The record's snapshot is kept for `restore`.
         """
         values = {
             "satellite": satellite,
+            "run": run.value,
             "plan": plan,
             "host_id": verdict.host_id,
             "name": verdict.name,

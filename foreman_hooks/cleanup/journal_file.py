@@ -17,7 +17,8 @@ _VERSION = 5
 # open_records: what the last plans said of each record that is to be deleted, waits, or needs
 #     attention; the scope of the last run that did; since when; when it was last mailed, and who
 #     took it out of the mails.
-# problems: what was mailed about the last runs of that scope as a whole (news.py).
+# problems: what was mailed about the last runs of that scope as a whole, and whether only quick
+#     runs have met it (news.py).
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE misses (
@@ -56,6 +57,7 @@ CREATE TABLE satellites (url TEXT PRIMARY KEY, katello INTEGER NOT NULL);
 CREATE TABLE deletions (
     id INTEGER PRIMARY KEY,
     satellite TEXT NOT NULL,
+    run TEXT NOT NULL,
     plan TEXT NOT NULL,
     host_id INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -145,6 +147,7 @@ CREATE TABLE problems (
     text TEXT NOT NULL,
     since TEXT NOT NULL,
     mailed TEXT NOT NULL,
+    quick INTEGER NOT NULL,
     PRIMARY KEY (satellite, scope, until, kind)
 );
 PRAGMA user_version = {_VERSION};

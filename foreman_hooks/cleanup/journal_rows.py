@@ -28,7 +28,8 @@ class Deletion(NamedTuple):
     Record.snapshot.  `result`: deleted, kept or failed.  As long as nobody knows what became of the
     record, `result`, `detail` and `ended` are None.  Times are aware, UTC; `terminated_at` is the
     text of Basis.  `who`: the user that ran the program.  `restored_at`, `restored_as`: when the
-    record was restored, and the id of the new host; None if it was not.
+    record was restored, and the id of the new host; None if it was not.  `run`: the kind of the
+    run, "" if it was none of ours.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Deletion(NamedTuple):
     who: str = ""
     restored_at: Optional[datetime] = None
     restored_as: Optional[int] = None
+    run: str = ""
 
 
 class EarlierEnd(NamedTuple):

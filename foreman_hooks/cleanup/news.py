@@ -68,12 +68,21 @@ class EndOfRun(NamedTuple):
     """What the news needs to know of a run.
 
     `lines`: (text, until, kind) of its problems, see present_problems.  `complete`: it reached its
-    end, so that any other problem is over.
+    end, so that any other problem is over.  `quick`: it was a quick run, so that this holds only
+    for problems of quick runs, and for those whose `until` is in `ended`.
     """
 
     lines: Sequence[tuple[str, str, str]]
     outcomes: Sequence[Outcome]
     complete: bool
+    quick: bool = False
+    ended: frozenset[str] = frozenset()
+
+    def shows_end(self, problem: Problem) -> bool:
+        """Whether a problem that this run did not meet is over."""
+        if self.quick and not problem.quick:
+            return self.complete and problem.until in self.ended
+        return self.complete
 
 
 def gather_news(
@@ -87,10 +96,14 @@ def gather_news(
     known = log.mailed()
     tried = _unmailed_deletions(log)
     failures = _failures_without_row(end.outcomes, tried)
-    problems = present_problems([*end.lines, *failures], known, now)
-    over = other_problems(known, problems)
-    if not end.complete:
-        problems, over = [*problems, *over], ()
+    lines = [*end.lines, *failures]
+    problems = present_problems(lines, known, end.quick, now)
+    over: list[Problem] = []
+    for problem in other_problems(known, problems):
+        if end.shows_end(problem):
+            over.append(problem)
+        else:
+            problems.append(problem)
     repeated = tuple(row for row in tried if _is_repeated(log, row))
     deletions = tuple(row for row in tried if row not in repeated)
     records = [
@@ -103,10 +116,10 @@ def gather_news(
     others = [record for record in records if record.host_id not in reported]
     return News(
         problems=tuple(p for p in problems if in_full or not p.mailed),
-        over=over,
+        over=tuple(over),
         deletions=deletions,
         repeated=repeated,
-        records=tuple(record for record in others if in_full or not record.mailed),
+        records=tuple(r for r in others if in_full or not r.mailed),
         problems_before=tuple(p for p in problems if p.mailed and not in_full),
         records_before=tuple(r for r in others if r.mailed and not in_full),
         in_full=in_full,
@@ -114,14 +127,17 @@ def gather_news(
 
 
 def note_mailed(log: ProblemLog, news: News, now: datetime) -> None:
-    """Note that this was mailed at `now` (aware); raises JournalError."""
+    """Note that this was mailed at `now` (aware); raises JournalError.
+
+    If it is not worth a mail, it was not, and then that holds only for what needs none.
+    """
     at = time_text(now)
     # What is said of a deletion is all there is to say of its record.
     hosts = [record.host_id for record in news.records]
     hosts += [deletion.host_id for deletion in news.deletions]
     records = [(at, log.satellite, host_id) for host_id in hosts]
     deletions = [(at, row.id) for row in (*news.deletions, *news.repeated)]
-    log.note(news.problems, news.over, now)
+    log.note(news.problems, news.problems_before, news.over, now)
     with log.journal.writing() as database:
         database.executemany(
             "UPDATE open_records SET mailed = ? WHERE satellite = ? AND host_id = ?",

@@ -20,6 +20,7 @@ class Problem(NamedTuple):
     Problems with the same `until` are one trouble, and one with "" is a trouble of its own.
     `kind`: what makes two texts say the same.  `since`: when the trouble was first mailed, or the
     time now.  `mailed`: when this kind was; None if it was not.  The times are aware, UTC.
+    `quick`: only quick runs have met the trouble, so that a quick run can tell that it is over.
     """
 
     until: str
@@ -27,6 +28,7 @@ class Problem(NamedTuple):
     text: str
     since: datetime
     mailed: Optional[datetime] = None
+    quick: bool = False
 
     @property
     def trouble(self) -> tuple[str, str]:
@@ -40,13 +42,17 @@ def kind_of(text: str) -> str:
 
 
 def present_problems(
-    lines: Iterable[tuple[str, str, str]], known: Sequence[Problem], now: datetime
+    lines: Iterable[tuple[str, str, str]],
+    known: Sequence[Problem],
+    quick: bool,
+    now: datetime,
 ) -> list[Problem]:
     """The problems of this run, each once, with what is known of it.
 
     `lines`: (text, until, kind); a kind of "" stands for kind_of(text).  `known`: what was mailed,
-    the oldest first.
+    the oldest first.  `quick`: this is a quick run.
     """
+    of_full_runs = {problem.trouble for problem in known if not problem.quick}
     since: dict[tuple[str, str], datetime] = {}
     mailed: dict[tuple[str, str], Optional[datetime]] = {}
     for problem in known:
@@ -56,8 +62,10 @@ def present_problems(
     for text, until, kind in lines:
         kind = kind or kind_of(text)
         problem = Problem(until, kind, text, now, mailed.get((until, kind)))
-        began = since.get(problem.trouble, now)
-        problems[until, kind] = problem._replace(since=began)
+        problems[until, kind] = problem._replace(
+            since=since.get(problem.trouble, now),
+            quick=quick and problem.trouble not in of_full_runs,
+        )
     return list(problems.values())
 
 
@@ -89,20 +97,34 @@ class ProblemLog(NamedTuple):
         which = "a problem of earlier runs"
         with self.journal.reading() as database:
             rows = database.execute(
-                "SELECT until, kind, text, since, mailed FROM problems "
+                "SELECT until, kind, text, since, mailed, quick FROM problems "
                 "WHERE satellite = ? AND scope = ? ORDER BY since, mailed, kind",
                 (self.satellite, self.scope),
             ).fetchall()
             problems = []
-            for until, kind, text, since, mailed in rows:
-                times = read_time(since, which), read_time(mailed, which)
-                problems.append(Problem(until, kind, text, *times))
+            for until, kind, text, since, mailed, quick in rows:
+                problem = Problem(
+                    until=until,
+                    kind=kind,
+                    text=text,
+                    since=read_time(since, which),
+                    mailed=read_time(mailed, which),
+                    quick=bool(quick),
+                )
+                problems.append(problem)
             return problems
 
     def note(
-        self, problems: Iterable[Problem], over: Iterable[Problem], now: datetime
+        self,
+        problems: Iterable[Problem],
+        standing: Iterable[Problem],
+        over: Iterable[Problem],
+        now: datetime,
     ) -> None:
-        """Note that these were mailed at `now` (aware), and those that they are over."""
+        """Note that these problems were mailed at `now` (aware), and of those that they are over.
+
+        `standing`: mailed before; of these it notes which kinds of runs have met them.
+        """
         at = time_text(now)
         with self.journal.writing() as database:
             for problem in over:
@@ -116,17 +138,26 @@ class ProblemLog(NamedTuple):
                     (at, *self._key(problem)),
                 )
                 database.execute(
-                    "INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        self.satellite,
-                        self.scope,
-                        problem.until,
-                        problem.kind,
-                        problem.text,
-                        time_text(problem.since),
-                        at,
-                    ),
+                    "INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    self._row(problem, at),
                 )
+            for problem in (*problems, *standing):
+                database.execute(
+                    f"UPDATE problems SET quick = ? {_OF_TROUBLE}",
+                    (problem.quick, *self._key(problem)),
+                )
+
+    def _row(self, problem: Problem, mailed: str) -> tuple[object, ...]:
+        return (
+            self.satellite,
+            self.scope,
+            problem.until,
+            problem.kind,
+            problem.text,
+            time_text(problem.since),
+            mailed,
+            problem.quick,
+        )
 
     def _key(self, problem: Problem) -> tuple[str, ...]:
         return (self.satellite, self.scope, *problem.trouble)

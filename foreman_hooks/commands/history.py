@@ -153,6 +153,7 @@ def _row(deletion: Deletion) -> Row:
         "UUID": deletion.uuid,
         "At": hammer_time(deletion.begun),
         "By": deletion.who,
+        "Run": deletion.run,
         "Result": deletion.result or "unfinished",
         "Restored": _restored(deletion),
         "Reason": deletion.reason,

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Optional
 
 import click
 
@@ -13,9 +15,11 @@ from foreman_hooks.cleanup.progress import utc_now
 from foreman_hooks.commands.app import App, satellite_of, user
 from foreman_hooks.commands.applying import FAILED_DELETION
 from foreman_hooks.commands.output import complain, describe, held_back, reasons
+from foreman_hooks.commands.planning import answers_again
 from foreman_hooks.errors import code_of
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.reports.news import news_text, problem_lines
+from foreman_hooks.rules.plan import Kind, Plan
 from foreman_hooks.section import SettingsError
 
 log = logging.getLogger(__name__)
@@ -38,7 +42,14 @@ def news_only(app: App, scope: str, record: RunRecord) -> Iterator[None]:
             record.code = code_of(error)
             complain(describe(error), record.code, until="the runs work again")
     lines = [line for line in lines if line.kind != FAILED_DELETION]
-    _report(app, scope, record, EndOfRun(lines, record.outcomes, complete))
+    end = EndOfRun(
+        lines,
+        record.outcomes,
+        complete,
+        quick=record.kind is Kind.QUICK,
+        ended=_answering(record.plan),
+    )
+    _report(app, scope, record, end)
     reasons.append("the news say why")
 
 
@@ -52,17 +63,25 @@ def _report(app: App, scope: str, record: RunRecord, end: EndOfRun) -> None:
             mailed = ProblemLog(journal, satellite, scope)
             news = gather_news(mailed, end, settings.repeat_news, utc_now())
         except (SettingsError, JournalBusy, JournalError) as error:
+            is_busy = isinstance(error, JournalBusy)
+            if is_busy and end.quick:
+                return  # the next quick run finds what there is to find, and to report
             # What was mailed before is not known, so every problem is printed.
             _print_problems([text for text, _, _ in end.lines])
-            if end.complete and not isinstance(error, JournalBusy):
+            if end.complete and not is_busy:
                 raise
             return
         if news.is_worth_a_mail:
             _print(app, news, record)
         else:
-            news = News(over=news.over, repeated=news.repeated)
-        if news != News():
-            note_mailed(mailed, news, utc_now())
+            news = replace(news, records=())
+        note_mailed(mailed, news, utc_now())
+
+
+def _answering(plan: Optional[Plan]) -> frozenset[str]:
+    """The troubles of regions that are over, since these regions answered."""
+    regions = plan.regions if plan else ()
+    return frozenset(answers_again(region) for region in regions if not region.error)
 
 
 def _print(app: App, news: News, record: RunRecord) -> None:

@@ -17,7 +17,7 @@ from foreman_hooks.reports.listings import Outcomes, Style
 from foreman_hooks.reports.metrics import RunRecord
 from foreman_hooks.reports.window import command_lines, wrapped
 from foreman_hooks.rules.model import UNKNOWN_REASONS, Reason, Verdict
-from foreman_hooks.rules.plan import Kind, Plan
+from foreman_hooks.rules.plan import Kind, Plan, PlanRegion
 from foreman_hooks.satellite.errors import SatelliteForbidden
 
 NOTHING_STOPPED = "no guard rail stops a deletion any more"
@@ -130,11 +130,15 @@ def show_problems(app: App, plan: Plan, steps: NextSteps) -> None:
     """Print on stderr what could not be known, and what the guard rails say."""
     unanswered = [region for region in plan.regions if region.error]
     for region in unanswered:
-        until = f"{region.place} answers again"
-        complain(str(region.error), INCOMPLETE, until)
+        complain(str(region.error), INCOMPLETE, answers_again(region))
     if plan.unknown and not unanswered:
         _complain_of_unknown(plan)
     show_guard_rails(app, plan, steps)
+
+
+def answers_again(region: PlanRegion) -> str:
+    """What to report once a region answers that did not."""
+    return f"{region.place} answers again"
 
 
 def show_guard_rails(app: App, plan: Plan, steps: NextSteps) -> None:

@@ -205,6 +205,7 @@ DELETION_COLUMNS = (
     "By",
     "Restored at",
     "Restored as",
+    "Run",
     "Plan",
     "Satellite",
 )
@@ -231,6 +232,7 @@ def _deletion_row(deletion: Deletion) -> Sequence[Any]:
         deletion.who or None,
         time_or_none(deletion.restored_at),
         deletion.restored_as,
+        deletion.run or None,
         deletion.plan or None,
         deletion.satellite,
     )

@@ -407,6 +407,7 @@ def test_a_deletion_is_on_file_before_it_happens_with_its_evidence_and_snapshot(
         detail=None,
         ended=None,
         who="root",
+        run="full",
     )
 
 

@@ -17,6 +17,7 @@ HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 ANSWERS = "prod/RegionOne answers again"
 DOWN = ("error: prod/RegionOne: GET /servers gave 503", ANSWERS, "")
 REFUSED = ("error: prod/RegionOne: connection refused", ANSWERS, "")
+CAPS = ("refused: 51 records", "no guard rail stops a deletion any more", "")
 LATE = ("error: prod/RegionOne: no answer in time", ANSWERS, "")
 
 
@@ -31,10 +32,13 @@ def run(
     hour: float,
     *lines: tuple[str, str, str],
     complete: bool = True,
+    quick: bool = False,
+    ended: str = "",
 ) -> News:
     """A run so many hours later, whose news are mailed."""
     now = NOW + hour * HOUR
-    news = gather_news(log, EndOfRun(lines, (), complete), WEEK, now)
+    end = EndOfRun(lines, (), complete, quick, frozenset([ended]))
+    news = gather_news(log, end, WEEK, now)
     note_mailed(log, news, now)
     return news
 
@@ -98,6 +102,47 @@ def test_a_run_that_failed_says_nothing_about_other_problems(log: ProblemLog) ->
     assert (texts(news), news.over) == ([failed[0]], ())
     assert [problem.text for problem in news.problems_before] == [DOWN[0]]
     assert [problem.until for problem in run(log, 2, DOWN).over] == [failed[1]]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_problem_of_quick_runs_ends_with_a_run_of_either_kind(
+    log: ProblemLog, quick: bool
+) -> None:
+    assert texts(run(log, 0, DOWN, quick=True)) == [DOWN[0]]
+    assert run(log, 1, DOWN, quick=True).problems == ()
+    assert [problem.until for problem in run(log, 2, quick=quick).over] == [ANSWERS]
+    assert run(log, 3) == News()
+
+
+def test_a_problem_that_a_full_run_met_ends_with_a_full_run(log: ProblemLog) -> None:
+    assert texts(run(log, 0, CAPS)) == [CAPS[0]]
+    standing = run(log, 1, quick=True)
+    assert (standing.over, standing.is_worth_a_mail) == ((), False)
+    assert [problem.text for problem in standing.problems_before] == [CAPS[0]]
+    # Met by both, it is not over when only quick runs do not meet it any more.
+    assert run(log, 2, CAPS, quick=True).problems == ()
+    assert run(log, 3, quick=True).over == ()
+    assert [problem.text for problem in run(log, 4).over] == [CAPS[0]]
+    assert run(log, 5) == News()
+
+
+def test_a_problem_of_quick_runs_is_one_of_full_runs_from_the_first_that_meets_it(
+    log: ProblemLog,
+) -> None:
+    assert texts(run(log, 0, CAPS, quick=True)) == [CAPS[0]]
+    assert run(log, 1, CAPS).problems == ()
+    assert run(log, 2, quick=True).over == ()
+    assert len(run(log, 3).over) == 1
+
+
+def test_a_quick_run_shows_that_a_region_answers_again_whatever_run_met_it(
+    log: ProblemLog,
+) -> None:
+    run(log, 0, DOWN, CAPS)
+    over = run(log, 1, quick=True, ended=ANSWERS).over
+    assert [problem.until for problem in over] == [ANSWERS]
+    run(log, 2, DOWN)
+    assert run(log, 3, quick=True, complete=False, ended=ANSWERS).over == ()
 
 
 def test_what_happens_once_has_no_end_that_is_mailed(log: ProblemLog) -> None:

@@ -1,6 +1,7 @@
 """What cron mails, hour by hour: `run --news`, and `ack`."""
 
 import json
+import math
 import re
 import sqlite3
 import subprocess
@@ -28,10 +29,10 @@ class Cron:
     def __init__(self, stage: Any, call: Any) -> None:
         self.stage, self.call = stage, call
         self.start = datetime.now(timezone.utc) - 30 * DAY
-        self.hour = 0
+        self.hour: float = 0
         self.options: tuple[str, ...] = ()
-        self.codes: dict[int, int] = {}
-        self.mails: dict[int, str] = {}
+        self.codes: dict[float, int] = {}
+        self.mails: dict[float, str] = {}
         clock = SimpleNamespace(now=lambda zone: stage.now)
         stage.monkeypatch.setattr("foreman_hooks.cleanup.progress.datetime", clock)
         self.configure()
@@ -41,20 +42,28 @@ class Cron:
         """Write the configuration of the next runs."""
         self.config = self.stage.config(**sections)
 
-    def wait(self, hour: int) -> None:
+    def wait(self, hour: float) -> None:
         """It is so many hours after the start."""
         self.hour = hour
         self.stage.now = self.start + hour * HOUR
 
-    def run(self) -> str:
+    def run(self, *options: str) -> str:
         """Run once; returns what cron mails."""
-        code, out, err = self.call(
-            "--config", self.config, "run", "--apply", "--news", *self.options
-        )
+        words = ("run", *options, "--apply", "--news", *self.options)
+        code, out, err = self.call("--config", self.config, *words)
         self.codes[self.hour] = code
         if out or err:
             self.mails[self.hour] = err + out
         return err + out
+
+    def days(self, hour: int) -> None:
+        """Until that hour: a quick run every hour, and a full run at half past three."""
+        while self.hour < hour:
+            self.run("--recent")
+            if self.hour % 24 == 3:
+                self.wait(self.hour + 0.5)
+                self.run()
+            self.wait(math.floor(self.hour) + 1)
 
     def until(self, hour: int) -> None:
         """Run at every hour before that one."""
@@ -189,6 +198,63 @@ def test_the_mails_of_a_week(cron: Cron, stage: Any) -> None:
     assert {cron.codes[hour] for hour in range(72, 78)} == {3}
     assert {cron.codes[hour] for hour in range(126, 169)} == {0}
     assert stage.left == {"witness", "ghost", "known"}
+
+
+def test_the_mails_of_days_with_quick_runs_between_full_ones(
+    cron: Cron, stage: Any
+) -> None:
+    cron.returned("ghost")
+    cron.days(10)  # the first quick run is a full one
+    cron.terminate("web", timedelta(0), HOUR)
+    cron.days(20)
+    outage = stage.osp.fail("/servers", 503)
+    cron.days(30)
+    stage.osp.faults.remove(outage)
+    cron.days(34)
+    cron.terminate("late", timedelta(0), HOUR)
+    cron.configure(policy={"max_deletions": 0})
+    cron.days(54)
+    cron.configure()
+    cron.days(78)
+
+    mails = {hour: labels(mail) for hour, mail in cron.mails.items()}
+    day = f"{cron.start:%Y-%m-%d}"
+    one = f"1 needs attention (since {day}), see 'satellite-osp-cleanup status'"
+    assert mails.pop(0) == ["needs attention  ghost"]
+    assert mails.pop(15) == ["deleted          web", f"as before: {one}"]
+    assert mails.pop(20)[0].startswith("error: prod/RegionOne: ")
+    # A full run met it, too; but a quick run sees that the region answers.
+    assert mails.pop(30)[0].startswith(
+        "over             prod/RegionOne answers again; the trouble began "
+    )
+    refused = mails.pop(39)
+    assert refused[0].startswith("refused: 1 record is to be deleted")
+    assert "refused          late" in refused
+    # Only a full run can tell that nothing is refused any more.
+    assert mails.pop(54) == [
+        "deleted          late",
+        f"as before: 1 problem (since {cron.start + 39 * HOUR:%Y-%m-%d}), {one}",
+    ]
+    assert mails.pop(75.5)[0].startswith(
+        "over             no guard rail stops a deletion any more"
+    )
+    assert mails == {}
+    assert stage.left == {"witness", "ghost"}
+    fields = ("--output", "csv", "--no-headers", "--fields", "Host,Run")
+    rows = cron.by_hand("history", "list", *fields).splitlines()
+    assert rows == ["web.example.com,quick", "late.example.com,quick"]
+
+
+def test_a_quick_run_that_meets_another_run_ends_without_a_word(
+    cron: Cron, stage: Any
+) -> None:
+    cron.run()
+    with stage.journal():
+        assert cron.run("--recent") == ""
+        assert cron.codes[cron.hour] == 75
+        assert "another run" in cron.run()
+    assert cron.run("--recent") == ""
+    assert cron.codes[cron.hour] == 0
 
 
 # What is news
