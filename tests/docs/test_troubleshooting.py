@@ -13,7 +13,7 @@ NO_ROW = {
     "the note of an event",  # of: NAME is damaged
     "the open record …",
     "the approval of …",
-    "no hour of the day is …",  # cannot happen
+    "no minute of the day is …",  # cannot happen
     "plan … written to …",  # nothing is wrong
 }
 
