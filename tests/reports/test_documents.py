@@ -275,11 +275,15 @@ def test_a_deletion_of_the_journal_has_what_is_known_of_it() -> None:
         who="root",
         restored_at=NOW,
         restored_as=9,
+        run="quick",
     )
-    removed = whole._replace(id=0, uuid="", reason="by somebody else", result="removed")
+    removed = whole._replace(
+        id=0, uuid="", reason="by somebody else", result="removed", run=""
+    )
     rows = valid(documents.deletions_listing([whole, removed]), "history-list")
     assert (rows[0]["result"], rows[0]["reason_code"]) == ("unfinished", "MISSING")
     assert (rows[0]["at"], rows[0]["restored_as"]) == ("2025-03-01T12:30:05Z", 9)
+    assert [row["run"] for row in rows] == ["quick", None]
     assert [rows[1][key] for key in ("id", "uuid", "reason_code")] == [None] * 3
 
 
@@ -501,7 +505,7 @@ def test_the_status_fits_its_schema_before_and_after_runs(
     root.mkdir()
     monkeypatch.setattr(status, "ROOT", root)
     code, document, _ = output("status")
-    assert (code, document["last_run"], document["schedule"]) == (0, None, None)
+    assert (code, document["last_full_run"], document["schedule"]) == (0, None, None)
     call("schedule", "install", "--root", root, "--every", "4h")
     waiting = stage.terminated("fresh", ago=timedelta(hours=1))
     stage.terminated("odd", ago=timedelta(hours=9), checked_in=timedelta(hours=3))
@@ -509,11 +513,18 @@ def test_the_status_fits_its_schema_before_and_after_runs(
     output("run", "--host", "fresh.example.com")
     code, document, _ = output("status")
     assert (code, document["problems"]) == (1, ["1 record"])
-    assert document["last_run"]["state"] == "ended"
-    assert document["since_then"]["scope"] == "host fresh.example.com"
-    schedule = document["schedule"]
-    assert (schedule["every_hours"], schedule["deletes"]) == (4, False)
-    assert document["at"] < document["next_run"]
+    assert document["last_full_run"]["state"] == "ended"
+    assert document["last_quick_run"] is None
+    other = document["last_other_run"]
+    assert (other["kind"], other["scope"]) == ("single", "host fresh.example.com")
+    for kind, minutes in (("full", 240), ("quick", 10)):
+        runs = document["schedule"][kind]
+        assert (runs["every_minutes"], runs["deletes"]) == (minutes, False)
+        assert document["at"] < runs["next"]
+    output("run", "--recent")
+    document = output("status")[1]
+    assert document["last_quick_run"]["kind"] == "quick"
+    assert document["deleted_by_quick_runs"] == 0
     records = {row["reason_code"]: row for row in document["records"]}
     assert records.keys() == {"QUIET", "CHECKED_IN"}
     assert records["QUIET"]["uuid"] == waiting
