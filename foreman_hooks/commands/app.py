@@ -113,10 +113,10 @@ class App:
         """Everything that a run works with; the journal is locked meanwhile."""
         settings = self.settings()
         satellite = satellite_of(settings)
-        options = options._replace(search=_search(options, settings))
+        options = options._replace(search=search_of(options, settings))
         policy = _capped(settings.policy, options.max_deletions)
         with Journal.open(settings.journal) as journal:
-            scope = _scope(satellite, options)
+            scope = scope_of(satellite, options)
             yield Cleanup(
                 satellite,
                 checker_of(settings),
@@ -139,7 +139,7 @@ def user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _scope(satellite: Satellite, options: ScopeOptions) -> Scope:
+def scope_of(satellite: Satellite, options: ScopeOptions) -> Scope:
     """The hosts that the options select; raises SatelliteNotFound for the organization."""
     search = options.search or ""
     if not options.organization:
@@ -147,7 +147,7 @@ def _scope(satellite: Satellite, options: ScopeOptions) -> Scope:
     return Scope(search, organization_id(satellite, options.organization))
 
 
-def _search(options: ScopeOptions, settings: Settings) -> str:
+def search_of(options: ScopeOptions, settings: Settings) -> str:
     """The search of the command line, or else of the configuration; raises UsageError."""
     if options.search is None:
         return settings.search

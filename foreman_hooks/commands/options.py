@@ -128,18 +128,29 @@ output_options = bundled(
     ],
 )
 
+_which_hosts = [
+    click.option(
+        "--search",
+        metavar="QUERY",
+        help="Only hosts that match, in Satellite's search language.",
+    ),
+    click.option(
+        "--organization", metavar="NAME", help="Only hosts of this organization."
+    ),
+]
+
+
+def _make_scope(search: Optional[str], organization: Optional[str]) -> ScopeOptions:
+    return ScopeOptions(search, organization)
+
+
+# Of a command that deletes nothing.
+host_options = bundled("scope", _make_scope, _which_hosts)
 scope_options = bundled(
     "scope",
     ScopeOptions,
     [
-        click.option(
-            "--search",
-            metavar="QUERY",
-            help="Only hosts that match, in Satellite's search language.",
-        ),
-        click.option(
-            "--organization", metavar="NAME", help="Only hosts of this organization."
-        ),
+        *_which_hosts,
         click.option(
             "--max-deletions",
             type=click.IntRange(min=0),

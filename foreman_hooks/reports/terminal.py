@@ -82,13 +82,13 @@ def plan_listing(plan: Plan, window: Window, in_full: bool = False) -> str:
     `in_full`: also list the records that are kept for an ordinary reason, with all details.
     """
     tables = list(_plan_tables(plan, window, in_full))
-    blocks = _blocks(tables, window, in_full)
+    parts = blocks(tables, window, in_full)
     backlog = _backlog(plan)
     if backlog:
-        blocks.append(wrapped(backlog, window.width))
+        parts.append(wrapped(backlog, window.width))
     if plan.regions:
-        blocks.append(_regions_block(plan.regions, window, in_full))
-    return _joined(blocks)
+        parts.append(_regions_block(plan.regions, window, in_full))
+    return joined(parts)
 
 
 def sums(plan: Plan) -> str:
@@ -99,7 +99,7 @@ def sums(plan: Plan) -> str:
         count = counts[group]
         if count:
             parts.append(f"{count} {group.sum[count > 1]}")
-    records = _counted(plan.hosts, "host record")
+    records = counted(plan.hosts, "host record")
     if plan.kind is Kind.QUICK:
         records += " of instances that were deleted lately"
     return f"{records} ({plain(plan.scope)}): {', '.join(parts)}"
@@ -192,17 +192,18 @@ def _why(verdict: Verdict, now: datetime) -> str:
     due = read_iso_z(basis.due)
     why = reason.value
     if reason is Reason.MISSING and contact:
-        why = f"absent, last check-in {_ago(contact, now)}"
+        why = f"absent, last check-in {ago(contact, now)}"
     elif reason in (Reason.TERMINATED, Reason.QUIET) and end:
-        why = f"terminated {_ago(end, now)}"
+        why = f"terminated {ago(end, now)}"
     elif reason is Reason.CHECKED_IN and end and contact and contact > end:
-        why = f"checked in {_ago(contact, now)}, terminated {_ago(end, now)}"
+        why = f"checked in {ago(contact, now)}, terminated {ago(end, now)}"
     if due and due > now:
         return f"can go in {countdown(due - now)}: {why}"
     return why
 
 
-def _ago(when: datetime, now: datetime) -> str:
+def ago(when: datetime, now: datetime) -> str:
+    """How long before `now` (aware) it was, such as `2 days ago`."""
     return f"{rough(max(now - when, timedelta()))} ago"
 
 
@@ -235,8 +236,8 @@ def _region_texts(region: PlanRegion, in_full: bool) -> Iterator[str]:
     else:
         text = f"{region.place}: answered"
         if region.servers is not None:
-            servers = _counted(region.servers, "server")
-            alive = _counted(region.alive, "host")
+            servers = counted(region.servers, "server")
+            alive = counted(region.alive, "host")
             text = f"{region.place}: {servers}, {alive} alive"
         yield f"{text}; {region.proof}" if in_full and region.proof else text
     if region.unlisted:
@@ -259,7 +260,7 @@ def outcome_listing(outcomes: Sequence[Outcome], window: Window) -> str:
         if rows:
             head = window.bold(f"{result.value.upper()} ({len(rows)})", colour)
             tables.append(Table(head, rows))
-    return _joined(_blocks(tables, window))
+    return joined(blocks(tables, window))
 
 
 def _outcome_row(outcome: Outcome) -> Row:
@@ -272,7 +273,7 @@ def _outcome_row(outcome: Outcome) -> Row:
 # Lines
 
 
-def _blocks(
+def blocks(
     tables: Sequence[Table], window: Window, in_full: bool = False
 ) -> list[list[str]]:
     """The lines of each table: as many columns as fit in all of them, at least two.
@@ -283,7 +284,7 @@ def _blocks(
     shown = min(
         (_count_fitting(widths, window.width) for widths in all_widths), default=0
     )
-    blocks = []
+    parts = []
     for table, widths in zip(tables, all_widths):
         lines = [table.head]
         if window.width is not None:
@@ -292,8 +293,8 @@ def _blocks(
             lines += _row_lines(row[:shown], widths, window.width)
             if in_full and row.detail and shown < len(row):
                 lines += wrapped(row.detail, window.width, INDENT * 3)
-        blocks.append(lines)
-    return blocks
+        parts.append(lines)
+    return parts
 
 
 def _widths(rows: Iterable[Row]) -> list[int]:
@@ -337,10 +338,11 @@ def _row_lines(
         yield (INDENT + GAP.join(padded_texts)).rstrip()
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """The count and the noun, such as `1 host` or `2 hosts`."""
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _joined(blocks: Iterable[Sequence[str]]) -> str:
-    """The blocks, with an empty line after each."""
-    return "".join("\n".join(block) + "\n\n" for block in blocks)
+def joined(parts: Iterable[Sequence[str]]) -> str:
+    """The blocks of lines as one text, with an empty line after each."""
+    return "".join("\n".join(part) + "\n\n" for part in parts)
