@@ -46,6 +46,7 @@ COMMANDS = {
     "restore": "Restore a deleted host record.",
     "run": "Plan, and with --apply delete.",
     "schedule": "Install or remove the regular runs by cron or systemd.",
+    "states": "Say of each host whether its machine runs, is off or is gone.",
     "status": "Show the last runs and the next ones, what waits, and what is wrong.",
     "templates": "Job templates for Satellite's remote execution.",
     "unmanaged": "List the servers of OpenStack that have no host record.",

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from foreman_hooks.cleanup.journal import Approval, Deletion
+from foreman_hooks.cleanup.states import HostState, States
 from foreman_hooks.osp_checker import OSPError, RegionAnswer, Server, Sighting
 from foreman_hooks.reports.formats import Listing
 from foreman_hooks.reports.listings import Outcomes, Style, choose
@@ -22,6 +23,7 @@ from foreman_hooks.rules.model import (
     count_deleted,
 )
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
+from foreman_hooks.rules.states import State
 from foreman_hooks.times import iso_z
 
 FORMAT = 1  # of the documents; another number if a key goes or changes its meaning
@@ -284,6 +286,65 @@ def _server_row(server: Server) -> Sequence[Any]:
         server.image or None,
         time_or_none(server.created),
         server.project_name or None,
+    )
+
+
+# states
+
+STATE_COLUMNS = (
+    "Id",
+    "Name",
+    "UUID",
+    "State",
+    "Silent",
+    "Last checkin",
+    "Cloud",
+    "Region",
+    "Project",
+    "Status",
+    "Terminated at",
+    "Detail",
+)
+
+
+def check_state_fields(style: Style) -> None:
+    """Raise UnknownField for a field that the document of `states` does not have."""
+    choose(STATE_COLUMNS, style.fields)
+
+
+def states_document(states: States) -> Listing:
+    """The state of each host."""
+    counts = {"hosts": states.total}
+    for state in State:
+        counts[state.value.replace("-", "_")] = states.counts.get(state, 0)
+    head = {
+        "format": FORMAT,
+        "satellite": states.satellite,
+        "made_at": iso_z(states.made_at),
+        "silent_since": iso_z(states.silent_since),
+        "scope": states.scope,
+        "erratum": states.erratum or None,
+        "counts": counts,
+        "regions": list(map(_region, states.regions)),
+    }
+    return Listing(STATE_COLUMNS, map(_state_row, states.hosts), "hosts", head)
+
+
+def _state_row(host: HostState) -> Sequence[Any]:
+    machine = host.machine
+    return (
+        host.id,
+        host.name,
+        host.uuid or None,
+        machine.state.value,
+        host.silent,
+        time_or_none(host.last_checkin),
+        machine.cloud or None,
+        machine.region or None,
+        machine.project or None,
+        machine.status or None,
+        time_or_none(machine.terminated_at),
+        machine.detail,
     )
 
 

@@ -1,23 +1,34 @@
-"""Signs of life: which hosts checked in recently, and whether a host's reports failed."""
+"""Signs of life: when hosts checked in, and whether a host's reports failed.
 
-from collections.abc import Sequence
+Without Katello no host checks in, and the time of its last report counts instead.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Optional
 
+from foreman_hooks.osp_checker import Progress
+from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.model import Record
+from foreman_hooks.satellite.batches import ask_in_batches
 from foreman_hooks.satellite.client import CLOCK_SKEW, Satellite
 from foreman_hooks.satellite.errors import (
     SatelliteError,
     SatelliteLoginError,
     SatelliteUnreachable,
 )
-from foreman_hooks.satellite.records import fetch_records
+from foreman_hooks.satellite.hosts import ids_by_name
+from foreman_hooks.satellite.inventory import Scope, no_progress
+from foreman_hooks.satellite.records import FULL_PAGE, fetch_records
 from foreman_hooks.satellite.response import JsonObject
 from foreman_hooks.satellite.times import parse_time, search_time
 
 RECENT = 20  # hosts that checked in recently: enough to show that check-ins arrive
 MANY_REPORTS = 10_000  # in one page: more than Satellite keeps for one host
+
+Times = dict[int, Optional[datetime]]  # host id -> when something happened, if it did
 
 
 def recent_checkins(satellite: Satellite, since: datetime) -> set[int]:
@@ -25,7 +36,7 @@ def recent_checkins(satellite: Satellite, since: datetime) -> set[int]:
 
     Raises SatelliteError.
     """
-    field = "last_checkin" if satellite.katello else "last_report"
+    field = _field(satellite)
     search = f"{field} > {search_time(since)}"
     try:
         page = satellite.page(
@@ -70,6 +81,85 @@ def _recent_by_record(satellite: Satellite, search: str, since: datetime) -> set
         if isinstance(record, Record) and record.contact and record.contact > since:
             recent.add(record.id)
     return recent
+
+
+def checked_in_since(
+    satellite: Satellite,
+    host_ids: Sequence[int],
+    scope: Scope,
+    since: datetime,
+    progress: Progress = no_progress,
+) -> set[int]:
+    """Those of these hosts (ids in ascending order) that checked in after `since` (aware).
+
+    All of them are in the scope.  Names and ids are all that is read of them: a whole record costs
+    Satellite a hundred times as much.  Raises SatelliteError.
+    """
+    search = f"{_field(satellite)} > {search_time(since)}"
+    if scope.search:
+        search = f"({scope.search}) and {search}"
+
+    def read(batch: Sequence[int]) -> set[int]:
+        low = batch[0] - 1
+        high = batch[-1]
+        names = ids_by_name(satellite, low, high, search, scope.organization)
+        return set(names.values()).intersection(batch)
+
+    recent: set[int] = set()
+    batches = list(_batches(host_ids, satellite.manners.page_size))
+    with workers(satellite.manners.workers) as pool:
+        for number, ids in enumerate(pool.map(read, batches), 1):
+            recent |= ids
+            progress(number, len(batches))
+    return recent
+
+
+def last_checkins(
+    satellite: Satellite, host_ids: Sequence[int], progress: Progress = no_progress
+) -> Times:
+    """Id -> when the host last checked in (aware); None if it never did, or cannot be shown.
+
+    Each host costs Satellite a whole record, so ask about few.  Raises SatelliteError.
+    """
+    times: Times = {}
+    read = partial(_read_times, satellite)
+    batches = _batches(host_ids, FULL_PAGE)
+    with workers(satellite.manners.workers) as pool:
+        for some in pool.map(read, batches):
+            times.update(some)
+            progress(len(times), len(host_ids))
+    return times
+
+
+def _read_times(satellite: Satellite, host_ids: Sequence[int]) -> Times:
+    """The times of one page of hosts; of fewer at once if Satellite cannot show some of them."""
+
+    def ask(batch: Sequence[int]) -> Times:
+        ids = ",".join(map(str, batch))
+        search = f"id ^ ({ids})"
+        hosts = satellite.listing("/api/hosts", search=search, per_page=FULL_PAGE)
+        times: Times = {}
+        for host in hosts:
+            times[host["id"]] = _checkin_time(host, satellite.katello)
+        return times
+
+    def failed(host_id: int, error: SatelliteError) -> Times:
+        return {host_id: None}
+
+    times: Times = {}
+    for some in ask_in_batches(host_ids, ask, failed, FULL_PAGE):
+        times.update(some)
+    return times
+
+
+def _field(satellite: Satellite) -> str:
+    """The field of Satellite's search language for the time of a check-in."""
+    return "last_checkin" if satellite.katello else "last_report"
+
+
+def _batches(host_ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(host_ids), size):
+        yield host_ids[start : start + size]
 
 
 def reports_failed(satellite: Satellite, record: Record, since: datetime) -> bool:

@@ -23,7 +23,7 @@
   // Many texts are equal (decisions, reasons), so only distinct texts are compared.
   function sort() {
     rows();
-    const key = (row) => column === 3 ? RANK[row.words[3]] : row.words[column];
+    const key = (row) => column === 3 && RANK[row.words[3]] || row.words[column];
     const groups = new Map();
     for (const row of all) {
       const group = groups.get(key(row));
