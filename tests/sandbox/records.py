@@ -45,6 +45,7 @@ class Host:
     `content`: what `content_facet_attributes` holds in addition to the defaults. None: the facet
     of a registered host, or no facet; {}: what an unregistered host keeps of it.
     `infrastructure`: for example {"foreman_instance": True, "smart_proxy_id": 1}.
+    `errata`: the ids of the applicable errata: those that it has not installed.
     `reports`: the newest decides `last_report`; without any, the record does.
     `record`: every other API field that differs from the default (build, comment,
     compute_resource_id, uuid, root_pass...); times as `utc` writes them.
@@ -58,6 +59,7 @@ class Host:
     subscription: Optional[dict[str, Any]] = None
     content: Optional[dict[str, Any]] = None
     infrastructure: Optional[dict[str, Any]] = None
+    errata: tuple[str, ...] = ()
     reports: list[Report] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     id: int = 0

@@ -688,6 +688,7 @@ SEARCHED = {
     "organization_id": 7,
     "location_id": 8,
     "parameters": {"role": "shop"},
+    "errata": ("RHSA-2026:1234", "RHSA-2026:5678"),
     "subscription": {
         "uuid": "consumer",
         "last_checkin": "2026-01-01 10:00:00 UTC",
@@ -734,6 +735,7 @@ SEARCHED = {
         "has last_checkin",
         'registered_at < "2026-02-01"',
         "subscription_uuid = consumer",
+        "applicable_errata = RHSA-2026:1234",
         'created_at < "2024-06-01"',
         'last_report < "2026-02-01"',
         "build = true",
@@ -766,6 +768,7 @@ def test_a_host_is_found_by(satellite, api, search):
     ("search", "ids"),
     [
         ("hypervisor = false", [1]),
+        ("applicable_errata = RHSA-2026:9999", []),
         ("not hypervisor = true", [1, 2]),
         ("null? subscription_uuid", [2]),
         ('last_checkin < "garbage"', [1, 2]),
@@ -799,7 +802,8 @@ def test_a_list_of_facts_is_a_500(api):
 
 def test_without_katello_its_fields_are_unknown(shared):
     api = Api(*shared.show(Satellite(katello=False)))
-    assert api.get("/api/hosts", search="last_checkin > 2026-01-01").status_code == 400
+    for search in ("last_checkin > 2026-01-01", "applicable_errata = RHSA-2026:1"):
+        assert api.get("/api/hosts", search=search).status_code == 400
 
 
 def test_a_window_of_ids_is_walked_without_losses(satellite, api):

@@ -14,6 +14,7 @@ from .openstack import Account, Instance, OpenStack
 from .satellite import RHSM, Host, Satellite, User
 
 REGION = "RegionOne"
+ERRATUM = "RHSA-2026:1234"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
@@ -133,7 +134,8 @@ def _add_living(world: World) -> None:
     """All of these instances exist; one that is only off exists too."""
     for number in range(1, 31):
         name = f"app-{number:02}"
-        uuid = add_host(world, name, "keep")
+        errata = (ERRATUM,) if number <= 3 else ()  # the others have installed it
+        uuid = add_host(world, name, "keep", errata=errata)
         add_instance(world, name, uuid, project="shop" if number % 2 else "bank")
     for name, status in (
         ("db-off", "SHUTOFF"),
@@ -142,7 +144,7 @@ def _add_living(world: World) -> None:
         ("batch-restorable", "SOFT_DELETED"),
         ("resizing", "VERIFY_RESIZE"),
     ):
-        uuid = add_host(world, name, "keep", checked_in=9 * DAY)
+        uuid = add_host(world, name, "keep", checked_in=9 * DAY, errata=(ERRATUM,))
         add_instance(world, name, uuid, status=status)
     uuid = named_uuid("old-firmware")  # reports its UUID in the other byte order
     add_host(world, "old-firmware", "keep", uuid=swap_bytes(uuid), checked_in=5 * DAY)
@@ -151,7 +153,7 @@ def _add_living(world: World) -> None:
 
 def _add_terminated(world: World) -> None:
     """Nova still has the deleted rows of these instances, and the machines are silent."""
-    uuid = add_host(world, "web-old", "delete", checked_in=3 * DAY)
+    uuid = add_host(world, "web-old", "delete", checked_in=3 * DAY, errata=(ERRATUM,))
     add_instance(world, "web-old", uuid, terminated=2 * DAY)
 
     uuid = named_uuid("job-runner")  # associated with a compute resource
@@ -172,7 +174,7 @@ def _add_terminated(world: World) -> None:
 def _add_special(world: World) -> None:
     """These seem to be gone; each has one thing that speaks against a deletion."""
     # No row is left in Nova, and no run saw it alive.
-    add_host(world, "archived", "keep", checked_in=30 * DAY)
+    add_host(world, "archived", "keep", checked_in=30 * DAY, errata=(ERRATUM,))
 
     # It checked in after its termination.
     uuid = add_host(world, "still-talking", "keep", checked_in=HOUR)
