@@ -1,12 +1,14 @@
 """Plans for the tests of the HTML report, small and large, and the pages of them."""
 
+from collections import Counter
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Callable
 from uuid import NAMESPACE_DNS, uuid5
 
 from foreman_hooks.cleanup.past import Day, Past, Week
+from foreman_hooks.cleanup.states import HostState, States
 from foreman_hooks.osp_checker import OSPError
-from foreman_hooks.reports import html
+from foreman_hooks.reports import html, states_page
 from foreman_hooks.rules.model import (
     Basis,
     Decision,
@@ -16,6 +18,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
+from foreman_hooks.rules.states import Machine, State
 from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.times import hammer_time, iso_z
 
@@ -38,7 +41,8 @@ HOSTILE = (
     "\"'&\x1b[2J\u202e</table></style></script>"
 )
 # How a page can be about a plan: each has another headline, and other sections.
-KINDS = ("plan", "refused", "unknown", "applied")
+PLANS = ("plan", "refused", "unknown", "applied")
+KINDS = (*PLANS, "states")
 
 
 def verdict(
@@ -180,8 +184,47 @@ def outcomes_of(planned: Plan) -> list[Outcome]:
     return outcomes
 
 
+# Of ten hosts: 4 run and are silent, 2 are off, 1 is terminated, 3 run.
+_STATES = (
+    *[State.SILENT] * 4,
+    *[State.OFF] * 2,
+    State.TERMINATED,
+    *[State.RUNNING] * 3,
+)
+
+
+def states(count: int) -> States:
+    """The states of a fleet of so many hosts, of which one region did not answer."""
+    order = sorted(range(count), key=lambda number: number % 10)
+    hosts = [_host_state(number, _STATES[number % 10]) for number in order]
+    return States(
+        satellite=URL,
+        made_at=NOW,
+        silent_since=NOW - 24 * HOUR,
+        scope="all hosts",
+        erratum="RHSA-2026:1234",
+        regions=(ANSWERED, SILENT),
+        counts=Counter(host.machine.state for host in hosts),
+        hosts=hosts,
+    )
+
+
+def _host_state(number: int, state: State) -> HostState:
+    name = f"host-{number:05}.shop.prod.example.com"
+    project = str(uuid5(NAMESPACE_DNS, "shop")).replace("-", "")
+    machine = Machine(state, "prod", "RegionOne", project, "ACTIVE")
+    if state is State.TERMINATED:
+        machine = machine._replace(terminated_at=NOW - 48 * HOUR, status="")
+    silent = state is not State.RUNNING
+    last = NOW - (220 if silent else 1) * HOUR
+    uuid = str(uuid5(NAMESPACE_DNS, name))
+    return HostState(number, name, uuid, machine, silent, last)
+
+
 def page(kind: str, count: int) -> str:
     """The page of a fleet; `kind` is one of KINDS."""
+    if kind == "states":
+        return states_page.render(states(count))
     planned = fleet(count)
     if kind == "refused":
         hold = Hold("more than 5 without proof in one region", (0, 1))

@@ -86,6 +86,7 @@ def assert_only_the_deadline_is_reported(err: str) -> None:
         ["plan"],
         ["doctor"],
         ["explain", "web"],
+        ["states"],
         ["unmanaged"],
         ["-q", "run"],
     ],

@@ -49,6 +49,8 @@ def test_without_a_command_the_help_is_shown_as_it_is_and_nothing_is_done(
         (["history", "prune"], " history prune"),
         (["history", "prune", "--older-than", "1h"], " history prune"),
         (["schedule", "install", "--foreman-hook", "x"], " schedule install"),
+        (["states", "--erratum", "CVE-2026-1"], " states"),
+        (["states", "--state", "dead"], " states"),
         (["unmanaged", "--older-than", "soon"], " unmanaged"),
     ],
 )

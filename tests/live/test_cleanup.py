@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -168,14 +169,64 @@ def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(
     assert "short-lived" in site.run(twice)
 
 
-def test_the_command_line_gives_the_same_result(site: Site, capfd: Any) -> None:
+# Label in a cell -> the state of its host, which has not checked in for a long time.
+STATES = {
+    "active": "running-silent",
+    "stopped": "off",
+    "error": "error",
+    "paused": "paused",
+    "shelved-offloaded": "shelved",
+    "resize-confirm": "running-silent",
+    "migrating": "running-silent",
+    "soft-deleted": "soft-deleted",
+    "soft-deleted-project-a": "soft-deleted",
+    "deleting": "running-silent",
+    "hidden": "running-silent",
+    "no-mapping": "running-silent",
+    "deleted": "terminated",
+    "deleted-2": "terminated",
+}
+
+
+def command_line(site: Site) -> list[str]:
+    """The options that name a configuration for this site."""
     config = site.folder / "config.yml"
     config.write_text(
         f"satellite: {{url: '{site.server.url}', username: admin, password: changeme}}\n"
         "clouds: [{cloud: admin, regions: [RegionOne, RegionTwo]}]\n"
         f"journal: {site.folder}/journal.sqlite3\npolicy: {{max_fraction: 1.0, quiet: 0s}}\n"
     )
-    argv = ["--config", str(config)]
+    return ["--config", str(config)]
+
+
+def states(site: Site, capfd: Any) -> tuple[int, dict[str, str]]:
+    """The exit code of `states`, and host name -> state."""
+    code = main([*command_line(site), "states", "--output", "json"])
+    hosts = json.loads(capfd.readouterr().out)["hosts"]
+    return code, {host["name"].split(".")[0]: host["state"] for host in hosts}
+
+
+def test_each_host_is_in_the_state_that_nova_says(site: Site, capfd: Any) -> None:
+    code, shown = states(site, capfd)
+    for cell in ("cell1", "cell2"):
+        assert {name: shown[f"{cell}-{name}"] for name in STATES} == STATES
+    assert shown["building-request-only"] == "building"
+    assert shown["cell0-error-no-host"] == "error"
+    assert (shown["r2-active"], shown["r2-deleted"]) == ("running-silent", "terminated")
+    assert (shown["purged"], shown["talking"]) == ("absent", "unidentified")
+    assert code == 0
+
+
+def test_with_a_cell_down_no_host_is_said_to_be_gone(site: Site, capfd: Any) -> None:
+    site.cloud.cell2("down")
+    code, shown = states(site, capfd)
+    site.cloud.cell2("up")
+    assert code == 1
+    assert not {"terminated", "absent"} & set(shown.values())
+
+
+def test_the_command_line_gives_the_same_result(site: Site, capfd: Any) -> None:
+    argv = command_line(site)
     assert main([*argv, "doctor"]) == 0
     assert main([*argv, "explain", "cell2-soft-deleted.example.com"]) == 0
     assert "SOFT_DELETED" in capfd.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,6 +22,7 @@ from sandbox.instances import Instance
 from sandbox.world import named_uuid
 
 from foreman_hooks.cleanup.journal import Deletion
+from foreman_hooks.cleanup.states import HostState, States
 from foreman_hooks.commands import status
 from foreman_hooks.commands.main import cli
 from foreman_hooks.osp_checker import Presence, RegionAnswer, Server, Sighting
@@ -37,6 +39,7 @@ from foreman_hooks.rules.model import (
     Verdict,
 )
 from foreman_hooks.rules.plan import Hold, Plan, PlanRegion
+from foreman_hooks.rules.states import Machine, State
 from foreman_hooks.rules.verdicts import verdicts_of
 
 SCHEMAS = Path(documents.__file__).parent / "schema"
@@ -50,6 +53,7 @@ SCHEMA_OF = {
     "check": "check",
     "history list": "history-list",
     "history approvals": "history-approvals",
+    "states": "states",
     "status": "status",
     "unmanaged": "unmanaged",
 }
@@ -101,6 +105,9 @@ def test_the_schema_of_a_plan_has_every_code() -> None:
     assert set(host["decision"]["enum"]) == {decision.value for decision in Decision}
     assert set(host["result"]["enum"]) == {*(result.value for result in Result), None}
     assert schema("status")["$defs"]["reason_code"]["enum"] == codes
+    states = schema("states")["properties"]
+    state = states["hosts"]["items"]["properties"]["state"]
+    assert state["enum"] == [state.value for state in State]
     error = schema("check")["properties"]["regions"]["items"]["properties"]["error"]
     codes_of_errors = error["oneOf"][1]["properties"]["exit_code"]["enum"]
     assert codes_of_errors == sorted({kind.exit_code for kind in KINDS.values()})
@@ -255,6 +262,39 @@ def test_whatever_a_check_says_fits_the_schema(
     sightings = [Sighting("x", "", "", presence, "d", NOW) for presence in presences]
     document = valid(documents.check_document(regions, sightings), "check")
     assert len(document["sightings"]) == len(presences)
+
+
+machines = st.builds(
+    Machine,
+    st.sampled_from(State),
+    texts,
+    texts,
+    texts,
+    texts,
+    st.none() | st.just(NOW),
+    texts,
+)
+host_states = st.builds(
+    HostState,
+    st.integers(1, 9),
+    texts,
+    st.sampled_from(["", UUID]),
+    machines,
+    st.booleans(),
+    st.none() | st.just(NOW),
+)
+
+
+@given(st.lists(host_states, max_size=3), st.lists(regions, max_size=2))
+def test_whatever_the_states_are_their_document_fits_the_schema(
+    hosts: list[HostState], regions: list[RegionAnswer]
+) -> None:
+    counts = Counter(host.machine.state for host in hosts)
+    states = States(
+        "https://sat", NOW, NOW, "all", "RHSA-2026:1", regions, counts, hosts
+    )
+    document = valid(documents.states_document(states), "states")
+    assert document["counts"]["hosts"] == len(document["hosts"]) == len(hosts)
 
 
 def test_a_deletion_of_the_journal_has_what_is_known_of_it() -> None:
@@ -485,6 +525,21 @@ def test_check_history_and_unmanaged_fit_their_schemas(
     stage.openstack.add("RegionOne", Instance(UUID, "unknown", created=0))
     code, rows, _ = output("unmanaged")
     assert (code, [row["uuid"] for row in rows]) == (0, [UUID])
+
+
+def test_the_states_fit_their_schema(stage: Stage, output: Any) -> None:
+    stage.terminated("old")
+    stage.vanished("absent")
+    stage.host("off", server="SHUTOFF")
+    code, document, _ = output("states")
+    states = {host["name"].split(".")[0]: host["state"] for host in document["hosts"]}
+    assert (code, document["erratum"]) == (0, None)
+    assert states == {
+        "off": "off",
+        "old": "terminated",
+        "absent": "absent",
+        "witness": "running",
+    }
 
 
 def test_approvals_fit_their_schema(stage: Stage, output: Any, call: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
-from pages import HOSTILE, KINDS, MIXED, page, plan, verdict
+from pages import HOSTILE, KINDS, MIXED, PLANS, page, plan, verdict
 
 from foreman_hooks.reports import html
 from foreman_hooks.rules.model import Decision, Reason
@@ -240,7 +240,7 @@ def test_paper_has_all_rows_of_the_lists_and_nothing_to_click(
 # Pictures
 
 
-@every_kind
+@pytest.mark.parametrize("kind", PLANS)
 def test_every_picture_has_a_name_for_screen_readers(
     browser: Browser, folder: Path, kind: str
 ) -> None:
@@ -365,6 +365,24 @@ def test_the_numbers_filter_the_table(opened: Browser) -> None:
     assert shown(opened) == ["host-00003.example.com"]
     opened.js("document.querySelector('.tiles .total a').click()")
     assert len(shown(opened)) == 4
+
+
+def test_the_numbers_of_states_filter_the_table_and_it_sorts_by_state(
+    browser: Browser, folder: Path
+) -> None:
+    browser.open(written(folder, "states", SMALL))
+    browser.js("document.querySelector('.tiles .off a').click()")
+    browser.until("document.querySelectorAll('#records tbody tr').length === 10")
+    said = browser.js("document.getElementById('shown').textContent")
+    assert said == "10 of 50 records shown: off"
+    browser.js("document.querySelector('#controls [type=reset]').click()")
+    browser.until("document.querySelectorAll('#records tbody tr').length === 50")
+    browser.js("document.querySelectorAll('#records thead button')[3].click()")
+    first = "document.querySelector('#records tbody td:nth-child(4)').textContent"
+    assert browser.js(first).strip() == "off"
+    browser.js("document.querySelectorAll('#records thead button')[3].click()")
+    assert browser.js(first).strip() == "terminated"
+    assert browser.complaints == []
 
 
 def test_without_scripts_every_record_is_there(

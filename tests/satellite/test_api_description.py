@@ -26,7 +26,12 @@ from foreman_hooks.satellite.access import (
     measure_visibility,
     visible_organizations,
 )
-from foreman_hooks.satellite.check_ins import recent_checkins, reports_failed
+from foreman_hooks.satellite.check_ins import (
+    checked_in_since,
+    last_checkins,
+    recent_checkins,
+    reports_failed,
+)
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
 from foreman_hooks.satellite.deletion import (
@@ -135,6 +140,10 @@ CALLS = {
     "measure_visibility": measure_visibility,
     "fetch_records_named": lambda client: fetch_records_named(client, [WEB1]),
     "recent_checkins": lambda client: recent_checkins(client, NOW),
+    "checked_in_since": lambda client: checked_in_since(
+        client, [1], Scope("name ~ web", 1), NOW
+    ),
+    "last_checkins": lambda client: last_checkins(client, [1]),
     "reports_failed": lambda client: reports_failed(
         client, Record(1, WEB1, last_report=NOW), NOW
     ),

@@ -679,6 +679,29 @@ def test_servers_without_a_record_are_listed_by_a_job(job: JobStage, call: Any) 
     assert "no checker host answers for it" in err
 
 
+def test_the_states_of_hosts_come_from_three_jobs(job: JobStage, call: Any) -> None:
+    """The list of all servers, the list of those that do not run, and what is asked further."""
+    config = job.stage.config(
+        checker={"job_template": "OSP - Check instances", "search": f"name = {NAME}"}
+    )
+    job.stage.host("off", server="SHUTOFF")
+    job.stage.host("broken", checked_in=9 * 86400.0)
+    job.stage.terminated("gone")
+    columns = ["--output", "csv", "--fields", "name,state,status"]
+    code, out, err = call("--config", config, "states", *columns)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:4] == [
+        "broken.example.com,running-silent,ACTIVE",
+        "off.example.com,off,SHUTOFF",
+        "gone.example.com,terminated,",
+    ]
+    assert job.started == 3
+    job.answers(answering("prod", change=lambda line: line[:-1]))
+    code, out, err = call("--config", config, "states")
+    assert (code, err.count("\n")) == (69, 1)
+    assert "4 unknown" in out and "running" not in out
+
+
 def test_a_quick_run_removes_by_a_job_what_was_deleted_since_the_last_run(
     job: JobStage,
 ) -> None:
