@@ -10,7 +10,6 @@ from uuid import UUID
 from foreman_hooks.osp_checker import swap_bytes
 
 _SIZE = 16
-_SPACING = 1000
 
 
 def pack(uuids: Iterable[str]) -> bytes:
@@ -22,12 +21,6 @@ def pack(uuids: Iterable[str]) -> bytes:
 def holds(packed: bytes, uuid: str) -> bool:
     """Whether a UUID (dashed, lower case) is among the packed ones, in either byte order."""
     return _holds(packed, uuid) or _holds(packed, swap_bytes(uuid))
-
-
-def sample(packed: bytes) -> list[str]:
-    """One of every thousand UUIDs, sorted."""
-    size = len(packed) // _SIZE
-    return [_unpacked(packed, number) for number in range(0, size, _SPACING)]
 
 
 def spread(packed: bytes, count: int) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from foreman_hooks.cleanup import journal_file
-from foreman_hooks.cleanup.homes import holds, pack, sample, spread
+from foreman_hooks.cleanup.homes import holds, pack, spread
 from foreman_hooks.cleanup.journal_file import JournalBusy, JournalError
 from foreman_hooks.cleanup.journal_rows import (
     Approval,
@@ -286,13 +286,6 @@ class Journal:
                 "INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", changed
             )
         self._homes.clear()
-
-    def some_alive(self, satellite: str) -> dict[Place, list[str]]:
-        """One of every thousand UUIDs that were seen alive in each place, sorted."""
-        some: dict[Place, list[str]] = {}
-        for place in self._places(satellite):
-            some[place] = sample(self._packed(satellite, place))
-        return some
 
     def witnesses(self, satellite: str, count: int) -> dict[Place, list[str]]:
         """A few UUIDs that were seen alive in each place, spread evenly."""

@@ -117,9 +117,8 @@ class Observer:
             self.journal.note_katello(self.satellite.url, True)
 
     def _look_quickly(self, closely: Collection[int], now: datetime) -> QuickLook:
-        known = self.journal.some_alive(self.satellite.url)
         hosts, survey = read_lists(
-            self.satellite, self.checker, self.scope, known, self.progress
+            self.satellite, self.checker, self.scope, self.progress
         )
         return sort_hosts(hosts, survey, closely, self.policy, now)
 

@@ -11,7 +11,6 @@ from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.osp_checker import Checker, Place, Survey
-from foreman_hooks.osp_checker.checker import KnownServers
 from foreman_hooks.osp_checker.pace import workers
 from foreman_hooks.rules.model import Identity, Policy
 from foreman_hooks.rules.verdict import Case, judge
@@ -43,19 +42,17 @@ def read_lists(
     satellite: Satellite,
     checker: Checker,
     scope: Scope,
-    known: KnownServers,
     progress: Progress,
 ) -> tuple[list[ListedHost], Survey]:
     """The hosts of Satellite, and which of them the clouds list; both sides are read in parallel.
 
-    `known`: servers that an earlier run saw, some of each place.
     Raises SatelliteError.  A cloud that fails raises nothing: the survey holds its error.
     """
     servers_read = stage(progress, "servers of OpenStack")
     hosts_read = stage(progress, "hosts of Satellite")
     looked_up = stage(progress, "servers looked up")
     with workers(1) as other_side:
-        preparation = other_side.submit(checker.prepare, servers_read, known)
+        preparation = other_side.submit(checker.prepare, servers_read)
         hosts = list(list_hosts(satellite, scope, hosts_read))
         server_lists = preparation.result()
     uuids = list(chain.from_iterable(host.uuids for host in hosts))

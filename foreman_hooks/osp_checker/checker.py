@@ -60,24 +60,14 @@ class ServerLists:
         return alive
 
 
-# Place -> UUIDs of servers there, sorted: about one a page.
-KnownServers = Mapping[Place, Sequence[str]]
-NONE_KNOWN: KnownServers = {}
-
-
 class Checker(Protocol):
     """Something that can say what the clouds in scope know of UUIDs.
 
     A cloud that fails raises nothing: the survey holds its error.
     """
 
-    def prepare(
-        self, progress: Optional[Progress] = None, known: KnownServers = NONE_KNOWN
-    ) -> ServerLists:
-        """Do what does not depend on the UUIDs; may run in a thread beside other work.
-
-        `known`: some servers that an earlier run saw, so that long lists are read in parts.
-        """
+    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
+        """Do what does not depend on the UUIDs; may run in a thread beside other work."""
 
     def listed(
         self,
@@ -221,9 +211,7 @@ class LocalChecker:
                 names.update(scope.ignore_regions)
         return names
 
-    def prepare(
-        self, progress: Optional[Progress] = None, known: KnownServers = NONE_KNOWN
-    ) -> ServerLists:
+    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
         """Log in, prove visibility, and list the servers of every region."""
         self.open()
         counts = _Counts(self.regions, progress)
@@ -232,9 +220,7 @@ class LocalChecker:
         def list_servers(place: Place) -> None:
             region = self.regions[place]
             try:
-                lists[place] = list_uuids(
-                    region, known.get(place, ()), counts.of(place)
-                )
+                lists[place] = list_uuids(region, counts.of(place))
                 self.servers[place] = len(lists[place])
             except OSPError as error:
                 self.errors[place] = error

@@ -202,38 +202,56 @@ class Region:
         visibility first; raises OSPError, and BadMarker if Nova does not accept `start`.
         """
         self.prove_visibility()
-        firsts: set[str] = set()
+        ends: set[tuple[str, str]] = set()
         whole = {
             "all_tenants": 1,
             "limit": self.manners.page_size,
             **(query or {}),
         }
-        marker = {"marker": start} if start else {}
-        page = self._servers(path, **whole, **marker)
+        page = self._page(path, whole, start)
         while page:
-            if page[0]["id"] in firsts:
+            # The first alone may come again: as a build request, then as a server.
+            both_ends = (page[0]["id"], page[-1]["id"])
+            if both_ends in ends:
                 raise OSPError(f"{self.name}: Nova gave the same page of servers twice")
-            firsts.add(page[0]["id"])
+            ends.add(both_ends)
             yield page
-            page = self._page_after(path, page, whole)
+            start, page = self._page_after(path, whole, start, page)
 
     def _page_after(
-        self, path: str, page: Sequence[dict[str, Any]], query: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
-        """The page that follows, empty at the end.
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        start: str,
+        page: Sequence[dict[str, Any]],
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """The marker of the page after `page`, and that page, empty at the end.
+
+        `start`: the marker of `page`.
 
         A server that has no instance mapping, or was purged since, is a 400 as marker (measured).
-        Then the server before it is the marker, and servers that were listed already are dropped.
+        Then the server before it is the marker, at last that of the page itself, and servers that
+        were listed already are dropped.
         """
-        for number in reversed(range(len(page))):
+        uuids = [server["id"] for server in page]
+        for number, marker in reversed(list(enumerate([start, *uuids]))):
             with suppress(BadMarker):
-                marker = page[number]["id"]
-                following = self._servers(path, **query, marker=marker)
-                known = {server["id"] for server in page[number + 1 :]}
-                return [server for server in following if server["id"] not in known]
+                following = self._page(path, query, marker)
+                known = set(uuids[number:])
+                new = [server for server in following if server["id"] not in known]
+                if new or len(following) < len(page):
+                    return marker, new
         raise OSPError(
             f"{self.name}: Nova accepts no server of a whole page as the marker of the next page"
         )
+
+    def _page(
+        self, path: str, query: Mapping[str, Any], marker: str
+    ) -> list[dict[str, Any]]:
+        """The page that follows the server `marker`; the first page for ""."""
+        if marker:
+            return self._servers(path, **query, marker=marker)
+        return self._servers(path, **query)
 
     def ask(self, text: str) -> Sighting:
         """What this region knows of one UUID; if absent, of the UUID in the other byte order.

@@ -1,11 +1,17 @@
-"""Read the list of a region's servers with several workers, each from a known UUID on.
+"""Read the list of a region's servers with several readers, each a part of it.
 
-Nova accepts any server as the marker of a page, so a list that is sorted by UUID can begin
-anywhere.  Build requests stand first on the pages without a marker, in no order, and on no others
-(measured on Nova 34), so only the first part has them.
+A page without a marker shows where the parts can begin: Nova's UUIDs are random, and any server can
+be the marker of a page, so a list that is sorted by UUID can begin anywhere and go up or down.
+
+Build requests, which are not in a cell yet, stand first on the pages without a marker, in no order,
+and on no others (measured on Nova 34).  So the first page has them, and it is read before the parts
+begin: a server that is in no part because it was a build request until then is on that page.
 """
 
+from bisect import bisect
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.pace import Progress, workers
@@ -13,79 +19,112 @@ from foreman_hooks.osp_checker.region import BadMarker, Region
 
 Page = list[dict[str, Any]]
 
-CANDIDATES = 3  # known UUIDs that are tried as a marker; some may be purged since
-_BY_UUID = {"sort_key": "uuid", "sort_dir": "asc"}
+CANDIDATES = 3  # servers that are tried as the marker of a part
 
 
 class _Part(NamedTuple):
-    """A part of the list: it begins after `start` ("" is the beginning) with `first`."""
+    """The pages of a part; it begins next to the server `start`, which is not in it."""
 
     start: str
-    first: Page
-    others: Iterator[Page]
+    pages: Iterator[Page]
 
 
-def list_uuids(
-    region: Region,
-    known: Sequence[str] = (),
-    progress: Optional[Progress] = None,
-) -> set[str]:
+class _Beginning(NamedTuple):
+    """Where a part may begin, the preferred server first, and in which direction it goes."""
+
+    candidates: Sequence[str]
+    direction: str  # "asc" or "desc"
+
+
+def list_uuids(region: Region, progress: Optional[Progress] = None) -> set[str]:
     """The UUIDs of all servers that the region lists, of every project.
 
-    `known`: UUIDs of servers that an earlier run saw there, sorted, about one for each page.  As
-    many are needed as there are readers.  Proves visibility first; raises OSPError.
+    Proves visibility first; raises OSPError.  Whatever changes in between, a server that is in the
+    list from the first to the last request is among them, unless there are so many build requests
+    that they fill a page.
 
     Servers that are soft-deleted, hidden, or in a cell that is down are not listed (measured), so a
     UUID that is not in the list has to be asked about.
     """
-    readers = max(1, min(region.manners.readers, len(known)))
-    order = _BY_UUID if readers > 1 else None
     listed: set[str] = set()
 
-    def begin(candidates: Sequence[str]) -> Optional[_Part]:
-        for start in candidates:
-            pages = region.pages("/servers", order, start)
-            try:
-                return _Part(start, next(pages, []), pages)
-            except BadMarker:
-                continue
-        return None
-
-    def read(part: _Part, end: str) -> None:
-        for page in _up_to(end, part):
+    def read(pages: Iterator[Page]) -> None:
+        for page in pages:
             listed.update(server["id"] for server in page)
             if progress:
                 progress(len(listed), 0)
 
-    with workers(readers) as pool:
-        parts = filter(None, pool.map(begin, _starts(known, readers)))
-        # Only now, and in order: a refused marker, or the neighbour in its place, leaves no gap.
-        begun = sorted(parts, key=lambda part: part.start)
-        ends = [part.start for part in begun[1:]]
-        list(pool.map(read, begun, [*ends, ""]))
+    newest_first = region.pages("/servers")
+    newest = next(newest_first, [])
+    read(iter([newest]))
+    with workers(region.manners.readers) as pool:
+        parts = _parts(region, newest, pool)
+        list(pool.map(read, parts or [newest_first]))
     return listed
 
 
-def _starts(known: Sequence[str], readers: int) -> Iterator[Sequence[str]]:
-    """For each reader the UUIDs after which it may begin, the preferred one first."""
-    yield [""]
+def _parts(
+    region: Region, newest: Page, pool: ThreadPoolExecutor
+) -> list[Iterator[Page]]:
+    """The pages of each part; none if there is one reader, one page, or a part cannot begin."""
+    readers, page_size = region.manners.readers, region.manners.page_size
+    if readers == 1 or len(newest) < page_size:
+        return []
+
+    def begin(beginning: _Beginning) -> Optional[_Part]:
+        return _begin(region, beginning)
+
+    known = sorted(server["id"] for server in newest)
+    begun: list[_Part] = []
+    for part in pool.map(begin, _beginnings(known, readers)):
+        if part is None:
+            return []
+        begun.append(part)
+    lowest, *others = begun
+    others.sort(key=lambda part: part.start)
+    ends = [part.start for part in others[1:]]
+    bounded = map(_up_to, ends, (part.pages for part in others))
+    return [lowest.pages, *bounded, others[-1].pages]
+
+
+def _beginnings(known: Sequence[str], readers: int) -> Iterator[_Beginning]:
+    """One part down from a server, and the others up from it and from later ones.
+
+    If that server is no marker any more, the part that goes down begins above it and the one that
+    goes up below it, so there is no gap between them.
+    """
     for number in range(1, readers):
-        place = len(known) * number // readers
-        yield known[place : place + CANDIDATES]
+        place = bisect(known, f"{256 * number // readers:02x}")
+        place = min(place, len(known) - 1)
+        if number == 1:
+            yield _Beginning(known[place : place + CANDIDATES], "desc")
+        lowest = max(place - CANDIDATES + 1, 0)
+        yield _Beginning(known[lowest : place + 1][::-1], "asc")
 
 
-def _up_to(end: str, part: _Part) -> Iterator[Page]:
-    """The pages of a part, up to the one that has the server `end` or a later one."""
-    page = part.first
-    while page:
+def _begin(region: Region, beginning: _Beginning) -> Optional[_Part]:
+    """The part that begins at the first possible server, its first page read; None if at none."""
+    order = {"sort_key": "uuid", "sort_dir": beginning.direction}
+    for start in beginning.candidates:
+        pages = region.pages("/servers", order, start)
+        try:
+            first = next(pages, [])
+        except BadMarker:  # purged, or not mapped
+            continue
+        if _follows(first, start, beginning.direction):
+            return _Part(start, chain([first], pages))
+    return None
+
+
+def _follows(page: Page, start: str, direction: str) -> bool:
+    """Whether the page goes on from that server; after a build request the whole list begins."""
+    uuids = [start, *(server["id"] for server in page)]
+    return uuids == sorted(uuids, reverse=direction == "desc")
+
+
+def _up_to(end: str, pages: Iterator[Page]) -> Iterator[Page]:
+    """The pages of a part that goes up, until one has the server `end` or a later one."""
+    for page in pages:
         yield page
-        if end and _reaches(end, page, part):
+        if page and page[-1]["id"] >= end:
             return
-        page = next(part.others, [])
-
-
-def _reaches(end: str, page: Page, part: _Part) -> bool:
-    if part.start:
-        return page[-1]["id"] >= end
-    # The last one of a page without a marker may be a build request, whatever its UUID.
-    return any(server["id"] == end for server in page)

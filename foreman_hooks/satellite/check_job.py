@@ -23,13 +23,7 @@ from foreman_hooks.osp_checker import (
     Servers,
     Survey,
 )
-from foreman_hooks.osp_checker.checker import (
-    NONE_KNOWN,
-    KnownServers,
-    ask_further,
-    joined,
-    joined_servers,
-)
+from foreman_hooks.osp_checker.checker import ask_further, joined, joined_servers
 from foreman_hooks.osp_checker.session import check_drift
 from foreman_hooks.osp_checker.wire import NoAnswer, Question, load, load_servers
 from foreman_hooks.satellite.errors import (
@@ -96,9 +90,7 @@ class JobChecker:
     _template: int = 0
     _hosts: dict[int, str] = field(default_factory=dict)
 
-    def prepare(
-        self, progress: Optional[Progress] = None, known: KnownServers = NONE_KNOWN
-    ) -> ServerLists:
+    def prepare(self, progress: Optional[Progress] = None) -> ServerLists:
         """Do nothing: a job can only be asked about UUIDs."""
         return NO_LISTS
 

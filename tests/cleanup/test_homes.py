@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
-from foreman_hooks.cleanup.homes import pack, sample
+from foreman_hooks.cleanup.homes import pack, spread
 
 
-def test_a_sample_has_one_of_every_thousand_uuids_in_order() -> None:
-    uuids = [str(UUID(int=number)) for number in range(2001)]
-    assert sample(pack(reversed(uuids))) == [uuids[0], uuids[1000], uuids[2000]]
-    assert sample(b"") == []
+def test_a_few_of_many_uuids_are_spread_evenly() -> None:
+    uuids = [str(UUID(int=number)) for number in range(10)]
+    packed = pack(reversed(uuids))
+    assert spread(packed, 3) == [uuids[0], uuids[3], uuids[6]]
+    assert spread(packed, 100) == uuids
+    assert spread(b"", 3) == []

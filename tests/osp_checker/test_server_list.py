@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sandbox.openstack import Account, Instance, OpenStack, project_id
 from sandbox.server import Request, Server
 
@@ -22,19 +24,25 @@ class Cloud:
 
     def __init__(self, server: Server, handlers: list[Any], config: Any) -> None:
         self.server = server
-        self.double = OpenStack(
-            regions=("RegionOne",),
-            accounts=[Account("admin", "changeme", HIGH, ("admin",))],
-        )
-        self.before: Callable[[Request], None] = lambda request: None
+        self.handlers = handlers
         handlers[:] = [self.answer]
-        self.random = random.Random(1)
-        self.uuids = sorted(self.new() for _ in range(COUNT))
         config.write_text(
             "clouds: {prod: {region_name: RegionOne, auth: {"
             f"auth_url: '{server.url}/v3', username: admin, password: changeme, "
             f"project_name: {HIGH}, user_domain_id: default, project_domain_id: default}}}}}}"
         )
+        self.start_over()
+
+    def start_over(self, count: int = COUNT) -> None:
+        """Throw all servers away and make new ones."""
+        self.server.requests.clear()
+        self.before: Callable[[Request], None] = lambda request: None
+        self.random = random.Random(1)
+        self.double = OpenStack(
+            regions=("RegionOne",),
+            accounts=[Account("admin", "changeme", HIGH, ("admin",))],
+        )
+        self.uuids = sorted(self.new(created=number) for number in range(count))
 
     def answer(self, request: Request) -> Any:
         self.before(request)
@@ -48,16 +56,26 @@ class Cloud:
         self.double.add("RegionOne", Instance(uuid, **{"project": LOW, **more}))
         return uuid
 
-    def read(self, known: Any = None, **manners: Any) -> set[str]:
-        """Read the list; by default the workers know every second server."""
-        known = self.uuids[::2] if known is None else known
+    def read(self, **manners: Any) -> set[str]:
+        """Read the list."""
         region = Region.open("prod", "RegionOne", manners=Manners(**manners))
-        return list_uuids(region, known)
+        return list_uuids(region)
 
-    def pages(self) -> list[str]:
-        """The marker of each page that was read, "" without one."""
-        pages = [r for r in self.server.requests if r.first("sort_key") == "uuid"]
-        return [request.first("marker") for request in pages]
+    def pages(self) -> list[Request]:
+        """The requests for a page of the list."""
+        return [r for r in self.server.requests if is_page(r)]
+
+    def starts(self) -> set[str]:
+        """The servers at which the parts begin."""
+        return {page.first("marker") for page in self.pages() if begins(page)}
+
+
+def is_page(request: Request) -> bool:
+    return request.path.endswith("/servers")
+
+
+def in_order(request: Request) -> bool:
+    return request.first("sort_key") == "uuid"
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +89,6 @@ def wire() -> Iterator[tuple[Server, list[Any]]]:
 def cloud(wire: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     server, handlers = wire
     server.faults.clear()
-    server.requests.clear()
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     return Cloud(server, handlers, tmp_path / "clouds.yaml")
 
@@ -83,34 +100,39 @@ def test_every_server_is_listed_in_however_many_parts(
 ) -> None:
     listed = cloud.read(readers=readers, page_size=page_size)
     assert listed == set(cloud.uuids)
+    # The first page, and for each part a page that holds its end and an empty one.
+    assert len(cloud.pages()) <= COUNT / page_size + 1 + 2 * readers
 
 
-def test_each_reader_begins_at_a_known_server_and_stops_where_the_next_began(
-    cloud: Cloud,
-) -> None:
-    cloud.read(readers=4, page_size=5)
-    pages = cloud.pages()
-    known = cloud.uuids[::2]
-    assert {"", known[12], known[25], known[37]} <= set(pages)
-    assert len(pages) <= COUNT / 5 + 4 * 2  # each part begins and ends within a page
-    assert len(set(pages)) == len(pages)
+def test_the_readers_share_the_list_evenly(cloud: Cloud) -> None:
+    cloud.start_over(1000)
+    cloud.read(readers=4, page_size=50)
+    ups = [page for page in cloud.pages() if page.first("sort_dir") == "asc"]
+    downs = [page for page in cloud.pages() if page.first("sort_dir") == "desc"]
+    assert 5 <= len(downs) <= 8  # a quarter of the list is five pages
+    assert 15 <= len(ups) <= 3 * 8
+    assert len(cloud.pages()) <= 1000 / 50 + 1 + 2 * 4
+
+
+def test_a_list_of_one_page_is_read_by_one_reader(cloud: Cloud) -> None:
+    cloud.read(readers=4, page_size=COUNT + 1)
+    assert [page.first("sort_key") for page in cloud.pages()] == ["", ""]
 
 
 def test_readers_work_at_the_same_time(cloud: Cloud) -> None:
-    known = cloud.uuids[::2]
-    starts = {"", known[16], known[33]}
     meeting = threading.Barrier(3, timeout=10)
+    waiting = iter(range(3))
 
     def meet(request: Request) -> None:
-        if request.first("sort_key") == "uuid" and request.first("marker") in starts:
+        if in_order(request) and next(waiting, None) is not None:
             meeting.wait()
 
     cloud.before = meet
-    assert cloud.read(known, readers=3) == set(cloud.uuids)
+    assert cloud.read(readers=3, page_size=10) == set(cloud.uuids)
     assert not meeting.broken
 
 
-@pytest.mark.parametrize("page_size", [3, 10, 1000])
+@pytest.mark.parametrize("page_size", [3, 10, 31, 1000])
 @pytest.mark.parametrize("builds", [1, 30])
 def test_build_requests_are_listed_and_end_no_part(
     cloud: Cloud, builds: int, page_size: int
@@ -121,52 +143,130 @@ def test_build_requests_are_listed_and_end_no_part(
     assert listed == {*cloud.uuids, *waiting}
 
 
-def test_a_marker_that_was_purged_is_replaced_by_its_neighbour(cloud: Cloud) -> None:
-    known = cloud.uuids[::2]
-    cloud.double.archive("RegionOne", known[25])
-    listed = cloud.read(known, readers=2, page_size=10)
-    assert listed == set(cloud.uuids) - {known[25]}
-    assert known[26] in cloud.pages()
-
-
-def test_markers_that_nova_does_not_know_leave_no_gap(cloud: Cloud) -> None:
-    unknown = [
-        f"{number:08x}-0000-4000-8000-000000000000" for number in range(0, 90, 9)
-    ]
-    assert cloud.read(unknown, readers=4, page_size=10) == set(cloud.uuids)
-
-
-def test_a_neighbour_that_lies_behind_the_next_start_leaves_no_gap(
+def test_a_server_that_was_a_build_request_on_the_first_page_leaves_no_gap(
     cloud: Cloud,
 ) -> None:
-    """One that was purged at the start of the second part, and one that stays behind the third."""
-    known = [cloud.uuids[number] for number in (10, 30, 31, 60)]
-    cloud.double.archive("RegionOne", known[1])
-    cloud.double.archive("RegionOne", known[2])
-    listed = cloud.read(known, readers=4, page_size=7)
-    assert listed == set(cloud.uuids) - {known[1], known[2]}
+    """Its UUID is where a part would begin, and by then it is where the part before would end."""
+    waiting = cloud.new(status="BUILD", cell="")
+    boot = Instance(waiting, project=LOW, created=0.0)
+
+    def start(request: Request) -> None:
+        if in_order(request):
+            cloud.double.add("RegionOne", boot)
+
+    cloud.before = start
+    assert cloud.read(readers=16, page_size=20) == {*cloud.uuids, waiting}
 
 
-def test_a_marker_that_was_deleted_leaves_no_gap(cloud: Cloud) -> None:
-    known = cloud.uuids[::2]
-    cloud.double.terminate("RegionOne", known[25], 1.0)
-    assert cloud.read(known, readers=2, page_size=10) == set(cloud.uuids) - {known[25]}
+def newest(cloud: Cloud, number: int) -> list[str]:
+    """The UUIDs of the first page, in order."""
+    rows = cloud.double.instances["RegionOne"].values()
+    by_age = sorted(rows, key=lambda row: -row.created)
+    return sorted(row.uuid for row in by_age[:number])
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_list_that_changes_while_it_is_read_has_every_server_that_stays(
-    cloud: Cloud, seed: int
+@pytest.mark.parametrize("how", ["archive", "unmap", "terminate"])
+def test_a_server_that_is_no_marker_any_more_is_replaced_by_its_neighbour(
+    cloud: Cloud, how: str
 ) -> None:
-    chance = random.Random(seed)
-    passing: set[str] = set()
+    first_page = newest(cloud, 20)
+    start = next(uuid for uuid in first_page if uuid > "8")
 
-    def change(request: Request) -> None:
-        if request.first("sort_key") == "uuid":
-            passing.add(cloud.new())
-            doomed = chance.choice(sorted(passing))
-            cloud.double.terminate("RegionOne", doomed, 1.0)
-            passing.add(cloud.new(status="BUILD", cell=""))
+    def remove(request: Request) -> None:
+        if not in_order(request) or start not in cloud.double.instances["RegionOne"]:
+            return
+        if how == "archive":
+            cloud.double.archive("RegionOne", start)
+        elif how == "unmap":
+            cloud.double.instances["RegionOne"][start].mapped = False
+        else:
+            cloud.double.terminate("RegionOne", start, 1.0)
 
-    cloud.before = change
-    listed = cloud.read(readers=3, page_size=4)
-    assert set(cloud.uuids) <= listed <= {*cloud.uuids, *passing}
+    cloud.before = remove
+    assert cloud.read(readers=2, page_size=20) == set(cloud.uuids)
+    markers = {page.first("marker") for page in cloud.pages() if in_order(page)}
+    place = first_page.index(start)
+    neighbours = {first_page[place - 1], first_page[place + 1]}
+    assert (neighbours <= markers) is (how != "terminate")
+
+
+def test_if_a_part_cannot_begin_one_reader_reads_everything(cloud: Cloud) -> None:
+    cloud.server.fail(r"sort_dir=desc", 400, {"badRequest": {"message": "marker"}})
+    assert cloud.read(readers=4, page_size=20) == set(cloud.uuids)
+
+
+class Change:
+    """Changes the list before each request for a page of it.
+
+    `stay`: servers that were in the list all the time.  `ever`: all that were in it.
+    """
+
+    def __init__(self, cloud: Cloud, page_size: int, chance: random.Random) -> None:
+        self.cloud = cloud
+        self.chance = chance
+        self.page_size = page_size
+        self.stay = set(cloud.uuids)
+        self.builds = [self._new_build() for _ in range(chance.randrange(page_size))]
+        self.stay |= set(self.builds)
+        self.ever = set(self.stay)
+        self.purges = page_size - 1  # never a whole page
+        self.lock = threading.Lock()
+        cloud.before = self
+
+    def __call__(self, request: Request) -> None:
+        changes = [self.create, self.start, self.delete, self.purge, self.request]
+        if is_page(request):
+            with self.lock:
+                for change in self.chance.choices(changes, k=self.chance.randrange(4)):
+                    change()
+
+    def create(self) -> None:
+        self.ever.add(self.cloud.new())
+
+    def request(self) -> None:
+        if len(self.builds) < self.page_size - 1:
+            self.builds.append(self._new_build())
+            self.ever.add(self.builds[-1])
+
+    def start(self) -> None:
+        """A build request becomes a server; it has been in the list before."""
+        if self.builds:
+            uuid = self.builds.pop(self.chance.randrange(len(self.builds)))
+            self.cloud.double.add("RegionOne", Instance(uuid, project=LOW))
+
+    def delete(self) -> None:
+        uuid = self._any()
+        self.cloud.double.terminate("RegionOne", uuid, 1.0)
+
+    def purge(self) -> None:
+        if self.purges:
+            self.purges -= 1
+            self.cloud.double.archive("RegionOne", self._any())
+
+    def _new_build(self) -> str:
+        return self.cloud.new(status="BUILD", cell="")
+
+    def _any(self) -> str:
+        """A server, or one that is deleted already, which is not sure to be listed any more."""
+        rows = self.cloud.double.instances["RegionOne"]
+        uuid = self.chance.choice(sorted(rows.keys() - set(self.builds)))
+        self.stay.discard(uuid)
+        return uuid
+
+
+@given(
+    seed=st.integers(),
+    page_size=st.sampled_from([2, 3, 7, 20, 60]),
+    readers=st.integers(1, 6),
+    count=st.sampled_from([10, 60, 100]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_list_that_changes_while_it_is_read_has_every_server_that_stays(
+    cloud: Cloud, seed: int, page_size: int, readers: int, count: int
+) -> None:
+    cloud.start_over(count)
+    change = Change(cloud, page_size, random.Random(seed))
+    listed = cloud.read(readers=readers, page_size=page_size)
+    assert change.stay <= listed <= change.ever
+    # Nothing is read twice but at the seams: here each page may bring a row that is new.
+    assert len(cloud.pages()) <= 2 * len(change.ever) / page_size + 4 * readers + 4
