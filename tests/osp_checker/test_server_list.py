@@ -202,7 +202,8 @@ class Change:
     """
 
     def __init__(self, cloud: Cloud, page_size: int, chance: random.Random) -> None:
-        self.cloud = cloud
+        self.double = cloud.double
+        self.new = cloud.new
         self.chance = chance
         self.page_size = page_size
         self.stay = set(cloud.uuids)
@@ -211,17 +212,24 @@ class Change:
         self.ever = set(self.stay)
         self.purges = page_size - 1  # never a whole page
         self.lock = threading.Lock()
+        self.is_over = False
         cloud.before = self
+
+    def end(self) -> None:
+        """Change nothing any more, even if a request of this list comes late."""
+        with self.lock:
+            self.is_over = True
 
     def __call__(self, request: Request) -> None:
         changes = [self.create, self.start, self.delete, self.purge, self.request]
-        if is_page(request):
-            with self.lock:
-                for change in self.chance.choices(changes, k=self.chance.randrange(4)):
+        with self.lock:
+            count = self.chance.randrange(4)
+            if is_page(request) and not self.is_over:
+                for change in self.chance.choices(changes, k=count):
                     change()
 
     def create(self) -> None:
-        self.ever.add(self.cloud.new())
+        self.ever.add(self.new())
 
     def request(self) -> None:
         if len(self.builds) < self.page_size - 1:
@@ -232,23 +240,23 @@ class Change:
         """A build request becomes a server; it has been in the list before."""
         if self.builds:
             uuid = self.builds.pop(self.chance.randrange(len(self.builds)))
-            self.cloud.double.add("RegionOne", Instance(uuid, project=LOW))
+            self.double.add("RegionOne", Instance(uuid, project=LOW))
 
     def delete(self) -> None:
         uuid = self._any()
-        self.cloud.double.terminate("RegionOne", uuid, 1.0)
+        self.double.terminate("RegionOne", uuid, 1.0)
 
     def purge(self) -> None:
         if self.purges:
             self.purges -= 1
-            self.cloud.double.archive("RegionOne", self._any())
+            self.double.archive("RegionOne", self._any())
 
     def _new_build(self) -> str:
-        return self.cloud.new(status="BUILD", cell="")
+        return self.new(status="BUILD", cell="")
 
     def _any(self) -> str:
         """A server, or one that is deleted already, which is not sure to be listed any more."""
-        rows = self.cloud.double.instances["RegionOne"]
+        rows = self.double.instances["RegionOne"]
         uuid = self.chance.choice(sorted(rows.keys() - set(self.builds)))
         self.stay.discard(uuid)
         return uuid
@@ -267,6 +275,7 @@ def test_a_list_that_changes_while_it_is_read_has_every_server_that_stays(
     cloud.start_over(count)
     change = Change(cloud, page_size, random.Random(seed))
     listed = cloud.read(readers=readers, page_size=page_size)
+    change.end()
     assert change.stay <= listed <= change.ever
     # Nothing is read twice but at the seams: here each page may bring a row that is new.
     assert len(cloud.pages()) <= 2 * len(change.ever) / page_size + 4 * readers + 4
