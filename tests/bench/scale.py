@@ -110,7 +110,9 @@ def quick_run(fleet: Fleet, runs: int) -> dict[str, Ran]:
 
 def proofs(fleet: Fleet, runs: int, dead: int) -> dict[str, Ran]:
     """Two in a hundred instances are terminated, long enough ago or (`waiting`) not yet."""
-    floor, plan = in_turns(runs, lambda: fleet.bare_loop("prove"), fleet.plan)
+    floor, plan = in_turns(
+        runs, lambda: fleet.bare_loop("prove"), lambda: fleet.plan("recent")
+    )
     assert f"{dead} terminated" in floor.out, floor.out
     assert f" {dead} to delete" in plan.out, plan.out[-2000:]
     (waiting,) = in_turns(1, lambda: fleet.plan("waiting"))

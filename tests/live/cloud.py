@@ -18,6 +18,8 @@ import itertools
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -334,10 +336,42 @@ class Cloud:
             self._own(label).region, self.instances[label], when or now
         )
 
+    def add_many(self, count: int) -> list[str]:
+        """Copy active instances of both cells of RegionOne, thousands at once; `reset` purges them.
+
+        Returns their labels.
+        """
+        labels = [f"many-{number}" for number in range(count)]
+        for label, cell in zip(labels, cycle(world.REGIONS[REGION])):
+            self._added[label] = world.Instance(cell=cell)
+            self.instances[label] = world.uuid_of(label)
+        self._copy_many("active", labels)
+        return labels
+
+    def terminate_many(self, labels: Iterable[str]) -> None:
+        """Delete instances of `add_many` now: their rows become those of a deleted instance."""
+        uuids = self._copy_many("deleted", labels)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self._running.nova.stamp_termination(REGION, uuids, now)
+
+    def _copy_many(self, state: str, labels: Iterable[str]) -> list[str]:
+        by_cell: dict[str | None, list[str]] = {}
+        for label in labels:
+            cell = self._own(label).cell
+            by_cell.setdefault(cell, []).append(self.instances[label])
+        for cell, uuids in by_cell.items():
+            template = self.instances[f"{cell}/{state}"]
+            self._running.nova.copy(REGION, template, uuids)
+        return [uuid for uuids in by_cell.values() for uuid in uuids]
+
     def purge(self, *labels: str) -> None:
         """Remove every trace of instances of `add`, as archiving the deleted rows does."""
+        uuids: dict[str, list[str]] = {}
         for label in labels:
-            self._running.nova.purge(self._own(label).region, [self.instances[label]])
+            region = self._own(label).region
+            uuids.setdefault(region, []).append(self.instances[label])
+        for region, gone in uuids.items():
+            self._running.nova.purge(region, gone)
 
     def seed_bulk(self, count: int) -> dict[str, str]:
         """Give RegionOne that many more active servers than `world` has; returns label -> UUID.

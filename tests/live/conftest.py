@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sandbox.satellite import Host, Satellite
 from sandbox.world import guest_facts, registration
+
+from foreman_hooks.osp_checker import Region
 
 from .cloud import Cloud
 
@@ -25,6 +30,24 @@ def registered(satellite: Satellite, cloud: Cloud) -> None:
                 subscription=registration(300 * DAY),
             )
         )
+
+
+def between_pages(
+    region: Region, pattern: str, action: Callable[[], None]
+) -> list[str]:
+    """Do it once after the first page of a list; returns the requests for its pages."""
+    pages: list[str] = []
+    once = threading.Lock()
+
+    def after(response: Any, *_: object, **__: object) -> None:
+        if not re.search(pattern, response.url):
+            return
+        pages.append(response.url)
+        if response.ok and once.acquire(blocking=False):
+            action()
+
+    region.nova.session.session.hooks["response"].append(after)
+    return pages
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import json
 import shutil
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,31 @@ class Nova:
                 (url[state], cell),
             )
 
+    def copy(self, region: str, template: str, uuids: Sequence[str]) -> None:
+        """Give these UUIDs all rows of the instance `template`, in place of any of their own.
+
+        For thousands of instances at once: `add` and `terminate` take 40 ms for each.
+        """
+        self.purge(region, uuids)
+        for path in (self._state / region).glob("*.db"):
+            with _open(path) as database:
+                for table, column in _instance_columns(database):
+                    _copy_rows(database, table, column, template, uuids)
+
+    def stamp_termination(
+        self, region: str, uuids: Iterable[str], when: datetime.datetime
+    ) -> None:
+        """Set the times of deleted rows, by default in UTC."""
+        text = when.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+        stamps = [(text, text, text, uuid) for uuid in uuids]
+        for cell in world.REGIONS[region]:
+            with _open(self._state / region / f"{cell}.db") as database:
+                database.executemany(
+                    "UPDATE instances SET terminated_at = ?, deleted_at = ?, updated_at = ? "
+                    "WHERE uuid = ?",
+                    stamps,
+                )
+
     def purge(self, region: str, uuids: Iterable[str]) -> None:
         """Remove every trace of the instances, as nova-manage archive_deleted_rows --purge does."""
         gone = [(uuid,) for uuid in uuids]
@@ -265,6 +290,28 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             yield database
     finally:
         database.close()
+
+
+def _copy_rows(
+    database: sqlite3.Connection,
+    table: str,
+    column: str,
+    template: str,
+    uuids: Iterable[str],
+) -> None:
+    """Copy the rows of an instance for each of these UUIDs; they get numbers of their own."""
+    query = f"SELECT * FROM {table} WHERE {column} = ?"
+    rows = database.execute(query, (template,))
+    names = [description[0] for description in rows.description]
+    copied = [name for name in names if name not in ("id", column)]
+    places = ", ".join("?" * (len(copied) + 1))
+    insertion = (
+        f"INSERT INTO {table} ({', '.join([column, *copied])}) VALUES ({places})"
+    )
+    for row in rows.fetchall():
+        values = dict(zip(names, row))
+        others = [values[name] for name in copied]
+        database.executemany(insertion, [(uuid, *others) for uuid in uuids])
 
 
 def _instance_columns(database: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from foreman_hooks.osp_checker import (
 from foreman_hooks.osp_checker.server_list import list_uuids
 
 from .cloud import Cloud
+from .conftest import between_pages
 
 pytestmark = pytest.mark.live
 
@@ -100,15 +101,63 @@ def test_all_servers_are_listed_however_short_the_pages(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("readers", [2, 3, 7])
-@pytest.mark.parametrize("rows", [2, 5, 1000])
+@pytest.mark.parametrize("rows", [3, 7, 15, 1000])
 def test_the_parts_of_a_list_are_the_whole_list(
     cloud: Cloud, readers: int, rows: int
 ) -> None:
-    """Known servers that were deleted, purged or never mapped are markers as well."""
+    """Even if the build request and both unmapped servers fill the first page."""
     whole = list_uuids(Region.open("admin", "RegionOne"))
     manners = Manners(page_size=rows, readers=readers)
     region = Region.open("admin", "RegionOne", manners=manners)
-    assert list_uuids(region, sorted(cloud.instances.values())) == whole
+    assert list_uuids(region) == whole
+
+
+@pytest.mark.parametrize("readers", [1, 4])
+def test_a_list_in_which_a_thousand_servers_are_deleted_between_two_pages(
+    cloud: Cloud, readers: int
+) -> None:
+    doomed = cloud.add_many(1000)
+    staying = list_uuids(Region.open("admin", "RegionOne"))
+    staying -= {cloud.instances[label] for label in doomed}
+    manners = Manners(page_size=100, readers=readers)
+    region = Region.open("admin", "RegionOne", manners=manners)
+    pages = between_pages(region, r"/servers\?", lambda: cloud.terminate_many(doomed))
+    listed = list_uuids(region)
+    assert staying <= listed <= {*cloud.instances.values()}
+    assert len(pages) <= 12 + 2 * readers
+    assert any("sort_dir=desc" in page for page in pages) is (readers > 1)
+
+
+def test_in_bulk_a_thousand_deletions_between_two_pages_are_what_they_are_one_by_one(
+    cloud: Cloud,
+) -> None:
+    labels = cloud.add_many(1050)
+    cloud.add("soft", vm_state="soft-delete", queued_for_delete=True)
+    cloud.terminate_many(labels[:50])
+    archived = labels[:5]
+    cloud.purge(*archived)
+    checker = LocalChecker(
+        [CloudScope("admin", ("RegionOne",), manners=Manners(page_size=20))]
+    )
+    checker.open()
+    [region] = checker.regions.values()
+    pages = between_pages(
+        region,
+        "/servers/detail.*deleted=True",
+        lambda: cloud.terminate_many(labels[50:]),
+    )
+    uuids = sorted(cloud.instances.values())
+    in_bulk = checker.ask(uuids, since=LONG_AGO)
+    assert len(pages) > 2
+    assert (
+        in_bulk.asked
+        == LocalChecker([CloudScope("admin", ("RegionOne",))]).ask(uuids).asked
+    )
+    presences = {
+        label: in_bulk.of(cloud.instances[label])[0].presence for label in labels
+    }
+    gone = dict.fromkeys(labels, Presence.DELETED)
+    assert presences == {**gone, **dict.fromkeys(archived, Presence.ABSENT)}
 
 
 @pytest.mark.parametrize("name", ["admin", "checker", "reader"])

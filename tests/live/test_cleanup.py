@@ -17,13 +17,13 @@ from sandbox.world import guest_facts, registration
 from foreman_hooks.cleanup.journal import Journal
 from foreman_hooks.cleanup.run import Cleanup
 from foreman_hooks.commands.main import main
-from foreman_hooks.osp_checker import CloudScope, LocalChecker
+from foreman_hooks.osp_checker import CloudScope, LocalChecker, Manners, Place
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite.client import Login
 from foreman_hooks.satellite.client import Satellite as Client
 
 from .cloud import Cloud
-from .conftest import DAY, registered
+from .conftest import DAY, between_pages, registered
 
 pytestmark = pytest.mark.live
 # No patience at all: everything that can be deleted is, so what stays has the right reason.
@@ -87,6 +87,29 @@ class Site:
             )
             if name in names
         }
+
+    def command(self, *words: str) -> int:
+        """Run a command of the program, without patience; returns its exit code."""
+        config = self.folder / "config.yml"
+        config.write_text(
+            f"satellite: {{url: '{self.server.url}', username: admin, password: changeme}}\n"
+            "clouds: [{cloud: admin, regions: [RegionOne, RegionTwo], page_size: 100}]\n"
+            f"journal: {self.folder}/journal.sqlite3\n"
+            "policy: {max_fraction: 1.0, max_deletions: 2000, quiet: 0s}\n"
+        )
+        return main(["--config", str(config), *words])
+
+    def add(self, *labels: str) -> None:
+        """Add a silent host record for instances that the cloud has more."""
+        for label in labels:
+            self.satellite.add(
+                Host(
+                    f"{label.replace('/', '-')}.example.com",
+                    facts=guest_facts(self.cloud.instances[label]),
+                    parameters={},
+                    subscription=registration(300 * DAY),
+                )
+            )
 
 
 @pytest.fixture
@@ -153,14 +176,7 @@ def test_an_instance_that_is_terminated_and_then_archived_goes_after_its_misses(
 ) -> None:
     cloud = site.cloud
     cloud.add("short-lived")
-    site.satellite.add(
-        Host(
-            "short-lived.example.com",
-            facts=guest_facts(cloud.instances["short-lived"]),
-            parameters={},
-            subscription=registration(300 * DAY),
-        )
-    )
+    site.add("short-lived")
     assert "short-lived" not in site.run(Policy(**AT_ONCE))
     cloud.terminate("short-lived")
     cloud.purge("short-lived")
@@ -188,20 +204,9 @@ STATES = {
 }
 
 
-def command_line(site: Site) -> list[str]:
-    """The options that name a configuration for this site."""
-    config = site.folder / "config.yml"
-    config.write_text(
-        f"satellite: {{url: '{site.server.url}', username: admin, password: changeme}}\n"
-        "clouds: [{cloud: admin, regions: [RegionOne, RegionTwo]}]\n"
-        f"journal: {site.folder}/journal.sqlite3\npolicy: {{max_fraction: 1.0, quiet: 0s}}\n"
-    )
-    return ["--config", str(config)]
-
-
 def states(site: Site, capfd: Any) -> tuple[int, dict[str, str]]:
     """The exit code of `states`, and host name -> state."""
-    code = main([*command_line(site), "states", "--output", "json"])
+    code = site.command("states", "--output", "json")
     hosts = json.loads(capfd.readouterr().out)["hosts"]
     return code, {host["name"].split(".")[0]: host["state"] for host in hosts}
 
@@ -226,9 +231,69 @@ def test_with_a_cell_down_no_host_is_said_to_be_gone(site: Site, capfd: Any) -> 
 
 
 def test_the_command_line_gives_the_same_result(site: Site, capfd: Any) -> None:
-    argv = command_line(site)
-    assert main([*argv, "doctor"]) == 0
-    assert main([*argv, "explain", "cell2-soft-deleted.example.com"]) == 0
+    assert site.command("doctor") == 0
+    assert site.command("explain", "cell2-soft-deleted.example.com") == 0
     assert "SOFT_DELETED" in capfd.readouterr().out
-    assert main([*argv, "run", "--apply"]) == 0
+    assert site.command("run", "--apply") == 0
     assert deleted(site.cloud).isdisjoint(site.left)
+
+
+def planned(site: Site, capfd: Any, *words: str) -> set[str]:
+    """The names of the hosts that a run would delete, without the domain."""
+    capfd.readouterr()
+    site.command("run", *words, "--output", "json")
+    hosts = json.loads(capfd.readouterr().out)["hosts"]
+    return {
+        host["name"].split(".")[0] for host in hosts if host["decision"] == "delete"
+    }
+
+
+def test_a_quick_run_finds_the_terminations_that_a_full_run_finds(
+    site: Site, capfd: Any
+) -> None:
+    cloud = site.cloud
+    labels = ["gone-1", "gone-2", "archived", "living"]
+    for number, label in enumerate(labels):
+        cloud.add(label, cell=("cell1", "cell2")[number % 2])
+    soft_deleted = {"vm_state": "soft-delete", "queued_for_delete": True}
+    cloud.add("soft", **soft_deleted)
+    site.add(*labels, "soft")
+    assert site.command("run", "--apply") == 0
+    for label in ("gone-1", "gone-2", "archived"):
+        cloud.terminate(label)
+    cloud.purge("archived")
+    cloud.cell2("down")
+    assert planned(site, capfd, "--recent") == planned(site, capfd) == set()
+    cloud.cell2("up")
+    assert planned(site, capfd, "--recent") == {"gone-1", "gone-2"}
+    assert planned(site, capfd) == {"gone-1", "gone-2"}
+    assert site.command("run", "--recent", "--apply") == 0
+    left = {name for name in [*labels, "soft"] if name in site.left}
+    assert left == {"archived", "living", "soft"}
+
+
+def test_a_thousand_deletions_between_two_pages_are_found_by_a_quick_and_a_full_run(
+    site: Site, capfd: Any
+) -> None:
+    """Quick runs may find them in two goes, because the first read the list while it changed."""
+    labels = site.cloud.add_many(1150)
+    site.add(*labels)
+    assert site.command("run", "--apply") == 0
+    site.cloud.terminate_many(labels[:150])
+    manners = Manners(page_size=100)
+    scope = CloudScope("admin", ("RegionOne", "RegionTwo"), manners=manners)
+    checker = LocalChecker([scope])
+    checker.open()
+    pages = between_pages(
+        checker.regions[Place("admin", "RegionOne")],
+        "deleted=True",
+        lambda: site.cloud.terminate_many(labels[150:]),
+    )
+    client = Client(Login(site.server.url, "admin", "changeme"))
+    with Journal.open(site.folder / "journal.sqlite3") as journal:
+        plan = Cleanup(client, checker, journal, HASTY).plan_quick()
+    assert len(pages) > 2
+    names = {verdict.name.split(".")[0] for verdict in plan.deletions}
+    assert {*labels[:150]} <= names
+    assert names | planned(site, capfd, "--recent") == {*labels}
+    assert planned(site, capfd) == {*labels}
