@@ -30,6 +30,8 @@ from processes import HERE, PROGRAM, Fleet, Ran, has_command, in_turns, run
 from tables import for_people
 from world import running, uuid_of
 
+from foreman_hooks.commands.check import LIST_FROM
+
 HISTORY = HERE / "history.jsonl"
 # Everything that a plan has loaded before its first request.
 IDLE = (
@@ -84,11 +86,15 @@ def as_json(figures: dict[str, Ran]) -> dict[str, Any]:
 
 
 def slow_nova(fleet: Fleet) -> dict[str, Ran]:
-    """A plan with four workers, and a Nova that takes a second for each page of its list."""
+    """A check with four workers that reads the list, of a Nova that takes a second for each page.
+
+    One reader would take as many seconds as there are pages.
+    """
+    uuids = [uuid_of(number) for number in range(LIST_FROM)]
     fleet.world.ask("slow", 1)
-    plan = fleet.plan("four")
+    check = fleet.command("check", *uuids, config="four")
     fleet.world.ask("slow", 0)
-    return {"slow_plan": plan}
+    return {"slow_list": check}
 
 
 def states(fleet: Fleet, runs: int) -> dict[str, Ran]:
