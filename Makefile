@@ -18,8 +18,9 @@ lint: .venv/linters
 live: .venv/installed
 	$(BIN)/python -m pytest -m live
 
-bench: .venv/installed     # takes some minutes; adds a line to tests/bench/history.jsonl
+bench: .venv/installed     # takes ten minutes; adds a line to tests/bench/history.jsonl
 	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py
+	$(BIN)/python tests/bench/tables.py     # for docs/scale.md
 	PYTHONPATH=tests $(BIN)/python tests/bench/delegated.py
 
 picture: .venv/installed   # the documentation's picture of the report; needs chromium

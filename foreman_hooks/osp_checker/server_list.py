@@ -11,6 +11,7 @@ begin: a server that is in no part because it was a build request until then is 
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, Optional
 
@@ -70,16 +71,12 @@ def _parts(
     readers, page_size = region.manners.readers, region.manners.page_size
     if readers == 1 or len(newest) < page_size:
         return []
-
-    def begin(beginning: _Beginning) -> Optional[_Part]:
-        return _begin(region, beginning)
-
     known = sorted(server["id"] for server in newest)
-    begun: list[_Part] = []
-    for part in pool.map(begin, _beginnings(known, readers)):
-        if part is None:
-            return []
-        begun.append(part)
+    beginnings = _beginnings(known, readers)
+    parts = list(pool.map(partial(_begin, region), beginnings))
+    begun = [part for part in parts if part]
+    if len(begun) < len(parts):
+        return []
     lowest, *others = begun
     others.sort(key=lambda part: part.start)
     ends = [part.start for part in others[1:]]
@@ -87,19 +84,22 @@ def _parts(
     return [lowest.pages, *bounded, others[-1].pages]
 
 
-def _beginnings(known: Sequence[str], readers: int) -> Iterator[_Beginning]:
+def _beginnings(known: list[str], readers: int) -> Iterator[_Beginning]:
     """One part down from a server, and the others up from it and from later ones.
 
     If that server is no marker any more, the part that goes down begins above it and the one that
     goes up below it, so there is no gap between them.
     """
     for number in range(1, readers):
-        place = bisect(known, f"{256 * number // readers:02x}")
+        share = 256 * number // readers
+        place = bisect(known, f"{share:02x}")
         place = min(place, len(known) - 1)
         if number == 1:
-            yield _Beginning(known[place : place + CANDIDATES], "desc")
-        lowest = max(place - CANDIDATES + 1, 0)
-        yield _Beginning(known[lowest : place + 1][::-1], "asc")
+            above = known[place:]
+            yield _Beginning(above[:CANDIDATES], "desc")
+        below = known[: place + 1]
+        below.reverse()
+        yield _Beginning(below[:CANDIDATES], "asc")
 
 
 def _begin(region: Region, beginning: _Beginning) -> Optional[_Part]:

@@ -20,11 +20,12 @@ def bound(hosts: int, servers: int, leftovers: int = 0) -> int:
     return 3 * math.ceil(hosts / PAGE) + math.ceil(servers / PAGE) + 4 * leftovers + 20
 
 
-def cost(stage: Any) -> tuple[int, Any]:
+def cost(stage: Any, readers: int = 2) -> tuple[int, Any]:
     """How many requests a plan sends to both servers, and the plan."""
     stage.foreman.requests.clear()
     stage.osp.requests.clear()
-    plan = stage.plan(FREE, manners=Manners(workers=3, page_size=PAGE))
+    manners = Manners(workers=3, page_size=PAGE, readers=readers)
+    plan = stage.plan(FREE, manners=manners)
     return len(stage.foreman.requests) + len(stage.osp.requests), plan
 
 
@@ -92,16 +93,17 @@ def test_a_terminated_instance_costs_at_most_four_requests(
     assert requests <= bound(count + dead + others + 1, count + 1, dead)
 
 
-@pytest.mark.parametrize("dead", [1, 60])
-def test_terminated_instances_cost_nova_the_pages_of_their_rows(
-    stage: Any, dead: int
+@pytest.mark.parametrize("readers", [1, 2, 4])
+@pytest.mark.parametrize(("alive", "dead"), [(20, 1), (20, 60), (100, 20)])
+def test_a_plan_costs_nova_the_pages_of_the_servers_and_of_the_deleted_rows(
+    stage: Any, alive: int, dead: int, readers: int
 ) -> None:
-    living(stage, 20)
+    living(stage, alive)
     for number in range(dead):
         stage.terminated(f"old-{number}")
-    _, plan = cost(stage)
+    _, plan = cost(stage, readers=readers)
     assert len(plan.deletions) == dead
-    pages = math.ceil(21 / PAGE) + math.ceil(dead / PAGE)
+    pages = math.ceil((alive + 1) / PAGE) + math.ceil(dead / PAGE)
     assert len(stage.osp.requests) <= pages + 10
 
 

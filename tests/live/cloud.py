@@ -352,7 +352,7 @@ class Cloud:
         """Delete instances of `add_many` now: their rows become those of a deleted instance."""
         uuids = self._copy_many("deleted", labels)
         now = datetime.datetime.now(datetime.timezone.utc)
-        self._running.nova.stamp_termination(REGION, uuids, now)
+        self._running.nova.mark_deleted(REGION, uuids, now)
 
     def _copy_many(self, state: str, labels: Iterable[str]) -> list[str]:
         by_cell: dict[str | None, list[str]] = {}

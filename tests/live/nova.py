@@ -243,17 +243,17 @@ class Nova:
                 for table, column in _instance_columns(database):
                     _copy_rows(database, table, column, template, uuids)
 
-    def stamp_termination(
+    def mark_deleted(
         self, region: str, uuids: Iterable[str], when: datetime.datetime
     ) -> None:
-        """Set the times of deleted rows, by default in UTC."""
+        """Make copied rows deleted ones as of `when`: Nova marks them by their own number."""
         text = when.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
         stamps = [(text, text, text, uuid) for uuid in uuids]
         for cell in world.REGIONS[region]:
             with _open(self._state / region / f"{cell}.db") as database:
                 database.executemany(
-                    "UPDATE instances SET terminated_at = ?, deleted_at = ?, updated_at = ? "
-                    "WHERE uuid = ?",
+                    "UPDATE instances SET terminated_at = ?, deleted_at = ?, updated_at = ?, "
+                    "deleted = id WHERE uuid = ?",
                     stamps,
                 )
 

@@ -65,10 +65,6 @@ class Cloud:
         """The requests for a page of the list."""
         return [r for r in self.server.requests if is_page(r)]
 
-    def starts(self) -> set[str]:
-        """The servers at which the parts begin."""
-        return {page.first("marker") for page in self.pages() if begins(page)}
-
 
 def is_page(request: Request) -> bool:
     return request.path.endswith("/servers")
