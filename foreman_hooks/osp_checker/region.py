@@ -234,19 +234,25 @@ class Region:
         were listed already are dropped.
         """
         uuids = [server["id"] for server in page]
-        for number, marker in reversed(list(enumerate([start, *uuids]))):
+        markers = [start, *uuids]
+        known: set[str] = set()
+        while markers:
+            marker = markers.pop()
             with suppress(BadMarker):
                 following = self._page(path, query, marker)
-                known = set(uuids[number:])
                 new = [server for server in following if server["id"] not in known]
                 if new or len(following) < len(page):
                     return marker, new
+            known.add(marker)
         raise OSPError(
             f"{self.name}: Nova accepts no server of a whole page as the marker of the next page"
         )
 
     def _page(
-        self, path: str, query: Mapping[str, Any], marker: str
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        marker: str,
     ) -> list[dict[str, Any]]:
         """The page that follows the server `marker`; the first page for ""."""
         if marker:

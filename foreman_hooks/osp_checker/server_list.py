@@ -37,7 +37,10 @@ class _Beginning(NamedTuple):
     direction: str  # "asc" or "desc"
 
 
-def list_uuids(region: Region, progress: Optional[Progress] = None) -> set[str]:
+def list_uuids(
+    region: Region,
+    progress: Optional[Progress] = None,
+) -> set[str]:
     """The UUIDs of all servers that the region lists, of every project.
 
     Proves visibility first; raises OSPError.  Whatever changes in between, a server that is in the
@@ -65,11 +68,13 @@ def list_uuids(region: Region, progress: Optional[Progress] = None) -> set[str]:
 
 
 def _parts(
-    region: Region, newest: Page, pool: ThreadPoolExecutor
+    region: Region,
+    newest: Page,
+    pool: ThreadPoolExecutor,
 ) -> list[Iterator[Page]]:
     """The pages of each part; none if there is one reader, one page, or a part cannot begin."""
-    readers, page_size = region.manners.readers, region.manners.page_size
-    if readers == 1 or len(newest) < page_size:
+    readers = region.manners.readers
+    if readers == 1 or len(newest) < region.manners.page_size:
         return []
     known = sorted(server["id"] for server in newest)
     beginnings = _beginnings(known, readers)
@@ -79,9 +84,11 @@ def _parts(
         return []
     lowest, *others = begun
     others.sort(key=lambda part: part.start)
-    ends = [part.start for part in others[1:]]
-    bounded = map(_up_to, ends, (part.pages for part in others))
-    return [lowest.pages, *bounded, others[-1].pages]
+    pages = [lowest.pages]
+    for part, following in zip(others, others[1:]):
+        pages.append(_up_to(following.start, part.pages))
+    pages.append(others[-1].pages)
+    return pages
 
 
 def _beginnings(known: list[str], readers: int) -> Iterator[_Beginning]:

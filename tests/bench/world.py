@@ -136,7 +136,9 @@ class Foreman(Satellite):
             return answer
 
     def _ids_in(self, search: str) -> Optional[set[int]]:
-        """The hosts that a search by value can find; None for another search."""
+        """The hosts that a search by value or time can find; None for another search."""
+        if search.startswith("last_checkin > "):
+            return set()  # all hosts are silent for days
         if not BY_VALUE.search(search):
             return None
         uuids = re.findall(UUID, search)
