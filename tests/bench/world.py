@@ -35,7 +35,7 @@ LOGIN = {"username": "admin", "password": "changeme"}
 REGION = "RegionOne"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # A search for the facts that have one of some values.
-BY_VALUE = re.compile(rf"\((value ~ {UUID}( or )?)+\)")
+BY_VALUE = re.compile(rf"\((value [=~] {UUID}( or )?)+\)", re.IGNORECASE)
 
 
 def is_foreign(number: int) -> bool:
@@ -141,7 +141,7 @@ class Foreman(Satellite):
             return set()  # all hosts are silent for days
         if not BY_VALUE.search(search):
             return None
-        uuids = re.findall(UUID, search)
+        uuids = re.findall(UUID, search.lower())
         return {self._by_value[uuid] for uuid in uuids if uuid in self._by_value}
 
     def hosts_in_window(self, terms: Any) -> list[Host]:
