@@ -6,13 +6,10 @@ closely.  Nova also lists the few servers that do not run, so nothing is asked a
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple, Optional
 
-from foreman_hooks.cleanup.journal import Journal, JournalError
 from foreman_hooks.cleanup.observe import LONG_AGO
 from foreman_hooks.cleanup.progress import Progress, stage
 from foreman_hooks.cleanup.quick_look import read_lists
@@ -26,8 +23,6 @@ from foreman_hooks.osp_checker import (
     both_orders,
 )
 from foreman_hooks.osp_checker.checker import (
-    NONE_KNOWN,
-    KnownServers,
     ask_further,
     joined,
 )
@@ -102,29 +97,17 @@ class States:
         return [region for region in self.regions if region.error]
 
 
-def servers_seen(path: Path, satellite: str) -> KnownServers:
-    """Some servers that earlier runs saw, so that long lists are read in parts.
-
-    They are in the journal at `path`, even while a run holds it; none if it cannot be read.
-    """
-    with suppress(JournalError), Journal.peek(path) as journal:
-        return journal.some_alive(satellite)
-    return NONE_KNOWN
-
-
 @dataclass(frozen=True)
 class StateReader:
     """Reads the states of the hosts in `scope`, as of `now` (aware).
 
-    `known`: see servers_seen.  `described`: the scope in words, without the erratum; `erratum`: ""
-    without one.
+    `described`: the scope in words, without the erratum; `erratum`: "" without one.
     """
 
     satellite: Satellite
     checker: Checker
     policy: Policy
     scope: Scope
-    known: KnownServers
     progress: Progress
     now: datetime
     described: str = ALL_HOSTS
@@ -139,7 +122,7 @@ class StateReader:
         read only of the hosts in a state that FEW are in.
         """
         all_hosts, survey = read_lists(
-            self.satellite, self.checker, self.scope, self.known, self.progress
+            self.satellite, self.checker, self.scope, self.progress
         )
         hosts = [host for host in all_hosts if host.in_scope]
         recent, inactive = self._read_both_sides(hosts)

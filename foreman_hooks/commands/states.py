@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from foreman_hooks.cleanup.progress import utc_now
-from foreman_hooks.cleanup.states import StateReader, States, servers_seen
+from foreman_hooks.cleanup.states import StateReader, States
 from foreman_hooks.commands.app import (
     App,
     checker_of,
@@ -119,7 +119,6 @@ def _read(
             checker=checker_of(settings),
             policy=settings.policy,
             scope=scope_of(satellite, options),
-            known=servers_seen(settings.journal, satellite.url),
             progress=progress,
             now=utc_now(),
             described=described,

@@ -14,7 +14,7 @@ from sandbox.world import guest_facts, named_uuid
 
 from foreman_hooks.cleanup import states as module
 from foreman_hooks.cleanup.progress import silent as no_progress
-from foreman_hooks.cleanup.states import HostState, StateReader, States, servers_seen
+from foreman_hooks.cleanup.states import HostState, StateReader, States
 from foreman_hooks.osp_checker import CloudScope, LocalChecker, Manners, swap_bytes
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.rules.states import State
@@ -41,7 +41,6 @@ def read(
         checker=LocalChecker([CloudScope("prod", regions, manners=manners)]),
         policy=policy,
         scope=Scope(search),
-        known=servers_seen(stage.folder / "journal.sqlite3", client.url),
         progress=no_progress,
         now=stage.now,
     )
@@ -277,7 +276,8 @@ def test_living_hosts_cost_three_requests_a_window_and_the_pages_of_the_servers(
     many = cost(stage)
     windows = 60 // PAGE
     assert many[0] - few[0] == 3 * (windows - 1)
-    assert many[1] - few[1] <= windows
+    ends = 4  # pages that begin and end the two parts of the list
+    assert many[1] - few[1] <= windows + ends
     assert stage.foreman.count(r"GET /api/hosts/\d") == 0
 
 
