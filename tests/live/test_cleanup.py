@@ -242,9 +242,12 @@ def planned(site: Site, capfd: Any, *words: str) -> set[str]:
     """The names of the hosts that a run would delete, without the domain."""
     capfd.readouterr()
     site.command("run", *words, "--output", "json")
-    hosts = json.loads(capfd.readouterr().out)["hosts"]
+    out, err = capfd.readouterr()
+    assert out, err
     return {
-        host["name"].split(".")[0] for host in hosts if host["decision"] == "delete"
+        host["name"].split(".")[0]
+        for host in json.loads(out)["hosts"]
+        if host["decision"] == "delete"
     }
 
 
@@ -275,9 +278,13 @@ def test_a_quick_run_finds_the_terminations_that_a_full_run_finds(
 def test_a_thousand_deletions_between_two_pages_are_found_by_a_quick_and_a_full_run(
     site: Site, capfd: Any
 ) -> None:
-    """Quick runs may find them in two goes, because the first read the list while it changed."""
+    """Quick runs may find them in two goes, because the first read the list while it changed.
+
+    Every tenth has a host record.
+    """
     labels = site.cloud.add_many(1150)
-    site.add(*labels)
+    hosts = set(labels[::10])
+    site.add(*hosts)
     assert site.command("run", "--apply") == 0
     site.cloud.terminate_many(labels[:150])
     manners = Manners(page_size=100)
@@ -294,6 +301,6 @@ def test_a_thousand_deletions_between_two_pages_are_found_by_a_quick_and_a_full_
         plan = Cleanup(client, checker, journal, HASTY).plan_quick()
     assert len(pages) > 2
     names = {verdict.name.split(".")[0] for verdict in plan.deletions}
-    assert {*labels[:150]} <= names
-    assert names | planned(site, capfd, "--recent") == {*labels}
-    assert planned(site, capfd) == {*labels}
+    assert hosts & {*labels[:150]} <= names
+    assert names | planned(site, capfd, "--recent") == hosts
+    assert planned(site, capfd) == hosts
