@@ -109,6 +109,11 @@ class Fleet:
         shutil.copytree(self._kept, self._journal)
         return self.command("run", "--recent", config="recent")
 
+    def replay(self) -> Ran:
+        """The requests that were kept, once more; see replay.py."""
+        command = [sys.executable, str(HERE / "replay.py"), str(self.folder)]
+        return run(command, self.world)
+
     def bare_loop(self, *words: str) -> Ran:
         """The least work that gives an answer; see floor.py."""
         command = [sys.executable, str(HERE / "floor.py"), str(self.folder), *words]

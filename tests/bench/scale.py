@@ -121,9 +121,17 @@ def proofs(fleet: Fleet, runs: int, dead: int) -> dict[str, Ran]:
     )
     assert f"{dead} terminated" in floor.out, floor.out
     assert f" {dead} to delete" in plan.out, plan.out[-2000:]
+    fleet.plan("recent")
+    fleet.world.ask("keep")
+    (replay,) = in_turns(runs, fleet.replay)
     (waiting,) = in_turns(1, lambda: fleet.plan("waiting"))
     assert " 0 to delete" in waiting.out, waiting.out[-2000:]
-    return {"proof_floor": floor, "proof_plan": plan, "waiting_plan": waiting}
+    return {
+        "proof_floor": floor,
+        "proof_plan": plan,
+        "replay": replay,
+        "waiting_plan": waiting,
+    }
 
 
 def first_way_at(count: int, fleet: Fleet) -> Optional[float]:

@@ -49,10 +49,11 @@ def _requests(large: Large) -> Iterator[Target]:
 
 
 def _ratio(large: Large) -> Iterator[Target]:
-    plan, floor = large.size["proof_plan"]["wall"], large.size["proof_floor"]["wall"]
-    ratio = plan / floor
-    measured = f"{plan:.2f} s / {floor:.2f} s = {ratio:.2f}"
-    yield Target("the same plan beside the bare loop", measured, "<= 1.3", ratio <= 1.3)
+    plan, replay = large.size["proof_plan"]["wall"], large.size["replay"]["wall"]
+    ratio = plan / replay
+    measured = f"{plan:.2f} s / {replay:.2f} s = {ratio:.2f}"
+    what = "the same plan beside a bare loop with the same requests"
+    yield Target(what, measured, "<= 1.3", ratio <= 1.3)
 
 
 def _slow_nova(large: Large) -> Iterator[Target]:

@@ -7,6 +7,7 @@ UUIDs are random, as Nova's are.  FOLDER gets configurations for these servers. 
 lines on standard input, each answered with one line of JSON:
 
     spent              what both servers did since the last `spent`
+    keep               write down for replay.py what was asked until the last `spent`
     terminate N HOURS  terminate N more instances, as of so many hours ago
     slow SECONDS       from now on take so long for each page of a list of servers
 """
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
 from typing import Any, Callable, Optional
+from urllib.parse import urlencode
 
 import yaml
 from sandbox.instances import Instance, Order, Search
@@ -169,9 +171,14 @@ def _serve(count: int, folder: Path) -> None:
     with Server(openstack.handle) as osp, Server(satellite.handle) as foreman:
         _write(folder, osp.url, foreman.url)
         cpu_before = time.process_time()
+        sides = {"satellite": foreman, "openstack": osp}
+        asked: dict[str, Any] = {}
 
         def spent() -> dict[str, float]:
             nonlocal cpu_before
+            for side, server in sides.items():
+                asked[side] = [_path(request) for request in server.requests]
+                asked["token"] = _token(server.requests) or asked.get("token")
             cpu = time.process_time()
             figures = {
                 "nova": osp.count("/compute/"),
@@ -194,7 +201,12 @@ def _serve(count: int, folder: Path) -> None:
             openstack.seconds_a_page = float(seconds)
             return openstack.seconds_a_page
 
+        def keep() -> None:
+            """Write down what was asked before the last `spent`, for replay.py."""
+            (folder / "requests.json").write_text(json.dumps(asked))
+
         commands: dict[str, Callable[..., Any]] = {
+            "keep": keep,
             "spent": spent,
             "terminate": terminate,
             "slow": slow,
@@ -203,6 +215,19 @@ def _serve(count: int, folder: Path) -> None:
         for line in sys.stdin:
             command, *words = line.split()
             print(json.dumps(commands[command](*words)), flush=True)
+
+
+def _path(request: Request) -> str:
+    """What a GET asks for; the log-in, the only other request, becomes one."""
+    if request.method != "GET":
+        return "/v3"
+    return f"{request.path}?{urlencode(request.query, doseq=True)}"
+
+
+def _token(asked: list[Request]) -> Optional[str]:
+    """The token that Nova was asked with."""
+    tokens = [request.headers.get("X-Auth-Token") for request in asked]
+    return next(filter(None, reversed(tokens)), None)
 
 
 def _build(count: int) -> tuple[Nova, Foreman]:
