@@ -82,9 +82,14 @@ class QuickRun:
         return DeletedHosts(survey, hosts, _earliest(since, servers, due) - OVERLAP)
 
     def _last_read(self, now: datetime) -> datetime:
-        """Up to when the deleted rows of every region have been judged."""
+        """Up to when the deleted rows of every region have been judged.
+
+        A time in the future says nothing: the clock was set back since.
+        """
         times = deleted_rows_read(self.journal, self.satellite.url, self.described)
-        return max(min(times.values(), default=now), now - FURTHEST)
+        last = min(times.values(), default=now)
+        earliest = now - FURTHEST
+        return last if earliest <= last <= now else earliest
 
     def _open_records(self, now: datetime) -> tuple[set[str], list[OpenRecord]]:
         """The UUIDs of records that wait, in both byte orders; and the records that may go."""

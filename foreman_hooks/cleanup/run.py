@@ -71,10 +71,11 @@ class Cleanup:
     def needs_full_run(self) -> bool:
         """Whether a quick run has to be a full run: the last one is longer ago than a day.
 
-        A quick run needs to know how large the fleet is, and what the last full run saw alive.
+        A quick run needs to know how large the fleet is, and what the last full run saw alive.  If
+        the last full run was in the future, the clock was set back, and nobody knows how long ago.
         """
         last = self._last_full_run()
-        return last is None or self.clock() - last.began > DAY
+        return last is None or not timedelta() <= self.clock() - last.began <= DAY
 
     def plan_quick(self) -> Plan:
         """The plan for the hosts whose instance was deleted since the last run.

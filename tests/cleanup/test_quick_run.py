@@ -298,6 +298,25 @@ def test_nothing_goes_before_a_full_run_has_counted_the_fleet(stage: Any) -> Non
     assert plan.refusals or not plan.deletions
 
 
+def test_a_full_run_in_the_future_does_not_put_off_the_next_one(fleet: Fleet) -> None:
+    """The clock was a year ahead during that run."""
+    fleet.pass_time(365 * DAY)
+    fleet.full()
+    fleet.pass_time(-365 * DAY)
+    with fleet.stage.journal() as journal:
+        assert fleet.stage.cleanup(journal).needs_full_run()
+
+
+def test_a_quick_run_looks_back_as_far_as_it_can_after_the_clock_was_set_back(
+    fleet: Fleet,
+) -> None:
+    fleet.pass_time(5 * HOUR)
+    fleet.full()
+    fleet.pass_time(-5 * HOUR)
+    fleet.terminate(5)
+    assert fleet.reasons() == {"app-5": "TERMINATED"}
+
+
 # When it cannot know
 
 
