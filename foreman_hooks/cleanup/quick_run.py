@@ -87,8 +87,8 @@ class QuickRun:
         A time in the future says nothing: the clock was set back since.
         """
         times = deleted_rows_read(self.journal, self.satellite.url, self.described)
-        last = min(times.values(), default=now)
         earliest = now - FURTHEST
+        last = min(times.values(), default=earliest)
         return last if earliest <= last <= now else earliest
 
     def _open_records(self, now: datetime) -> tuple[set[str], list[OpenRecord]]:

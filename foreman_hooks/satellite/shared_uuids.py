@@ -69,7 +69,7 @@ def names_by_uuid(satellite: Satellite, uuids: Collection[str]) -> Naming:
     with workers(satellite.manners.workers) as pool:
         for rows in pool.map(read, searches):
             for name, values in rows.items():
-                for uuid in wanted.intersection(_firmware_uuids(values)):
+                for uuid in _firmware_uuids(values, wanted):
                     naming.setdefault(uuid, set()).add(name)
                 if values.get(PUBLISHED):
                     published[name] = values[PUBLISHED]
@@ -128,11 +128,15 @@ def _search_by_value(operator: str, wanted: Sequence[str]) -> _Search:
     return _Search(f"({values})", len(wanted) * VALUES)
 
 
-def _firmware_uuids(values: _Values) -> tuple[str, ...]:
-    """The UUIDs in the facts of one host, without the one that a job published."""
-    facts = dict(values)
-    facts.pop(PUBLISHED, None)
-    return distinct_uuids(facts.values())
+def _firmware_uuids(values: _Values, wanted: Collection[str]) -> Iterator[str]:
+    """Yield the wanted UUIDs in the facts of one host, without the one that a job published.
+
+    `wanted`: as parse_uuid returns them, so there is no need to parse all others.
+    """
+    for fact, value in values.items():
+        uuid = str(value).strip().lower()
+        if uuid in wanted and fact != PUBLISHED:
+            yield uuid
 
 
 def _hosts_that_published(

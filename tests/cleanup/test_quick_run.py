@@ -329,6 +329,16 @@ def test_a_region_that_fails_is_asked_again_for_the_same_time(fleet: Fleet) -> N
     assert fleet.reasons() == {"app-3": "TERMINATED"}
 
 
+def test_after_a_full_run_that_a_region_did_not_answer_two_days_are_looked_at(
+    stage: Any,
+) -> None:
+    stage.osp.fail("/compute/", status=500)
+    fleet = Fleet(stage)
+    stage.osp.faults.clear()
+    fleet.terminate(3, ago=5 * HOUR)
+    assert fleet.reasons() == {"app-3": "TERMINATED"}
+
+
 def test_a_region_that_knows_none_of_its_servers_any_more_proves_nothing(
     fleet: Fleet,
 ) -> None:
