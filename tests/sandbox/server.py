@@ -13,12 +13,12 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Union
 from urllib.parse import parse_qs, urlsplit
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -68,12 +68,22 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+class Raw(NamedTuple):
+    """The bytes that go back instead of an answer, piece by piece; then the connection ends."""
+
+    pieces: Iterable[bytes]
+
+
 @dataclass
 class Fault:
-    """A misbehaviour: another answer, half of the true answer (`cut`), or none of it (`reset`)."""
+    """A misbehaviour: another answer, half of the true answer (`cut`), or none of it (`reset`).
+
+    `change`: what goes back instead of the true answer, which the double gives first.
+    """
 
     pattern: str
     answer: Optional[Answer] = None
+    change: Optional[Callable[[Answer], Union[Answer, Raw]]] = None
     cut: bool = False
     reset: bool = False
     skip: int = 0
@@ -99,8 +109,11 @@ class Server:
     faults: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._http = _HttpServer(self)
         self._lock = threading.Lock()
+        self._listen(0)
+
+    def _listen(self, port: int) -> None:
+        self._http = _HttpServer(self, port)
         self._thread = threading.Thread(
             target=self._http.serve_forever, args=(0.01,), daemon=True
         )
@@ -122,10 +135,11 @@ class Server:
         By default the answer is `status` and `body`, and the double is not asked. With `cut=True`
         the double acts and half of its answer is sent; with `reset=True` none of it is sent.
         `skip` lets that many matching requests pass first; `times` limits how many fail after
-        those (default: all).
+        those (default: all). With `change` the double acts, and what that function makes of its
+        answer is sent.
         """
-        is_broken_off = how.get("cut") or how.get("reset")
-        answer = None if is_broken_off else Answer(status, body)
+        is_true = how.get("cut") or how.get("reset") or how.get("change")
+        answer = None if is_true else Answer(status, body)
         fault = Fault(pattern, answer, **how)
         self.faults.append(fault)
         return fault
@@ -146,6 +160,11 @@ class Server:
         if self._thread.is_alive():
             self._http.shutdown()
         self._http.server_close()
+
+    def restart(self) -> None:
+        """Answer again at the same address, after `stop`."""
+        self._listen(self._http.server_address[1])
+        self.start()
 
     def __enter__(self) -> "Server":
         return self.start()
@@ -190,8 +209,8 @@ class _HttpServer(ThreadingHTTPServer):
     # Of connections that wait to be accepted; with the default of 5, many clients would wait.
     request_queue_size = 128
 
-    def __init__(self, owner: Server) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, owner: Server, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.owner = owner
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -213,6 +232,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         request = Request(self.command, target.path, query, self.headers, body)
         answer, fault = self.server.owner.answer(request)
+        if fault and fault.change:
+            changed = fault.change(answer)
+            if isinstance(changed, Raw):
+                self._send_raw(changed)
+                return
+            answer = changed
         if answer.status == DROPPED or (fault and fault.reset):
             self.close_connection = True
             self.connection.close()
@@ -236,6 +261,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _send_raw(self, raw: Raw) -> None:
+        self.close_connection = True
+        for piece in raw.pieces:
+            self.wfile.write(piece)
+            self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
         """Nothing goes to stderr: `Server.requests` is the log."""
