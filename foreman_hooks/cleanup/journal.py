@@ -29,6 +29,7 @@ from foreman_hooks.cleanup.journal_rows import (
     RegionSize,
     Removal,
     Unfinished,
+    checked,
     note_row,
     read_approval,
     read_deletion,
@@ -59,6 +60,9 @@ __all__ = [
 MAX_NOTES = 500_000
 _LATE = timedelta(hours=1)  # a webhook may arrive so much later than the deletion
 _UNDER_WAY = "(begun <= ? AND coalesce(ended, begun) >= ?)"  # a deletion around a time
+_START_OVER = "restore the file from a backup, or move it away to start over"
+# How the messages of SQLite begin that mean damage although their class is that of a full disk.
+_DAMAGE = ("no such ", "Could not decode ")
 
 
 class Journal:
@@ -124,11 +128,9 @@ class Journal:
                 database.close()
             if isinstance(error, JournalError):
                 raise
-            why = (
-                str(error)
-                if path.exists()
-                else "no such file yet; the first run creates it"
-            )
+            why = "no such file yet; the first run creates it"
+            if path.exists():
+                why = _explained(error)
             raise JournalError(f"journal {path}: {why}") from error
         return cls(database, None, path)
 
@@ -157,26 +159,20 @@ class Journal:
         try:
             yield self._database
         except sqlite3.Error as error:
-            raise JournalError(
-                f"journal {self.path}: {error}; nothing more is deleted"
-            ) from error
+            raise JournalError(f"journal {self.path}: {_explained(error)}") from error
         except DamagedRow as row:
             raise JournalError(
-                f"journal {self.path}: {row} is damaged; restore the file from a backup, or move "
-                "it away to start over"
+                f"journal {self.path}: {row} is damaged; {_START_OVER}"
             ) from row
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield the database in one transaction.
 
-        It is committed at the end, or rolled back if anything is raised.
+        It is committed at the end, or rolled back if anything is raised.  Raises JournalError also
+        if the file is no longer at its path after that: nobody would look for the lines elsewhere.
         """
-        if not self.still_held():
-            raise JournalError(
-                f"journal {self.path}: removed or replaced during this run, so another run may be "
-                "active; nothing more is deleted"
-            )
+        self._check_held()
         with self.reading() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -185,6 +181,14 @@ class Journal:
             except BaseException:
                 database.rollback()
                 raise
+        self._check_held()
+
+    def _check_held(self) -> None:
+        if not self.still_held():
+            raise JournalError(
+                f"journal {self.path}: removed or replaced during this run, so another run may be "
+                "active; nothing more is deleted"
+            )
 
     def check_writable(self) -> None:
         """Write a row and remove it; raises JournalError if no deletion could be noted."""
@@ -314,7 +318,10 @@ class Journal:
                     "SELECT uuids FROM homes WHERE satellite = ? AND cloud = ? AND region = ?",
                     (satellite, *place),
                 ).fetchone()
-            self._homes[key] = row[0] if row else b""
+                packed = row[0] if row else b""
+                if not isinstance(packed, bytes):
+                    raise DamagedRow(f"the list of servers seen alive in {place}")
+            self._homes[key] = packed
         return self._homes[key]
 
     # Katello, and the sizes of regions
@@ -354,8 +361,9 @@ class Journal:
             ).fetchall()
             for cloud, region, count, at in rows:
                 place = Place(cloud, region)
-                when = read_time(at, f"the size of {place}")
-                sizes[place] = RegionSize(count, when)
+                which = f"the size of {place}"
+                size = RegionSize(count, read_time(at, which))
+                sizes[place] = checked(size, which)
         return sizes
 
     # What Foreman's events reported
@@ -531,8 +539,9 @@ class Journal:
                 (satellite, time_text(since)),
             ).fetchall()
             for host_id, ended, plan in rows:
-                at = read_time(ended, f"the deletion of host {host_id}")
-                ends[host_id] = EarlierEnd(at, plan)
+                which = f"the deletion of host {host_id}"
+                end = EarlierEnd(read_time(ended, which), plan)
+                ends[host_id] = checked(end, which)
         return ends
 
     def note_restored(self, number: int, host_id: int, now: datetime) -> None:
@@ -628,6 +637,14 @@ class Journal:
             ).rowcount
 
 
+def _explained(error: sqlite3.Error) -> str:
+    """What is wrong with the file, and what to do if that is known."""
+    text = str(error)
+    if isinstance(error, sqlite3.OperationalError) and not text.startswith(_DAMAGE):
+        return f"{text}; nothing more is deleted"
+    return f"damaged ({text}); {_START_OVER}"
+
+
 def _forget_misses(database: sqlite3.Connection, uuids: Collection[str]) -> None:
     rows = ((uuid,) for uuid in uuids)
     database.executemany("DELETE FROM misses WHERE uuid = ?", rows)
@@ -648,7 +665,8 @@ def _misses_of(database: sqlite3.Connection, uuid: str) -> dict[Place, Misses]:
         "SELECT cloud, region, count, since FROM misses WHERE uuid = ?", (uuid,)
     ).fetchall()
     for cloud, region, count, since in rows:
-        misses[Place(cloud, region)] = Misses(count, since)
+        which = f"the count of misses of {uuid}"
+        misses[Place(cloud, region)] = checked(Misses(count, since), which)
     return misses
 
 

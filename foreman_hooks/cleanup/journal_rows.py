@@ -3,10 +3,22 @@
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Optional
+from functools import cache
+from typing import (
+    Any,
+    NamedTuple,
+    Optional,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from foreman_hooks.hooks.event import Note
 from foreman_hooks.times import iso
+
+Row = TypeVar("Row", bound=tuple[Any, ...])  # a NamedTuple
 
 
 class DamagedRow(Exception):
@@ -102,6 +114,27 @@ class RegionSize(NamedTuple):
     at: datetime
 
 
+def checked(row: Row, which: str) -> Row:
+    """The row, if each value is of the type of its field; raises DamagedRow.
+
+    SQLite keeps values of any type in any column.
+    """
+    for value, kinds in zip(row, _kinds(type(row))):
+        if not isinstance(value, kinds):
+            raise DamagedRow(which)
+    return row
+
+
+@cache
+def _kinds(of: type) -> list[tuple[type, ...]]:
+    """The classes that the value of each field may have."""
+    kinds = []
+    for hint in get_type_hints(of).values():
+        choices = get_args(hint) if get_origin(hint) is Union else (hint,)
+        kinds.append(tuple(get_origin(choice) or choice for choice in choices))
+    return kinds
+
+
 def read_deletion(row: Iterable[Any]) -> Deletion:
     """The deletion in a row, whose columns are Deletion._fields; raises DamagedRow."""
     deletion = Deletion(*row)
@@ -111,50 +144,50 @@ def read_deletion(row: Iterable[Any]) -> Deletion:
         ended = read_time(ended, which)
     if restored_at is not None:
         restored_at = read_time(restored_at, which)
-    return deletion._replace(
+    deletion = deletion._replace(
         evidence=_read_object(deletion.evidence, which),
         snapshot=_read_object(deletion.snapshot, which),
         begun=read_time(deletion.begun, which),
         ended=ended,
         restored_at=restored_at,
     )
+    return checked(deletion, which)
 
 
 def read_unfinished(row: Iterable[Any]) -> Unfinished:
     """The deletion in a row: id, host_id, name, uuid, begun, evidence; raises DamagedRow."""
     number, host_id, name, uuid, begun, evidence = row
     which = f"deletion {number}"
-    visibility = _read_object(evidence, which).get("visibility", {})
-    if type(host_id) is not int or not isinstance(visibility, dict):
-        raise DamagedRow(which)
-    return Unfinished(
+    unfinished = Unfinished(
         id=number,
         host_id=host_id,
         name=name,
         uuid=uuid,
         begun=read_time(begun, which),
-        visibility=visibility,
+        visibility=_read_object(evidence, which).get("visibility", {}),
     )
+    return checked(unfinished, which)
 
 
 def read_removal(row: Iterable[Any]) -> Removal:
     """The removal in a row, whose columns are Removal._fields; raises DamagedRow."""
     removal = Removal(*row)
-    return removal._replace(at=read_time(removal.at, f"removal {removal.id}"))
+    which = f"removal {removal.id}"
+    return checked(removal._replace(at=read_time(removal.at, which)), which)
 
 
 def read_approval(row: Iterable[Any]) -> Approval:
     """The approval in a row, whose columns are Approval._fields; raises DamagedRow."""
     approval = Approval(*row)
-    return approval._replace(
-        at=read_time(approval.at, f"the approval of {approval.plan}")
-    )
+    which = f"the approval of {approval.plan}"
+    return checked(approval._replace(at=read_time(approval.at, which)), which)
 
 
 def read_note(row: Iterable[Any]) -> Note:
     """The note in a row, whose columns are Note._fields; raises DamagedRow."""
     note = Note(*row)
-    return note._replace(at=read_time(note.at, "the note of an event"))
+    which = "the note of an event"
+    return checked(note._replace(at=read_time(note.at, which)), which)
 
 
 def note_row(note: Note) -> tuple[str, int, str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Optional
 
-from foreman_hooks.cleanup.journal_rows import time_text
+from foreman_hooks.cleanup.journal_rows import checked, time_text
 from foreman_hooks.cleanup.open_records import OpenRecord, open_records
 from foreman_hooks.cleanup.problems import (
     Problem,
@@ -156,10 +156,14 @@ def _is_due(
     repeat: timedelta,
     now: datetime,
 ) -> bool:
-    """Whether something besides records that wait was last mailed so long ago."""
+    """Whether something besides records that wait was last mailed so long ago.
+
+    Also if that was in the future: the clock was set back since.
+    """
     times = [problem.mailed for problem in problems]
     times += [record.mailed for record in records if not _waits(record)]
-    return bool(repeat) and any(when and now - when >= repeat for when in times)
+    ages = [now - when for when in times if when]
+    return bool(repeat) and any(not timedelta() <= age < repeat for age in ages)
 
 
 def _unmailed_deletions(log: ProblemLog) -> tuple[NewDeletion, ...]:
@@ -170,7 +174,8 @@ def _unmailed_deletions(log: ProblemLog) -> tuple[NewDeletion, ...]:
             "WHERE satellite = ? AND mailed IS NULL ORDER BY id",
             (log.satellite,),
         ).fetchall()
-    return tuple(NewDeletion(*row) for row in rows)
+        deletions = [NewDeletion(*row) for row in rows]
+        return tuple(checked(row, f"deletion {row.id}") for row in deletions)
 
 
 def _is_repeated(log: ProblemLog, deletion: NewDeletion) -> bool:

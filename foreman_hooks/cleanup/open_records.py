@@ -9,7 +9,12 @@ from datetime import datetime
 from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.journal import Journal
-from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
+from foreman_hooks.cleanup.journal_rows import (
+    DamagedRow,
+    checked,
+    read_time,
+    time_text,
+)
 from foreman_hooks.rules.model import Decision, Reason, Verdict
 from foreman_hooks.rules.plan import Kind, Plan
 
@@ -183,13 +188,14 @@ def _read(row: Iterable[object]) -> OpenRecord:
         decision, reason = Decision(record.decision), Reason(record.reason)
     except ValueError as error:
         raise DamagedRow(which) from error
-    return record._replace(
+    record = record._replace(
         decision=decision,
         reason=reason,
         since=read_time(record.since, which),
         mailed=_read_optional(record.mailed, which),
         acked_at=_read_optional(record.acked_at, which),
     )
+    return checked(record, which)
 
 
 def _read_optional(text: object, which: str) -> Optional[datetime]:

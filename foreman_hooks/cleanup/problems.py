@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.journal import Journal
-from foreman_hooks.cleanup.journal_rows import read_time, time_text
+from foreman_hooks.cleanup.journal_rows import checked, read_time, time_text
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Not the 2 of az2 or az-2: these are names.
@@ -111,7 +111,7 @@ class ProblemLog(NamedTuple):
                     mailed=read_time(mailed, which),
                     quick=bool(quick),
                 )
-                problems.append(problem)
+                problems.append(checked(problem, which))
             return problems
 
     def note(

@@ -6,7 +6,12 @@ from datetime import datetime
 from typing import NamedTuple, Optional
 
 from foreman_hooks.cleanup.journal import Journal
-from foreman_hooks.cleanup.journal_rows import DamagedRow, read_time, time_text
+from foreman_hooks.cleanup.journal_rows import (
+    DamagedRow,
+    checked,
+    read_time,
+    time_text,
+)
 from foreman_hooks.rules.guard_rails import count_instances
 from foreman_hooks.rules.model import NEEDS_ATTENTION, Decision, Outcome, count_deleted
 from foreman_hooks.rules.plan import Kind, Plan
@@ -174,10 +179,11 @@ def _read(row: Iterable[object]) -> Run:
     if not isinstance(refusals, list):
         raise DamagedRow(which)
     ended = None if run.ended is None else read_time(run.ended, which)
-    return run._replace(
+    run = run._replace(
         kind=kind,
         began=read_time(run.began, which),
         ended=ended,
         complete=bool(run.complete),
         refusals=tuple(map(str, refusals)),
     )
+    return checked(run, which)

@@ -485,6 +485,17 @@ def test_a_time_that_cannot_be_read_is_an_error_that_names_its_row(
         journal.removals()
 
 
+@pytest.mark.parametrize("column", ["host_id", "name", "uuid", "who", "restored_as"])
+def test_a_value_of_another_type_is_an_error_that_names_its_row(
+    journal: Journal, column: str
+) -> None:
+    """SQLite keeps values of any type in any column."""
+    number = begin(journal)
+    journal._database.execute(f"UPDATE deletions SET {column} = X'00FF'")
+    with pytest.raises(JournalError, match=f"deletion {number} is damaged; restore"):
+        journal.deletions()
+
+
 def test_finding_unfinished_deletions_does_not_read_the_finished_ones(
     journal: Journal,
 ) -> None:
@@ -667,6 +678,19 @@ def test_a_journal_that_is_taken_away_while_a_run_is_on_stops_its_next_deletion(
             begin(journal)
 
 
+def test_a_journal_that_is_taken_away_within_a_transaction_stops_that_deletion(
+    path: Path,
+) -> None:
+    """SQLite commits to the file that was moved, where nobody would look for the line."""
+    with (
+        Journal.open(path) as journal,
+        pytest.raises(JournalError, match="removed or replaced during this run"),
+        journal.writing() as database,
+    ):
+        database.execute("INSERT INTO approvals VALUES ('p', 'w', 'a')")
+        path.rename(path.with_name("elsewhere"))
+
+
 def test_a_reader_holds_nothing(path: Path) -> None:
     Journal.open(path).close()
     with Journal.peek(path) as reader:
@@ -727,7 +751,9 @@ def test_a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is(
 ) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(JournalError) as caught:
+    with pytest.raises(
+        JournalError, match="damaged .*; restore .* or move it away"
+    ) as caught:
         Journal.open(path)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == content

@@ -165,3 +165,10 @@ def test_a_damaged_problem_is_an_error(log: ProblemLog, column: str) -> None:
         database.execute(f"UPDATE problems SET {column} = 'x'")
     with pytest.raises(JournalError, match="a problem of earlier runs is damaged"):
         run(log, 1, DOWN)
+
+
+def test_what_was_mailed_in_the_future_is_mailed_again_once(log: ProblemLog) -> None:
+    """The clock was a year ahead when it was."""
+    run(log, 365 * 24, DOWN)
+    assert texts(run(log, 0, DOWN)) == [DOWN[0]]
+    assert texts(run(log, 1, DOWN)) == []
