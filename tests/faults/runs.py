@@ -1,0 +1,196 @@
+"""Every kind of run that deletes, and the world before it, which can be had again and again."""
+
+import copy
+import os
+import shutil
+import threading
+from pathlib import Path
+from re import match
+from typing import Any, Callable, Optional
+
+from conftest import Stage
+from sandbox.server import DROPPED, Answer, Request
+
+from .forked import Ended, Launcher
+from .scene import (
+    Target,
+    build,
+    check_all_done,
+    check_nothing_wrong,
+    pattern,
+    servers,
+    targets,
+)
+
+KINDS = ["first run", "run", "quick run", "apply"]
+
+
+class Runs:
+    """One kind of run on the fleet of scene.py.
+
+    `argv`: its command line.  `points`: what it does with the journal.  `requests`: those that it
+    sends.
+    """
+
+    def __init__(self, stage: Stage, launcher: Launcher, kind: str) -> None:
+        self.stage = stage
+        self.launcher = launcher
+        self.config = stage.config(deadline="5m")
+        self.argv: list[Any] = ["--config", self.config]
+        launcher.load(*self.argv, "plan")
+        build(stage)
+        self._prepare(kind)
+        self.keep()
+        self.restore()
+        ended = launcher.run(*self.argv, watch=True)
+        assert (ended.code, ended.err) == (0, ""), ended.err
+        self.points = ended.points
+        self.requests = targets(stage)
+
+    def _prepare(self, kind: str) -> None:
+        plan = self.stage.folder / "plan.json"
+        if kind == "first run":
+            self.journal.unlink()
+        elif kind == "quick run":
+            self._run("run")
+        elif kind == "apply":
+            self._run("plan", "--out", plan)
+        self.argv += {
+            "quick run": ["run", "--recent", "--apply"],
+            "apply": ["apply", plan],
+        }.get(kind, ["run", "--apply"])
+
+    def _run(self, *argv: Any) -> None:
+        ended = self.launcher.run("--config", self.config, *argv)
+        assert ended.code == 0, ended.err
+
+    @property
+    def journal(self) -> Path:
+        """The journal of all runs."""
+        return self.stage.folder / "journal.sqlite3"
+
+    @property
+    def elsewhere(self) -> Path:
+        """Where the journal is after it was moved away or replaced during a run."""
+        return self.journal.with_name("elsewhere")
+
+    def put_back(self) -> None:
+        """Put the journal back to its place, if it was moved away."""
+        if self.elsewhere.exists():
+            remove(self.journal)
+            self.elsewhere.rename(self.journal)
+
+    def keep(self) -> None:
+        """Make `restore` lead to the world and the journal as they are now."""
+        stage = self.stage
+        files = {file: file.read_bytes() for file in stage.folder.glob("journal*")}
+        self._before = _copy(stage.satellite), _copy(stage.openstack), files
+
+    def restore(self) -> None:
+        """The world and the journal as they were before the run."""
+        satellite, openstack, files = self._before
+        self.stage.satellite, self.stage.openstack = _copy(satellite), _copy(openstack)
+        self.stage.foreman.handle = self.stage.satellite.handle
+        self.stage.osp.handle = self.stage.openstack.handle
+        for server in servers(self.stage).values():
+            server.faults.clear()
+            server.requests.clear()
+        remove(*self.stage.folder.glob("journal*"), self.elsewhere)
+        for file, content in files.items():
+            file.write_bytes(content)
+            file.chmod(0o600)
+
+    def finish(self) -> None:
+        """Run without a fault, and check that all is done."""
+        ended = self.launcher.run("--config", self.config, "run", "--apply")
+        check_nothing_wrong(self.stage)
+        check_all_done(self.stage, ended.code, ended.err)
+
+    def run_struck(self, target: Target, when: str, act: Callable[[int], Any]) -> Ended:
+        """Run, and act on the process at that request; `when`: before, after.
+
+        `act` gets the id of the process.  If it returns something, the request has no answer, and
+        before it, the server does not act either.
+        """
+        strike = _Strike(self.stage, target, when, act)
+        child = self.launcher.start(*self.argv)
+        strike.start(child.pid)
+        ended = child.end()
+        assert strike.done, "the request was never sent"
+        return ended
+
+
+class _Strike:
+    """Acts on a process when a server gets a certain request of it."""
+
+    def __init__(
+        self, stage: Stage, target: Target, when: str, act: Callable[[int], Any]
+    ) -> None:
+        server = servers(stage)[target.server]
+        self._handle = server.handle
+        server.handle = self.handle
+        self._target = target
+        self._when = when
+        self._act = act
+        self._pid = 0
+        self._started = threading.Event()
+        self._lock = threading.Lock()
+        self._count = 0
+        self.done = False
+
+    def start(self, pid: int) -> None:
+        """Say which process it is."""
+        self._pid = pid
+        self._started.set()
+
+    def handle(self, request: Request) -> Answer:
+        if not self._is_it(request):
+            return self._handle(request)
+        self._started.wait()
+        answer: Optional[Answer] = None
+        if self._when == "after":
+            answer = self._handle(request)
+        is_over = self._act(self._pid)
+        self.done = True
+        if is_over:
+            return Answer(DROPPED)
+        return answer or self._handle(request)
+
+    def _is_it(self, request: Request) -> bool:
+        if not match(pattern(self._target), request.line):
+            return False
+        with self._lock:
+            self._count += 1
+            return self._count == self._target.earlier + 1
+
+
+def check_words(ended: Ended) -> None:
+    """No error is one of ours; whatever else than success has a reason."""
+    assert "Traceback" not in ended.out + ended.err
+    assert "internal error" not in ended.err
+    assert (ended.code == 0) == (ended.err == ""), ended
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders, if they are there."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def send(number: int) -> Callable[[int], bool]:
+    """Send a signal to a process; whether it is over then."""
+
+    def act(pid: int) -> bool:
+        os.kill(pid, number)
+        return number == 9
+
+    return act
+
+
+def _copy(double: Any) -> Any:
+    """A copy with the same lock, since locks cannot be copied."""
+    locks = [getattr(double, name, None) for name in ("lock", "_lock")]
+    return copy.deepcopy(double, {id(lock): lock for lock in locks if lock})
