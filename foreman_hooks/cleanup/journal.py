@@ -61,6 +61,8 @@ MAX_NOTES = 500_000
 _LATE = timedelta(hours=1)  # a webhook may arrive so much later than the deletion
 _UNDER_WAY = "(begun <= ? AND coalesce(ended, begun) >= ?)"  # a deletion around a time
 _START_OVER = "restore the file from a backup, or move it away to start over"
+# UnicodeDecodeError: SQLite's own message quotes damaged text.
+_FAILURES = (sqlite3.Error, UnicodeDecodeError)
 # How the messages of SQLite begin that mean damage although their class is that of a full disk.
 _DAMAGE = ("no such ", "Could not decode ")
 
@@ -123,7 +125,7 @@ class Journal:
         try:
             database = sqlite3.connect(address, uri=True, isolation_level=None)
             journal_file.check_version(path, database)
-        except (sqlite3.Error, JournalError) as error:
+        except (*_FAILURES, JournalError) as error:
             if database:
                 database.close()
             if isinstance(error, JournalError):
@@ -158,7 +160,7 @@ class Journal:
         """Yield the database; turn errors of SQLite, and damaged rows, into JournalError."""
         try:
             yield self._database
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise JournalError(f"journal {self.path}: {_explained(error)}") from error
         except DamagedRow as row:
             raise JournalError(
@@ -637,7 +639,7 @@ class Journal:
             ).rowcount
 
 
-def _explained(error: sqlite3.Error) -> str:
+def _explained(error: Exception) -> str:
     """What is wrong with the file, and what to do if that is known."""
     text = str(error)
     if isinstance(error, sqlite3.OperationalError) and not text.startswith(_DAMAGE):

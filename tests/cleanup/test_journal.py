@@ -761,6 +761,22 @@ def test_a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is(
     Journal.open(path).close()  # and the lock was let go
 
 
+@pytest.mark.parametrize("way", [Journal.open, Journal.peek])
+def test_a_message_of_sqlite_that_quotes_damaged_text_is_an_error_like_others(
+    path: Path, way: Callable[[Path], Journal]
+) -> None:
+    Journal.open(path).close()
+    content = path.read_bytes()
+    damaged = content.replace(b"CREATE TABLE misses", b"CREATE \xff\xfeBLE misses")
+    assert damaged != content
+    path.write_bytes(damaged)
+    with (
+        pytest.raises(JournalError, match="damaged .*; restore"),
+        way(path) as journal,
+    ):
+        journal.deletions()
+
+
 def test_an_open_that_failed_leaves_no_file_open(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(GARBAGE)
