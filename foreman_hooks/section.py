@@ -5,7 +5,7 @@ Every message names the file, the key, and what would be valid.
 
 import difflib
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Optional
 import yaml
 
 from foreman_hooks import times
+from foreman_hooks.osp_checker.yaml_limits import check_nodes
 from foreman_hooks.unreadable import UNREADABLE, why_unreadable
 
 # A few lines of YAML can stand for gigabytes: a message shows only the beginning of a value.
@@ -106,7 +107,7 @@ class Section:
             raise self._must_be(key, "a list of names")
         names = []
         for entry in entries:
-            if not isinstance(entry, str) or not entry.strip():
+            if not isinstance(entry, str) or not entry.strip() or not is_utf8(entry):
                 raise self._must_be(key, "a list of names")
             names.append(entry.strip())
         return tuple(names)
@@ -212,16 +213,23 @@ def read_file(path: Path) -> Section:
 class _Loader(yaml.SafeLoader):
     """A safe loader that refuses a key that appears twice: of two caps, the laxer one might win."""
 
+    def construct_document(self, node: Any) -> Any:
+        """The value of a whole document; raises YAMLTooLarge."""
+        check_nodes(node)
+        return super().construct_document(node)
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; raises ConstructorError for a key that appears twice."""
-        keys: list[Any] = []
+        keys: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # the call below refuses it
             if key in keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} appears twice", node.start_mark
                 )
-            keys.append(key)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -243,4 +251,15 @@ def _as_text(where: str, value: Any) -> str:
         raise SettingsError(f"{where} is missing")
     if not isinstance(value, str):
         raise SettingsError(f"{where} must be a text, not {shown(value)}")
+    if not is_utf8(value):
+        raise SettingsError(f"{where} {shown(value)} cannot be sent: it is not UTF-8")
     return value
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold a text: not if it has half a character (a lone surrogate)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

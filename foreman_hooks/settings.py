@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
+from urllib.parse import urlsplit
 
 from foreman_hooks.osp_checker import CloudScope, Manners, region
 from foreman_hooks.paths import CONFIG, JOURNAL, SATELLITE_CA
@@ -22,6 +23,7 @@ from foreman_hooks.section import (
     Section,
     SettingsError,
     as_path,
+    is_utf8,
     read_file,
     shown,
 )
@@ -312,6 +314,8 @@ def _login(sources: _LoginSources) -> Optional[Login]:
     user = own_user or sources.hammer.text("foreman", "username")
     password = _password(sources, url, user)
     if user and password:
+        if not is_utf8(user + password):
+            raise SettingsError(f"the user or the password for {url} is not UTF-8")
         verify = _verify(sources, url)
         return Login(url, user, password, verify)
     if not own_user:
@@ -356,12 +360,20 @@ def _url(sources: _LoginSources) -> str:
     else:
         return ""
     text = value.strip() if isinstance(value, str) else ""
-    if not _URL.fullmatch(text):
+    if not _is_url(text):
         raise SettingsError(
             f"{where} must look like https://satellite.example.com, not {shown(value)}"
         )
     scheme, address = text.split("://", 1)
     return f"{scheme.lower()}://{address.rstrip('/')}"
+
+
+def _is_url(text: str) -> bool:
+    """Whether a text is the URL of a server, with a valid port if it names one."""
+    try:
+        return bool(_URL.fullmatch(text)) and urlsplit(text).port != 0 and is_utf8(text)
+    except ValueError:
+        return False
 
 
 def _own_user(sources: _LoginSources) -> str:

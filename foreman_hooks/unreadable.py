@@ -2,6 +2,8 @@
 
 import yaml
 
+from foreman_hooks.osp_checker.yaml_limits import YAMLTooLarge
+
 # What reading a text file and parsing it as YAML may raise.  PyYAML lets errors of int, float and
 # datetime pass if a value does not fit its tag (`!!int five`).
 UNREADABLE = (
@@ -25,6 +27,8 @@ def why_unreadable(error: Exception) -> str:
         return "not UTF-8"
     if isinstance(error, RecursionError):
         return "not valid YAML: nested too deeply"
+    if isinstance(error, YAMLTooLarge):
+        return str(error)
     if not isinstance(error, yaml.YAMLError):
         return "not valid YAML: a value is not the number or date that it looks like"
     problem = getattr(error, "problem", None) or getattr(error, "reason", None)

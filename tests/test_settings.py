@@ -1532,10 +1532,16 @@ def test_a_value_that_does_not_fit_its_tag_is_an_error_in_one_line(
     refused(config, text)
 
 
-def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
-    """The refusal shows only the beginning of the value."""
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{number}: &a{number} {{<<: [{', '.join([f'*a{number - 1}'] * 9)}]}}\n"
+    for number in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("text", [bomb(12), MERGES], ids=["aliases", "merges"])
+def test_a_bomb_does_not_go_off(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.yml"
-    path.write_text(bomb(12))
+    path.write_text(text)
     done = subprocess.run(
         [
             sys.executable,
@@ -1554,7 +1560,56 @@ def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.count("\n") == 1, done.stderr[-500:]
-    assert "policy.grace must be a duration" in done.stdout
+    assert "its aliases and merges make more than 100,000 values" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("policy: &a {grace: *a}", "a value contains itself, line 1"),
+        ("policy:\n  misses: 0x" + "f" * 5000, "a number of 5002 characters, line 2"),
+        ("journal: 1" + ":59" * 50, "a number of 151 characters, line 1"),
+        ('clouds: [{cloud: "a\\ud800"}]', "cannot be sent: it is not UTF-8"),
+        ('clouds: [{cloud: a, regions: ["\\ud800"]}]', "must be a list of names"),
+        ('satellite: {search: "a\\tb"}', "a character that cannot be printed"),
+    ],
+)
+def test_what_yaml_can_hold_and_nothing_else_can_is_refused(
+    config: Callable[..., Settings], text: str, message: str
+) -> None:
+    assert message in refused(config, text)
+
+
+@pytest.mark.parametrize("url", ["https://a:99999", "https://[::1", "https://\udcff"])
+def test_a_url_that_no_library_takes_is_refused(
+    config: Callable[..., Settings], url: str
+) -> None:
+    assert "must look like https://" in refused(config, "", FOREMAN_URL=url)
+
+
+def test_a_login_that_cannot_be_sent_is_refused(
+    config: Callable[..., Settings],
+) -> None:
+    login = {"FOREMAN_USERNAME": "admin", "FOREMAN_PASSWORD": "\udcff"}
+    message = refused(config, "", FOREMAN_URL="https://a", **login)
+    assert message == "the user or the password for https://a is not UTF-8"
+
+
+def test_a_ca_folder_of_hammer_with_an_unknown_user_has_no_ca(
+    config: Callable[..., Settings], hammer: Callable[..., None]
+) -> None:
+    hammer(ssl={"local_ca_store_path": "~nobody-here/certs"})
+    assert login(config({"satellite": SATELLITE})).verify is True
+
+
+def test_a_number_without_an_end_in_a_file_of_hammer_is_a_warning(
+    config: Callable[..., Settings], raw: Callable[..., Path]
+) -> None:
+    path = raw(":foreman:\n  ? 0x" + "f" * 5000 + "\n  : 1\n", "foreman.yml")
+    (warning,) = config("").warnings
+    assert warning == (
+        f"{path}: a number of 5002 characters, line 2; this hammer file is ignored"
+    )
 
 
 def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:

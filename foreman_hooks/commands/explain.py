@@ -27,7 +27,7 @@ def explain(app: App, host: str) -> int:
         with app.with_progress(cleanup) as observer:
             observation = observer.observe(closely={host_id})
     explained = _host(observation, host_id, name)
-    app.say(f"{name} (id {host_id})")
+    app.say_line(f"{name} (id {host_id})")
     _note_ambiguity(app, observation, host, host_id)
     reason = None
     case = observation.case(explained)

@@ -1,5 +1,6 @@
 """restore: create a deleted host record again."""
 
+import re
 from typing import Optional
 
 import click
@@ -27,7 +28,7 @@ def restore(app: App, host: str) -> int:
     journal says that the deletion failed or is unfinished, Satellite is asked whether the record is
     gone after all.
     """
-    is_number = host.isascii() and host.isdigit()
+    is_number = re.fullmatch("[0-9]{1,18}", host) is not None
     deletion = find_deletion(app, int(host) if is_number else host.lower())
     settings = app.settings()
     satellite = satellite_of(settings)

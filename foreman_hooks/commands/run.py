@@ -44,6 +44,7 @@ from foreman_hooks.osp_checker import parse_uuid
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
 from foreman_hooks.rules.plan import Kind, Plan
+from foreman_hooks.section import is_utf8
 
 
 class InstanceOptions(NamedTuple):
@@ -61,6 +62,8 @@ class InstanceOptions(NamedTuple):
         if self.host is not None:
             if not self.host.strip():
                 raise usage_error("--host is empty")
+            if not is_utf8(self.host):
+                raise BadData(f"not the name of a host: {self.host!r}")
             return Target(name=self.host.strip())
         uuid = parse_uuid(self.uuid)
         if uuid is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from foreman_hooks.errors import TRY_AGAIN
 from foreman_hooks.hooks.event import Note, is_note
@@ -102,8 +102,8 @@ def journal_of(config: Optional[Path]) -> Path:
         RuntimeError,  # Path.expanduser: no such user
     )
     try:
-        content = yaml.safe_load(path.read_bytes()) or {}
-        return Path(content.get("journal", JOURNAL)).expanduser()
+        root = yaml.compose(path.read_bytes(), yaml.SafeLoader)
+        return _journal_in(root.value).expanduser() if root else JOURNAL
     except FileNotFoundError as error:
         if config is None:
             return JOURNAL
@@ -117,6 +117,20 @@ def journal_of(config: Optional[Path]) -> Path:
             f"{path}: not a valid configuration ({type(error).__name__}); "
             "name the spool with --spool"
         ) from error
+
+
+def _journal_in(pairs: Sequence[tuple[Any, Any]]) -> Path:
+    """The journal that the nodes of a YAML mapping name; raises TypeError and ValueError.
+
+    No other value is made of its node: a few lines can stand for gigabytes.
+    """
+    journal = JOURNAL
+    for key, node in pairs:
+        if key.value == "journal":
+            if node.tag != "tag:yaml.org,2002:str":
+                raise TypeError("not a text")
+            journal = Path(node.value)
+    return journal
 
 
 # The lines

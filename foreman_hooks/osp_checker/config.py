@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from foreman_hooks.osp_checker.errors import OSPConfigError, gist, log, shown
 from foreman_hooks.osp_checker.session import session_class
+from foreman_hooks.osp_checker.yaml_limits import YAMLTooLarge, check_nodes
 
 _SCOPE = (
     "project_id",
@@ -115,7 +116,7 @@ def region_names(cloud: Optional[str]) -> list[str]:
 def cloud_names() -> list[str]:
     """The clouds that clouds.yaml names, sorted; raises OSPConfigError if it names none."""
     reader, _ = _reader(None)
-    names = sorted(reader.get_cloud_names())
+    names = sorted(map(str, reader.get_cloud_names()))
     # Without any file, openstacksdk itself makes a cloud of this name.
     if names in ([], ["defaults"]):
         raise OSPConfigError(
@@ -136,7 +137,7 @@ def cloud_entry(cloud: Optional[str], region: str) -> CloudEntry:
     entry.config.config["region_name"] = region
     _check(entry)
     written = reader.cloud_config["clouds"].get(entry.name, {}).get("auth") or {}
-    blank = sorted(key for key, value in written.items() if value is None)
+    blank = sorted(str(key) for key, value in written.items() if value is None)
     if blank:  # openstacksdk would send the text None
         raise OSPConfigError(
             f"{_who(entry.name)} ({source}): {', '.join(blank)} is empty in auth"
@@ -239,9 +240,7 @@ def _readable(path: str) -> str:
 
     try:
         with Path(path).open(encoding="utf-8") as lines:
-            content = (
-                json.load(lines) if path.endswith("json") else yaml.safe_load(lines)
-            )
+            content = json.load(lines) if path.endswith("json") else _yaml_value(lines)
     except OSError as error:
         raise OSPConfigError(
             f"{path}: cannot be read by this user ({error.strerror})"
@@ -250,6 +249,8 @@ def _readable(path: str) -> str:
         raise OSPConfigError(
             f"{path}{_yaml_line(error)}: not valid YAML ({_yaml_problem(error)})"
         ) from error
+    except YAMLTooLarge as error:
+        raise OSPConfigError(f"{path}: not valid YAML: {error}") from error
     except (ValueError, RecursionError) as error:
         line = (
             f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
@@ -258,6 +259,15 @@ def _readable(path: str) -> str:
         raise OSPConfigError(f"{path}{line}: not valid {kind} in UTF-8") from error
     _check_shape(path, content)
     return path
+
+
+def _yaml_value(lines: Any) -> Any:
+    """The value of a YAML document; raises YAMLTooLarge, and what PyYAML raises."""
+    import yaml
+
+    node = yaml.compose(lines, yaml.SafeLoader)
+    check_nodes(node)
+    return yaml.constructor.SafeConstructor().construct_document(node) if node else None
 
 
 def _yaml_line(error: Any) -> str:
@@ -298,7 +308,7 @@ def _explained(
     place = f"{_who(cloud)} ({source})"
     entry = reader.cloud_config["clouds"].get(cloud)
     if not cloud:
-        names = ", ".join(sorted(reader.get_cloud_names()))
+        names = ", ".join(sorted(map(str, reader.get_cloud_names())))
         return OSPConfigError(f"{source}: no cloud is named; name one of {names}")
     if not isinstance(entry, dict):
         return OSPConfigError(f"{place}: the entry is empty or not a mapping")
@@ -335,7 +345,10 @@ def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
         kind = str(config.get("auth_type") or "none")
         loader = loading.get_plugin_loader(kind)
     except ka.NoMatchingPlugin:
-        return f"auth_type {kind!r} is not known here; use password or v3applicationcredential"
+        return (
+            f"auth_type {gist(kind)!r} is not known here; "
+            "use password or v3applicationcredential"
+        )
     except (
         Exception
     ):  # openstacksdk cannot read the entry even without loading a plugin
@@ -348,9 +361,11 @@ def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
             "auth_type is empty or none, which cannot log in; remove it (OS_AUTH_TYPE): "
             "password is the default"
         )
-    unfit = sorted(auth.keys() - _option_names(loader))
+    unfit = sorted(map(str, auth.keys() - _option_names(loader)))
     if unfit:
-        return f"auth_type {kind} does not take {', '.join(unfit)}; {_remedy(unfit)}"
+        return (
+            f"auth_type {kind} does not take {gist(', '.join(unfit))}; {_remedy(unfit)}"
+        )
     has_project = auth.get("project_name") or auth.get("project_id")
     if kind == "v3applicationcredential" and has_project:
         return (
@@ -377,7 +392,7 @@ def _remedy(unfit: list[str]) -> str:
     if any(key in _BESIDE_AUTH for key in unfit):
         return "these belong beside auth, not inside it"
     names = ", ".join(f"OS_{key.upper()}" for key in unfit)
-    return f"remove it from auth ({names}), or set the auth_type that takes it"
+    return f"remove it from auth ({gist(names)}), or set the auth_type that takes it"
 
 
 def _no_secret(key: str, source: str) -> str:
@@ -405,7 +420,7 @@ def _check(entry: CloudEntry) -> None:
         )
     if not is_http(auth.get("auth_url")):
         raise OSPConfigError(
-            f"{place}: auth_url {entry.auth_url!r} is not an http(s):// URL"
+            f"{place}: auth_url {gist(entry.auth_url)!r} is not an http(s):// URL"
         )
     if kind in ("password", "v3password", "v2password"):
         if not auth.get("username") and not auth.get("user_id"):
@@ -417,13 +432,15 @@ def _check(entry: CloudEntry) -> None:
     timeout = entry.config.config.get("api_timeout")
     try:
         float(timeout or 1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise OSPConfigError(
             f"{place}: api_timeout {gist(timeout)!r} is not a number of seconds"
         ) from None
     cacert = entry.config.get_requests_verify_args()[0]
     if isinstance(cacert, str) and not Path(cacert).exists():
-        raise OSPConfigError(f"{place}: there is no CA file {cacert}; correct cacert")
+        raise OSPConfigError(
+            f"{place}: there is no CA file {gist(cacert)}; correct cacert"
+        )
 
 
 def is_http(url: object) -> bool:

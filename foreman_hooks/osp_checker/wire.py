@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Optional, Union
 
-from foreman_hooks.osp_checker.errors import KINDS, OSPError
+from foreman_hooks.osp_checker.errors import KINDS, OSPError, gist
 from foreman_hooks.osp_checker.servers import Servers
 from foreman_hooks.osp_checker.sightings import (
     Place,
@@ -205,9 +205,9 @@ def _frames(question: Question, output: str) -> set[tuple[str, str]]:
 
 
 def _gist(error: Exception) -> str:
-    """What is wrong, without the texts of Python's own errors."""
+    """What is wrong, in a few words."""
     if type(error) is ValueError:
-        return str(error)
+        return gist(error)
     return "a field is missing or has the wrong type"
 
 

@@ -12,9 +12,10 @@ def whole_number(value: object) -> int:
 
 
 def plain_text(value: object) -> str:
-    """The value, if it is a text."""
+    """The value, if it is a text that UTF-8 can hold, as the journal has to."""
     if not isinstance(value, str):
         raise ValueError("a field is not a text")
+    value.encode()
     return value
 
 
@@ -28,7 +29,10 @@ def aware_time(text: Optional[str]) -> Optional[datetime]:
     when = datetime.fromisoformat(text)
     if when.utcoffset() is None:
         raise ValueError(f"{text} has no time zone")
-    return when.astimezone(timezone.utc)
+    try:
+        return when.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError(f"{text} is not a time in UTC") from error
 
 
 def iso_text(when: Optional[datetime]) -> Optional[str]:

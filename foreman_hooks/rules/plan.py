@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,6 +29,7 @@ FORMAT = 4
 MAX_AGE = timedelta(days=1)
 DIGEST_LENGTH = 12  # characters of a digest that name a plan
 _MAX_HOSTS = 2**31  # Foreman's ids of hosts are 32-bit integers
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Kind(str, Enum):
@@ -178,11 +181,14 @@ def load(text: str) -> Plan:
     """The plan that `dump` wrote; raises PlanError if it is not one, or was changed."""
     try:
         document = json.loads(text)
+        if _SURROGATE.search(text):  # half a character, which the journal cannot hold
+            json.dumps(document, ensure_ascii=False).encode()
         digest = document.pop("digest")
         version = document["format"]
         if version != FORMAT:
             raise PlanError(
-                f"the plan has format {version}, this version reads {FORMAT}; make a new one"
+                f"the plan has format {reprlib.repr(version)}, "
+                f"this version reads {FORMAT}; make a new one"
             )
         verdicts = document.pop("verdicts")
         if _digest(document, verdicts) != digest:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from foreman_hooks.osp_checker.yaml_limits import check_nodes
 from foreman_hooks.paths import HAMMER_FOLDERS
 from foreman_hooks.unreadable import UNREADABLE, why_unreadable
 
@@ -135,7 +136,10 @@ class HammerFiles:
     def _ca_folder(self) -> Optional[Path]:
         configured = self.text("ssl", "local_ca_store_path")
         if configured:
-            return Path(configured).expanduser()
+            try:
+                return Path(configured).expanduser()
+            except (RuntimeError, ValueError):  # the user after ~ does not exist
+                return None
         if self.home:
             return self.home / CERTIFICATES
         return None
@@ -271,6 +275,11 @@ def _without_colons(content: Mapping[Any, Any]) -> dict[str, Any]:
 
 class _RubyLoader(yaml.SafeLoader):
     """YAML as Ruby reads it: symbols are texts; of other Ruby tags only the values count."""
+
+    def construct_document(self, node: Any) -> Any:
+        """The value of a whole document; raises YAMLTooLarge."""
+        check_nodes(node)
+        return super().construct_document(node)
 
 
 def _first_document(text: str) -> Any:

@@ -11,6 +11,7 @@ from foreman_hooks.satellite.client import (
     is_list_of_objects,
     quoted,
 )
+from foreman_hooks.satellite.connection import shorten
 from foreman_hooks.satellite.errors import (
     SatelliteError,
     SatelliteFault,
@@ -166,7 +167,7 @@ def parse_record(
     shows none.  Raises SatelliteError if the body is not a host.
     """
     if not _has_shape_of_host(body):
-        label = body.get("name") or body.get("id")
+        label = shorten(body.get("name") or body.get("id"))
         raise SatelliteError(f"{where}: the record of host {label} cannot be read")
     facet = body.get("subscription_facet_attributes") or {}
     infrastructure = body.get("infrastructure_facet") or {}

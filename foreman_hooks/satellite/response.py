@@ -1,6 +1,7 @@
 """Read Satellite's raw responses: strict JSON, error messages, targets of redirects."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Optional
@@ -33,6 +34,7 @@ def parse_json(content: bytes) -> Any:
         object_pairs_hook=_object,
         parse_constant=_refuse_constant,
         parse_int=_whole_number,
+        parse_float=_finite_number,
     )
     if _SURROGATE.search(content):
         json.dumps(value, ensure_ascii=False).encode()
@@ -67,6 +69,13 @@ def _whole_number(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
         raise _FlawError(f"a number of {len(text)} digits in it")
     return int(text)
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _FlawError("a number without an end in it")
+    return number
 
 
 def error_message(body: Any) -> str:

@@ -18,7 +18,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Up to the closing quote, or to the end: all later quotes are open then, too.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*("|\\?\Z)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMPARISONS = {
     "=",
@@ -50,7 +51,7 @@ _RELATIVE_DATE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ZONE = re.compile(r"\s*(UTC|GMT|Z|[+-][0-9]{2}:?[0-9]{2})$", re.IGNORECASE)
+_ZONE = re.compile(r" ?(UTC|GMT|Z|[+-][0-9]{2}:?[0-9]{2})$", re.IGNORECASE)
 _DAYS = (
     "%Y-%m-%d",
     "%Y/%m/%d",
@@ -95,6 +96,8 @@ def problem(search: str) -> str:
     """
     if not search.strip():
         return ""
+    if not search.isprintable():
+        return f"the search {search!r} has a character that cannot be printed"
     tokens = list(_tokens(search))
     while tokens and tokens[-1] == _CLOSING:
         tokens.pop()
@@ -117,8 +120,7 @@ def is_date(value: str) -> bool:
     """
     if _RELATIVE_DATE.fullmatch(value):
         return True
-    without_zone = _ZONE.sub("", value.strip())
-    text = " ".join(without_zone.split())
+    text = _ZONE.sub("", " ".join(value.split()))
     return any(_has_day_form(text, day) for day in _DAYS)
 
 
@@ -147,7 +149,7 @@ def _is_malformed(search: str, tokens: Sequence[_Token]) -> bool:
 
 def _parentheses_match(search: str) -> bool:
     depth = 0
-    for char in _QUOTED.sub("", search):
+    for char in _QUOTED.sub(_unclosed, search):
         if char == "(":
             depth += 1
         elif char == ")":
@@ -155,6 +157,11 @@ def _parentheses_match(search: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+def _unclosed(quoted: re.Match[str]) -> str:
+    """Nothing in place of a quoted text; the text itself if it has no closing quote."""
+    return "" if quoted[1] == '"' else quoted[0]
 
 
 def _problem_at(tokens: Sequence[_Token], number: int) -> str:
@@ -173,7 +180,7 @@ def _problem_at(tokens: Sequence[_Token], number: int) -> str:
         return ""
     if not _DATE_FIELD.fullmatch(before.text):
         return ""
-    following = tokens[number + 1 :]
+    following = (tokens[later] for later in range(number + 1, len(tokens)))
     value = _list_value(following) if operator in _LISTS else _single_value(following)
     if is_date(value):
         return ""
@@ -183,13 +190,12 @@ def _problem_at(tokens: Sequence[_Token], number: int) -> str:
     )
 
 
-def _single_value(following: Sequence[_Token]) -> str:
-    if not following or following[0].is_mark:
-        return ""
-    return following[0].text
+def _single_value(following: Iterator[_Token]) -> str:
+    token = next(following, _NOTHING)
+    return "" if token.is_mark else token.text
 
 
-def _list_value(following: Sequence[_Token]) -> str:
+def _list_value(following: Iterator[_Token]) -> str:
     """The words up to the closing parenthesis, joined as scoped_search joins them."""
     words = []
     for token in following:

@@ -52,7 +52,7 @@ def main(question: Question, clouds_yaml: str = "") -> int:
         return _complain(
             f"this host lacks {', '.join(missing)}; install these packages", 69
         )
-    problem = _problem(question)
+    problem = _problem(question, clouds_yaml)
     if problem:
         return _complain(problem, 64)
     invalid = [text for text in words(question.uuids) if not parse_uuid(text)]
@@ -86,8 +86,10 @@ def _missing_packages() -> list[str]:
     return missing
 
 
-def _problem(question: Question) -> Optional[str]:
-    """What is wrong with the inputs; the path in clouds_yaml is checked when the file is read."""
+def _problem(question: Question, clouds_yaml: str) -> Optional[str]:
+    """What is wrong with the inputs; whether there is a file is seen when it is read."""
+    if not _is_path(clouds_yaml):
+        return "clouds_yaml is not a path"
     nonce = question.nonce
     if not nonce.isalnum() or not nonce.isascii():
         return "the nonce must consist of letters and digits"
@@ -102,6 +104,14 @@ def _problem(question: Question) -> Optional[str]:
     if question.mode == "deleted" and since is None:
         return "in mode deleted, since must be a time such as 2025-03-01T12:00:00Z"
     return None
+
+
+def _is_path(text: str) -> bool:
+    """Whether the operating system takes a text: no NUL, and not half a character."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _shortened(texts: Sequence[str]) -> str:
@@ -148,6 +158,7 @@ def _ask(checker: LocalChecker, question: Question) -> Union[Survey, Servers]:
 def _complain(message: str, code: int) -> int:
     """Print an error in one line of ASCII; returns the exit code."""
     line = " ".join(message.split())
+    line = "".join(char if char.isprintable() else " " for char in line)
     line = line.encode("ascii", "backslashreplace").decode()
     print(f"error: {line}", flush=True)
     return code

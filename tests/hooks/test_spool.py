@@ -249,3 +249,33 @@ def test_without_a_configuration_the_journal_is_where_a_run_has_it(
 ) -> None:
     monkeypatch.setattr("foreman_hooks.hooks.spool.CONFIG", tmp_path / "none.yml")
     assert journal_of(None) == settings.JOURNAL
+
+
+@pytest.mark.parametrize("text", ["", "{}", "policy: {misses: 3}"])
+def test_a_configuration_without_a_journal_has_the_usual_one(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    assert journal_of(path) == settings.JOURNAL
+
+
+@pytest.mark.parametrize(
+    "text", ["journal: 5", "journal:", "journal: [a]", "a", "[a]", "[[a]]", '"ab"']
+)
+def test_a_journal_that_is_not_a_path_is_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    with pytest.raises(SpoolError, match="not a valid configuration"):
+        journal_of(path)
+
+
+def test_only_the_journal_is_made_of_a_configuration(tmp_path: Path) -> None:
+    """The rest of it may stand for gigabytes."""
+    lines = ["a0: &a0 {x: 1}"]
+    for number in range(1, 30):
+        aliases = ", ".join([f"*a{number - 1}"] * 9)
+        lines.append(f"a{number}: &a{number} {{<<: [{aliases}]}}")
+    path = tmp_path / "config.yml"
+    path.write_text("\n".join([*lines, "journal: /srv/journal"]))
+    assert journal_of(path) == Path("/srv/journal")

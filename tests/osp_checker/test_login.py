@@ -348,7 +348,21 @@ BROKEN = {
     "clouds: {prod: {auth: }}": "auth is empty or not a mapping",
     "clouds: {prof: {}, lab: {}}": "no such cloud; it has lab, prof",
     "\xff\xfe": "not valid YAML",
+    "clouds: &a {prod: *a}": "not valid YAML: a value contains itself, line 1",
+    "clouds: {prod: {api_timeout: 1" + "0" * 400 + "}}": "a number of 401 characters",
+    "clouds:\n"
+    + "  a0: &a0 {b: 1}\n"
+    + "".join(
+        f"  a{number}: &a{number} {{<<: [{', '.join([f'*a{number - 1}'] * 9)}]}}\n"
+        for number in range(1, 20)
+    ): "its aliases and merges make more than 100,000 values",
 }
+
+
+def test_a_cloud_whose_name_is_a_number_is_one_of_the_clouds(site):
+    site.path.write_text(yaml.safe_dump({"clouds": {2026: {}, "prod": site.entry()}}))
+    assert cloud_names() == ["2026", "prod"]
+    assert region_names("prod") == [ONE]
 
 
 @pytest.mark.parametrize(("text", "problem"), BROKEN.items(), ids=list(BROKEN.values()))

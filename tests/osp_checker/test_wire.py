@@ -286,6 +286,23 @@ def test_anything_else_is_not_an_answer(output: str) -> None:
         load(QUESTION, output)
 
 
+@pytest.mark.parametrize(
+    "time", ["2026-01-01\n00:00:00", "0001-01-01T00:00:00+14:00", "x" * 5000]
+)
+def test_a_field_that_is_wrong_is_named_in_few_words(time: str) -> None:
+    with pytest.raises(NoAnswer, match="the answer is invalid") as caught:
+        load(QUESTION, damaged(lambda body: body.update(at=time)))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_half_a_character_is_not_a_text() -> None:
+    """The journal could not hold it."""
+    with pytest.raises(NoAnswer):
+        load(
+            QUESTION, damaged(lambda body: body["regions"][0].__setitem__(3, "\ud800"))
+        )
+
+
 @given(st.integers(0, len(LINE) - 1), st.sampled_from('0aZ {}",:'))
 def test_a_line_with_one_wrong_character_is_not_an_answer(
     place: int, other: str

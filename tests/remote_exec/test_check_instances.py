@@ -11,6 +11,7 @@ from satellite_remote_exec.scripts.check_instances import main
 
 UUID = "11111111-0000-4000-8000-000000000000"
 SINCE = "2026-11-20T12:00:00Z"
+TOO_EARLY = "0001-01-01T00:00:00+14:00"  # the year 0 in UTC
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,7 @@ def logging_again() -> Iterator[None]:
         (Question("f00d", "ask", UUID, since="soon"), 64, "since must be a time"),
         (Question("f00d", "deleted", ""), 64, "in mode deleted, since must be a time"),
         (Question("f00d", "deleted", "", since=SINCE[:-1]), 64, "since must be a time"),
+        (Question("f00d", "ask", UUID, since=TOO_EARLY), 64, "since must be a time"),
         (Question("f00d", "ask", f"{UUID} web1"), 65, "not a UUID: 'web1'"),
         (Question("f00d", "unmanaged", "web1"), 65, "not a UUID: 'web1'"),
     ],
@@ -42,6 +44,30 @@ def test_a_wrong_input_is_one_line_and_an_exit_code(
     out = capsys.readouterr().out
     assert out.startswith("error: ") and out.count("\n") == 1
     assert complaint in out
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "printed"),
+    [
+        ("a\0b", 64, "error: clouds_yaml is not a path\n"),
+        ("\ud800", 64, "error: clouds_yaml is not a path\n"),
+        (
+            "/no\x1b[2J",
+            78,
+            "error: /no [2J: no such file; correct OS_CLIENT_CONFIG_FILE\n",
+        ),
+    ],
+)
+def test_a_path_that_is_none_is_one_line_that_can_be_printed(
+    path: str,
+    code: int,
+    printed: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "")
+    assert main(Question("f00d", "ask", UUID), path) == code
+    assert capsys.readouterr().out == printed
 
 
 @pytest.mark.parametrize(

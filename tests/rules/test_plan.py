@@ -738,6 +738,9 @@ def test_a_plan_of_another_version_says_so() -> None:
         PlanError, match="format 1, this version reads 4; make a new one"
     ):
         load(signed(format=1))
+    with pytest.raises(PlanError) as caught:
+        load(signed(format="4\n" * 999))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
@@ -765,6 +768,8 @@ def test_a_plan_of_another_version_says_so() -> None:
         row(0, 6, [1, 2, 3]),
         row(0, 6, "abc"),
         {"satellite": 5},
+        {"satellite": "\ud800"},
+        row(0, 1, "\udfff"),
         {"scope": None},
         {"refusals": [1]},
         {"refusals": "no"},

@@ -847,6 +847,7 @@ def test_an_answer_that_breaks_off_is_an_error_in_plain_words(answer, said):
             "a name appears twice in it",
         ),
         (b'{"version": "3.12.0", "status": NaN}', "NaN in it"),
+        (b'{"version": "3.12.0", "status": 1e999}', "a number without an end in it"),
         (b'{"version": "3.12.0", "status": -Infinity}', "-Infinity in it"),
         (
             b'{"version": "3.12.0", "status": ' + b"9" * 5000 + b"}",

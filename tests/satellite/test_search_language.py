@@ -151,3 +151,11 @@ def test_a_malformed_search_is_refused(search: str) -> None:
 def test_a_search_that_satellite_reads_as_meant_passes(search: str) -> None:
     assert problem(search) == ""
     parse(search)
+
+
+@pytest.mark.parametrize("char", ["\n", "\x1b", "\u2028", "\udcff"])
+def test_a_search_that_cannot_be_printed_is_refused(char: str) -> None:
+    """It stands in messages and in the command lines that are shown."""
+    message = problem(f'name = "a{char}"')
+    assert message.endswith("has a character that cannot be printed")
+    assert message.isprintable()

@@ -1,0 +1,69 @@
+"""What a YAML document may hold: a few lines of it can stand for gigabytes.
+
+An alias (*name) repeats a value, and a merge (<<) copies one, so ten lines of ten aliases are ten
+billion values.  And Python neither prints a number of thousands of digits nor converts it to a
+float.  PyYAML allows all of that; this is checked between its parser and its constructor.
+"""
+
+from typing import Any
+
+LONGEST_NUMBER = 40  # characters; no setting needs more than ten
+MOST_VALUES = 100_000  # of which aliases make copies
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
+class YAMLTooLarge(ValueError):
+    """A document that stands for too much; the message is the end of a sentence."""
+
+
+def check_nodes(root: Any) -> None:
+    """Raise YAMLTooLarge for a document with too many copies or too long a number.
+
+    `root`: the node that PyYAML composed, None for an empty document.
+    """
+    if root is None:
+        return
+    sizes: dict[int, int] = {}
+    size = _size(root, sizes, set())
+    if size > max(MOST_VALUES, len(sizes)):
+        raise YAMLTooLarge(
+            f"its aliases and merges make more than {MOST_VALUES:,} values"
+        )
+
+
+def _size(node: Any, sizes: dict[int, int], open_nodes: set[int]) -> int:
+    """How many values a node is, each as often as aliases repeat it.
+
+    `sizes`: those of the nodes that are done, by id.  `open_nodes`: the nodes around this one.
+    """
+    key = id(node)
+    if key in sizes:
+        return sizes[key]
+    if key in open_nodes:
+        raise YAMLTooLarge(f"a value contains itself, line {_line(node)}")
+    open_nodes.add(key)
+    size = 1
+    for child in _children(node):
+        size += _size(child, sizes, open_nodes)
+    open_nodes.remove(key)
+    sizes[key] = size
+    return size
+
+
+def _children(node: Any) -> list[Any]:
+    if node.id == "mapping":
+        children = []
+        for pair in node.value:
+            children += pair
+        return children
+    if node.id == "sequence":
+        return list(node.value)
+    if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
+        raise YAMLTooLarge(
+            f"a number of {len(node.value)} characters, line {_line(node)}"
+        )
+    return []
+
+
+def _line(node: Any) -> int:
+    return int(node.start_mark.line) + 1
