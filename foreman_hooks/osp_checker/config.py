@@ -349,9 +349,8 @@ def _unfit(reader: Any, cloud: str, error: BaseException) -> str:
             f"auth_type {gist(kind)!r} is not known here; "
             "use password or v3applicationcredential"
         )
-    except (
-        Exception
-    ):  # openstacksdk cannot read the entry even without loading a plugin
+    # openstacksdk cannot read the entry even without loading a plugin.
+    except Exception:
         log.debug("%s", cloud, exc_info=True)
         return ""
     if not getattr(loader, "available", True):
