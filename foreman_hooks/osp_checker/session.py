@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Optional, Union
 from urllib.request import getproxies
 
+from foreman_hooks.osp_checker.echo import without_secrets
 from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
 from foreman_hooks.osp_checker.pace import BREATH, TRIES, retry_in, wait
 
@@ -129,10 +130,10 @@ class CarefulLogIn:
         """Send one request; within a login, it is repeated while Keystone is briefly busy."""
         self.sent = True
         if not self._is_inside:
-            return super().request(url, method, **more)  # type: ignore[misc]
+            return self._send(url, method, **more)
         for attempt in range(1, TRIES + 1):
             try:
-                response = super().request(url, method, **more)  # type: ignore[misc]
+                response = self._send(url, method, **more)
                 self.drift = clock_drift(response.headers)
                 return response
             except Exception as error:
@@ -144,6 +145,21 @@ class CarefulLogIn:
                     raise
             wait(seconds)
         raise OSPError(f"{shown(url)}: no answer after {TRIES} tries")
+
+    def _send(self, url: str, method: str, **more: Any) -> Any:
+        """Send one request; no error of it has a secret, also where it is logged."""
+        try:
+            return super().request(url, method, **more)  # type: ignore[misc]
+        except Exception as error:
+            request = getattr(getattr(error, "response", None), "request", None)
+            text = getattr(error, "message", None)
+            if isinstance(text, str):
+                error.message = without_secrets(text, request)  # type: ignore[attr-defined]
+            error.args = tuple(
+                without_secrets(part, request) if isinstance(part, str) else part
+                for part in error.args
+            )
+            raise
 
 
 @cache

@@ -285,7 +285,8 @@ class Satellite:
         except (ValueError, RecursionError) as error:
             value, flaw = None, describe_flaw(error)
         if not 200 <= status < 300:
-            self._raise_failure(method, path, status, value)
+            message = error_message(value, response.request)
+            self._raise_failure(method, path, status, value, message)
         if not isinstance(value, dict):
             self.raise_unexpected(path, f"a {status} that is not a JSON object{flaw}")
         if "error" in value:
@@ -298,9 +299,9 @@ class Satellite:
         path: str,
         status: int,
         body: Any,
+        message: str,
     ) -> NoReturn:
-        """Raise the SatelliteError for an error status."""
-        message = error_message(body)
+        """Raise the SatelliteError for an error status; `message`: that of the body."""
         where = f"{self.url}: {method} {path} returned {status}"
         if status == 401:
             self._login_refused = True

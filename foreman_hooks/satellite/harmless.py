@@ -29,7 +29,7 @@ _SECRET_WORDS = _words("""
 _SECRET_STEMS = _words("""
     apikey auth backdoor cert cipher communit connections connstr credent crypt digest hash jdbc
     kennw keystore keytab md5 otp passc passp passw pem privat psk pwd saml schluess secret serial
-    sha1 sha2 sha5 token vault
+    sha1 sha2 sha5 snmp token vault
 """)
 # or if one of its words ends with one of these (rootpw, mailpass).
 _SECRET_ENDS = tuple(_words("code cred creds dsn key keys pass pin pw salt"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Optional
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from foreman_hooks.osp_checker.echo import without_secrets
 from foreman_hooks.satellite.connection import shorten
 
 JsonObject = dict[str, Any]
@@ -78,13 +79,14 @@ def _finite_number(text: str) -> float:
     return number
 
 
-def error_message(body: Any) -> str:
+def error_message(body: Any, request: Any = None) -> str:
     """The message in the body of an error, in one line; "" if there is none.
 
+    `request`: that of requests, whose secrets the server may repeat.
     Four shapes of the body are known (measured).  If Candlepin failed behind Katello, the message
     has what Candlepin said, and what to check.
     """
-    message = " ".join(_raw_message(body).split())
+    message = " ".join(without_secrets(_raw_message(body), request).split())
     if "Candlepin" not in message:
         return shorten(message)
     answer = _CANDLEPIN_ERROR.search(message)

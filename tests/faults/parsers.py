@@ -114,10 +114,10 @@ def _plan_sample() -> str:
         Basis(),
     )
     region = plan.PlanRegion("prod", "RegionOne", 3, "", None, alive=2)
-    made = plan.Plan(
+    whole = plan.Plan(
         "https://satellite.example.com", NOW, "all hosts", (region,), (verdict,)
     )
-    document = json.loads(plan.dump(made))
+    document = json.loads(plan.dump(whole))
     del document["digest"]
     return json.dumps(document)
 

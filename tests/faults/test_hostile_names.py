@@ -10,6 +10,7 @@ from sandbox.world import guest_facts
 
 from foreman_hooks.errors import EXIT_CODES, INTERNAL
 
+from .figures import SOAK
 from .scene import host_named
 
 # An argument of the command line is a text without NUL; bytes that are not UTF-8 become \udcXX.
@@ -37,7 +38,7 @@ def check_output(result: tuple[int, str, str]) -> None:
     assert len(err) < 20_000
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("text", HOSTILE if SOAK else HOSTILE[::5], ids=ascii)
 def test_no_name_fact_or_parameter_controls_the_terminal_of_any_command(
     stage: Stage, call: Any, text: str
 ) -> None:
@@ -112,6 +113,6 @@ def test_no_argument_ends_a_command_in_another_way_than_the_table_says(
     config = stage.config()
     assert call("--config", config, "plan")[0] == 0
     before = stage.left
-    for text in ARGUMENTS:
+    for text in ARGUMENTS if SOAK else ARGUMENTS[::4] + ["\udcff"]:
         check_output(call("--config", config, *words, text))
     assert stage.left == before

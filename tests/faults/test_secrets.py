@@ -1,18 +1,22 @@
 """No secret of either side is anywhere but where its owner put it, whatever happens."""
 
-import json
+import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Stage
+from sandbox.satellite import Host
 from sandbox.server import Answer, Request
 from sandbox.targets import Process
 
 from foreman_hooks.hooks import hooks_d
+from foreman_hooks.reports import logs
 
+from .figures import SOAK, note
 from .hidden import (
     ECHOES,
     HOOK,
@@ -24,7 +28,6 @@ from .hidden import (
     plant,
 )
 
-SOAK = bool(os.environ.get("SOAK"))
 CLOUDS = [
     {"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]},
     {"cloud": "app", "regions": ["RegionTwo"], "ignore_regions": ["RegionOne"]},
@@ -38,25 +41,29 @@ class Sweep:
     def __init__(self, stage: Stage, call: Any, hidden: Hidden) -> None:
         self.stage, self.call, self.hidden = stage, call, hidden
         self.printed: dict[str, str] = {}
-        self.codes: dict[str, int] = {}
 
     def run(self, config: Path, *words: object) -> None:
         name = " ".join(map(str, words))
         code, out, err = self.call("--config", config, *words)
         assert code != 70, err
         self.printed[f"{len(self.printed)}: {name}"] = out + err
-        self.codes[name] = code
 
     def leaks(self) -> dict[str, set[str]]:
         """Place -> names of the secrets in it, without the places that have none."""
         everything = {**self.printed, **places(self.stage)}
-        found = {name: self.hidden.within(text) for name, text in everything.items()}
-        return {name: secrets for name, secrets in found.items() if secrets}
+        within = {name: self.hidden.within(text) for name, text in everything.items()}
+        return {name: secrets for name, secrets in within.items() if secrets}
+
+    def note(self, test: str) -> None:
+        """Put the figures on file: each command was searched for each secret."""
+        tried = len(self.printed) * len(self.hidden.markers)
+        note(f"test_secrets.py::{test}", "secrets", tried)
 
 
 @pytest.fixture
-def sweep(stage: Stage, call: Any) -> Sweep:
-    return Sweep(stage, call, plant(stage))
+def sweep(stage: Stage, call: Any) -> Iterator[Sweep]:
+    yield Sweep(stage, call, plant(stage))
+    logs.set_up(logging.WARNING)  # closes the log file
 
 
 @pytest.fixture
@@ -100,7 +107,6 @@ def commands(stage: Stage) -> list[list[object]]:
         ["run", "--apply", "--recent", "--news"],
         ["history", "list", "--output", "json"],
         ["history", "show", "1"],
-        ["history", "show", "1", "--output", "json"],
         ["restore", "old.example.com"],
         ["status"],
         ["status", "--output", "json"],
@@ -123,9 +129,9 @@ def test_no_secret_is_in_anything_that_commands_leave(
     names = {name.split()[0] for name in places(stage)}
     assert {"journal.sqlite3", "page.html", "all.prom", "plan.json"} <= names
     assert {"log.text", "log.json", "hook-environment", "hook-processes"} <= names
-    assert "old" not in stage.left or sweep.codes
     assert stage.foreman.count("^DELETE") == 3
     assert sweep.leaks() == {}
+    sweep.note("test_no_secret_is_in_anything_that_commands_leave")
 
 
 def test_the_sweep_would_notice_each_secret_in_each_place(
@@ -143,10 +149,10 @@ def test_a_snapshot_keeps_no_value_of_a_parameter_with_a_secret_name(
 ) -> None:
     config = configuration(stage, sweep.hidden, clouds=ONE_CLOUD)
     sweep.run(config, "run", "--apply")
-    sweep.run(config, "history", "show", "1", "--output", "json")
+    sweep.run(config, "history", "show", "1")
     text = list(sweep.printed.values())[-1]
     for name in parameters():
-        assert json.dumps(name) in text
+        assert name in text
     assert sweep.leaks() == {}
 
 
@@ -162,7 +168,8 @@ def test_no_secret_is_repeated_from_a_server_that_echoes_the_request(
     plan = stage.folder / "plan.json"
     sweep.run(config, "plan", "--out", plan)
     starts = ("GET /api/hosts", "GET /api/v2/hosts", "DELETE", "GET /compute", "")
-    for number, (echo, status) in enumerate(ECHOES[share::4]):
+    echoes = ECHOES[share :: 4 if SOAK else 16]
+    for number, (echo, status) in enumerate(echoes):
         for start in starts if SOAK else starts[number % 3 :: 3]:
             double.handle = echoing(real, echo, status, start)
             for words in (["doctor"], ["run", "--apply"], ["apply", plan], ["unmanaged"]):
@@ -172,6 +179,9 @@ def test_no_secret_is_repeated_from_a_server_that_echoes_the_request(
     sweep.run(config, "status")
     sweep.run(config, "history", "list")
     assert sweep.leaks() == {}
+    sweep.note(
+        "test_no_secret_is_repeated_from_a_server_that_echoes_the_request"
+    )
 
 
 def echoing(
@@ -190,10 +200,6 @@ def test_no_secret_of_a_checker_host_comes_back_from_a_job(
     sweep: Sweep, stage: Stage
 ) -> None:
     """Neither when it answers nor when its clouds.yaml is wrong, nor when Keystone echoes."""
-    import sys
-
-    from sandbox.satellite import Host
-
     home = stage.folder / "private" / "home"
     (home / ".config" / "openstack").mkdir(parents=True)
     clouds = stage.folder / "private" / "clouds.yaml"
@@ -206,16 +212,17 @@ def test_no_secret_of_a_checker_host_comes_back_from_a_job(
     job = {"job_template": "OSP - Check instances", "search": f"id = {host.id}"}
     config = configuration(stage, sweep.hidden, clouds=ONE_CLOUD, checker=job)
     log = stage.folder / "log.text"
+    uuid = next(iter(stage.openstack.instances["RegionOne"]))
     try:
         sweep.run(config, "templates", "publish")
-        sweep.run(config, "-d", "--log-file", log, "run", "--apply")
+        sweep.run(config, "-d", "--log-file", log, "check", uuid)
         theirs.write_text(text.replace("password: ", "password: ["))
-        sweep.run(config, "-d", "--log-file", log, "doctor")
+        sweep.run(config, "-d", "--log-file", log, "check", uuid)
         theirs.write_text(text)
         real = stage.osp.handle
-        for echo, status in ECHOES[9:11]:
-            stage.osp.handle = echoing(real, echo, status, "POST /v3")
-            sweep.run(config, "-d", "--log-file", log, "plan")
+        echo, status = ECHOES[9]
+        stage.osp.handle = echoing(real, echo, status, "POST /v3")
+        sweep.run(config, "-d", "--log-file", log, "check", uuid)
     finally:
         stage.satellite.jobs.close()
     assert sweep.leaks() == {}

@@ -78,7 +78,7 @@ SECRET_NAMES = str.split("""
     session_id bearer jwt hmac webhook passphrase p4ssw0rd passwd1 pw2 bindPW LDAPPw grub_crypt
     shadow user_pwd credentials cert_pem ssl_certificate license activation_key access_code
     unlock signature kennwort mypass mailpass snmpCommunity gpg_key rsa base64_blob pat sas_uri
-    oauth_client db-pw db:pw fernet_key bind_dn otp:seed
+    oauth_client db-pw db:pw fernet_key bind_dn otp:seed snmp_ro snmp_rw snmpv3_priv
 """)
 
 SECRET_VALUES: list[Any] = [
