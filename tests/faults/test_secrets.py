@@ -168,7 +168,7 @@ def test_no_secret_is_repeated_from_a_server_that_echoes_the_request(
     plan = stage.folder / "plan.json"
     sweep.run(config, "plan", "--out", plan)
     starts = ("GET /api/hosts", "GET /api/v2/hosts", "DELETE", "GET /compute", "")
-    echoes = ECHOES[share :: 4 if SOAK else 16]
+    echoes = ECHOES[share :: 4 if SOAK else 8]
     for number, (echo, status) in enumerate(echoes):
         for start in starts if SOAK else starts[number % 3 :: 3]:
             double.handle = echoing(real, echo, status, start)
