@@ -1,4 +1,4 @@
-"""Everything that can happen to one request, by name."""
+"""Everything that can happen to a request, by name."""
 
 import gzip
 import json
@@ -18,14 +18,15 @@ Change = Callable[[Answer], Union[Answer, Raw]]
 class Fault(NamedTuple):
     """What becomes of one answer.
 
-    `is_endless`: it does not end by itself, so the run needs a short deadline.  `acts`: whether the
-    server does what it was asked to.
+    `acts`: whether the server does what it was asked to.  `is_endless`: the answer does not end by
+    itself, so the run needs a short deadline.  `goes_down`: the server is down from then on.
     """
 
     name: str
     change: Change
     acts: bool = True
     is_endless: bool = False
+    goes_down: bool = False
 
 
 def _instead(status: int, body: Any = "", **headers: str) -> Change:
@@ -102,6 +103,16 @@ def _raw(head: str, *pieces: bytes) -> Change:
     return lambda answer: Raw([f"HTTP/1.1 {head}\r\n\r\n".encode(), *pieces])
 
 
+def _nothing(answer: Answer) -> Raw:
+    """The connection stays open, and nothing comes."""
+
+    def pieces() -> Iterator[bytes]:
+        threading.Event().wait(0.02 * BYTES)
+        yield b""
+
+    return Raw(pieces())
+
+
 def _trickle(answer: Answer) -> Raw:
     """A byte now and then: every read succeeds, and the answer never ends."""
     over = threading.Event()
@@ -138,11 +149,16 @@ FAULTS = [
     Fault("cut in the body", _raw("200 OK\r\nContent-Length: 5000", b'{"results": [')),
     Fault("cut in the head", _raw("200 OK\r\nContent-")),
     Fault("not HTTP", lambda answer: Raw([b"SSH-2.0-OpenSSH_8.0\r\n"])),
+    Fault("refused from now on", _instead(DROPPED), acts=False, goes_down=True),
+    Fault("refused after it", _instead(DROPPED), goes_down=True),
+    Fault("no answer", _nothing, is_endless=True),
     Fault("a byte now and then", _trickle, is_endless=True),
     Fault("chunks without end", _chunks, is_endless=True),
     Fault("301", _instead(301, "", Location="https://other.example.com/"), acts=False),
     Fault("302 to a login", _instead(302, HTML, Location="/users/login"), acts=False),
-    Fault("401", _instead(401, {"error": {"message": "Unable to authenticate"}}), False),
+    Fault(
+        "401", _instead(401, {"error": {"message": "Unable to authenticate"}}), False
+    ),
     Fault("403", _instead(403, {"error": {"message": "Access denied"}}), False),
     Fault("403 of Nova", _instead(403, {"forbidden": {"code": 403}}), False),
     Fault("404 of a host", _instead(404, _NOT_FOUND), False),
@@ -185,6 +201,8 @@ FAULTS = [
     ),
     Fault("not UTF-8", _instead(200, b'{"results": ["\xff\xfe"]}', **JSON), False),
     Fault("bad gzip", _instead(200, _GZIP[:-4], Content_Encoding="gzip"), False),
-    Fault("not gzip", _instead(200, b'{"results": []}', Content_Encoding="gzip"), False),
+    Fault(
+        "not gzip", _instead(200, b'{"results": []}', Content_Encoding="gzip"), False
+    ),
     Fault("NUL bytes", _instead(200, b"\0" * 100), False),
 ]

@@ -18,7 +18,7 @@ from sandbox.server import Answer, Request
 from .scene import host_named
 
 # Usual names of host parameters that hold a secret; {} is the marker in its value.
-PARAMETERS = """
+_NAMES = """
 password  passwd  pass  pwd  passphrase  root_pw  rootpw  root_pass  root_password_hash
 grub_pass  grub_password  ipmi_password  bmc_pass  idrac_pw  ilo_pw  vnc_passwd  wifi_psk
 secret  client_secret  shared_secret  radius_secret  tacacs_key  aws_secret_access_key
@@ -35,7 +35,8 @@ proxy=http://user:{}@proxy.example.com:3128  repo=https://repo.example.com/?toke
 webhook=https://hooks.example.com/services/T000/{}  git=https://x:{}@git.example.com/a.git
 ansible_become_pass  ansible_ssh_pass  smtp_pass  mail_pw  zabbix_psk  nagios_pw  ipa_otp
 registration_code  activation_key  puppet_autosign_psk  pin  credentials  cookie  otp_seed
-""".split()
+"""
+PARAMETERS = _NAMES.split()
 
 
 def marker(number: int) -> str:
@@ -96,9 +97,7 @@ def plant(stage: Stage) -> Hidden:
     """Put a marker into every secret of both sides."""
     hidden = Hidden(stage)
     stage.satellite.users["admin"] = User("admin", hidden["Satellite's password"])
-    stage.openstack.accounts.append(
-        Account("hider", hidden["password in clouds.yaml"])
-    )
+    stage.openstack.accounts.append(Account("hider", hidden["password in clouds.yaml"]))
     stage.openstack.application_credentials.append(
         ApplicationCredential("app", hidden["application credential"], "hider")
     )

@@ -30,6 +30,7 @@ from foreman_hooks.rules.model import (
     Reason,
     Verdict,
 )
+from foreman_hooks.rules.verdicts import verdicts_of
 from foreman_hooks.satellite import hammer, harmless, response, search_language
 from foreman_hooks.satellite.errors import SatelliteError
 from foreman_hooks.satellite.records import parse_record
@@ -115,7 +116,11 @@ def _plan_sample() -> str:
     )
     region = plan.PlanRegion("prod", "RegionOne", 3, "", None, alive=2)
     whole = plan.Plan(
-        "https://satellite.example.com", NOW, "all hosts", (region,), (verdict,)
+        "https://satellite.example.com",
+        NOW,
+        "all hosts",
+        (region,),
+        verdicts_of([verdict]),
     )
     document = json.loads(plan.dump(whole))
     del document["digest"]

@@ -164,14 +164,6 @@ class _Strike:
             return self._count == self._target.earlier + 1
 
 
-def check_words(ended: Ended) -> None:
-    """No error is one of ours; whatever else than success has a reason."""
-    assert "Traceback" not in ended.out + ended.err
-    assert "internal error" not in ended.err
-    errors = [e for e in ended.err.splitlines() if not e.startswith("WARNING ")]
-    assert (ended.code == 0) == (errors == []), ended
-
-
 def remove(*paths: Path) -> None:
     """Remove files and folders, if they are there."""
     for path in paths:

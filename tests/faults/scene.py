@@ -1,7 +1,7 @@
 """The fleet that every fault meets, what must become of it, and what must never.
 
-Living machines of every kind stand beside terminated ones, so a fault that makes something look gone
-has something to delete.
+Living machines of every kind stand beside terminated ones, so that a fault which makes something
+look gone has something to delete.
 """
 
 import re
@@ -17,6 +17,8 @@ from sandbox.server import Server
 from sandbox.world import World, guest_facts
 
 from foreman_hooks.osp_checker.uuids import swap_bytes
+
+from .trials import WrongDeletionError
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SILENT = 9 * DAY.total_seconds()
@@ -115,9 +117,8 @@ def pattern(target: Target) -> str:
 
 def check_nothing_wrong(stage: Stage) -> None:
     """No living machine's record went, nor one that has to wait; the journal agrees."""
+    check_kept(stage)
     left = stage.left
-    assert left >= LIVING, f"a living machine's record went: {LIVING - left}"
-    assert left >= WAITING, f"a record went too early: {WAITING - left}"
     on_file = results_on_file(stage)
     gone = DOOMED - left
     assert gone <= on_file.keys(), f"gone without a line: {gone - on_file.keys()}"
@@ -125,6 +126,21 @@ def check_nothing_wrong(stage: Stage) -> None:
         assert on_file[name] in ("deleted", None), f"{name} is gone: {on_file[name]}"
     for name, result in on_file.items():
         assert result != "deleted" or name not in left, f"{name} is still there"
+
+
+def check_living(stage: Stage) -> None:
+    """No living machine's record went."""
+    if not stage.left >= LIVING:
+        gone = LIVING - stage.left
+        raise WrongDeletionError(f"a living machine's record went: {gone}")
+
+
+def check_kept(stage: Stage) -> None:
+    """No living machine's record went, nor one that has to wait."""
+    check_living(stage)
+    if not stage.left >= WAITING:
+        gone = WAITING - stage.left
+        raise WrongDeletionError(f"a record went too early: {gone}")
 
 
 def results_on_file(stage: Stage) -> dict[str, Optional[str]]:
@@ -144,13 +160,12 @@ def results_on_file(stage: Stage) -> dict[str, Optional[str]]:
 
 def check_words(code: int, out: str, err: str) -> None:
     """The exit code and the lines fit together, and no error is one of ours."""
-    assert code != 70, err
     assert "Traceback" not in out + err
     assert "internal error" not in err
-    if code == 0:
-        assert err == ""
-    else:
-        assert err.startswith(("error: ", "refused: ", "needs an approval: ")), err
+    lines = [line for line in err.splitlines() if not line.startswith("WARNING ")]
+    assert (code == 0) == (lines == []), (code, err)
+    reasons = ("error: ", "refused: ", "needs an approval: ")
+    assert all(line.startswith(reasons) for line in lines), err
 
 
 def check_all_done(stage: Stage, code: int, err: str) -> None:

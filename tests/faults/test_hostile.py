@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from .figures import SEED, SOAK, note
 from .hostile_inputs import Shape, damaged, shapes
 from .parsers import BY_NAME, PARSERS, Parser, check
+from .trials import SEED, SOAK, note
 
 EXAMPLES = 20_000 if SOAK else 20
 SLOW_EXAMPLES = 1000 if SOAK else 4  # of parsers that read files or ask a server
@@ -67,11 +67,7 @@ def test_a_parser_gives_a_value_or_one_line_whatever_it_reads(
         check(parser, tmp_path, damaged(parser, draw))
 
     feed()
-    note(
-        "test_hostile.py::test_a_parser_gives_a_value_or_one_line_whatever_it_reads",
-        f"hostile input (hypothesis): {parser.name}",
-        tried,
-    )
+    note(tried)
 
 
 @each_parser
@@ -98,11 +94,7 @@ def test_a_parser_gives_a_value_or_one_line_for_inputs_that_reach_new_code(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"Done {runs} " in done.stderr, done.stderr[-3000:]
-    note(
-        "test_hostile.py::test_a_parser_gives_a_value_or_one_line_for_inputs_that_reach_new_code",
-        f"hostile input (atheris): {parser.name}",
-        runs,
-    )
+    note(runs)
 
 
 def _has_atheris() -> bool:
@@ -143,11 +135,7 @@ def test_the_steps_and_the_memory_of_a_parser_grow_with_its_input(
             if large > 2.5 * small + start:
                 wrong.append(f"{name}: {small} {kind} for {size} bytes, then {large}")
     assert wrong == []
-    note(
-        "test_hostile.py::test_the_steps_and_the_memory_of_a_parser_grow_with_its_input",
-        f"hostile size: {parser.name}",
-        tried,
-    )
+    note(tried)
 
 
 def chosen(parser: Parser) -> list[tuple[str, Shape]]:
@@ -197,8 +185,4 @@ def test_large_inputs_are_read_within_a_limit_of_processor_time(kind: str) -> No
     assert done.returncode == 0, f"{lines[-1:]} {done.stderr[-2000:]}"
     counts = [int(line.split()[-1]) for line in lines if " read " in line]
     assert len(counts) == len(names)
-    note(
-        "test_hostile.py::test_large_inputs_are_read_within_a_limit_of_processor_time",
-        f"hostile size, in C: {kind} parsers",
-        sum(counts),
-    )
+    note(sum(counts))

@@ -10,8 +10,8 @@ from sandbox.world import guest_facts
 
 from foreman_hooks.errors import EXIT_CODES, INTERNAL
 
-from .figures import SOAK
 from .scene import host_named
+from .trials import SOAK
 
 # An argument of the command line is a text without NUL; bytes that are not UTF-8 become \udcXX.
 ARGUMENTS = [text for text in HOSTILE if not {"\0", "\ud800"} & set(text)] + [

@@ -107,4 +107,4 @@ def test_a_run_that_ends_anywhere_deletes_no_living_machine_and_loses_nothing(
         check_end(ended, point.name)
         runs.finish()
 
-    try_all(f"killed or interrupted: {kind}", some(points, share, kind), try_it)
+    try_all(some(points, share, kind), try_it)

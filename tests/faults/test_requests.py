@@ -1,7 +1,7 @@
 """A fault at every request of a run that deletes: nothing goes wrong, and nothing is lost."""
 
-import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import Stage
@@ -19,54 +19,68 @@ from .scene import (
     servers,
     targets,
 )
+from .trials import SOAK, try_all
 
-SOAK = bool(os.environ.get("SOAK"))
-SHARES = 16  # of the work, so that several processes can do it
+SHARES = 8 if SOAK else 2
+APPLY = ["run", "--apply"]
 
 
-def inject(stage: Stage, target: Target, fault: Fault) -> Injected:
-    how: dict[str, Any] = {"change": fault.change}
-    answer = None
-    if not fault.acts:
-        how = {}
-        answer = fault.change(Answer(0))
-        assert isinstance(answer, Answer)
-    made = servers(stage)[target.server].fail(
-        pattern(target), skip=target.earlier, times=1, **how
+class Pair(NamedTuple):
+    """A request, and the fault that it meets."""
+
+    target: Target
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.fault.name} at {self.target}"
+
+
+def inject(stage: Stage, pair: Pair) -> Injected:
+    target, fault = pair
+    server = servers(stage)[target.server]
+
+    def change(answer: Answer) -> Any:
+        if fault.goes_down:
+            server.fail("", reset=True)  # on connections that are open
+            server.stop()
+        return fault.change(answer)
+
+    return server.fail(
+        pattern(target), skip=target.earlier, times=1, change=change, acts=fault.acts
     )
-    made.answer = answer
-    return made
 
 
-def run_with(stage: Stage, call: Any, target: Target, fault: Fault) -> None:
+def run_with(stage: Stage, call: Any, pair: Pair) -> None:
     """One run with the fault, then one without."""
     build(stage)
-    config = stage.config(policy={"max_fraction": 1.0})
-    if fault.is_endless:
-        config = stage.config(policy={"max_fraction": 1.0}, deadline="1s")
-    struck = inject(stage, target, fault)
-    code, out, err = call("--config", config, "run", "--apply")
-    assert struck.hits > target.earlier, "the request was never sent"
+    how = {"deadline": "1s"} if pair.fault.is_endless else {}
+    config = stage.config(policy={"max_fraction": 1.0}, **how)
+    struck = inject(stage, pair)
+    code, out, err = call("--config", config, *APPLY)
+    if pair.fault.goes_down:
+        servers(stage)[pair.target.server].restart()
+    assert struck.hits > pair.target.earlier, "the request was never sent"
     check_nothing_wrong(stage)
     check_words(code, out, err)
+    assert code != 70, err
     for server in servers(stage).values():
         server.faults.clear()
     config = stage.config(policy={"max_fraction": 1.0})
-    code, _, err = call("--config", config, "run", "--apply")
+    code, _, err = call("--config", config, *APPLY)
     check_nothing_wrong(stage)
     check_all_done(stage, code, err)
 
 
-def pairs(all_targets: list[Target]) -> list[tuple[Target, Fault]]:
+def pairs(all_targets: Sequence[Target]) -> list[Pair]:
     """Which request meets which fault: all with all in the long form, else each once."""
     if SOAK:
-        return [(target, fault) for target in all_targets for fault in FAULTS]
-    chosen = []
+        return [Pair(target, fault) for target in all_targets for fault in FAULTS]
+    once = []
     for number in range(max(len(all_targets), len(FAULTS))):
         target = all_targets[number % len(all_targets)]
         fault = FAULTS[number * 7 % len(FAULTS)]
-        chosen.append((target, fault))
-    return chosen
+        once.append(Pair(target, fault))
+    return once
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -74,13 +88,11 @@ def test_a_fault_at_any_request_deletes_no_living_machine_and_loses_nothing(
     stage: Stage, call: Any, waited: list[float], share: int
 ) -> None:
     build(stage)
-    call("--config", stage.config(policy={"max_fraction": 1.0}), "run", "--apply")
+    call("--config", stage.config(policy={"max_fraction": 1.0}), *APPLY)
     all_targets = targets(stage)
     assert len(all_targets) > 60
-    wrong = []
-    for target, fault in pairs(all_targets)[share::SHARES]:
-        try:
-            run_with(stage, call, target, fault)
-        except AssertionError as error:
-            wrong.append(f"{fault.name} at {target}: {str(error)[:300]}")
-    assert wrong == []
+
+    def try_it(pair: Pair) -> None:
+        run_with(stage, call, pair)
+
+    try_all(pairs(all_targets)[share::SHARES], try_it)

@@ -16,7 +16,6 @@ from sandbox.targets import Process
 from foreman_hooks.hooks import hooks_d
 from foreman_hooks.reports import logs
 
-from .figures import SOAK, note
 from .hidden import (
     ECHOES,
     HOOK,
@@ -27,6 +26,7 @@ from .hidden import (
     places,
     plant,
 )
+from .trials import SOAK, note
 
 CLOUDS = [
     {"cloud": "prod", "regions": ["RegionOne"], "ignore_regions": ["RegionTwo"]},
@@ -54,10 +54,9 @@ class Sweep:
         within = {name: self.hidden.within(text) for name, text in everything.items()}
         return {name: secrets for name, secrets in within.items() if secrets}
 
-    def note(self, test: str) -> None:
+    def note(self) -> None:
         """Put the figures on file: each command was searched for each secret."""
-        tried = len(self.printed) * len(self.hidden.markers)
-        note(f"test_secrets.py::{test}", "secrets", tried)
+        note(len(self.printed) * len(self.hidden.markers))
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ def test_no_secret_is_in_anything_that_commands_leave(
     assert {"log.text", "log.json", "hook-environment", "hook-processes"} <= names
     assert stage.foreman.count("^DELETE") == 3
     assert sweep.leaks() == {}
-    sweep.note("test_no_secret_is_in_anything_that_commands_leave")
+    sweep.note()
 
 
 def test_the_sweep_would_notice_each_secret_in_each_place(
@@ -172,16 +171,19 @@ def test_no_secret_is_repeated_from_a_server_that_echoes_the_request(
     for number, (echo, status) in enumerate(echoes):
         for start in starts if SOAK else starts[number % 3 :: 3]:
             double.handle = echoing(real, echo, status, start)
-            for words in (["doctor"], ["run", "--apply"], ["apply", plan], ["unmanaged"]):
+            for words in (
+                ["doctor"],
+                ["run", "--apply"],
+                ["apply", plan],
+                ["unmanaged"],
+            ):
                 log = stage.folder / "log.text"
                 sweep.run(config, "-d", "--log-file", log, *words)
     double.handle = real
     sweep.run(config, "status")
     sweep.run(config, "history", "list")
     assert sweep.leaks() == {}
-    sweep.note(
-        "test_no_secret_is_repeated_from_a_server_that_echoes_the_request"
-    )
+    sweep.note()
 
 
 def echoing(

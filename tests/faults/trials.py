@@ -3,8 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
@@ -12,6 +11,10 @@ T = TypeVar("T")
 SOAK = bool(os.environ.get("SOAK"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 SHARES = 8 if SOAK else 1  # of the work, so that several processes can do it
+
+
+class WrongDeletionError(AssertionError):
+    """A record went that had to stay."""
 
 
 def chosen(cases: Sequence[T], few: int, share: int = 0, salt: str = "") -> Sequence[T]:
@@ -24,43 +27,44 @@ def chosen(cases: Sequence[T], few: int, share: int = 0, salt: str = "") -> Sequ
     return random.Random(f"{SEED} {salt}").sample(cases, few)
 
 
-def try_all(hazard: str, cases: Sequence[T], try_it: Callable[[T], Any]) -> None:
-    """Try each case, and fail with all that went wrong; note the figures.
+def try_all(cases: Sequence[T], try_it: Callable[[T], Any]) -> None:
+    """Try each case, and fail with the names of all that went wrong; note the figures.
 
     A case of which nothing can be seen returns False, and is not counted.
     """
     wrong: list[str] = []
+    lost: list[str] = []
     tried = 0
     for case in cases:
         tried += 1
-        with _noted(f"{case}", wrong):
+        try:
             if try_it(case) is False:
                 tried -= 1
-    _record(hazard, tried, len(wrong))
-    assert not wrong, "\n".join(wrong)
+        except WrongDeletionError as error:
+            wrong.append(f"{case}: {error}")
+        except AssertionError as error:
+            lost.append(f"{case}: {str(error)[:500]}")
+    note(tried, len(wrong), len(lost))
+    failures = "\n".join(wrong + lost)
+    assert not failures, failures
     assert tried or SOAK, "nothing was tried"
 
 
-@contextmanager
-def _noted(case: str, wrong: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except AssertionError as error:
-        wrong.append(f"{case}: {str(error)[:500]}")
+def note(tried: int, wrong: int = 0, lost: int = 0) -> None:
+    """Append figures of the test that runs now to the file that SOAK_FIGURES names.
 
-
-def _record(hazard: str, tried: int, wrong: int) -> None:
-    """Append the figures of a test to the file that SOAK_FIGURES names."""
+    `wrong`: trials after which a record was gone that had to stay.  `lost`: those after which the
+    journal, the words, the exit code or the next run were not as they should be.
+    """
     path = os.environ.get("SOAK_FIGURES")
     if not path:
         return
     figures = {
-        "hazard": hazard,
+        "test": os.environ["PYTEST_CURRENT_TEST"].split("[")[0].split(" ")[0],
+        "seed": SEED,
         "tried": tried,
         "wrong": wrong,
-        "lost": 0,
-        "seed": SEED,
-        "test": os.environ["PYTEST_CURRENT_TEST"].split("[")[0],
+        "lost": lost,
     }
     with Path(path).open("a", encoding="utf-8") as file:
         file.write(json.dumps(figures) + "\n")

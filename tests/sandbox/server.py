@@ -78,12 +78,13 @@ class Raw(NamedTuple):
 class Fault:
     """A misbehaviour: another answer, half of the true answer (`cut`), or none of it (`reset`).
 
-    `change`: what goes back instead of the true answer, which the double gives first.
+    `change`: makes what goes back out of the true answer; unless the double `acts`, out of none.
     """
 
     pattern: str
     answer: Optional[Answer] = None
     change: Optional[Callable[[Answer], Union[Answer, Raw]]] = None
+    acts: bool = True
     cut: bool = False
     reset: bool = False
     skip: int = 0
@@ -135,8 +136,8 @@ class Server:
         By default the answer is `status` and `body`, and the double is not asked. With `cut=True`
         the double acts and half of its answer is sent; with `reset=True` none of it is sent.
         `skip` lets that many matching requests pass first; `times` limits how many fail after
-        those (default: all). With `change` the double acts, and what that function makes of its
-        answer is sent.
+        those (default: all). With `change` what that function makes of the double's answer is
+        sent; with `acts=False` the double does not act.
         """
         is_true = how.get("cut") or how.get("reset") or how.get("change")
         answer = None if is_true else Answer(status, body)
@@ -179,6 +180,8 @@ class Server:
             fault = self._fault_for(request.line)
         if fault and fault.answer:
             return fault.answer, fault
+        if fault and not fault.acts:
+            return Answer(DROPPED), fault
         try:
             return self.handle(request), fault
         except UnknownRequestError as error:
