@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint live bench man manual packages picture clean
+.PHONY: demo test lint live bench soak man manual packages picture clean
 
 demo: .venv/installed
 	$(BIN)/python -m tests.sandbox.demo
@@ -22,6 +22,13 @@ bench: .venv/installed     # takes ten minutes; adds a line to tests/bench/histo
 	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py
 	$(BIN)/python tests/bench/tables.py     # for docs/scale.md
 	PYTHONPATH=tests $(BIN)/python tests/bench/delegated.py
+
+SEED ?= 1
+soak: .venv/installed      # the long form of tests/faults, about an hour; writes its figures into docs/faults.md
+	$(BIN)/python -m pip install --quiet atheris
+	mkdir -p build && rm -f build/soak.jsonl
+	SOAK=1 SOAK_SEED=$(SEED) SOAK_FIGURES=$(CURDIR)/build/soak.jsonl $(BIN)/python -m pytest -n auto tests/faults
+	$(BIN)/python tests/faults/figures.py build/soak.jsonl
 
 picture: .venv/installed   # the documentation's picture of the report; needs chromium
 	PYTHONPATH=tests $(BIN)/python tests/reports/picture.py docs/report.png

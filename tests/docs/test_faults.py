@@ -1,0 +1,49 @@
+"""docs/faults.md has a row for each test of tests/faults, and each row a test and its figures."""
+
+import ast
+
+import pytest
+from docs.pages import ROOT
+from faults.figures import PAGE, ROW, with_figures
+
+FOLDER = ROOT / "tests" / "faults"
+
+
+def tests_of_faults() -> set[str]:
+    """file.py::name of each."""
+    names = set()
+    for file in FOLDER.glob("test_*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                names.add(f"{file.name}::{node.name}")
+    return names
+
+
+def rows() -> list[tuple[str, ...]]:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    return [row.groups() for row in map(ROW.match, lines) if row]
+
+
+def test_every_test_of_faults_has_one_row_and_every_row_a_test() -> None:
+    named = [row[-1] for row in rows()]
+    assert sorted(named) == sorted(tests_of_faults())
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[-1])
+def test_a_row_has_the_figures_of_a_long_form_in_which_all_held(
+    row: tuple[str, ...],
+) -> None:
+    _, tried, wrong, lost, _ = row
+    assert int(tried.replace(",", "")) > 0
+    assert (wrong, lost) == ("0", "0")
+
+
+def test_figures_replace_those_of_an_earlier_run() -> None:
+    page = "make soak SEED=1\n| a | b | held | 1 | 0 | 0 | `test_a.py::test_b` |\n"
+    lines = (
+        '{"test": "tests/faults/test_a.py::test_b", "seed": 7, "tried": 999, "wrong": 0, "lost": 1}\n'
+        '{"test": "tests/faults/test_a.py::test_b", "seed": 7, "tried": 2, "wrong": 0, "lost": 0}\n'
+    )
+    assert with_figures(page, lines) == (
+        "make soak SEED=7\n| a | b | held | 1,001 | 0 | 1 | `test_a.py::test_b` |\n"
+    )
