@@ -226,6 +226,8 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     if order.get("limit") is not None:
         _limit(order["limit"])
+    # A shell lets processes in the background ignore Ctrl-C, and their children as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["satellite-osp-cleanup", *order["argv"]]
     entry_point()
 

@@ -23,6 +23,8 @@ from .trials import SOAK, try_all
 
 SHARES = 8 if SOAK else 2
 APPLY = ["run", "--apply"]
+# An answer to a deletion that says too much, too little, or nothing.
+TREACHEROUS = {"200 {}", "404 of a host", "204", "500 after", "504 after", "reset after"}
 
 
 class Pair(NamedTuple):
@@ -72,7 +74,10 @@ def run_with(stage: Stage, call: Any, pair: Pair) -> None:
 
 
 def pairs(all_targets: Sequence[Target]) -> list[Pair]:
-    """Which request meets which fault: all with all in the long form, else each once."""
+    """Which request meets which fault: all with all in the long form, else each once.
+
+    The first deletion meets some more.
+    """
     if SOAK:
         return [Pair(target, fault) for target in all_targets for fault in FAULTS]
     once = []
@@ -80,6 +85,10 @@ def pairs(all_targets: Sequence[Target]) -> list[Pair]:
         target = all_targets[number % len(all_targets)]
         fault = FAULTS[number * 7 % len(FAULTS)]
         once.append(Pair(target, fault))
+    deletion = next(t for t in all_targets if t.line.startswith("DELETE"))
+    for fault in FAULTS:
+        if fault.name in TREACHEROUS:
+            once.append(Pair(deletion, fault))
     return once
 
 
