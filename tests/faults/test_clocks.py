@@ -25,7 +25,7 @@ JUMPS = [-365 * 24 * HOUR, -25 * HOUR, -HOUR, HOUR, 25 * HOUR, 365 * 24 * HOUR]
 MACHINES = ["ours", "Satellite", "OpenStack"]
 # libfaketime makes a run five times as slow.
 KINDS = ["run", "quick run", "apply"] if SOAK else ["run"]
-EVERY = 12  # so many requests, one is where they jump
+EVERY = 20  # so many requests, one is where they jump
 
 
 class OurClock:

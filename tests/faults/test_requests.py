@@ -24,7 +24,14 @@ from .trials import SOAK, try_all
 SHARES = 8 if SOAK else 2
 APPLY = ["run", "--apply"]
 # An answer to a deletion that says too much, too little, or nothing.
-TREACHEROUS = {"200 {}", "404 of a host", "204", "500 after", "504 after", "reset after"}
+TREACHEROUS = {
+    "200 {}",
+    "404 of a host",
+    "204",
+    "500 after",
+    "504 after",
+    "reset after",
+}
 
 
 class Pair(NamedTuple):
