@@ -1,15 +1,17 @@
 """docs/faults.md has a row for each test of tests/faults, and each row a test and its figures."""
 
 import ast
+import json
 
 import pytest
-from docs.pages import ROOT
 from faults.figures import PAGE, ROW, with_figures
+
+from docs.pages import ROOT
 
 FOLDER = ROOT / "tests" / "faults"
 
 
-def tests_of_faults() -> set[str]:
+def names_of_tests() -> set[str]:
     """file.py::name of each."""
     names = set()
     for file in FOLDER.glob("test_*.py"):
@@ -26,7 +28,7 @@ def rows() -> list[tuple[str, ...]]:
 
 def test_every_test_of_faults_has_one_row_and_every_row_a_test() -> None:
     named = [row[-1] for row in rows()]
-    assert sorted(named) == sorted(tests_of_faults())
+    assert sorted(named) == sorted(names_of_tests())
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[-1])
@@ -40,10 +42,9 @@ def test_a_row_has_the_figures_of_a_long_form_in_which_all_held(
 
 def test_figures_replace_those_of_an_earlier_run() -> None:
     page = "make soak SEED=1\n| a | b | held | 1 | 0 | 0 | `test_a.py::test_b` |\n"
-    lines = (
-        '{"test": "tests/faults/test_a.py::test_b", "seed": 7, "tried": 999, "wrong": 0, "lost": 1}\n'
-        '{"test": "tests/faults/test_a.py::test_b", "seed": 7, "tried": 2, "wrong": 0, "lost": 0}\n'
-    )
-    assert with_figures(page, lines) == (
+    figures = {"test": "tests/faults/test_a.py::test_b", "seed": 7, "tried": 999}
+    first = json.dumps({**figures, "wrong": 0, "lost": 1})
+    second = json.dumps({**figures, "tried": 2, "wrong": 0, "lost": 0})
+    assert with_figures(page, f"{first}\n{second}\n") == (
         "make soak SEED=7\n| a | b | held | 1,001 | 0 | 1 | `test_a.py::test_b` |\n"
     )

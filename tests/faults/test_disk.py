@@ -26,7 +26,7 @@ from .scene import (
     check_words,
     results_on_file,
 )
-from .trials import SEED, SHARES, SOAK, chosen, try_all
+from .trials import SEED, SHARES, SOAK, chosen, note, try_all
 
 STEP = 512  # bytes, a sector: the smallest part of a file that SQLite writes
 LOST = {"emptied", "overwritten"}  # the lines that were in the journal are gone
@@ -358,6 +358,7 @@ def test_a_journal_that_may_not_be_written_deletes_nothing_until_it_may(
     for file in files:
         os.chown(file, os.geteuid(), -1)
     runs.finish()
+    note(1)
 
 
 def mounted(folder: Path, options: str) -> bool:

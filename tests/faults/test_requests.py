@@ -93,10 +93,8 @@ def pairs(all_targets: Sequence[Target]) -> list[Pair]:
         fault = FAULTS[number * 7 % len(FAULTS)]
         once.append(Pair(target, fault))
     deletion = next(t for t in all_targets if t.line.startswith("DELETE"))
-    for fault in FAULTS:
-        if fault.name in TREACHEROUS:
-            once.append(Pair(deletion, fault))
-    return once
+    treacherous = [fault for fault in FAULTS if fault.name in TREACHEROUS]
+    return [*once, *(Pair(deletion, fault) for fault in treacherous)]
 
 
 @pytest.mark.parametrize("share", range(SHARES))
