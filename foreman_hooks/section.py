@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import yaml
 
@@ -17,8 +17,16 @@ from foreman_hooks import times
 from foreman_hooks.osp_checker.yaml_limits import check_nodes
 from foreman_hooks.unreadable import UNREADABLE, why_unreadable
 
+Kinds = Union[type, tuple[type, ...]]
 # A few lines of YAML can stand for gigabytes: a message shows only the beginning of a value.
 shown = reprlib.repr
+# bool comes first: in Python, True is an int as well.
+_KINDS: tuple[tuple[Kinds, str], ...] = (
+    (bool, "true or false"),
+    ((int, float), "a number"),
+    (list, "a list"),
+    (dict, "a mapping"),
+)
 
 
 class SettingsError(Exception):
@@ -200,12 +208,15 @@ def as_path(where: str, value: Any) -> Path:
 
 
 def read_file(path: Path) -> Section:
-    """The whole configuration file; raises SettingsError if it is not a YAML mapping."""
+    """The whole configuration file; raises SettingsError if it is not a YAML mapping.
+
+    It is raised without its cause: the text of a parser's error has lines of the file.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.load(text, _Loader)
     except UNREADABLE as error:
-        raise SettingsError(f"{path}: {why_unreadable(error)}") from error
+        raise SettingsError(f"{path}: {why_unreadable(error)}") from None
     values = _as_mapping(f"{path}: the file", content)
     return Section(str(path), "", values)
 
@@ -247,13 +258,22 @@ def _as_mapping(where: str, value: Any) -> Mapping[str, Any]:
 
 
 def _as_text(where: str, value: Any) -> str:
+    """The value itself; raises SettingsError without the value, which may be a password."""
     if value is None:
         raise SettingsError(f"{where} is missing")
     if not isinstance(value, str):
-        raise SettingsError(f"{where} must be a text, not {shown(value)}")
+        raise SettingsError(f"{where} must be a text, not {_kind(value)}")
     if not is_utf8(value):
-        raise SettingsError(f"{where} {shown(value)} cannot be sent: it is not UTF-8")
+        raise SettingsError(f"{where} cannot be sent: it is not UTF-8")
     return value
+
+
+def _kind(value: object) -> str:
+    """What YAML takes a value for."""
+    for kind, words in _KINDS:
+        if isinstance(value, kind):
+            return words
+    return "a date"
 
 
 def is_utf8(text: str) -> bool:

@@ -362,10 +362,17 @@ def _url(sources: _LoginSources) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not _is_url(text):
         raise SettingsError(
-            f"{where} must look like https://satellite.example.com, not {shown(value)}"
+            f"{where} must look like https://satellite.example.com, not {_shown_url(value)}"
         )
     scheme, address = text.split("://", 1)
     return f"{scheme.lower()}://{address.rstrip('/')}"
+
+
+def _shown_url(value: Any) -> str:
+    """A value that is not a URL, for a message; not if it may have a password in it."""
+    if re.search(r"[@?#]", str(value)):
+        return "one with a login or a query"
+    return shown(value)
 
 
 def _is_url(text: str) -> bool:
@@ -407,7 +414,7 @@ def _configured_password(section: Section) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{where}: {why_unreadable(error)}") from error
+        raise SettingsError(f"{where}: {why_unreadable(error)}") from None
     if len(text.splitlines()) != 1:
         raise SettingsError(f"{where} must hold the password alone, in one line")
     return text

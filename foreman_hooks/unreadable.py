@@ -3,20 +3,10 @@
 import yaml
 
 from foreman_hooks.osp_checker.yaml_limits import YAMLTooLarge
+from foreman_hooks.osp_checker.yaml_problems import UNFIT, yaml_problem
 
-# What reading a text file and parsing it as YAML may raise.  PyYAML lets errors of int, float and
-# datetime pass if a value does not fit its tag (`!!int five`).
-UNREADABLE = (
-    OSError,
-    UnicodeDecodeError,
-    yaml.YAMLError,
-    RecursionError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-)
+# What reading a text file and parsing it as YAML may raise.
+UNREADABLE = (OSError, UnicodeDecodeError, yaml.YAMLError, *UNFIT)
 
 
 def why_unreadable(error: Exception) -> str:
@@ -31,8 +21,7 @@ def why_unreadable(error: Exception) -> str:
         return str(error)
     if not isinstance(error, yaml.YAMLError):
         return "not valid YAML: a value is not the number or date that it looks like"
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None)
-    reason = f"not valid YAML: {problem or 'cannot be parsed'}"
+    reason = f"not valid YAML: {yaml_problem(error)}"
     mark = getattr(error, "problem_mark", None)
     if mark:
         return f"{reason}, line {mark.line + 1}"

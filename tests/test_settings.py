@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import timedelta
@@ -1585,6 +1586,55 @@ def test_a_url_that_no_library_takes_is_refused(
     config: Callable[..., Settings], url: str
 ) -> None:
     assert "must look like https://" in refused(config, "", FOREMAN_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("password", "problem"),
+    [
+        ("12345678", "must be a text, not a number"),
+        ("1.5", "must be a text, not a number"),
+        ("2026-11-28", "must be a text, not a date"),
+        ("yes", "must be a text, not true or false"),
+        ("[hush]", "must be a text, not a list"),
+        ("{hush}", "must be a text, not a mapping"),
+        ('"hush\\ud800"', "cannot be sent: it is not UTF-8"),
+        (
+            "*hush",
+            "found undefined alias; a text that begins with *, & or ! needs quotes",
+        ),
+        ("!!int hush", "a value is not the number or date that it looks like"),
+        ("%hush", "found character '%' that cannot start any token"),
+    ],
+)
+def test_a_wrong_password_is_not_repeated(
+    config: Callable[..., Settings], password: str, problem: str
+) -> None:
+    text = f"satellite: {{url: 'https://a', username: b, password: {password}}}\n"
+    with pytest.raises(SettingsError) as caught:
+        config(text)
+    assert problem in str(caught.value)
+    shown = "".join(traceback.format_exception(None, caught.value, None))
+    assert "hush" not in shown
+    assert "1234" not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ann:hush@a",
+        "ann:hush@satellite",
+        "https://ann:hu/hush@a",
+        "https://a/?token=hush",
+        "https://a#hush",
+        ["https://ann:hush@a"],
+    ],
+)
+def test_a_login_in_a_url_is_not_repeated(
+    config: Callable[..., Settings], url: Any
+) -> None:
+    message = refused(config, {"satellite": {**SATELLITE, "url": url}})
+    assert message.endswith(", not one with a login or a query")
+    assert "hush" not in message
 
 
 def test_a_login_that_cannot_be_sent_is_refused(

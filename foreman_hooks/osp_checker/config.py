@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from foreman_hooks.osp_checker.errors import OSPConfigError, gist, log, shown
 from foreman_hooks.osp_checker.session import session_class
 from foreman_hooks.osp_checker.yaml_limits import YAMLTooLarge, check_nodes
+from foreman_hooks.osp_checker.yaml_problems import UNFIT, yaml_problem
 
 _SCOPE = (
     "project_id",
@@ -236,6 +237,10 @@ def _exists(path: str) -> bool:
 
 
 def _readable(path: str) -> str:
+    """The path, if the file is valid.
+
+    Errors are raised without their causes, whose texts have words of the file.
+    """
     import yaml
 
     try:
@@ -247,16 +252,16 @@ def _readable(path: str) -> str:
         ) from error
     except yaml.YAMLError as error:
         raise OSPConfigError(
-            f"{path}{_yaml_line(error)}: not valid YAML ({_yaml_problem(error)})"
-        ) from error
+            f"{path}{_yaml_line(error)}: not valid YAML ({gist(yaml_problem(error))})"
+        ) from None
     except YAMLTooLarge as error:
         raise OSPConfigError(f"{path}: not valid YAML: {error}") from error
-    except (ValueError, RecursionError) as error:
+    except UNFIT as error:
         line = (
             f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         )
         kind = "JSON" if path.endswith("json") else "YAML"
-        raise OSPConfigError(f"{path}{line}: not valid {kind} in UTF-8") from error
+        raise OSPConfigError(f"{path}{line}: not valid {kind} in UTF-8") from None
     _check_shape(path, content)
     return path
 
@@ -274,12 +279,6 @@ def _yaml_line(error: Any) -> str:
     """The line at which PyYAML stopped, for a message; "" if it does not say."""
     mark = getattr(error, "problem_mark", None)
     return f", line {mark.line + 1}" if mark else ""
-
-
-def _yaml_problem(error: Any) -> str:
-    """The problem that PyYAML reports."""
-    text = getattr(error, "problem", None) or getattr(error, "reason", None)
-    return gist(text or "cannot be parsed")
 
 
 def _check_shape(path: str, content: Any) -> None:

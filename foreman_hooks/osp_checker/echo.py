@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _HEADERS = ("Authorization", "Proxy-Authorization", "Cookie", "X-Auth-Token")
-_KEYS = ("password", "secret", "id")  # in the body of a login; id: of a token
+_SECRET = (".password", ".secret", ".passcode", ".token.id")  # in the body of a login
 _SHORTEST = 4  # characters; a shorter one is part of ordinary words
 
 
@@ -38,7 +38,7 @@ def _secrets(request: Any) -> Iterator[str]:
         else:
             yield header
     try:
-        yield from _logins(json.loads(request.body or "null"))
+        yield from _of_login("", json.loads(request.body or "null"))
     except (ValueError, TypeError):  # not the JSON of a login
         return
 
@@ -51,11 +51,10 @@ def _password(pair: str) -> str:
         return ""
 
 
-def _logins(value: Any) -> Iterator[str]:
-    """The texts under the keys that hold a secret, at any depth."""
-    if not isinstance(value, dict):
-        return
-    for key, entry in value.items():
-        if isinstance(entry, str) and key in _KEYS:
-            yield entry
-        yield from _logins(entry)
+def _of_login(name: str, value: Any) -> Iterator[str]:
+    """The secrets in that part of a login's body, at any depth."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _of_login(f"{name}.{key}", entry)
+    elif isinstance(value, str) and name.endswith(_SECRET):
+        yield value

@@ -125,13 +125,15 @@ def gist(text: object, width: int = 300) -> str:
 
 def shown(url: object) -> str:
     """A URL without the parts that may be secret: user, password, query."""
+    unreadable = "(a URL that cannot be read)"
     try:
         parts = urlsplit(str(url))
     except ValueError:
-        return "(a URL that cannot be read)"
-    return parts._replace(
-        netloc=parts.netloc.rpartition("@")[2], query="", fragment=""
-    ).geturl()
+        return unreadable
+    server = parts.netloc.rpartition("@")[2]
+    text = parts._replace(netloc=server, query="", fragment="").geturl()
+    # A login is still there if the scheme is missing, or if the password has a slash.
+    return unreadable if "@" in text else text
 
 
 @contextmanager

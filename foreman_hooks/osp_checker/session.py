@@ -8,16 +8,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from functools import cache
+from itertools import product
 from typing import Any, Optional, Union
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from foreman_hooks.osp_checker.echo import without_secrets
-from foreman_hooks.osp_checker.errors import OSPError, OSPLoginError, shown
+from foreman_hooks.osp_checker.errors import (
+    OSPConfigError,
+    OSPError,
+    OSPLoginError,
+    causes_of,
+    shown,
+)
 from foreman_hooks.osp_checker.pace import BREATH, TRIES, retry_in, wait
 
 # The times of clocks that differ by more cannot be compared.
 CLOCK_SKEW = timedelta(minutes=5)
 
+_PROXIES = ("http", "https", "all")  # of the variables http_proxy, HTTP_PROXY ...
 _ONE_MORE_TRY = {503: BREATH, 504: BREATH}  # of a login, by the status of its response
 
 
@@ -48,15 +57,36 @@ def heed_environment(http: Any, verify: Union[bool, str]) -> Union[bool, str]:
     `http`: a requests.Session.  `verify` and the result: as requests takes them.  requests would
     read the environment for each of thousands of requests, which takes an eighth of their time; now
     it does so only if there are proxies.  It would also send the login that ~/.netrc has for the
-    server, so `http` gets an auth that adds nothing.
+    server, so `http` gets an auth that adds nothing.  Raises OSPConfigError for a proxy's URL that
+    is not valid.
     """
-    http.trust_env = bool(getproxies())
+    proxies = getproxies()
+    _check_proxies(proxies)
+    http.trust_env = bool(proxies)
     http.auth = http.auth or _no_auth
     if verify is not True:
         return verify
     return (
         os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
     )
+
+
+def _check_proxies(proxies: Mapping[str, str]) -> None:
+    """Raise OSPConfigError for a URL that requests cannot use: its errors repeat the password."""
+    for name in _PROXIES:
+        if name in proxies and not _is_proxy(proxies[name]):
+            raise OSPConfigError(
+                f"{name}_proxy must look like http://proxy.example.com:3128"
+            )
+
+
+def _is_proxy(url: str) -> bool:
+    """Whether a URL, or one without its scheme, has a host and a valid port."""
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _no_auth(request: Any) -> Any:
@@ -147,19 +177,36 @@ class CarefulLogIn:
         raise OSPError(f"{shown(url)}: no answer after {TRIES} tries")
 
     def _send(self, url: str, method: str, **more: Any) -> Any:
-        """Send one request; no error of it has a secret, also where it is logged."""
+        """Send one request; its error has no secret, also not in a traceback that is logged."""
         try:
             return super().request(url, method, **more)  # type: ignore[misc]
         except Exception as error:
-            request = getattr(getattr(error, "response", None), "request", None)
-            text = getattr(error, "message", None)
-            if isinstance(text, str):
-                error.message = without_secrets(text, request)  # type: ignore[attr-defined]
-            error.args = tuple(
-                without_secrets(part, request) if isinstance(part, str) else part
-                for part in error.args
-            )
+            _hide_secrets(error)
             raise
+
+
+def _hide_secrets(error: Exception) -> None:
+    """Take what was sent out of the texts of an error of keystoneauth1, and of its causes.
+
+    The address of a redirect may repeat it as well, and is in the text of every cause.
+    """
+    chain = list(causes_of(error))
+    requests = [_request_of(link) for link in chain]
+    for link, request in product(chain, filter(None, requests)):
+        parts = []
+        for part in link.args:
+            is_text = isinstance(part, str)
+            parts.append(without_secrets(part, request) if is_text else part)
+        link.args = tuple(parts)
+        message = getattr(link, "message", None)
+        if isinstance(message, str):
+            link.message = without_secrets(message, request)  # type: ignore[attr-defined]
+
+
+def _request_of(error: BaseException) -> Any:
+    """The request of an error of keystoneauth1 or of requests; None if it has none."""
+    response = getattr(error, "response", None)
+    return getattr(error if response is None else response, "request", None)
 
 
 @cache

@@ -6,15 +6,19 @@ To add a secret: a line in PARAMETERS, or an entry in `plant`.  To add a place: 
 
 import base64
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from conftest import Stage
+from sandbox.keystone import Token
 from sandbox.openstack import Account, ApplicationCredential
 from sandbox.satellite import User
 from sandbox.server import Answer, Request
 
+from .echoes import Handle
 from .scene import host_named
 
 # Usual names of host parameters that hold a secret; {} is the marker in its value.
@@ -53,6 +57,28 @@ def parameters() -> dict[str, str]:
     return values
 
 
+# Every other secret, by what it is; of these, each way to log in uses one.
+SECRETS = (
+    "satellite.password in our file",
+    "personal access token in a password_file",
+    "password in hammer's file",
+    "FOREMAN_PASSWORD",
+    "password in clouds.yaml",
+    "password in secure.yaml",
+    "application credential",
+    "token in clouds.yaml",
+    "OS_PASSWORD",
+    "another variable of the environment",
+    "password of a proxy",
+    "root_pass of a host",
+    "grub_pass of a host",
+    "token of a host",
+)
+SATELLITE_LOGINS = SECRETS[:4]
+OPENSTACK_LOGINS = SECRETS[4:9]
+USER, ACCOUNT, PROXY_USER = "admin", "hider", "proxy-user"
+
+
 class Hidden:
     """The secrets of one test: `markers` has name -> marker."""
 
@@ -61,106 +87,167 @@ class Hidden:
         self.markers: dict[str, str] = {}
         for number, entry in enumerate(PARAMETERS, 100):
             self.markers[f"parameter {entry}"] = marker(number)
-        for number, name in enumerate(
-            (
-                "Satellite's password",
-                "password in clouds.yaml",
-                "application credential",
-                "root_pass",
-                "grub_pass",
-                "token of a host",
-                "password of a proxy",
-                "password in an environment",
-                "admin password of a server",
-            )
-        ):
+        for number, name in enumerate(SECRETS):
             self.markers[name] = marker(number)
-        pair = "admin:" + self["Satellite's password"]
-        self.markers["Basic"] = base64.b64encode(pair.encode()).decode()
+        for name in SATELLITE_LOGINS:
+            self.markers[f"header with {name}"] = self._basic(USER, name)
+        proxy = "password of a proxy"
+        self.markers[f"header with {proxy}"] = self._basic(PROXY_USER, proxy)
+
+    def _basic(self, user: str, name: str) -> str:
+        return base64.b64encode(f"{user}:{self[name]}".encode()).decode()
 
     def __getitem__(self, name: str) -> str:
         return self.markers[name]
 
-    def issued(self) -> dict[str, str]:
-        """Name -> secret that the servers made themselves."""
-        tokens = {f"token {token}": token for token in self.stage.openstack._tokens}
+    def all(self) -> dict[str, str]:
+        """Name -> secret, also those that the servers made themselves."""
+        tokens = set(self.stage.openstack._tokens) - {self["token in clouds.yaml"]}
         sessions = self.stage.satellite.sessions
-        return {**tokens, **{f"session {session}": session for session in sessions}}
+        issued = {secret: secret for secret in (*tokens, *sessions)}
+        return {**self.markers, **issued}
 
     def within(self, text: str) -> set[str]:
         """The names of the secrets in a text."""
-        everything = {**self.markers, **self.issued()}
-        return {name for name, secret in everything.items() if secret in text}
+        return {name for name, secret in self.all().items() if secret in text}
 
 
 def plant(stage: Stage) -> Hidden:
     """Put a marker into every secret of both sides."""
     hidden = Hidden(stage)
-    stage.satellite.users["admin"] = User("admin", hidden["Satellite's password"])
-    stage.openstack.accounts.append(Account("hider", hidden["password in clouds.yaml"]))
+    password, *tokens = (hidden[name] for name in SATELLITE_LOGINS)
+    stage.satellite.users[USER] = User(USER, password, tokens=tokens)
+    account = Account(ACCOUNT, hidden["password in clouds.yaml"])
+    stage.openstack.accounts.append(account)
+    for name in ("password in secure.yaml", "OS_PASSWORD"):
+        stage.openstack.accounts.append(Account(ACCOUNT, hidden[name]))
     stage.openstack.application_credentials.append(
-        ApplicationCredential("app", hidden["application credential"], "hider")
+        ApplicationCredential("app", hidden["application credential"], ACCOUNT)
     )
     for name in ("old", "other", "third"):
         stage.terminated(name)
         host = host_named(stage, name)
         host.parameters = {**parameters(), "role": "web"}
         host.record.update(
-            root_pass=hidden["root_pass"],
-            grub_pass=hidden["grub_pass"],
+            root_pass=hidden["root_pass of a host"],
+            grub_pass=hidden["grub_pass of a host"],
             token=hidden["token of a host"],
         )
     stage.host("unmanaged-server")
     stage.satellite.hosts.pop(max(stage.satellite.hosts))
     for variable in ("FOREMAN_TOKEN", "OS_TOKEN_FILE", "BACKUP_PASSPHRASE"):
-        stage.monkeypatch.setenv(variable, hidden["password in an environment"])
-    _write_clouds(stage, hidden)
+        value = hidden["another variable of the environment"]
+        stage.monkeypatch.setenv(variable, value)
+    give_token(stage, hidden)
     return hidden
 
 
-def _write_clouds(stage: Stage, hidden: Hidden) -> None:
-    auth = {
-        "auth_url": f"{stage.osp.url}/v3",
-        "username": "hider",
-        "password": hidden["password in clouds.yaml"],
+def give_token(stage: Stage, hidden: Hidden) -> None:
+    """Have Keystone know the token of clouds.yaml."""
+    now = time.time()
+    stage.openstack._tokens[hidden["token in clouds.yaml"]] = Token(
+        stage.openstack.accounts[-1], True, "password", now, now + 3600
+    )
+
+
+# The configuration, in a folder where secrets may be
+
+
+def private(stage: Stage, name: str, content: Any) -> Path:
+    """Write a file, as YAML, where secrets may be; the home of the user is there as well."""
+    path = stage.folder / "private" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else yaml.safe_dump(content)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def configuration(
+    stage: Stage,
+    hidden: Hidden,
+    satellite: str = SATELLITE_LOGINS[0],
+    openstack: str = OPENSTACK_LOGINS[0],
+    **sections: Any,
+) -> Path:
+    """Configure these ways to log in; returns our own file."""
+    stage.monkeypatch.setenv("HOME", str(stage.folder / "private"))
+    clouds = _log_in_to_openstack(stage, hidden, openstack)
+    login = _log_in_to_satellite(stage, hidden, satellite)
+    content = {
+        "satellite": {"url": stage.foreman.url, **login},
+        "journal": str(stage.folder / "journal.sqlite3"),
+        "policy": {"max_fraction": 1.0},
+        "clouds": clouds,
+        "deadline": "20s",
+        **sections,
+    }
+    return private(stage, "config.yml", content)
+
+
+def _log_in_to_satellite(stage: Stage, hidden: Hidden, name: str) -> dict[str, str]:
+    """The keys of our file for that login; writes other files, sets variables."""
+    secret = hidden[name]
+    if name == "FOREMAN_PASSWORD":
+        stage.monkeypatch.setenv("FOREMAN_USERNAME", USER)
+        stage.monkeypatch.setenv("FOREMAN_PASSWORD", secret)
+        return {}
+    if name == "personal access token in a password_file":
+        path = private(stage, "password", secret)
+        return {"username": USER, "password_file": str(path)}
+    if name == "password in hammer's file":
+        login = {":host": stage.foreman.url, ":username": USER, ":password": secret}
+        private(stage, ".hammer/cli.modules.d/foreman.yml", {":foreman": login})
+        return {}
+    return {"username": USER, "password": secret}
+
+
+def _log_in_to_openstack(stage: Stage, hidden: Hidden, name: str) -> Any:
+    """The clouds of our file for that login; writes other files, sets variables."""
+    secret = hidden[name]
+    url = f"{stage.osp.url}/v3"
+    user = {
+        "auth_url": url,
+        "username": ACCOUNT,
+        "password": secret,
         "project_name": "admin",
         "user_domain_name": "Default",
         "project_domain_name": "Default",
     }
-    app = {
-        "auth_url": f"{stage.osp.url}/v3",
-        "application_credential_id": "app",
-        "application_credential_secret": hidden["application credential"],
-    }
-    clouds = {
-        "prod": {"region_name": "RegionOne", "auth": auth},
-        "app": {
-            "region_name": "RegionTwo",
-            "auth_type": "v3applicationcredential",
-            "auth": app,
-        },
-    }
-    path = stage.folder / "private" / "clouds.yaml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump({"clouds": clouds}))
+    if name == "OS_PASSWORD":
+        for key, value in {**user, "region_name": "RegionOne"}.items():
+            stage.monkeypatch.setenv(f"OS_{key.upper()}", value)
+        stage.openstack.regions = ["RegionOne"]
+        return None
+    auth, kind = user, "password"
+    if name == "application credential":
+        kind = "v3applicationcredential"
+        auth = {"auth_url": url, "application_credential_id": "app"}
+        auth["application_credential_secret"] = secret
+    elif name == "token in clouds.yaml":
+        kind = "v3token"
+        auth = {"auth_url": url, "token": secret, "project_name": "admin"}
+        auth["project_domain_name"] = "Default"
+    elif name == "password in secure.yaml":
+        part = {"clouds": {"prod": {"auth": {"password": auth.pop("password")}}}}
+        secure = private(stage, "secure.yaml", part)
+        stage.monkeypatch.setenv("OS_CLIENT_SECURE_FILE", str(secure))
+    cloud = {"region_name": "RegionOne", "auth_type": kind, "auth": auth}
+    path = private(stage, "clouds.yaml", {"clouds": {"prod": cloud}})
     stage.monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+    entry = {"cloud": "prod", "regions": ["RegionOne"]}
+    return [{**entry, "ignore_regions": ["RegionTwo"]}]
 
 
-def configuration(stage: Stage, hidden: Hidden, **sections: Any) -> Path:
-    """The configuration of a run; it lies where secrets may be."""
-    login = {
-        "url": stage.foreman.url,
-        "username": "admin",
-        "password": hidden["Satellite's password"],
-    }
-    path = stage.config(satellite=login, **sections)
-    private = stage.folder / "private" / "config.yml"
-    private.parent.mkdir(exist_ok=True)
-    path.replace(private)
-    return private
+def behind_a_proxy(stage: Stage, hidden: Hidden, address: str) -> None:
+    """Have both servers asked through a proxy that requires a password."""
+    login = f"{PROXY_USER}:{hidden['password of a proxy']}"
+    stage.monkeypatch.setenv("http_proxy", f"http://{login}@{address}")
 
 
-HOOK = """
+# Where secrets can be seen
+
+HOOK = """#!/bin/sh
 cat /proc/[0-9]*/cmdline | tr '\\0' ' ' >>{folder}/hook-processes
 env >>{folder}/hook-environment
 cat >>{folder}/hook-event
@@ -176,55 +263,27 @@ def places(stage: Stage) -> dict[str, str]:
             names.remove("private")
         for name in files:
             path = Path(folder, name)
-            contents[str(path.relative_to(stage.folder))] = path.read_bytes().decode(
-                "latin-1"
-            )
+            label = str(path.relative_to(stage.folder))
+            contents[label] = path.read_bytes().decode("latin-1")
     return contents
 
 
-# Servers that repeat what they were asked, with its secrets
+class Processes:
+    """The command lines of all processes at each request that a server gets."""
 
+    def __init__(self, stage: Stage) -> None:
+        self.lines: set[str] = set()
+        for server in (stage.foreman, stage.osp):
+            server.handle = self._looking(server.handle)
 
-def _asked(request: Request) -> str:
-    return f"{request.line} {dict(request.headers.items())} {request.body!r}"
+    def _looking(self, handle: Handle) -> Handle:
+        def handle_and_look(request: Request) -> Answer:
+            self.look()
+            return handle(request)
 
+        return handle_and_look
 
-def echo_satellite(request: Request, status: int) -> Answer:
-    """An error in the form of Satellite, with the request in it."""
-    text = _asked(request)
-    body = {"error": {"message": text, "full_messages": [text], "details": text}}
-    return Answer(status, body)
-
-
-def echo_html(request: Request, status: int) -> Answer:
-    """An error page with the request in it."""
-    return Answer(status, f"<html>{_asked(request)}</html>")
-
-
-def echo_openstack(request: Request, status: int) -> Answer:
-    """An error in the form of Keystone and Nova, with the request in it."""
-    text = _asked(request)
-    error = {"code": status, "title": text, "message": text}
-    return Answer(status, {"error": error, "computeFault": error})
-
-
-def echo_redirect(request: Request, status: int) -> Answer:
-    """A redirect to an address with the request in it."""
-    secret = (request.headers.get("Authorization") or "Basic x").split()[1]
-    token = request.headers.get("X-Auth-Token") or secret
-    location = f"http://admin:{secret}@127.0.0.1:9/?token={token}"
-    return Answer(302, _asked(request), {"Location": location})
-
-
-def echo_success(request: Request, status: int) -> Answer:
-    """A 200 of another form, with the request in it."""
-    return Answer(200, {"results": _asked(request), "servers": _asked(request)})
-
-
-ECHOES = (
-    *((echo_satellite, status) for status in (400, 401, 403, 404, 409, 422, 500, 503)),
-    *((echo_openstack, status) for status in (400, 401, 403, 404, 409, 500, 503)),
-    *((echo_html, status) for status in (200, 401, 500, 502)),
-    (echo_redirect, 302),
-    (echo_success, 200),
-)
+    def look(self) -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                self.lines.add(path.read_bytes().decode("latin-1"))

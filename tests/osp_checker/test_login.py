@@ -4,9 +4,11 @@ import os
 import re
 import ssl
 import threading
+import traceback
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import requests
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +23,7 @@ from sandbox.openstack import (
 from sandbox.server import Answer, Fault, Server
 
 from foreman_hooks.osp_checker.checker import CloudScope, LocalChecker
-from foreman_hooks.osp_checker.config import cloud_names, region_names
+from foreman_hooks.osp_checker.config import cloud_entry, cloud_names, region_names
 from foreman_hooks.osp_checker.errors import (
     OSPConfigError,
     OSPError,
@@ -33,6 +35,7 @@ from foreman_hooks.osp_checker.errors import (
 from foreman_hooks.osp_checker.pace import PATIENCE
 from foreman_hooks.osp_checker.region import Region
 from foreman_hooks.osp_checker.server_list import list_uuids
+from foreman_hooks.osp_checker.session import heed_environment
 from foreman_hooks.osp_checker.sightings import Presence
 
 X = "1b4e28ba-2fa1-41d2-883f-b9a761bde3fb"
@@ -992,6 +995,53 @@ def test_a_proxy_that_does_not_answer_is_named_as_the_proxy(site, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     text = refused()
     assert "the proxy cannot be used" in text and "no_proxy" in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a:hush@", "http://a:hush/b@c:1", "a:hush@c:99999", "http://a:hush@[::1"],
+)
+def test_a_proxy_that_no_library_takes_is_refused_without_its_password(
+    site, monkeypatch, url
+):
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    assert refused(OSPConfigError).endswith(
+        "https_proxy must look like http://proxy.example.com:3128"
+    )
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:1", "http://a:hush@127.0.0.1:1", "[::1]:1"])
+def test_a_proxy_may_have_a_login_and_lack_the_scheme(monkeypatch, url):
+    monkeypatch.setenv("http_proxy", url)
+    http = requests.Session()
+    heed_environment(http, verify=False)
+    assert http.trust_env
+
+
+def test_no_error_repeats_a_login_that_is_in_the_address_of_a_redirect(site):
+    elsewhere = "http://127.0.0.1:9/?password=changeme"
+    site.fail(LOG_IN, 302, headers={"Location": elsewhere})
+    with pytest.raises(OSPError, match="connection refused") as caught:
+        Region.open("prod", ONE)
+    shown = "".join(traceback.format_exception(None, caught.value, caught.tb))
+    assert "Max retries exceeded with url: /?password=***" in shown
+    assert "changeme" not in shown
+
+
+@pytest.mark.parametrize("url", ["ann:hush@keystone", "https://ann:hu/hush@keystone"])
+def test_a_login_in_an_auth_url_that_is_not_one_is_not_repeated(site, url):
+    site.write({"auth_url": url})
+    message = refused(OSPConfigError)
+    assert "auth_url '(a URL that cannot be read)' is not an http(s)://" in message
+
+
+@pytest.mark.parametrize("value", ["*hush", "!!int hush", "!!timestamp hush", "[hush"])
+def test_a_password_that_is_not_valid_yaml_is_not_repeated(site, value):
+    site.path.write_text(f"clouds: {{prod: {{auth: {{password: {value}}}}}}}\n")
+    with pytest.raises(OSPConfigError, match="not valid YAML") as caught:
+        cloud_entry("prod", "RegionOne")
+    shown = "".join(traceback.format_exception(None, caught.value, None))
+    assert "hush" not in shown
 
 
 def test_a_ca_variable_without_effect_is_named(site, tmp_path, monkeypatch):

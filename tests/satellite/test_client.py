@@ -47,6 +47,7 @@ from satellites import (
 )
 
 from foreman_hooks.commands.main import code_of
+from foreman_hooks.osp_checker.errors import OSPConfigError
 from foreman_hooks.osp_checker.pace import PATIENCE, TRIES
 from foreman_hooks.rules.model import Record
 from foreman_hooks.satellite.access import (
@@ -2624,6 +2625,15 @@ def test_no_error_tells_the_password_of_a_proxy(monkeypatch, connect):
     monkeypatch.setenv("http_proxy", "http://somebody:changeme@127.0.0.1:1")
     with pytest.raises(SatelliteError, match="not reachable") as raised:
         connect().about()
+    assert told(str(raised.value)) == set()
+
+
+def test_a_proxy_that_no_library_takes_is_refused_without_its_password(
+    monkeypatch, connect
+):
+    monkeypatch.setenv("http_proxy", "http://somebody:changeme@")
+    with pytest.raises(OSPConfigError, match="^http_proxy must look like") as raised:
+        connect()
     assert told(str(raised.value)) == set()
 
 
