@@ -1,6 +1,7 @@
 """The windows of the terminals that this process prints to, and whether a person sits there."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -23,7 +24,7 @@ def window_of(stream: TextIO) -> Window:
 
 def _width(stream: TextIO) -> int:
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
+    if re.fullmatch("[1-9][0-9]{0,5}", columns):
         return int(columns)
     width = 0
     with suppress(OSError, ValueError):

@@ -13,14 +13,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-import yaml
-
 from foreman_hooks.hooks.schedule_files import (
     SCHEDULER_FILES,
     UNITS,
     ScheduleError,
     ScheduleForbidden,
 )
+from foreman_hooks.hooks.spool import SpoolError, journal_of
 from foreman_hooks.hooks.timing import Timing, read_calendar, read_cron
 from foreman_hooks.paths import (
     CONFIG,
@@ -40,10 +39,10 @@ from foreman_hooks.rules.plan import Kind
 # The ending of a file that we keep.  systemd, logrotate and cron ignore it, foreman_hooks calls
 # executables only, and the name of a shellhook has no dot.
 KEPT = ".rpmsave"
-_RUNS_US = re.compile(rf"^[^#\n]*\b{NAME}\b[^\n]* run\b", re.MULTILINE)
-_DELETES = re.compile(r" run\b.* --apply\b")
-_IS_QUICK = re.compile(r" run\b.* --recent\b")
-_ROTATED_LOGS = re.compile(r"""^\s*["']?(/[^{\n]*?)["']?\s*(?=\{|$)""", re.MULTILINE)
+_OUR_NAME = re.compile(rf"\b{NAME}\b")
+_RUN = re.compile(r" run\b")
+_APPLY = re.compile(r" --apply\b")
+_RECENT = re.compile(r" --recent\b")
 
 
 # Paths below a root
@@ -128,18 +127,12 @@ def configured_journal(root: Path, config: Optional[Path]) -> Path:
     """
     path = config or below(root, CONFIG)
     try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        journal = journal_of(path)
+    except SpoolError:
         return JOURNAL
-    if not isinstance(content, dict):
+    if not journal.is_absolute() or journal.parent == Path("/"):
         return JOURNAL
-    name = content.get("journal")
-    if not isinstance(name, str) or not name.startswith("/"):
-        return JOURNAL
-    if Path(name).parent == Path("/"):
-        return JOURNAL
-    return Path(name)
+    return journal
 
 
 # Schedules and log rotation
@@ -225,8 +218,8 @@ def _runs_of_cron(table: Path) -> Iterator[ScheduledRun]:
     """The runs in the file that 'schedule install' wrote, the first line of each kind."""
     lines: dict[Kind, str] = {}
     for line in _text(table).splitlines():
-        if _RUNS_US.match(line):
-            kind = Kind.QUICK if _IS_QUICK.search(line) else Kind.FULL
+        if _runs_us(line):
+            kind = Kind.QUICK if _has_option(line, _RECENT) else Kind.FULL
             lines.setdefault(kind, line)
     for kind, line in lines.items():
         yield _scheduled(kind, read_cron(line), line, table)
@@ -249,7 +242,7 @@ def _scheduled(
     return ScheduledRun(
         kind=kind,
         timing=timing,
-        deletes=_DELETES.search(command) is not None,
+        deletes=_has_option(command, _APPLY),
         since=datetime.fromtimestamp(written, timezone.utc),
     )
 
@@ -284,7 +277,23 @@ def other_schedules(root: Path) -> list[Path]:
 def _is_other_schedule(path: Path) -> bool:
     if path.name == NAME or "." in path.name or not path.is_file():
         return False
-    return _RUNS_US.search(read_text(path)) is not None
+    return any(map(_runs_us, read_text(path).split("\n")))
+
+
+def _runs_us(line: str) -> bool:
+    """Whether a line of a crontab runs us, and is no comment."""
+    name = _OUR_NAME.search(line.partition("#")[0])
+    if name is None:
+        return False
+    return _RUN.search(line, name.end()) is not None
+
+
+def _has_option(command: str, option: re.Pattern[str]) -> bool:
+    """Whether the option follows the word `run`."""
+    run = _RUN.search(command)
+    if run is None:
+        return False
+    return option.search(command, run.end()) is not None
 
 
 def other_log_rotation(root: Path) -> Optional[Path]:
@@ -305,8 +314,12 @@ def other_log_rotation(root: Path) -> Optional[Path]:
 
 def rotates(configuration: str, log: Path) -> bool:
     """Whether this configuration of logrotate names that log."""
-    for names in _ROTATED_LOGS.findall(configuration):
-        for pattern in names.split():
-            if log.match(pattern.strip("\"'")):
+    for line in configuration.split("\n"):
+        words, _, _ = line.partition("{")
+        for word in words.split():
+            pattern = word.strip("\"'")
+            if not pattern.startswith("/"):
+                break
+            if log.match(pattern):
                 return True
     return False

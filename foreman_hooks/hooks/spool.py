@@ -18,6 +18,7 @@ from typing import Any, Optional
 
 from foreman_hooks.errors import TRY_AGAIN
 from foreman_hooks.hooks.event import Note, is_note
+from foreman_hooks.osp_checker.values import is_possible
 from foreman_hooks.paths import CONFIG, JOURNAL
 
 MAX_SPOOL = 10_000_000  # bytes, some 80,000 notes; each run empties the spool
@@ -157,9 +158,10 @@ def _note_in(line: bytes, now: datetime) -> Optional[Note]:
         at = datetime.fromisoformat(fields["at"]).astimezone(timezone.utc)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
-    if not is_note(event, host_id, name):
+    at = min(at, now)
+    if not is_note(event, host_id, name) or not is_possible(at):
         return None
-    return Note(event, host_id, name, min(at, now))
+    return Note(event, host_id, name, at)
 
 
 # The file

@@ -50,6 +50,8 @@ class OSPForbidden(OSPError):
     exit_code = 77
 
 
+LONGEST = 1000  # characters of a message with texts of a server
+
 # By name, for errors that travel as text: in a plan, and in the answer of a checker host.
 KINDS = {
     kind.__name__: kind
@@ -149,8 +151,8 @@ def translated(where: str = "", session: Any = None) -> Iterator[None]:
     prefix = f"{where}: " if where else ""
     try:
         yield
-    except OSPError as error:
-        raise type(error)(f"{prefix}{error}") from error
+    except OSPError as error:  # it may list what a catalog holds
+        raise type(error)(f"{prefix}{gist(error, LONGEST)}") from error
     except ka.HttpError as error:
         kind, text = _of_keystone(error)
         raise kind(f"{prefix}{text}") from error

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from foreman_hooks.osp_checker.config import CloudEntry, is_http
 from foreman_hooks.osp_checker.errors import OSPConfigError, OSPError, shown, translated
 from foreman_hooks.osp_checker.session import Standing, check_drift, heed_environment
+from foreman_hooks.osp_checker.values import text_of
 
 TIMEOUT = 60.0  # seconds for one answer, unless clouds.yaml says api_timeout
 CONNECTIONS = 32  # to one server: several regions may share one address
@@ -35,8 +36,8 @@ class LogIn:
     """One login that Keystone accepted.
 
     `keystone`: the auth_url.  `source`: the file with the cloud's entry.  `verified`: whether TLS
-    is checked.  `session` and `access`: keystoneauth1's.  `novas`: every compute endpoint of the
-    catalog, of every interface.
+    is checked.  `session` and `access`: keystoneauth1's.  `roles`: their names.  `novas`: every
+    compute endpoint of the catalog, of every interface.
     """
 
     keystone: str
@@ -44,6 +45,7 @@ class LogIn:
     verified: bool
     session: Any = field(repr=False)
     access: Any = field(repr=False)
+    roles: tuple[str, ...] = ()
     novas: tuple[Nova, ...] = ()
 
     def nova(self, entry: CloudEntry) -> Nova:
@@ -236,10 +238,19 @@ def _log_in(entry: CloudEntry, standing: Standing) -> LogIn:
     with translated(session=session):
         with session.logging_in():
             access = session.auth.get_access(session)
+        _check_scope(access)
+        roles = tuple(map(text_of, access.role_names))
         novas = tuple(_novas(entry, access))
-    _check_scope(access)
     check_drift(session.drift, "Keystone")
-    return LogIn(entry.auth_url, entry.source, entry.verified, session, access, novas)
+    return LogIn(
+        entry.auth_url,
+        entry.source,
+        entry.verified,
+        session,
+        access,
+        roles,
+        novas,
+    )
 
 
 def _check_scope(access: Any) -> None:
@@ -279,7 +290,7 @@ def _novas(entry: CloudEntry, access: Any) -> Iterable[Nova]:
             if endpoint["url"]:
                 yield Nova(
                     entry.auth_url,
-                    str(endpoint["region_name"] or "(no region)"),
-                    str(service["name"] or ""),
+                    text_of(endpoint["region_name"]) or "(no region)",
+                    text_of(service["name"]),
                     str(endpoint["url"]),
                 )

@@ -21,7 +21,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.config import cloud_entry
@@ -49,6 +48,7 @@ from foreman_hooks.osp_checker.pace import (
 from foreman_hooks.osp_checker.session import check_drift, clock_drift
 from foreman_hooks.osp_checker.sightings import Place, Presence, RegionAnswer, Sighting
 from foreman_hooks.osp_checker.uuids import parse_uuid, swap_bytes
+from foreman_hooks.osp_checker.values import moment, text_of
 
 # At 2.1, a GET of a server in a cell that is down is always a 500.  From 2.69 it can be a false 404
 # (for soft-deleted and deleting servers, measured), so this must stay at or below 2.68.
@@ -137,7 +137,7 @@ class Region:
             region,
             _adapter(log_in, nova, region),
             log_in.access.project_id,
-            tuple(log_in.access.role_names),
+            log_in.roles,
             empty_is_absent,
             manners,
             log_in=log_in,
@@ -558,7 +558,7 @@ class Region:
         return Sighting(text, self.cloud, self.region, presence, detail)
 
     def _saw_alive(self, text: str, server: dict[str, Any]) -> Sighting:
-        status = str(server.get("status") or "without status")
+        status = text_of(server.get("status")) or "without status"
         sighting = self._saw(text, Presence.PRESENT, status)
         return sighting._replace(project=_project(server))
 
@@ -611,14 +611,4 @@ def _member(body: Any, key: str, kind: type) -> Any:
 
 def _project(server: Mapping[str, Any]) -> str:
     """The id of the project that a server belongs to; "" if Nova does not say."""
-    return _member(server, "tenant_id", str) or ""
-
-
-def moment(text: object) -> Optional[datetime]:
-    """The aware time that Nova prints (UTC, with or without Z or fractions); None if invalid."""
-    try:
-        return datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(
-            tzinfo=timezone.utc
-        )
-    except ValueError:
-        return None
+    return text_of(server.get("tenant_id"))

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Optional
 
 from foreman_hooks.osp_checker.errors import OSPForbidden
 from foreman_hooks.osp_checker.pace import Progress
-from foreman_hooks.osp_checker.region import Region, moment
+from foreman_hooks.osp_checker.region import Region
 from foreman_hooks.osp_checker.sightings import Place, RegionAnswer
+from foreman_hooks.osp_checker.values import moment, text_of
 
 # What Nova calls a server that does not run, is not yet running, or needs somebody to look at it.
 # All others are ACTIVE or busy for a moment (REBOOT, MIGRATING, ...).
@@ -133,18 +134,14 @@ def _server(region: Region, body: Mapping[str, Any]) -> Server:
         uuid=body["id"],
         cloud=region.cloud,
         region=region.region,
-        name=_text(body.get("name")),
-        status=_text(body.get("status")),
-        project=_text(body.get("tenant_id")),
-        image=_text(image.get("id")) if isinstance(image, dict) else "",
+        name=text_of(body.get("name")),
+        status=text_of(body.get("status")),
+        project=text_of(body.get("tenant_id")),
+        image=text_of(image.get("id")) if isinstance(image, dict) else "",
         created=moment(body.get("created")),
         updated=moment(body.get("updated")),
         terminated_at=moment(body.get("OS-SRV-USG:terminated_at")),
     )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _project_names(region: Region) -> dict[str, str]:
@@ -166,4 +163,4 @@ def _project_names(region: Region) -> dict[str, str]:
 
 
 def _names(projects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    return {str(project["id"]): str(project["name"]) for project in projects}
+    return {text_of(project["id"]): text_of(project["name"]) for project in projects}

@@ -3,10 +3,14 @@
 from datetime import datetime, timezone
 from typing import Optional
 
+from foreman_hooks.osp_checker.values import is_possible
+
+_TOO_MANY = 2**31  # of anything that is counted here; no cloud has so many servers
+
 
 def whole_number(value: object) -> int:
     """The value, if it is a whole number from 0: as an index, -1 would be another place."""
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < _TOO_MANY:
         raise ValueError(f"{value!r} is not a number")
     return value
 
@@ -29,10 +33,9 @@ def aware_time(text: Optional[str]) -> Optional[datetime]:
     when = datetime.fromisoformat(text)
     if when.utcoffset() is None:
         raise ValueError(f"{text} has no time zone")
-    try:
-        return when.astimezone(timezone.utc)
-    except OverflowError as error:
-        raise ValueError(f"{text} is not a time in UTC") from error
+    if not is_possible(when):
+        raise ValueError(f"{text} is not a time of our days")
+    return when.astimezone(timezone.utc)
 
 
 def iso_text(when: Optional[datetime]) -> Optional[str]:

@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from foreman_hooks.osp_checker import Manners
 from foreman_hooks.osp_checker.pace import TRIES, retry_in, wait
 from foreman_hooks.osp_checker.session import heed_environment
-from foreman_hooks.satellite.connection import why
+from foreman_hooks.satellite.connection import shorten, why
 from foreman_hooks.satellite.errors import (
     SatelliteBroken,
     SatelliteError,
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 MANNERS = Manners(workers=4)
 # Rows a page: not every list understands "all", and there is no maximum.
 MANY = 10_000_000
+MAX_ID = 2**31 - 1  # Foreman's ids are 32-bit integers
 # Seconds to connect, and to wait for data (hammer's request_timeout).
 TIMEOUT = (10.0, 120.0)
 CLOCK_SKEW = timedelta(minutes=5)
@@ -330,7 +331,7 @@ class Satellite:
     def raise_unexpected(self, path: str, what: str) -> NoReturn:
         """Raise SatelliteError for an invalid 2xx response: `path` returned `what`."""
         raise SatelliteError(
-            f"{self.url}: {path} returned {what}; "
+            f"{self.url}: {path} returned {shorten(what)}; "
             "is this a Satellite, and does the role see all hosts?"
         )
 
@@ -380,4 +381,7 @@ def is_list_of_objects(value: Any) -> bool:
 
 def is_host(body: JsonObject) -> bool:
     """Whether a JSON object has the id and the name of a host."""
-    return type(body.get("id")) is int and isinstance(body.get("name"), str)
+    number = body.get("id")
+    if type(number) is not int or not 0 < number <= MAX_ID:
+        return False
+    return isinstance(body.get("name"), str)

@@ -7,7 +7,7 @@ and go.
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
-from foreman_hooks.satellite.client import Satellite, is_host, quoted
+from foreman_hooks.satellite.client import MAX_ID, Satellite, is_host, quoted
 from foreman_hooks.satellite.errors import ABOUT_ONE_REQUEST, SatelliteForbidden
 from foreman_hooks.satellite.response import JsonObject
 
@@ -45,7 +45,7 @@ def _newest_by_counting(satellite: Satellite) -> tuple[int, int]:
     page = satellite.page(_PATH, list, thin="true", per_page=1)
     total = page.get("total")
     low, high = 0, 1
-    while _count(satellite, f"id > {high}"):
+    while high < MAX_ID and _count(satellite, f"id > {high}"):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2

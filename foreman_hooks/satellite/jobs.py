@@ -104,9 +104,10 @@ class RemoteExecution:
             hosts = targeting.get("hosts")
         if not is_list_of_objects(hosts):
             self._satellite.raise_unexpected(_PATH, "a job without its hosts")
-        ids = frozenset(host.get("id") for host in hosts)
+        numbers = [host.get("id") for host in hosts]
+        ids = frozenset(number for number in numbers if type(number) is int)
         announced = body.get("total_hosts")
-        if announced != len(ids):
+        if announced != len(ids) or len(ids) < len(hosts):
             self._satellite.raise_unexpected(
                 _PATH, f"{announced} hosts, but the ids of {len(ids)}"
             )

@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timezone
 from typing import Optional
 
+from foreman_hooks.osp_checker.values import is_possible
 from foreman_hooks.satellite.errors import SatelliteError
 
 # The end of a time, in any of the three formats.
@@ -25,7 +26,7 @@ def parse_time(text: object) -> Optional[datetime]:
         when = datetime.fromisoformat(_ZONE.sub(offset, printed))
     except ValueError:
         when = None
-    if when is None or when.tzinfo is None:
+    if when is None or when.tzinfo is None or not is_possible(when):
         raise SatelliteError(f"a time that cannot be read: {printed[:_SHOWN]!r}")
     return when
 

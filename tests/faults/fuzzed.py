@@ -7,7 +7,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["foreman_hooks", "satellite_remote_exec"]):
-    from faults.parsers import BY_NAME, check
+    from faults.parser import check
+    from faults.parsers import BY_NAME
 
 if __name__ == "__main__":
     parser = BY_NAME[sys.argv[1]]

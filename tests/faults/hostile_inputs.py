@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from hostile import HOSTILE
 
-from .parsers import Parser
+from .parser import Parser
 
 HUGE = "@huge@"  # becomes a number of 5000 digits, which Python refuses to print
 _HUGE = {"json": "9" * 5000, "yaml": "0x" + "f" * 5000}

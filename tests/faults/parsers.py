@@ -1,5 +1,7 @@
 """Every place where text from outside becomes a value: what it reads, and how it may refuse.
 
+The answers of servers are in answers.py.
+
 To add a parser: write a function that gets a folder and bytes, and put it into PARSERS with the
 errors that it documents and some inputs that it accepts.
 """
@@ -11,16 +13,16 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from datetime import datetime, timezone
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
 from unittest import mock
 
 from foreman_hooks import settings, times
-from foreman_hooks.hooks import event, spool
+from foreman_hooks.hooks import event, machine, spool
 from foreman_hooks.osp_checker import OSPConfigError, config, wire
 from foreman_hooks.osp_checker.uuids import parse_uuid
+from foreman_hooks.paths import CRON, LOGROTATE, ROOT_CRONTAB, SERVICE, TIMER
+from foreman_hooks.reports import metrics
 from foreman_hooks.reports.texts import escaped, plain
 from foreman_hooks.rules import identity, plan
 from foreman_hooks.rules.model import (
@@ -37,31 +39,10 @@ from foreman_hooks.satellite.records import parse_record
 from foreman_hooks.satellite.times import parse_time
 from satellite_remote_exec.scripts import check_instances, publish_identity
 
-UUID = "7f3c1f0e-0000-4000-8000-00000000cafe"
-NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
-LONGEST_MESSAGE = 1500  # characters
+from .answers import ANSWERS
+from .parser import NOW, UUID, Parser, check_plain, stored, text_of
+
 NOBODY = "http://127.0.0.1:9"  # a metadata service that does not answer
-
-
-class Parser(NamedTuple):
-    """One of them.
-
-    `form`: what a valid input is: text, json, yaml or bytes.  `errors`: how it refuses any other.
-    `size`: of an input that is large for it, in bytes.
-    """
-
-    name: str
-    form: str
-    parse: Callable[[Path, bytes], object]
-    errors: tuple[type[Exception], ...]
-    samples: tuple[str, ...]
-    size: int = 100_000
-
-
-def text_of(content: bytes) -> str:
-    """As Python reads an argument of the command line or a variable of the environment."""
-    return content.decode("utf-8", "surrogateescape")
-
 
 # Job output
 
@@ -129,6 +110,11 @@ def _plan_sample() -> str:
 
 # Files
 
+SCHEDULES = (
+    (CRON, LOGROTATE.with_name("foreman"), ROOT_CRONTAB),
+    (TIMER, SERVICE),
+)
+
 
 def _settings_of_config(folder: Path, content: bytes) -> object:
     path = folder / "config.yml"
@@ -181,6 +167,30 @@ def _spool(folder: Path, content: bytes) -> object:
     notes: list[object] = []
     spool.take(path, lambda taken, _: notes.extend(taken), NOW)
     return notes
+
+
+def _schedule(folder: Path, content: bytes) -> object:
+    """The files of cron, systemd and logrotate, and the journal that they need."""
+    (folder / "config.yml").write_bytes(content)
+    for number, paths in enumerate(SCHEDULES):
+        root = folder / f"machine{number}"
+        for path in paths:
+            file = root / str(path).lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        machine.current_schedule(root)
+        machine.other_schedules(root)
+        machine.other_log_rotation(root)
+    return machine.configured_journal(folder, folder / "config.yml")
+
+
+def _metrics(folder: Path, content: bytes) -> object:
+    path = folder / "metrics.prom"
+    path.write_bytes(content)
+    metrics.write(path, metrics.RunRecord(), NOW.timestamp())
+    for line in path.read_text().splitlines():
+        assert line.startswith(("# ", f"{metrics.PREFIX}_")), line
+    return None
 
 
 # Responses
@@ -410,6 +420,19 @@ METADATA_SAMPLE = json.dumps(
         "links": [{"ethernet_mac_address": "fa:16:3e:00:00:01"}],
     }
 )
+CRON_SAMPLE = "7 * * * * root /usr/bin/satellite-osp-cleanup run --apply\n"
+TIMER_SAMPLE = """[Timer]
+OnCalendar=*-*-* *:07:00
+ExecStart=/usr/bin/satellite-osp-cleanup run --apply
+"""
+LOGROTATE_SAMPLE = """/var/log/foreman/cron-osp-cleanup.log "/var/log/foreman/*.log" {
+  weekly
+}
+"""
+METRICS_SAMPLE = (
+    'satellite_osp_cleanup_last_good_run_timestamp_seconds{run="run"} 1.7e9\n'
+    'satellite_osp_cleanup_hosts{run="quick",verdict="a \\"b\\""} 3.0\n'
+)
 SEARCHES = (
     'last_checkin < "30 days ago" and (name ~ web or facts.a ^ (1, 2))',
     'created_at > "2026-11-03 10:30 UTC"',
@@ -437,8 +460,8 @@ PARSERS = (
         "terminal",
         "text",
         lambda _, c: (
-            _check_plain(plain(text_of(c))),
-            _check_plain(escaped(text_of(c))),
+            check_plain(plain(text_of(c))),
+            check_plain(escaped(text_of(c))),
         ),
         (),
         ("a name",),
@@ -479,28 +502,28 @@ PARSERS = (
     Parser(
         "answer of a job",
         "json",
-        lambda _, c: _stored(wire.load(QUESTION, _framed(QUESTION, c))),
+        lambda _, c: stored(wire.load(QUESTION, _framed(QUESTION, c))),
         (wire.NoAnswer,),
         (json.dumps(SURVEY_BODY),),
     ),
     Parser(
         "servers of a job",
         "json",
-        lambda _, c: _stored(wire.load_servers(SERVERS, _framed(SERVERS, c))),
+        lambda _, c: stored(wire.load_servers(SERVERS, _framed(SERVERS, c))),
         (wire.NoAnswer,),
         (json.dumps(SERVERS_BODY),),
     ),
     Parser(
         "plan file",
         "json",
-        lambda _, c: _stored(plan.load(text_of(c))),
+        lambda _, c: stored(plan.load(text_of(c))),
         (plan.PlanError,),
         (_signed_plan(_plan_sample().encode()),),
     ),
     Parser(
         "signed plan file",
         "json",
-        lambda _, c: _stored(plan.load(_signed_plan(c))),
+        lambda _, c: stored(plan.load(_signed_plan(c))),
         (plan.PlanError,),
         (_plan_sample(),),
     ),
@@ -511,6 +534,7 @@ PARSERS = (
         (settings.SettingsError,),
         (CONFIG_SAMPLE, JOB_SAMPLE),
         4000,
+        slow=True,
     ),
     Parser(
         "journal in the configuration",
@@ -519,6 +543,7 @@ PARSERS = (
         (spool.SpoolError,),
         (CONFIG_SAMPLE,),
         4000,
+        slow=True,
     ),
     Parser(
         "files of hammer",
@@ -527,6 +552,7 @@ PARSERS = (
         (settings.SettingsError,),
         (HAMMER_SAMPLE,),
         4000,
+        slow=True,
     ),
     Parser(
         "environment",
@@ -535,7 +561,15 @@ PARSERS = (
         (settings.SettingsError,),
         ("https://a.example.com",),
     ),
-    Parser("clouds.yaml", "yaml", _clouds, (OSPConfigError,), (CLOUDS_SAMPLE,), 4000),
+    Parser(
+        "clouds.yaml",
+        "yaml",
+        _clouds,
+        (OSPConfigError,),
+        (CLOUDS_SAMPLE,),
+        4000,
+        slow=True,
+    ),
     Parser(
         "body of an event",
         "json",
@@ -558,6 +592,7 @@ PARSERS = (
         (),
         (UUID, "survey", "2026-01-01T00:00:00Z", "other/R"),
         10_000,
+        slow=True,
     ),
     Parser(
         "files of publish_identity",
@@ -566,46 +601,19 @@ PARSERS = (
         (),
         (CLOUD_INIT_SAMPLE, json.dumps(UUID)),
         20_000,
+        slow=True,
     ),
     Parser("metadata of publish_identity", "json", _metadata, (), (METADATA_SAMPLE,)),
+    Parser(
+        "schedules",
+        "text",
+        _schedule,
+        (),
+        (CRON_SAMPLE, TIMER_SAMPLE, LOGROTATE_SAMPLE),
+        20_000,
+        slow=True,
+    ),
+    Parser("metrics", "text", _metrics, (), (METRICS_SAMPLE,), slow=True),
+    *ANSWERS,
 )
 BY_NAME = {parser.name: parser for parser in PARSERS}
-
-
-def _check_plain(text: str) -> None:
-    assert text.isprintable(), ascii(text)
-
-
-def _stored(value: Any) -> Any:
-    """The value, if the journal and a page could hold it: every text in it is UTF-8."""
-    repr(value).encode()
-    _encoded(value)
-    return value
-
-
-def _encoded(value: Any) -> None:
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            _encoded(key)
-            _encoded(entry)
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            _encoded(entry)
-    elif isinstance(value, Exception):
-        str(value).encode()
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
-            _encoded(getattr(value, name))
-
-
-def check(parser: Parser, folder: Path, content: bytes) -> None:
-    """Parse it: a value, or one line in the words of the parser; nothing else may happen."""
-    try:
-        parser.parse(folder, content)
-    except parser.errors as error:
-        message = plain(str(error))
-        assert message.strip(), "no message"
-        assert len(message) < LONGEST_MESSAGE, message[:300]
-        _check_plain(message)

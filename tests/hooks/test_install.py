@@ -597,6 +597,7 @@ def test_logrotate_accepts_the_installed_configuration(do: Any, root: Path) -> N
         ("/var/log/foreman/production.log {", False),
         ("/var/log/foreman-proxy/*.log {", False),
         ("# /var/log/foreman/*.log {", False),
+        ('/var/log/foreman/production.log " {', False),
     ],
 )
 def test_a_log_that_is_rotated_already_is_not_rotated_twice(

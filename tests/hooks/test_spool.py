@@ -270,6 +270,15 @@ def test_a_journal_that_is_not_a_path_is_an_error(tmp_path: Path, text: str) -> 
         journal_of(path)
 
 
+def test_a_note_of_a_time_from_which_nothing_can_be_subtracted_is_none(
+    spool: Path,
+) -> None:
+    at = "0001-01-01T00:00+00:00"
+    note = {"event": CREATED, "host_id": 1, "name": WEB, "at": at}
+    spool.write_text(json.dumps(note) + "\n")
+    assert notes_in(spool) == []
+
+
 def test_only_the_journal_is_made_of_a_configuration(tmp_path: Path) -> None:
     """The rest of it may stand for gigabytes."""
     lines = ["a0: &a0 {x: 1}"]

@@ -616,26 +616,34 @@ SCOPES = [
 ]
 
 
-@pytest.mark.parametrize(("scope", "problem"), SCOPES, ids=["none", "system", "domain"])
-def test_the_error_says_that_a_token_has_no_project_and_blames_no_role_or_region(
-    site, scope, problem
-):
+def token(**more):
     expires = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime(
         "%Y-%m-%dT%H:%M:%S.000000Z"
     )
-    token = {
+    domain = {"id": "default", "name": "Default"}
+    return {
         "expires_at": expires,
         "issued_at": expires,
         "methods": ["password"],
         "roles": [],
-        "user": {
-            "id": "1",
-            "name": "admin",
-            "domain": {"id": "default", "name": "Default"},
-        },
-        **scope,
+        "user": {"id": "1", "name": "admin", "domain": domain},
+        **more,
     }
-    site.fail(LOG_IN, 201, {"token": token}, {"X-Subject-Token": "t"})
+
+
+@pytest.mark.parametrize("roles", [["admin"], "admin", [None], {"a": 1}], ids=str)
+def test_a_token_whose_roles_are_no_objects_is_not_keystones(site, roles):
+    project = {"id": "p", "name": "admin", "domain": {"id": "d", "name": "Default"}}
+    body = {"token": token(roles=roles, project=project)}
+    site.fail(LOG_IN, 201, body, {"X-Subject-Token": "t"})
+    assert "correct auth_url" in refused(OSPError)
+
+
+@pytest.mark.parametrize(("scope", "problem"), SCOPES, ids=["none", "system", "domain"])
+def test_the_error_says_that_a_token_has_no_project_and_blames_no_role_or_region(
+    site, scope, problem
+):
+    site.fail(LOG_IN, 201, {"token": token(**scope)}, {"X-Subject-Token": "t"})
     assert problem in refused(OSPConfigError)
 
 

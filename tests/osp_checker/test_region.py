@@ -849,7 +849,11 @@ def test_a_tombstone_without_the_time_of_the_termination_is_no_proof(fresh, upda
 
 
 @pytest.mark.parametrize(
-    "broken", ["", "soon", "2026-13-01T00:00:00", 1767323045, [], {}]
+    "broken",
+    [
+        *("", "soon", "2026-13-01T00:00:00", 1767323045, [], {}),
+        *("0001-01-01T00:00:00", "9999-12-31T23:59:59"),  # no rule could add to it
+    ],
 )
 def test_a_value_that_is_not_a_time_is_unknown(fresh, broken):
     assert (

@@ -135,6 +135,14 @@ def test_a_deleted_server_is_described_with_its_time(cloud: Cloud) -> None:
     assert server.project == project_id(LOW)
 
 
+def test_half_a_character_in_a_name_becomes_a_question_mark(cloud: Cloud) -> None:
+    """No file and no journal could hold it."""
+    cloud.add(uuid_of(20), name="a\ud800b")
+    cloud.double.terminate(ONE, uuid_of(20), NOW.timestamp())
+    (server,) = cloud.checker().deleted(NOW - HOUR).servers
+    assert server.name == "a?b"
+
+
 def test_what_was_deleted_before_that_time_is_not_listed(cloud: Cloud) -> None:
     cloud.terminate(uuid_of(20), NOW - 2 * HOUR)
     new = cloud.terminate(uuid_of(21), NOW)

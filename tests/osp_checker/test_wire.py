@@ -36,6 +36,8 @@ from foreman_hooks.satellite import jobs
 
 ONE, TWO, THREE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
 PLACE, OTHER = ("prod", "RegionOne"), ("prod", "RegionTwo")
+POSSIBLE = (datetime(1970, 1, 1), datetime(2999, 12, 31))
+MOST = 2**31 - 1
 ENDED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=timezone.utc)
 QUESTION = Question(
     "f00d", "survey", f"{ONE}\n{TWO}\n{THREE}", "prod/RegionOne\nprod/RegionTwo"
@@ -93,7 +95,7 @@ def test_every_survey_arrives_unchanged_as_one_line_of_ascii(
         for number in range(data.draw(st.integers(1, 5)))
     ]
     alive = data.draw(st.dictionaries(st.sampled_from(uuids), st.sampled_from(places)))
-    times = st.datetimes(timezones=st.just(timezone.utc))
+    times = st.datetimes(*POSSIBLE, timezones=st.just(timezone.utc))
 
     def sighting(uuid: str, place: tuple[str, str]) -> Sighting:
         if data.draw(st.booleans()):
@@ -110,7 +112,10 @@ def test_every_survey_arrives_unchanged_as_one_line_of_ascii(
     survey = Survey(
         tuple(
             RegionAnswer(
-                *place, data.draw(st.none() | st.integers(0)), data.draw(texts), None
+                *place,
+                data.draw(st.none() | st.integers(0, MOST)),
+                data.draw(texts),
+                None,
             )
             for place in places
         ),
@@ -295,6 +300,12 @@ def test_a_field_that_is_wrong_is_named_in_few_words(time: str) -> None:
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("count", [2**31, 10**40, -1, True])
+def test_a_number_that_the_journal_could_not_hold_is_invalid(count: int) -> None:
+    with pytest.raises(NoAnswer, match="the answer is invalid"):
+        load(QUESTION, damaged(lambda body: body["regions"][0].__setitem__(2, count)))
+
+
 def test_half_a_character_is_not_a_text() -> None:
     """The journal could not hold it."""
     with pytest.raises(NoAnswer):
@@ -434,7 +445,7 @@ def test_all_servers_arrive_unchanged_as_one_line_of_ascii(
     places = data.draw(
         st.lists(st.tuples(texts, texts), min_size=1, max_size=3, unique=True)
     )
-    times = st.none() | st.datetimes(timezones=st.just(timezone.utc))
+    times = st.none() | st.datetimes(*POSSIBLE, timezones=st.just(timezone.utc))
     mode = data.draw(st.sampled_from(["deleted", "inactive", "unmanaged"]))
     statuses = {"deleted": st.just("DELETED"), "inactive": st.sampled_from(NOT_RUNNING)}
     terminated = times.filter(bool) if mode == "deleted" else times
@@ -452,7 +463,9 @@ def test_all_servers_arrive_unchanged_as_one_line_of_ascii(
         for number in range(1, data.draw(st.integers(1, 6)))
     ]
     regions = tuple(
-        RegionAnswer(*place, data.draw(st.none() | st.integers(0)), data.draw(texts))
+        RegionAnswer(
+            *place, data.draw(st.none() | st.integers(0, MOST)), data.draw(texts)
+        )
         for place in places
     )
     answer = Servers(regions, tuple(servers), data.draw(times))

@@ -21,6 +21,7 @@ from sandbox.records import Host, User
 from sandbox.server import Answer, Request
 from sandbox.targets import EXCEPTION, LOST, SILENT, Process, Ran
 from sandbox.world import named_uuid
+from satellites import change
 
 from foreman_hooks.cleanup.doctor.openstack import examine_check_job
 from foreman_hooks.cleanup.run_log import begin_run, end_run
@@ -400,6 +401,19 @@ def test_an_answer_about_another_region_does_not_count(job: JobStage) -> None:
 
     job.answers(run)
     assert all_unknown(job.checker().ask([GONE]))
+
+
+@pytest.mark.parametrize("ids", [[[1]], [None], [{}], [True, "1"]], ids=str)
+def test_a_job_on_hosts_without_an_id_is_no_job(job: JobStage, ids: list[Any]) -> None:
+    targets = [{"id": number} for number in ids]
+    change(
+        job.stage.foreman,
+        "^POST /api/job_invocations",
+        lambda body: {**body, "targeting": {"hosts": targets}, "total_hosts": 1},
+    )
+    survey = job.checker().survey([GONE])
+    assert all_unknown(survey)
+    assert "/api/job_invocations returned" in str(survey.regions[0].error)
 
 
 def test_a_checker_host_that_is_left_out_of_the_targeting_is_unknown(

@@ -1349,6 +1349,8 @@ def test_a_date_without_a_zone_is_read_as_utc(zone):
         entry(id=None),
         entry(id="3"),
         entry(id=1),
+        entry(id=2**31),
+        entry(id=10**400),
         lambda body: {**body, "total": None},
         lambda body: {**body, "total": "3"},
         lambda body: {**body, "total": 4},
@@ -1359,6 +1361,25 @@ def test_a_newest_host_that_cannot_be_is_an_error(server, double, client, mend):
     change(server, "order=id DESC", mend)
     with pytest.raises(SatelliteError, match="/api/hosts returned"):
         newest_host(client)
+
+
+def test_a_search_for_the_newest_host_ends_if_every_count_is_the_same(
+    server, double, client
+):
+    """Whatever id is asked about, there are hosts above it."""
+    add_guests(double, 3)
+    server.fail("order=id DESC", 500, {"error": {"message": "no"}})
+    change(server, "thin=true", lambda body: {**body, "subtotal": 3, "total": 3})
+    newest_host(client)
+    assert server.count("thin=true") < 100
+
+
+def test_what_a_message_quotes_is_short(server, double, client):
+    add_guests(double, 1)
+    change(server, "fact_values", lambda body: {**body, "results": {"x" * 9000: {}}})
+    with pytest.raises(SatelliteError) as caught:
+        facts_now(client, 1, "web1.example.com")
+    assert len(str(caught.value)) < 600
 
 
 def test_the_newest_host_is_not_asked_for_in_a_thin_list(server, double, client):
@@ -1745,6 +1766,12 @@ def test_times_are_read_in_every_form_that_satellite_writes(double, client, text
         parse_time(text),
     ) == (when,) * 4
     assert record.last_checkin.tzinfo
+
+
+@pytest.mark.parametrize("text", ["0001-01-01 00:00:00 UTC", "9999-12-31 23:59:59 UTC"])
+def test_a_date_to_which_nothing_can_be_added_is_an_error(text):
+    with pytest.raises(SatelliteError, match="a time that cannot be read"):
+        parse_time(text)
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
