@@ -115,7 +115,8 @@ class Section:
             raise self._must_be(key, "a list of names")
         names = []
         for entry in entries:
-            if not isinstance(entry, str) or not entry.strip() or not is_utf8(entry):
+            is_name = isinstance(entry, str) and entry.strip()
+            if not is_name or not is_utf8(entry):
                 raise self._must_be(key, "a list of names")
             names.append(entry.strip())
         return tuple(names)

@@ -378,9 +378,11 @@ def _shown_url(value: Any) -> str:
 def _is_url(text: str) -> bool:
     """Whether a text is the URL of a server, with a valid port if it names one."""
     try:
-        return bool(_URL.fullmatch(text)) and urlsplit(text).port != 0 and is_utf8(text)
+        port = urlsplit(text).port
     except ValueError:
         return False
+    has_form = _URL.fullmatch(text) is not None
+    return has_form and port != 0 and is_utf8(text)
 
 
 def _own_user(sources: _LoginSources) -> str:

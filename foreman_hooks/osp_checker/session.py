@@ -192,7 +192,8 @@ def _hide_secrets(error: Exception) -> None:
     """
     chain = list(causes_of(error))
     requests = [_request_of(link) for link in chain]
-    for link, request in product(chain, filter(None, requests)):
+    known = [request for request in requests if request is not None]
+    for link, request in product(chain, known):
         parts = []
         for part in link.args:
             is_text = isinstance(part, str)

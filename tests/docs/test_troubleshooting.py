@@ -12,6 +12,7 @@ MESSAGES = messages()
 NO_ROW = {
     "the note of an event",  # of: NAME is damaged
     "the open record …",
+    "the list of servers seen alive in …",
     "the approval of …",
     "no minute of the day is …",  # cannot happen
     "plan … written to …",  # nothing is wrong
