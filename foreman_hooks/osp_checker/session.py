@@ -192,22 +192,29 @@ def _hide_secrets(error: Exception) -> None:
     """
     chain = list(causes_of(error))
     requests = [_request_of(link) for link in chain]
-    known = [request for request in requests if request is not None]
-    for link, request in product(chain, known):
-        parts = []
-        for part in link.args:
-            is_text = isinstance(part, str)
-            parts.append(without_secrets(part, request) if is_text else part)
-        link.args = tuple(parts)
-        message = getattr(link, "message", None)
-        if isinstance(message, str):
-            link.message = without_secrets(message, request)  # type: ignore[attr-defined]
+    for link, request in product(chain, requests):
+        _hide_secrets_of(request, link)
+
+
+def _hide_secrets_of(request: Any, error: Any) -> None:
+    """Take what one request sent out of the texts of one error."""
+    parts = []
+    for part in error.args:
+        if isinstance(part, str):
+            part = without_secrets(part, request)
+        parts.append(part)
+    error.args = tuple(parts)
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        error.message = without_secrets(message, request)
 
 
 def _request_of(error: BaseException) -> Any:
     """The request of an error of keystoneauth1 or of requests; None if it has none."""
     response = getattr(error, "response", None)
-    return getattr(error if response is None else response, "request", None)
+    if response is None:
+        return getattr(error, "request", None)
+    return response.request
 
 
 @cache

@@ -91,10 +91,6 @@ class Sweep:
                 head, _, tail = text.partition(self.hidden.all()[secret])
                 raise AssertionError(f"{secret} in {name}: {head[-150:]}***{tail[:50]}")
 
-    def note(self) -> None:
-        """Put on file how many commands were searched."""
-        note(self.tried)
-
 
 @pytest.fixture
 def sweep(stage: Stage, call: Any, waited: list[float]) -> Iterator[Sweep]:
@@ -220,7 +216,7 @@ def test_no_secret_is_in_anything_that_commands_leave(
     sweep: Sweep, stage: Stage, hooks: Path, way: Way
 ) -> None:
     config = configuration(stage, sweep.hidden, way.satellite, way.openstack)
-    names = COMMANDS if SOAK or way is WAYS[0] else {"doctor", "run"}
+    has_all = SOAK or way is WAYS[0]
     processes = Processes(stage)
     with Server(stage.osp.handle) as proxy:
         if way.proxy:
@@ -229,14 +225,14 @@ def test_no_secret_is_in_anything_that_commands_leave(
         log = ["--log-format", way.log_format, "--log-file", stage.folder / "log"]
         level = [way.level] if way.level else []
         for name, words in COMMANDS.items():
-            if name in names:
+            if has_all or name in ("doctor", "run"):
                 sweep.run(config, *level, *log, *words(stage))
         assert bool(proxy.requests) == way.proxy
-    assert places(stage).keys() >= LEFT_BEHIND or names != COMMANDS
+    assert places(stage).keys() >= LEFT_BEHIND or not has_all
     assert stage.foreman.count("^DELETE") == 3
     sweep.keep("processes", "\n".join(processes.lines))
     sweep.check()
-    sweep.note()
+    note(sweep.tried)
 
 
 def target_of(request: Request, stage: Stage) -> Server:
@@ -275,7 +271,7 @@ def test_no_secret_is_seen_of_a_process_or_in_the_environment_of_a_hook(
     seen_by_hook = (stage.folder / "hook-processes").read_text()
     assert program.replace("\0", " ").strip() in seen_by_hook
     sweep.check()
-    sweep.note()
+    note(sweep.tried)
 
 
 def test_a_snapshot_keeps_no_value_of_a_parameter_with_a_secret_name(
@@ -441,43 +437,18 @@ def test_no_secret_of_a_checker_host_comes_back_from_a_job(
 # Secrets in files that are not valid, and in URLs
 
 # What people write instead of a password; {} is the marker.
-MISTAKES = (
-    *(
-        "[{}",
-        "[{}]",
-        "{{{}}}",
-        "{{{{{}}}}}",
-        "{{a: {}}}",
-        "*{}",
-        "&{}",
-        "!{} x",
-        "!{}!x x",
-    ),
-    *("!!int {}", "!!float {}", "!!timestamp {}", "!!binary {}", "!!python/name:{} x"),
-    *(
-        '"{}',
-        "'{}",
-        "@{}",
-        "`{}",
-        "%{}",
-        "|{}",
-        ">{}",
-        "{}: x",
-        "{}\n  {}",
-        "- {}",
-        "? {}",
-    ),
-    *("{}\n\tx", "{} # x", "\n{}", "\n    {}", "x\n%{}", "\x00{}", "\x1b{}", '"\\{}"'),
-    *(
-        '"{}\\ud800"',
-        '["{}", 1]',
-        "2001-02-03 # {}",
-        "1{}",
-        "0x{}",
-        "true # {}",
-        "<<: {}",
-    ),
-)
+MISTAKES = [
+    # A list, a mapping, a reference, an anchor, a tag
+    *("[{}", "[{}]", '["{}", 1]', "{{}}", "{{{}}}", "{a: {}}", "<<: {}", "*{}", "&{}"),
+    *("!{} x", "!{}!x x", "!!int {}", "!!float {}", "!!timestamp {}", "!!binary {}"),
+    "!!python/name:{} x",
+    # Quotes, and characters that cannot begin a text
+    *('"{}', "'{}", '"\\{}"', '"{}\\ud800"', "@{}", "`{}", "%{}", "|{}", ">{}", "\0{}"),
+    # More lines, keys, comments, numbers
+    *("{}\n  {}", "\n{}", "\n    {}", "{}\n\tx", "x\n%{}", "{}: x", "- {}", "? {}"),
+    *("{} # x", "true # {}", "2001-02-03 # {}", "1{}", "0x{}", "\x1b{}"),
+]
+# File -> how to log in to Satellite and to OpenStack, so that it has a secret.
 FILES = {
     "config.yml": ("satellite.password in our file", "password in clouds.yaml"),
     "password": ("personal access token in a password_file", "password in clouds.yaml"),
@@ -527,24 +498,18 @@ def test_no_secret_is_in_what_is_said_about_a_mistake_in_a_file_or_url(
 def wrong(stage: Stage, hidden: Hidden, place: str, form: str) -> Path:
     """The configuration with that mistake."""
     if place in FILES:
-        satellite, openstack = FILES[place]
-        config = configuration(stage, hidden, satellite, openstack)
-        secret = hidden[
-            openstack if place in ("clouds.yaml", "secure.yaml") else satellite
-        ]
+        config = configuration(stage, hidden, *FILES[place])
+        is_cloud = place in ("clouds.yaml", "secure.yaml")
+        secret = hidden[FILES[place][is_cloud]]
         path = stage.folder / "private" / place
-        written = form.replace("{{", "{").replace("}}", "}").replace("{}", secret)
-        path.write_text(path.read_text().replace(secret, written))
+        path.write_text(path.read_text().replace(secret, form.replace("{}", secret)))
         return config
     url = form.replace("{}", hidden["password of a proxy"])
-    if place == "OS_AUTH_URL":
-        config = configuration(stage, hidden, openstack="OS_PASSWORD")
-    elif place == "satellite.url":
-        config = configuration(stage, hidden)
+    openstack = "OS_PASSWORD" if place == "OS_AUTH_URL" else OPENSTACK_LOGINS[0]
+    config = configuration(stage, hidden, openstack=openstack)
+    if place == "satellite.url":
         text = config.read_text().replace(stage.foreman.url, json.dumps(url))
         config.write_text(text)
-        return config
     else:
-        config = configuration(stage, hidden)
-    stage.monkeypatch.setenv(place, url)
+        stage.monkeypatch.setenv(place, url)
     return config
