@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import tracemalloc
 from pathlib import Path
 from types import FrameType
@@ -118,6 +119,7 @@ def test_the_steps_and_the_memory_of_a_parser_grow_with_its_input(
     parser: Parser, tmp_path: Path
 ) -> None:
     size = parser.size // (10 if parser.slow else 50)
+    measured(parser, tmp_path, parser.samples[0].encode())  # what only the first costs
     wrong = []
     tried = 0
     for name, shape in chosen(parser):
@@ -155,7 +157,7 @@ def measured(parser: Parser, folder: Path, content: bytes) -> tuple[int, int]:
 
 
 def counted(call: Callable[[], object]) -> int:
-    """How many lines ran in a call, in all modules."""
+    """How many lines ran in a call, in all modules and in the threads that it starts."""
     lines = 0
 
     def trace(frame: FrameType, what: str, _: Any) -> Any:
@@ -164,11 +166,13 @@ def counted(call: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    threading.settrace(trace)
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
+        threading.settrace(None)  # type: ignore[arg-type]
     return lines
 
 
