@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Optional
 from foreman_hooks.osp_checker import OSPError, RegionAnswer, parse_uuid
 from foreman_hooks.osp_checker.errors import KINDS
 from foreman_hooks.osp_checker.session import CLOCK_SKEW
+from foreman_hooks.osp_checker.values import is_possible
 from foreman_hooks.rules.model import (
     UNKNOWN_REASONS,
     Basis,
@@ -28,7 +29,7 @@ from foreman_hooks.rules.verdicts import Verdicts, verdicts_of
 FORMAT = 4
 MAX_AGE = timedelta(days=1)
 DIGEST_LENGTH = 12  # characters of a digest that name a plan
-_MAX_HOSTS = 2**31  # Foreman's ids of hosts are 32-bit integers
+_TOO_MANY = 2**31  # hosts or servers; Foreman's ids are 32-bit integers
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -215,6 +216,8 @@ def _checked_plan(document: Mapping[str, Any], rows: Sequence[Any]) -> Plan:
     made_at = datetime.fromisoformat(document["made_at"])
     if made_at.utcoffset() != timedelta(0):
         raise PlanError("the plan's time is not in UTC; make a new one")
+    if not is_possible(made_at):
+        raise ValueError("a time to which nothing can be added")
     verdicts = _verdicts(rows, document["sums"])
     holds = []
     for why, ids in document["holds"]:
@@ -243,6 +246,14 @@ def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{value!r} is not {kind.__name__}")
     return value
+
+
+def _number(value: Any) -> int:
+    """The value, if it can be an id or a number of hosts; raises TypeError and ValueError."""
+    number: int = _typed(value, int)
+    if not 0 <= number < _TOO_MANY:
+        raise ValueError("not a number of hosts")
+    return number
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -279,11 +290,11 @@ def _region(row: Sequence[Any]) -> PlanRegion:
         unlisted,
     ) = row
     if servers is not None:
-        _typed(servers, int)
+        _number(servers)
     for text in (cloud, region, proof, message, kind, *unlisted):
         _typed(text, str)
     for count in (alive, terminated):
-        _typed(count, int)
+        _number(count)
     error: Optional[OSPError] = None
     if kind or message:
         error = KINDS.get(kind, OSPError)(message)
@@ -309,8 +320,8 @@ def _verdicts(rows: Sequence[Any], sums: Mapping[str, Any]) -> Verdicts:
     open_counts: dict[Reason, int] = {}
     for text, count in sums.items():
         reason = Reason(text)
-        if not 0 < _typed(count, int) < _MAX_HOSTS:
-            raise ValueError("not a number of hosts")
+        if _number(count) == 0:
+            raise ValueError("a sum of no hosts")
         counts[reason] = count
         if reason.is_open:
             open_counts[reason] = count
@@ -321,8 +332,9 @@ def _verdicts(rows: Sequence[Any], sums: Mapping[str, Any]) -> Verdicts:
 
 def _verdict(row: Sequence[Any]) -> Verdict:
     host_id, name, uuid, decision, reason, detail, fingerprint, basis = row
-    if _typed(host_id, int) < 0 or (uuid and parse_uuid(uuid) != uuid):
-        raise ValueError("not the id of a host, or not a UUID")
+    _number(host_id)
+    if uuid and parse_uuid(uuid) != uuid:
+        raise ValueError("not a UUID")
     verdict = Verdict(
         host_id,
         _typed(name, str),

@@ -80,7 +80,7 @@ def _signed_plan(content: bytes) -> str:
         head = {key: document[key] for key in document if key != "verdicts"}
         digest = plan._digest(head, document["verdicts"])
         return json.dumps({"digest": digest, **document})
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
         return text_of(content)
 
 

@@ -522,7 +522,9 @@ plans = st.builds(
         tuple(unasked),
     ),
     texts,
-    st.datetimes(timezones=st.just(timezone.utc)),
+    st.datetimes(
+        datetime(1970, 1, 1), datetime(2999, 12, 31), timezones=st.just(timezone.utc)
+    ),
     st.lists(seen_regions, max_size=1),
     st.lists(deletions | others, max_size=2, unique_by=lambda verdict: verdict.host_id),
     st.lists(words, max_size=1),
@@ -769,6 +771,11 @@ def test_a_plan_of_another_version_says_so() -> None:
         row(0, 6, "abc"),
         {"satellite": 5},
         {"satellite": "\ud800"},
+        {"made_at": "0001-01-01T00:00:00+00:00"},
+        {"made_at": "9999-12-31T23:59:59+00:00"},
+        {"regions": [["prod", "RegionOne", 10**40, "", "", "", 0, [], 0, []]]},
+        {"regions": [["prod", "RegionOne", 1, "", "", "", -1, [], 0, []]]},
+        row(0, 0, 2**31),
         row(0, 1, "\udfff"),
         {"scope": None},
         {"refusals": [1]},
