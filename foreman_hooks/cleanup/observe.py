@@ -58,12 +58,13 @@ class Observer:
         instances = _instances(hosts)
         uuids = _uuids_of(instances)
         survey = self._ask_about(uuids, quick_look.survey, self._last_terminations())
-        self._note_alive(quick_look, instances, survey)
         missing = [
             host for host in instances if is_missing(host.identity.uuids, survey)
         ]
         known = self._look_up(missing, survey, quick_look.alive, now, closely)
         self._check_facts_still_shown(quick_look.canaries, hosts, missing)
+        # Only now: without facts, no host would seem to name the UUIDs that are to be kept.
+        self._note_alive(quick_look, instances, survey)
         return Observation(
             made_at=now,
             alive=tuple(quick_look.verdicts.values()),

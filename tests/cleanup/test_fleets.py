@@ -26,6 +26,7 @@ from sandbox.world import add_instance, named_uuid, registration, stamp
 from foreman_hooks.osp_checker import CloudScope, LocalChecker, swap_bytes
 from foreman_hooks.rules.model import Outcome, Policy, Reason
 from foreman_hooks.satellite.client import Login
+from foreman_hooks.satellite.errors import SatelliteError
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROLE = ("view_hosts", "view_facts", "view_params", "destroy_hosts")
@@ -943,6 +944,21 @@ def test_a_login_that_may_not_delete_ends_with_77_and_names_the_permission(
         "--apply",
     )
     assert (code, "destroy_hosts" in err, stage.left) == (77, True, {"witness", "old"})
+
+
+def test_a_run_that_sees_no_facts_does_not_forget_where_hosts_were_alive(
+    stage: Stage,
+) -> None:
+    stage.archived("gone")
+    hosts = list(stage.satellite.hosts.values())
+    facts = [host.facts for host in hosts]
+    for host in hosts:  # a filter on the role, or the setting excluded_facts
+        host.facts = {}
+    with pytest.raises(SatelliteError, match="none of 2 hosts shows a fact"):
+        stage.plan()
+    for host, values in zip(hosts, facts):
+        host.facts = values
+    assert several_runs(stage) == {"gone": "deleted"}
 
 
 # Parameters that protect
