@@ -2329,7 +2329,7 @@ def test_a_list_either_has_valid_ids_or_is_an_osp_error(quiet, first, second):
 )
 def test_the_environment_is_read_again_only_for_proxies(monkeypatch, names, trusts):
     for name in names:
-        monkeypatch.setenv(name, "/ca.pem")
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     http = requests.Session()
     heed_environment(http, True)
     assert http.trust_env is trusts
