@@ -133,9 +133,12 @@ class Account:
             if record.is_alive and certain:
                 self.homes.add(leading)
             is_missing = host_id in judged and not record.is_alive
+            if record.is_alive:
+                # It may not start over: another UUID than the leading one may be alive.
+                self.certain.pop(host_id, None)
             for counts, counted in ((self.possible, True), (self.certain, certain)):
                 missing = counts.setdefault(host_id, Missing(leading))
-                if record.is_alive or missing.uuid != leading:
+                if missing.uuid != leading:
                     missing = counts[host_id] = Missing(leading)
                 if is_missing and counted:
                     missing.add(self.world.now)

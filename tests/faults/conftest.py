@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("faults.runs", "faults.scene")
+pytest.register_assert_rewrite("faults.runs", "faults.scene", "faults.moves")
 
 from .forked import Launcher  # noqa: E402
 

@@ -52,6 +52,7 @@ class Machine:
     `copied_by`: a clone that checks in with the same registration.  `swapped`: its firmware reports
     the UUID in the other byte order.  `published`: the UUID of the instance on which a job
     published it; the disk carries that along.  `dmi`: another UUID that Katello made up for it.
+    `loses_facts`: its facts do not arrive until it registers again, only its check-ins do.
     `has_disk`: it can be made again; an old record of a machine that has a new one cannot.
     """
 
@@ -64,6 +65,7 @@ class Machine:
     swapped: bool = False
     published: str = ""
     dmi: str = ""
+    loses_facts: bool = False
     has_disk: bool = True
 
     @property
@@ -221,6 +223,7 @@ class MovingWorld:
     def renew(self, machine: Machine) -> None:
         """The machine registers again, on the same record."""
         machine.host.subscription = self._subscription()
+        machine.loses_facts = False
         self.check_in(machine)
 
     def set_status(self, machine: Machine, status: str) -> None:
@@ -267,7 +270,8 @@ class MovingWorld:
         machine.checked_in = self.now
         assert machine.host.subscription
         machine.host.subscription["last_checkin"] = _stamp(self.now)
-        self._set_facts(machine.host, RHSM, machine.facts())
+        if not machine.loses_facts:
+            self._set_facts(machine.host, RHSM, machine.facts())
 
     def register(self, machine: Machine) -> None:
         """Make a new record for it."""
@@ -278,6 +282,7 @@ class MovingWorld:
             subscription=self._subscription(),
         )
         machine.checked_in = self.now
+        machine.loses_facts = False
         self.stage.satellite.add(machine.host)
 
     def _subscription(self) -> dict[str, Any]:

@@ -24,7 +24,6 @@ HOUR = 3600
 JUMPS = [-365 * 24 * HOUR, -25 * HOUR, -HOUR, HOUR, 25 * HOUR, 365 * 24 * HOUR]
 MACHINES = ["ours", "Satellite", "OpenStack"]
 # libfaketime makes a run five times as slow.
-KINDS = ["run", "quick run", "apply"] if SOAK else ["run"]
 EVERY = 20  # so many requests, one is where they jump
 
 
@@ -118,13 +117,12 @@ def all_jumps(requests: int) -> list[Jump]:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("kind", KINDS)
 def test_clocks_that_jump_delete_no_living_machine_and_lose_nothing(
-    stage: Stage, our_clock: OurClock, kind: str, share: int
+    stage: Stage, our_clock: OurClock, share: int
 ) -> None:
     """A record that waits may go early only if every clock says that its time has come."""
     our_clock.shift(0)
-    runs = Runs(stage, our_clock.launcher, kind)
+    runs = Runs(stage, our_clock.launcher, "run")
 
     def try_it(jump: Jump) -> None:
         runs.restore()
@@ -147,5 +145,5 @@ def test_clocks_that_jump_delete_no_living_machine_and_lose_nothing(
     jumps = all_jumps(len(runs.requests))
     # Here a record that waits would go, if nobody compared clocks.
     worst = [] if SOAK else [Jump(("ours",), 25 * HOUR, 0)]
-    few = chosen(jumps, 1, share, kind)
+    few = chosen(jumps, 1, share)
     try_all([*worst, *few], try_it)

@@ -16,6 +16,7 @@ from .runs import KINDS, Runs, send
 from .scene import Target, check_nothing_wrong, check_words
 from .trials import SHARES, SOAK, chosen, try_all
 
+INTERRUPTED = ["run"]  # the other kinds share its code
 FEW = 2  # points in the short form, of each kind of run: anywhere, and as many near a deletion
 
 
@@ -54,6 +55,16 @@ def all_points(runs: Runs, name: str) -> list[Point]:
         # A handler of Python's would run within sqlite3's own callback, which drops what it raises.
         if name == "SIGKILL" or not label.startswith("within"):
             points.append(Point(number, label, name))
+    return points
+
+
+def interruptions(runs: Runs) -> list[Point]:
+    """Each point with one of two signals that do the same here, before and after in turn."""
+    points = []
+    pairs = zip(all_points(runs, "SIGTERM"), all_points(runs, "SIGINT"))
+    for number, (terminated, interrupted) in enumerate(pairs):
+        is_even = (number + number // 2) % 2 == 0
+        points.append(terminated if is_even else interrupted)
     return points
 
 
@@ -96,11 +107,8 @@ def test_a_run_that_ends_anywhere_deletes_no_living_machine_and_loses_nothing(
 ) -> None:
     runs = Runs(stage, launcher, kind)
     points = all_points(runs, "SIGKILL")
-    # These two do the same here: each point gets one of them, before and after in turn.
-    pairs = zip(all_points(runs, "SIGTERM"), all_points(runs, "SIGINT"))
-    for number, (terminated, interrupted) in enumerate(pairs):
-        is_even = (number + number // 2) % 2 == 0
-        points.append(terminated if is_even else interrupted)
+    if kind in INTERRUPTED:
+        points += interruptions(runs)
 
     def try_it(point: Point) -> None:
         runs.restore()
