@@ -10,7 +10,7 @@ from sandbox.server import DROPPED, Answer, Raw
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML = "<html><body><h1>Proxy error</h1></body></html>"
-BYTES = 200  # of an answer without an end, which the deadline of the run cuts off
+BYTES = 4000  # of an answer without an end, which the deadline of the run cuts off
 
 Change = Callable[[Answer], Union[Answer, Raw]]
 
