@@ -1,9 +1,8 @@
-"""docs/faults.md has a row for each test of tests/faults, and each row a test and its figures."""
+"""docs/faults.md has a row for each test of tests/faults, and figures of one long form."""
 
 import ast
 import json
 
-import pytest
 from faults.figures import PAGE, ROW, with_figures
 
 from docs.pages import ROOT
@@ -31,13 +30,15 @@ def test_every_test_of_faults_has_one_row_and_every_row_a_test() -> None:
     assert sorted(named) == sorted(names_of_tests())
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[-1])
-def test_a_row_has_the_figures_of_a_long_form_in_which_all_held(
-    row: tuple[str, ...],
-) -> None:
-    _, tried, wrong, lost, _ = row
-    assert int(tried.replace(",", "")) > 0
-    assert (wrong, lost) == ("0", "0")
+def test_the_figures_are_of_one_long_form_in_which_all_held() -> None:
+    """All rows have them, or none, if the tests have changed since."""
+    figures = [row[1:4] for row in rows()]
+    if ("", "", "") in figures:
+        assert set(figures) == {("", "", "")}
+        return
+    for tried, wrong, lost in figures:
+        assert int(tried.replace(",", "")) > 0
+        assert (wrong, lost) == ("0", "0")
 
 
 def test_figures_replace_those_of_an_earlier_run() -> None:
