@@ -27,7 +27,7 @@ SEED ?= 1
 soak: .venv/installed      # the long form of tests/faults, about an hour; writes its figures into docs/faults.md
 	$(BIN)/python -m pip install --quiet atheris
 	mkdir -p build && rm -f build/soak.jsonl
-	SOAK=1 SOAK_SEED=$(SEED) SOAK_FIGURES=$(CURDIR)/build/soak.jsonl $(BIN)/python -m pytest -n auto tests/faults
+	SOAK=1 SOAK_SEED=$(SEED) SOAK_FIGURES=$(CURDIR)/build/soak.jsonl $(BIN)/python -m pytest -n 4 tests/faults
 	$(BIN)/python tests/faults/figures.py build/soak.jsonl
 
 picture: .venv/installed   # the documentation's picture of the report; needs chromium
