@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent
 PROGRAM = [
     sys.executable,
     "-c",
-    "import fcntl, os, termios\n"
+    "import fcntl, os, signal, termios\n"
+    # A shell lets processes in the background ignore Ctrl-C, and their children as well.
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "terminal = next(number for number in range(3) if os.isatty(number))\n"
     "fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)\n"
     "from foreman_hooks.commands.main import entry_point; entry_point()",
