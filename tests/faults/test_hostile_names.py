@@ -34,7 +34,7 @@ def check_output(result: tuple[int, str, str]) -> None:
     code, out, err = result
     assert code in EXIT_CODES and code != INTERNAL, err
     assert printable(out) and printable(err), ascii(out + err)
-    assert "internal error" not in err
+    assert "internal error (please report)" not in err
     assert len(err) < 20_000
 
 
