@@ -49,6 +49,10 @@ BATCH = 20
 MAX_AGE = timedelta(minutes=1)
 
 
+class _NotNoted(JournalError):
+    """A deletion was tried, and the journal could not note how it ended."""
+
+
 class _Answers(NamedTuple):
     """What the clouds said about the next hosts, and when (aware)."""
 
@@ -145,7 +149,7 @@ class Deletions:
             return self._delete(planned, survey, visibility), ""
         except SatelliteChanged as error:
             return kept(planned, f"{Reason.CHANGED.value}: {error}"), ""
-        except SatelliteHitAnotherHost as error:
+        except (SatelliteHitAnotherHost, _NotNoted) as error:
             return _outcome(planned, Result.UNFINISHED, str(error)), str(error)
         except SatelliteOutcomeUnknown as error:
             detail = f"{error}; the next run finds out what became of it"
@@ -225,15 +229,15 @@ class Deletions:
     ) -> Outcome:
         """Delete the record, and note in the journal what became of deletion `number`.
 
-        It stays unfinished there as long as nobody knows how it ended: SatelliteOutcomeUnknown.
+        It stays unfinished there as long as nobody knows how it ended: SatelliteOutcomeUnknown,
+        _NotNoted.
         """
         try:
             is_gone = delete_record(self.satellite, record)
         except SatelliteOutcomeUnknown:
             raise
         except SatelliteError as error:
-            outcome = _outcome(planned, Result.FAILED, str(error))
-            self.journal.end_deletion(number, outcome, self.clock())
+            self._end(number, _outcome(planned, Result.FAILED, str(error)))
             raise
         if is_gone:
             outcome = _outcome(planned, Result.DELETED, detail)
@@ -244,8 +248,17 @@ class Deletions:
                 "Satellite answered the DELETE, but the record is still there, perhaps "
                 "unregistered; the next run tries again, see Satellite's production.log",
             )
+        return self._end(number, outcome)
+
+    def _end(self, number: int, outcome: Outcome) -> Outcome:
+        """Note in the journal how deletion `number` ended; return the outcome with its time."""
         now = self.clock()
-        self.journal.end_deletion(number, outcome, now)
+        try:
+            self.journal.end_deletion(number, outcome, now)
+        except JournalError as error:
+            raise _NotNoted(
+                f"{outcome.result.value}, which could not be noted: {error}"
+            ) from error
         return outcome._replace(at=now)
 
 

@@ -798,6 +798,31 @@ def test_a_journal_that_is_removed_while_a_run_is_on_ends_that_run(
     assert len(stage.left) == 3
 
 
+def test_a_deletion_that_the_journal_cannot_note_any_more_is_unfinished(
+    stage: Stage,
+) -> None:
+    """The record is gone, so "failed" would be wrong; and nothing more is deleted."""
+    for number in range(2):
+        stage.terminated(f"old-{number}")
+    path = stage.folder / "journal.sqlite3"
+    handle = stage.foreman.handle
+
+    def move_at_deletion(request: Request) -> Answer:
+        if request.method == "DELETE":
+            path.rename(stage.folder / "elsewhere")
+        return handle(request)
+
+    stage.foreman.handle = move_at_deletion
+    with stage.journal() as journal:
+        cleanup = stage.cleanup(journal)
+        first, second = cleanup.apply(cleanup.plan())
+    assert first.result == "unfinished"
+    assert first.detail.startswith("deleted, which could not be noted: journal ")
+    assert second.result == "kept"
+    assert first.name.split(".")[0] not in stage.left
+    assert second.name.split(".")[0] in stage.left
+
+
 def test_a_journal_that_is_replaced_by_a_copy_ends_the_run_as_well(
     stage: Stage,
 ) -> None:
