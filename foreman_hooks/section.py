@@ -14,7 +14,8 @@ from typing import Any, Optional, Union
 import yaml
 
 from foreman_hooks import times
-from foreman_hooks.osp_checker.yaml_limits import check_nodes
+from foreman_hooks.osp_checker.values import is_utf8
+from foreman_hooks.osp_checker.yaml_limits import LimitedDocument
 from foreman_hooks.unreadable import UNREADABLE, why_unreadable
 
 Kinds = Union[type, tuple[type, ...]]
@@ -222,13 +223,8 @@ def read_file(path: Path) -> Section:
     return Section(str(path), "", values)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(LimitedDocument, yaml.SafeLoader):
     """A safe loader that refuses a key that appears twice: of two caps, the laxer one might win."""
-
-    def construct_document(self, node: Any) -> Any:
-        """The value of a whole document; raises YAMLTooLarge."""
-        check_nodes(node)
-        return super().construct_document(node)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; raises ConstructorError for a key that appears twice."""
@@ -275,12 +271,3 @@ def _kind(value: object) -> str:
         if isinstance(value, kind):
             return words
     return "a date"
-
-
-def is_utf8(text: str) -> bool:
-    """Whether UTF-8 can hold a text: not if it has half a character (a lone surrogate)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

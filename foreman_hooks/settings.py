@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
 from foreman_hooks.osp_checker import CloudScope, Manners, region
+from foreman_hooks.osp_checker.values import is_utf8
 from foreman_hooks.paths import CONFIG, JOURNAL, SATELLITE_CA
 from foreman_hooks.rules.model import Policy
 from foreman_hooks.satellite import client, search_language
@@ -23,7 +24,6 @@ from foreman_hooks.section import (
     Section,
     SettingsError,
     as_path,
-    is_utf8,
     read_file,
     shown,
 )

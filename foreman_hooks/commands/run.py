@@ -41,10 +41,10 @@ from foreman_hooks.commands.usage import usage_error
 from foreman_hooks.errors import BadData
 from foreman_hooks.hooks import maintenance
 from foreman_hooks.osp_checker import parse_uuid
+from foreman_hooks.osp_checker.values import is_utf8
 from foreman_hooks.reports.listings import Style
 from foreman_hooks.reports.metrics import RunRecord, recorded
 from foreman_hooks.rules.plan import Kind, Plan
-from foreman_hooks.section import is_utf8
 
 
 class InstanceOptions(NamedTuple):

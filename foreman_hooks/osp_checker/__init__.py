@@ -8,8 +8,9 @@
 
 From the outside in: checker (all clouds at once), region (how "terminated" is decided), login (one
 login and its catalog), config (clouds.yaml), session (how we speak to Keystone), pace (how fast a
-server is asked), errors (what went wrong, in words), sightings, servers and uuids (the values),
-wire (an answer as a line of text).
+server is asked), errors (what went wrong, in words), echo (what a server repeats of a request),
+sightings, servers, uuids and values (what it says), wire (an answer as a line of text), yaml_limits
+and yaml_problems (what a file may hold, and what is wrong with it).
 
 It needs keystoneauth1, python-novaclient and openstacksdk, and nothing else of this package, so
 that it travels whole in a job template.

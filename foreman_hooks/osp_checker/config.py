@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from foreman_hooks.osp_checker.errors import OSPConfigError, gist, log, shown
 from foreman_hooks.osp_checker.session import session_class
-from foreman_hooks.osp_checker.yaml_limits import YAMLTooLarge, check_nodes
+from foreman_hooks.osp_checker.yaml_limits import LimitedDocument, YAMLTooLarge
 from foreman_hooks.osp_checker.yaml_problems import UNFIT, yaml_problem
 
 _SCOPE = (
@@ -270,9 +270,10 @@ def _yaml_value(lines: Any) -> Any:
     """The value of a YAML document; raises YAMLTooLarge, and what PyYAML raises."""
     import yaml
 
-    node = yaml.compose(lines, yaml.SafeLoader)
-    check_nodes(node)
-    return yaml.constructor.SafeConstructor().construct_document(node) if node else None
+    class Loader(LimitedDocument, yaml.SafeLoader):
+        pass
+
+    return yaml.load(lines, Loader)
 
 
 def _yaml_line(error: Any) -> str:

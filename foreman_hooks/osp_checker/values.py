@@ -1,4 +1,4 @@
-"""Texts and times in the answers of Nova and Keystone.  Pure."""
+"""What texts and times from outside may be.  Pure."""
 
 from datetime import datetime, timezone
 from typing import Optional
@@ -9,6 +9,15 @@ def text_of(value: object) -> str:
     if not isinstance(value, str):
         return ""
     return value.encode("utf-8", "replace").decode()
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold a text: not if it has half a character (a lone surrogate)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def moment(text: object) -> Optional[datetime]:

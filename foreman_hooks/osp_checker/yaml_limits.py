@@ -16,13 +16,20 @@ class YAMLTooLarge(ValueError):
     """A document that stands for too much; the message is the end of a sentence."""
 
 
-def check_nodes(root: Any) -> None:
+class LimitedDocument:
+    """For a loader of PyYAML, before its own base class: refuses a document that is too large."""
+
+    def construct_document(self, node: Any) -> Any:
+        """The value of a whole document; raises YAMLTooLarge."""
+        _check_nodes(node)
+        return super().construct_document(node)  # type: ignore[misc]
+
+
+def _check_nodes(root: Any) -> None:
     """Raise YAMLTooLarge for a document with too many copies or too long a number.
 
-    `root`: the node that PyYAML composed, None for an empty document.
+    `root`: the node that PyYAML composed.
     """
-    if root is None:
-        return
     sizes: dict[int, int] = {}
     size = _size(root, sizes, set())
     if size > max(MOST_VALUES, len(sizes)):

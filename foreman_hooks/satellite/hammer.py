@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from foreman_hooks.osp_checker.yaml_limits import check_nodes
+from foreman_hooks.osp_checker.yaml_limits import LimitedDocument
 from foreman_hooks.paths import HAMMER_FOLDERS
 from foreman_hooks.unreadable import UNREADABLE, why_unreadable
 
@@ -273,13 +273,8 @@ def _without_colons(content: Mapping[Any, Any]) -> dict[str, Any]:
     return values
 
 
-class _RubyLoader(yaml.SafeLoader):
+class _RubyLoader(LimitedDocument, yaml.SafeLoader):
     """YAML as Ruby reads it: symbols are texts; of other Ruby tags only the values count."""
-
-    def construct_document(self, node: Any) -> Any:
-        """The value of a whole document; raises YAMLTooLarge."""
-        check_nodes(node)
-        return super().construct_document(node)
 
 
 def _first_document(text: str) -> Any:

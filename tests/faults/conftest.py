@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from conftest import Stage
 
 pytest.register_assert_rewrite("faults.runs", "faults.scene", "faults.moves")
 
 from .forked import Launcher  # noqa: E402
+from .runs import KINDS, Runs  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,9 @@ def launcher() -> Iterator[Launcher]:
     launcher = Launcher()
     yield launcher
     launcher.close()
+
+
+@pytest.fixture(params=KINDS)
+def runs(stage: Stage, launcher: Launcher, request: pytest.FixtureRequest) -> Runs:
+    """Runs of each kind."""
+    return Runs(stage, launcher, request.param)

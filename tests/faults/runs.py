@@ -28,13 +28,14 @@ KINDS = ["first run", "run", "quick run", "apply"]
 class Runs:
     """One kind of run on the fleet of scene.py.
 
-    `argv`: its command line.  `points`: what it does with the journal.  `requests`: those that it
-    sends.
+    `kind`: one of KINDS.  `argv`: its command line.  `points`: what it does with the journal.
+    `requests`: those that it sends.
     """
 
     def __init__(self, stage: Stage, launcher: Launcher, kind: str) -> None:
         self.stage = stage
         self.launcher = launcher
+        self.kind = kind
         self.config = stage.config(deadline="5m")
         self.argv: list[Any] = ["--config", self.config]
         launcher.load(*self.argv, "plan")

@@ -15,7 +15,7 @@ import pytest
 from conftest import Stage
 
 from .forked import ACTIONS, NOBODY, REMOVALS, Ended, Launcher
-from .runs import KINDS, Runs, remove, send
+from .runs import Runs, remove, send
 from .scene import (
     DOOMED,
     LIVING,
@@ -60,26 +60,22 @@ def start_over(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_disk_that_is_full_at_any_size_loses_nothing(
-    stage: Stage, launcher: Launcher, kind: str, share: int
-) -> None:
+def test_a_disk_that_is_full_at_any_size_loses_nothing(runs: Runs, share: int) -> None:
     """Killed as well: by the kernel, within a write."""
-    runs = Runs(stage, launcher, kind)
     size = runs.journal.stat().st_size + 8 * STEP
     cases = [(limit, dies) for limit in range(0, size, STEP) for dies in (False, True)]
 
     def try_it(case: tuple[int, bool]) -> None:
         runs.restore()
-        ended = launcher.run(*runs.argv, limit=case[0], dies_at_limit=case[1])
-        check_nothing_wrong(stage)
+        ended = runs.launcher.run(*runs.argv, limit=case[0], dies_at_limit=case[1])
+        check_nothing_wrong(runs.stage)
         if ended.code == -25:
             assert case[1]
         elif ended.code:
             check_error(ended)
         runs.finish()
 
-    try_all(chosen(cases, 4, share, kind), try_it)
+    try_all(chosen(cases, 4, share, runs.kind), try_it)
 
 
 # During a run
@@ -105,32 +101,30 @@ def lines_before(points: Sequence[str]) -> int:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("kind", KINDS)
 def test_whatever_happens_to_the_journal_during_a_run_nothing_goes_without_a_line(
-    stage: Stage, launcher: Launcher, kind: str, share: int
+    runs: Runs, share: int
 ) -> None:
     """And the run after it says what is in its place, if that is not a journal."""
-    runs = Runs(stage, launcher, kind)
 
     def try_it(case: tuple[str, int]) -> None:
         action, number = case
         runs.restore()
         file = str(runs.journal)
-        ended = launcher.run(*runs.argv, at=number, action=action, file=file)
+        ended = runs.launcher.run(*runs.argv, at=number, action=action, file=file)
         assert len(ended.points) == 1
         if action in REMOVALS:
-            sent = [r for r in stage.foreman.requests if r.method == "DELETE"]
+            sent = [r for r in runs.stage.foreman.requests if r.method == "DELETE"]
             assert len(sent) <= lines_before(runs.points[:number])
         if ended.code:
             check_error(ended)
         if action in LOST:
-            check_kept(stage)
+            check_kept(runs.stage)
             start_over(runs)
             return
         if action in OBSTACLES:
-            check_error(launcher.run(*runs.argv))
+            check_error(runs.launcher.run(*runs.argv))
         runs.put_back()
-        check_nothing_wrong(stage)
+        check_nothing_wrong(runs.stage)
         runs.finish()
 
     numbers = [number for number, label in enumerate(runs.points) if writes(label)]
@@ -141,7 +135,7 @@ def test_whatever_happens_to_the_journal_during_a_run_nothing_goes_without_a_lin
     if not SOAK:  # the line of a deletion is not on the disk yet
         number = next(n for n in numbers if "after INSERT INTO del" in runs.points[n])
         worst = [("moved away", number), ("disk full", number)]
-    few = chosen(cases, 4, share, kind)
+    few = chosen(cases, 4, share, runs.kind)
     try_all([*worst, *few], try_it)
 
 

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Union
 
 import pytest
-from conftest import Stage
 
-from .forked import Ended, Launcher
-from .runs import KINDS, Runs, send
+from .forked import Ended
+from .runs import Runs, send
 from .scene import Target, check_nothing_wrong, check_words
 from .trials import SHARES, SOAK, chosen, try_all
 
@@ -101,20 +100,18 @@ def check_end(ended: Ended, name: str) -> None:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_ends_anywhere_deletes_no_living_machine_and_loses_nothing(
-    stage: Stage, launcher: Launcher, kind: str, share: int
+    runs: Runs, share: int
 ) -> None:
-    runs = Runs(stage, launcher, kind)
     points = all_points(runs, "SIGKILL")
-    if kind in INTERRUPTED:
+    if runs.kind in INTERRUPTED:
         points += interruptions(runs)
 
     def try_it(point: Point) -> None:
         runs.restore()
         ended = struck(runs, point)
-        check_nothing_wrong(stage)
+        check_nothing_wrong(runs.stage)
         check_end(ended, point.name)
         runs.finish()
 
-    try_all(some(points, share, kind), try_it)
+    try_all(some(points, share, runs.kind), try_it)

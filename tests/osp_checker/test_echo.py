@@ -20,7 +20,8 @@ LOGIN = {
 
 
 def sent(**how: object) -> requests.PreparedRequest:
-    return requests.Request("POST", "https://a.example.com/", **how).prepare()  # type: ignore[arg-type]
+    request = requests.Request("POST", "https://a.example.com/", **how)  # type: ignore[arg-type]
+    return request.prepare()
 
 
 @pytest.mark.parametrize(
