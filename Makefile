@@ -24,7 +24,7 @@ bench: .venv/installed     # takes ten minutes; adds a line to tests/bench/histo
 	PYTHONPATH=tests $(BIN)/python tests/bench/delegated.py
 
 SEED ?= 1
-soak: .venv/installed      # the long form of tests/faults, about an hour; writes its figures into docs/faults.md
+soak: .venv/installed      # the long form of tests/faults, hours of processor time; writes its figures into docs/faults.md
 	$(BIN)/python -m pip install --quiet atheris
 	mkdir -p build && rm -f build/soak.jsonl
 	SOAK=1 SOAK_SEED=$(SEED) SOAK_FIGURES=$(CURDIR)/build/soak.jsonl $(BIN)/python -m pytest -n 4 tests/faults

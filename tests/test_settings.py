@@ -1568,6 +1568,7 @@ def test_a_bomb_does_not_go_off(tmp_path: Path, text: str) -> None:
     ("text", "message"),
     [
         ("policy: &a {grace: *a}", "a value contains itself, line 1"),
+        ("policy: " + "{" * 51, "brackets are nested more than 50 deep"),
         ("policy:\n  misses: 0x" + "f" * 5000, "a number of 5002 characters, line 2"),
         ("journal: 1" + ":59" * 50, "a number of 151 characters, line 1"),
         ('clouds: [{cloud: "a\\ud800"}]', "cannot be sent: it is not UTF-8"),

@@ -19,6 +19,7 @@ from typing import Any, Optional
 from foreman_hooks.errors import TRY_AGAIN
 from foreman_hooks.hooks.event import Note, is_note
 from foreman_hooks.osp_checker.values import is_possible
+from foreman_hooks.osp_checker.yaml_limits import safe_loader
 from foreman_hooks.paths import CONFIG, JOURNAL
 
 MAX_SPOOL = 10_000_000  # bytes, some 80,000 notes; each run empties the spool
@@ -103,7 +104,7 @@ def journal_of(config: Optional[Path]) -> Path:
         RuntimeError,  # Path.expanduser: no such user
     )
     try:
-        root = yaml.compose(path.read_bytes(), yaml.SafeLoader)
+        root = yaml.compose(path.read_bytes(), safe_loader())
         return _journal_in(root.value).expanduser() if root else JOURNAL
     except FileNotFoundError as error:
         if config is None:

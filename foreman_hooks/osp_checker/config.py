@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from foreman_hooks.osp_checker.errors import OSPConfigError, gist, log, shown
 from foreman_hooks.osp_checker.session import session_class
-from foreman_hooks.osp_checker.yaml_limits import LimitedDocument, YAMLTooLarge
+from foreman_hooks.osp_checker.yaml_limits import YAMLTooLarge, safe_loader
 from foreman_hooks.osp_checker.yaml_problems import UNFIT, yaml_problem
 
 _SCOPE = (
@@ -243,9 +243,10 @@ def _readable(path: str) -> str:
     """
     import yaml
 
+    is_json = path.endswith("json")
     try:
         with Path(path).open(encoding="utf-8") as lines:
-            content = json.load(lines) if path.endswith("json") else _yaml_value(lines)
+            content = json.load(lines) if is_json else yaml.load(lines, safe_loader())
     except OSError as error:
         raise OSPConfigError(
             f"{path}: cannot be read by this user ({error.strerror})"
@@ -260,20 +261,10 @@ def _readable(path: str) -> str:
         line = (
             f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         )
-        kind = "JSON" if path.endswith("json") else "YAML"
+        kind = "JSON" if is_json else "YAML"
         raise OSPConfigError(f"{path}{line}: not valid {kind} in UTF-8") from None
     _check_shape(path, content)
     return path
-
-
-def _yaml_value(lines: Any) -> Any:
-    """The value of a YAML document; raises YAMLTooLarge, and what PyYAML raises."""
-    import yaml
-
-    class Loader(LimitedDocument, yaml.SafeLoader):
-        pass
-
-    return yaml.load(lines, Loader)
 
 
 def _yaml_line(error: Any) -> str:

@@ -1,12 +1,15 @@
 """What a YAML document may hold: a few lines of it can stand for gigabytes.
 
 An alias (*name) repeats a value, and a merge (<<) copies one, so ten lines of ten aliases are ten
-billion values.  And Python neither prints a number of thousands of digits nor converts it to a
-float.  PyYAML allows all of that; this is checked between its parser and its constructor.
+billion values.  Python neither prints a number of thousands of digits nor converts it to a float.
+And at each token PyYAML looks through all open brackets, so the time for deep ones is quadratic
+(measured: 50 million lines of Python for 2,200 of them).  PyYAML allows all of that.
 """
 
+from functools import cache
 from typing import Any
 
+DEEPEST = 50  # brackets within brackets; no setting needs more than two
 LONGEST_NUMBER = 40  # characters; no setting needs more than ten
 MOST_VALUES = 100_000  # of which aliases make copies
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -19,10 +22,29 @@ class YAMLTooLarge(ValueError):
 class LimitedDocument:
     """For a loader of PyYAML, before its own base class: refuses a document that is too large."""
 
+    flow_level: int  # of PyYAML's scanner: how many brackets are open
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        """Read an opening bracket; raises YAMLTooLarge."""
+        if self.flow_level == DEEPEST:
+            raise YAMLTooLarge(f"brackets are nested more than {DEEPEST} deep")
+        super().fetch_flow_collection_start(token_class)  # type: ignore[misc]
+
     def construct_document(self, node: Any) -> Any:
         """The value of a whole document; raises YAMLTooLarge."""
         _check_nodes(node)
         return super().construct_document(node)  # type: ignore[misc]
+
+
+@cache
+def safe_loader() -> Any:
+    """PyYAML's safe loader with these limits; PyYAML is loaded when this is called."""
+    import yaml
+
+    class Loader(LimitedDocument, yaml.SafeLoader):
+        pass
+
+    return Loader
 
 
 def _check_nodes(root: Any) -> None:

@@ -352,6 +352,7 @@ BROKEN = {
     "clouds: {prof: {}, lab: {}}": "no such cloud; it has lab, prof",
     "\xff\xfe": "not valid YAML",
     "clouds: &a {prod: *a}": "not valid YAML: a value contains itself, line 1",
+    "clouds: " + "{" * 51: "not valid YAML: brackets are nested more than 50 deep",
     "clouds: {prod: {api_timeout: 1" + "0" * 400 + "}}": "a number of 401 characters",
     "clouds:\n"
     + "  a0: &a0 {b: 1}\n"
