@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     initialize,
     rule,
 )
-from sandbox.satellite import ANSIBLE, User
+from sandbox.satellite import ANSIBLE, RHSM, User
 from sandbox.server import Answer, Server
 
 from foreman_hooks.cleanup.journal import Journal
@@ -204,8 +204,8 @@ class Moves(RuleBasedStateMachine):
     def status_changes(self, number: int) -> None:
         """An instance is stopped, shelved, soft-deleted, restored, started."""
         machine = self.living(number)
-        # While its record names the instance before it or a clone's, it has to run: if it never
-        # checks in, nobody can tell it from that one.
+        # While its record names only the instance before it or a clone's, it has to run: if it
+        # never checks in, nobody can tell it from that one.
         if machine and machine.is_named:
             self.world.set_status(machine, option(number, *STATUSES))
 
@@ -376,8 +376,8 @@ class Moves(RuleBasedStateMachine):
         if machine is None:
             return
         target = Target(name=machine.host.name)
-        if by_uuid and machine.lives and machine.is_named:
-            target = Target(uuid=machine.uuid)
+        if by_uuid:
+            target = Target(uuid=machine.host.facts[RHSM]["virt::uuid"] or "")
         self.carry_out(Kind.SINGLE, target)
 
     @rule(changes=st.lists(moves, min_size=1, max_size=4))

@@ -22,7 +22,7 @@ from sandbox.server import Server
 from sandbox.world import World, guest_facts
 
 from foreman_hooks.osp_checker import CloudScope, LocalChecker, Place
-from foreman_hooks.osp_checker.uuids import both_orders, swap_bytes
+from foreman_hooks.osp_checker.uuids import both_orders, parse_uuid, swap_bytes
 
 HOUR = 3600.0
 START = 1_767_225_600.0  # 2026-01-01, so that the same seed does the same
@@ -75,8 +75,11 @@ class Machine:
 
     @property
     def is_named(self) -> bool:
-        """Whether its record names its present instance, and not an earlier one or a clone's."""
-        return self.uuid in both_orders([self.host.facts[RHSM]["virt::uuid"] or ""])
+        """Whether any facts of its record name its present instance."""
+        named: list[str] = []
+        for facts in self.host.facts.values():
+            named += [value or "" for name, value in facts.items() if "uuid" in name]
+        return self.uuid in both_orders(filter(None, map(parse_uuid, named)))
 
     def facts(self) -> dict[str, Any]:
         """What subscription-manager reports on it now."""

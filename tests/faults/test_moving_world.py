@@ -9,13 +9,13 @@ from typing import Any, Callable, Optional
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+from sandbox.satellite import ANSIBLE, PUPPET
 
 from foreman_hooks.cleanup.run import Target
 from foreman_hooks.rules.plan import Kind
 
 from .moves import (
     ABSENT,
-    CELLS,
     EXAMPLES,
     FEW,
     MOVES,
@@ -106,10 +106,10 @@ def an_off_machine_carries_facts_of_a_dead_one(moves: Moves) -> None:
         moves.world.set_status(machine, status)
         moves.world.pass_time(1)
         dead = end(moves, machines(moves, ONE)[0])
-        moves.world.add_facts(machine, "PuppetFactName", **{"dmi::product::uuid": dead})
+        moves.world.add_facts(machine, PUPPET, **{"dmi::product::uuid": dead})
         assert run(moves, 5) == 1
         cloud = moves.world.clouds[place.cloud]
-        cloud.down_cells = set(CELLS)
+        cloud.down_cells = {moves.world.row(machine).cell}
         assert run(moves, 1) == 0
         cloud.down_cells = set()
         server = moves.world.server_of(place)
@@ -121,6 +121,17 @@ def an_off_machine_carries_facts_of_a_dead_one(moves: Moves) -> None:
     moves.narrow = True  # the last machine is in a region that is not asked any more
     assert run(moves, 1) == 0
     assert run(moves, 1, approved=True) == 0
+
+
+@story
+def only_another_source_names_the_present_instance(moves: Moves) -> None:
+    """The machine is off, and the facts that lead name an instance that ended."""
+    machine = machines(moves, ONE)[0]
+    machine.loses_facts = True
+    moves.world.make_again(machine, TWO)
+    moves.world.add_facts(machine, ANSIBLE, ansible_product_uuid=machine.uuid)
+    moves.world.set_status(machine, "SHUTOFF")
+    assert run(moves, 5) == 0
 
 
 @story
@@ -197,15 +208,13 @@ def doubtful_facts_keep_a_record_without_proof(moves: Moves) -> None:
     first, second, third = machines(moves, ONE)[:3]
     first.dmi = moves.world.new_uuid()
     moves.world.check_in(first)
-    moves.world.add_facts(
-        second, "ForemanAnsible::FactName", ansible_system_vendor="VMware, Inc."
-    )
+    moves.world.add_facts(second, ANSIBLE, ansible_system_vendor="VMware, Inc.")
     moves.world.register_again(third)
     run(moves, 1)
     for machine in (first, second, third):
         end(moves, machine, purge=True)
     for _ in range(5):
-        assert run(moves, 30) == 0
+        assert run(moves, 30, approved=True) == 0
 
 
 @story
