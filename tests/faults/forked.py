@@ -250,10 +250,13 @@ def _supervise(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 
 def _load(order: Mapping[str, Any]) -> None:
-    """Run a command line in this process."""
+    """Run a command line here, and load all modules: user nobody may be unable to read them."""
     from contextlib import redirect_stderr, redirect_stdout
+    from importlib import import_module
     from importlib.util import find_spec, module_from_spec
+    from pkgutil import walk_packages
 
+    import foreman_hooks
     from foreman_hooks.commands.main import main
 
     spec = find_spec("openstack")
@@ -266,6 +269,8 @@ def _load(order: Mapping[str, Any]) -> None:
         redirect_stderr(devnull),
     ):
         main(order["argv"])
+    for module in walk_packages(foreman_hooks.__path__, "foreman_hooks."):
+        import_module(module.name)
 
 
 def _serve(control: socket.socket) -> None:
