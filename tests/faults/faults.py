@@ -1,6 +1,7 @@
 """Everything that can happen to a request, by name."""
 
 import gzip
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -103,40 +104,40 @@ def _raw(head: str, *pieces: bytes) -> Change:
     return lambda answer: Raw([f"HTTP/1.1 {head}\r\n\r\n".encode(), *pieces])
 
 
+_endless: list[threading.Event] = []  # one for each such answer, which it ends
+
+
+def end_answers() -> None:
+    """End the answers without an end: the threads that read them would keep the process alive."""
+    while _endless:
+        _endless.pop().set()
+
+
+def _goes_on(piece: bytes) -> Iterator[bytes]:
+    """The piece, again and again."""
+    over = threading.Event()
+    _endless.append(over)
+    for _ in range(BYTES):
+        if over.wait(0.02):
+            return
+        yield piece
+
+
 def _nothing(answer: Answer) -> Raw:
     """The connection stays open, and nothing comes."""
-
-    def pieces() -> Iterator[bytes]:
-        threading.Event().wait(0.02 * BYTES)
-        yield b""
-
-    return Raw(pieces())
+    return Raw(_goes_on(b""))
 
 
 def _trickle(answer: Answer) -> Raw:
     """A byte now and then: every read succeeds, and the answer never ends."""
-    over = threading.Event()
-
-    def pieces() -> Iterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n\r\n"
-        for _ in range(BYTES):
-            over.wait(0.02)
-            yield b" "
-
-    return Raw(pieces())
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n\r\n"
+    return Raw(itertools.chain([head], _goes_on(b" ")))
 
 
 def _chunks(answer: Answer) -> Raw:
     """Chunks without an end."""
-
-    def pieces() -> Iterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        over = threading.Event()
-        for _ in range(BYTES):
-            over.wait(0.02)
-            yield b"1\r\n \r\n"
-
-    return Raw(pieces())
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return Raw(itertools.chain([head], _goes_on(b"1\r\n \r\n")))
 
 
 _NOT_FOUND = {"error": {"message": "Resource host not found by id '8'"}}
