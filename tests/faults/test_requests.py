@@ -8,7 +8,7 @@ from conftest import Stage
 from sandbox.server import Answer
 from sandbox.server import Fault as Injected
 
-from .faults import FAULTS, Fault
+from .faults import FAULTS, Fault, end_answers
 from .scene import (
     Target,
     build,
@@ -19,7 +19,7 @@ from .scene import (
     servers,
     targets,
 )
-from .trials import SOAK, try_all
+from .trials import SOAK, chosen, try_all
 
 SHARES = 8 if SOAK else 2
 APPLY = ["run", "--apply"]
@@ -85,20 +85,16 @@ def run_with(stage: Stage, call: Any, pair: Pair) -> None:
 
 
 def pairs(all_targets: Sequence[Target]) -> list[Pair]:
-    """Which request meets which fault: all with all in the long form, else each once.
+    """Which request meets which fault: all meet all in the long form, else each fault one of them.
 
     The first deletion meets some more.
     """
     if SOAK:
         return [Pair(target, fault) for target in all_targets for fault in FAULTS]
-    once = []
-    for number in range(max(len(all_targets), len(FAULTS))):
-        target = all_targets[number % len(all_targets)]
-        fault = FAULTS[number * 7 % len(FAULTS)]
-        once.append(Pair(target, fault))
+    each = map(Pair, chosen(all_targets, len(FAULTS)), FAULTS)
     deletion = next(t for t in all_targets if t.line.startswith("DELETE"))
     treacherous = [fault for fault in FAULTS if fault.name in TREACHEROUS]
-    return [*once, *(Pair(deletion, fault) for fault in treacherous)]
+    return [*each, *(Pair(deletion, fault) for fault in treacherous)]
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -113,4 +109,7 @@ def test_a_fault_at_any_request_deletes_no_living_machine_and_loses_nothing(
     def try_it(pair: Pair) -> None:
         run_with(stage, call, pair)
 
-    try_all(pairs(all_targets)[share::SHARES], try_it)
+    try:
+        try_all(pairs(all_targets)[share::SHARES], try_it)
+    finally:
+        end_answers()
