@@ -1037,6 +1037,14 @@ def test_no_error_repeats_a_login_that_is_in_the_address_of_a_redirect(site):
     assert "changeme" not in shown
 
 
+def test_no_error_repeats_the_password_that_keystone_repeats(site):
+    site.refuse(400, "not valid: changeme")
+    with pytest.raises(OSPError, match=r"not valid: \*\*\*") as caught:
+        Region.open("prod", ONE)
+    shown = "".join(traceback.format_exception(None, caught.value, caught.tb))
+    assert "changeme" not in shown
+
+
 @pytest.mark.parametrize("url", ["ann:hush@keystone", "https://ann:hu/hush@keystone"])
 def test_a_login_in_an_auth_url_that_is_not_one_is_not_repeated(site, url):
     site.write({"auth_url": url})
