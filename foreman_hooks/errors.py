@@ -6,6 +6,8 @@ execution and the service of systemd fail too.  A record that needs attention
 exit code of `status` is about both.
 """
 
+import errno
+
 import click
 
 EXIT_CODES = {
@@ -36,6 +38,9 @@ TRY_AGAIN = 75
 NOT_FOUND = 128
 INTERRUPTED = 130
 
+# The errno if standard output goes to a full disk.  Errors of other files have their own classes.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class BadData(Exception):
     """Input that cannot be used, such as a text that is not a UUID."""
@@ -54,4 +59,6 @@ def code_of(error: BaseException) -> int:
         return USAGE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return INCOMPLETE
     return getattr(error, "exit_code", 0) or INTERNAL

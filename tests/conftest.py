@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -32,6 +33,12 @@ from foreman_hooks.satellite.client import Satellite as Client
 from foreman_hooks.satellite.inventory import Scope
 
 DAY = timedelta(days=1)
+# The words that start the program in a process of its own.
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "from foreman_hooks.commands.main import entry_point; entry_point()",
+]
 
 # No deadline, because a busy machine is not a failure. The same examples in each run, so that a
 # failure comes from the change at hand; for new examples: pytest --hypothesis-profile long

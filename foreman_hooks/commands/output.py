@@ -3,14 +3,14 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import click
 
 from foreman_hooks.commands.usage import with_hint
 from foreman_hooks.commands.window import window_of
-from foreman_hooks.errors import INTERRUPTED, code_of
+from foreman_hooks.errors import INTERRUPTED, NO_ROOM, code_of
 from foreman_hooks.reports import logs
 from foreman_hooks.reports.texts import plain
 from foreman_hooks.reports.window import command_lines, wrapped
@@ -48,7 +48,7 @@ def warn(message: str, until: str = "") -> None:
 def show_help(text: str, code: int) -> int:
     """Print a help on stderr, since nothing was done; return the exit code."""
     reasons.append(text)
-    click.echo(text, err=True)
+    _print(text)
     return code
 
 
@@ -64,7 +64,7 @@ def advise(message: str, command: Sequence[str], until: str = "") -> None:
         return
     _print_line(message)
     for line in command_lines(command, window_of(sys.stderr).width):
-        click.echo(plain(line), err=True)
+        _print(plain(line))
         logs.said.error("%s", plain(line))
 
 
@@ -75,9 +75,15 @@ def _print_line(message: str, until: str = "", kind: str = "") -> str:
         _held_back[-1].append(Line(text, until, kind))
     else:
         for part in wrapped(text, window_of(sys.stderr).width):
-            click.echo(part, err=True)
+            _print(part)
     logs.said.error("%s", text)
     return text
+
+
+def _print(text: str) -> None:
+    """Print on stderr; if its disk is full, the exit code still says what happened."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 @contextmanager
@@ -103,5 +109,7 @@ def describe(error: BaseException) -> str:
         return "interrupted; what was done before is in the journal"
     if hasattr(error, "exit_code"):
         return str(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"standard output: {error.strerror}; what was done is in the journal"
     kind = type(error).__name__
     return f"internal error (please report): {kind}: {error}; run with -d for more"

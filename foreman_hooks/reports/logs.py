@@ -23,6 +23,7 @@ from foreman_hooks.times import iso
 FORMATS = ("text", "json")
 SAID = "foreman_hooks.said"  # what was printed; for the file only, as the terminal has it already
 said = logging.getLogger(SAID)
+log = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
@@ -166,3 +167,10 @@ class _LogFile(logging.FileHandler):
             encoding="utf-8",
             errors="backslashreplace",
         )
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Warn once, and log no more: the disk may be full, and a traceback a line helps nobody."""
+        logging.getLogger().removeHandler(self)
+        error = sys.exc_info()[1]
+        reason = getattr(error, "strerror", None) or error
+        log.warning("log file %s: %s; not logged any more", self.baseFilename, reason)

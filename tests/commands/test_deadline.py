@@ -16,14 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PROGRAM
 from sandbox.server import Answer
 from sandbox.world import named_uuid
 
-PROGRAM = [
-    sys.executable,
-    "-c",
-    "from foreman_hooks.commands.main import entry_point; entry_point()",
-]
 LIMIT = 60  # seconds after which a test gives up
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import PROGRAM
 from sandbox.records import Host
 from sandbox.targets import Process
 from sandbox.world import named_uuid
@@ -24,12 +25,6 @@ from foreman_hooks.cleanup.run_log import last_run
 from foreman_hooks.commands.main import main
 from foreman_hooks.reports import logs
 from foreman_hooks.times import hammer_time
-
-PROGRAM = [
-    sys.executable,
-    "-c",
-    "from foreman_hooks.commands.main import entry_point; entry_point()",
-]
 
 
 def one_line(text: str) -> str:

@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
+from conftest import PROGRAM
 
 from foreman_hooks.commands.main import osp_check
 from foreman_hooks.errors import EXIT_CODES, USAGE, is_failure
@@ -101,10 +101,9 @@ def test_pending_deletions_and_a_busy_journal_are_no_failures() -> None:
 def test_a_closed_output_is_an_error_before_anything_is_done(stage: Any) -> None:
     """Otherwise the news of a run would be lost, and count as mailed."""
     stage.terminated("old")
-    program = "from foreman_hooks.commands.main import entry_point; entry_point()"
     words = ["--config", str(stage.config()), "run", "--apply", "--news"]
     closed = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", program, *words],
+        ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, *words],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -114,3 +113,23 @@ def test_a_closed_output_is_an_error_before_anything_is_done(stage: Any) -> None
         "error: standard output is closed; to drop it, use >/dev/null\n",
     )
     assert "old" in stage.left
+
+
+def test_a_log_file_without_room_is_named_once_and_the_command_goes_on(
+    stage: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "log"
+    words = ["--config", str(stage.config()), "-v", "--log-file", str(file), "status"]
+    limit = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]
+    ended = subprocess.run(
+        [*limit, *PROGRAM, *words], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (0, 1)
+    assert f"log file {file}: File too large; not logged any more" in ended.stderr
+    assert "Full run     none yet" in ended.stdout
+
+
+def test_errors_that_cannot_be_printed_leave_the_exit_code() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*PROGRAM, "paln"], stderr=full, check=False)
+    assert ended.returncode == 64
