@@ -1,8 +1,6 @@
 """Every kind of run that deletes, and the world before it, which can be had again and again."""
 
-import copy
 import os
-import shutil
 import threading
 from pathlib import Path
 from re import match
@@ -13,11 +11,13 @@ from sandbox.server import DROPPED, Answer, Request
 
 from .forked import Ended, Launcher
 from .scene import (
+    Snapshot,
     Target,
     build,
     check_all_done,
     check_nothing_wrong,
     pattern,
+    remove,
     servers,
     targets,
 )
@@ -83,23 +83,12 @@ class Runs:
 
     def keep(self) -> None:
         """Make `restore` lead to the world and the journal as they are now."""
-        stage = self.stage
-        files = {file: file.read_bytes() for file in stage.folder.glob("journal*")}
-        self._before = _copy(stage.satellite), _copy(stage.openstack), files
+        self._before = Snapshot(self.stage)
 
     def restore(self) -> None:
         """The world and the journal as they were before the run."""
-        satellite, openstack, files = self._before
-        self.stage.satellite, self.stage.openstack = _copy(satellite), _copy(openstack)
-        self.stage.foreman.handle = self.stage.satellite.handle
-        self.stage.osp.handle = self.stage.openstack.handle
-        for server in servers(self.stage).values():
-            server.faults.clear()
-            server.requests.clear()
-        remove(*self.stage.folder.glob("journal*"), self.elsewhere)
-        for file, content in files.items():
-            file.write_bytes(content)
-            file.chmod(0o600)
+        remove(self.elsewhere)
+        self._before.restore()
 
     def finish(self) -> None:
         """Run without a fault, and check that all is done."""
@@ -165,15 +154,6 @@ class _Strike:
             return self._count == self._target.earlier + 1
 
 
-def remove(*paths: Path) -> None:
-    """Remove files and folders, if they are there."""
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def send(number: int) -> Callable[[int], bool]:
     """Send a signal to a process; whether it is over then."""
 
@@ -182,9 +162,3 @@ def send(number: int) -> Callable[[int], bool]:
         return number == 9
 
     return act
-
-
-def _copy(double: Any) -> Any:
-    """A copy with the same lock, since locks cannot be copied."""
-    locks = [getattr(double, name, None) for name in ("lock", "_lock")]
-    return copy.deepcopy(double, {id(lock): lock for lock in locks if lock})

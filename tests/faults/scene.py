@@ -4,10 +4,13 @@ Living machines of every kind stand beside terminated ones, so that a fault whic
 look gone has something to delete.
 """
 
+import copy
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from conftest import Stage
@@ -74,6 +77,48 @@ def host_named(stage: Stage, name: str) -> Any:
         if host.name.split(".")[0] == name:
             return host
     raise KeyError(name)
+
+
+class Snapshot:
+    """The world and the journal as they are now, which can be had again and again.
+
+    Takes 2 ms; `build` takes 90.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._doubles = _copy(stage.satellite), _copy(stage.openstack)
+        journal = stage.folder.glob("journal*")
+        self._files = {file: file.read_bytes() for file in journal}
+
+    def restore(self) -> None:
+        """Put them back; nothing was requested yet, and nothing fails."""
+        stage = self._stage
+        stage.satellite, stage.openstack = map(_copy, self._doubles)
+        stage.foreman.handle = stage.satellite.handle
+        stage.osp.handle = stage.openstack.handle
+        for server in servers(stage).values():
+            server.faults.clear()
+            server.requests.clear()
+        remove(*stage.folder.glob("journal*"))
+        for file, content in self._files.items():
+            file.write_bytes(content)
+            file.chmod(0o600)
+
+
+def _copy(double: Any) -> Any:
+    """A copy with the same lock, since locks cannot be copied."""
+    locks = [getattr(double, name, None) for name in ("lock", "_lock")]
+    return copy.deepcopy(double, {id(lock): lock for lock in locks if lock})
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders, if they are there."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 class Target(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from conftest import Stage
 
 from .forked import ACTIONS, NOBODY, REMOVALS, Ended, Launcher
-from .runs import Runs, remove, send
+from .runs import Runs, send
 from .scene import (
     DOOMED,
     LIVING,
@@ -24,6 +24,7 @@ from .scene import (
     check_kept,
     check_nothing_wrong,
     check_words,
+    remove,
     results_on_file,
 )
 from .trials import SEED, SHARES, SOAK, chosen, note, try_all
@@ -75,7 +76,7 @@ def test_a_disk_that_is_full_at_any_size_loses_nothing(runs: Runs, share: int) -
             check_error(ended)
         runs.finish()
 
-    try_all(chosen(cases, 4, share, runs.kind), try_it)
+    try_all(chosen(cases, 3, share, runs.kind), try_it)
 
 
 # During a run
@@ -135,7 +136,7 @@ def test_whatever_happens_to_the_journal_during_a_run_nothing_goes_without_a_lin
     if not SOAK:  # the line of a deletion is not on the disk yet
         number = next(n for n in numbers if "after INSERT INTO del" in runs.points[n])
         worst = [("moved away", number), ("disk full", number)]
-    few = chosen(cases, 4, share, runs.kind)
+    few = chosen(cases, 2, share, runs.kind)
     try_all([*worst, *few], try_it)
 
 
@@ -315,7 +316,7 @@ def test_a_second_run_is_turned_away_whenever_it_starts(
         deletes = [r for r in stage.foreman.requests if r.method == "DELETE"]
         assert len(deletes) == len(DOOMED)
 
-    try_all(chosen(runs.requests, 4, share), try_it)
+    try_all(chosen(runs.requests, 2, share), try_it)
 
 
 # Read-only, and disks with an end

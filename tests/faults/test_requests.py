@@ -10,6 +10,7 @@ from sandbox.server import Fault as Injected
 
 from .faults import FAULTS, Fault, end_answers
 from .scene import (
+    Snapshot,
     Target,
     build,
     check_all_done,
@@ -61,10 +62,10 @@ def inject(stage: Stage, pair: Pair) -> Injected:
     )
 
 
-def run_with(stage: Stage, call: Any, pair: Pair) -> None:
+def run_with(before: Snapshot, stage: Stage, call: Any, pair: Pair) -> None:
     """One run with the fault, then one without."""
     for deadline in DEADLINES if pair.fault.is_endless else ("1h",):
-        build(stage)
+        before.restore()
         config = stage.config(policy={"max_fraction": 1.0}, deadline=deadline)
         struck = inject(stage, pair)
         code, out, err = call("--config", config, *APPLY)
@@ -102,12 +103,13 @@ def test_a_fault_at_any_request_deletes_no_living_machine_and_loses_nothing(
     stage: Stage, call: Any, waited: list[float], share: int
 ) -> None:
     build(stage)
+    before = Snapshot(stage)
     call("--config", stage.config(policy={"max_fraction": 1.0}), *APPLY)
     all_targets = targets(stage)
     assert len(all_targets) > 60
 
     def try_it(pair: Pair) -> None:
-        run_with(stage, call, pair)
+        run_with(before, stage, call, pair)
 
     try:
         try_all(pairs(all_targets)[share::SHARES], try_it)
