@@ -8,7 +8,7 @@ from conftest import Stage
 pytest.register_assert_rewrite("faults.runs", "faults.scene", "faults.moves")
 
 from .forked import Launcher  # noqa: E402
-from .runs import KINDS, Runs  # noqa: E402
+from .runs import Runs  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def launcher() -> Iterator[Launcher]:
     launcher.close()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def runs(stage: Stage, launcher: Launcher, request: pytest.FixtureRequest) -> Runs:
-    """Runs of each kind."""
+    """Runs of the kind that `of_each_kind` gives."""
     return Runs(stage, launcher, request.param)

@@ -6,6 +6,7 @@ from pathlib import Path
 from re import match
 from typing import Any, Callable, Optional
 
+import pytest
 from conftest import Stage
 from sandbox.server import DROPPED, Answer, Request
 
@@ -21,8 +22,14 @@ from .scene import (
     servers,
     targets,
 )
+from .trials import SOAK
 
-KINDS = ["first run", "run", "quick run", "apply"]
+KINDS = ("first run", "run", "quick run", "apply")
+
+
+def of_each_kind(*few: str) -> pytest.MarkDecorator:
+    """For a test with `runs`: all KINDS in the long form, else these few."""
+    return pytest.mark.parametrize("runs", KINDS if SOAK else few, indirect=True)
 
 
 class Runs:

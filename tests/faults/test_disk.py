@@ -15,7 +15,7 @@ import pytest
 from conftest import Stage
 
 from .forked import ACTIONS, NOBODY, REMOVALS, Ended, Launcher
-from .runs import Runs, send
+from .runs import Runs, of_each_kind, send
 from .scene import (
     DOOMED,
     LIVING,
@@ -60,6 +60,7 @@ def start_over(runs: Runs) -> None:
 # Full disks
 
 
+@of_each_kind("first run", "apply")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_disk_that_is_full_at_any_size_loses_nothing(runs: Runs, share: int) -> None:
     """Killed as well: by the kernel, within a write."""
@@ -101,6 +102,7 @@ def lines_before(points: Sequence[str]) -> int:
     return count
 
 
+@of_each_kind("run", "quick run")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_whatever_happens_to_the_journal_during_a_run_nothing_goes_without_a_line(
     runs: Runs, share: int

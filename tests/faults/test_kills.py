@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 import pytest
 
 from .forked import Ended
-from .runs import Runs, send
+from .runs import KINDS, Runs, of_each_kind, send
 from .scene import Target, check_nothing_wrong, check_words
 from .trials import SHARES, SOAK, chosen, try_all
 
@@ -99,6 +99,7 @@ def check_end(ended: Ended, name: str) -> None:
     assert ended.err.strip().count("\n") == 0
 
 
+@of_each_kind(*KINDS)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_run_that_ends_anywhere_deletes_no_living_machine_and_loses_nothing(
     runs: Runs, share: int
