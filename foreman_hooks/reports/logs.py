@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from io import TextIOWrapper
 from pathlib import Path
@@ -170,7 +170,9 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Warn once, and log no more: the disk may be full, and a traceback a line helps nobody."""
-        logging.getLogger().removeHandler(self)
         error = sys.exc_info()[1]
+        logging.getLogger().removeHandler(self)
+        with suppress(OSError):  # of what is not written yet
+            self.close()
         reason = getattr(error, "strerror", None) or error
         log.warning("log file %s: %s; not logged any more", self.baseFilename, reason)
