@@ -49,7 +49,7 @@ from .moving import (
 from .trials import SOAK, WrongDeletionError
 
 FLEET = 800 if SOAK else 10  # machines in the beginning
-EXAMPLES, STEPS = (11, 20) if SOAK else (2, 6)
+EXAMPLES, STEPS = (18, 20) if SOAK else (2, 6)
 LIVELY = 16  # machines that moved last, of which most that move are
 POLICY = Policy(max_fraction=1.0, max_deletions=10_000, max_absent=10_000)
 # Each cap alone.
