@@ -4,8 +4,10 @@ import os
 import re
 import ssl
 import threading
+import time
 import traceback
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -869,6 +871,15 @@ def test_a_clock_that_jumps_in_mid_run_is_noticed(site):
     region.prove_visibility()
     site.cloud.nova_ahead = 3600.0
     assert "60 minutes ahead" in str(region.look([X]).error)
+
+
+def test_a_clock_that_is_set_back_in_mid_run_does_not_stop_it(site, monkeypatch):
+    region = Region.open("prod", ONE)
+    slept: list[float] = []
+    yesterday = SimpleNamespace(time=lambda: time.time() - 86_400, sleep=slept.append)
+    monkeypatch.setattr("keystoneauth1._fair_semaphore.time", yesterday)
+    assert region.look([CANARY]).error is None
+    assert slept == []
 
 
 # The environment
