@@ -132,6 +132,7 @@ def test_clocks_that_jump_delete_no_living_machine_and_lose_nothing(
         stage.foreman.handle = stage.satellite.handle
         stage.osp.handle = stage.openstack.handle
         check_words(ended.code, ended.out, ended.err)
+        assert "not finished" not in ended.err, "something waits for a time of day"
         if not jump.is_time_travel:
             check_nothing_wrong(stage)
             runs.finish()
