@@ -320,5 +320,7 @@ def test_in_a_world_that_moves_only_the_dead_go_and_all_that_are_provable_do(
         note(figures["decisions"], wrong, lost)
     print(sorted(figures.items()))  # with -s
     if SOAK:
+        for kind in (Kind.FULL, Kind.QUICK):
+            assert figures[f"deletions by {kind.value} runs"]
         assert figures["deletions without proof"]
         assert not [name for name in MOVES if not figures[name]]
